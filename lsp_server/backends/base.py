@@ -1,0 +1,117 @@
+"""What the engine asks of a backend: tokens in, logits out, and a KV cache of several sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from lsp_server.core.formats import FimFormat
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Logits = NDArray[np.float32]
+
+FlashAttention = Literal["auto", "on", "off"]
+
+
+class ModelError(Exception):
+    """A model that cannot be had. The message is one line for the user: what is wrong and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSpec:
+    """Which model to load, and how.
+
+    path: the GGUF file; empty means the starter model. context_tokens: the window of one
+    sequence. sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if there is a device.
+    fim_format: a name from the format table instead of the detected one.
+    """
+
+    path: str
+    context_tokens: int = 2048
+    sequences: int = 4
+    threads: int = 0
+    gpu_layers: int = -1
+    flash_attention: FlashAttention = "auto"
+    fim_format: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """What a loaded model is. context_tokens: the window of one sequence. chunk_tokens: how much of a prompt
+    is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
+    if we do not know it.
+    """
+
+    name: str
+    path: str
+    architecture: str
+    parameters: int
+    bytes: int
+    vocabulary: int
+    context_tokens: int
+    sequences: int
+    chunk_tokens: int
+    format: FimFormat
+    device: str
+    licence: str = ""
+
+
+class Backend(Protocol):
+    """A loaded model and its KV cache: `info.sequences` sequences of up to `info.context_tokens` tokens.
+
+    Only the model thread calls it. Token ids are below `info.vocabulary`.
+    """
+
+    info: ModelInfo
+
+    def tokenize(self, text: bytes) -> list[int]:
+        """The tokens of plain text: nothing added, and no special token recognised in it."""
+        ...
+
+    def start_tokens(self) -> list[int]:
+        """What every sequence begins with: the BOS token, if the model wants one."""
+        ...
+
+    def marker(self, spelling: str) -> int | None:
+        """The id of the special token spelled so, or None."""
+        ...
+
+    def piece(self, token: int) -> bytes:
+        """The bytes that `token` stands for; none for a control token. May be part of a character."""
+        ...
+
+    def ends(self, token: int) -> bool:
+        """Whether `token` ends a text."""
+        ...
+
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: bool) -> Logits | None:
+        """Evaluates `tokens` at `position` on, which must be the sequence's length.
+
+        Returns the logits behind the last token, float32 of shape (vocabulary,), if `logits`; they are
+        valid until the next call. Raises ModelError if the model cannot go on.
+        """
+        ...
+
+    def truncate(self, sequence: int, length: int) -> int:
+        """Cuts a sequence back to `length` tokens and returns what is really left (0 if it cannot cut)."""
+        ...
+
+    def copy(self, source: int, target: int) -> None:
+        """Makes `target` hold what `source` holds."""
+        ...
+
+    def length(self, sequence: int) -> int:
+        """How many tokens the KV cache really holds for `sequence`."""
+        ...
+
+    def close(self) -> None:
+        """Gives the memory back. The backend is of no use afterwards."""
+        ...
+
+
+# Loads a model; reports progress from 0 to 1, and stops with ModelError when the callback returns False.
+BackendFactory = Callable[[ModelSpec, Callable[[float], bool]], Backend]

@@ -1,0 +1,125 @@
+"""A backend without a model, for tests and for trying an editor's set-up: deterministic, instant, exact.
+
+Its logits are a hash of the tokens and positions that its KV cells hold at that moment. So a cache that is
+wrong by one token gives another text, and "the text equals a cold run's" proves that reuse is right. Given
+texts, it predicts their continuation where the last bytes of the cells stand in one of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
+from lsp_server.core.formats import find_format
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
+
+_BOS, _END = 256, 257
+_CONTEXT_BYTES = 12  # how much of a known text must match before its continuation is predicted
+_BYTES_PER_WORD = 4  # its tokens are bytes; as many times more of them make a window of the same text
+_WORD = b"abcdefghijklmnopqrstuvwxyz_"
+
+
+class ScriptedBackend:
+    """Vocabulary: the 256 bytes, BOS, end of text, and the markers of `spec.fim_format` (Qwen's unless set).
+
+    With a path in the spec it knows the text of that file, besides `texts`.
+    """
+
+    def __init__(self, spec: ModelSpec, progress: Callable[[float], bool], *, texts: Sequence[bytes] = ()) -> None:
+        progress(1.0)
+        form = find_format(spec.fim_format or "qwen")
+        if form is None:
+            raise ModelError(f"there is no FIM format called {spec.fim_format!r}")
+        self._markers = {spelling: 258 + index for index, spelling in enumerate(form.markers)}
+        self._texts = tuple(texts)
+        self._cells: list[list[int]] = [[] for _ in range(spec.sequences)]
+        self.evaluated_tokens = 0
+        if spec.path:
+            try:
+                self._texts += (Path(spec.path).read_bytes(),)
+            except OSError as error:
+                raise ModelError(f"cannot read the script {spec.path}: {error.strerror}") from None
+        self.info = ModelInfo(
+            name="scripted",
+            path=spec.path,
+            architecture="none",
+            parameters=0,
+            bytes=0,
+            vocabulary=258 + len(self._markers),
+            context_tokens=spec.context_tokens * _BYTES_PER_WORD,
+            sequences=spec.sequences,
+            chunk_tokens=64,
+            format=form,
+            device="none",
+        )
+
+    def tokenize(self, text: bytes) -> list[int]:
+        return list(text)
+
+    def start_tokens(self) -> list[int]:
+        return [_BOS]
+
+    def marker(self, spelling: str) -> int | None:
+        return self._markers.get(spelling)
+
+    def piece(self, token: int) -> bytes:
+        return bytes((token,)) if token < 256 else b""
+
+    def ends(self, token: int) -> bool:
+        return token == _END
+
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: bool) -> Logits | None:
+        cells = self._cells[sequence]
+        if position != len(cells):
+            raise ModelError(f"evaluated at {position}, but the sequence holds {len(cells)} tokens")
+        if position + len(tokens) > self.info.context_tokens:
+            raise ModelError(f"the sequence is full ({self.info.context_tokens} tokens)")
+        cells.extend(tokens)
+        self.evaluated_tokens += len(tokens)
+        return self._logits(cells) if logits else None
+
+    def truncate(self, sequence: int, length: int) -> int:
+        del self._cells[sequence][length:]
+        return len(self._cells[sequence])
+
+    def copy(self, source: int, target: int) -> None:
+        self._cells[target] = list(self._cells[source])
+
+    def length(self, sequence: int) -> int:
+        return len(self._cells[sequence])
+
+    def close(self) -> None:
+        self._cells = []
+
+    def _logits(self, cells: list[int]) -> Logits:
+        import numpy as np
+
+        state = b"".join(token.to_bytes(2, "little") for token in cells)
+        digest = hashlib.blake2b(state, digest_size=16).digest()
+        logits = np.full(self.info.vocabulary, -20.0, dtype=np.float32)
+        letters = np.frombuffer(_WORD, dtype=np.uint8)
+        logits[letters] = np.random.default_rng(list(digest)).standard_normal(len(letters))
+        if digest[0] < 12:  # about one token in twenty ends the line
+            logits[10] = 8.0
+        known = self._continuation(cells)
+        if known is not None:
+            logits[known] = 20.0
+        return logits
+
+    def _continuation(self, cells: list[int]) -> int | None:
+        if not self._texts:
+            return None
+        tail = bytes(token for token in cells[-_CONTEXT_BYTES:] if token < 256)
+        if len(tail) < _CONTEXT_BYTES:
+            return None
+        for text in self._texts:
+            found = text.find(tail)
+            if found >= 0:
+                end = found + len(tail)
+                return text[end] if end < len(text) else _END
+        return None

@@ -1,0 +1,121 @@
+"""The command line, and the one place where the parts are put together: which backend, which settings."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsp_server import __version__
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import BackendFactory
+
+USAGE_ERROR = 2
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    options = _parser().parse_args(_with_command(arguments))
+    logging.basicConfig(level=getattr(logging, options.log.upper()), format="fimble: %(message)s", stream=sys.stderr)
+    # What these log as errors reaches the user as the answer to the request, without a traceback.
+    logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    if options.command == "serve":
+        return _serve(options)
+    from lsp_server.complete import CommandError, complete
+
+    try:
+        return complete(options, _factory(options.backend), _overrides(options))
+    except CommandError as error:
+        print(f"fimble: {error}", file=sys.stderr)  # noqa: T201 - the command line's own output
+        return USAGE_ERROR
+
+
+def _with_command(arguments: Sequence[str]) -> list[str]:
+    """Without a command: serve, if an editor is at the other end of stdin; help, if a person is."""
+    if any(not argument.startswith("-") for argument in arguments) or set(arguments) & {
+        "-h",
+        "--help",
+        "--version",
+    }:
+        return list(arguments)
+    return ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve", *arguments]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="fimble",
+        description="A language server that completes code with a GGUF model in its own process.",
+    )
+    parser.add_argument("--version", action="version", version=f"fimble {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--model", metavar="FILE.gguf", help="the model (default: the setting, else the starter model)")
+    common.add_argument(
+        "--backend",
+        choices=("llama", "scripted"),
+        default="llama",
+        help="scripted needs no model and answers nonsense, always the same: for tests",
+    )
+    common.add_argument(
+        "--log",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="how much to tell on stderr",
+    )
+    serve = commands.add_parser(
+        "serve",
+        parents=[common],
+        help="serve an editor over stdin and stdout (the default without a terminal)",
+    )
+    serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
+    complete = commands.add_parser(
+        "complete", parents=[common], help="complete at one place of a file, without an editor"
+    )
+    complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column from 1, columns in characters")
+    complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
+    complete.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _factory(backend: str) -> BackendFactory:
+    """The backend's loader. Imported when it is first used, on the model's thread."""
+
+    def load(spec: Any, progress: Any) -> Any:
+        if backend == "scripted":
+            from lsp_server.backends.scripted import ScriptedBackend
+
+            return ScriptedBackend(spec, progress)
+        from lsp_server.backends import llama
+
+        return llama.load(spec, progress)
+
+    return load
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, Any]:
+    return {} if options.model is None else {"model": str(Path(options.model).expanduser().absolute())}
+
+
+def _serve(options: argparse.Namespace) -> int:
+    """Serves with stdout moved aside: whatever else writes to it (a native library, a stray print) goes to
+    stderr, and the protocol stays clean."""
+    protocol_out = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+
+    import anyio
+
+    from lsp_server.lsp.server import FimbleServer
+
+    async def main() -> int:
+        return await FimbleServer(_factory(options.backend), _overrides(options)).serve(0, protocol_out)
+
+    try:
+        return anyio.run(main)
+    except KeyboardInterrupt:
+        return 130

@@ -1,0 +1,140 @@
+"""Settings: what there is, where they come from, and clear words for what is wrong with them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import msgspec
+from msgspec import Meta
+from platformdirs import user_config_path
+
+from lsp_server.backends.base import FlashAttention, ModelSpec
+from lsp_server.features.inline import InlineOptions
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+FILE_NAME = "fimble.toml"
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, its type, its bounds and its default. The descriptions are shown to users."""
+
+    enabled: Annotated[bool, Meta(description="Whether completions are offered.")] = True
+    disabled_languages: Annotated[
+        list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
+    ] = msgspec.field(default_factory=list)
+    model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
+    fim_format: Annotated[
+        str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
+    ] = ""
+    context_tokens: Annotated[int, Meta(ge=256, le=131072, description="The window of one prompt, in tokens.")] = 2048
+    resident_prompts: Annotated[int, Meta(ge=1, le=16, description="How many prompts stay in the KV cache.")] = 4
+    threads: Annotated[int, Meta(ge=0, le=256, description="Threads of the model. 0: as many as pay.")] = 0
+    gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU. -1: all, if there is a GPU.")] = -1
+    flash_attention: Annotated[
+        FlashAttention, Meta(description="Flash attention: auto is on with a GPU and off without.")
+    ] = "auto"
+    max_tokens: Annotated[int, Meta(ge=1, le=1024, description="The longest completion, in tokens.")] = 64
+    max_lines: Annotated[int, Meta(ge=1, le=200, description="The longest completion, in lines.")] = 8
+    deadline_ms: Annotated[
+        int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
+    ] = 8000
+
+    def model_spec(self) -> ModelSpec:
+        """What to load. Two settings with equal specs need no reload."""
+        return ModelSpec(
+            path=self.model,
+            context_tokens=self.context_tokens,
+            sequences=self.resident_prompts,
+            threads=self.threads,
+            gpu_layers=self.gpu_layers,
+            flash_attention=self.flash_attention,
+            fim_format=self.fim_format or None,
+        )
+
+    def inline_options(self) -> InlineOptions:
+        return InlineOptions(
+            enabled=self.enabled,
+            disabled_languages=frozenset(self.disabled_languages),
+            max_tokens=self.max_tokens,
+            max_lines=self.max_lines,
+            deadline_ms=self.deadline_ms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Settings from one place. name: how the place is called in messages."""
+
+    name: str
+    values: Mapping[str, Any]
+
+
+_TYPES = get_type_hints(Settings, include_extras=True)
+
+
+def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
+    """The settings of all sources, later ones over earlier ones, and what is wrong in them.
+
+    A wrong value is left out, so that one mistake does not cost the user the other settings. Names may be
+    written in camel case, as VS Code users do; null means not set.
+    """
+    chosen: dict[str, Any] = {}
+    problems: list[str] = []
+    for source in sources:
+        for key, value in source.values.items():
+            name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()
+            if name not in _TYPES:
+                near = difflib.get_close_matches(name, _TYPES, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(_TYPES)}"
+                problems.append(f"unknown setting `{key}` in {source.name}; {hint}")
+            elif value is not None:
+                try:
+                    chosen[name] = msgspec.convert(value, _TYPES[name])
+                except msgspec.ValidationError as error:
+                    # Its words name types in back quotes: "Expected `int` >= 256 - at ...".
+                    what = str(error).split(" - at")[0]
+                    what = what[:1].lower() + what[1:]
+                    problems.append(f"setting `{key}` in {source.name}: {what}, found {value!r}")
+    return Settings(**chosen), problems
+
+
+def read_file(path: Path) -> tuple[Source | None, str]:
+    """The settings in a TOML file, and what is wrong with the file; neither if there is no such file."""
+    try:
+        text = path.read_text("utf-8")
+        return Source(str(path), tomllib.loads(text)), ""
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+    except OSError as error:
+        return None, f"{path} cannot be read: {error.strerror}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return None, f"{path} is not valid TOML: {error}"
+
+
+def settings_files(roots: Sequence[Path]) -> list[Path]:
+    """Where settings are looked for: the user's file, then one in each root of the workspace."""
+    return [user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]
+
+
+def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Settings, list[str]]:
+    """The settings in force: defaults, the user's file, the workspace's files, then `sources`."""
+    found: list[Source] = []
+    problems: list[str] = []
+    for path in settings_files(roots):
+        source, problem = read_file(path)
+        if source is not None:
+            found.append(source)
+        if problem:
+            problems.append(problem)
+    settings, wrong = merge([*found, *sources])
+    return settings, problems + wrong

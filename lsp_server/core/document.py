@@ -1,0 +1,135 @@
+"""Documents as immutable snapshots, and the store that turns the client's edits into new ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from lsp_server.core import text
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DocumentSnapshot:
+    """One version of one document. Never changes; an edit makes a new one. Offsets are in bytes of UTF-8.
+
+    `path` is the name a model is shown: relative to the workspace when the file lies in one. `version` is
+    the client's own number, None where the client has none. Two snapshots are equal only if they are the
+    same object, which is how an answer is found to be stale.
+    """
+
+    uri: str
+    path: str
+    language_id: str
+    version: int | None
+    source: bytes
+    starts: list[int]
+
+    @classmethod
+    def of(
+        cls, uri: str, source: bytes, *, path: str = "", language_id: str = "", version: int | None = None
+    ) -> DocumentSnapshot:
+        return cls(uri, path, language_id, version, source, text.line_starts(source))
+
+    @property
+    def line_count(self) -> int:
+        return len(self.starts)
+
+    @property
+    def newline(self) -> bytes:
+        """The line end the document uses, judged by its first line."""
+        if self.line_count > 1:
+            first = self.source[: self.starts[1]]
+            for end in (b"\r\n", b"\n", b"\r"):
+                if first.endswith(end):
+                    return end
+        return b"\n"
+
+    def line_at(self, offset: int) -> int:
+        """The number (from 0) of the line that holds `offset`."""
+        return bisect_right(self.starts, offset) - 1
+
+    def line_start(self, line: int) -> int:
+        return self.starts[line]
+
+    def line_end(self, line: int) -> int:
+        """The offset behind the last byte of `line`, in front of its line end."""
+        if line + 1 >= self.line_count:
+            return len(self.source)
+        end = self.starts[line + 1] - 1
+        if self.source[end : end + 1] == b"\n" and end > self.starts[line] and self.source[end - 1] == 0x0D:
+            end -= 1
+        return end
+
+    def line(self, line: int) -> bytes:
+        """The bytes of `line` without its line end."""
+        return self.source[self.starts[line] : self.line_end(line)]
+
+    def offset(self, line: int, column: int, encoding: text.Encoding) -> int:
+        """The byte offset of a position. Beyond a line's end means its end; beyond the text, the text's end."""
+        if line >= self.line_count:
+            return len(self.source)
+        return self.starts[line] + text.byte_column(self.line(line), column, encoding)
+
+    def position(self, offset: int, encoding: text.Encoding) -> tuple[int, int]:
+        """The line and the column, both from 0, of a byte offset."""
+        line = self.line_at(offset)
+        return line, text.column_of(self.line(line), offset - self.starts[line], encoding)
+
+    def edited(self, start: int, end: int, replacement: bytes) -> DocumentSnapshot:
+        """The document with the bytes `start:end` replaced."""
+        source = b"".join((self.source[:start], replacement, self.source[end:]))
+        starts = text.updated_line_starts(self.starts, source, start, end, len(replacement))
+        return replace(self, source=source, starts=starts)
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A change as the client sends it: a range in its own units, or None for the whole text."""
+
+    range: tuple[tuple[int, int], tuple[int, int]] | None
+    text: str
+
+
+class DocumentStore:
+    """The open documents. Changes are applied at once and in order; readers hold snapshots."""
+
+    def __init__(self, encoding: text.Encoding = "utf-16") -> None:
+        self.encoding = encoding
+        self._documents: dict[str, DocumentSnapshot] = {}
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def get(self, uri: str) -> DocumentSnapshot | None:
+        return self._documents.get(uri)
+
+    def snapshots(self) -> Mapping[str, DocumentSnapshot]:
+        """All open documents as they are now; later changes do not show in it."""
+        return MappingProxyType(dict(self._documents))
+
+    def open(self, document: DocumentSnapshot) -> None:
+        self._documents[document.uri] = document
+
+    def close(self, uri: str) -> None:
+        self._documents.pop(uri, None)
+
+    def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> DocumentSnapshot:
+        """Applies `edits` one after the other and returns the new snapshot.
+
+        Raises KeyError for a document that is not open: there is no text that the edits could apply to.
+        """
+        document = self._documents[uri]
+        for edit in edits:
+            inserted = text.encode(edit.text)
+            if edit.range is None:
+                document = replace(document, source=inserted, starts=text.line_starts(inserted))
+                continue
+            (start_line, start_column), (end_line, end_column) = edit.range
+            start = document.offset(start_line, start_column, self.encoding)
+            end = document.offset(end_line, end_column, self.encoding)
+            document = document.edited(min(start, end), max(start, end), inserted)
+        document = replace(document, version=version)
+        self._documents[uri] = document
+        return document

@@ -1,0 +1,128 @@
+"""The fill-in-the-middle formats, as data: what follows what in a prompt, and between which tokens.
+
+No GGUF key states the order, and llama.cpp's own detection misses several families, so this is a table.
+A format belongs to a model if the model's vocabulary has every marker of its layout as one special token
+(and, where two families spell their tokens alike, if the model's name says which it is).
+
+Orders: PSM is prefix, suffix, middle; SPM is suffix, prefix, middle (Bavarian et al., arXiv 2207.14255).
+What has been typed since the anchor stands behind the middle marker: to the model it is the beginning of
+the middle, and to the cache it is all that a key changes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Slot(Enum):
+    """A place in a layout that text of the document goes into."""
+
+    PATH = "path"
+    BEFORE = "before"
+    AFTER = "after"
+    TYPED = "typed"
+
+
+@dataclass(frozen=True, slots=True)
+class FimFormat:
+    """One family's format.
+
+    layout: special tokens, by their spelling, and slots, in the order of the prompt. stops: further
+    spellings at which a completion has ended. names: a pattern on the model's own name that must match;
+    None matches all.
+    """
+
+    name: str
+    layout: tuple[str | Slot, ...]
+    stops: tuple[str, ...] = ()
+    names: str | None = None
+
+    @property
+    def markers(self) -> tuple[str, ...]:
+        return tuple(piece for piece in self.layout if isinstance(piece, str))
+
+    @property
+    def has_fim(self) -> bool:
+        """False for a model that can only continue: it is shown the suffix as a comment."""
+        return bool(self.markers)
+
+    @property
+    def has_path(self) -> bool:
+        """Whether the path has a token of its own; otherwise it goes into a comment."""
+        return Slot.PATH in self.layout and self.has_fim
+
+
+_P, _B, _A, _T = Slot.PATH, Slot.BEFORE, Slot.AFTER, Slot.TYPED
+_STARCODER = ("<fim_prefix>", _B, "<fim_suffix>", _A, "<fim_middle>", _T)
+_STARCODER_STOPS = ("<fim_pad>", "<file_sep>", "<filename>", "<|endoftext|>")
+_QWEN = ("<|fim_prefix|>", _B, "<|fim_suffix|>", _A, "<|fim_middle|>", _T)
+_QWEN_STOPS = ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|endoftext|>", "<|im_end|>")
+
+PREFIX_ONLY = FimFormat("prefix-only", (_P, _A, _B, _T))
+
+# The first that fits is taken: a family with more tokens, or known by name, stands before one with fewer.
+FORMATS: tuple[FimFormat, ...] = (
+    FimFormat(
+        "mellum",
+        ("<filename>", _P, "<fim_suffix>", _A, "<fim_prefix>", _B, "<fim_middle>", _T),
+        _STARCODER_STOPS,
+        names="mellum",
+    ),
+    FimFormat("qwen", ("<|file_sep|>", _P, *_QWEN), _QWEN_STOPS),
+    FimFormat("codegemma", ("<|file_separator|>", _P, *_QWEN), _QWEN_STOPS),
+    FimFormat("qwen-fim", _QWEN, _QWEN_STOPS),
+    FimFormat(
+        "deepseek",
+        ("<｜fim▁begin｜>", _B, "<｜fim▁hole｜>", _A, "<｜fim▁end｜>", _T),
+        ("<｜end▁of▁sentence｜>",),
+    ),
+    FimFormat(
+        "starcoder2",
+        ("<file_sep>", "<fim_prefix>", _P, _B, "<fim_suffix>", _A, "<fim_middle>", _T),
+        _STARCODER_STOPS,
+        names="starcoder-?2",
+    ),
+    FimFormat("starcoder", _STARCODER, _STARCODER_STOPS),
+    FimFormat("codellama", ("▁<PRE>", _B, "▁<SUF>", _A, "▁<MID>", _T), ("▁<EOT>",)),
+    FimFormat(
+        "seed-coder",
+        ("<[fim-suffix]>", _A, "<[fim-prefix]>", _B, "<[fim-middle]>", _T),
+        ("<[end▁of▁sentence]>",),
+    ),
+    FimFormat("codestral", ("[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",)),
+    PREFIX_ONLY,
+)
+
+# Distilled reasoning models carry the FIM tokens of the base they were made from, untrained.
+_NO_FIM = re.compile(r"r1.?distill|deepseek.?r1", re.IGNORECASE)
+
+
+def declared_format(prefix: str, suffix: str, middle: str) -> FimFormat:
+    """The PSM format of a model whose file declares its FIM tokens under spellings not in the table."""
+    return FimFormat("declared", (prefix, Slot.BEFORE, suffix, Slot.AFTER, middle, Slot.TYPED))
+
+
+def find_format(name: str) -> FimFormat | None:
+    """The format called `name` in the table."""
+    return next((entry for entry in FORMATS if entry.name == name), None)
+
+
+def detect_format(
+    has_token: Callable[[str], bool], model_name: str, declared: tuple[str, str, str] | None = None
+) -> FimFormat:
+    """The format of a model.
+
+    has_token: whether a spelling is one special token of its vocabulary. declared: the spellings of the
+    prefix, suffix and middle tokens that the file or llama.cpp names, used where the table has no match.
+    """
+    if _NO_FIM.search(model_name):
+        return PREFIX_ONLY
+    for entry in FORMATS:
+        if entry.names and not re.search(entry.names, model_name, re.IGNORECASE):
+            continue
+        if entry.has_fim and all(map(has_token, entry.markers)):
+            return entry
+    return declared_format(*declared) if declared else PREFIX_ONLY

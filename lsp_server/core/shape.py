@@ -1,0 +1,40 @@
+"""From what a model wrote to what is shown: the text, and the range of the document it goes into."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole
+from lsp_server.core.stopping import StopRule, find_end
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Text for the bytes `start:end` of a document; the range is empty unless text right of the cursor is
+    replaced."""
+
+    text: str
+    start: int
+    end: int
+
+
+def shape(text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule) -> Suggestion | None:
+    """The part of `text` worth showing at `hole`, or None if nothing is left of it.
+
+    Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the
+    end, and gives it the document's own line ends.
+    """
+    end = find_end(text, rule)
+    if end is not None:
+        text = text[:end]
+    text = text.rstrip()
+    right = document.source[hole.cursor : hole.line_end].decode("utf-8", "replace").strip()
+    if right:
+        text = text.removesuffix(right)
+    if not text.strip():
+        return None
+    newline = document.newline.decode()
+    if newline != "\n":
+        text = text.replace("\r\n", "\n").replace("\n", newline)
+    return Suggestion(text, hole.cursor, hole.cursor)

@@ -1,0 +1,166 @@
+"""The event loop's side of the engine: requests out, events in, and what is known of the model."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from lsp_server.backends.base import BackendFactory, ModelInfo, ModelSpec
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.stopping import StopRule
+from lsp_server.engine.core import Engine
+from lsp_server.engine.request import (
+    Cancel,
+    Event,
+    Finished,
+    Generate,
+    Load,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    Priority,
+    Shutdown,
+    TextDelta,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_STOP_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModelState:
+    """kind: none before a model was asked for. progress: 0 to 1 while loading. message: why it failed."""
+
+    kind: Literal["none", "loading", "ready", "failed"] = "none"
+    progress: float = 0.0
+    info: ModelInfo | None = None
+    message: str = ""
+
+
+class Stream:
+    """The events of one request: iterate over it for the text as it comes; then `finished` is set."""
+
+    def __init__(self, id: int, events: MemoryObjectReceiveStream[TextDelta | Finished]) -> None:
+        self.id = id
+        self.finished: Finished | None = None
+        self._events = events
+
+    async def __aiter__(self) -> AsyncIterator[TextDelta]:
+        async for event in self._events:
+            if isinstance(event, Finished):
+                self.finished = event
+                return
+            yield event
+
+    async def result(self) -> Finished:
+        """Waits for the end. Text that comes before it is in the result too."""
+        async for _ in self:
+            pass
+        assert self.finished is not None
+        return self.finished
+
+
+class EngineClient:
+    """Owns the engine's thread. All methods are for the event loop's thread.
+
+    on_model is called with every change of the model's state.
+    """
+
+    def __init__(self, factory: BackendFactory, on_model: Callable[[ModelState], None] | None = None) -> None:
+        self.model = ModelState()
+        self.on_model = on_model
+        self._engine = Engine(factory, self._post)
+        self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._streams: dict[int, MemoryObjectSendStream[TextDelta | Finished]] = {}
+        self._ids = itertools.count(1)
+        self._stopping = False
+
+    @property
+    def running(self) -> int:
+        """How many requests have not ended."""
+        return len(self._streams)
+
+    @property
+    def cache(self) -> tuple[list[int], int, int]:
+        """Tokens resident in each sequence, forks and evictions so far. Read across threads, for showing."""
+        cache = self._engine.cache
+        return [len(sequence.tokens) for sequence in cache], cache.forks, cache.evictions
+
+    def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._thread.start()
+
+    def load(self, spec: ModelSpec) -> None:
+        """Loads a model, in place of the one there is. Its progress shows in `model`."""
+        self._set_model(ModelState("loading"))
+        self._engine.send(Load(spec))
+
+    @contextmanager
+    def generate(
+        self,
+        prompt: FimPrompt,
+        stop: StopRule,
+        max_tokens: int,
+        *,
+        priority: Priority = Priority.INLINE,
+        deadline: float | None = None,
+    ) -> Iterator[Stream]:
+        """A request, for as long as the block lasts: leaving it early cancels the request."""
+        id = next(self._ids)
+        # Every token can bring one event and the end brings one, so sending never has to wait.
+        send, receive = anyio.create_memory_object_stream[TextDelta | Finished](max_tokens + 2)
+        self._streams[id] = send
+        stream = Stream(id, receive)
+        try:
+            self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline))
+            yield stream
+        finally:
+            if stream.finished is None:
+                self._engine.send(Cancel(id))
+            self._streams.pop(id, None)
+            send.close()
+            receive.close()
+
+    async def stop(self) -> None:
+        """Ends the thread. Waits for the step it is in, but never longer than a few seconds."""
+        self._stopping = True
+        if self._thread.is_alive():
+            self._engine.send(Shutdown())
+            await anyio.to_thread.run_sync(self._thread.join, _STOP_SECONDS)
+
+    def _post(self, event: Event) -> None:
+        """On the engine's thread: hands an event to the loop."""
+        if self._loop is None or self._stopping:
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._dispatch, event)
+        except RuntimeError:  # the loop has been closed meanwhile
+            return
+
+    def _dispatch(self, event: Event) -> None:
+        if isinstance(event, TextDelta | Finished):
+            stream = self._streams.get(event.id)
+            if stream is not None:
+                stream.send_nowait(event)
+        elif isinstance(event, ModelLoading):
+            self._set_model(ModelState("loading", progress=event.progress))
+        elif isinstance(event, ModelReady):
+            self._set_model(ModelState("ready", info=event.info))
+        elif isinstance(event, ModelFailed):
+            self._set_model(ModelState("failed", message=event.message))
+
+    def _set_model(self, state: ModelState) -> None:
+        self.model = state
+        if self.on_model is not None:
+            self.on_model(state)

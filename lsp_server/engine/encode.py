@@ -1,0 +1,65 @@
+"""From a prompt's text to its tokens, and into the model's window."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from lsp_server.backends.base import Backend, ModelError
+from lsp_server.core.prompt import FimPrompt, Segment
+
+_REMEMBERED_SEGMENTS = 64
+
+
+class Encoder:
+    """Tokenises segment by segment, and remembers the segments that do not change from key to key.
+
+    Segment borders are token borders: a key then changes the tokens of its own segment alone, and a warm
+    prompt has the very tokens of a cold one.
+    """
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._remembered: OrderedDict[bytes, list[int]] = OrderedDict()
+
+    def encode(self, prompt: FimPrompt, room: int) -> tuple[list[int], int]:
+        """The tokens of `prompt`, at most `room` of them, and how many had to be cut.
+
+        Cut first is the end of the text after the hole, then the beginning of the text before it, then of
+        what was typed. Whole quarters of the room go at a time, so that the cut stays where it is while
+        the user types. Raises ModelError if the format's own tokens do not fit.
+        """
+        parts = [(segment.kind, self._tokens(segment)) for segment in prompt.segments]
+        start = self._backend.start_tokens()
+        size = len(start) + sum(len(tokens) for _, tokens in parts)
+        excess = size - room
+        cut = 0
+        if excess > 0:
+            step = max(1, room // 4)
+            excess = -(-excess // step) * step
+            for kind in ("after", "before", "typed", "path"):
+                for index, (part, tokens) in enumerate(parts):
+                    if part == kind and cut < excess:
+                        less = min(len(tokens), excess - cut)
+                        kept = tokens[: len(tokens) - less] if kind == "after" else tokens[less:]
+                        parts[index] = (part, kept)
+                        cut += less
+        tokens = [*start, *(token for _, tokens in parts for token in tokens)]
+        if len(tokens) > room or not tokens:
+            raise ModelError(f"a window of {room} tokens has no room for a prompt; raise context_tokens")
+        return tokens, cut
+
+    def _tokens(self, segment: Segment) -> list[int]:
+        if segment.kind == "marker":
+            marker = self._backend.marker(segment.text.decode())
+            if marker is None:
+                raise ModelError(f"the model has no token {segment.text.decode()}")
+            return [marker]
+        if segment.kind == "typed":
+            return self._backend.tokenize(segment.text)
+        found = self._remembered.pop(segment.text, None)
+        if found is None:
+            found = self._backend.tokenize(segment.text)
+            if len(self._remembered) >= _REMEMBERED_SEGMENTS:
+                self._remembered.popitem(last=False)
+        self._remembered[segment.text] = found
+        return found

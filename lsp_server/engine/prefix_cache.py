@@ -1,0 +1,126 @@
+"""What the KV cache holds, sequence by sequence, and where a prompt goes so that most of it is reused.
+
+Plain data, tested without a model. The engine carries out what it decides, and tells it what became of it.
+The interface (match, place, append, check) follows nano-vllm's block manager in spirit; the unit here is a
+whole sequence, because an editor has few prompts that share long prefixes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+# A prompt takes over the sequence it matches if that one gives up at most this many tokens, and at most
+# half of what it holds; a suggestion's own tokens (tens) always go. Otherwise it gets a sequence of its own,
+# with a copy of the shared part if that is long enough to be worth the copying.
+MOST_LOSS_TOKENS = 160
+LEAST_COPY_TOKENS = 32
+
+
+def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens `first` and `second` have in common at their start."""
+    limit = min(len(first), len(second))
+    if first[:limit] == second[:limit]:
+        return limit
+    return next(i for i in range(limit) if first[i] != second[i])
+
+
+@dataclass(slots=True)
+class ResidentSequence:
+    """tokens: what is really in the KV cache. busy: a request is using it. used: when, for LRU."""
+
+    id: int
+    tokens: list[int] = field(default_factory=list)
+    busy: bool = False
+    used: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Where a prompt goes: into `target`, whose first `reuse` tokens stay. With a `source`, that sequence
+    is copied into `target` first."""
+
+    target: int
+    reuse: int
+    source: int | None = None
+
+
+class PrefixCache:
+    """The record of every sequence. evictions, forks: how often that happened, for the status page."""
+
+    def __init__(self, sequences: int) -> None:
+        self._sequences = [ResidentSequence(id) for id in range(sequences)]
+        self._clock = 0
+        self.evictions = 0
+        self.forks = 0
+
+    def __iter__(self) -> Iterator[ResidentSequence]:
+        return iter(self._sequences)
+
+    def tokens(self, id: int) -> Sequence[int]:
+        return self._sequences[id].tokens
+
+    def match(self, tokens: Sequence[int]) -> tuple[int, int]:
+        """The sequence that shares the longest prefix with `tokens`, and its length. Among equals, one that
+        is free, and then the shortest, whose rest costs least to give up."""
+        best = max(
+            self._sequences,
+            key=lambda s: (common_prefix(s.tokens, tokens), not s.busy, -len(s.tokens), -s.id),
+        )
+        return best.id, common_prefix(best.tokens, tokens)
+
+    def place(self, tokens: Sequence[int]) -> Placement | None:
+        """Chooses a sequence for a prompt and marks it busy; None if all are busy.
+
+        At least the last token is never counted as reused: its logits are wanted, and they are not kept.
+        """
+        free = [sequence for sequence in self._sequences if not sequence.busy]
+        if not free:
+            return None
+        best_id, shared = self.match(tokens)
+        shared = min(shared, len(tokens) - 1)
+        best = self._sequences[best_id]
+        loss = len(best.tokens) - shared
+        close = loss <= MOST_LOSS_TOKENS and 2 * shared >= len(best.tokens)
+        worth_copying = shared >= LEAST_COPY_TOKENS
+        others = [s for s in free if s is not best] if worth_copying else free
+        if not best.busy and (close or not others):
+            target = best
+        elif others:
+            target = min(others, key=lambda s: (bool(s.tokens), s.used))
+            self.evictions += bool(target.tokens)
+        else:
+            target = free[0]
+        source = best.id if target is not best and worth_copying else None
+        reuse = shared if target is best or source is not None else 0
+        if source is not None:
+            self.forks += 1
+            target.tokens = list(best.tokens)
+        del target.tokens[reuse:]
+        self._touch(target, busy=True)
+        return Placement(target.id, reuse, source)
+
+    def append(self, id: int, tokens: Sequence[int]) -> None:
+        """Records that `tokens` have been evaluated behind what the sequence held."""
+        self._sequences[id].tokens.extend(tokens)
+
+    def truncate(self, id: int, length: int) -> None:
+        """Records that only the first `length` tokens are left."""
+        del self._sequences[id].tokens[length:]
+
+    def release(self, id: int) -> None:
+        """Ends a request's use of a sequence. What it holds stays for the next one."""
+        self._touch(self._sequences[id], busy=False)
+
+    def check(self, length: Callable[[int], int]) -> None:
+        """Raises AssertionError if a sequence's record differs in length from what `length` (the backend's
+        own count) says."""
+        for sequence in self._sequences:
+            held = length(sequence.id)
+            if held != len(sequence.tokens):
+                raise AssertionError(f"sequence {sequence.id} holds {held} tokens, recorded are {len(sequence.tokens)}")
+
+    def _touch(self, sequence: ResidentSequence, *, busy: bool) -> None:
+        self._clock += 1
+        sequence.used = self._clock
+        sequence.busy = busy

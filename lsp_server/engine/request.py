@@ -1,0 +1,130 @@
+"""The messages to and from the engine. All survive pickle, so that the engine can live in another process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.stopping import StopRule
+
+
+class Priority(IntEnum):
+    """What goes first; a smaller number is more urgent."""
+
+    INLINE = 0
+    PREPARED = 1
+    ACTION = 2
+    WARMING = 3
+
+
+class FinishReason(str, Enum):
+    STOP = "stop"  # the stop rule ended it
+    END = "end"  # the model ended it
+    LENGTH = "length"  # max_tokens
+    DEADLINE = "deadline"  # the time was up; the text is what there was
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"  # the queue was full, or no model is loaded
+    FAILED = "failed"
+
+
+# To the engine ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Generate:
+    """Asks for a completion of `prompt`. deadline is in seconds of the monotonic clock. With max_tokens 0
+    the prompt is only evaluated, so that a later request finds it in the cache."""
+
+    id: int
+    prompt: FimPrompt
+    stop: StopRule
+    max_tokens: int
+    priority: Priority = Priority.INLINE
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Loads a model in place of the one that is loaded; what was running for that one is cancelled."""
+
+    spec: ModelSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Shutdown:
+    pass
+
+
+Message = Generate | Cancel | Load | Shutdown
+
+
+# From the engine ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoading:
+    """progress: from 0 to 1."""
+
+    progress: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReady:
+    info: ModelInfo
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFailed:
+    """message: one line for the user, with what to do."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a request cost. Tokens: prompt = reused + evaluated + cut; decoded came after it. A request that
+    was cancelled has evaluated only a part. cut: did not fit the window. Times in ms: queued before its
+    first step, prefill and decode are model time, total is from submission to the end.
+    """
+
+    prompt_tokens: int = 0
+    reused_tokens: int = 0
+    evaluated_tokens: int = 0
+    cut_tokens: int = 0
+    decoded_tokens: int = 0
+    queued_ms: float = 0.0
+    prefill_ms: float = 0.0
+    decode_ms: float = 0.0
+    total_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
+    probability of the tokens in it."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The last event of every request, exactly one. text: all of it. logprob: the mean per token."""
+
+    id: int
+    text: str
+    reason: FinishReason
+    usage: Usage
+    logprob: float = 0.0
+    message: str = ""
+
+
+Event = ModelLoading | ModelReady | ModelFailed | TextDelta | Finished

@@ -1,0 +1,1 @@
+"""The protocol's side: the only package that imports pygls and lsprotocol."""

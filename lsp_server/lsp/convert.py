@@ -1,0 +1,105 @@
+"""Between the protocol's types and ours: positions, edits, suggestions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from lsprotocol import types
+
+from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.core.shape import Suggestion
+from lsp_server.core.text import Encoding
+
+_WORD_BEFORE = re.compile(r"\w*$")
+
+
+class PositionError(ValueError):
+    """A position that is not in its document."""
+
+
+def offset_of(document: DocumentSnapshot, position: types.Position, encoding: Encoding) -> int:
+    """The byte offset of `position`. Beyond a line's end means its end, as the protocol has it.
+
+    Raises PositionError for a line that the document does not have.
+    """
+    if not 0 <= position.line < document.line_count or position.character < 0:
+        raise PositionError(
+            f"position {position.line}:{position.character} is outside {document.path or document.uri}, "
+            f"which has {document.line_count} lines"
+        )
+    return document.offset(position.line, position.character, encoding)
+
+
+def edits_of(changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Edit]:
+    edits = []
+    for change in changes:
+        if isinstance(change, types.TextDocumentContentChangePartial):
+            start, end = change.range.start, change.range.end
+            edits.append(Edit(((start.line, start.character), (end.line, end.character)), change.text))
+        else:
+            edits.append(Edit(None, change.text))
+    return edits
+
+
+def range_of(document: DocumentSnapshot, start: int, end: int, encoding: Encoding) -> types.Range:
+    first, last = document.position(start, encoding), document.position(end, encoding)
+    return types.Range(types.Position(*first), types.Position(*last))
+
+
+def inline_item(suggestion: Suggestion, document: DocumentSnapshot, encoding: Encoding) -> types.InlineCompletionItem:
+    return types.InlineCompletionItem(
+        insert_text=suggestion.text,
+        range=range_of(document, suggestion.start, suggestion.end, encoding),
+    )
+
+
+def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding: Encoding) -> types.CompletionItem:
+    """The suggestion as one item of a completion menu.
+
+    The word before the cursor is part of the item and of its filter text, because clients filter the items
+    by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
+    """
+    line = document.line_at(suggestion.start)
+    before = document.source[document.line_start(line) : suggestion.start].decode("utf-8", "replace")
+    found = _WORD_BEFORE.search(before)
+    word = found.group() if found else ""
+    start = suggestion.start - len(word.encode())
+    text = word + suggestion.text
+    first_line = text.strip().split("\n")[0].strip()
+    edit_range = range_of(document, start, suggestion.end, encoding)
+    return types.CompletionItem(
+        label=first_line,
+        kind=types.CompletionItemKind.Text,
+        detail="fimble",
+        documentation=text if "\n" in text.strip() else None,
+        filter_text=text.lstrip(),
+        sort_text="\uffff",
+        insert_text_format=types.InsertTextFormat.PlainText,
+        text_edit=types.TextEdit(edit_range, text),
+    )
+
+
+def path_of(uri: str) -> Path | None:
+    """The file that a `file:` URI names, or None for any other."""
+    parts = urlsplit(uri)
+    if parts.scheme != "file":
+        return None
+    path = unquote(parts.path)
+    if re.match(r"^/[A-Za-z]:", path):
+        path = path[1:]  # file:///C:/…
+    return Path(path)
+
+
+def shown_path(uri: str, roots: Sequence[Path]) -> str:
+    """The name of a document as a model is shown it: relative to its root, or the last part of its URI."""
+    path = path_of(uri)
+    if path is None:
+        parts = urlsplit(uri)
+        return PurePosixPath(unquote(parts.path or parts.netloc)).name
+    for root in roots:
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    return path.name

@@ -1,0 +1,46 @@
+"""Progress of the model's loading in the client: created, reported a few times a second, and ended."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+_LEAST_SECONDS = 0.2
+
+
+class LoadProgress:
+    """One `window/workDoneProgress` at a time. Does nothing for a client that has none."""
+
+    def __init__(self, server: LanguageServer, clock: Callable[[], float] = time.monotonic) -> None:
+        self._server = server
+        self._clock = clock
+        self._token: str | None = None
+        self._reported = 0.0
+
+    def begin(self, title: str) -> None:
+        self.end("")
+        self._token = token = f"fimble-{uuid.uuid4()}"
+        # The client's answer is of no use to us: reports under a token it refused are ignored.
+        self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(token))
+        self._send(types.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
+
+    def report(self, fraction: float) -> None:
+        now = self._clock()
+        if self._token is not None and now - self._reported >= _LEAST_SECONDS:
+            self._reported = now
+            self._send(types.WorkDoneProgressReport(percentage=int(100 * fraction)))
+
+    def end(self, message: str) -> None:
+        if self._token is not None:
+            self._send(types.WorkDoneProgressEnd(message or None))
+            self._token = None
+
+    def _send(
+        self, value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
+    ) -> None:
+        assert self._token is not None
+        self._server.progress(types.ProgressParams(self._token, value))

@@ -1,0 +1,128 @@
+"""pygls' protocol with our documents: requests stamped as they are read, one clean answer for each."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Generator, Mapping
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
+from pygls.protocol import LanguageServerProtocol, lsp_method
+
+from lsp_server.core.document import DocumentSnapshot
+
+if TYPE_CHECKING:
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+_NO_DOCUMENTS: Mapping[str, DocumentSnapshot] = MappingProxyType({})
+
+# The documents as they were when the request that is being handled was read. By the time its handler
+# runs, later changes may have been read too.
+stamped_documents: ContextVar[Mapping[str, DocumentSnapshot]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
+
+
+def stamped_document(uri: str) -> DocumentSnapshot:
+    """The document that the request being handled is about. Raises JsonRpcInvalidParams if it is not open."""
+    document = stamped_documents.get().get(uri)
+    if document is None:
+        raise JsonRpcInvalidParams(f"the document {uri} is not open")
+    return document
+
+
+class FimbleProtocol(LanguageServerProtocol):
+    """Departs from pygls where that would lose a request, keep documents twice, or show a traceback."""
+
+    _server: FimbleServer
+    exit_code: int | None = None
+
+    def receive(self, body: bytes) -> None:
+        """Handles one message. Whatever is in it, a request gets an answer."""
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            self._send_error(None, types.ErrorCodes.ParseError, f"not JSON: {error}")
+            return
+        if not isinstance(data, dict):
+            self._send_error(None, types.ErrorCodes.InvalidRequest, "not a JSON-RPC message")
+            return
+        is_request = "method" in data and "id" in data
+        data.setdefault("jsonrpc", self.VERSION)
+        if is_request and not self._accepts(data["id"], data["method"]):
+            return
+        try:
+            message = self.structure_message(data)
+        except JsonRpcException:
+            if is_request:
+                self._send_error(
+                    data["id"], types.ErrorCodes.InvalidParams, f"{data['method']}: the parameters do not fit"
+                )
+            return
+        try:
+            self.handle_message(message)
+        except Exception as error:
+            logger.exception("cannot handle %s", data.get("method"))
+            if is_request:
+                self._send_error(data["id"], types.ErrorCodes.InternalError, str(error))
+
+    def _accepts(self, id: Any, method: Any) -> bool:
+        """Whether the server's state allows this request; if not, it has been answered."""
+        if self._shutdown:
+            self._send_error(id, types.ErrorCodes.InvalidRequest, "the server has been shut down")
+            return False
+        if self._workspace is None and method != types.INITIALIZE:
+            self._send_error(id, types.ErrorCodes.ServerNotInitialized, "the server is not initialized")
+            return False
+        return True
+
+    def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
+        stamped_documents.set(self._server.documents.snapshots())
+        super()._handle_request(msg_id, method_name, params)
+
+    def _send_response(self, msg_id: int | str, result: Any = None, error: types.ResponseError | None = None) -> None:
+        if error is not None:
+            error.data = None  # pygls puts a traceback here, and VS Code shows it
+        super()._send_response(msg_id, result, error)
+
+    def _send_error(self, id: Any, code: types.ErrorCodes, message: str) -> None:
+        self._send_data({"jsonrpc": self.VERSION, "id": id, "error": {"code": code.value, "message": message}})
+
+    # Documents live in our own store; pygls' mutable ones are not kept. -----------------------------------
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
+    def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
+        self._server.document_opened(params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
+    def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
+        self._server.document_changed(params)
+
+    @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
+    def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
+        self._server.document_closed(params)
+
+    # The server's life -----------------------------------------------------------------------------------
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        self._server.client_initializes(params)
+        result = yield from super().lsp_initialize(params)
+        if not self._server.client.completion:
+            result.capabilities.completion_provider = None
+        result.capabilities.position_encoding = types.PositionEncodingKind(self._server.client.encoding)
+        return result
+
+    @lsp_method(types.SHUTDOWN)
+    def lsp_shutdown(self, *args: Any) -> None:
+        self._shutdown = True
+        self._server.cancel_requests()
+
+    @lsp_method(types.EXIT)
+    def lsp_exit(self, *args: Any) -> None:
+        self.exit_code = 0 if self._shutdown else 1
+        self._server.stop()

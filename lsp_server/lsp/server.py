@@ -1,0 +1,300 @@
+"""The language server: the life of a client's connection, and one handler for each request."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+from lsprotocol import converters, types
+from pygls.exceptions import JsonRpcInvalidParams
+from pygls.lsp.server import LanguageServer
+
+from lsp_server import __version__, config
+from lsp_server.backends.base import BackendFactory, ModelSpec
+from lsp_server.core import text
+from lsp_server.core.document import DocumentSnapshot, DocumentStore
+from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.lsp import convert
+from lsp_server.lsp.clients import ClientNeeds, client_needs
+from lsp_server.lsp.progress import LoadProgress
+from lsp_server.lsp.protocol import FimbleProtocol, stamped_document
+from lsp_server.lsp.status import RequestLog, status
+from lsp_server.lsp.transport import StdinReader, StdoutWriter
+
+logger = logging.getLogger(__name__)
+
+_CONFIGURATION_SECONDS = 2.0
+# A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
+_MENU_SECONDS = 0.5
+
+
+class FimbleServer(LanguageServer):
+    """One client's server. factory: what loads a model. overrides: settings that outrank all others."""
+
+    protocol: FimbleProtocol
+
+    def __init__(self, factory: BackendFactory, overrides: Mapping[str, Any] | None = None) -> None:
+        super().__init__(
+            "fimble",
+            __version__,
+            text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
+            protocol_cls=FimbleProtocol,
+            converter_factory=converters.get_converter,
+        )
+        self.documents = DocumentStore()
+        self.client = client_needs(types.InitializeParams(types.ClientCapabilities()))
+        self.settings = config.Settings()
+        self._overrides = config.Source("the command line", dict(overrides or {}))
+        self._initialization_options: Mapping[str, Any] = {}
+        self._client_settings: Mapping[str, Any] = {}
+        self._roots: list[Path] = []
+        self._engine = EngineClient(factory, self._model_changed)
+        self._completer = InlineCompleter(self._engine, lambda: self.settings.inline_options())
+        self._loaded: ModelSpec | None = None
+        self._progress: LoadProgress | None = None
+        self._log = RequestLog()
+        self._running: dict[tuple[str, str], anyio.CancelScope] = {}
+        self._shown: set[str] = set()
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._stopped: anyio.Event | None = None
+        _register(self)
+
+    # The connection -------------------------------------------------------------------------------------
+
+    async def serve(self, stdin: int, stdout: int) -> int:
+        """Serves the client at the two file descriptors until it says exit or goes away.
+
+        Returns the exit status: 0 after shutdown and exit, 1 if the client left without.
+        """
+        self._stopped = stopped = anyio.Event()
+        self._engine.start()
+        async with anyio.create_task_group() as self._tasks:
+            writer = StdoutWriter(stdout, lambda: None)
+            self.protocol.set_writer(writer)
+            StdinReader(stdin, self.protocol.receive, self.stop)
+            await stopped.wait()
+            self.cancel_requests()
+            self._tasks.cancel_scope.cancel()
+        await self._engine.stop()
+        writer.close()
+        return 1 if self.protocol.exit_code is None else self.protocol.exit_code
+
+    def stop(self) -> None:
+        if self._stopped is not None:
+            self._stopped.set()
+
+    def cancel_requests(self) -> None:
+        """Answers everything that is running with nothing."""
+        for scope in list(self._running.values()):
+            scope.cancel()
+
+    def client_initializes(self, params: types.InitializeParams) -> None:
+        self.client: ClientNeeds = client_needs(params)
+        self.documents.encoding = self.client.encoding
+        uris = [folder.uri for folder in params.workspace_folders or []]
+        if not uris and params.root_uri:
+            uris = [params.root_uri]
+        self._roots = [path for uri in uris if (path := convert.path_of(uri)) is not None]
+        options = params.initialization_options
+        self._initialization_options = options if isinstance(options, dict) else {}
+        if self.client.progress:
+            self._progress = LoadProgress(self)
+
+    def client_initialized(self) -> None:
+        if self.client.watch_configuration:
+            registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+            self.client_register_capability(types.RegistrationParams([registration]))
+        self._start(self._configure, None)
+
+    def report_server_error(self, error: Exception, source: type[Exception]) -> None:
+        """What goes wrong outside a request goes to stderr; a request's error is its answer."""
+        logger.error("%s", error)
+
+    def _start(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+        async def guarded() -> None:
+            try:
+                await function(*args)
+            except Exception:
+                logger.exception("a background task failed")
+
+        if self._tasks is not None:
+            self._tasks.start_soon(guarded)
+
+    # Settings and the model -----------------------------------------------------------------------------
+
+    async def _configure(self, pushed: Any) -> None:
+        """Collects the settings anew, from the client and the files, and loads the model they name.
+
+        pushed: what came with didChangeConfiguration, for clients that cannot be asked.
+        """
+        found: Any = pushed
+        if self.client.configuration:
+            params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
+            with anyio.move_on_after(_CONFIGURATION_SECONDS):
+                try:
+                    answer = await self.workspace_configuration_async(params)
+                    found = answer[0] if answer else None
+                except Exception as error:
+                    logger.warning("the client did not tell its settings: %s", error)
+        if found is not None:
+            self._client_settings = _section(found)
+        sources = [
+            config.Source("initializationOptions", _section(self._initialization_options)),
+            config.Source("the editor's settings", self._client_settings),
+            self._overrides,
+        ]
+        self.settings, problems = config.load(self._roots, sources)
+        for problem in problems:
+            self._show(types.MessageType.Warning, problem)
+        spec = self.settings.model_spec()
+        if spec != self._loaded:
+            self._loaded = spec
+            self._engine.load(spec)
+
+    def _model_changed(self, model: ModelState) -> None:
+        if model.kind == "loading":
+            if self._progress is not None:
+                if model.progress == 0:
+                    self._progress.begin("fimble: loading the model")
+                self._progress.report(model.progress)
+            return
+        message = model.info.name if model.info else model.message
+        if self._progress is not None:
+            self._progress.end(message)
+        if model.kind == "failed":
+            self._show(types.MessageType.Error, model.message)
+        elif model.info is not None:
+            licence = f" ({model.info.licence})" if model.info.licence else ""
+            text_ = f"fimble: {model.info.name} is ready{licence}"
+            self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
+
+    def _show(self, kind: types.MessageType, message: str) -> None:
+        """Shows a message in the editor, once, and writes it to stderr."""
+        logger.error("%s", message)
+        if message not in self._shown:
+            self._shown.add(message)
+            self.window_show_message(types.ShowMessageParams(kind, f"fimble: {message}"))
+
+    # Documents ------------------------------------------------------------------------------------------
+
+    def document_opened(self, params: types.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        self._cancel(item.uri)
+        self.documents.open(
+            DocumentSnapshot.of(
+                item.uri,
+                text.encode(item.text),
+                path=convert.shown_path(item.uri, self._roots),
+                language_id=str(getattr(item.language_id, "value", item.language_id)),
+                version=item.version,
+            )
+        )
+
+    def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
+        uri = params.text_document.uri
+        self._cancel(uri)
+        try:
+            self.documents.change(uri, params.text_document.version, convert.edits_of(params.content_changes))
+        except KeyError:
+            logger.error("a change for %s, which is not open, is ignored", uri)
+
+    def document_closed(self, params: types.DidCloseTextDocumentParams) -> None:
+        self._cancel(params.text_document.uri)
+        self.documents.close(params.text_document.uri)
+
+    def _cancel(self, uri: str) -> None:
+        """Ends the requests for a document whose text is about to be another: their answers are stale."""
+        for (running, _), scope in list(self._running.items()):
+            if running == uri:
+                scope.cancel()
+
+    # Requests -------------------------------------------------------------------------------------------
+
+    async def inline_completion(self, params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        document = stamped_document(params.text_document.uri)
+        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
+        trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
+        outcome = await self._complete(document, params.position, trigger, types.TEXT_DOCUMENT_INLINE_COMPLETION)
+        items = []
+        if outcome.suggestion is not None:
+            items.append(convert.inline_item(outcome.suggestion, document, self.documents.encoding))
+        return types.InlineCompletionList(items)
+
+    async def completion(self, params: types.CompletionParams) -> types.CompletionList:
+        document = stamped_document(params.text_document.uri)
+        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
+        with anyio.move_on_after(_MENU_SECONDS):
+            outcome = await self._complete(document, params.position, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
+        items = []
+        if outcome.suggestion is not None:
+            items.append(convert.completion_item(outcome.suggestion, document, self.documents.encoding))
+        return types.CompletionList(is_incomplete=True, items=items)
+
+    def status(self) -> dict[str, Any]:
+        return status(
+            self._engine,
+            self._log,
+            client={"name": self.client.name, "positionEncoding": self.client.encoding},
+            documents=len(self.documents),
+        )
+
+    async def _complete(
+        self, document: DocumentSnapshot, position: types.Position, trigger: Trigger, method: str
+    ) -> Outcome:
+        """The answer to one request. A newer one of its kind for the same document, or a change of the
+        document, ends it with nothing."""
+        try:
+            offset = convert.offset_of(document, position, self.documents.encoding)
+        except convert.PositionError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+        key = document.uri, method
+        if (previous := self._running.get(key)) is not None:
+            previous.cancel()
+        outcome = Outcome(reason="the document changed, or a newer request came")
+        with anyio.CancelScope() as scope:
+            self._running[key] = scope
+            try:
+                if self.documents.get(document.uri) is document:
+                    outcome = await self._completer.complete(document, offset, trigger)
+            finally:
+                if self._running.get(key) is scope:
+                    del self._running[key]
+        self._log.add(document.uri, document.version, method, outcome)
+        return outcome
+
+
+def _section(values: Any) -> Mapping[str, Any]:
+    """Settings as clients send them: the section's own content, or an object that holds it as `fimble`."""
+    if not isinstance(values, dict):
+        return {}
+    inner = values.get("fimble", values)
+    return inner if isinstance(inner, dict) else {}
+
+
+def _register(server: FimbleServer) -> None:
+    """Tells pygls what there is. Handlers are closures because pygls marks the functions it registers."""
+
+    @server.feature(types.INITIALIZED)
+    def initialized(params: types.InitializedParams) -> None:
+        server.client_initialized()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    def configuration_changed(params: types.DidChangeConfigurationParams) -> None:
+        server._start(server._configure, params.settings)
+
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        return await server.inline_completion(params)
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        return await server.completion(params)
+
+    @server.feature("fimble/status")
+    def fimble_status(params: Any) -> dict[str, Any]:
+        return server.status()

@@ -1,0 +1,79 @@
+"""What the server tells about itself (`fimble/status`): model, queue, cache, and why a request gave nothing."""
+
+from __future__ import annotations
+
+import statistics
+from collections import Counter, deque
+from dataclasses import asdict
+from typing import Any
+
+from lsp_server import __version__
+from lsp_server.engine.client import EngineClient
+from lsp_server.features.inline import Outcome
+
+_RECENT = 50
+
+
+class RequestLog:
+    """The last answers and how many there were of each kind."""
+
+    def __init__(self) -> None:
+        self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self._counts: Counter[str] = Counter()
+
+    def add(self, uri: str, version: int | None, method: str, outcome: Outcome) -> None:
+        self._counts["answered"] += 1
+        self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
+        usage = outcome.usage
+        self._recent.append(
+            {
+                "method": method,
+                "uri": uri,
+                "version": version,
+                "source": outcome.source,
+                "empty": outcome.suggestion is None,
+                "reason": outcome.reason,
+                "hole": outcome.hole.kind.value if outcome.hole else None,
+                "promptTokens": usage.prompt_tokens,
+                "reusedTokens": usage.reused_tokens,
+                "evaluatedTokens": usage.evaluated_tokens,
+                "decodedTokens": usage.decoded_tokens,
+                "queuedMs": round(usage.queued_ms, 3),
+                "prefillMs": round(usage.prefill_ms, 3),
+                "decodeMs": round(usage.decode_ms, 3),
+                "totalMs": round(outcome.total_ms, 3),
+            }
+        )
+
+    def summary(self) -> dict[str, Any]:
+        times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
+        empty = [entry for entry in self._recent if entry["empty"]]
+        return {
+            "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
+            "latencyMs": {
+                "last": times and self._recent[-1]["totalMs"],
+                "median": statistics.median(times) if times else None,
+                "p95": times[int(0.95 * (len(times) - 1))] if times else None,
+            },
+            "last": self._recent[-1] if self._recent else None,
+            "whyLastEmpty": empty[-1]["reason"] if empty else None,
+            "recent": list(self._recent),
+        }
+
+
+def status(engine: EngineClient, log: RequestLog, **more: Any) -> dict[str, Any]:
+    """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms."""
+    model = engine.model
+    resident, forks, evictions = engine.cache
+    info: dict[str, Any] = {}
+    if model.info is not None:
+        info = asdict(model.info)
+        info["format"] = model.info.format.name
+    return {
+        "version": __version__,
+        **more,
+        "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
+        "queue": {"running": engine.running},
+        "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
+        "requests": log.summary(),
+    }

@@ -1,0 +1,148 @@
+"""Messages over stdin and stdout: frames out of bytes, and threads that neither block nor lose any."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import queue
+import threading
+from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+_READ_BYTES = 1 << 16
+_LONGEST_HEADER = 8192
+_LONGEST_BODY = 256 << 20
+_LARGEST_BACKLOG = 64 << 20
+_UNHANDLED_READS = 64
+
+
+class FrameError(Exception):
+    """The byte stream is not made of frames; there is no way to find the next one in it."""
+
+
+class FrameDecoder:
+    """Cuts a stream of bytes into the bodies of its messages, however it is split over reads."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._length: int | None = None
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """The messages that `data` completes. Raises FrameError on a header without a usable length."""
+        self._buffer += data
+        bodies = []
+        while True:
+            if self._length is None:
+                end = self._buffer.find(b"\r\n\r\n")
+                if end < 0:
+                    if len(self._buffer) > _LONGEST_HEADER:
+                        raise FrameError(f"no end of a header in {_LONGEST_HEADER} bytes")
+                    return bodies
+                self._length = _content_length(bytes(self._buffer[:end]))
+                del self._buffer[: end + 4]
+            if len(self._buffer) < self._length:
+                return bodies
+            bodies.append(bytes(self._buffer[: self._length]))
+            del self._buffer[: self._length]
+            self._length = None
+
+
+def _content_length(header: bytes) -> int:
+    for line in header.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.strip().lower() == b"content-length" and value.strip().isdigit():
+            length = int(value)
+            if length <= _LONGEST_BODY:
+                return length
+            raise FrameError(f"a message of {length} bytes is too long")
+    raise FrameError(f"a header without Content-Length: {header[:80]!r}")
+
+
+class StdinReader:
+    """Reads a file descriptor on a thread and hands the messages to the event loop, in order.
+
+    Reading waits while the loop is behind. A daemon thread with a plain `os.read`, because a buffered
+    stdin would hold a lock that the interpreter needs when it exits.
+    """
+
+    def __init__(self, descriptor: int, on_message: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._on_message = on_message
+        self._on_end = on_end
+        self._loop = asyncio.get_running_loop()
+        self._unhandled = threading.BoundedSemaphore(_UNHANDLED_READS)
+        self._decoder = FrameDecoder()
+        threading.Thread(target=self._run, name="stdin", daemon=True).start()
+
+    def _run(self) -> None:
+        try:
+            while data := os.read(self._descriptor, _READ_BYTES):
+                self._unhandled.acquire()
+                self._loop.call_soon_threadsafe(self._handle, data)
+        except OSError as error:
+            logger.error("stdin cannot be read: %s", error)
+        except RuntimeError:  # the loop is closed: the server has stopped
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._on_end)
+        except RuntimeError:
+            return
+
+    def _handle(self, data: bytes) -> None:
+        self._unhandled.release()
+        try:
+            bodies = self._decoder.feed(data)
+        except FrameError as error:
+            logger.error("stdin: %s", error)
+            self._on_end()
+            return
+        for body in bodies:
+            self._on_message(body)
+
+
+class StdoutWriter:
+    """Writes on a thread of its own, so that a client that is slow to read does not stop the loop.
+
+    Has the interface of pygls' writers. on_broken is called, on the writing thread, when the client is gone
+    or has left 64 MB unread.
+    """
+
+    def __init__(self, descriptor: int, on_broken: Callable[[], None]) -> None:
+        self._descriptor = descriptor
+        self._on_broken = on_broken
+        self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self._backlog = 0
+        self._lock = threading.Lock()
+        self._broken = False
+        self._thread = threading.Thread(target=self._run, name="stdout", daemon=True)
+        self._thread.start()
+
+    def write(self, data: bytes) -> None:
+        with self._lock:
+            self._backlog += len(data)
+            too_much = self._backlog > _LARGEST_BACKLOG
+        if too_much and not self._broken:
+            self._broken = True
+            self._on_broken()
+        if not self._broken:
+            self._queue.put(data)
+
+    def close(self) -> None:
+        """Writes what is left; waits for it for a second at most."""
+        self._queue.put(None)
+        self._thread.join(timeout=1.0)
+
+    def _run(self) -> None:
+        while (data := self._queue.get()) is not None:
+            view = memoryview(data)
+            try:
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                self._broken = True
+                self._on_broken()
+                return
+            with self._lock:
+                self._backlog -= len(data)
