@@ -6,14 +6,14 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
 
 if TYPE_CHECKING:
-    from lsp_server.backends.base import BackendFactory
+    from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
 
 USAGE_ERROR = 2
 
@@ -85,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
 def _factory(backend: str) -> BackendFactory:
     """The backend's loader. Imported when it is first used, on the model's thread."""
 
-    def load(spec: Any, progress: Any) -> Any:
+    def load(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
         if backend == "scripted":
             from lsp_server.backends.scripted import ScriptedBackend
 

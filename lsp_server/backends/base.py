@@ -25,9 +25,9 @@ class ModelError(Exception):
 class ModelSpec:
     """Which model to load, and how.
 
-    path: the GGUF file; empty means the starter model. context_tokens: the window of one
-    sequence. sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if there is a device.
-    fim_format: a name from the format table instead of the detected one.
+    path: the GGUF file; empty means the starter model. context_tokens: the window of one sequence.
+    sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
+    there is a device. fim_format: a name from the format table instead of the detected one.
     """
 
     path: str

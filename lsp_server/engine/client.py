@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -82,6 +83,7 @@ class EngineClient:
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._context = contextvars.copy_context()
         self._streams: dict[int, MemoryObjectSendStream[TextDelta | Finished]] = {}
         self._ids = itertools.count(1)
         self._stopping = False
@@ -99,6 +101,7 @@ class EngineClient:
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._thread.start()
 
     def load(self, spec: ModelSpec) -> None:
@@ -144,7 +147,7 @@ class EngineClient:
         if self._loop is None or self._stopping:
             return
         try:
-            self._loop.call_soon_threadsafe(self._dispatch, event)
+            self._loop.call_soon_threadsafe(self._dispatch, event, context=self._context)
         except RuntimeError:  # the loop has been closed meanwhile
             return
 

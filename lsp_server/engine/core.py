@@ -89,9 +89,10 @@ class Engine:
         now = self._clock()
         for job in self._scheduler.expired(now):
             self._finish(job, FinishReason.DEADLINE)
-        job = next((entry.job for entry in self._scheduler), None)
-        if job is None or self._backend is None:
+        entry = next(iter(self._scheduler), None)
+        if entry is None or self._backend is None:
             return False
+        job = entry.job
         try:
             if job.sequence is None and not job.place(self._backend, self._cache, now):
                 self._preempt()

@@ -36,7 +36,7 @@ class LoadProgress:
 
     def end(self, message: str) -> None:
         if self._token is not None:
-            self._send(types.WorkDoneProgressEnd(message or None))
+            self._send(types.WorkDoneProgressEnd(message))
             self._token = None
 
     def _send(

@@ -118,11 +118,11 @@ class FimbleProtocol(LanguageServerProtocol):
         return result
 
     @lsp_method(types.SHUTDOWN)
-    def lsp_shutdown(self, *args: Any) -> None:
+    def lsp_shutdown(self, *args: Any) -> None:  # type: ignore[override]
         self._shutdown = True
         self._server.cancel_requests()
 
     @lsp_method(types.EXIT)
-    def lsp_exit(self, *args: Any) -> None:
+    def lsp_exit(self, *args: Any) -> None:  # type: ignore[override]
         self.exit_code = 0 if self._shutdown else 1
         self._server.stop()

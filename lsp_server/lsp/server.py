@@ -20,7 +20,7 @@ from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 from lsp_server.lsp import convert
-from lsp_server.lsp.clients import ClientNeeds, client_needs
+from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.progress import LoadProgress
 from lsp_server.lsp.protocol import FimbleProtocol, stamped_document
 from lsp_server.lsp.status import RequestLog, status
@@ -54,7 +54,7 @@ class FimbleServer(LanguageServer):
         self._client_settings: Mapping[str, Any] = {}
         self._roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        self._completer = InlineCompleter(self._engine, lambda: self.settings.inline_options())
+        self._completer = InlineCompleter(self._engine, lambda: self.settings.inline_options())  # noqa: PLW0108
         self._loaded: ModelSpec | None = None
         self._progress: LoadProgress | None = None
         self._log = RequestLog()
@@ -74,15 +74,20 @@ class FimbleServer(LanguageServer):
         self._stopped = stopped = anyio.Event()
         self._engine.start()
         async with anyio.create_task_group() as self._tasks:
-            writer = StdoutWriter(stdout, lambda: None)
+            writer = StdoutWriter(stdout, self.stop)
             self.protocol.set_writer(writer)
-            StdinReader(stdin, self.protocol.receive, self.stop)
+            self._tasks.start_soon(self._read, stdin)
             await stopped.wait()
             self.cancel_requests()
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         writer.close()
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
+
+    async def _read(self, stdin: int) -> None:
+        async for body in StdinReader(stdin):
+            self.protocol.receive(body)
+        self.stop()
 
     def stop(self) -> None:
         if self._stopped is not None:
@@ -94,7 +99,7 @@ class FimbleServer(LanguageServer):
             scope.cancel()
 
     def client_initializes(self, params: types.InitializeParams) -> None:
-        self.client: ClientNeeds = client_needs(params)
+        self.client = client_needs(params)
         self.documents.encoding = self.client.encoding
         uris = [folder.uri for folder in params.workspace_folders or []]
         if not uris and params.root_uri:

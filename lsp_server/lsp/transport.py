@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +33,7 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[bytes]:
         """The messages that `data` completes. Raises FrameError on a header without a usable length."""
         self._buffer += data
-        bodies = []
+        bodies: list[bytes] = []
         while True:
             if self._length is None:
                 end = self._buffer.find(b"\r\n\r\n")
@@ -61,57 +62,58 @@ def _content_length(header: bytes) -> int:
 
 
 class StdinReader:
-    """Reads a file descriptor on a thread and hands the messages to the event loop, in order.
+    """Reads a file descriptor on a thread; iterate over it, in a task, for the messages in order.
 
-    Reading waits while the loop is behind. A daemon thread with a plain `os.read`, because a buffered
+    Reading waits while the task is behind. A daemon thread with a plain `os.read`, because a buffered
     stdin would hold a lock that the interpreter needs when it exits.
     """
 
-    def __init__(self, descriptor: int, on_message: Callable[[bytes], None], on_end: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._on_message = on_message
-        self._on_end = on_end
         self._loop = asyncio.get_running_loop()
+        self._reads: asyncio.Queue[bytes] = asyncio.Queue()
         self._unhandled = threading.BoundedSemaphore(_UNHANDLED_READS)
-        self._decoder = FrameDecoder()
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
-    def _run(self) -> None:
-        try:
-            while data := os.read(self._descriptor, _READ_BYTES):
-                self._unhandled.acquire()
-                self._loop.call_soon_threadsafe(self._handle, data)
-        except OSError as error:
-            logger.error("stdin cannot be read: %s", error)
-        except RuntimeError:  # the loop is closed: the server has stopped
-            return
-        try:
-            self._loop.call_soon_threadsafe(self._on_end)
-        except RuntimeError:
-            return
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Ends when the client has closed its end, or has sent what is not a message."""
+        decoder = FrameDecoder()
+        while data := await self._reads.get():
+            self._unhandled.release()
+            try:
+                bodies = decoder.feed(data)
+            except FrameError as error:
+                logger.error("stdin: %s", error)
+                return
+            for body in bodies:
+                yield body
 
-    def _handle(self, data: bytes) -> None:
-        self._unhandled.release()
-        try:
-            bodies = self._decoder.feed(data)
-        except FrameError as error:
-            logger.error("stdin: %s", error)
-            self._on_end()
-            return
-        for body in bodies:
-            self._on_message(body)
+    def _run(self) -> None:
+        data = b"-"
+        while data:
+            try:
+                data = os.read(self._descriptor, _READ_BYTES)
+            except OSError as error:
+                logger.error("stdin cannot be read: %s", error)
+                data = b""
+            self._unhandled.acquire()
+            try:
+                self._loop.call_soon_threadsafe(self._reads.put_nowait, data)
+            except RuntimeError:  # the loop is closed: the server has stopped
+                return
 
 
 class StdoutWriter:
     """Writes on a thread of its own, so that a client that is slow to read does not stop the loop.
 
-    Has the interface of pygls' writers. on_broken is called, on the writing thread, when the client is gone
-    or has left 64 MB unread.
+    Has the interface of pygls' writers. on_broken is called, on the loop, when the client is gone or has
+    left 64 MB unread.
     """
 
     def __init__(self, descriptor: int, on_broken: Callable[[], None]) -> None:
         self._descriptor = descriptor
         self._on_broken = on_broken
+        self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._backlog = 0
         self._lock = threading.Lock()
@@ -123,9 +125,8 @@ class StdoutWriter:
         with self._lock:
             self._backlog += len(data)
             too_much = self._backlog > _LARGEST_BACKLOG
-        if too_much and not self._broken:
-            self._broken = True
-            self._on_broken()
+        if too_much:
+            self._break()
         if not self._broken:
             self._queue.put(data)
 
@@ -141,8 +142,14 @@ class StdoutWriter:
                 while view:
                     view = view[os.write(self._descriptor, view) :]
             except OSError:
-                self._broken = True
-                self._on_broken()
+                self._break()
                 return
             with self._lock:
                 self._backlog -= len(data)
+
+    def _break(self) -> None:
+        if self._broken:
+            return
+        self._broken = True
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the server has stopped anyway
+            self._loop.call_soon_threadsafe(self._on_broken)

@@ -1,0 +1,26 @@
+"""The commands of `python -m bench`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from bench import session
+
+COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
+    "session": ("type a line in a real file, key by key, and show what an editor would", session.arguments, session.run)
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (description, add_arguments, _) in COMMANDS.items():
+        add_arguments(commands.add_parser(name, help=description, description=description))
+    options = parser.parse_args(arguments)
+    return COMMANDS[options.command][2](options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,172 @@
+"""`fimble complete`: one completion at one place of a file, through the same code as in an editor."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lsp_server import config
+from lsp_server.backends.base import BackendFactory, ModelInfo
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_SHOWN_BYTES = 240
+
+
+class CommandError(Exception):
+    """A mistake in what the user asked for; the message is one line that names it."""
+
+
+def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
+    """Prints the completion at `options.place`. Raises CommandError for a place or a model that is not there."""
+    path, line, column = parse_place(options.place)
+    document, offset = read_place(path, line, column)
+    settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
+    if problems:
+        raise CommandError("; ".join(problems))
+    model, outcome = anyio.run(_complete, factory, settings, document, offset)
+    if options.json:
+        print(json.dumps(_as_json(model, document, outcome), indent=2))  # noqa: T201
+        return 0
+    from rich.console import Console
+
+    console = Console(highlight=False, file=sys.stdout)
+    _print_suggestion(console, document, offset, outcome)
+    if options.explain:
+        _print_explanation(console, model, document, outcome)
+    return 0
+
+
+def parse_place(place: str) -> tuple[Path, int, int]:
+    """`FILE:LINE:COL` in its parts. Raises CommandError."""
+    parts = place.rsplit(":", 2)
+    if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
+        raise CommandError(f"{place!r} is not of the form FILE:LINE:COL")
+    return Path(parts[0]), int(parts[1]), int(parts[2])
+
+
+def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
+    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
+    try:
+        source = path.read_bytes()
+        source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    root = Path.cwd()
+    shown = path.absolute()
+    name = shown.relative_to(root).as_posix() if shown.is_relative_to(root) else path.name
+    document = DocumentSnapshot.of(shown.as_uri(), source, path=name)
+    if not 1 <= line <= document.line_count:
+        raise CommandError(f"line {line} is outside {path}, which has {document.line_count} lines")
+    text = document.line(line - 1).decode()
+    if not 1 <= column <= len(text) + 1:
+        raise CommandError(f"column {column} is outside line {line} of {path}, which has {len(text)} characters")
+    return document, document.offset(line - 1, column - 1, "utf-32")
+
+
+async def _complete(
+    factory: BackendFactory, settings: config.Settings, document: DocumentSnapshot, offset: int
+) -> tuple[ModelInfo, Outcome]:
+    loaded = anyio.Event()
+
+    def changed(model: ModelState) -> None:
+        if model.kind in ("ready", "failed"):
+            loaded.set()
+
+    engine = EngineClient(factory, changed)
+    engine.start()
+    try:
+        engine.load(settings.model_spec())
+        await loaded.wait()
+        if engine.model.info is None:
+            raise CommandError(engine.model.message)
+        completer = InlineCompleter(engine, settings.inline_options)
+        return engine.model.info, await completer.complete(document, offset, Trigger.INVOKED)
+    finally:
+        await engine.stop()
+
+
+def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> dict[str, Any]:
+    """Columns in characters, lines and columns from 1, as on the command line."""
+    suggestion = outcome.suggestion
+    places = None
+    if suggestion is not None:
+        (first, start), (last, end) = (document.position(o, "utf-32") for o in (suggestion.start, suggestion.end))
+        places = {"start": [first + 1, start + 1], "end": [last + 1, end + 1]}
+    return {
+        "text": suggestion.text if suggestion else None,
+        "range": places,
+        "reason": outcome.reason,
+        "hole": outcome.hole.kind.value if outcome.hole else None,
+        "written": outcome.written,
+        "meanLogprob": outcome.logprob,
+        "segments": [
+            {"kind": segment.kind, "text": segment.text.decode("utf-8", "replace")}
+            for segment in (outcome.prompt.segments if outcome.prompt else ())
+        ],
+        "usage": asdict(outcome.usage),
+        "totalMs": outcome.total_ms,
+        "model": {"name": model.name, "path": model.path, "format": model.format.name, "licence": model.licence},
+    }
+
+
+def _print_suggestion(console: Console, document: DocumentSnapshot, offset: int, outcome: Outcome) -> None:
+    from rich.text import Text
+
+    line = document.line_at(offset)
+    left = document.source[document.line_start(line) : offset].decode()
+    right = document.source[offset : document.line_end(line)].decode()
+    shown = Text(left)
+    if outcome.suggestion is None:
+        shown.append("▏" + right)
+        console.print(shown)
+        console.print(Text(f"nothing: {outcome.reason}", style="yellow"))
+        return
+    shown.append(outcome.suggestion.text.replace("\r", ""), style="bold green")
+    shown.append(right)
+    console.print(shown)
+
+
+def _print_explanation(console: Console, model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    hole, prompt, usage = outcome.hole, outcome.prompt, outcome.usage
+    if hole is None or prompt is None:
+        return
+    table = Table("segment", "bytes", "text", title="prompt, most stable part first", title_justify="left")
+    for segment in prompt.segments:
+        text = segment.text.decode("utf-8", "replace")
+        if len(text) > _SHOWN_BYTES:
+            text = f"{text[: _SHOWN_BYTES // 2]}\n … \n{text[-_SHOWN_BYTES // 2 :]}"
+        table.add_row(segment.kind, str(len(segment.text)), Text(text))
+    line, column = document.position(hole.anchor, "utf-32")
+    facts = Table.grid(padding=(0, 2))
+    rows = {
+        "model": f"{model.name} ({model.architecture}, format {model.format.name}, on the {model.device})",
+        "licence": model.licence or "not stated in the file",
+        "hole": f"{hole.kind.value}, anchored at {line + 1}:{column + 1}",
+        "written": repr(outcome.written),
+        "tokens": f"{usage.prompt_tokens} in the prompt, {usage.reused_tokens} reused, "
+        f"{usage.evaluated_tokens} evaluated, {usage.cut_tokens} cut; {usage.decoded_tokens} decoded",
+        "time": f"{usage.prefill_ms:.0f} ms prefill, {usage.decode_ms:.0f} ms decode, {outcome.total_ms:.0f} ms in all",
+        "mean logprob": f"{outcome.logprob:.2f}",
+    }
+    for name, value in rows.items():
+        facts.add_row(name, Text(value))
+    console.print()
+    console.print(table)
+    console.print(facts)
