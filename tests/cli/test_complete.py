@@ -1,0 +1,113 @@
+"""`fimble complete`: the same answers as in an editor, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SOURCE = "def area(width, height):\n    return width * height\n\n\ndef größe(länge):\n    return 'é😀' + länge\n"
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> dict[str, str]:
+    """An environment whose user folders are empty."""
+    folders = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "STATE")}
+    return {**os.environ, **folders, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
+
+
+def fimble(home: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "lsp_server", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=home, timeout=60, check=False)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "area.py").write_text(SOURCE)
+    return work
+
+
+def scripted(*more: str) -> list[str]:
+    """A model that knows the text of the file, so that the right answer is known."""
+    return ["complete", "--backend", "scripted", "--model", "area.py", *more]
+
+
+@pytest.mark.parametrize(
+    ("place", "text"),
+    [("area.py:2:17", " * height"), ("area.py:6:20", "änge"), ("area.py:6:17", "+ länge")],
+)
+def test_the_known_text_is_continued(home: dict[str, str], folder: Path, place: str, text: str) -> None:
+    """Columns are characters, from 1, whatever their size in bytes or UTF-16 units."""
+    line = int(place.split(":")[1])
+    column = int(place.split(":")[2])
+    lines = SOURCE.splitlines(keepends=True)
+    cut = lines[line - 1][: column - 1] + "\n"
+    (folder / "typed.py").write_text("".join([*lines[: line - 1], cut]))
+    done = fimble(home, folder, *scripted("--json", f"typed.py:{line}:{column}"))
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert answer["text"] == text
+    assert answer["range"] == {"start": [line, column], "end": [line, column]}
+    usage = answer["usage"]
+    assert usage["evaluated_tokens"] + usage["reused_tokens"] == usage["prompt_tokens"]
+
+
+def test_explain_shows_the_prompt_and_its_cost(home: dict[str, str], folder: Path) -> None:
+    done = fimble(home, folder, *scripted("--explain", "area.py:2:12"))
+    assert done.returncode == 0, done.stderr
+    for word in ("typed", "before", "marker", "<|fim_prefix|>", "reused", "evaluated", "anchored at 2:1"):
+        assert word in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("area.py", "not of the form FILE:LINE:COL"),
+        ("area.py:x:1", "not of the form FILE:LINE:COL"),
+        ("missing.py:1:1", "missing.py cannot be read: No such file"),
+        ("area.py:99:1", "line 99 is outside area.py, which has 7 lines"),
+        ("area.py:0:1", "line 0 is outside area.py"),
+        ("area.py:2:99", "column 99 is outside line 2 of area.py, which has 25 characters"),
+        ("latin.py:1:1", "latin.py is not UTF-8 text"),
+    ],
+)
+def test_a_wrong_place_is_named(home: dict[str, str], folder: Path, place: str, message: str) -> None:
+    (folder / "latin.py").write_bytes("x = 'ä'\n".encode("latin-1"))
+    done = fimble(home, folder, *scripted(place))
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_wrong_setting_is_named(home: dict[str, str], folder: Path) -> None:
+    (folder / "fimble.toml").write_text('context_tokens = "many"\n')
+    done = fimble(home, folder, *scripted("area.py:1:1"))
+    assert done.returncode == 2
+    assert "setting `context_tokens`" in done.stderr
+    assert "expected `int`" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("content", [None, b"hello", b"GGUF\x03\x00"])
+def test_a_bad_model_is_named(home: dict[str, str], folder: Path, content: bytes | None) -> None:
+    if content is not None:
+        (folder / "bad.gguf").write_bytes(content)
+    done = fimble(home, folder, "complete", "--model", "bad.gguf", "area.py:1:1")
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "bad.gguf" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_help_names_the_commands(home: dict[str, str], folder: Path) -> None:
+    done = fimble(home, folder, "--help")
+    assert done.returncode == 0
+    assert "serve" in done.stdout
+    assert "complete" in done.stdout

@@ -1,0 +1,118 @@
+"""The starter model, through the real server: what a fresh install does."""
+
+from __future__ import annotations
+
+import statistics
+import textwrap
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from bench.editor import editor
+from lsp_server.backends import starter
+from lsp_server.backends.base import ModelError
+
+pytestmark = pytest.mark.model
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The user's folders for this module, so that the joined file of an earlier run does not hide a fault."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CACHE", "CONFIG", "STATE"):
+            patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def installed() -> None:
+    try:
+        metadata.distribution(starter.DEFAULT.distributions[0])
+    except metadata.PackageNotFoundError:
+        pytest.skip("the starter extra is not installed")
+
+
+def test_the_parts_are_joined_once_and_are_whole() -> None:
+    path = starter.model_file(starter.GEMMA_270M)
+    assert path.stat().st_size == starter.GEMMA_270M.size
+    first = path.stat().st_mtime_ns
+    assert starter.model_file(starter.GEMMA_270M) == path
+    assert path.stat().st_mtime_ns == first
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_model_inside_one_wheel_is_used_in_place() -> None:
+    path = starter.model_file(starter.SMOLLM2_135M_INSTRUCT)
+    assert path.stat().st_size == starter.SMOLLM2_135M_INSTRUCT.size
+    assert "site-packages" in path.parts
+
+
+def test_a_damaged_part_leaves_no_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    part = tmp_path / "damaged.gguf.part00"
+    part.write_bytes(b"GGUF" + bytes(1000))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(starter, "_part", lambda *_: part)
+    with pytest.raises(ModelError, match="damaged"):
+        starter.model_file(starter.GEMMA_270M)
+    assert not list((tmp_path / "cache" / "fimble" / "models").iterdir())
+
+
+def test_without_the_starter_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> None:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "files", missing)
+    with pytest.raises(ModelError, match=r"set `model` .* pip install 'fimble\[starter\]'"):
+        starter.model_file(starter.GEMMA_270M)
+
+
+async def test_a_key_costs_a_token_or_two() -> None:
+    """24 characters typed inside one line of a file that is longer than the window."""
+    source = Path(textwrap.__file__).read_text()
+    line = "chunks = [c for c in chunks if c]"
+    at = source.index(line)
+    text = source[:at] + source[at + len(line) :]
+    async with editor() as buffer:
+        model = await buffer.ready()
+        assert model["format"] == "prefix-only"
+        assert "Gemma Terms" in model["licence"]
+        buffer.open("file:///w/textwrap.py", "python", text, at)
+        first = await buffer.suggestion()
+        assert first.cost["evaluatedTokens"] > 1000
+        costs = []
+        for character in line[:24]:
+            buffer.type(character)
+            shown = await buffer.suggestion()
+            assert "\n\n" not in shown.text
+            costs.append(shown.cost)
+        again = await buffer.suggestion()
+        status = await buffer.status()
+    assert statistics.median(cost["evaluatedTokens"] for cost in costs) <= 2
+    assert max(cost["evaluatedTokens"] for cost in costs) <= 6
+    assert all(cost["evaluatedTokens"] + cost["reusedTokens"] == cost["promptTokens"] for cost in costs)
+    assert again.cost["source"] == "memory"
+    counts = status["requests"]["counts"]
+    assert counts["memory"] == 1
+    assert counts["model"] + counts["empty"] == 25
+    assert counts["model"] > 12
+
+
+async def test_the_cursor_can_come_back_for_nothing() -> None:
+    """Two places of a file, far apart, stay resident beside each other."""
+    source = Path(textwrap.__file__).read_text()
+    async with editor() as buffer:
+        await buffer.ready()
+        buffer.open("file:///w/textwrap.py", "python", source, source.index("    def _split(self"))
+        await buffer.suggestion()
+        buffer.cursor = source.index("def indent(text")
+        away = await buffer.suggestion()
+        buffer.type("x")
+        buffer.cursor = source.index("    def _split(self") + 4
+        back = await buffer.suggestion()
+        cache = (await buffer.status())["cache"]
+    assert away.cost["evaluatedTokens"] > 500
+    # The typed letter lies behind the first place's window, so all of that prompt is still there.
+    assert back.cost["evaluatedTokens"] <= 4
+    assert sum(tokens > 0 for tokens in cache["residentTokens"]) == 2

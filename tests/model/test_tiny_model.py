@@ -1,0 +1,222 @@
+"""llama.cpp itself, with a tiny F32 model that is exact in every mode: what is reused equals a cold run."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lsp_server.backends import llama
+from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import find_hole
+from lsp_server.core.prompt import PromptBudget, build_prompt
+from lsp_server.core.stopping import stop_rule
+from lsp_server.engine.core import Engine
+from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
+from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
+
+SOURCE = b'''import os
+
+
+def walk(path):
+    for name in os.listdir(path):
+        yield os.path.join(path, name)
+
+
+class Walker:
+    """Remembers where it was. \xf0\x9f\x98\x80"""
+
+    def __init__(self, root):
+        self.root = root
+
+    def walk(self):
+        return list(walk(self.root))
+'''
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_gguf(tmp_path_factory.mktemp("models") / "tiny.gguf")
+
+
+@pytest.fixture
+def backend(tiny: Path) -> Iterator[llama.LlamaBackend]:
+    backend = llama.load(ModelSpec(path=str(tiny), context_tokens=512, sequences=3), lambda _: True)
+    yield backend
+    backend.close()
+
+
+class Session:
+    """An engine driven step by step, and the events it has posted."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self.events: list[Event] = []
+        self.engine = Engine(llama.load, self.events.append)
+        self.engine.send(Load(spec))
+        self.engine.receive()
+        ready = self.events[-1]
+        assert isinstance(ready, ModelReady), ready
+        self.info = ready.info
+
+    def run(self, request: Generate, cancel_after: int | None = None) -> Finished:
+        """The request's end; with cancel_after, it is cancelled after that many steps, unless it ends first."""
+        self.engine.send(request)
+        self.engine.receive()
+        steps = 0
+        while self.engine.step():
+            steps += 1
+            if steps == cancel_after:
+                self.engine.send(Cancel(request.id))
+                self.engine.receive()
+        finished = self.events[-1]
+        assert isinstance(finished, Finished) and finished.id == request.id
+        return finished
+
+
+def evaluate(backend: llama.LlamaBackend, sequence: int, tokens: list[int], position: int) -> np.ndarray:
+    """The logits behind `tokens`, evaluated in the chunks that the backend takes."""
+    chunk = backend.info.chunk_tokens
+    logits = None
+    for start in range(0, len(tokens), chunk):
+        part = tokens[start : start + chunk]
+        logits = backend.evaluate(sequence, position + start, part, logits=True)
+    assert logits is not None
+    return logits.copy()
+
+
+def test_the_format_is_found_by_the_tokens(backend: llama.LlamaBackend) -> None:
+    assert backend.info.format.name == "qwen"
+    assert all(backend.marker(spelling) is not None for spelling in MARKERS)
+    assert backend.marker("<|no_such_token|>") is None
+
+
+def test_tokens_of_text_are_its_bytes_and_no_special_ones(backend: llama.LlamaBackend) -> None:
+    text = "return self é😀\t<|fim_middle|>\r\n".encode()
+    tokens = backend.tokenize(text)
+    assert b"".join(map(backend.piece, tokens)) == text
+    assert not {backend.marker(spelling) for spelling in MARKERS} & set(tokens)
+    assert not any(map(backend.ends, tokens))
+
+
+def test_control_tokens_end_a_text_and_are_never_shown(backend: llama.LlamaBackend) -> None:
+    for spelling in MARKERS:
+        token = backend.marker(spelling)
+        assert token is not None
+        assert backend.ends(token)
+        assert backend.piece(token) == b""
+
+
+def test_cut_back_and_evaluated_again_gives_the_same_logits(backend: llama.LlamaBackend) -> None:
+    tokens = backend.tokenize(SOURCE)[:200]
+    cold = evaluate(backend, 0, tokens, 0)
+    for keep in (199, 150, 64, 1):
+        assert backend.truncate(0, keep) == keep
+        warm = evaluate(backend, 0, tokens[keep:], keep)
+        assert np.abs(warm - cold).max() < 0.005
+
+
+def test_a_copy_is_a_sequence_of_its_own(backend: llama.LlamaBackend) -> None:
+    tokens = backend.tokenize(SOURCE)[:120]
+    cold = evaluate(backend, 0, tokens, 0)
+    backend.copy(0, 1)
+    assert backend.truncate(1, 60) == 60
+    other = evaluate(backend, 1, list(reversed(tokens[60:])), 60)
+    assert np.abs(other - cold).max() > 0.04
+    assert backend.length(0) == len(tokens)
+    backend.truncate(0, len(tokens) - 1)
+    assert np.abs(evaluate(backend, 0, tokens[-1:], len(tokens) - 1) - cold).max() < 0.005
+
+
+def test_one_wrong_token_in_the_cache_shows(backend: llama.LlamaBackend) -> None:
+    """The test above would mean nothing if a wrong cache gave the same logits."""
+    tokens = backend.tokenize(SOURCE)[:100]
+    cold = evaluate(backend, 0, tokens, 0)
+    wrong = [*tokens[:50], tokens[50] + 1, *tokens[51:]]
+    assert np.abs(evaluate(backend, 1, wrong, 0) - cold).max() > 0.04
+
+
+@pytest.mark.parametrize("sequences", [1, 3])
+def test_an_editing_session_gives_what_cold_runs_give(tiny: Path, sequences: int) -> None:
+    chance = random.Random(sequences)
+    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=sequences)
+    warm = Session(spec)
+    assert warm.engine._backend is not None
+    reused = 0
+    source, cursor = SOURCE, SOURCE.index(b"yield")
+    for step in range(60):
+        what = chance.random()
+        if what < 0.5:
+            typed = chance.choice([b"self.", b"x", b" ", b"\n    ", b"return ", "é".encode()])
+            source, cursor = source[:cursor] + typed + source[cursor:], cursor + len(typed)
+        elif what < 0.65 and cursor > 3 and source[cursor - 2 : cursor].isascii():
+            source, cursor = source[: cursor - 2] + source[cursor:], cursor - 2
+        elif what < 0.9:
+            cursor = chance.choice([0, source.index(b"self.root = "), source.rindex(b"return"), len(source)])
+        document = DocumentSnapshot.of("file:///w.py", source, path="w.py", language_id="python")
+        hole = find_hole(document, cursor)
+        prompt = build_prompt(document, hole, warm.info.format, PromptBudget.of_tokens(300))
+        request = Generate(step, prompt, stop_rule(document, hole, 4), max_tokens=8)
+        if chance.random() < 0.3:
+            warm.run(request, cancel_after=chance.randrange(1, 6))
+            warm.engine.cache.check(warm.engine._backend.length)
+            continue
+        finished = warm.run(request)
+        warm.engine.cache.check(warm.engine._backend.length)
+        reused += finished.usage.reused_tokens
+        cold = Session(ModelSpec(path=str(tiny), context_tokens=512, sequences=1)).run(request)
+        assert finished.text == cold.text
+        assert finished.logprob == pytest.approx(cold.logprob, abs=0.005)
+    assert reused > 1000
+
+
+def test_text_that_does_not_fit_the_window_is_cut(tiny: Path) -> None:
+    session = Session(ModelSpec(path=str(tiny), context_tokens=256, sequences=1))
+    document = DocumentSnapshot.of("file:///w.py", "数据".encode() * 900 + b"\n" + SOURCE, path="w.py")
+    hole = find_hole(document, len(document.source))
+    prompt = build_prompt(document, hole, session.info.format, PromptBudget(9000, 3000))
+    finished = session.run(Generate(1, prompt, stop_rule(document, hole, 4), max_tokens=8))
+    assert finished.reason is not FinishReason.FAILED
+    assert finished.usage.cut_tokens > 0
+    assert finished.usage.prompt_tokens <= 256 - 8
+
+
+def check_failure(path: Path, *words: str) -> None:
+    """Loading `path` fails with one line that has `words` in it, and the engine lives on."""
+    events: list[Event] = []
+    engine = Engine(llama.load, events.append)
+    engine.send(Load(ModelSpec(path=str(path))))
+    engine.receive()
+    failed = events[-1]
+    assert isinstance(failed, ModelFailed)
+    assert "\n" not in failed.message
+    for word in (str(path), *words):
+        assert word in failed.message
+    assert engine.step() is False
+
+
+def test_bad_files_are_refused_with_their_reason(tiny: Path, tmp_path: Path) -> None:
+    check_failure(tmp_path / "missing.gguf", "does not exist")
+    check_failure(tmp_path, "folder")
+    text = tmp_path / "text.gguf"
+    text.write_text("hello")
+    check_failure(text, "not a GGUF file")
+    whole = tiny.read_bytes()
+    for length in (5, 30, 3000, len(whole) // 2, len(whole) - 100):
+        cut = tmp_path / f"cut-{length}.gguf"
+        cut.write_bytes(whole[:length])
+        check_failure(cut, "cannot load")
+    check_failure(write_tiny_gguf(tmp_path / "unknown.gguf", architecture="unheard"), "unheard")
+
+
+def test_a_format_that_the_model_lacks_is_refused(tiny: Path) -> None:
+    with pytest.raises(ModelError, match="starcoder"):
+        llama.load(ModelSpec(path=str(tiny), fim_format="starcoder"), lambda _: True)
+
+
+def test_a_load_that_is_given_up_leaves_nothing(tiny: Path) -> None:
+    with pytest.raises(ModelError, match="given up"):
+        llama.load(ModelSpec(path=str(tiny)), lambda _: False)
