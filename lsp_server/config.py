@@ -36,13 +36,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
     ] = ""
-    context_tokens: Annotated[int, Meta(ge=256, le=131072, description="The window of one prompt, in tokens.")] = 2048
+    context_tokens: Annotated[int, Meta(ge=256, le=131072, description="The window of one prompt, in tokens.")] = 2560
     resident_prompts: Annotated[int, Meta(ge=1, le=16, description="How many prompts stay in the KV cache.")] = 4
     threads: Annotated[int, Meta(ge=0, le=256, description="Threads of the model. 0: as many as pay.")] = 0
     gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU. -1: all, if there is a GPU.")] = -1
     flash_attention: Annotated[
         FlashAttention, Meta(description="Flash attention: auto is on with a GPU and off without.")
     ] = "auto"
+    answer_ms: Annotated[
+        int,
+        Meta(ge=0, le=60000, description="How long an automatic request waits for the whole suggestion, in ms."),
+    ] = 120
     max_tokens: Annotated[int, Meta(ge=1, le=1024, description="The longest completion, in tokens.")] = 64
     max_lines: Annotated[int, Meta(ge=1, le=200, description="The longest completion, in lines.")] = 8
     deadline_ms: Annotated[
@@ -65,6 +69,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return InlineOptions(
             enabled=self.enabled,
             disabled_languages=frozenset(self.disabled_languages),
+            answer_ms=self.answer_ms,
             max_tokens=self.max_tokens,
             max_lines=self.max_lines,
             deadline_ms=self.deadline_ms,

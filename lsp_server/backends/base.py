@@ -31,7 +31,7 @@ class ModelSpec:
     """
 
     path: str
-    context_tokens: int = 2048
+    context_tokens: int = 2560
     sequences: int = 4
     threads: int = 0
     gpu_layers: int = -1

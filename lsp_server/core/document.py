@@ -15,7 +15,8 @@ class DocumentSnapshot:
     """One version of one document. Never changes; an edit makes a new one. Offsets are in bytes of UTF-8.
 
     `path` is the name a model is shown: relative to the workspace when the file lies in one. `version` is
-    the client's own number, None where the client has none. Two snapshots are equal only if they are the
+    the client's own number, None where the client has none. edit_end: the offset behind the last edit,
+    where the cursor most likely is. Two snapshots are equal only if they are the
     same object, which is how an answer is found to be stale.
     """
 
@@ -25,6 +26,7 @@ class DocumentSnapshot:
     version: int | None
     source: bytes
     starts: list[int]
+    edit_end: int = 0
 
     @classmethod
     def of(
@@ -81,7 +83,7 @@ class DocumentSnapshot:
         """The document with the bytes `start:end` replaced."""
         source = b"".join((self.source[:start], replacement, self.source[end:]))
         starts = text.updated_line_starts(self.starts, source, start, end, len(replacement))
-        return replace(self, source=source, starts=starts)
+        return replace(self, source=source, starts=starts, edit_end=start + len(replacement))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +126,7 @@ class DocumentStore:
         for edit in edits:
             inserted = text.encode(edit.text)
             if edit.range is None:
-                document = replace(document, source=inserted, starts=text.line_starts(inserted))
+                document = replace(document, source=inserted, starts=text.line_starts(inserted), edit_end=0)
                 continue
             (start_line, start_column), (end_line, end_column) = edit.range
             start = document.offset(start_line, start_column, self.encoding)

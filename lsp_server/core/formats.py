@@ -50,6 +50,11 @@ class FimFormat:
         return bool(self.markers)
 
     @property
+    def suffix_first(self) -> bool:
+        """Whether the text after the hole stands before the text in front of it."""
+        return self.layout.index(Slot.AFTER) < self.layout.index(Slot.BEFORE)
+
+    @property
     def has_path(self) -> bool:
         """Whether the path has a token of its own; otherwise it goes into a comment."""
         return Slot.PATH in self.layout and self.has_fim

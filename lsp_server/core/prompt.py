@@ -11,6 +11,9 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.syntax import import_lines
 from lsp_server.core.text import character_start
 
+# Imports are looked for in this much of a file's beginning.
+IMPORTS_WITHIN_BYTES = 1 << 16
+
 # Of a prompt's tokens, what goes to the text before and after the hole; the rest is for path, imports,
 # markers and what is generated.
 BEFORE_SHARE, AFTER_SHARE = 0.70, 0.15
@@ -18,6 +21,10 @@ BEFORE_SHARE, AFTER_SHARE = 0.70, 0.15
 # Source code has 3.2 to 3.9 bytes a token with the vocabularies in use. Guessing low keeps a prompt inside
 # its window; text with less (CJK, binary) is cut by the engine, which counts real tokens.
 BYTES_PER_TOKEN = 3.0
+
+# Where the suffix is laid out behind the text before it, a new anchor re-evaluates all of the suffix. It is
+# answered from a short one, and gets the full one when the user rests.
+SHORT_SUFFIX_BYTES = int(60 * BYTES_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,23 @@ class PromptBudget:
     def of_tokens(cls, tokens: int) -> PromptBudget:
         size = tokens * BYTES_PER_TOKEN
         return cls(int(size * BEFORE_SHARE), int(size * AFTER_SHARE))
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """offset: where the middle of the prompt begins. start: where the shown text before it begins; head:
+    what is shown in front of that, the imports of the part left out. before is the document's text from
+    start to offset. short: the suffix may become longer. size: the document's length when it was made.
+    """
+
+    uri: str
+    start: int
+    offset: int
+    head: bytes
+    before: bytes
+    after: bytes
+    short: bool
+    size: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +77,50 @@ class FimPrompt:
         return b"".join(segment.text for segment in self.segments if segment.kind == kind)
 
 
+def new_anchor(
+    document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget, *, short: bool = False
+) -> Anchor:
+    """An anchor at the hole's own place. short: with a short suffix, if the full one is longer."""
+    start = window_start(document, hole.anchor, budget.before)
+    full = following_text(document.source, hole.line_end, budget.after)
+    after = full
+    if short and not form.suffix_first:
+        after = following_text(document.source, hole.line_end, min(SHORT_SUFFIX_BYTES, budget.after))
+    return Anchor(
+        uri=document.uri,
+        start=start,
+        offset=hole.anchor,
+        head=kept_imports(document, start, budget.before),
+        before=document.source[start : hole.anchor],
+        after=after,
+        short=len(after) < len(full),
+        size=len(document.source),
+    )
+
+
 def build_prompt(document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> FimPrompt:
-    """Lays out `document` around `hole` in `form`. A pure function: the same key gives the same prompt."""
+    """The prompt for `hole` by itself, anchored where it stands. A pure function."""
+    return lay_out(document, new_anchor(document, hole, form, budget), hole.cursor, form)
+
+
+def lay_out(document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat) -> FimPrompt:
+    """The prompt for byte offset `cursor` of `document`, frozen around `anchor`, in `form`."""
     language = find_language(document.language_id, document.path)
-    source = document.source
-    after = _after(source, hole.line_end, budget.after)
-    texts = {
-        Slot.PATH: document.path.encode() + b"\n" if document.path else b"",
-        Slot.BEFORE: _before(document, hole.anchor, budget.before, language),
-        Slot.AFTER: after,
-        Slot.TYPED: source[hole.anchor : hole.cursor],
-    }
+    before = anchor.head + anchor.before
+    path = document.path.encode() + b"\n" if document.path else b""
+    after = anchor.after
     if not form.has_path and document.path:
-        comment = language.as_comment(document.path).encode() + b"\n"
+        path = language.as_comment(document.path).encode() + b"\n"
         if form.has_fim:
-            texts[Slot.BEFORE] = comment + texts[Slot.BEFORE]
-        texts[Slot.PATH] = comment
+            before = path + before
     if not form.has_fim:
-        texts[Slot.AFTER] = _as_reference(after, language)
+        after = _as_reference(after, language)
+    texts = {
+        Slot.PATH: path,
+        Slot.BEFORE: before,
+        Slot.AFTER: after,
+        Slot.TYPED: document.source[anchor.offset : cursor],
+    }
     segments = [
         Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece])
         for piece in form.layout
@@ -96,30 +146,27 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
     return character_start(document.source, start)  # one line is longer than what may be shown
 
 
-def _before(document: DocumentSnapshot, anchor: int, budget: int, language: Language) -> bytes:
-    """The text before the anchor; where it is cut, the imports from the part that is left out stay."""
-    start = window_start(document, anchor, budget)
-    window = document.source[start:anchor]
+def kept_imports(document: DocumentSnapshot, start: int, budget: int) -> bytes:
+    """What is shown in front of a window that begins at `start`: the imports of the part that is left out,
+    within an eighth of the budget, and a comment that marks the gap. Empty for a window from the beginning."""
     if start == 0:
-        return window
-    room = budget // 4
+        return b""
+    language = find_language(document.language_id, document.path)
+    room = budget // 8
     kept: list[bytes] = []
-    for line in import_lines(language, document.source[:start]):
+    for line in import_lines(language, document.source[: min(start, IMPORTS_WITHIN_BYTES)]):
         room -= len(line) + 1
         if room < 0:
             break
         kept.append(line)
-    newline = document.newline
-    elision = language.as_comment("...").strip().encode()
-    return newline.join([*kept, elision, window])
+    elision = language.as_comment("...").encode()
+    return document.newline.join([*kept, elision, b""])
 
 
-def _after(source: bytes, line_end: int, budget: int) -> bytes:
-    """The text from the end of the cursor's line on, whole lines within the budget."""
-    if len(source) - line_end <= budget:
-        after = source[line_end:]
-    else:
-        after = source[line_end : line_end + budget]
+def following_text(source: bytes, line_end: int, budget: int) -> bytes:
+    """The text from the end of the cursor's line on, whole lines within the budget; empty if it is blank."""
+    after = source[line_end : line_end + budget]
+    if len(after) == budget:
         last = after.rfind(b"\n")
         after = after[:last] if last > 0 else after[: character_start(after, len(after) - 1)]
     return after if after.strip() else b""

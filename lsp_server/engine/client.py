@@ -6,13 +6,11 @@ import asyncio
 import contextvars
 import itertools
 import threading
-from collections.abc import AsyncIterator, Callable
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from lsp_server.backends.base import BackendFactory, ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt
@@ -32,9 +30,6 @@ from lsp_server.engine.request import (
     TextDelta,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 _STOP_SECONDS = 5.0
 
 
@@ -46,29 +41,6 @@ class ModelState:
     progress: float = 0.0
     info: ModelInfo | None = None
     message: str = ""
-
-
-class Stream:
-    """The events of one request: iterate over it for the text as it comes; then `finished` is set."""
-
-    def __init__(self, id: int, events: MemoryObjectReceiveStream[TextDelta | Finished]) -> None:
-        self.id = id
-        self.finished: Finished | None = None
-        self._events = events
-
-    async def __aiter__(self) -> AsyncIterator[TextDelta]:
-        async for event in self._events:
-            if isinstance(event, Finished):
-                self.finished = event
-                return
-            yield event
-
-    async def result(self) -> Finished:
-        """Waits for the end. Text that comes before it is in the result too."""
-        async for _ in self:
-            pass
-        assert self.finished is not None
-        return self.finished
 
 
 class EngineClient:
@@ -84,14 +56,14 @@ class EngineClient:
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.copy_context()
-        self._streams: dict[int, MemoryObjectSendStream[TextDelta | Finished]] = {}
+        self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
         self._stopping = False
 
     @property
     def running(self) -> int:
         """How many requests have not ended."""
-        return len(self._streams)
+        return len(self._listeners)
 
     @property
     def cache(self) -> tuple[list[int], int, int]:
@@ -109,31 +81,27 @@ class EngineClient:
         self._set_model(ModelState("loading"))
         self._engine.send(Load(spec))
 
-    @contextmanager
-    def generate(
+    def submit(
         self,
         prompt: FimPrompt,
         stop: StopRule,
         max_tokens: int,
+        listener: Callable[[TextDelta | Finished], None],
         *,
         priority: Priority = Priority.INLINE,
         deadline: float | None = None,
-    ) -> Iterator[Stream]:
-        """A request, for as long as the block lasts: leaving it early cancels the request."""
+    ) -> int:
+        """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
+        only that, is `Finished`."""
         id = next(self._ids)
-        # Every token can bring one event and the end brings one, so sending never has to wait.
-        send, receive = anyio.create_memory_object_stream[TextDelta | Finished](max_tokens + 2)
-        self._streams[id] = send
-        stream = Stream(id, receive)
-        try:
-            self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline))
-            yield stream
-        finally:
-            if stream.finished is None:
-                self._engine.send(Cancel(id))
-            self._streams.pop(id, None)
-            send.close()
-            receive.close()
+        self._listeners[id] = listener
+        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline))
+        return id
+
+    def cancel(self, id: int) -> None:
+        """Asks the engine to end a request; its `Finished` comes all the same."""
+        if id in self._listeners:
+            self._engine.send(Cancel(id))
 
     async def stop(self) -> None:
         """Ends the thread. Waits for the step it is in, but never longer than a few seconds."""
@@ -152,10 +120,10 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, TextDelta | Finished):
-            stream = self._streams.get(event.id)
-            if stream is not None:
-                stream.send_nowait(event)
+        if isinstance(event, TextDelta):
+            self._listeners[event.id](event)
+        elif isinstance(event, Finished):
+            self._listeners.pop(event.id)(event)
         elif isinstance(event, ModelLoading):
             self._set_model(ModelState("loading", progress=event.progress))
         elif isinstance(event, ModelReady):

@@ -93,6 +93,9 @@ class Engine:
         if entry is None or self._backend is None:
             return False
         job = entry.job
+        if job.sequence is None and job.is_warm(self._cache):
+            self._finish(job, FinishReason.LENGTH)
+            return True
         try:
             if job.sequence is None and not job.place(self._backend, self._cache, now):
                 self._preempt()

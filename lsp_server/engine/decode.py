@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import Backend
@@ -39,6 +40,10 @@ class Generation:
         self._decode_seconds = 0.0
         self._logprob = 0.0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def is_warm(self, cache: PrefixCache) -> bool:
+        """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
+        return self.request.max_tokens == 0 and cache.match(self._tokens)[1] == len(self._tokens)
 
     def place(self, backend: Backend, cache: PrefixCache, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
@@ -87,18 +92,25 @@ class Generation:
             delta, reason = self._decode(backend, logits)
         elif last:
             reason = FinishReason.LENGTH
-        seconds = clock() - began
+        now = clock()
+        seconds = now - began
         if in_prompt:
             self._evaluated += len(chunk)
             self._prefill_seconds += seconds
         else:
             self._decode_seconds += seconds
+        if delta is not None:
+            delta = replace(delta, usage=self._usage(now))
         return delta, reason
 
     def finished(self, reason: FinishReason, now: float, message: str = "") -> Finished:
         """The request's last event."""
+        mean = self._logprob / self._decoded if self._decoded else 0.0
+        return Finished(self.request.id, self.text, reason, self._usage(now), mean, message)
+
+    def _usage(self, now: float) -> Usage:
         started = now if self._started is None else self._started
-        usage = Usage(
+        return Usage(
             prompt_tokens=self._prompt_tokens,
             reused_tokens=self._reused or 0,
             evaluated_tokens=self._evaluated,
@@ -109,8 +121,6 @@ class Generation:
             decode_ms=1000 * self._decode_seconds,
             total_ms=1000 * (now - self._submitted),
         )
-        mean = self._logprob / self._decoded if self._decoded else 0.0
-        return Finished(self.request.id, self.text, reason, usage, mean, message)
 
     def _decode(self, backend: Backend, logits: Logits) -> tuple[TextDelta | None, FinishReason | None]:
         import numpy as np

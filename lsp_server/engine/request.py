@@ -108,11 +108,12 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
-    probability of the tokens in it."""
+    probability of its last token, usage what the request has cost so far."""
 
     id: int
     text: str
     logprob: float
+    usage: Usage = Usage()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from lsp_server.backends.base import ModelInfo
+from lsp_server.core.anchor import AnchorBook
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import find_language
-from lsp_server.core.prompt import FimPrompt, PromptBudget, build_prompt
+from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out
+from lsp_server.core.reuse import Remembered, SuggestionMemory, rest_of
 from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Priority, Usage
-
-_REMEMBERED = 200
+from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
+from lsp_server.features.generation import RunningGeneration
 
 
 class Trigger(str, Enum):
@@ -28,10 +29,13 @@ class Trigger(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
-    """What a user can set about completions. disabled_languages: LSP identifiers or names."""
+    """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
+    long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
+    """
 
     enabled: bool = True
     disabled_languages: frozenset[str] = frozenset()
+    answer_ms: int = 120
     max_tokens: int = 64
     max_lines: int = 8
     deadline_ms: int = 8000
@@ -53,7 +57,11 @@ class Outcome:
 
 
 class InlineCompleter:
-    """Answers requests for a completion. options: called at each request, so that settings can change."""
+    """Answers requests for a completion. options: called at each request, so that settings can change.
+
+    Sees every change of a document, so that a generation that agrees with new typing goes on, and one that
+    does not is ended at once.
+    """
 
     def __init__(
         self,
@@ -64,42 +72,148 @@ class InlineCompleter:
         self._engine = engine
         self._options = options
         self._clock = clock
-        self._memory: OrderedDict[tuple[object, ...], Finished] = OrderedDict()
+        self._anchors = AnchorBook()
+        self._memory = SuggestionMemory()
+        self._running: dict[str, RunningGeneration] = {}
+        self._warming: int | None = None
+        self._setup: object = None
 
     async def complete(self, document: DocumentSnapshot, offset: int, trigger: Trigger = Trigger.AUTOMATIC) -> Outcome:
-        """The suggestion at byte `offset`. Cancelling the caller cancels the model's work for it."""
+        """The suggestion at byte `offset`: from memory, from a generation under way, or from a new one.
+
+        An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
+        comes as the user types into it.
+        """
         began = self._clock()
         options = self._options()
         reason = self._silent(document, options, trigger)
         info = self._engine.model.info
         if reason or info is None:
             return Outcome(reason=reason)
+        self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        prompt = build_prompt(document, hole, info.format, PromptBudget.of_tokens(info.context_tokens))
+        remembered = self._memory.find(document, hole.cursor)
+        if remembered is not None:
+            entry, left = remembered
+            suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() else None
+            elapsed = 1000 * (self._clock() - began)
+            reason = "" if suggestion else entry.reason
+            return Outcome(suggestion, reason, "memory", hole, written=entry.text, total_ms=elapsed)
+        generation = self._adopt(document, hole) or self._start(document, hole, info, options)
+        typed = generation.place.typed_since(document, hole.cursor) or b""
+        budget = options.answer_ms if trigger is Trigger.AUTOMATIC else options.deadline_ms
+        generation.waiting += 1
+        try:
+            await generation.wait(typed, budget / 1000)
+        finally:
+            generation.waiting -= 1
+            if generation.finished is None and not generation.waiting and not generation.text:
+                self._end(generation)
+        return self._outcome(generation, document, hole, typed, began)
+
+    def document_changed(self, document: DocumentSnapshot) -> None:
+        """Ends the generation for a document that the change makes useless."""
+        generation = self._running.get(document.uri)
+        if generation is not None:
+            cursor = generation.hole.cursor + len(document.source) - len(generation.document.source)
+            if not generation.agrees(generation.place.typed_since(document, cursor)):
+                self._end(generation)
+
+    def document_closed(self, uri: str) -> None:
+        generation = self._running.get(uri)
+        if generation is not None:
+            self._end(generation)
+
+    def warm(self, document: DocumentSnapshot, offset: int) -> None:
+        """Evaluates the prompt for `offset` in the background, so that a request there finds it done."""
+        self._evaluate(document, offset, at_rest=False)
+
+    def rest(self, document: DocumentSnapshot, offset: int) -> None:
+        """While the user rests: gives the place the full suffix and a nearer anchor, in the background."""
+        self._evaluate(document, offset, at_rest=True)
+
+    def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
+        info, options = self._engine.model.info, self._options()
+        if info is None or self._silent(document, options, Trigger.AUTOMATIC):
+            return
+        hole = find_hole(document, offset)
+        budget = PromptBudget.of_tokens(info.context_tokens)
+        choose = self._anchors.at_rest if at_rest else self._anchors.choose
+        anchor = choose(document, hole, info.format, budget)
+        if anchor is None:
+            return
+        prompt = lay_out(document, anchor, hole.cursor, info.format)
+
+        def done(event: TextDelta | Finished) -> None:
+            if at_rest and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
+                self._anchors.adopt(anchor)
+
+        if self._warming is not None:
+            self._engine.cancel(self._warming)
         rule = stop_rule(document, hole, options.max_lines)
-        key = (info.path, prompt, rule, options.max_tokens)
-        finished = self._memory.get(key)
-        source: Literal["model", "memory"] = "model"
-        if finished is not None:
-            self._memory.move_to_end(key)
-            source = "memory"
-        else:
-            deadline = began + options.deadline_ms / 1000
-            with self._engine.generate(
-                prompt, rule, options.max_tokens, priority=Priority.INLINE, deadline=deadline
-            ) as stream:
-                finished = await stream.result()
-            self._remember(key, finished)
-        suggestion = shape(finished.text, document, hole, rule)
+        self._warming = self._engine.submit(prompt, rule, 0, done, priority=Priority.WARMING)
+
+    def _adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
+        """The generation under way for the document, if it writes on from what was typed."""
+        generation = self._running.get(document.uri)
+        if generation is None:
+            return None
+        if generation.agrees(generation.place.typed_since(document, hole.cursor)):
+            return generation
+        self._end(generation)
+        return None
+
+    def _start(
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
+    ) -> RunningGeneration:
+        budget = PromptBudget.of_tokens(info.context_tokens)
+        anchor = self._anchors.choose(document, hole, info.format, budget)
+        prompt = lay_out(document, anchor, hole.cursor, info.format)
+        rule = stop_rule(document, hole, options.max_lines)
+        generation = RunningGeneration(document, hole, rule, anchor, prompt)
+        self._running[document.uri] = generation
+
+        def on_event(event: TextDelta | Finished) -> None:
+            generation.on_event(event)
+            if isinstance(event, Finished):
+                self._finished(generation, event)
+
+        deadline = self._clock() + options.deadline_ms / 1000
+        generation.id = self._engine.submit(prompt, rule, options.max_tokens, on_event, deadline=deadline)
+        return generation
+
+    def _end(self, generation: RunningGeneration) -> None:
+        self._engine.cancel(generation.id)
+        if self._running.get(generation.document.uri) is generation:
+            del self._running[generation.document.uri]
+
+    def _finished(self, generation: RunningGeneration, finished: Finished) -> None:
+        if self._running.get(generation.document.uri) is generation:
+            del self._running[generation.document.uri]
+        if finished.reason in (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH):
+            suggestion = shape(finished.text, generation.document, generation.hole, generation.rule)
+            text = suggestion.text if suggestion else ""
+            self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
+
+    def _outcome(
+        self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: bytes, began: float
+    ) -> Outcome:
+        whole = shape(generation.sensible(), generation.document, generation.hole, generation.rule)
+        left = rest_of(whole.text, typed) if whole else None
+        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left and left.strip() else None
+        finished = generation.finished
+        reason = ""
+        if suggestion is None:
+            reason = _why_nothing(finished) if finished else "nothing to show yet"
         return Outcome(
             suggestion,
-            "" if suggestion else _why_nothing(finished),
-            source,
+            reason,
+            "model",
             hole,
-            prompt,
-            finished.text,
-            finished.usage if source == "model" else Usage(),
-            finished.logprob,
+            generation.prompt,
+            generation.text,
+            generation.usage,
+            finished.logprob if finished else 0.0,
             1000 * (self._clock() - began),
         )
 
@@ -115,19 +229,16 @@ class InlineCompleter:
         if not options.enabled:
             return "completions are switched off (setting `enabled`)"
         language = find_language(document.language_id, document.path)
-        if trigger is Trigger.AUTOMATIC and options.disabled_languages & {
-            document.language_id,
-            language.name,
-        }:
+        if trigger is Trigger.AUTOMATIC and options.disabled_languages & {document.language_id, language.name}:
             return f"completions are switched off for {language.name} (setting `disabled_languages`)"
         return ""
 
-    def _remember(self, key: tuple[object, ...], finished: Finished) -> None:
-        if finished.reason not in (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH):
-            return
-        self._memory[key] = finished
-        while len(self._memory) > _REMEMBERED:
-            self._memory.popitem(last=False)
+    def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
+        """What another model, or this one under other settings, has written is no answer any more."""
+        setup = (info, options.max_tokens, options.max_lines)
+        if setup != self._setup:
+            self._setup = setup
+            self._memory.clear()
 
 
 def _why_nothing(finished: Finished) -> str:

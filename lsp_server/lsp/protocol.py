@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Generator, Mapping
 from contextvars import ContextVar
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,16 @@ def stamped_document(uri: str) -> DocumentSnapshot:
     if document is None:
         raise JsonRpcInvalidParams(f"the document {uri} is not open")
     return document
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A result that is about one version of a document. If another has been read by the time it is sent,
+    `empty` is sent in its place."""
+
+    document: DocumentSnapshot
+    result: Any
+    empty: Any
 
 
 class FimbleProtocol(LanguageServerProtocol):
@@ -87,6 +98,9 @@ class FimbleProtocol(LanguageServerProtocol):
     def _send_response(self, msg_id: int | str, result: Any = None, error: types.ResponseError | None = None) -> None:
         if error is not None:
             error.data = None  # pygls puts a traceback here, and VS Code shows it
+        if isinstance(result, Answer):
+            current = self._server.documents.get(result.document.uri) is result.document
+            result = result.result if current else result.empty
         super()._send_response(msg_id, result, error)
 
     def _send_error(self, id: Any, code: types.ErrorCodes, message: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.progress import LoadProgress
-from lsp_server.lsp.protocol import FimbleProtocol, stamped_document
+from lsp_server.lsp.protocol import Answer, FimbleProtocol, stamped_document
 from lsp_server.lsp.status import RequestLog, status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
@@ -31,6 +32,8 @@ logger = logging.getLogger(__name__)
 _CONFIGURATION_SECONDS = 2.0
 # A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
 _MENU_SECONDS = 0.5
+# Without a key for this long, the user rests.
+_REST_SECONDS = 0.5
 
 
 class FimbleServer(LanguageServer):
@@ -58,6 +61,7 @@ class FimbleServer(LanguageServer):
         self._loaded: ModelSpec | None = None
         self._progress: LoadProgress | None = None
         self._log = RequestLog()
+        self._resting: asyncio.TimerHandle | None = None
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
         self._shown: set[str] = set()
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -190,27 +194,46 @@ class FimbleServer(LanguageServer):
     def document_opened(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
         self._cancel(item.uri)
-        self.documents.open(
-            DocumentSnapshot.of(
-                item.uri,
-                text.encode(item.text),
-                path=convert.shown_path(item.uri, self._roots),
-                language_id=str(getattr(item.language_id, "value", item.language_id)),
-                version=item.version,
-            )
+        document = DocumentSnapshot.of(
+            item.uri,
+            text.encode(item.text),
+            path=convert.shown_path(item.uri, self._roots),
+            language_id=str(getattr(item.language_id, "value", item.language_id)),
+            version=item.version,
         )
+        self.documents.open(document)
+        self._completer.document_changed(document)
+        self._completer.warm(document, 0)
 
     def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
         self._cancel(uri)
         try:
-            self.documents.change(uri, params.text_document.version, convert.edits_of(params.content_changes))
+            document = self.documents.change(
+                uri, params.text_document.version, convert.edits_of(params.content_changes)
+            )
         except KeyError:
             logger.error("a change for %s, which is not open, is ignored", uri)
+            return
+        self._completer.document_changed(document)
+        self._completer.warm(document, document.edit_end)
+        self._rest_after(document)
 
     def document_closed(self, params: types.DidCloseTextDocumentParams) -> None:
         self._cancel(params.text_document.uri)
         self.documents.close(params.text_document.uri)
+        self._completer.document_closed(params.text_document.uri)
+
+    def _rest_after(self, document: DocumentSnapshot) -> None:
+        """Starts the time after which the user counts as resting; each change starts it anew."""
+        if self._resting is not None:
+            self._resting.cancel()
+        loop = asyncio.get_running_loop()
+        self._resting = loop.call_later(_REST_SECONDS, self._rest, document)
+
+    def _rest(self, document: DocumentSnapshot) -> None:
+        if self.documents.get(document.uri) is document:
+            self._completer.rest(document, document.edit_end)
 
     def _cancel(self, uri: str) -> None:
         """Ends the requests for a document whose text is about to be another: their answers are stale."""
@@ -220,7 +243,7 @@ class FimbleServer(LanguageServer):
 
     # Requests -------------------------------------------------------------------------------------------
 
-    async def inline_completion(self, params: types.InlineCompletionParams) -> types.InlineCompletionList:
+    async def inline_completion(self, params: types.InlineCompletionParams) -> Answer:
         document = stamped_document(params.text_document.uri)
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
@@ -228,9 +251,9 @@ class FimbleServer(LanguageServer):
         items = []
         if outcome.suggestion is not None:
             items.append(convert.inline_item(outcome.suggestion, document, self.documents.encoding))
-        return types.InlineCompletionList(items)
+        return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
-    async def completion(self, params: types.CompletionParams) -> types.CompletionList:
+    async def completion(self, params: types.CompletionParams) -> Answer:
         document = stamped_document(params.text_document.uri)
         outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
         with anyio.move_on_after(_MENU_SECONDS):
@@ -238,7 +261,8 @@ class FimbleServer(LanguageServer):
         items = []
         if outcome.suggestion is not None:
             items.append(convert.completion_item(outcome.suggestion, document, self.documents.encoding))
-        return types.CompletionList(is_incomplete=True, items=items)
+        empty = types.CompletionList(is_incomplete=True, items=[])
+        return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     def status(self) -> dict[str, Any]:
         return status(
@@ -260,7 +284,7 @@ class FimbleServer(LanguageServer):
         key = document.uri, method
         if (previous := self._running.get(key)) is not None:
             previous.cancel()
-        outcome = Outcome(reason="the document changed, or a newer request came")
+        outcome = stale = Outcome(reason="the document changed, or a newer request came")
         with anyio.CancelScope() as scope:
             self._running[key] = scope
             try:
@@ -269,6 +293,9 @@ class FimbleServer(LanguageServer):
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
+        # A cancellation can come when the answer is already there and nothing is left to interrupt.
+        if scope.cancel_called or self.documents.get(document.uri) is not document:
+            outcome = stale
         self._log.add(document.uri, document.version, method, outcome)
         return outcome
 
@@ -293,11 +320,11 @@ def _register(server: FimbleServer) -> None:
         server._start(server._configure, params.settings)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
-    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+    async def inline_completion(params: types.InlineCompletionParams) -> Answer:
         return await server.inline_completion(params)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
-    async def completion(params: types.CompletionParams) -> types.CompletionList:
+    async def completion(params: types.CompletionParams) -> Answer:
         return await server.completion(params)
 
     @server.feature("fimble/status")

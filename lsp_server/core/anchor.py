@@ -1,0 +1,96 @@
+"""Anchors: the parts of a prompt that stay as they are while the user types, so that a key costs a token.
+
+A prompt is frozen around an anchor, a point before the cursor: the window of text in front of it, and the text
+that follows. What has been typed since stands behind everything frozen. An anchor holds as long as the document
+still agrees with what it froze; going back to an earlier place finds the earlier anchor, and its KV cache.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.formats import FimFormat
+from lsp_server.core.hole import TYPED_LIMIT_BYTES, Hole
+from lsp_server.core.prompt import Anchor, PromptBudget, new_anchor
+
+# The frozen text after the hole is kept while it still stands within this many lines below the cursor.
+SUFFIX_LINES = 40
+
+# How many anchors are remembered, of all documents together.
+REMEMBERED = 16
+
+
+def held(
+    anchor: Anchor, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget
+) -> Anchor | None:
+    """`anchor` as it stands in `document` now, or None if it no longer holds for `hole`."""
+    if anchor.uri != document.uri or not _still_follows(anchor.after, document, hole):
+        return None
+    source = document.source
+    # An edit above the window moves all of it by what the document grew.
+    for shift in (0, len(source) - anchor.size):
+        start, offset = anchor.start + shift, anchor.offset + shift
+        if not 0 <= start <= hole.cursor:
+            continue
+        if form.suffix_first:
+            # The text before the hole grows at the prompt's end, so the anchor can move along at no cost.
+            size = hole.anchor - start
+            near_start = start > 0 and size < budget.before // 4
+            if source[start : start + 64] == anchor.before[:64] and size <= budget.before * 5 // 4 and not near_start:
+                return replace(
+                    anchor, start=start, offset=hole.anchor, before=source[start : hole.anchor], size=len(source)
+                )
+        elif offset <= hole.cursor <= offset + TYPED_LIMIT_BYTES and source[start:offset] == anchor.before:
+            return replace(anchor, start=start, offset=offset, size=len(source))
+    return None
+
+
+def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool:
+    """Whether `after` stands at a line's end at most `SUFFIX_LINES` below the cursor."""
+    source = document.source
+    if not after:
+        return not source[hole.line_end :].strip()
+    first = document.line_at(hole.cursor)
+    last = min(document.line_count - 1, first + SUFFIX_LINES)
+    return any(source.startswith(after, document.line_end(line)) for line in range(first, last + 1))
+
+
+class AnchorBook:
+    """The anchors in use, the latest first. Plain data: no clock, no model."""
+
+    def __init__(self) -> None:
+        self._anchors: deque[Anchor] = deque(maxlen=REMEMBERED)
+
+    def __len__(self) -> int:
+        return len(self._anchors)
+
+    def choose(self, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> Anchor:
+        """The anchor that a key at `hole` is answered from: the latest that holds, else a new one."""
+        for anchor in self._anchors:
+            found = held(anchor, document, hole, form, budget)
+            if found is not None:
+                self._replace(anchor, found)
+                return found
+        made = new_anchor(document, hole, form, budget, short=True)
+        self._anchors.appendleft(made)
+        return made
+
+    def at_rest(self, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> Anchor | None:
+        """A better anchor for `hole` than the one in use, to be evaluated while the user rests; None if
+        that one is as good. It is used once `adopt` has been called with it."""
+        current = self.choose(document, hole, form, budget)
+        if form.suffix_first:
+            return None  # a new suffix would cost the whole prompt
+        fresh = new_anchor(document, hole, form, budget)
+        same = fresh.after == current.after and fresh.offset == current.offset and fresh.start == current.start
+        return None if same else fresh
+
+    def adopt(self, anchor: Anchor) -> None:
+        """Puts an anchor first."""
+        self._anchors.appendleft(anchor)
+
+    def _replace(self, old: Anchor, new: Anchor) -> None:
+        self._anchors.remove(old)
+        self._anchors.appendleft(new)
