@@ -31,7 +31,8 @@ class ScriptedBackend:
     """
 
     def __init__(self, spec: ModelSpec, progress: Callable[[float], bool], *, texts: Sequence[bytes] = ()) -> None:
-        progress(1.0)
+        if not progress(1.0):
+            raise ModelError("loading was given up")
         form = find_format(spec.fim_format or "qwen")
         if form is None:
             raise ModelError(f"there is no FIM format called {spec.fim_format!r}")

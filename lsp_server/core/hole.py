@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.text import character_start, indent_width
+from lsp_server.core.text import indent_width, next_character_start
 
 # A line of which more than this is left of the cursor (minified code) is anchored inside itself.
 TYPED_LIMIT_BYTES = 800
@@ -56,4 +56,4 @@ def _anchor(source: bytes, line_start: int, cursor: int) -> int:
     if beyond <= 0:
         return line_start
     step = TYPED_LIMIT_BYTES // 2
-    return character_start(source, line_start + -(-beyond // step) * step)
+    return min(cursor, next_character_start(source, line_start + -(-beyond // step) * step))

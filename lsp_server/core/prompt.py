@@ -9,7 +9,7 @@ from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.syntax import import_lines
-from lsp_server.core.text import character_start
+from lsp_server.core.text import character_start, next_character_start
 
 # Imports are looked for in this much of a file's beginning.
 IMPORTS_WITHIN_BYTES = 1 << 16
@@ -143,7 +143,7 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
         line += 1
     if line < document.line_count and document.line_start(line) <= anchor - budget // 4:
         return document.line_start(line)
-    return character_start(document.source, start)  # one line is longer than what may be shown
+    return next_character_start(document.source, start)  # one line is longer than what may be shown
 
 
 def kept_imports(document: DocumentSnapshot, start: int, budget: int) -> bytes:
@@ -166,9 +166,11 @@ def kept_imports(document: DocumentSnapshot, start: int, budget: int) -> bytes:
 def following_text(source: bytes, line_end: int, budget: int) -> bytes:
     """The text from the end of the cursor's line on, whole lines within the budget; empty if it is blank."""
     after = source[line_end : line_end + budget]
-    if len(after) == budget:
+    if len(after) < len(source) - line_end:
+        # The first line end is the one at the cursor's line; behind it begins the first whole line.
         last = after.rfind(b"\n")
-        after = after[:last] if last > 0 else after[: character_start(after, len(after) - 1)]
+        after = after[:last] if last > 1 else source[line_end : character_start(source, line_end + budget)]
+        after = after.removesuffix(b"\r")
     return after if after.strip() else b""
 
 

@@ -28,13 +28,13 @@ def shape(text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule) -> 
     end = find_end(text, rule)
     if end is not None:
         text = text[:end]
-    text = text.rstrip()
+    text = text.replace("\r\n", "\n").rstrip()
+    first, newline, last = text.rpartition("\n")
+    if newline and rule.next_line and last.strip() == rule.next_line:
+        text = first.rstrip()
     right = document.source[hole.cursor : hole.line_end].decode("utf-8", "replace").strip()
     if right:
         text = text.removesuffix(right)
     if not text.strip():
         return None
-    newline = document.newline.decode()
-    if newline != "\n":
-        text = text.replace("\r\n", "\n").replace("\n", newline)
-    return Suggestion(text, hole.cursor, hole.cursor)
+    return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, hole.cursor)

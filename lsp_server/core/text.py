@@ -91,6 +91,13 @@ def character_start(source: bytes, offset: int) -> int:
     return offset
 
 
+def next_character_start(source: bytes, offset: int) -> int:
+    """`offset`, moved right to the first byte of a character."""
+    while offset < len(source) and source[offset] & 0xC0 == 0x80:
+        offset += 1
+    return offset
+
+
 def indent_width(line: bytes, tab: int = 4) -> int:
     """The width of the white space that `line` starts with, in columns, with tab stops every `tab`."""
     width = 0

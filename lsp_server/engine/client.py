@@ -20,6 +20,7 @@ from lsp_server.engine.request import (
     Cancel,
     Event,
     Finished,
+    FinishReason,
     Generate,
     Load,
     ModelFailed,
@@ -28,9 +29,12 @@ from lsp_server.engine.request import (
     Priority,
     Shutdown,
     TextDelta,
+    Usage,
 )
 
 _STOP_SECONDS = 5.0
+# The engine itself keeps 64; this bounds what is on the way to it while it is in a step.
+_MOST_REQUESTS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,10 @@ class EngineClient:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
         only that, is `Finished`."""
         id = next(self._ids)
+        if len(self._listeners) >= _MOST_REQUESTS:
+            message = f"more than {_MOST_REQUESTS} requests are under way"
+            listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
+            return id
         self._listeners[id] = listener
         self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline))
         return id
@@ -109,6 +117,9 @@ class EngineClient:
         if self._thread.is_alive():
             self._engine.send(Shutdown())
             await anyio.to_thread.run_sync(self._thread.join, _STOP_SECONDS)
+        for id, listener in list(self._listeners.items()):
+            listener(Finished(id, "", FinishReason.CANCELLED, Usage(), message="the engine has stopped"))
+        self._listeners.clear()
 
     def _post(self, event: Event) -> None:
         """On the engine's thread: hands an event to the loop."""
@@ -120,6 +131,8 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
+        if isinstance(event, TextDelta | Finished) and event.id not in self._listeners:
+            return  # it has been told that the engine stopped
         if isinstance(event, TextDelta):
             self._listeners[event.id](event)
         elif isinstance(event, Finished):

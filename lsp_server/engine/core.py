@@ -93,7 +93,7 @@ class Engine:
         if entry is None or self._backend is None:
             return False
         job = entry.job
-        if job.sequence is None and job.is_warm(self._cache):
+        if job.sequence is None and job.already_done(self._cache):
             self._finish(job, FinishReason.LENGTH)
             return True
         try:
@@ -103,9 +103,7 @@ class Engine:
             delta, reason = job.advance(self._backend, self._cache, self._clock)
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
-            if not isinstance(error, ModelError):
-                logger.exception("the model failed")
-            self._finish(job, FinishReason.FAILED, str(error) or type(error).__name__)
+            self._finish(job, FinishReason.FAILED, _explained(error))
             return True
         if delta is not None:
             self._post(delta)
@@ -142,8 +140,8 @@ class Engine:
         try:
             room = self._backend.info.context_tokens - request.max_tokens
             tokens, cut = self._encoder.encode(request.prompt, room)
-        except ModelError as error:
-            self._post(_rejected(request, str(error), FinishReason.FAILED))
+        except Exception as error:
+            self._post(_rejected(request, _explained(error), FinishReason.FAILED))
             return
         job = Generation(request, tokens, cut, self._stops, self._clock())
         dropped = self._scheduler.add(request.id, job, request.priority, request.deadline)
@@ -202,6 +200,13 @@ class Engine:
         self._cache = PrefixCache(0)
         if backend is not None:
             backend.close()
+
+
+def _explained(error: Exception) -> str:
+    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
+    if not isinstance(error, ModelError):
+        logger.error("the model failed", exc_info=error)
+    return str(error) or type(error).__name__
 
 
 def _rejected(request: Generate, message: str, reason: FinishReason = FinishReason.REJECTED) -> Finished:

@@ -39,23 +39,31 @@ class Generation:
         self._prefill_seconds = 0.0
         self._decode_seconds = 0.0
         self._logprob = 0.0
+        self._delta_logprob = 0.0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def is_warm(self, cache: PrefixCache) -> bool:
+    def already_done(self, cache: PrefixCache) -> bool:
         """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
-        return self.request.max_tokens == 0 and cache.match(self._tokens)[1] == len(self._tokens)
+        if self.request.max_tokens > 0 or cache.match(self._tokens)[1] < len(self._tokens):
+            return False
+        self._reused = len(self._tokens)
+        return True
 
     def place(self, backend: Backend, cache: PrefixCache, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
         placement = cache.place(self._tokens)
         if placement is None:
             return False
-        if placement.source is not None:
-            backend.copy(placement.source, placement.target)
-        # What is left is asked of the backend, not assumed: a recurrent model drops everything.
-        kept = backend.truncate(placement.target, placement.reuse)
-        cache.truncate(placement.target, kept)
         self.sequence = placement.target
+        try:
+            if placement.source is not None:
+                backend.copy(placement.source, placement.target)
+            # What is left is asked of the backend, not assumed: a recurrent model drops everything.
+            kept = backend.truncate(placement.target, placement.reuse)
+        except Exception:
+            cache.truncate(placement.target, backend.truncate(placement.target, 0))
+            raise
+        cache.truncate(placement.target, kept)
         if self._reused is None:
             self._started, self._reused = now, kept
         return True
@@ -135,7 +143,10 @@ class Generation:
         self._logprob += logprob
         new = self._utf8.decode(backend.piece(token))
         self.text += new
-        delta = TextDelta(self.request.id, new, logprob) if new else None
+        self._delta_logprob += logprob
+        delta = None
+        if new:
+            delta, self._delta_logprob = TextDelta(self.request.id, new, self._delta_logprob), 0.0
         if find_end(self.text, self.request.stop) is not None:
             return delta, FinishReason.STOP
         if self._decoded >= self.request.max_tokens:

@@ -89,8 +89,8 @@ class ModelFailed:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost. Tokens: prompt = reused + evaluated + cut; decoded came after it. A request that
-    was cancelled has evaluated only a part. cut: did not fit the window. Times in ms: queued before its
+    """What a request cost. Tokens: prompt = reused + evaluated, unless it was cancelled on the way;
+    decoded came after it, and cut did not fit the window. Times in ms: queued before its
     first step, prefill and decode are model time, total is from submission to the end.
     """
 
@@ -108,7 +108,7 @@ class Usage:
 @dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
-    probability of its last token, usage what the request has cost so far."""
+    probability of its tokens, usage what the request has cost so far."""
 
     id: int
     text: str

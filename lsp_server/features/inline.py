@@ -21,6 +21,9 @@ from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
 from lsp_server.features.generation import RunningGeneration
 
+_WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
+_ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
+
 
 class Trigger(str, Enum):
     AUTOMATIC = "automatic"
@@ -190,7 +193,7 @@ class InlineCompleter:
     def _finished(self, generation: RunningGeneration, finished: Finished) -> None:
         if self._running.get(generation.document.uri) is generation:
             del self._running[generation.document.uri]
-        if finished.reason in (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH):
+        if finished.reason in _WHOLE:
             suggestion = shape(finished.text, generation.document, generation.hole, generation.rule)
             text = suggestion.text if suggestion else ""
             self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
@@ -198,10 +201,12 @@ class InlineCompleter:
     def _outcome(
         self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: bytes, began: float
     ) -> Outcome:
-        whole = shape(generation.sensible(), generation.document, generation.hole, generation.rule)
+        finished = generation.finished
+        whole = None
+        if finished is None or finished.reason in _ANSWERS:
+            whole = shape(generation.sensible(), generation.document, generation.hole, generation.rule)
         left = rest_of(whole.text, typed) if whole else None
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left and left.strip() else None
-        finished = generation.finished
         reason = ""
         if suggestion is None:
             reason = _why_nothing(finished) if finished else "nothing to show yet"
@@ -244,6 +249,8 @@ class InlineCompleter:
 def _why_nothing(finished: Finished) -> str:
     if finished.message:
         return finished.message
+    if finished.reason is FinishReason.CANCELLED:
+        return "what was typed meanwhile made it useless"
     if finished.reason is FinishReason.DEADLINE:
         return "the model took longer than `deadline_ms`"
     if finished.text.strip():

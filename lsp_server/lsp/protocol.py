@@ -86,6 +86,9 @@ class FimbleProtocol(LanguageServerProtocol):
         if self._shutdown:
             self._send_error(id, types.ErrorCodes.InvalidRequest, "the server has been shut down")
             return False
+        if self._workspace is not None and method == types.INITIALIZE:
+            self._send_error(id, types.ErrorCodes.InvalidRequest, "the server is initialized already")
+            return False
         if self._workspace is None and method != types.INITIALIZE:
             self._send_error(id, types.ErrorCodes.ServerNotInitialized, "the server is not initialized")
             return False

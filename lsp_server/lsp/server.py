@@ -60,6 +60,7 @@ class FimbleServer(LanguageServer):
         self._completer = InlineCompleter(self._engine, lambda: self.settings.inline_options())  # noqa: PLW0108
         self._loaded: ModelSpec | None = None
         self._progress: LoadProgress | None = None
+        self._configurations = 0
         self._log = RequestLog()
         self._resting: asyncio.TimerHandle | None = None
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
@@ -141,6 +142,8 @@ class FimbleServer(LanguageServer):
 
         pushed: what came with didChangeConfiguration, for clients that cannot be asked.
         """
+        self._configurations += 1
+        turn = self._configurations
         found: Any = pushed
         if self.client.configuration:
             params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
@@ -150,6 +153,8 @@ class FimbleServer(LanguageServer):
                     found = answer[0] if answer else None
                 except Exception as error:
                     logger.warning("the client did not tell its settings: %s", error)
+        if turn != self._configurations:
+            return  # the settings have changed again meanwhile; the newer answer counts
         if found is not None:
             self._client_settings = _section(found)
         sources = [
