@@ -79,7 +79,7 @@ def _print(console: Console, buffer: Editor, shown: Shown) -> None:
     console.print(
         Text.assemble(
             f"{cost['evaluatedTokens']:>9} {cost['decodedTokens']:>7} {1000 * shown.seconds:>7.0f}  ",
-            line.strip(),
+            line.lstrip(),
             (ghost or f"   ({cost['reason']})", "bold green" if ghost else "yellow"),
         ),
         overflow="ellipsis",

@@ -88,10 +88,10 @@ class Backend(Protocol):
         """Whether `token` ends a text."""
         ...
 
-    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: bool) -> Logits | None:
-        """Evaluates `tokens` at `position` on, which must be the sequence's length.
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
+        """Evaluates `tokens`, at most `info.chunk_tokens`, at `position` on, which must be the sequence's length.
 
-        Returns the logits behind the last token, float32 of shape (vocabulary,), if `logits`; they are
+        Returns the logits behind each of the last `logits` tokens, float32 of shape (vocabulary,); they are
         valid until the next call. Raises ModelError if the model cannot go on.
         """
         ...

@@ -285,7 +285,7 @@ class LlamaBackend:
 
     # Evaluation -----------------------------------------------------------------------------------------
 
-    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: bool) -> Logits | None:
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         import numpy as np
 
         batch, count = self._batch, len(tokens)
@@ -295,15 +295,13 @@ class LlamaBackend:
             batch.pos[index] = position + index
             batch.n_seq_id[index] = 1
             batch.seq_id[index][0] = sequence
-            batch.logits[index] = logits and index == count - 1
+            batch.logits[index] = index >= count - logits
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, batch)
         if code != 0:
             raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._reason()}")
-        if not logits:
-            return None
-        pointer = self._api.llama_get_logits_ith(self._context, -1)
-        return np.ctypeslib.as_array(pointer, shape=(self._vocabulary,))
+        pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-logits, 0))
+        return [np.ctypeslib.as_array(pointer, shape=(self._vocabulary,)) for pointer in pointers]
 
     def truncate(self, sequence: int, length: int) -> int:
         held = self.length(sequence)

@@ -27,10 +27,17 @@ _WORD = b"abcdefghijklmnopqrstuvwxyz_"
 class ScriptedBackend:
     """Vocabulary: the 256 bytes, BOS, end of text, and the markers of `spec.fim_format` (Qwen's unless set).
 
-    With a path in the spec it knows the text of that file, besides `texts`.
+    With a path in the spec it knows the text of that file, besides `texts`. words: tokens of several bytes.
     """
 
-    def __init__(self, spec: ModelSpec, progress: Callable[[float], bool], *, texts: Sequence[bytes] = ()) -> None:
+    def __init__(
+        self,
+        spec: ModelSpec,
+        progress: Callable[[float], bool],
+        *,
+        texts: Sequence[bytes] = (),
+        words: Sequence[bytes] = (),
+    ) -> None:
         if not progress(1.0):
             raise ModelError("loading was given up")
         form = find_format(spec.fim_format or "qwen")
@@ -38,6 +45,9 @@ class ScriptedBackend:
             raise ModelError(f"there is no FIM format called {spec.fim_format!r}")
         self._markers = {spelling: 258 + index for index, spelling in enumerate(form.markers)}
         self._texts = tuple(texts)
+        first = 258 + len(self._markers)
+        self._pieces = {first + index: word for index, word in enumerate(words)}
+        self._words = sorted(((word, id) for id, word in self._pieces.items()), key=lambda entry: -len(entry[0]))
         self._cells: list[list[int]] = [[] for _ in range(spec.sequences)]
         self.evaluated_tokens = 0
         if spec.path:
@@ -51,7 +61,7 @@ class ScriptedBackend:
             architecture="none",
             parameters=0,
             bytes=0,
-            vocabulary=258 + len(self._markers),
+            vocabulary=first + len(words),
             context_tokens=spec.context_tokens * _BYTES_PER_WORD,
             sequences=spec.sequences,
             chunk_tokens=64,
@@ -60,7 +70,17 @@ class ScriptedBackend:
         )
 
     def tokenize(self, text: bytes) -> list[int]:
-        return list(text)
+        """Greedy: the longest word that fits, else one byte."""
+        tokens, position = [], 0
+        while position < len(text):
+            token = text[position]
+            for word, id in self._words:
+                if text.startswith(word, position):
+                    token = id
+                    break
+            tokens.append(token)
+            position += len(self.piece(token))
+        return tokens
 
     def start_tokens(self) -> list[int]:
         return [_BOS]
@@ -69,12 +89,14 @@ class ScriptedBackend:
         return self._markers.get(spelling)
 
     def piece(self, token: int) -> bytes:
-        return bytes((token,)) if token < 256 else b""
+        if token < 256:
+            return bytes((token,))
+        return self._pieces.get(token, b"")
 
     def ends(self, token: int) -> bool:
         return token == _END
 
-    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: bool) -> Logits | None:
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         cells = self._cells[sequence]
         if position != len(cells):
             raise ModelError(f"evaluated at {position}, but the sequence holds {len(cells)} tokens")
@@ -82,7 +104,7 @@ class ScriptedBackend:
             raise ModelError(f"the sequence is full ({self.info.context_tokens} tokens)")
         cells.extend(tokens)
         self.evaluated_tokens += len(tokens)
-        return self._logits(cells) if logits else None
+        return [self._logits(cells[: len(cells) - behind]) for behind in range(logits - 1, -1, -1)]
 
     def truncate(self, sequence: int, length: int) -> int:
         del self._cells[sequence][length:]
@@ -103,7 +125,7 @@ class ScriptedBackend:
         state = b"".join(token.to_bytes(2, "little") for token in cells)
         digest = hashlib.blake2b(state, digest_size=16).digest()
         logits = np.full(self.info.vocabulary, -20.0, dtype=np.float32)
-        letters = np.frombuffer(_WORD, dtype=np.uint8)
+        letters = np.array([*_WORD, *self._pieces])
         logits[letters] = np.random.default_rng(list(digest)).standard_normal(len(letters))
         if digest[0] < 12:  # about one token in twenty ends the line
             logits[10] = 8.0
@@ -115,7 +137,7 @@ class ScriptedBackend:
     def _continuation(self, cells: list[int]) -> int | None:
         if not self._texts:
             return None
-        tail = bytes(token for token in cells[-_CONTEXT_BYTES:] if token < 256)
+        tail = b"".join(map(self.piece, cells[-_CONTEXT_BYTES:]))[-_CONTEXT_BYTES:]
         if len(tail) < _CONTEXT_BYTES:
             return None
         for text in self._texts:

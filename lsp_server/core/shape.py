@@ -25,13 +25,13 @@ def shape(text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule) -> 
     Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the
     end, and gives it the document's own line ends.
     """
+    text = text.replace("\r\n", "\n")
     end = find_end(text, rule)
+    if end is None:
+        end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
     if end is not None:
         text = text[:end]
-    text = text.replace("\r\n", "\n").rstrip()
-    first, newline, last = text.rpartition("\n")
-    if newline and rule.next_line and last.strip() == rule.next_line:
-        text = first.rstrip()
+    text = text.rstrip()
     right = document.source[hole.cursor : hole.line_end].decode("utf-8", "replace").strip()
     if right:
         text = text.removesuffix(right)

@@ -27,6 +27,7 @@ from lsp_server.engine.request import (
     Usage,
 )
 from lsp_server.engine.scheduler import Scheduler
+from lsp_server.engine.vocabulary import Vocabulary
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Engine:
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         self._backend: Backend | None = None
         self._encoder: Encoder | None = None
+        self._vocabulary = Vocabulary(())
         self._cache = PrefixCache(0)
         self._stops: frozenset[int] = frozenset()
         self._running = True
@@ -139,11 +141,11 @@ class Engine:
             return
         try:
             room = self._backend.info.context_tokens - request.max_tokens
-            tokens, cut = self._encoder.encode(request.prompt, room)
+            encoded = self._encoder.encode(request.prompt, room)
         except Exception as error:
             self._post(_rejected(request, _explained(error), FinishReason.FAILED))
             return
-        job = Generation(request, tokens, cut, self._stops, self._clock())
+        job = Generation(request, encoded, self._vocabulary, self._stops, self._clock())
         dropped = self._scheduler.add(request.id, job, request.priority, request.deadline)
         if dropped is not None:
             self._finish(dropped.job, FinishReason.REJECTED, f"more than {QUEUE_LIMIT} requests are waiting")
@@ -163,6 +165,7 @@ class Engine:
             return
         self._backend = backend
         self._encoder = Encoder(backend)
+        self._vocabulary = Vocabulary([backend.piece(token) for token in range(backend.info.vocabulary)])
         self._cache = PrefixCache(backend.info.sequences)
         form = backend.info.format
         ids = (backend.marker(spelling) for spelling in (*form.markers, *form.stops))

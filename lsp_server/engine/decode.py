@@ -13,33 +13,53 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import Backend
 from lsp_server.core.stopping import find_end
-from lsp_server.engine.prefix_cache import PrefixCache
+from lsp_server.engine.encode import Encoded
+from lsp_server.engine.prefix_cache import PrefixCache, common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
+from lsp_server.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
+# How much of what was typed a longer token may take over.
+MOST_HEALED_TOKENS = 4
+
 
 class Generation:
-    """A request's tokens, text and cost. It has a sequence of the cache from `place` until `release`."""
+    """A request's tokens, text and cost. It has a sequence of the cache from `place` until `release`.
 
-    def __init__(self, request: Generate, tokens: list[int], cut: int, stops: frozenset[int], now: float) -> None:
+    Healing: the last tokens of what was typed are only proposed. Where the model would rather write one
+    longer token over all that follows, it does, as far as its bytes agree with what stands there. The
+    logits that decide it are kept with the sequence, so that they cost no evaluation at the next key.
+    """
+
+    def __init__(
+        self,
+        request: Generate,
+        encoded: Encoded,
+        vocabulary: Vocabulary,
+        stops: frozenset[int],
+        now: float,
+    ) -> None:
         self.request = request
         self.text = ""
         self.sequence: int | None = None
-        self._tokens = tokens
-        self._prompt_tokens = len(tokens)
-        self._cut = cut
+        self._tokens = list(encoded.tokens)
+        self._prompt_tokens = len(encoded.tokens)
+        self._heal_from = self._prompt_tokens - min(MOST_HEALED_TOKENS, encoded.typed)
+        self._cut = encoded.cut
+        self._vocabulary = vocabulary
         self._stops = stops
         self._submitted = now
         self._started: float | None = None
-        self._reused: int | None = None
+        self._reused = 0
         self._evaluated = 0
         self._decoded = 0
         self._prefill_seconds = 0.0
         self._decode_seconds = 0.0
         self._logprob = 0.0
         self._delta_logprob = 0.0
+        self._last_row: Logits | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def already_done(self, cache: PrefixCache) -> bool:
@@ -55,17 +75,14 @@ class Generation:
         if placement is None:
             return False
         self.sequence = placement.target
-        try:
-            if placement.source is not None:
+        if placement.source is not None:
+            try:
                 backend.copy(placement.source, placement.target)
-            # What is left is asked of the backend, not assumed: a recurrent model drops everything.
-            kept = backend.truncate(placement.target, placement.reuse)
-        except Exception:
-            cache.truncate(placement.target, backend.truncate(placement.target, 0))
-            raise
-        cache.truncate(placement.target, kept)
-        if self._reused is None:
-            self._started, self._reused = now, kept
+            except Exception:
+                cache.truncate(placement.target, backend.truncate(placement.target, 0))
+                raise
+        if self._started is None:
+            self._started = now
         return True
 
     def release(self, cache: PrefixCache) -> None:
@@ -77,39 +94,59 @@ class Generation:
     def advance(
         self, backend: Backend, cache: PrefixCache, clock: Callable[[], float]
     ) -> tuple[TextDelta | None, FinishReason | None]:
-        """Evaluates one chunk, and decodes a token if that was the last one wanted.
+        """Evaluates one chunk, if anything is missing, and decodes a token once nothing is.
 
         Returns the text that came of it, if any, and why the request is done, if it is.
         """
         assert self.sequence is not None
         began = clock()
-        computed = len(cache.tokens(self.sequence))
-        chunk = self._tokens[computed : computed + backend.info.chunk_tokens]
-        in_prompt = computed < self._prompt_tokens
-        last = computed + len(chunk) == len(self._tokens)
-        wants_text = self.request.max_tokens > 0
-        try:
-            logits = backend.evaluate(self.sequence, computed, chunk, logits=last and wants_text)
-        except Exception:
-            # Part of the chunk may be in the cache; only the backend knows.
-            cache.truncate(self.sequence, backend.truncate(self.sequence, computed))
-            raise
-        cache.append(self.sequence, chunk)
+        decoding = self._decoded > 0
+        complete, evaluated = self._catch_up(backend, cache, self.sequence)
         delta, reason = None, None
-        if logits is not None:
-            delta, reason = self._decode(backend, logits)
-        elif last:
+        if complete and self.request.max_tokens == 0:
             reason = FinishReason.LENGTH
+        elif complete:
+            delta, reason = self._decode(backend, cache, self.sequence)
         now = clock()
-        seconds = now - began
-        if in_prompt:
-            self._evaluated += len(chunk)
-            self._prefill_seconds += seconds
+        if decoding:
+            self._decode_seconds += now - began
         else:
-            self._decode_seconds += seconds
+            self._evaluated += evaluated
+            self._prefill_seconds += now - began
+            if complete:
+                self._reused = max(0, self._prompt_tokens - self._evaluated)
         if delta is not None:
             delta = replace(delta, usage=self._usage(now))
         return delta, reason
+
+    def _catch_up(self, backend: Backend, cache: PrefixCache, sequence: int) -> tuple[bool, int]:
+        """Evaluates the next chunk of what is wanted and not in the cache. Returns whether all is in it now,
+        with the logits that decoding needs, and how many tokens were evaluated."""
+        first_row = (self._heal_from if self._decoded == 0 else len(self._tokens)) - 1
+        held = cache.tokens(sequence)
+        position = common_prefix(held, self._tokens)
+        if self.request.max_tokens > 0:
+            missing = (i for i in range(max(0, first_row), position) if cache.row(sequence, i) is None)
+            position = next(missing, position)
+        if position == len(self._tokens):
+            return True, 0
+        if len(held) > position:
+            # What is left is asked of the backend, not assumed: a recurrent model drops everything.
+            position = backend.truncate(sequence, position)
+            cache.truncate(sequence, position)
+        chunk = self._tokens[position : position + backend.info.chunk_tokens]
+        end = position + len(chunk)
+        try:
+            rows = backend.evaluate(sequence, position, chunk, logits=max(0, end - max(position, first_row)))
+        except Exception:
+            # Part of the chunk may be in the cache; only the backend knows.
+            cache.truncate(sequence, backend.truncate(sequence, position))
+            raise
+        cache.append(sequence, chunk)
+        for index, row in enumerate(rows, end - len(rows)):
+            cache.keep_row(sequence, index, row.copy(), first=self._heal_from - 1)
+        self._last_row = rows[-1] if rows else None
+        return end == len(self._tokens), len(chunk)
 
     def finished(self, reason: FinishReason, now: float, message: str = "") -> Finished:
         """The request's last event."""
@@ -120,7 +157,7 @@ class Generation:
         started = now if self._started is None else self._started
         return Usage(
             prompt_tokens=self._prompt_tokens,
-            reused_tokens=self._reused or 0,
+            reused_tokens=self._reused,
             evaluated_tokens=self._evaluated,
             cut_tokens=self._cut,
             decoded_tokens=self._decoded,
@@ -130,20 +167,41 @@ class Generation:
             total_ms=1000 * (now - self._submitted),
         )
 
-    def _decode(self, backend: Backend, logits: Logits) -> tuple[TextDelta | None, FinishReason | None]:
+    def _decode(
+        self, backend: Backend, cache: PrefixCache, sequence: int
+    ) -> tuple[TextDelta | None, FinishReason | None]:
+        """The next token, where all that is wanted has been evaluated."""
+        if self._decoded == 0:
+            for index in range(self._heal_from, self._prompt_tokens):
+                row = cache.row(sequence, index - 1)
+                written = b"".join(map(self._vocabulary.piece, self._tokens[index:]))
+                token = None if row is None else self._vocabulary.healed(row, written, self._tokens[index])
+                if row is not None and token is not None and not self._is_end(backend, token):
+                    del self._tokens[index:]
+                    return self._write(token, row, self._vocabulary.piece(token)[len(written) :])
+        row = cache.row(sequence, len(self._tokens) - 1)
+        if row is None:
+            row = self._last_row
+        assert row is not None
+        token = int(row.argmax())
+        if self._is_end(backend, token):
+            return None, FinishReason.END
+        return self._write(token, row, self._vocabulary.piece(token))
+
+    def _is_end(self, backend: Backend, token: int) -> bool:
+        return token in self._stops or backend.ends(token)
+
+    def _write(self, token: int, logits: Logits, piece: bytes) -> tuple[TextDelta | None, FinishReason | None]:
+        """Takes `token` as the next one; `piece` is what it adds to the text."""
         import numpy as np
 
-        token = int(logits.argmax())
-        top = logits[token]
-        logprob = -float(np.log(np.exp(logits - top).sum()))
-        if backend.ends(token) or token in self._stops:
-            return None, FinishReason.END
+        logprob = -float(np.log(np.exp(logits - logits[token]).sum()))
         self._tokens.append(token)
         self._decoded += 1
         self._logprob += logprob
-        new = self._utf8.decode(backend.piece(token))
-        self.text += new
         self._delta_logprob += logprob
+        new = self._utf8.decode(piece)
+        self.text += new
         delta = None
         if new:
             delta, self._delta_logprob = TextDelta(self.request.id, new, self._delta_logprob), 0.0

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from lsp_server.backends.base import Backend, ModelError
 from lsp_server.core.prompt import FimPrompt, Segment
 
 _REMEMBERED_SEGMENTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A prompt's tokens. typed: how many at the end are of what was typed since the anchor. cut: how many
+    did not fit."""
+
+    tokens: list[int]
+    typed: int
+    cut: int
 
 
 class Encoder:
@@ -21,8 +32,8 @@ class Encoder:
         self._backend = backend
         self._remembered: OrderedDict[bytes, list[int]] = OrderedDict()
 
-    def encode(self, prompt: FimPrompt, room: int) -> tuple[list[int], int]:
-        """The tokens of `prompt`, at most `room` of them, and how many had to be cut.
+    def encode(self, prompt: FimPrompt, room: int) -> Encoded:
+        """The tokens of `prompt`, at most `room` of them.
 
         Cut first is the end of the text after the hole, then the beginning of the text before it, then of
         what was typed. Whole quarters of the room go at a time, so that the cut stays where it is while
@@ -46,7 +57,8 @@ class Encoder:
         tokens = [*start, *(token for _, tokens in parts for token in tokens)]
         if len(tokens) > room or not tokens:
             raise ModelError(f"a window of {room} tokens has no room for a prompt; raise context_tokens")
-        return tokens, cut
+        kind, last = parts[-1] if parts else ("", [])
+        return Encoded(tokens, len(last) if kind == "typed" else 0, cut)
 
     def _tokens(self, segment: Segment) -> list[int]:
         if segment.kind == "marker":

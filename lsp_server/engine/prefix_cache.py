@@ -9,12 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
 
 # A prompt takes over the sequence it matches if that one gives up at most this many tokens, and at most
 # half of what it holds; a suggestion's own tokens (tens) always go. Otherwise it gets a sequence of its own,
 # with a copy of the shared part if that is long enough to be worth the copying.
 MOST_LOSS_TOKENS = 160
 LEAST_COPY_TOKENS = 32
+
+# The rows kept behind a prompt's last tokens and the first that are decoded: healing looks at five of the
+# prompt's, and a user who types the suggestion's first letters is at one of the others.
+KEPT_ROWS = 9
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
@@ -27,18 +35,21 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 @dataclass(slots=True)
 class ResidentSequence:
-    """tokens: what is really in the KV cache. busy: a request is using it. used: when, for LRU."""
+    """tokens: what is really in the KV cache. rows: the logits behind some of them, by the token's index.
+    busy: a request is using it. used: when, for LRU."""
 
     id: int
     tokens: list[int] = field(default_factory=list)
+    rows: dict[int, Logits] = field(default_factory=dict)
     busy: bool = False
     used: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a prompt goes: into `target`, whose first `reuse` tokens stay. With a `source`, that sequence
-    is copied into `target` first."""
+    """Where a prompt goes: into `target`, whose first `reuse` tokens are the prompt's own. With a `source`,
+    that sequence is copied into `target` first. What `target` holds behind them is dropped only when
+    something else is evaluated there: the prompt may still grow into it."""
 
     target: int
     reuse: int
@@ -70,15 +81,11 @@ class PrefixCache:
         return best.id, common_prefix(best.tokens, tokens)
 
     def place(self, tokens: Sequence[int]) -> Placement | None:
-        """Chooses a sequence for a prompt and marks it busy; None if all are busy.
-
-        At least the last token is never counted as reused: its logits are wanted, and they are not kept.
-        """
+        """Chooses a sequence for a prompt and marks it busy; None if all are busy."""
         free = [sequence for sequence in self._sequences if not sequence.busy]
         if not free:
             return None
         best_id, shared = self.match(tokens)
-        shared = min(shared, len(tokens) - 1)
         best = self._sequences[best_id]
         loss = len(best.tokens) - shared
         close = loss <= MOST_LOSS_TOKENS and 2 * shared >= len(best.tokens)
@@ -95,8 +102,7 @@ class PrefixCache:
         reuse = shared if target is best or source is not None else 0
         if source is not None:
             self.forks += 1
-            target.tokens = list(best.tokens)
-        del target.tokens[reuse:]
+            target.tokens, target.rows = list(best.tokens), dict(best.rows)
         self._touch(target, busy=True)
         return Placement(target.id, reuse, source)
 
@@ -106,7 +112,23 @@ class PrefixCache:
 
     def truncate(self, id: int, length: int) -> None:
         """Records that only the first `length` tokens are left."""
-        del self._sequences[id].tokens[length:]
+        sequence = self._sequences[id]
+        del sequence.tokens[length:]
+        for index in [index for index in sequence.rows if index >= length]:
+            del sequence.rows[index]
+
+    def keep_row(self, id: int, index: int, row: Logits, *, first: int) -> None:
+        """Keeps the logits behind token `index` if it is one of the `KEPT_ROWS` from `first` on, and of
+        these alone. A row is as long as the vocabulary: a megabyte with the default model."""
+        rows = self._sequences[id].rows
+        for other in [other for other in rows if not first <= other < first + KEPT_ROWS]:
+            del rows[other]
+        if first <= index < first + KEPT_ROWS:
+            rows[index] = row
+
+    def row(self, id: int, index: int) -> Logits | None:
+        """The logits behind token `index`, if they are kept."""
+        return self._sequences[id].rows.get(index)
 
     def release(self, id: int) -> None:
         """Ends a request's use of a sequence. What it holds stays for the next one."""
