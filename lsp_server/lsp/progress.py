@@ -22,7 +22,9 @@ class LoadProgress:
         self._reported = 0.0
 
     def begin(self, title: str) -> None:
-        self.end("")
+        """Does nothing if the last one has not ended: it then is about a load that this one replaces."""
+        if self._token is not None:
+            return
         self._token = token = f"fimble-{uuid.uuid4()}"
         # The client's answer is of no use to us: reports under a token it refused are ignored.
         self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(token))
@@ -36,7 +38,7 @@ class LoadProgress:
 
     def end(self, message: str) -> None:
         if self._token is not None:
-            self._send(types.WorkDoneProgressEnd(message))
+            self._send(types.WorkDoneProgressEnd(message=message))
             self._token = None
 
     def _send(
