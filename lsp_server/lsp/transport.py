@@ -53,11 +53,11 @@ class FrameDecoder:
 def _content_length(header: bytes) -> int:
     for line in header.split(b"\r\n"):
         name, _, value = line.partition(b":")
-        if name.strip().lower() == b"content-length" and value.strip().isdigit():
-            length = int(value)
-            if length <= _LONGEST_BODY:
-                return length
-            raise FrameError(f"a message of {length} bytes is too long")
+        digits = value.strip()
+        if name.strip().lower() == b"content-length" and digits.isdigit():
+            if len(digits) <= len(str(_LONGEST_BODY)) and int(digits) <= _LONGEST_BODY:
+                return int(digits)
+            raise FrameError(f"a message of {digits[:20].decode()} bytes is too long")
     raise FrameError(f"a header without Content-Length: {header[:80]!r}")
 
 

@@ -1,0 +1,63 @@
+"""What all tests share: user folders of their own, so that no test reads or writes the user's, and servers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.stdio import StdioClient
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def environment(home: Path) -> dict[str, str]:
+    """The environment of a process whose home and user folders lie in `home`."""
+    folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "STATE", "DATA")}
+    return {**os.environ, **folders, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Empty user folders for all that runs inside the tests' own process."""
+    home = tmp_path_factory.mktemp("user")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment(home).items():
+            patch.setenv(name, value)
+        yield home
+
+
+@pytest.fixture
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty home folder for the servers of one test."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture
+def start(home: Path) -> Iterator[Callable[..., StdioClient]]:
+    """Starts servers; those that a test leaves running are ended."""
+    clients: list[StdioClient] = []
+
+    def starter(*arguments: str, **options: Any) -> StdioClient:
+        clients.append(StdioClient(*arguments, **{"cwd": home, "env": environment(home), **options}))
+        return clients[-1]
+
+    yield starter
+    for client in clients:
+        client.kill()
+
+
+@pytest.fixture(scope="module")
+def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StdioClient]:
+    """One initialised server for all tests of a module that ask for it. It has to survive them all."""
+    home = tmp_path_factory.mktemp("home")
+    client = StdioClient(cwd=home, env=environment(home))
+    try:
+        client.initialize()
+        yield client
+        assert client.finish() == 0
+    finally:
+        client.kill()

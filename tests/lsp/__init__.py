@@ -1,0 +1,1 @@
+"""Tests of the server as an editor meets it: over stdin and stdout, in the protocol."""

@@ -1,0 +1,171 @@
+"""Models that cannot be had, through the real llama backend: one clear message, and a server that stays up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import environment
+from tests.support.stdio import StdioClient
+from tests.support.tiny_gguf import write_tiny_gguf
+
+pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
+
+Start = Callable[..., StdioClient]
+URI = "file:///w/a.py"
+
+
+def _missing(path: Path) -> None:
+    pass
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _text(path: Path) -> None:
+    path.write_text("this is no model\n" * 50)
+
+
+def _magic_only(path: Path) -> None:
+    path.write_bytes(b"GGUF\x03\0\0\0\x05")
+
+
+def _nonsense_counts(path: Path) -> None:
+    path.write_bytes(b"GGUF\x03\0\0\0" + b"\xff" * 64)
+
+
+def _truncated_header(path: Path) -> None:
+    write_tiny_gguf(path)
+    path.write_bytes(path.read_bytes()[:3000])
+
+
+def _truncated_weights(path: Path) -> None:
+    write_tiny_gguf(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+
+
+def _unknown_architecture(path: Path) -> None:
+    write_tiny_gguf(path, architecture="nosucharch")
+
+
+def _unreadable(path: Path) -> None:
+    path.symlink_to(path)  # a loop of links, which not even root can open
+
+
+# The file, and a word that its message must have: what is wrong with it.
+BAD = [
+    (_missing, "does not exist"),
+    (_folder, "is a folder"),
+    (_empty, "not a GGUF file"),
+    (_text, "not a GGUF file"),
+    (_magic_only, "header"),
+    (_nonsense_counts, "number of tensors"),
+    (_truncated_header, "key-value pairs"),
+    (_truncated_weights, "incomplete"),
+    (_unknown_architecture, "nosucharch"),
+    (_unreadable, "cannot be read"),
+]
+
+
+def errors(server: StdioClient) -> list[str]:
+    return [m["message"] for m in server.notifications("window/showMessage") if m["type"] == 1]
+
+
+def test_the_model_of_the_command_line(start: Start, tmp_path: Path) -> None:
+    path = tmp_path / "missing.gguf"
+    server = start("serve", "--backend", "llama", "--model", str(path))
+    server.initialize(ready=False)
+    server.wait(lambda: errors(server), "the error")
+    server.open(URI, "x = ")
+    assert server.inline(URI, 0, 4) == []
+    assert server.finish() == 0
+    (shown,) = errors(server)
+    assert shown.startswith("fimble: ")
+    assert str(path) in shown
+
+
+@pytest.fixture(scope="module")
+def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StdioClient]:
+    """One server that is given one bad model after the other, and survives them all."""
+    home = tmp_path_factory.mktemp("home")
+    client = StdioClient("serve", "--backend", "llama", cwd=home, env=environment(home))
+    try:
+        client.initialize(ready=False, initializationOptions={"model": str(home / "first")})
+        client.wait(lambda: errors(client), "the error about the first")
+        client.open(URI, "x = ")
+        yield client
+        assert client.finish() == 0
+        assert len(client.notifications("window/showMessage")) == 1 + len(BAD)
+        assert "Traceback" not in client.stderr
+    finally:
+        client.kill()
+
+
+@pytest.mark.parametrize(("make", "word"), BAD, ids=[make.__name__ for make, _ in BAD])
+def test_one_message_and_empty_answers(
+    llama_server: StdioClient, tmp_path: Path, make: Callable[[Path], None], word: str
+) -> None:
+    server = llama_server
+    path = tmp_path / "bad.gguf"
+    make(path)
+    before = len(errors(server))
+    for _ in range(3):  # to say it again is no reason to show it again
+        server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": str(path)}}})
+    server.wait(lambda: len(errors(server)) > before, "the error")
+    assert server.inline(URI, 0, 4) == []
+    assert server.inline(URI, 0, 4) == []
+    status = server.status()
+    message = status["model"]["message"]
+    assert status["model"]["state"] == "failed"
+    assert str(path) in message
+    assert "\n" not in message
+    assert word in message.replace(str(path), "")
+    assert status["requests"]["whyLastEmpty"] == message
+    assert errors(server)[before:] == [f"fimble: {message}"]
+
+
+def test_from_bad_to_good_to_bad(start: Start, tmp_path: Path) -> None:
+    """Naming another model is enough; nothing has to be started again."""
+    good = write_tiny_gguf(tmp_path / "good.gguf")
+    bad = tmp_path / "bad.gguf"
+    _text(bad)
+    server = start("serve", "--backend", "llama")
+
+    def use(path: Path) -> None:
+        server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": str(path)}}})
+
+    server.initialize(ready=False, initializationOptions={"model": str(tmp_path / "missing.gguf")})
+    server.wait(lambda: len(errors(server)) == 1, "the first error")
+    use(good)
+    server.model_ready()
+    server.open(URI, "x = ")
+    server.inline(URI, 0, 4)
+    last = server.status()["requests"]["last"]
+    assert last["source"] == "model"
+    assert last["decodedTokens"] > 0
+    use(bad)
+    server.wait(lambda: len(errors(server)) == 2, "the second error")
+    assert server.inline(URI, 0, 4) == []
+    use(good)
+    server.model_ready(2)
+    assert server.finish() == 0
+    assert len(errors(server)) == 2
+
+
+def test_a_format_the_model_does_not_have(start: Start, tmp_path: Path) -> None:
+    good = write_tiny_gguf(tmp_path / "good.gguf")
+    server = start("serve", "--backend", "llama", "--model", str(good))
+    server.initialize(ready=False, initializationOptions={"fim_format": "nonsense"})
+    server.wait(lambda: errors(server), "the error")
+    assert server.finish() == 0
+    (shown,) = errors(server)
+    assert "fim_format" in shown
+    assert "nonsense" in shown

@@ -1,0 +1,89 @@
+"""What a session leaves behind: no memory, no sockets, no files outside the user's folders."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import environment
+from tests.support.buffer import Buffer
+from tests.support.stdio import SERVE, StdioClient, inline_params, notification, request
+
+Start = Callable[..., StdioClient]
+CODE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n    return result\n\n\n"
+
+
+def type_and_ask(server: StdioClient, buffer: Buffer, keys: int) -> None:
+    """A request at each key; when the document has grown long, its text is replaced by the beginning."""
+    for number in range(keys):
+        if len(buffer.text) > 3000:
+            change = buffer.edit(0, len(buffer.text), "")
+            server.notify("textDocument/didChange", buffer.did_change(change))
+        end = len(buffer.text)
+        change = buffer.edit(end, end, CODE[number % len(CODE)])
+        id = f"{buffer.version}"
+        params = inline_params(buffer.uri, *buffer.position(end + 1))
+        server.send(
+            notification("textDocument/didChange", buffer.did_change(change)),
+            request(id, "textDocument/inlineCompletion", params),
+        )
+        server.response(id)
+        server.messages.clear()  # or each look for an answer would go through all before it
+
+
+def test_three_thousand_requests_keep_no_memory(start: Start) -> None:
+    server = start()
+    server.initialize(initializationOptions={"max_tokens": 8})
+    buffer = Buffer("file:///w/a.py", "")
+    server.open(buffer.uri, buffer.text)
+    process = psutil.Process(server.process.pid)
+    type_and_ask(server, buffer, 700)  # fills the caches, which have their limits
+    before = process.memory_info().rss
+    type_and_ask(server, buffer, 3000)
+    grown = process.memory_info().rss - before
+    counts = server.status()["requests"]["counts"]
+    assert counts["answered"] == 3700
+    assert grown < 10 << 20, f"{grown >> 10} KB more after 3000 requests"
+
+
+STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
+
+
+def test_no_network_and_no_files_elsewhere(start: Start, home: Path, tmp_path: Path) -> None:
+    strace, log = shutil.which("strace"), tmp_path / "strace.log"
+    if strace is None:
+        pytest.skip("strace is not installed")
+    tried = subprocess.run([strace, "-e", "trace=none", "true"], capture_output=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"strace may not trace here: {tried.stderr[:100]!r}")
+    server = start(command=[strace, *STRACE, "-o", str(log), sys.executable, "-m", "lsp_server", *SERVE])
+    server.initialize()
+    buffer = Buffer("file:///w/a.py", CODE)
+    server.open(buffer.uri, buffer.text)
+    assert server.inline(buffer.uri, *buffer.position(len(CODE)))
+    type_and_ask(server, buffer, 20)
+    assert server.finish() == 0
+    calls = log.read_text("utf-8", "replace").splitlines()
+    assert any("openat(" in call for call in calls)  # it has traced something
+    assert not [call for call in calls if re.search(r"socket\(AF_INET6?", call)]
+    changing = [call for call in calls if _changes_files(call)]
+    assert not [call for call in changing if not _is_allowed(call, home)], changing
+    assert str(environment(home)["HOME"]) == str(home)
+
+
+def _changes_files(call: str) -> bool:
+    if " = -1 " in call:
+        return False
+    return bool(re.search(r"O_(WRONLY|RDWR|CREAT)|\b(creat|mkdir|mkdirat|rename\w*|unlink\w*)\(", call))
+
+
+def _is_allowed(call: str, home: Path) -> bool:
+    paths = re.findall(r'"([^"]*)"', call)
+    return all(path.startswith((str(home), "/dev/null", "/dev/tty", "/proc/self/")) for path in paths)

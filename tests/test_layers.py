@@ -1,0 +1,181 @@
+"""The layers: imports point one way, as design says. Reads the syntax trees of all of lsp_server."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = "lsp_server"
+MOST_LINES = 400
+
+# What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
+# config and complete stand beside the layers: settings name the options of the layers below, and complete is
+# a second front end, next to lsp.
+ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("core", ("core",)),
+    ("engine", ("core", "engine", "backends.base")),
+    ("backends.base", ("core",)),
+    ("backends.llama", ("core", "backends.base", "backends.starter")),
+    ("backends", ("core", "backends.base")),
+    ("features", ("core", "engine", "features", "backends.base")),
+    ("config", ("features", "backends.base")),
+    ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
+    ("complete", ("core", "engine", "features", "config", "backends.base")),
+    ("cli", ("",)),
+    ("__main__", ("cli",)),
+    ("", ()),
+)
+
+# Who alone may import what is not ours.
+RESERVED = {
+    "pygls": ("lsp",),
+    "lsprotocol": ("lsp",),
+    "llama_cpp": ("backends.llama",),
+    "rich": ("complete",),
+    "tree_sitter": ("core.syntax",),
+}
+
+# What the pure part may not import: it has no clock, no threads, no event loop and no I/O.
+IMPURE = {"anyio", "asyncio", "io", "logging", "multiprocessing", "os", "queue", "socket", "subprocess", "sys"}
+IMPURE |= {"llama_cpp", "pygls", "threading", "time"}
+
+
+def within(module: str, package: str) -> bool:
+    """Whether `module` is `package` or lies in it. All modules lie in the empty one."""
+    return not package or module == package or module.startswith(package + ".")
+
+
+def modules() -> dict[str, str]:
+    """The source of every module of ours, by its name without the package's."""
+    found = {}
+    for path in sorted((ROOT / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(ROOT / PACKAGE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path.read_text("utf-8")
+    return found
+
+
+def imports(name: str, source: str, known: set[str]) -> Iterator[str]:
+    """The full names of all that a module imports, wherever the import stands.
+
+    Of `from a import b`, it is a.b where that is one of our modules, else a.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name} has a relative import, which hides its arrow"
+            for alias in node.names:
+                whole = f"{node.module}.{alias.name}"
+                yield whole if whole.removeprefix(f"{PACKAGE}.") in known else str(node.module)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant):
+                yield str(first.value)
+
+
+def wrong_arrows(name: str, source: str, known: set[str]) -> list[str]:
+    """What a module imports and may not, as `importer -> imported`."""
+    allowed = next(targets for importer, targets in ALLOWED if within(name, importer))
+    wrong = []
+    for target in imports(name, source, known):
+        if within(target, PACKAGE):
+            inner = target.removeprefix(PACKAGE).removeprefix(".")
+            good = not inner or any(within(inner, package) for package in allowed)
+        else:
+            owners = next((owners for package, owners in RESERVED.items() if within(target, package)), ("",))
+            good = any(within(name, owner) for owner in owners)
+            if within(name, "core"):
+                good = good and target.partition(".")[0] not in IMPURE
+        if not good:
+            wrong.append(f"{name} -> {target}")
+    return wrong
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_imports_point_one_way(name: str) -> None:
+    assert wrong_arrows(name, MODULES[name], set(MODULES)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("core.prompt", "import asyncio"),
+        ("core.prompt", "import os.path"),
+        ("core.prompt", "from time import monotonic"),
+        ("core.prompt", "import anyio.abc"),
+        ("core.prompt", "from lsp_server.engine.request import Priority"),
+        ("core.prompt", "def late():\n    from lsp_server.backends import base"),
+        ("core.prompt", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from lsp_server.lsp import convert"),
+        ("core.prompt", "import importlib\nimportlib.import_module('lsp_server.engine.core')"),
+        ("core.prompt", "import tree_sitter"),
+        ("engine.core", "from lsp_server.backends.scripted import ScriptedBackend"),
+        ("engine.core", "from lsp_server.backends import llama"),
+        ("engine.core", "import lsp_server.features.inline"),
+        ("engine.core", "from lsp_server.config import Settings"),
+        ("backends.scripted", "from lsp_server.backends import starter"),
+        ("backends.scripted", "from lsp_server.engine.request import Usage"),
+        ("backends.starter", "import llama_cpp"),
+        ("backends.base", "from lsp_server.backends.llama import load"),
+        ("features.inline", "from lsp_server.lsp.convert import to_range"),
+        ("features.inline", "from lsprotocol import types"),
+        ("features.inline", "from lsp_server.backends import scripted"),
+        ("features.inline", "from lsp_server import config"),
+        ("lsp.server", "from lsp_server.backends.llama import load"),
+        ("lsp.server", "from lsp_server import cli"),
+        ("lsp.server", "import rich.console"),
+        ("lsp.server", "import llama_cpp.llama_cpp as api"),
+        ("complete", "from lsp_server.backends.scripted import ScriptedBackend"),
+        ("complete", "from lsp_server.lsp import convert"),
+        ("complete", "import pygls"),
+        ("cli", "import pygls"),
+        ("config", "from lsp_server.lsp import server"),
+        ("", "from lsp_server.core import text"),
+    ],
+)
+def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
+    assert len(wrong_arrows(name, source, set(MODULES))) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "source"),
+    [
+        ("core.prompt", "from lsp_server.core import text\nimport re"),
+        ("core.syntax", "import tree_sitter"),
+        ("engine.core", "import time\nfrom lsp_server.backends.base import Backend"),
+        ("engine.core", "from lsp_server.backends import base"),
+        ("backends.llama", "from lsp_server.backends import starter\nimport llama_cpp.llama_cpp"),
+        ("features.inline", "from lsp_server.engine.client import EngineClient"),
+        ("lsp.server", "from lsp_server import __version__, config\nimport pygls.lsp.server"),
+        ("cli", "from lsp_server.backends.scripted import ScriptedBackend"),
+    ],
+)
+def test_a_right_arrow_passes(name: str, source: str) -> None:
+    assert wrong_arrows(name, source, set(MODULES)) == []
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_says_what_it_is_for_and_is_not_long(name: str) -> None:
+    if MODULES[name].strip():
+        assert ast.get_docstring(ast.parse(MODULES[name])), "no docstring"
+    assert len(MODULES[name].splitlines()) <= MOST_LINES
+
+
+def test_all_modules_were_read() -> None:
+    assert {"core.text", "engine.core", "backends.llama", "features.inline", "lsp.server", "cli", ""} <= set(MODULES)
+
+
+def test_what_a_server_imports_before_it_serves() -> None:
+    """An editor waits for these imports: nothing heavy, and nothing that only the command line needs."""
+    heavy = ["rich", "llama_cpp", "numpy", "tree_sitter", "lsp_server.complete", "lsp_server.backends.llama"]
+    code = f"import sys, lsp_server.lsp.server\nprint([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
