@@ -208,7 +208,9 @@ class LlamaBackend:
     def _reason(self) -> str:
         """The first error that llama.cpp logged, which is the one that says why; the rest say where."""
         first = self._log.errors[0] if self._log.errors else "it does not say why"
-        return first.split("error loading model: ")[-1].rstrip(".")
+        reason = first.split("error loading model: ")[-1].rstrip(".")
+        broken = "gguf_" in reason or "file bounds" in reason
+        return f"the file is damaged or incomplete ({reason})" if broken else reason
 
     def _format(self, spec: ModelSpec, path: Path) -> FimFormat:
         if spec.fim_format:

@@ -23,7 +23,7 @@ CODE = "def total(values):\n    result = 0\n    for value in values:\n        re
 def type_and_ask(server: StdioClient, buffer: Buffer, keys: int) -> None:
     """A request at each key; when the document has grown long, its text is replaced by the beginning."""
     for number in range(keys):
-        if len(buffer.text) > 3000:
+        if len(buffer.text) > 1000:
             change = buffer.edit(0, len(buffer.text), "")
             server.notify("textDocument/didChange", buffer.did_change(change))
         end = len(buffer.text)
