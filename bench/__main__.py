@@ -6,10 +6,19 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import session
+from bench import keystrokes, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
-    "session": ("type a line in a real file, key by key, and show what an editor would", session.arguments, session.run)
+    "session": (
+        "type a line in a real file, key by key, and show what an editor would",
+        session.arguments,
+        session.run,
+    ),
+    "keystrokes": (
+        "replay editing sessions: what every key costs, in tokens and in time",
+        keystrokes.arguments,
+        keystrokes.run,
+    ),
 }
 
 

@@ -50,8 +50,26 @@ class Editor:
         self._uri = ""
         self._version = 0
 
+    @property
+    def client(self) -> LanguageClient:
+        """The protocol's client side, for benches that send their own messages."""
+        return self._client
+
+    @property
+    def server_pid(self) -> int:
+        """The server's process id, to measure what it uses."""
+        process = self._client._server
+        if process is None:
+            raise ServerError("the server is not running")
+        return process.pid
+
     async def status(self) -> dict[str, Any]:
         answer = await self._client.protocol.send_request_async("fimble/status", {})
+        return self.read_status(answer)
+
+    @staticmethod
+    def read_status(answer: Any) -> dict[str, Any]:
+        """The answer to `fimble/status` as dicts and lists."""
         return dict(plain(answer))
 
     async def ready(self, on_progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:

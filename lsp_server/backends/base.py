@@ -32,7 +32,7 @@ class ModelSpec:
 
     path: str
     context_tokens: int = 2560
-    sequences: int = 4
+    sequences: int = 6
     threads: int = 0
     gpu_layers: int = -1
     flash_attention: FlashAttention = "auto"

@@ -8,6 +8,7 @@ still agrees with what it froze; going back to an earlier place finds the earlie
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 
 from lsp_server.core.document import DocumentSnapshot
@@ -17,6 +18,9 @@ from lsp_server.core.prompt import Anchor, PromptBudget, new_anchor
 
 # The frozen text after the hole is kept while it still stands within this many lines below the cursor.
 SUFFIX_LINES = 40
+
+# A window is known again by its first bytes, up to this far from where it was.
+_KNOWN_BYTES, _MOVED_BYTES = 64, 8192
 
 # How many anchors are remembered, of all documents together.
 REMEMBERED = 16
@@ -29,22 +33,36 @@ def held(
     if anchor.uri != document.uri or not _still_follows(anchor.after, document, hole):
         return None
     source = document.source
-    # An edit above the window moves all of it by what the document grew.
-    for shift in (0, len(source) - anchor.size):
-        start, offset = anchor.start + shift, anchor.offset + shift
-        if not 0 <= start <= hole.cursor:
-            continue
-        if form.suffix_first:
+    for start in _starts(anchor, document, hole):
+        offset = start + anchor.offset - anchor.start
+        if form.typed_extends_before:
             # The text before the hole grows at the prompt's end, so the anchor can move along at no cost.
             size = hole.anchor - start
             near_start = start > 0 and size < budget.before // 4
-            if source[start : start + 64] == anchor.before[:64] and size <= budget.before * 5 // 4 and not near_start:
+            if size <= budget.before * 5 // 4 and not near_start:
                 return replace(
                     anchor, start=start, offset=hole.anchor, before=source[start : hole.anchor], size=len(source)
                 )
         elif offset <= hole.cursor <= offset + TYPED_LIMIT_BYTES and source[start:offset] == anchor.before:
             return replace(anchor, start=start, offset=offset, size=len(source))
     return None
+
+
+def _starts(anchor: Anchor, document: DocumentSnapshot, hole: Hole) -> Iterator[int]:
+    """Where the anchor's window may begin now: where it did, or, after an edit above it, nearby."""
+    if anchor.start == 0:  # it shows the file from its beginning
+        yield 0
+        return
+    source, known = document.source, anchor.before[:_KNOWN_BYTES]
+    grown = anchor.start + len(source) - anchor.size
+    for start in (anchor.start, grown):
+        if 0 <= start <= hole.cursor and source.startswith(known, start):
+            yield start
+    if known:
+        low = max(0, anchor.start - _MOVED_BYTES)
+        found = source.rfind(known, low, min(hole.cursor, anchor.start + _MOVED_BYTES))
+        if found >= 0:
+            yield found
 
 
 def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool:

@@ -55,6 +55,11 @@ class FimFormat:
         return self.layout.index(Slot.AFTER) < self.layout.index(Slot.BEFORE)
 
     @property
+    def typed_extends_before(self) -> bool:
+        """Whether what was typed follows the text in front of it directly, with no marker in between."""
+        return self.layout.index(Slot.TYPED) == self.layout.index(Slot.BEFORE) + 1
+
+    @property
     def has_path(self) -> bool:
         """Whether the path has a token of its own; otherwise it goes into a comment."""
         return Slot.PATH in self.layout and self.has_fim

@@ -15,20 +15,24 @@ _MOST_CLOSERS = 3
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a suggestion was made: a byte offset, and the text around it by which it is known again."""
+    """Where a suggestion was made: a byte offset, and the text around it by which it is known again.
+
+    is_last: whether nothing follows `after` in the document.
+    """
 
     uri: str
     cursor: int
     before: bytes
     after: bytes
+    is_last: bool
 
     @classmethod
     def of(cls, document: DocumentSnapshot, cursor: int) -> Place:
         end = document.line_end(document.line_at(cursor)) + _AFTER_BYTES
         before = document.source[max(0, cursor - _BEFORE_BYTES) : cursor]
-        return cls(document.uri, cursor, before, document.source[cursor:end])
+        return cls(document.uri, cursor, before, document.source[cursor:end], end >= len(document.source))
 
-    def typed_since(self, document: DocumentSnapshot, cursor: int) -> bytes | None:
+    def typed_since(self, document: DocumentSnapshot, cursor: int) -> Typed | None:
         """What has been typed here since, if `document` is otherwise as it was around this place; else None.
 
         Closing brackets and quotes that an editor puts behind what is typed do not count as a change.
@@ -39,11 +43,29 @@ class Place:
         if source[self.cursor - len(self.before) : self.cursor] != self.before:
             return None
         for closers in range(_MOST_CLOSERS + 1):
-            if source.startswith(self.after, cursor + closers):
-                return source[self.cursor : cursor]
-            if source[cursor + closers : cursor + closers + 1] not in _CLOSERS:
+            start = cursor + closers
+            ends = start + len(self.after) == len(source)
+            if source.startswith(self.after, start) and (ends or not self.is_last):
+                return Typed(source[self.cursor : cursor], source[cursor:start])
+            if source[start : start + 1] not in _CLOSERS:
                 break
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """text: what has been typed at a place. closers: what an editor has put behind it by itself."""
+
+    text: bytes
+    closers: bytes = b""
+
+    def rest_of(self, suggestion: str) -> str | None:
+        """What is left of `suggestion` once its beginning has been typed; None if something else was."""
+        encoded = suggestion.encode()
+        if not encoded.startswith(self.text):
+            return None
+        left = encoded[len(self.text) :].decode("utf-8", "ignore")
+        return left.removesuffix(self.closers.decode()) if self.closers else left
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +75,6 @@ class Remembered:
     place: Place
     text: str
     reason: str = ""
-
-
-def rest_of(text: str, typed: bytes) -> str | None:
-    """What is left of `text` once its beginning has been typed; None if something else was typed."""
-    encoded = text.encode()
-    if not encoded.startswith(typed):
-        return None
-    return encoded[len(typed) :].decode("utf-8", "ignore")
 
 
 class SuggestionMemory:
@@ -86,8 +100,8 @@ class SuggestionMemory:
             typed = entry.place.typed_since(document, cursor)
             if typed is None:
                 continue
-            left = rest_of(entry.text, typed)
-            if left is not None and (left.strip() or not typed):
+            left = typed.rest_of(entry.text)
+            if left is not None and (left.strip() or not typed.text):
                 return entry, left
         return None
 

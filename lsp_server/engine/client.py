@@ -50,7 +50,8 @@ class ModelState:
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of the model's state.
+    on_model is called with every change of the model's state. evaluated_tokens, decoded_tokens: of all
+    requests that have ended, warming and abandoned ones included.
     """
 
     def __init__(self, factory: BackendFactory, on_model: Callable[[ModelState], None] | None = None) -> None:
@@ -63,6 +64,7 @@ class EngineClient:
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
         self._stopping = False
+        self.evaluated_tokens = self.decoded_tokens = 0
 
     @property
     def running(self) -> int:
@@ -94,6 +96,7 @@ class EngineClient:
         *,
         priority: Priority = Priority.INLINE,
         deadline: float | None = None,
+        reserve: int = 0,
     ) -> int:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
         only that, is `Finished`."""
@@ -103,7 +106,7 @@ class EngineClient:
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
             return id
         self._listeners[id] = listener
-        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline))
+        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve))
         return id
 
     def cancel(self, id: int) -> None:
@@ -136,6 +139,8 @@ class EngineClient:
         if isinstance(event, TextDelta):
             self._listeners[event.id](event)
         elif isinstance(event, Finished):
+            self.evaluated_tokens += event.usage.evaluated_tokens
+            self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
         elif isinstance(event, ModelLoading):
             self._set_model(ModelState("loading", progress=event.progress))

@@ -140,7 +140,7 @@ class Engine:
             self._post(_rejected(request, "no model is loaded"))
             return
         try:
-            room = self._backend.info.context_tokens - request.max_tokens
+            room = self._backend.info.context_tokens - max(request.max_tokens, request.reserve)
             encoded = self._encoder.encode(request.prompt, room)
         except Exception as error:
             self._post(_rejected(request, _explained(error), FinishReason.FAILED))

@@ -21,6 +21,9 @@ from lsp_server.engine.vocabulary import Vocabulary
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
+# The text that came of a step, if any, and why the request is done, if it is.
+Step = tuple[TextDelta | None, FinishReason | None]
+
 # How much of what was typed a longer token may take over.
 MOST_HEALED_TOKENS = 4
 
@@ -91,9 +94,7 @@ class Generation:
             cache.release(self.sequence)
             self.sequence = None
 
-    def advance(
-        self, backend: Backend, cache: PrefixCache, clock: Callable[[], float]
-    ) -> tuple[TextDelta | None, FinishReason | None]:
+    def advance(self, backend: Backend, cache: PrefixCache, clock: Callable[[], float]) -> Step:
         """Evaluates one chunk, if anything is missing, and decodes a token once nothing is.
 
         Returns the text that came of it, if any, and why the request is done, if it is.
@@ -101,20 +102,22 @@ class Generation:
         assert self.sequence is not None
         began = clock()
         decoding = self._decoded > 0
-        complete, evaluated = self._catch_up(backend, cache, self.sequence)
-        delta, reason = None, None
-        if complete and self.request.max_tokens == 0:
-            reason = FinishReason.LENGTH
-        elif complete:
-            delta, reason = self._decode(backend, cache, self.sequence)
+        evaluated = 0
+        # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
+        step = None if decoding or self.request.max_tokens == 0 else self._heal(backend, cache, self.sequence)
+        if step is None:
+            complete, evaluated = self._catch_up(backend, cache, self.sequence)
+            if complete:
+                step = self._next(backend, cache, self.sequence)
         now = clock()
         if decoding:
             self._decode_seconds += now - began
         else:
             self._evaluated += evaluated
             self._prefill_seconds += now - began
-            if complete:
+            if step is not None:
                 self._reused = max(0, self._prompt_tokens - self._evaluated)
+        delta, reason = step or (None, None)
         if delta is not None:
             delta = replace(delta, usage=self._usage(now))
         return delta, reason
@@ -167,18 +170,12 @@ class Generation:
             total_ms=1000 * (now - self._submitted),
         )
 
-    def _decode(
-        self, backend: Backend, cache: PrefixCache, sequence: int
-    ) -> tuple[TextDelta | None, FinishReason | None]:
+    def _next(self, backend: Backend, cache: PrefixCache, sequence: int) -> Step:
         """The next token, where all that is wanted has been evaluated."""
-        if self._decoded == 0:
-            for index in range(self._heal_from, self._prompt_tokens):
-                row = cache.row(sequence, index - 1)
-                written = b"".join(map(self._vocabulary.piece, self._tokens[index:]))
-                token = None if row is None else self._vocabulary.healed(row, written, self._tokens[index])
-                if row is not None and token is not None and not self._is_end(backend, token):
-                    del self._tokens[index:]
-                    return self._write(token, row, self._vocabulary.piece(token)[len(written) :])
+        if self.request.max_tokens == 0:
+            return None, FinishReason.LENGTH
+        if self._decoded == 0 and (step := self._heal(backend, cache, sequence)) is not None:
+            return step
         row = cache.row(sequence, len(self._tokens) - 1)
         if row is None:
             row = self._last_row
@@ -188,10 +185,25 @@ class Generation:
             return None, FinishReason.END
         return self._write(token, row, self._vocabulary.piece(token))
 
+    def _heal(self, backend: Backend, cache: PrefixCache, sequence: int) -> Step | None:
+        """Writes a longer token over the end of what was typed, if the model prefers one. None if it does
+        not, or if that cannot be told yet because logits are missing."""
+        known = common_prefix(cache.tokens(sequence), self._tokens)
+        for index in range(self._heal_from, self._prompt_tokens):
+            row = cache.row(sequence, index - 1)
+            if index > known or row is None:
+                return None
+            written = b"".join(map(self._vocabulary.piece, self._tokens[index:]))
+            token = self._vocabulary.healed(row, written, self._tokens[index])
+            if token is not None and not self._is_end(backend, token):
+                del self._tokens[index:]
+                return self._write(token, row, self._vocabulary.piece(token)[len(written) :])
+        return None
+
     def _is_end(self, backend: Backend, token: int) -> bool:
         return token in self._stops or backend.ends(token)
 
-    def _write(self, token: int, logits: Logits, piece: bytes) -> tuple[TextDelta | None, FinishReason | None]:
+    def _write(self, token: int, logits: Logits, piece: bytes) -> Step:
         """Takes `token` as the next one; `piece` is what it adds to the text."""
         import numpy as np
 

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 MOST_LOSS_TOKENS = 160
 LEAST_COPY_TOKENS = 32
 
-# The rows kept behind a prompt's last tokens and the first that are decoded: healing looks at five of the
-# prompt's, and a user who types the suggestion's first letters is at one of the others.
-KEPT_ROWS = 9
+# Rows of logits kept around a prompt's end. Healing looks at its last five; a user who types on is at one
+# of the next, and one who deletes a word at one of those before.
+ROWS_BEFORE, ROWS_FROM = 4, 9
 
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
@@ -118,12 +118,13 @@ class PrefixCache:
             del sequence.rows[index]
 
     def keep_row(self, id: int, index: int, row: Logits, *, first: int) -> None:
-        """Keeps the logits behind token `index` if it is one of the `KEPT_ROWS` from `first` on, and of
-        these alone. A row is as long as the vocabulary: a megabyte with the default model."""
+        """Keeps the logits behind token `index` if it is near `first`, the first that healing looks at,
+        and drops all that are not. A row is as long as the vocabulary: a megabyte with the default model."""
         rows = self._sequences[id].rows
-        for other in [other for other in rows if not first <= other < first + KEPT_ROWS]:
+        near = range(first - ROWS_BEFORE, first + ROWS_FROM)
+        for other in [other for other in rows if other not in near]:
             del rows[other]
-        if first <= index < first + KEPT_ROWS:
+        if index in near:
             rows[index] = row
 
     def row(self, id: int, index: int) -> Logits | None:

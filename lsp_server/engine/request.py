@@ -35,7 +35,8 @@ class FinishReason(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Generate:
     """Asks for a completion of `prompt`. deadline is in seconds of the monotonic clock. With max_tokens 0
-    the prompt is only evaluated, so that a later request finds it in the cache."""
+    the prompt is only evaluated, so that a later request finds it in the cache. reserve: tokens of the
+    window to leave free behind the prompt; the same for both, or they would be cut differently."""
 
     id: int
     prompt: FimPrompt
@@ -43,6 +44,7 @@ class Generate:
     max_tokens: int
     priority: Priority = Priority.INLINE
     deadline: float | None = None
+    reserve: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import anyio
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import Anchor, FimPrompt
-from lsp_server.core.reuse import Place, rest_of
+from lsp_server.core.reuse import Place, Typed
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Finished, TextDelta, Usage
 
@@ -45,9 +45,9 @@ class RunningGeneration:
         self._changed.set()
         self._changed = anyio.Event()
 
-    def agrees(self, typed: bytes | None) -> bool:
+    def agrees(self, typed: Typed | None) -> bool:
         """Whether it writes on from what has been typed since it began."""
-        return typed is not None and (not typed or bool(rest_of(self.text, typed)))
+        return typed is not None and (not typed.text or bool(typed.rest_of(self.text)))
 
     def sensible(self) -> str:
         """The text so far up to the end of a word: what can be shown before the rest has come."""
@@ -55,10 +55,10 @@ class RunningGeneration:
             return self.text
         return _PARTIAL_WORD.sub("", self.text)
 
-    async def wait(self, typed: bytes, budget_seconds: float) -> None:
+    async def wait(self, typed: Typed, budget_seconds: float) -> None:
         """Waits for the end, but once the budget is spent only until something can be shown behind `typed`."""
         with anyio.move_on_after(budget_seconds):
             while self.finished is None:
                 await self._changed.wait()
-        while self.finished is None and not (rest_of(self.sensible(), typed) or "").strip():
+        while self.finished is None and not (typed.rest_of(self.sensible()) or "").strip():
             await self._changed.wait()

@@ -14,7 +14,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out
-from lsp_server.core.reuse import Remembered, SuggestionMemory, rest_of
+from lsp_server.core.reuse import Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
@@ -103,7 +103,7 @@ class InlineCompleter:
             reason = "" if suggestion else entry.reason
             return Outcome(suggestion, reason, "memory", hole, written=entry.text, total_ms=elapsed)
         generation = self._adopt(document, hole) or self._start(document, hole, info, options)
-        typed = generation.place.typed_since(document, hole.cursor) or b""
+        typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
         budget = options.answer_ms if trigger is Trigger.AUTOMATIC else options.deadline_ms
         generation.waiting += 1
         try:
@@ -154,7 +154,9 @@ class InlineCompleter:
         if self._warming is not None:
             self._engine.cancel(self._warming)
         rule = stop_rule(document, hole, options.max_lines)
-        self._warming = self._engine.submit(prompt, rule, 0, done, priority=Priority.WARMING)
+        self._warming = self._engine.submit(
+            prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
+        )
 
     def _adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """The generation under way for the document, if it writes on from what was typed."""
@@ -199,13 +201,13 @@ class InlineCompleter:
             self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
 
     def _outcome(
-        self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: bytes, began: float
+        self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: Typed, began: float
     ) -> Outcome:
         finished = generation.finished
         whole = None
         if finished is None or finished.reason in _ANSWERS:
             whole = shape(generation.sensible(), generation.document, generation.hole, generation.rule)
-        left = rest_of(whole.text, typed) if whole else None
+        left = typed.rest_of(whole.text) if whole else None
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left and left.strip() else None
         reason = ""
         if suggestion is None:

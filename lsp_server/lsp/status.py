@@ -74,6 +74,7 @@ def status(engine: EngineClient, log: RequestLog, **more: Any) -> dict[str, Any]
         **more,
         "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
         "queue": {"running": engine.running},
+        "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
         "requests": log.summary(),
     }

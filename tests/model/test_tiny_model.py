@@ -17,6 +17,7 @@ from lsp_server.core.prompt import PromptBudget, build_prompt
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
+from tests.support.healing import record_healing
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 SOURCE = b'''import os
@@ -36,6 +37,25 @@ class Walker:
     def walk(self):
         return list(walk(self.root))
 '''
+
+
+# What is typed at a time: whole words, and parts of those that are one token (tests/support/tiny_gguf.py).
+PIECES = [
+    b"self.",
+    b"x",
+    b" ",
+    b"\n    ",
+    b"return ",
+    "é".encode(),
+    b" re",
+    b"retu",
+    b"r",
+    b"n",
+    b" s",
+    b"el",
+    b"d",
+    b"i",
+]
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +98,14 @@ class Session:
 
 
 def evaluate(backend: llama.LlamaBackend, sequence: int, tokens: list[int], position: int) -> np.ndarray:
-    """The logits behind `tokens`, evaluated in the chunks that the backend takes."""
+    """The logits behind the last of `tokens`, evaluated in the chunks that the backend takes."""
     chunk = backend.info.chunk_tokens
-    logits = None
+    rows = []
     for start in range(0, len(tokens), chunk):
         part = tokens[start : start + chunk]
-        logits = backend.evaluate(sequence, position + start, part, logits=True)
-    assert logits is not None
-    return logits.copy()
+        rows = backend.evaluate(sequence, position + start, part, logits=int(start + chunk >= len(tokens)))
+    (row,) = rows
+    return row.copy()
 
 
 def test_the_format_is_found_by_the_tokens(backend: llama.LlamaBackend) -> None:
@@ -119,6 +139,19 @@ def test_cut_back_and_evaluated_again_gives_the_same_logits(backend: llama.Llama
         assert np.abs(warm - cold).max() < 0.005
 
 
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 16])
+def test_the_rows_of_a_chunk_are_those_of_its_last_tokens(backend: llama.LlamaBackend, count: int) -> None:
+    """Healing reads the rows of the prompt's last tokens: row for row, they are what one token at a time gives."""
+    tokens = backend.tokenize(SOURCE)[:16]
+    assert len(tokens) <= backend.info.chunk_tokens
+    single = [backend.evaluate(0, index, [token], logits=1)[0].copy() for index, token in enumerate(tokens)]
+    together = [row.copy() for row in backend.evaluate(1, 0, tokens, logits=count)]
+    assert len(together) == count
+    for row, alone in zip(together, single[len(single) - count :], strict=True):
+        assert np.abs(row - alone).max() < 0.005
+    assert np.abs(single[-1] - single[-2]).max() > 0.04, "neighbours do not differ, so the order is not tested"
+
+
 def test_a_copy_is_a_sequence_of_its_own(backend: llama.LlamaBackend) -> None:
     tokens = backend.tokenize(SOURCE)[:120]
     cold = evaluate(backend, 0, tokens, 0)
@@ -140,20 +173,25 @@ def test_one_wrong_token_in_the_cache_shows(backend: llama.LlamaBackend) -> None
 
 
 @pytest.mark.parametrize("sequences", [1, 3])
-def test_an_editing_session_gives_what_cold_runs_give(tiny: Path, sequences: int) -> None:
+def test_an_editing_session_gives_what_cold_runs_give(
+    tiny: Path, sequences: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The keys split the words that are one token (return, self, def), so that healing joins them again."""
+    healed = record_healing(monkeypatch)
     chance = random.Random(sequences)
     spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=sequences)
     warm = Session(spec)
     assert warm.engine._backend is not None
     reused = 0
     source, cursor = SOURCE, SOURCE.index(b"yield")
-    for step in range(60):
+    for step in range(80):
         what = chance.random()
         if what < 0.5:
-            typed = chance.choice([b"self.", b"x", b" ", b"\n    ", b"return ", "é".encode()])
+            typed = chance.choice(PIECES)
             source, cursor = source[:cursor] + typed + source[cursor:], cursor + len(typed)
         elif what < 0.65 and cursor > 3 and source[cursor - 2 : cursor].isascii():
-            source, cursor = source[: cursor - 2] + source[cursor:], cursor - 2
+            less = chance.choice([1, 2])
+            source, cursor = source[: cursor - less] + source[cursor:], cursor - less
         elif what < 0.9:
             cursor = chance.choice([0, source.index(b"self.root = "), source.rindex(b"return"), len(source)])
         document = DocumentSnapshot.of("file:///w.py", source, path="w.py", language_id="python")
@@ -171,6 +209,8 @@ def test_an_editing_session_gives_what_cold_runs_give(tiny: Path, sequences: int
         assert finished.text == cold.text
         assert finished.logprob == pytest.approx(cold.logprob, abs=0.005)
     assert reused > 1000
+    assert len(healed) > 20
+    assert len({written for written, _ in healed}) > 5
 
 
 def test_text_that_does_not_fit_the_window_is_cut(tiny: Path) -> None:

@@ -1,0 +1,1 @@
+"""Tests of the pure part: text, formats, prompts, shaping."""

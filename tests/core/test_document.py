@@ -1,0 +1,200 @@
+"""Snapshots and the store: positions, edits in every encoding, and versions that never change."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit
+from lsp_server.core.text import Encoding, line_starts
+
+ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
+Position = tuple[int, int]
+
+
+def document(source: str, uri: str = "file:///a.py") -> DocumentSnapshot:
+    return DocumentSnapshot.of(uri, source.encode(), path="a.py", language_id="python", version=1)
+
+
+@pytest.mark.parametrize(
+    ("source", "newline"),
+    [("", b"\n"), ("a", b"\n"), ("a\nb\r\n", b"\n"), ("a\r\nb\n", b"\r\n"), ("a\rb", b"\r"), ("\r\n", b"\r\n")],
+)
+def test_newline_is_the_first_lines(source: str, newline: bytes) -> None:
+    assert document(source).newline == newline
+
+
+@pytest.mark.parametrize(
+    ("source", "lines"),
+    [
+        ("", [""]),
+        ("a", ["a"]),
+        ("a\n", ["a", ""]),
+        ("a\r\nbc\n\rd\r", ["a", "bc", "", "d", ""]),
+        ("\r\n\n\r", ["", "", "", ""]),
+        ("a\x0cb\n\u2028", ["a\x0cb", "\u2028"]),
+    ],
+)
+def test_lines_are_without_their_ends(source: str, lines: list[str]) -> None:
+    found = document(source)
+    assert [found.line(number).decode() for number in range(found.line_count)] == lines
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_every_offset_between_characters_round_trips(encoding: Encoding) -> None:
+    text = "aé\r\n語😀\n\ne\u0301\rlast 👩‍👩‍👧"
+    found = document(text)
+    for count in range(len(text) + 1):
+        if text[count - 1 : count + 1] == "\r\n":
+            continue  # no position stands between them
+        offset = len(text[:count].encode())
+        line, column = found.position(offset, encoding)
+        assert found.offset(line, column, encoding) == offset
+        assert found.line_at(offset) == line
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    ("position", "offset"),
+    [((0, 99), 1), ((1, 99), 4), ((2, 99), 5), ((3, 0), 5), ((99, 99), 5)],
+)
+def test_positions_beyond_the_end(encoding: Encoding, position: Position, offset: int) -> None:
+    assert document("a\r\nb\n").offset(*position, encoding) == offset
+
+
+def test_a_position_between_a_line_end_is_the_lines_end() -> None:
+    assert document("ab\r\ncd").position(3, "utf-16") == (0, 2)
+
+
+def test_an_edit_makes_a_new_snapshot_and_leaves_the_old_one() -> None:
+    store = DocumentStore()
+    first = document("a\nb\n")
+    store.open(first)
+    held = store.snapshots()
+    second = store.change(first.uri, 2, [Edit(((0, 0), (0, 0)), "\n\n"), Edit(None, "x"), Edit(((0, 1), (0, 1)), "y")])
+    assert (second.source, second.version, second.starts) == (b"xy", 2, [0])
+    assert (first.source, first.version, first.starts) == (b"a\nb\n", 1, [0, 2, 4])
+    assert store.get(first.uri) is second
+    assert held[first.uri] is first
+    assert first != second
+    assert (second.path, second.language_id) == ("a.py", "python")
+    store.close(first.uri)
+    assert store.get(first.uri) is None
+    assert len(store) == 0
+    with pytest.raises(KeyError):
+        store.change(first.uri, 3, [])
+
+
+def test_a_snapshot_cannot_be_changed() -> None:
+    with pytest.raises(AttributeError):
+        document("a").source = b"b"  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        DocumentStore().snapshots()["a"] = document("a")  # type: ignore[index]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_range_given_backwards_is_the_same_range(encoding: Encoding) -> None:
+    store = DocumentStore(encoding)
+    store.open(document("héllo"))
+    assert store.change("file:///a.py", None, [Edit(((0, 9), (0, 0)), "x")]).source == b"x"
+
+
+class ClientBuffer:
+    """What a client holds: a text, which it counts in units of its own. Shares no code with the store."""
+
+    def __init__(self, text: str, encoding: Encoding) -> None:
+        self.text = text
+        self.encoding = encoding
+
+    def units(self, character: str) -> int:
+        if self.encoding == "utf-32":
+            return 1
+        return len(character.encode(self.encoding + ("-le" if self.encoding == "utf-16" else ""))) // (
+            2 if self.encoding == "utf-16" else 1
+        )
+
+    def position(self, index: int) -> Position:
+        line, column, skip = 0, 0, False
+        for number, character in enumerate(self.text[:index]):
+            if skip:
+                skip = False
+            elif character in "\r\n":
+                line, column = line + 1, 0
+                skip = self.text[number : number + 2] == "\r\n"
+            else:
+                column += self.units(character)
+        return line, column
+
+    def replace(self, start: int, end: int, text: str) -> None:
+        self.text = self.text[:start] + text + self.text[end:]
+
+    def index(self, rng: random.Random, near: int | None = None) -> int:
+        """A random place that has a position: not between a \\r and its \\n. near: at most 4 behind that."""
+        index = rng.randrange(len(self.text) + 1) if near is None else min(len(self.text), near + rng.randrange(5))
+        return index - 1 if self.text[max(0, index - 1) : index + 1] == "\r\n" else index
+
+
+ALPHABET = ["a", "b", " ", "é", "\u0301", "語", "😀", "\U0001f469\u200d", "\n", "\r\n", "\r", "\x0c", "\u2028", "\t"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_random_sessions_agree_with_the_clients_buffer(encoding: Encoding, seed: int) -> None:
+    rng = random.Random(f"{encoding} {seed}")
+    client = ClientBuffer("one\r\ntwo 😀\nthree\r", encoding)
+    store = DocumentStore(encoding)
+    uri = "file:///a.py"
+    store.open(DocumentSnapshot.of(uri, client.text.encode()))
+    sizes: list[int] = []
+    history: list[tuple[DocumentSnapshot, bytes, list[int]]] = []
+    for version in range(400):
+        edits = []
+        for _ in range(rng.choice([1, 1, 1, 3])):
+            start = client.index(rng)
+            end = client.index(rng, start if rng.random() < 0.98 else None)
+            start, end = min(start, end), max(start, end)
+            text = "".join(rng.choices(ALPHABET, k=rng.randrange(6))) if len(client.text) < 150 else ""
+            edits.append(Edit((client.position(start), client.position(end)), text))
+            client.replace(start, end, text)
+        if rng.random() < 0.02:
+            client.text = "".join(rng.choices(ALPHABET, k=40))
+            edits.append(Edit(None, client.text))
+        snapshot = store.change(uri, version, edits)
+        assert snapshot.source.decode() == client.text
+        assert snapshot.starts == line_starts(snapshot.source)
+        sizes.append(len(client.text))
+        history.append((snapshot, snapshot.source, list(snapshot.starts)))
+        index = client.index(rng)
+        offset = len(client.text[:index].encode())
+        assert snapshot.position(offset, encoding) == client.position(index)
+        assert snapshot.offset(*client.position(index), encoding) == offset
+    assert sum(sizes) / len(sizes) > 30, "the edits left too little text to be wrong about"
+    for snapshot, source, starts in history:
+        assert (snapshot.source, snapshot.starts) == (source, starts)
+
+
+def test_halves_of_a_surrogate_pair_keep_the_columns_right() -> None:
+    """A client that sends the halves one after the other still counts as we do, though the text is lost."""
+    store = DocumentStore("utf-16")
+    store.open(document("ab"))
+    store.change("file:///a.py", 2, [Edit(((0, 1), (0, 1)), "\ud83d")])
+    after = store.change("file:///a.py", 3, [Edit(((0, 2), (0, 2)), "\ude00"), Edit(((0, 3), (0, 4)), "c")])
+    assert after.source == b"a??c"
+
+
+def test_a_file_of_20_000_lines() -> None:
+    lines = [f"value_{number} = 'é{number}'" for number in range(20_000)]
+    store = DocumentStore("utf-16")
+    store.open(document("\r\n".join(lines)))
+    rng = random.Random(0)
+    for version in range(60):
+        number = rng.randrange(len(lines))
+        store.change("file:///a.py", version, [Edit(((number, 0), (number, 0)), "# 😀\r\n")])
+        lines.insert(number, "# 😀")
+    found = store.get("file:///a.py")
+    assert found is not None
+    assert found.line_count == len(lines)
+    assert found.starts == line_starts(found.source)
+    for number in (0, 1, 10_000, len(lines) - 1):
+        assert found.line(number).decode() == lines[number]

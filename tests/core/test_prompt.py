@@ -1,0 +1,228 @@
+"""Prompts: the exact layout in every format, and what stays the same while the user types."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format, find_format
+from lsp_server.core.hole import find_hole
+from lsp_server.core.prompt import FimPrompt, PromptBudget, build_prompt, window_start
+from tests.support.cursor import parse_cursor
+
+AMPLE = PromptBudget(10_000, 10_000)
+SOURCE = "import os\n\ndef f():\n    return a$0b\n\nprint(f())\n"
+BEFORE, TYPED, AFTER = "import os\n\ndef f():\n", "    return a", "\n\nprint(f())\n"
+PATH, NOTE = "main.py\n", "# main.py\n"
+LATER = "# Later in this file:\n# print(f())\n\n"
+
+
+def named(name: str) -> FimFormat:
+    form = find_format(name)
+    assert form is not None
+    return form
+
+
+def prompt_at(source: str, form: str = "qwen", budget: PromptBudget = AMPLE, **options: str) -> FimPrompt:
+    document, offset = parse_cursor(source, **options)
+    return build_prompt(document, find_hole(document, offset), named(form), budget)
+
+
+LAYOUTS = {
+    "mellum": ["<filename>", PATH, "<fim_suffix>", AFTER, "<fim_prefix>", BEFORE, "<fim_middle>", TYPED],
+    "qwen": ["<|file_sep|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED],
+    "codegemma": [
+        "<|file_separator|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED,
+    ],
+    "qwen-fim": ["<|fim_prefix|>", NOTE + BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED],
+    "deepseek": ["<｜fim▁begin｜>", NOTE + BEFORE, "<｜fim▁hole｜>", AFTER, "<｜fim▁end｜>", TYPED],
+    "starcoder2": ["<file_sep>", "<fim_prefix>", PATH, BEFORE, "<fim_suffix>", AFTER, "<fim_middle>", TYPED],
+    "starcoder": ["<fim_prefix>", NOTE + BEFORE, "<fim_suffix>", AFTER, "<fim_middle>", TYPED],
+    "codellama": ["▁<PRE>", NOTE + BEFORE, "▁<SUF>", AFTER, "▁<MID>", TYPED],
+    "seed-coder": ["<[fim-suffix]>", AFTER, "<[fim-prefix]>", NOTE + BEFORE, "<[fim-middle]>", TYPED],
+    "codestral": ["[SUFFIX]", AFTER, "[PREFIX]", NOTE + BEFORE, TYPED],
+    "prefix-only": [NOTE, LATER, BEFORE, TYPED],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_the_layout_of_every_format(form: FimFormat) -> None:
+    prompt = prompt_at(SOURCE, form.name)
+    assert [segment.text.decode() for segment in prompt.segments] == LAYOUTS[form.name]
+    assert tuple(s.text.decode() for s in prompt.segments if s.kind == "marker") == form.markers
+    assert prompt.text("typed").decode() == TYPED
+    assert prompt.format == form.name
+    assert prompt == prompt_at(SOURCE, form.name)
+    assert hash(prompt) == hash(prompt_at(SOURCE, form.name))
+
+
+def test_the_layout_of_a_declared_format() -> None:
+    document, offset = parse_cursor(SOURCE)
+    prompt = build_prompt(document, find_hole(document, offset), declared_format("<P>", "<S>", "<M>"), AMPLE)
+    assert [s.text.decode() for s in prompt.segments] == ["<P>", NOTE + BEFORE, "<S>", AFTER, "<M>", TYPED]
+
+
+@pytest.mark.parametrize(
+    ("source", "texts"),
+    [
+        ("$0", {"before": "", "typed": "", "after": ""}),
+        ("$0\n\n", {"before": "", "typed": "", "after": ""}),
+        ("a\n$0", {"before": "a\n", "typed": "", "after": ""}),
+        ("a\r\nb$0c\r\nd", {"before": "a\r\n", "typed": "b", "after": "\r\nd"}),
+        ("語\n😀$0\né", {"before": "語\n", "typed": "😀", "after": "\né"}),
+    ],
+)
+def test_small_documents(source: str, texts: dict[str, str]) -> None:
+    prompt = prompt_at(source)
+    assert {kind: prompt.text(kind).decode() for kind in texts} == texts
+    assert all(segment.text for segment in prompt.segments), "an empty segment"
+    assert [s.text.decode() for s in prompt.segments if s.kind == "marker"] == list(named("qwen").markers)
+
+
+@pytest.mark.parametrize(
+    ("source", "reference"),
+    [
+        ("x$0\n\n\na\n\nb\n", "# Later in this file:\n# a\n#\n# b\n\n"),
+        ("x$0\r\na\r\n  b\r\n", "# Later in this file:\n# a\n#   b\n\n"),
+        ("x$0\n \n\n", ""),
+        ("x$0", ""),
+    ],
+)
+def test_a_model_without_fim_sees_the_suffix_as_a_comment(source: str, reference: str) -> None:
+    assert prompt_at(source, "prefix-only").text("after").decode() == reference
+
+
+@pytest.mark.parametrize(
+    ("language_id", "path", "expected"),
+    [("rust", "a.rs", "// a.rs\n"), ("css", "a.css", "/* a.css */\n"), ("", "a.lua", "-- a.lua\n"), ("", "", "")],
+)
+def test_the_path_is_a_comment_of_the_language(language_id: str, path: str, expected: str) -> None:
+    prompt = prompt_at("x$0\ny\n", "prefix-only", language_id=language_id, path=path)
+    assert prompt.text("path").decode() == expected
+
+
+def body(lines: int, newline: str = "\n") -> str:
+    return "".join(f"def f{number}(): return {number}{newline}" for number in range(lines))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_imports_are_kept_when_the_window_is_cut(newline: str) -> None:
+    source = f'"""Doc."""{newline}import os{newline}from a import (b,{newline}    c){newline}{body(100, newline)}'
+    before = prompt_at(source + "$0", budget=PromptBudget(400, 100)).text("before").decode()
+    kept = ["import os", f"from a import (b,{newline}    c)", "# ...", "def f"]
+    assert before.startswith(newline.join(kept))
+    assert before.count("import os") == 1
+    shown = before.removeprefix(newline.join(kept[:3]) + newline)
+    assert source.endswith(shown)
+    assert 200 < len(shown) <= 400
+
+
+def test_imports_take_a_small_part_of_the_budget() -> None:
+    imports = "".join(f"import module{number}\n" for number in range(100))
+    heads = []
+    for budget in (400, 800):
+        before = prompt_at(imports + body(200) + "$0", budget=PromptBudget(budget, 100)).text("before").decode()
+        heads.append(before.partition("# ...\n")[0])
+        assert imports.startswith(heads[-1])
+        assert heads[-1].endswith("\n")
+        assert len(heads[-1]) <= budget // 4
+    assert 0 < len(heads[0]) < len(heads[1])
+
+
+def test_without_a_grammar_a_cut_window_says_that_it_is_cut() -> None:
+    prompt = prompt_at("import Foo\n" + body(100) + "$0", budget=PromptBudget(400, 100), language_id="swift", path="")
+    assert prompt.text("before").startswith(b"// ...\ndef f")
+
+
+# What stays the same while the user types ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", [*FORMATS, PREFIX_ONLY], ids=lambda form: form.name)
+def test_typing_inside_a_line_changes_the_typed_segment_alone(form: FimFormat) -> None:
+    rng = random.Random(form.name)
+    for _ in range(15):
+        size = rng.randrange(1, 200)
+        text = rng.choice(["", "import os\n"]) + body(size, rng.choice(["\n", "\r\n"]))
+        document = DocumentSnapshot.of("file:///m.py", text.encode(), path="m.py", language_id="python")
+        budget = PromptBudget(rng.randrange(50, 2000), rng.randrange(400))
+        line = rng.randrange(document.line_count)
+        cursor = rng.randint(document.line_start(line), document.line_end(line))
+        first = build_prompt(document, find_hole(document, cursor), form, budget)
+        for _ in range(24):
+            key = rng.choice("ab (=é語😀").encode()
+            typed = first.text("typed")
+            document = document.edited(cursor, cursor, key)
+            cursor += len(key)
+            prompt = build_prompt(document, find_hole(document, cursor), form, budget)
+            assert prompt.text("typed") == typed + key
+            assert [s for s in prompt.segments if s.kind != "typed"] == [s for s in first.segments if s.kind != "typed"]
+            first = prompt
+
+
+@pytest.mark.parametrize("budget", [401, 1000, 1024, 3000])
+def test_the_window_jumps_by_quarters_of_the_budget(budget: int) -> None:
+    text = body(200).encode()
+    longest = 24
+    document = DocumentSnapshot.of("file:///m.py", text, path="m.py", language_id="python")
+    cursor = len(text)
+    starts = [window_start(document, cursor, budget)]
+    before = b""
+    for number in range(200):
+        line = b"    x = %d\n" % number
+        document = document.edited(cursor, cursor, line)
+        cursor += len(line)
+        prompt = build_prompt(document, find_hole(document, cursor), named("qwen"), PromptBudget(budget, 100))
+        start = window_start(document, cursor, budget)
+        assert document.line_start(document.line_at(start)) == start
+        assert budget * 3 // 4 - longest <= cursor - start <= budget
+        if start == starts[-1] and before:
+            assert prompt.text("before").startswith(before), "text in front of the window changed"
+        elif start != starts[-1]:
+            assert abs(start - starts[-1] - budget // 4) <= longest
+            starts.append(start)
+        before = prompt.text("before")
+    assert len(starts) - 1 == pytest.approx((cursor - len(text)) / (budget // 4), abs=1.5)
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "語", "😀"])
+def test_very_long_lines_are_cut_between_characters_and_within_the_budget(letter: str) -> None:
+    rng = random.Random(letter)
+    for _ in range(300):
+        text = "a" * rng.randrange(4) + letter * rng.randrange(2000)
+        budget = PromptBudget(rng.randrange(8, 1000), rng.randrange(8, 200))
+        source = f"{text}\n{text}$0{text}\n{text}{rng.choice(['', chr(10), 'x'])}"
+        document, offset = parse_cursor(source)
+        hole = find_hole(document, offset)
+        prompt = build_prompt(document, hole, named("qwen"), budget)
+        shown = [prompt.text(kind).decode() for kind in ("before", "typed", "after")]  # raises inside a character
+        assert text.endswith(shown[1][-len(text) :])
+        start = window_start(document, hole.anchor, budget.before)
+        assert hole.anchor - start <= budget.before
+        assert len(prompt.text("after")) <= budget.after
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("budget", "after"),
+    [
+        pytest.param(100, "\nbb\ncc\ndd", id="all of it"),
+        pytest.param(9, "\nbb\ncc\ndd", id="all of it, and not a byte more"),
+        pytest.param(8, "\nbb\ncc", id="the last line does not fit"),
+        pytest.param(7, "\nbb\ncc", id="the next line end fits, and what follows not"),
+        pytest.param(5, "\nbb", id="part of a line is left out"),
+        pytest.param(0, "", id="nothing"),
+    ],
+)
+def test_the_suffix_is_whole_lines_within_the_budget(budget: int, after: str, newline: str) -> None:
+    ends = 2 if budget <= 5 else 3  # line ends that the budget is meant to hold, one byte longer each with CRLF
+    budget += ends * (len(newline) - 1) if budget else 0
+    prompt = prompt_at("a$0\nbb\ncc\ndd".replace("\n", newline), budget=PromptBudget(100, budget))
+    assert prompt.text("after").decode() == after.replace("\n", newline)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_of_one_long_line_the_beginning_is_shown(newline: str) -> None:
+    after = prompt_at(f"a$0{newline}{'語' * 50}", budget=PromptBudget(100, 30)).text("after").decode()
+    assert after.startswith(newline + "語語語語")

@@ -1,0 +1,73 @@
+"""From what a model wrote to what is shown."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.core.hole import find_hole
+from lsp_server.core.shape import shape
+from lsp_server.core.stopping import stop_rule
+from tests.support.cursor import parse_cursor
+
+
+def check(source: str, written: str, shown: str | None, max_lines: int = 8) -> None:
+    """Where the model wrote `written` at `$0`, `shown` is suggested; None if nothing is."""
+    document, offset = parse_cursor(source)
+    hole = find_hole(document, offset)
+    suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines))
+    assert (suggestion and suggestion.text) == shown
+    if suggestion is not None:
+        assert (suggestion.start, suggestion.end) == (offset, offset)
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "shown"),
+    [
+        pytest.param("return a$0", " + b", " + b", id="line"),
+        pytest.param("return a$0", " + b  \nmore", " + b", id="white space at the end"),
+        pytest.param("return a$0", "", None, id="nothing"),
+        pytest.param("return a$0", "  \n", None, id="only white space"),
+        pytest.param("return a$0", "\nmore", None, id="only another line"),
+        pytest.param("f($0)", "a, b)", "a, b", id="the bracket to the right"),
+        pytest.param("f($0)", ")", None, id="nothing but what is to the right"),
+        pytest.param("f($0)  ", "a)", "a", id="the bracket to the right, with spaces"),
+        pytest.param("f(a$0, c)", ", b, c)", ", b", id="the rest of the call to the right"),
+        pytest.param("f($0)", "a", "a", id="nothing repeated"),
+        pytest.param("def f():$0", "\n    return 1\n\nx", "\n    return 1", id="block"),
+        pytest.param("def f():\n    $0\n", "a = 1\n    return a\nb = 2", "a = 1\n    return a", id="dedent"),
+        pytest.param("def f():\n    $0\n", "\ta = 1", "\ta = 1", id="indentation at the start stays"),
+        pytest.param("$0\nnext_line()\n", "a\nnext_line()\n", "a", id="the next line"),
+        pytest.param("$0\nnext_line()\n", "next_line()\n", None, id="nothing but the next line"),
+        pytest.param("語$0", "日本😀", "日本😀", id="not ASCII"),
+    ],
+)
+def test_what_is_shown(source: str, written: str, shown: str | None) -> None:
+    check(source, written, shown)
+
+
+def test_at_most_so_many_lines() -> None:
+    check("$0\n", "a\nb\nc\n", "a\nb", max_lines=2)
+
+
+@pytest.mark.parametrize(
+    ("source", "written", "shown"),
+    [
+        ("a\r\n$0\r\n", "b\nc", "b\r\nc"),
+        ("a\r\n$0\r\n", "b\r\nc\r\n", "b\r\nc"),
+        ("a\r\n$0\r\n", "b\r\nc\nd", "b\r\nc\r\nd"),
+        ("a\r$0\r", "b\nc", "b\rc"),
+        ("a\r$0\r", "b\r\nc", "b\rc"),
+        ("a\n$0\n", "b\nc", "b\nc"),
+        ("a\n$0\n", "b\r\nc", "b\nc"),
+    ],
+)
+def test_line_ends_are_the_documents(source: str, written: str, shown: str) -> None:
+    check(source, written, shown)
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"), [("a\nnext_line()", "a"), ("a\n  next_line()", "a"), ("next_line()", None)]
+)
+def test_the_next_line_at_the_very_end_is_a_repetition_too(written: str, shown: str | None) -> None:
+    """A model that ends its text behind the repeated line writes no newline there."""
+    check("$0\nnext_line()\n", written, shown)

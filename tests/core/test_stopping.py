@@ -1,0 +1,88 @@
+"""Where a completion ends: fixtures in which `$0` is the cursor and `|` the end that must be found."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.core.hole import find_hole
+from lsp_server.core.stopping import find_end, stop_rule
+from tests.support.cursor import parse_cursor
+
+DEF = "def f():$0\nnext_line()\n"
+BLANK = "def f():\n    $0\n\nnext_line()\n"
+
+
+def check(source: str, written: str, max_lines: int = 8) -> None:
+    """At `$0`, a model that writes `written` is stopped at its `|`; without one, it may go on.
+
+    It is also never stopped earlier on the way there, and where it is stopped does not depend on how much
+    more it would have written.
+    """
+    document, offset = parse_cursor(source)
+    rule = stop_rule(document, find_hole(document, offset), max_lines)
+    text = written.replace("|", "", 1)
+    expected = written.find("|") if "|" in written else None
+    assert find_end(text, rule) == expected
+    for length in range(len(text)):
+        assert find_end(text[:length], rule) in (None, expected)
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    ("source", "written"),
+    [
+        pytest.param("return a$0", " + b", id="line, still going on"),
+        pytest.param("return a$0", " + b|\nmore\n", id="line"),
+        pytest.param("return a$0", "|\n", id="line, nothing"),
+        pytest.param(DEF, "\n    a = 1\n    return a", id="block, still going on"),
+        pytest.param(DEF, "\n    a = 1\n    return a|\nb", id="dedent"),
+        pytest.param(DEF, "\n    a = 1\n    return a|\nnext_line()\n", id="dedent to the next line"),
+        pytest.param(BLANK, "a = 1\n    return a|\n  b", id="dedent below the cursor's own column"),
+        pytest.param(BLANK, "a = 1|\n\n    b", id="blank line"),
+        pytest.param(BLANK, "a = 1|\n    \n    b", id="line of spaces"),
+        pytest.param(DEF, "\n\n    a = 1", id="blank lines at the beginning"),
+        pytest.param("$0\nnext_line()\n", "a\nb|\nnext_line()\n", id="repeats the next line"),
+        pytest.param(
+            "$0\n\n\nnext_line()\n", "a\nb|\n   next_line()  \n", id="repeats the next line, otherwise spaced"
+        ),
+        pytest.param("$0\nnext_line()\n", "|next_line()\n", id="repeats the next line at once"),
+        pytest.param("$0\nnext_line()\n", "a\nnext_line", id="may become the next line"),
+        pytest.param("$0\n}\n", "a\n}\nb", id="a bracket is no repetition"),
+        pytest.param("f(\n\t$0\n)", "a\n\tb|\n)", id="tabs"),
+    ],
+)
+def test_the_end(source: str, written: str, newline: str) -> None:
+    source, written = source.replace("\n", newline), written.replace("\n", newline)
+    if newline == "\r\n":
+        written = written.replace("|\r\n", "\r|\n")  # the \r is white space at the end, which shaping removes
+    check(source, written)
+
+
+@pytest.mark.parametrize(
+    ("written", "max_lines"),
+    [
+        ("a|\n", 1),
+        ("a\nb|\n", 2),
+        ("a\nb|\nc\nd\n", 2),
+        ("a\nb\nc", 3),
+        ("\na\nb|\nc\n", 2),
+    ],
+)
+def test_the_limit_counts_lines_that_are_not_blank(written: str, max_lines: int) -> None:
+    check("$0\n", written, max_lines)
+
+
+@pytest.mark.parametrize(
+    ("source", "next_line"),
+    [
+        ("a$0", ""),
+        ("a$0 b\n", ""),
+        ("a$0\nb\nc", "b"),
+        ("a$0\r\n\r\n   b  \r\n", "b"),
+        ("a$0\n\n\n", ""),
+        ("a$0\n" + "語" * 2000, "語" * 666),
+    ],
+)
+def test_the_next_line_is_the_first_that_is_not_blank(source: str, next_line: str) -> None:
+    document, offset = parse_cursor(source)
+    assert stop_rule(document, find_hole(document, offset), 8).next_line.rstrip("\ufffd") == next_line

@@ -1,0 +1,1 @@
+"""Tests of the engine: scheduler, prefix cache, and the loop around them, on a virtual clock."""

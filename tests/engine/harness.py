@@ -1,0 +1,170 @@
+"""An engine that tests drive by hand: virtual time, a scripted backend, and every event in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+
+from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.formats import find_format
+from lsp_server.core.hole import HoleKind
+from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.core.stopping import StopRule
+from lsp_server.engine.core import Engine
+from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, Priority, TextDelta
+
+LINE = StopRule(HoleKind.LINE, max_lines=1)
+BLOCK = StopRule(HoleKind.BLOCK, max_lines=100)
+MOST_STEPS = 20_000
+
+Progress = Callable[[float], bool]
+
+
+class VirtualClock:
+    """Time that passes only when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class EngineHarness:
+    """An engine, its latest backend, and what it has posted. Each step takes 10 ms of virtual time."""
+
+    def __init__(
+        self, backend: Callable[[ModelSpec, Progress], Backend] = ScriptedBackend, *, step_seconds: float = 0.01
+    ) -> None:
+        self._make = backend
+        self._step_seconds = step_seconds
+        self.clock = VirtualClock()
+        self.events: list[Event] = []
+        self.backends: list[Backend] = []
+        self.engine = Engine(self._factory, self.events.append, self.clock)
+
+    def _factory(self, spec: ModelSpec, progress: Progress) -> Backend:
+        backend = self._make(spec, progress)
+        self.backends.append(backend)
+        return backend
+
+    @property
+    def backend(self) -> Backend:
+        return self.backends[-1]
+
+    def load(self, *, sequences: int = 1, context_tokens: int = 1024, form: str = "qwen") -> None:
+        """Loads a model and checks that it is there."""
+        self.engine.send(Load(ModelSpec("", context_tokens, sequences, fim_format=form)))
+        self.engine.receive()
+        assert isinstance(self.events[-1], ModelReady), self.events[-1]
+
+    def send(self, *messages: Generate) -> None:
+        for message in messages:
+            self.engine.send(message)
+        self.engine.receive()
+
+    def step(self) -> bool:
+        """One step, and the check that the cache's record says what the backend holds."""
+        worked = self.engine.step()
+        self.clock.now += self._step_seconds
+        self.check()
+        return worked
+
+    def check(self) -> None:
+        if self.backends:
+            self.engine.cache.check(self.backend.length)
+
+    def drain(self) -> None:
+        """Steps until nothing is left to do. Ends even if the engine never would."""
+        for _ in range(MOST_STEPS):
+            if not self.step():
+                return
+        raise AssertionError(f"the engine is still busy after {MOST_STEPS} steps")
+
+    def run(self, request: Generate) -> Finished:
+        """Sends a request, works until it is done, and returns its last event."""
+        self.send(request)
+        self.drain()
+        return self.finished(request.id)
+
+    def finished(self, id: int) -> Finished:
+        """The last event of a request; raises if there is none, or more than one."""
+        (event,) = [event for event in self.events if isinstance(event, Finished) and event.id == id]
+        return event
+
+    def answered(self) -> list[int]:
+        """The ids of all requests that have ended, in that order."""
+        return [event.id for event in self.events if isinstance(event, Finished)]
+
+    def deltas(self, id: int) -> list[TextDelta]:
+        return [event for event in self.events if isinstance(event, TextDelta) and event.id == id]
+
+
+def make_prompt(before: str, typed: str, after: str = "\n", form: str = "qwen") -> FimPrompt:
+    """A prompt laid out in a format, without a document."""
+    found = find_format(form)
+    assert found is not None
+    texts = {"path": b"", "before": before.encode(), "after": after.encode(), "typed": typed.encode()}
+    segments = [
+        Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece.value])
+        for piece in found.layout
+    ]
+    return FimPrompt(form, tuple(segment for segment in segments if segment.text))
+
+
+def ask(
+    id: int,
+    prompt: FimPrompt | str,
+    *,
+    stop: StopRule = LINE,
+    max_tokens: int = 12,
+    priority: Priority = Priority.INLINE,
+    deadline: float | None = None,
+) -> Generate:
+    """A request; a string stands for a prompt with that text before the cursor."""
+    if isinstance(prompt, str):
+        prompt = make_prompt(prompt, "")
+    return Generate(id, prompt, stop, max_tokens, priority, deadline)
+
+
+@lru_cache(maxsize=4096)
+def cold(
+    prompt: FimPrompt,
+    stop: StopRule,
+    max_tokens: int,
+    context_tokens: int = 1024,
+    texts: Sequence[bytes] = (),
+    words: Sequence[bytes] = (),
+) -> Finished:
+    """What an engine answers that has never seen anything else: the truth that reuse is measured by."""
+    harness = EngineHarness(lambda spec, progress: ScriptedBackend(spec, progress, texts=texts, words=words))
+    harness.load(form=prompt.format, context_tokens=context_tokens)
+    return harness.run(Generate(1, prompt, stop, max_tokens))
+
+
+class PartlyFailing(ScriptedBackend):
+    """Fails when told to, and leaves half of the chunk in its cells, as llama.cpp does after an abort."""
+
+    fail_next = False
+
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int):  # type: ignore[no-untyped-def]
+        if self.fail_next:
+            self.fail_next = False
+            super().evaluate(sequence, position, tokens[: (len(tokens) + 1) // 2], logits=0)
+            raise ModelError("the device is gone")
+        return super().evaluate(sequence, position, tokens, logits=logits)
+
+
+class Recurrent(ScriptedBackend):
+    """Holds a state instead of cells: it can be kept whole or dropped whole, never cut."""
+
+    def truncate(self, sequence: int, length: int) -> int:
+        return super().truncate(sequence, length if length >= self.length(sequence) else 0)
+
+
+class Forgetful(ScriptedBackend):
+    """Drops everything at every cut, even where nothing would have to go."""
+
+    def truncate(self, sequence: int, length: int) -> int:
+        return super().truncate(sequence, 0)

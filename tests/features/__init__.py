@@ -1,0 +1,1 @@
+"""Tests of the features, with the scripted backend."""

@@ -1,0 +1,88 @@
+"""A completer on a real event loop and the engine's thread, which tests wait for by events, never by time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import anyio
+
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.request import Generate
+from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, Trigger
+from tests.support.cursor import parse_cursor
+
+KNOWN = b"def area(width, height):\n    return width * height\n\nprint(area(2, 3))\n"
+SECONDS = 20  # a wait this long has failed; no passing test comes near it
+SOURCE = KNOWN.decode().replace("width * height", "width$0")
+Opener = Callable[..., Any]
+Factory = Callable[[ModelSpec, Callable[[float], bool]], Backend]
+
+# An automatic request takes what there is after `answer_ms` of real time; here it waits for all of it.
+PATIENT = InlineOptions(answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS)
+
+
+class Gate:
+    """Holds the engine's thread at a point until the test has seen it there and opens the gate."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._open = threading.Event()
+        self.reached = asyncio.Event()
+
+    def hold(self) -> None:
+        self._loop.call_soon_threadsafe(self.reached.set)
+        assert self._open.wait(SECONDS)
+
+    def open(self) -> None:
+        self._open.set()
+
+
+class Bench:
+    """A completer, the client under it, and what was sent to the engine."""
+
+    def __init__(self, factory: Factory | None, sent: list[Any]) -> None:
+        self.options = PATIENT
+        self.changed = anyio.Event()
+        self.backends: list[ScriptedBackend] = []
+        self.sent = sent
+        self.client = EngineClient(factory or self._known, self._on_model)
+        self.completer = InlineCompleter(self.client, lambda: self.options)
+
+    def _known(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        self.backends.append(ScriptedBackend(spec, progress, texts=[KNOWN]))
+        return self.backends[-1]
+
+    def _on_model(self, state: ModelState) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def model(self, kind: str) -> None:
+        """Waits until the model's state is of this kind."""
+        while self.client.model.kind != kind:
+            await self.changed.wait()
+
+    async def ready(self) -> None:
+        self.client.load(ModelSpec("", sequences=2))
+        await self.model("ready")
+
+    async def complete(self, source: str, trigger: Trigger = Trigger.AUTOMATIC, *, path: str = "main.py") -> Outcome:
+        return await self.completer.complete(*parse_cursor(source, path=path), trigger)
+
+    def generates(self) -> int:
+        return sum(isinstance(message, Generate) for message in self.sent)
+
+
+def holding(gate: Gate) -> Factory:
+    """A model that stops at its first step until the gate opens."""
+
+    class Holding(ScriptedBackend):
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            gate.hold()
+            return super().evaluate(sequence, position, tokens, logits=logits)
+
+    return lambda spec, progress: Holding(spec, progress, texts=[KNOWN])

@@ -1,0 +1,273 @@
+"""Inline completions through the engine's thread, with the scripted backend. Waits for events, never for time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.reuse import SuggestionMemory
+from lsp_server.core.shape import Suggestion
+from lsp_server.engine.request import Cancel, Generate
+from lsp_server.features import inline
+from lsp_server.features.inline import InlineOptions, Outcome, Trigger
+from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding
+
+
+async def test_the_model_answers_and_then_the_memory(bench: Opener) -> None:
+    async with bench() as b:
+        await b.ready()
+        first = await b.complete(SOURCE)
+        offset = SOURCE.index("$0")
+        assert first.suggestion == Suggestion(" * height", offset, offset)
+        assert (first.source, first.reason, first.written) == ("model", "", " * height\n")
+        assert first.usage.decoded_tokens == len(" * height\n")
+        asked, evaluated = len(b.sent), b.backends[0].evaluated_tokens
+        again = await b.complete(SOURCE)
+        assert (again.source, again.suggestion) == ("memory", first.suggestion)
+        assert again.usage.prompt_tokens == again.usage.decoded_tokens == 0
+        assert (len(b.sent), b.backends[0].evaluated_tokens) == (asked, evaluated)
+        assert b.client.running == 0
+
+
+async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -> None:
+    async with bench() as b:
+        await b.ready()
+        sources = [SOURCE, SOURCE.replace("print", "prints"), SOURCE.replace("area", "size"), SOURCE[:-20]]
+        for source in sources:
+            assert (await b.complete(source)).source == "model"
+        for change in ({"max_lines": 3}, {"max_tokens": 5}):
+            b.options = replace(b.options, **change)
+            assert (await b.complete(SOURCE)).source == "model"
+
+
+async def test_the_memory_is_bounded_and_forgets_the_oldest(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inline, "SuggestionMemory", lambda: SuggestionMemory(limit=3))
+    async with bench() as b:
+        await b.ready()
+        for number in range(5):
+            assert (await b.complete(f"value_{number} = $0")).source == "model"
+        sources = [(await b.complete(f"value_{number} = $0")).source for number in (4, 3, 2, 0)]
+        assert sources == ["memory", "memory", "memory", "model"]
+
+
+async def test_an_answer_that_was_cut_short_is_not_remembered(bench: Opener) -> None:
+    async with bench() as b:
+        await b.ready()
+        b.options = replace(b.options, deadline_ms=0)
+        late = await b.complete(SOURCE)
+        assert (late.suggestion, late.source) == (None, "model")
+        assert "deadline_ms" in late.reason
+        b.options = PATIENT
+        assert (await b.complete(SOURCE)).suggestion is not None
+
+
+@pytest.mark.parametrize("typed", ["(", "(area", "(area("])
+async def test_a_bracket_that_the_editor_closed_is_not_suggested_again(bench: Opener, typed: str) -> None:
+    """The editor puts a closing bracket behind each opening one; from memory as from the model, the line comes out
+    as it was suggested."""
+    lead, line = "total_area = sum", "(area(2, 3))"
+
+    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        return ScriptedBackend(spec, progress, texts=[f"{lead}{line}\n".encode()])
+
+    closed = ")" * typed.count("(")
+    for remembered in (False, True):
+        async with bench(factory) as b:
+            await b.ready()
+            if remembered:
+                first = await b.complete(f"{lead}$0\n")
+                assert first.suggestion is not None
+                assert first.suggestion.text == line
+            outcome = await b.complete(f"{lead}{typed}$0{closed}\n")
+            assert outcome.suggestion is not None
+            assert f"{typed}{outcome.suggestion.text}{closed}" == line, f"from the {outcome.source}"
+
+
+# Silence has a reason -----------------------------------------------------------------------------------------
+
+
+async def test_silent_before_a_model_was_asked_for(bench: Opener) -> None:
+    async with bench() as b:
+        outcome = await b.complete(SOURCE, Trigger.INVOKED)
+        assert (outcome.suggestion, outcome.source) == (None, "none")
+        assert "no model" in outcome.reason
+        assert b.sent == []
+
+
+async def test_silent_while_the_model_loads(bench: Opener) -> None:
+    gate = Gate()
+
+    def slow(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        progress(0.4)
+        gate.hold()
+        return ScriptedBackend(spec, progress)
+
+    async with bench(slow) as b:
+        b.client.load(ModelSpec(""))
+        await gate.reached.wait()
+        outcome = await b.complete(SOURCE)
+        assert outcome.reason == "the model is loading (40%)"
+        assert b.generates() == 0
+        gate.open()
+        await b.model("ready")
+        assert (await b.complete(SOURCE)).source == "model"
+
+
+async def test_silent_after_loading_has_failed(bench: Opener) -> None:
+    def broken(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        raise ModelError("x.gguf is damaged; download it again")
+
+    async with bench(broken) as b:
+        b.client.load(ModelSpec("x.gguf"))
+        await b.model("failed")
+        outcome = await b.complete(SOURCE)
+        assert (outcome.reason, outcome.source) == ("x.gguf is damaged; download it again", "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "trigger", "word"),
+    [
+        (replace(PATIENT, enabled=False), Trigger.AUTOMATIC, "`enabled`"),
+        (replace(PATIENT, enabled=False), Trigger.INVOKED, "`enabled`"),
+        (replace(PATIENT, disabled_languages=frozenset({"python"})), Trigger.AUTOMATIC, "`disabled_languages`"),
+        (replace(PATIENT, disabled_languages=frozenset({"Python"})), Trigger.AUTOMATIC, "`disabled_languages`"),
+        (replace(PATIENT, disabled_languages=frozenset({"python"})), Trigger.INVOKED, ""),
+        (replace(PATIENT, disabled_languages=frozenset({"rust"})), Trigger.AUTOMATIC, ""),
+    ],
+)
+async def test_silent_where_the_user_wants_it(
+    bench: Opener, options: InlineOptions, trigger: Trigger, word: str
+) -> None:
+    async with bench() as b:
+        await b.ready()
+        b.options = options
+        outcome = await b.complete(SOURCE, trigger)
+        assert (outcome.suggestion is None) == bool(word)
+        assert word in outcome.reason
+        assert b.generates() == (0 if word else 1)
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [("    return width * height$0", "wrote nothing"), (SOURCE.replace("$0", "$0 * height"), "right of the cursor")],
+)
+async def test_an_empty_answer_has_a_reason(bench: Opener, source: str, word: str) -> None:
+    async with bench() as b:
+        await b.ready()
+        outcome = await b.complete(source)
+        assert outcome.suggestion is None
+        assert word in outcome.reason
+
+
+async def test_a_model_that_fails_says_why(bench: Opener) -> None:
+    class Broken(ScriptedBackend):
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            raise ModelError("the device is gone")
+
+    async with bench(Broken) as b:
+        await b.ready()
+        outcome = await b.complete(SOURCE)
+        assert (outcome.suggestion, outcome.reason) == (None, "the device is gone")
+
+
+# Cancelling ---------------------------------------------------------------------------------------------------
+
+
+async def test_cancelling_the_caller_cancels_the_request(bench: Opener) -> None:
+    gate = Gate()
+    async with bench(holding(gate)) as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete, SOURCE)
+            await gate.reached.wait()
+            assert b.client.running == 1
+            tasks.cancel_scope.cancel()
+        (request,) = [message for message in b.sent if isinstance(message, Generate)]
+        assert b.sent[-1] == Cancel(request.id)
+        gate.open()
+        # The engine is free again, and the cancelled answer was not remembered.
+        outcome = await b.complete(SOURCE)
+        assert (outcome.source, outcome.suggestion is not None) == ("model", True)
+        assert outcome.usage.reused_tokens > 0, "what the cancelled request computed is lost"
+        assert b.client.running == 0
+
+
+async def test_a_finished_request_is_not_cancelled(bench: Opener) -> None:
+    async with bench() as b:
+        await b.ready()
+        await b.complete(SOURCE)
+        assert not [message for message in b.sent if isinstance(message, Cancel)]
+
+
+async def test_many_callers_of_whom_most_give_up(bench: Opener) -> None:
+    gate = Gate()
+    outcomes: dict[int, Outcome] = {}
+    async with bench(holding(gate)) as b:
+        await b.ready()
+
+        async def caller(number: int, scope: anyio.CancelScope) -> None:
+            with scope:
+                outcomes[number] = await b.complete(f"value_{number} = $0", path=f"file{number}.py")
+
+        scopes = [anyio.CancelScope() for _ in range(20)]
+        async with anyio.create_task_group() as tasks:
+            for number, scope in enumerate(scopes):
+                tasks.start_soon(caller, number, scope)
+            await gate.reached.wait()
+            for number, scope in enumerate(scopes):
+                if number % 5:
+                    scope.cancel()
+            gate.open()
+        assert sorted(outcomes) == [0, 5, 10, 15]
+        assert all(outcome.source == "model" for outcome in outcomes.values())
+        assert b.client.running == 0
+
+
+async def test_a_superseded_request_is_answered_and_says_why(bench: Opener) -> None:
+    """Two requests for one document, the second about another text: both are answered, the first with nothing."""
+    gate = Gate()
+    outcomes: dict[str, Outcome] = {}
+    async with bench(holding(gate)) as b:
+        await b.ready()
+
+        async def caller(source: str) -> None:
+            outcomes[source] = await b.complete(source)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(caller, "first = $0")
+            await gate.reached.wait()
+            tasks.start_soon(caller, "other = $0")
+            while b.generates() < 2:
+                await anyio.lowlevel.checkpoint()
+            gate.open()
+        first, other = outcomes["first = $0"], outcomes["other = $0"]
+        assert other.suggestion is not None
+        assert first.suggestion is None, "a word broken off, for a text that is no more"
+        assert first.reason
+        assert "wrote nothing" not in first.reason, "the model was not asked to the end"
+
+
+async def test_stopping_the_engine_ends_what_waits_for_it(bench: Opener) -> None:
+    """Every request gets an answer, also those that are under way when the server stops."""
+    gate = Gate()
+    async with bench(holding(gate)) as b:
+        await b.ready()
+        outcomes: list[Outcome] = []
+
+        async def wait() -> None:
+            outcomes.append(await b.complete(SOURCE))
+
+        with anyio.move_on_after(1):  # passes at once, or never would
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(wait)
+                await gate.reached.wait()
+                gate.open()
+                await b.client.stop()
+        assert len(outcomes) == 1, "the caller still waits for an engine that has stopped"
