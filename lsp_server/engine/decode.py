@@ -189,7 +189,7 @@ class Generation:
         """Writes a longer token over the end of what was typed, if the model prefers one. None if it does
         not, or if that cannot be told yet because logits are missing."""
         known = common_prefix(cache.tokens(sequence), self._tokens)
-        for index in range(self._heal_from, self._prompt_tokens):
+        for index in range(max(1, self._heal_from), self._prompt_tokens):
             row = cache.row(sequence, index - 1)
             if index > known or row is None:
                 return None
