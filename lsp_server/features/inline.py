@@ -246,6 +246,7 @@ class InlineCompleter:
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
+            self._anchors = AnchorBook()
 
 
 def _why_nothing(finished: Finished) -> str:
