@@ -15,7 +15,7 @@ from lsp_server import __version__
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
 
-USAGE_ERROR = 2
+USAGE_ERROR, INTERRUPTED = 2, 130
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -33,15 +33,13 @@ def run(arguments: Sequence[str]) -> int:
     except CommandError as error:
         print(f"fimble: {error}", file=sys.stderr)  # noqa: T201 - the command line's own output
         return USAGE_ERROR
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
 def _with_command(arguments: Sequence[str]) -> list[str]:
     """Without a command: serve, if an editor is at the other end of stdin; help, if a person is."""
-    if any(not argument.startswith("-") for argument in arguments) or set(arguments) & {
-        "-h",
-        "--help",
-        "--version",
-    }:
+    if arguments and (not arguments[0].startswith("-") or arguments[0] in ("-h", "--help", "--version")):
         return list(arguments)
     return ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve", *arguments]
 
@@ -118,4 +116,4 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         return anyio.run(main)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED

@@ -87,6 +87,15 @@ class Source:
 _TYPES = get_type_hints(Settings, include_extras=True)
 
 
+def _name(key: str) -> str:
+    """A setting's name, however it is spelt."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()
+
+
+def is_setting(key: str) -> bool:
+    return _name(key) in _TYPES
+
+
 def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
     """The settings of all sources, later ones over earlier ones, and what is wrong in them.
 
@@ -97,7 +106,7 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
     problems: list[str] = []
     for source in sources:
         for key, value in source.values.items():
-            name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()
+            name = _name(key)
             if name not in _TYPES:
                 near = difflib.get_close_matches(name, _TYPES, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(_TYPES)}"
@@ -116,8 +125,11 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
 def read_file(path: Path) -> tuple[Source | None, str]:
     """The settings in a TOML file, and what is wrong with the file; neither if there is no such file."""
     try:
-        text = path.read_text("utf-8")
-        return Source(str(path), tomllib.loads(text)), ""
+        values = tomllib.loads(path.read_text("utf-8"))
+        if isinstance(values.get("model"), str) and values["model"]:
+            # A relative file is one beside the settings, wherever the server was started.
+            values["model"] = str(path.parent / Path(values["model"]).expanduser())
+        return Source(str(path), values), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
     except OSError as error:

@@ -6,11 +6,13 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.shape import without_overlap
 
 # How much text on either side of a place must be unchanged for the place to be the same.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
+_QUOTES = "\"'`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +61,21 @@ class Typed:
     text: bytes
     closers: bytes = b""
 
+    def agrees_with(self, written: str) -> bool:
+        """Whether it is the beginning of `written`, or all of it; the model's line ends are `\\n`."""
+        return written.encode().startswith(self.text.replace(b"\r\n", b"\n"))
+
     def rest_of(self, suggestion: str) -> str | None:
-        """What is left of `suggestion` once its beginning has been typed; None if something else was."""
+        """What is left of `suggestion` once its beginning has been typed; None if something else was. It ends
+        in front of a bracket or quote that the editor has put there already."""
         encoded = suggestion.encode()
         if not encoded.startswith(self.text):
             return None
         left = encoded[len(self.text) :].decode("utf-8", "ignore")
-        return left.removesuffix(self.closers.decode()) if self.closers else left
+        closers = self.closers.decode()
+        if closers[:1] in _QUOTES:
+            return left.partition(closers[0])[0] if closers else left
+        return without_overlap(left, closers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,24 @@ def shape(text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule) -> 
     text = text.rstrip()
     right = document.source[hole.cursor : hole.line_end].decode("utf-8", "replace").strip()
     if right:
-        text = text.removesuffix(right)
+        text = without_overlap(text, right)
     if not text.strip():
         return None
     return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, hole.cursor)
+
+
+def without_overlap(text: str, right: str) -> str:
+    """`text` without what stands to its right already.
+
+    The model does not see the rest of the cursor's line, so it writes it again: text ends in front of a
+    bracket that it closes without having opened it, if that is the one that stands there.
+    """
+    depth = 0
+    for index, character in enumerate(text):
+        if character in "([{":
+            depth += 1
+        elif character in ")]}":
+            if depth == 0:
+                return text[:index] if right.startswith(character) else text.removesuffix(right)
+            depth -= 1
+    return text.removesuffix(right) if right.strip(")]}") else text

@@ -63,6 +63,7 @@ class EngineClient:
         self._context = contextvars.copy_context()
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
+        self._loads = 0
         self._stopping = False
         self.evaluated_tokens = self.decoded_tokens = 0
 
@@ -85,7 +86,8 @@ class EngineClient:
     def load(self, spec: ModelSpec) -> None:
         """Loads a model, in place of the one there is. Its progress shows in `model`."""
         self._set_model(ModelState("loading"))
-        self._engine.send(Load(spec))
+        self._loads += 1
+        self._engine.send(Load(spec, self._loads))
 
     def submit(
         self,
@@ -142,6 +144,8 @@ class EngineClient:
             self.evaluated_tokens += event.usage.evaluated_tokens
             self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
+        elif event.load != self._loads:
+            return  # about a model that is being replaced
         elif isinstance(event, ModelLoading):
             self._set_model(ModelState("loading", progress=event.progress))
         elif isinstance(event, ModelReady):

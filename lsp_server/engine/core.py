@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
+from lsp_server.backends.base import Backend, BackendFactory, ModelError
 from lsp_server.engine.decode import Generation
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -130,7 +130,7 @@ class Engine:
             if job is not None:
                 self._finish(job, FinishReason.CANCELLED)
         elif isinstance(message, Load):
-            self._load(message.spec)
+            self._load(message)
         else:
             self._running = False
             self._cancel_all()
@@ -150,31 +150,38 @@ class Engine:
         if dropped is not None:
             self._finish(dropped.job, FinishReason.REJECTED, f"more than {QUEUE_LIMIT} requests are waiting")
 
-    def _load(self, spec: ModelSpec) -> None:
+    def _load(self, message: Load) -> None:
         self._unload()
-        self._post(ModelLoading(0.0))
+        self._post(ModelLoading(0.0, message.number))
+
+        def progress(fraction: float) -> bool:
+            self._post(ModelLoading(fraction, message.number))
+            return not self._superseded()
+
+        backend: Backend | None = None
         try:
-            backend = self._factory(spec, self._loading)
-        except ModelError as error:
-            if not self._superseded():
-                self._post(ModelFailed(str(error)))
-            return
+            backend = self._factory(message.spec, progress)
+            self._take(backend)
         except Exception as error:
-            logger.exception("loading %s failed", spec.path)
-            self._post(ModelFailed(f"loading {spec.path} failed: {type(error).__name__}: {error}"))
+            if backend is not None:
+                backend.close()
+            if not self._superseded():
+                text = _explained(error)
+                if not isinstance(error, ModelError):
+                    text = f"loading {message.spec.path} failed: {type(error).__name__}: {text}"
+                self._post(ModelFailed(text, message.number))
             return
-        self._backend = backend
-        self._encoder = Encoder(backend)
-        self._vocabulary = Vocabulary([backend.piece(token) for token in range(backend.info.vocabulary)])
-        self._cache = PrefixCache(backend.info.sequences)
+        self._post(ModelReady(backend.info, message.number))
+
+    def _take(self, backend: Backend) -> None:
+        """Makes `backend` the one that requests are worked on with."""
         form = backend.info.format
         ids = (backend.marker(spelling) for spelling in (*form.markers, *form.stops))
         self._stops = frozenset(token for token in ids if token is not None)
-        self._post(ModelReady(backend.info))
-
-    def _loading(self, progress: float) -> bool:
-        self._post(ModelLoading(progress))
-        return not self._superseded()
+        self._vocabulary = Vocabulary([backend.piece(token) for token in range(backend.info.vocabulary)])
+        self._encoder = Encoder(backend)
+        self._cache = PrefixCache(backend.info.sequences)
+        self._backend = backend
 
     def _superseded(self) -> bool:
         """Whether a message has come that makes the model being loaded useless."""

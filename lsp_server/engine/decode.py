@@ -147,7 +147,7 @@ class Generation:
             raise
         cache.append(sequence, chunk)
         for index, row in enumerate(rows, end - len(rows)):
-            cache.keep_row(sequence, index, row.copy(), first=self._heal_from - 1)
+            cache.keep_row(sequence, index, row, first=self._heal_from - 1)
         self._last_row = rows[-1] if rows else None
         return end == len(self._tokens), len(chunk)
 

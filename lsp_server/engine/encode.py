@@ -56,7 +56,7 @@ class Encoder:
                         cut += less
         tokens = [*start, *(token for _, tokens in parts for token in tokens)]
         if len(tokens) > room or not tokens:
-            raise ModelError(f"a window of {room} tokens has no room for a prompt; raise context_tokens")
+            raise ModelError(f"`context_tokens` leaves {max(0, room)} tokens beside `max_tokens`, too few for a prompt")
         kind, last = parts[-1] if parts else ("", [])
         return Encoded(tokens, len(last) if kind == "typed" else 0, cut)
 

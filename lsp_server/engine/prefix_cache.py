@@ -125,7 +125,7 @@ class PrefixCache:
         for other in [other for other in rows if other not in near]:
             del rows[other]
         if index in near:
-            rows[index] = row
+            rows[index] = row.copy()
 
     def row(self, id: int, index: int) -> Logits | None:
         """The logits behind token `index`, if they are kept."""

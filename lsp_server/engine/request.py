@@ -54,9 +54,11 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Loads a model in place of the one that is loaded; what was running for that one is cancelled."""
+    """Loads a model in place of the one that is loaded; what was running for that one is cancelled. number:
+    comes back in the events about this load."""
 
     spec: ModelSpec
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +77,13 @@ class ModelLoading:
     """progress: from 0 to 1."""
 
     progress: float
+    load: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
     info: ModelInfo
+    load: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,7 @@ class ModelFailed:
     """message: one line for the user, with what to do."""
 
     message: str
+    load: int = 0
 
 
 @dataclass(frozen=True, slots=True)

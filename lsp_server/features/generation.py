@@ -8,10 +8,11 @@ import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
-from lsp_server.core.prompt import Anchor, FimPrompt
+from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.reuse import Place, Typed
+from lsp_server.core.shape import shape
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.request import Finished, TextDelta, Usage
+from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
 
 _PARTIAL_WORD = re.compile(r"\w+$")
 
@@ -20,14 +21,11 @@ class RunningGeneration:
     """One request to the engine, which outlives the editor's request that started it: the next key's request
     adopts it if what was typed agrees with what it writes."""
 
-    def __init__(
-        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, anchor: Anchor, prompt: FimPrompt
-    ) -> None:
+    def __init__(self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompt: FimPrompt) -> None:
         self.id = 0
         self.document = document
         self.hole = hole
         self.rule = rule
-        self.anchor = anchor
         self.prompt = prompt
         self.place = Place.of(document, hole.cursor)
         self.text = ""
@@ -47,18 +45,26 @@ class RunningGeneration:
 
     def agrees(self, typed: Typed | None) -> bool:
         """Whether it writes on from what has been typed since it began."""
-        return typed is not None and (not typed.text or bool(typed.rest_of(self.text)))
+        return typed is not None and (not typed.text or typed.agrees_with(self.text))
 
-    def sensible(self) -> str:
-        """The text so far up to the end of a word: what can be shown before the rest has come."""
-        if self.finished is not None:
-            return self.text
-        return _PARTIAL_WORD.sub("", self.text)
+    def ended(self) -> bool:
+        """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
+        return self.finished is not None and self.finished.reason in (FinishReason.STOP, FinishReason.END)
+
+    def visible(self, typed: Typed) -> str:
+        """What can be shown behind `typed`: of a text that is not whole, up to the end of a word. One long
+        word is shown as it is when nothing more comes."""
+        text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)
+        if self.finished is not None and not text.strip():
+            text = self.text
+        shaped = shape(text, self.document, self.hole, self.rule)
+        left = typed.rest_of(shaped.text) if shaped else None
+        return left if left and left.strip() else ""
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:
         """Waits for the end, but once the budget is spent only until something can be shown behind `typed`."""
         with anyio.move_on_after(budget_seconds):
             while self.finished is None:
                 await self._changed.wait()
-        while self.finished is None and not (typed.rest_of(self.sensible()) or "").strip():
+        while self.finished is None and not self.visible(typed):
             await self._changed.wait()

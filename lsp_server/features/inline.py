@@ -15,7 +15,7 @@ from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out
 from lsp_server.core.reuse import Remembered, SuggestionMemory, Typed
-from lsp_server.core.shape import Suggestion, shape
+from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
@@ -118,8 +118,10 @@ class InlineCompleter:
         """Ends the generation for a document that the change makes useless."""
         generation = self._running.get(document.uri)
         if generation is not None:
-            cursor = generation.hole.cursor + len(document.source) - len(generation.document.source)
-            if not generation.agrees(generation.place.typed_since(document, cursor)):
+            # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
+            grown = generation.hole.cursor + len(document.source) - len(generation.document.source)
+            cursors = {grown, *(document.edit_end - closers for closers in range(4))}
+            if not any(generation.agrees(generation.place.typed_since(document, cursor)) for cursor in cursors):
                 self._end(generation)
 
     def document_closed(self, uri: str) -> None:
@@ -139,6 +141,7 @@ class InlineCompleter:
         info, options = self._engine.model.info, self._options()
         if info is None or self._silent(document, options, Trigger.AUTOMATIC):
             return
+        self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
         budget = PromptBudget.of_tokens(info.context_tokens)
         choose = self._anchors.at_rest if at_rest else self._anchors.choose
@@ -173,9 +176,11 @@ class InlineCompleter:
     ) -> RunningGeneration:
         budget = PromptBudget.of_tokens(info.context_tokens)
         anchor = self._anchors.choose(document, hole, info.format, budget)
+        for other in [other for other in self._running.values() if not other.waiting]:
+            self._end(other)  # nobody waits for it, and this one would have to
         prompt = lay_out(document, anchor, hole.cursor, info.format)
         rule = stop_rule(document, hole, options.max_lines)
-        generation = RunningGeneration(document, hole, rule, anchor, prompt)
+        generation = RunningGeneration(document, hole, rule, prompt)
         self._running[document.uri] = generation
 
         def on_event(event: TextDelta | Finished) -> None:
@@ -196,19 +201,15 @@ class InlineCompleter:
         if self._running.get(generation.document.uri) is generation:
             del self._running[generation.document.uri]
         if finished.reason in _WHOLE:
-            suggestion = shape(finished.text, generation.document, generation.hole, generation.rule)
-            text = suggestion.text if suggestion else ""
+            text = generation.visible(Typed(b""))
             self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
 
     def _outcome(
         self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: Typed, began: float
     ) -> Outcome:
         finished = generation.finished
-        whole = None
-        if finished is None or finished.reason in _ANSWERS:
-            whole = shape(generation.sensible(), generation.document, generation.hole, generation.rule)
-        left = typed.rest_of(whole.text) if whole else None
-        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left and left.strip() else None
+        left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else ""
+        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left else None
         reason = ""
         if suggestion is None:
             reason = _why_nothing(finished) if finished else "nothing to show yet"

@@ -84,7 +84,10 @@ def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding
 
 def path_of(uri: str) -> Path | None:
     """The file that a `file:` URI names, or None for any other."""
-    parts = urlsplit(uri)
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # brackets that look like a broken IPv6 address
+        return None
     if parts.scheme != "file":
         return None
     path = unquote(parts.path)
@@ -97,8 +100,8 @@ def shown_path(uri: str, roots: Sequence[Path]) -> str:
     """The name of a document as a model is shown it: relative to its root, or the last part of its URI."""
     path = path_of(uri)
     if path is None:
-        parts = urlsplit(uri)
-        return PurePosixPath(unquote(parts.path or parts.netloc)).name
+        plain = uri.partition("#")[0].partition("?")[0]
+        return PurePosixPath(unquote(plain.partition(":")[2] or plain)).name
     for root in roots:
         if path.is_relative_to(root):
             return path.relative_to(root).as_posix()

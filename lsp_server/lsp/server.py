@@ -65,6 +65,7 @@ class FimbleServer(LanguageServer):
         self._resting: asyncio.TimerHandle | None = None
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
         self._shown: set[str] = set()
+        self._failure = ""
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
         _register(self)
@@ -138,25 +139,34 @@ class FimbleServer(LanguageServer):
     # Settings and the model -----------------------------------------------------------------------------
 
     async def _configure(self, pushed: Any) -> None:
-        """Collects the settings anew, from the client and the files, and loads the model they name.
+        """Collects the settings anew, and loads the model they name.
 
         pushed: what came with didChangeConfiguration, for clients that cannot be asked.
         """
         self._configurations += 1
         turn = self._configurations
-        found: Any = pushed
-        if self.client.configuration:
-            params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
-            with anyio.move_on_after(_CONFIGURATION_SECONDS):
-                try:
-                    answer = await self.workspace_configuration_async(params)
-                    found = answer[0] if answer else None
-                except Exception as error:
-                    logger.warning("the client did not tell its settings: %s", error)
-        if turn != self._configurations:
-            return  # the settings have changed again meanwhile; the newer answer counts
-        if found is not None:
-            self._client_settings = _section(found)
+        if not self.client.configuration:
+            self._apply(_pushed(pushed))
+            return
+        params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
+        asked = asyncio.ensure_future(self.workspace_configuration_async(params))
+
+        def answered(_: object) -> None:
+            if turn == self._configurations:  # else the settings have changed again; the newer answer counts
+                self._apply(_answer(asked))
+
+        await asyncio.wait({asked}, timeout=_CONFIGURATION_SECONDS)
+        if asked.done():
+            answered(asked)
+        else:  # late, but it counts when it comes; until then we go on with what we know
+            if turn == self._configurations:
+                self._apply(None)
+            asked.add_done_callback(answered)
+
+    def _apply(self, client_settings: Mapping[str, Any] | None) -> None:
+        """Puts settings in force; None means that the client's are as they were."""
+        if client_settings is not None:
+            self._client_settings = client_settings
         sources = [
             config.Source("initializationOptions", _section(self._initialization_options)),
             config.Source("the editor's settings", self._client_settings),
@@ -166,7 +176,7 @@ class FimbleServer(LanguageServer):
         for problem in problems:
             self._show(types.MessageType.Warning, problem)
         spec = self.settings.model_spec()
-        if spec != self._loaded:
+        if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec
             self._engine.load(spec)
 
@@ -181,8 +191,10 @@ class FimbleServer(LanguageServer):
         if self._progress is not None:
             self._progress.end(message)
         if model.kind == "failed":
+            self._failure = model.message
             self._show(types.MessageType.Error, model.message)
         elif model.info is not None:
+            self._shown.discard(self._failure)  # should it fail so again, that is news
             licence = f" ({model.info.licence})" if model.info.licence else ""
             text_ = f"fimble: {model.info.name} is ready{licence}"
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
@@ -311,6 +323,22 @@ def _section(values: Any) -> Mapping[str, Any]:
         return {}
     inner = values.get("fimble", values)
     return inner if isinstance(inner, dict) else {}
+
+
+def _pushed(values: Any) -> Mapping[str, Any] | None:
+    """Settings that a client has pushed, which may be those of other servers only."""
+    if not isinstance(values, dict) or not ("fimble" in values or any(map(config.is_setting, values))):
+        return None
+    return _section(values)
+
+
+def _answer(asked: asyncio.Future[Any]) -> Mapping[str, Any] | None:
+    """Settings that a client has answered with; null means that it has none. None if it could not tell."""
+    if asked.cancelled() or asked.exception() is not None:
+        logger.warning("the client did not tell its settings: %s", "" if asked.cancelled() else asked.exception())
+        return None
+    answer = asked.result()
+    return _section(answer[0]) if answer else {}
 
 
 def _register(server: FimbleServer) -> None:

@@ -51,7 +51,7 @@ class RequestLog:
         return {
             "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
             "latencyMs": {
-                "last": times and self._recent[-1]["totalMs"],
+                "last": self._recent[-1]["totalMs"] if self._recent else None,
                 "median": statistics.median(times) if times else None,
                 "p95": times[int(0.95 * (len(times) - 1))] if times else None,
             },

@@ -120,6 +120,21 @@ def test_what_was_accepted_is_not_suggested_again(source: str, text: str, now: s
     assert left is None or not document.source[cursor:].decode().startswith(left)
 
 
+@pytest.mark.parametrize(
+    ("source", "text", "now", "left"),
+    [
+        ("def area$0\n", "(self):\n        return self.w", "def area($0)\n", "self"),
+        ("x = foo$0\n", "(a, b) + c", "x = foo($0)\n", "a, b"),
+        ("x = foo$0\n", "[0].strip()", "x = foo[$0]\n", "0"),
+        ("x = $0\n", '"a".join(b)', 'x = "$0"\n', "a"),
+        ("x = $0\n", "'it' + y", "x = 'i$0'\n", "t"),
+        ("f$0\n", "(g(1), 2)", "f(g($0))\n", "1"),
+    ],
+)
+def test_a_suggestion_ends_at_the_bracket_that_the_editor_closed(source: str, text: str, now: str, left: str) -> None:
+    assert left_at(remembering(source, text), now) == left
+
+
 def test_a_suggestion_of_nothing_is_found_at_its_very_place_only() -> None:
     memory = remembering("a = b$0\n", "", "the model wrote nothing")
     found = memory.find(*parse_cursor("a = b$0\n"))

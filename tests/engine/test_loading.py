@@ -36,6 +36,39 @@ def test_a_loading_error_is_told_and_the_engine_lives(error: Exception, message:
     assert harness.run(ask(2, "a")).text == cold(make_prompt("a", ""), LINE, 12).text
 
 
+class BrokenVocabulary(ScriptedBackend):
+    """A model whose tokens cannot be read, found out once it is loaded."""
+
+    closed = False
+
+    def piece(self, token: int) -> bytes:
+        raise RuntimeError("no such token")
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_a_model_that_fails_once_it_is_loaded_is_closed_and_told() -> None:
+    backends: list[BrokenVocabulary] = []
+
+    def factory(spec: ModelSpec, progress: Progress) -> Backend:
+        if backends:
+            return ScriptedBackend(spec, progress)
+        backends.append(BrokenVocabulary(spec, progress))
+        return backends[0]
+
+    harness = EngineHarness(factory)
+    harness.engine.send(Load(ModelSpec(""), number=5))
+    harness.send(ask(1, "a"))
+    (failed,) = [event for event in harness.events if isinstance(event, ModelFailed)]
+    assert "no such token" in failed.message
+    assert failed.load == 5
+    assert backends[0].closed
+    assert harness.finished(1).reason is FinishReason.REJECTED
+    harness.load()
+    assert harness.run(ask(2, "a")).text == cold(make_prompt("a", ""), LINE, 12).text
+
+
 @pytest.mark.parametrize("message", [Load(ModelSpec("", sequences=3)), Shutdown()])
 def test_a_newer_message_aborts_loading(message: Load | Shutdown) -> None:
     asked: list[bool] = []

@@ -263,6 +263,29 @@ def test_a_client_that_never_tells_its_settings_blocks_nothing(start: Start) -> 
     assert not warnings(server)
 
 
+def test_settings_that_come_late_count_when_they_come(start: Start) -> None:
+    server = start()
+    del server.answers["workspace/configuration"]
+    server.initialize(PULL, ready=False)
+    question = server.message(lambda m: m.get("method") == "workspace/configuration")
+    server.open(URI, "value = ")
+    server.model_ready()
+    assert len(server.inline(URI, 0, 8)) == 1
+    server.send({"jsonrpc": "2.0", "id": question["id"], "result": [{"enabled": False}]})
+    server.wait(lambda: server.inline(URI, 0, 8) == [], "silence")
+    assert "enabled" in server.status()["requests"]["whyLastEmpty"]
+    assert server.finish() == 0
+
+
+def test_settings_of_other_servers_are_not_ours(start: Start) -> None:
+    server = start()
+    server.initialize(initializationOptions={"residentPrompts": 3})
+    server.notify("workspace/didChangeConfiguration", {"settings": {"pylsp": {"plugins": {}}, "gopls": {}}})
+    assert model(server)[0] == 3
+    assert not warnings(server)
+    assert server.finish() == 0
+
+
 def refuse(params: Message) -> None:
     raise ValueError("no settings here")
 
