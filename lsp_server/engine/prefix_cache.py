@@ -93,11 +93,9 @@ class PrefixCache:
         others = [s for s in free if s is not best] if worth_copying else free
         if not best.busy and (close or not others):
             target = best
-        elif others:
+        else:
             target = min(others, key=lambda s: (bool(s.tokens), s.used))
             self.evictions += bool(target.tokens)
-        else:
-            target = free[0]
         source = best.id if target is not best and worth_copying else None
         reuse = shared if target is best or source is not None else 0
         if source is not None:
