@@ -13,10 +13,10 @@ from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.decode import MOST_HEALED_TOKENS
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Cancel, Finished, FinishReason, Generate, Priority
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
 from lsp_server.engine.vocabulary import Vocabulary
 from tests.engine.harness import BLOCK, EngineHarness, Forgetful, Progress, Recurrent, ask, make_prompt
-from tests.engine.test_reuse import check_equals_cold, editing
+from tests.engine.test_reuse import check_equals_cold, editing, play
 from tests.support.healing import record_healing
 
 # The vocabulary ------------------------------------------------------------------------------------------
@@ -296,20 +296,9 @@ def test_editing_sessions_with_healing_equal_cold_runs(
     rng = random.Random(f"{form} {sequences} {backend.__name__}")
     harness = EngineHarness(lambda spec, progress: backend(spec, progress, words=MANY_WORDS))
     harness.load(sequences=sequences, form=form, context_tokens=256)
-    requests: dict[int, Generate] = {}
     with monkeypatch.context() as patch:
         healed = record_healing(patch)
-        for request in editing(rng, form, 110, PARTS):
-            requests[request.id] = request
-            harness.send(request)
-            if rng.random() < 0.3:
-                for _ in range(rng.randrange(6)):
-                    harness.step()
-                harness.engine.send(Cancel(request.id))
-                harness.engine.receive()
-            if rng.random() < 0.7:
-                harness.drain()  # else the next request comes while this one is under way
-        harness.drain()
+        requests = play(harness, editing(rng, form, 110, PARTS), rng)
     for id, request in requests.items():
         check_equals_cold(request, harness.finished(id), MANY_WORDS)
     assert len(healed) > 20

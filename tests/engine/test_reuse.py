@@ -55,6 +55,23 @@ def editing(rng: random.Random, form: str, steps: int, pieces: Sequence[bytes] =
         yield Generate(id, prompt, rule, rng.choice([0, 1, 6, 16]), rng.choice(list(Priority)))
 
 
+def play(harness: EngineHarness, session: Iterator[Generate], rng: random.Random) -> dict[int, Generate]:
+    """Runs a session, some of its requests cancelled on the way, some overtaken by the next. Returns them."""
+    requests = {}
+    for request in session:
+        requests[request.id] = request
+        harness.send(request)
+        if rng.random() < 0.3:
+            for _ in range(rng.randrange(6)):
+                harness.step()
+            harness.engine.send(Cancel(request.id))
+            harness.engine.receive()
+        if rng.random() < 0.7:
+            harness.drain()  # else the next request comes while this one is under way
+    harness.drain()
+    return requests
+
+
 def check_equals_cold(request: Generate, finished: Finished, words: tuple[bytes, ...] = ()) -> None:
     """A whole answer equals the cold one; what was cut short is its beginning."""
     truth = cold(request.prompt, request.stop, request.max_tokens, 256, words=words)
@@ -73,18 +90,7 @@ def test_editing_sessions_equal_cold_runs(form: str, sequences: int) -> None:
     rng = random.Random(f"{form} {sequences}")
     harness = EngineHarness()
     harness.load(sequences=sequences, form=form, context_tokens=256)
-    requests = {}
-    for request in editing(rng, form, 160):
-        requests[request.id] = request
-        harness.send(request)
-        if rng.random() < 0.3:
-            for _ in range(rng.randrange(6)):
-                harness.step()
-            harness.engine.send(Cancel(request.id))
-            harness.engine.receive()
-        if rng.random() < 0.7:
-            harness.drain()  # else the next request comes while this one is under way
-    harness.drain()
+    requests = play(harness, editing(rng, form, 160), rng)
     ended = {id: harness.finished(id) for id in requests}
     for id, request in requests.items():
         check_equals_cold(request, ended[id])
