@@ -22,6 +22,7 @@ from lsp_server.core.hole import Hole, HoleKind, find_hole
 from lsp_server.core.prompt import Anchor, FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import Engine
+from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, Priority
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class Tokenizer(Protocol):
     @property
     def size(self) -> int: ...
 
-    def tokenize(self, text: bytes) -> list[int]: ...
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]: ...
 
     def start_tokens(self) -> list[int]: ...
 
@@ -156,7 +157,7 @@ class CountingBackend:
             device="none",
         )
 
-    def tokenize(self, text: bytes) -> list[int]:
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         return self._tokenizer.tokenize(text)
 
     def start_tokens(self) -> list[int]:
@@ -198,7 +199,8 @@ class _Runner:
         self._backend = backend
         self._finished: dict[int, Finished] = {}
         self._id = 0
-        self._engine = Engine(lambda spec, progress: backend, self._posted, lambda: backend.now_ms / 1000)
+        clock = lambda: backend.now_ms / 1000  # noqa: E731
+        self._engine = Engine(lambda spec, progress: backend, self._posted, clock, at_once)
         self._engine.send(Load(ModelSpec("")))
         self._engine.receive()
 

@@ -16,6 +16,7 @@ from lsp_server import config
 from lsp_server.backends.base import BackendFactory, ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ async def _complete(
 ) -> tuple[ModelInfo, Outcome]:
     loaded = anyio.Event()
 
-    def changed(model: ModelState) -> None:
+    def changed(_: Role, model: ModelState) -> None:
         if model.kind in ("ready", "failed"):
             loaded.set()
 

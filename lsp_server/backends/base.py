@@ -27,7 +27,8 @@ class ModelSpec:
 
     path: the GGUF file; empty means the starter model. context_tokens: the window of one sequence.
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
-    there is a device. fim_format: a name from the format table instead of the detected one.
+    there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
+    how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
     """
 
     path: str
@@ -37,13 +38,15 @@ class ModelSpec:
     gpu_layers: int = -1
     flash_attention: FlashAttention = "auto"
     fim_format: str | None = None
+    chunk_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What a loaded model is. context_tokens: the window of one sequence. chunk_tokens: how much of a prompt
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
-    if we do not know it.
+    if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
+    input; empty if it has none. bos, eos: how the tokens around a text are spelled.
     """
 
     name: str
@@ -58,6 +61,9 @@ class ModelInfo:
     format: FimFormat
     device: str
     licence: str = ""
+    chat_template: str = ""
+    bos: str = ""
+    eos: str = ""
 
 
 class Backend(Protocol):
@@ -68,8 +74,9 @@ class Backend(Protocol):
 
     info: ModelInfo
 
-    def tokenize(self, text: bytes) -> list[int]:
-        """The tokens of plain text: nothing added, and no special token recognised in it."""
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
+        """The tokens of a text, nothing added. Special tokens are recognised in it only if asked for, which
+        is right for what a template has written and never for a file's text."""
         ...
 
     def start_tokens(self) -> list[int]:

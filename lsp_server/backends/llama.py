@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,8 +28,8 @@ _ERROR_LEVEL = 4
 _CONTINUED_LEVEL = 5
 
 
-class _Log:
-    """llama.cpp's log: to the logger instead of stdout or stderr, the last errors kept for messages."""
+class _Log(threading.local):
+    """llama.cpp's log: to the logger instead of stdout or stderr, each thread's last errors kept for messages."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -135,7 +136,7 @@ class LlamaBackend:
             self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
             self._space_prefix = self._adds_space_prefix()
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
-            self._chunk = _GPU_CHUNK if gpu else _CPU_CHUNK
+            self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
             self._open_context(spec, gpu)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
@@ -150,6 +151,11 @@ class LlamaBackend:
                 format=self._format(spec, path),
                 device="GPU" if gpu else "CPU",
                 licence=licence or self._meta("general.license"),
+                chat_template=(self._api.llama_model_chat_template(self._model, None) or b"").decode(
+                    "utf-8", "replace"
+                ),
+                bos=self._spelled(self._api.llama_vocab_bos(self._vocab)),
+                eos=self._spelled(self._api.llama_vocab_eos(self._vocab)),
             )
         except BaseException:
             self.close()
@@ -242,14 +248,14 @@ class LlamaBackend:
 
     # Vocabulary -----------------------------------------------------------------------------------------
 
-    def tokenize(self, text: bytes) -> list[int]:
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         if not self._space_prefix:
-            return self._tokenize(text, special=False)
+            return self._tokenize(text, special=special)
         # Such a tokeniser puts a space in front of every text it is given, which is wrong inside a prompt.
         # A newline never merges with what follows it, so it can take the space and be dropped with it.
         lead = self._tokenize(b"\n", special=False)
-        tokens = self._tokenize(b"\n" + text, special=False)
-        return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=False)
+        tokens = self._tokenize(b"\n" + text, special=special)
+        return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=special)
 
     def _tokenize(self, text: bytes, *, special: bool) -> list[int]:
         size = len(text) + 16
@@ -269,6 +275,14 @@ class LlamaBackend:
         if len(tokens) == 1 and self._spelling(tokens[0]) == spelling:
             return tokens[0]
         return None
+
+    def _chat_template(self) -> str:
+        template = self._api.llama_model_chat_template(self._model, None)
+        return template.decode("utf-8", "replace") if template else ""
+
+    def _spelled(self, token: int) -> str:
+        """A special token's spelling; empty if the model has none of that kind."""
+        return self._spelling(token) if token >= 0 else ""
 
     def _spelling(self, token: int) -> str:
         return str(self._api.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))

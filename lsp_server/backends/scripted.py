@@ -69,17 +69,18 @@ class ScriptedBackend:
             device="none",
         )
 
-    def tokenize(self, text: bytes) -> list[int]:
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         """Greedy: the longest word that fits, else one byte."""
+        markers = [(spelling.encode(), id) for spelling, id in self._markers.items()] if special else []
         tokens, position = [], 0
         while position < len(text):
-            token = text[position]
-            for word, id in self._words:
+            token, length = text[position], 1
+            for word, id in [*markers, *self._words]:
                 if text.startswith(word, position):
-                    token = id
+                    token, length = id, len(word)
                     break
             tokens.append(token)
-            position += len(self.piece(token))
+            position += length
         return tokens
 
     def start_tokens(self) -> list[int]:

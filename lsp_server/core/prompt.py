@@ -59,7 +59,8 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One part of a prompt. kind: the slot's name, or `marker`, whose text is a special token's spelling."""
+    """One part of a prompt. kind: the slot's name; or `marker`, whose text is a special token's spelling; or
+    `template`, text of a chat template, in which special tokens count. In all others they do not."""
 
     kind: str
     text: bytes

@@ -27,6 +27,7 @@ from lsp_server.engine.request import (
     ModelLoading,
     ModelReady,
     Priority,
+    Role,
     Shutdown,
     TextDelta,
     Usage,
@@ -50,12 +51,12 @@ class ModelState:
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of the model's state. evaluated_tokens, decoded_tokens: of all
+    on_model is called with every change of a model's state. evaluated_tokens, decoded_tokens: of all
     requests that have ended, warming and abandoned ones included.
     """
 
-    def __init__(self, factory: BackendFactory, on_model: Callable[[ModelState], None] | None = None) -> None:
-        self.model = ModelState()
+    def __init__(self, factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None) -> None:
+        self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
@@ -63,9 +64,14 @@ class EngineClient:
         self._context = contextvars.copy_context()
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
-        self._loads = 0
+        self._loads: dict[Role, int] = {}
         self._stopping = False
         self.evaluated_tokens = self.decoded_tokens = 0
+
+    @property
+    def model(self) -> ModelState:
+        """The model that completes code."""
+        return self.models["completion"]
 
     @property
     def running(self) -> int:
@@ -75,7 +81,7 @@ class EngineClient:
     @property
     def cache(self) -> tuple[list[int], int, int]:
         """Tokens resident in each sequence, forks and evictions so far. Read across threads, for showing."""
-        cache = self._engine.cache
+        cache = self._engine.cache()
         return [len(sequence.tokens) for sequence in cache], cache.forks, cache.evictions
 
     def start(self) -> None:
@@ -83,22 +89,31 @@ class EngineClient:
         self._context = contextvars.copy_context()
         self._thread.start()
 
-    def load(self, spec: ModelSpec) -> None:
-        """Loads a model, in place of the one there is. Its progress shows in `model`."""
-        self._set_model(ModelState("loading"))
-        self._loads += 1
-        self._engine.send(Load(spec, self._loads))
+    def load(self, spec: ModelSpec, role: Role = "completion") -> None:
+        """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
+        self._set_model(role, ModelState("loading"))
+        self._send_load(spec, role)
+
+    def unload(self, role: Role) -> None:
+        """Gives back the memory of the model that has this role; what runs for it is cancelled."""
+        self._set_model(role, ModelState())
+        self._send_load(None, role)
+
+    def _send_load(self, spec: ModelSpec | None, role: Role) -> None:
+        self._loads[role] = self._loads.get(role, 0) + 1
+        self._engine.send(Load(spec, self._loads[role], role))
 
     def submit(
         self,
         prompt: FimPrompt,
-        stop: StopRule,
+        stop: StopRule | None,
         max_tokens: int,
         listener: Callable[[TextDelta | Finished], None],
         *,
         priority: Priority = Priority.INLINE,
         deadline: float | None = None,
         reserve: int = 0,
+        role: Role = "completion",
     ) -> int:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
         only that, is `Finished`."""
@@ -108,7 +123,7 @@ class EngineClient:
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
             return id
         self._listeners[id] = listener
-        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve))
+        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role))
         return id
 
     def cancel(self, id: int) -> None:
@@ -144,16 +159,16 @@ class EngineClient:
             self.evaluated_tokens += event.usage.evaluated_tokens
             self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
-        elif event.load != self._loads:
+        elif event.load != self._loads.get(event.role, 0):
             return  # about a model that is being replaced
         elif isinstance(event, ModelLoading):
-            self._set_model(ModelState("loading", progress=event.progress))
+            self._set_model(event.role, ModelState("loading", progress=event.progress))
         elif isinstance(event, ModelReady):
-            self._set_model(ModelState("ready", info=event.info))
+            self._set_model(event.role, ModelState("ready", info=event.info))
         elif isinstance(event, ModelFailed):
-            self._set_model(ModelState("failed", message=event.message))
+            self._set_model(event.role, ModelState("failed", message=event.message))
 
-    def _set_model(self, state: ModelState) -> None:
-        self.model = state
+    def _set_model(self, role: Role, state: ModelState) -> None:
+        self.models[role] = state
         if self.on_model is not None:
-            self.on_model(state)
+            self.on_model(role, state)

@@ -11,12 +11,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from lsp_server.backends.base import Backend
 from lsp_server.core.stopping import find_end
 from lsp_server.engine.encode import Encoded
-from lsp_server.engine.prefix_cache import PrefixCache, common_prefix
+from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
-from lsp_server.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -40,8 +39,7 @@ class Generation:
         self,
         request: Generate,
         encoded: Encoded,
-        vocabulary: Vocabulary,
-        stops: frozenset[int],
+        model: LoadedModel,
         now: float,
     ) -> None:
         self.request = request
@@ -51,8 +49,7 @@ class Generation:
         self._prompt_tokens = len(encoded.tokens)
         self._heal_from = self._prompt_tokens - min(MOST_HEALED_TOKENS, encoded.typed)
         self._cut = encoded.cut
-        self._vocabulary = vocabulary
-        self._stops = stops
+        self.model = model
         self._submitted = now
         self._started: float | None = None
         self._reused = 0
@@ -65,15 +62,16 @@ class Generation:
         self._last_row: Logits | None = None
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
-    def already_done(self, cache: PrefixCache) -> bool:
+    def already_done(self) -> bool:
         """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
-        if self.request.max_tokens > 0 or cache.match(self._tokens)[1] < len(self._tokens):
+        if self.request.max_tokens > 0 or self.model.cache.match(self._tokens)[1] < len(self._tokens):
             return False
         self._reused = len(self._tokens)
         return True
 
-    def place(self, backend: Backend, cache: PrefixCache, now: float) -> bool:
+    def place(self, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
+        backend, cache = self.model.backend, self.model.cache
         placement = cache.place(self._tokens)
         if placement is None:
             return False
@@ -88,13 +86,13 @@ class Generation:
             self._started = now
         return True
 
-    def release(self, cache: PrefixCache) -> None:
+    def release(self) -> None:
         """Gives the sequence back; what it holds stays resident."""
         if self.sequence is not None:
-            cache.release(self.sequence)
+            self.model.cache.release(self.sequence)
             self.sequence = None
 
-    def advance(self, backend: Backend, cache: PrefixCache, clock: Callable[[], float]) -> Step:
+    def advance(self, clock: Callable[[], float]) -> Step:
         """Evaluates one chunk, if anything is missing, and decodes a token once nothing is.
 
         Returns the text that came of it, if any, and why the request is done, if it is.
@@ -104,11 +102,11 @@ class Generation:
         decoding = self._decoded > 0
         evaluated = 0
         # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
-        step = None if decoding or self.request.max_tokens == 0 else self._heal(backend, cache, self.sequence)
+        step = None if decoding or self.request.max_tokens == 0 else self._heal(self.sequence)
         if step is None:
-            complete, evaluated = self._catch_up(backend, cache, self.sequence)
+            complete, evaluated = self._catch_up(self.sequence)
             if complete:
-                step = self._next(backend, cache, self.sequence)
+                step = self._next(self.sequence)
         now = clock()
         if decoding:
             self._decode_seconds += now - began
@@ -122,9 +120,10 @@ class Generation:
             delta = replace(delta, usage=self._usage(now))
         return delta, reason
 
-    def _catch_up(self, backend: Backend, cache: PrefixCache, sequence: int) -> tuple[bool, int]:
+    def _catch_up(self, sequence: int) -> tuple[bool, int]:
         """Evaluates the next chunk of what is wanted and not in the cache. Returns whether all is in it now,
         with the logits that decoding needs, and how many tokens were evaluated."""
+        backend, cache = self.model.backend, self.model.cache
         first_row = (self._heal_from if self._decoded == 0 else len(self._tokens)) - 1
         held = cache.tokens(sequence)
         position = common_prefix(held, self._tokens)
@@ -170,38 +169,36 @@ class Generation:
             total_ms=1000 * (now - self._submitted),
         )
 
-    def _next(self, backend: Backend, cache: PrefixCache, sequence: int) -> Step:
+    def _next(self, sequence: int) -> Step:
         """The next token, where all that is wanted has been evaluated."""
         if self.request.max_tokens == 0:
             return None, FinishReason.LENGTH
-        if self._decoded == 0 and (step := self._heal(backend, cache, sequence)) is not None:
+        if self._decoded == 0 and (step := self._heal(sequence)) is not None:
             return step
-        row = cache.row(sequence, len(self._tokens) - 1)
+        row = self.model.cache.row(sequence, len(self._tokens) - 1)
         if row is None:
             row = self._last_row
         assert row is not None
         token = int(row.argmax())
-        if self._is_end(backend, token):
+        if self.model.ends(token):
             return None, FinishReason.END
-        return self._write(token, row, self._vocabulary.piece(token))
+        return self._write(token, row, self.model.vocabulary.piece(token))
 
-    def _heal(self, backend: Backend, cache: PrefixCache, sequence: int) -> Step | None:
+    def _heal(self, sequence: int) -> Step | None:
         """Writes a longer token over the end of what was typed, if the model prefers one. None if it does
         not, or if that cannot be told yet because logits are missing."""
+        cache = self.model.cache
         known = common_prefix(cache.tokens(sequence), self._tokens)
         for index in range(max(1, self._heal_from), self._prompt_tokens):
             row = cache.row(sequence, index - 1)
             if index > known or row is None:
                 return None
-            written = b"".join(map(self._vocabulary.piece, self._tokens[index:]))
-            token = self._vocabulary.healed(row, written, self._tokens[index])
-            if token is not None and not self._is_end(backend, token):
+            written = b"".join(map(self.model.vocabulary.piece, self._tokens[index:]))
+            token = self.model.vocabulary.healed(row, written, self._tokens[index])
+            if token is not None and not self.model.ends(token):
                 del self._tokens[index:]
-                return self._write(token, row, self._vocabulary.piece(token)[len(written) :])
+                return self._write(token, row, self.model.vocabulary.piece(token)[len(written) :])
         return None
-
-    def _is_end(self, backend: Backend, token: int) -> bool:
-        return token in self._stops or backend.ends(token)
 
     def _write(self, token: int, logits: Logits, piece: bytes) -> Step:
         """Takes `token` as the next one; `piece` is what it adds to the text."""
@@ -217,7 +214,7 @@ class Generation:
         delta = None
         if new:
             delta, self._delta_logprob = TextDelta(self.request.id, new, self._delta_logprob), 0.0
-        if find_end(self.text, self.request.stop) is not None:
+        if self.request.stop is not None and find_end(self.text, self.request.stop) is not None:
             return delta, FinishReason.STOP
         if self._decoded >= self.request.max_tokens:
             return delta, FinishReason.LENGTH

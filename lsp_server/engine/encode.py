@@ -66,6 +66,8 @@ class Encoder:
             if marker is None:
                 raise ModelError(f"the model has no token {segment.text.decode()}")
             return [marker]
+        if segment.kind == "template":
+            return self._backend.tokenize(segment.text, special=True)
         if segment.kind == "typed":
             return self._backend.tokenize(segment.text)
         found = self._remembered.pop(segment.text, None)

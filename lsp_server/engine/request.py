@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum, IntEnum
+from typing import Literal
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
+
+# What a model is there for. One is held for each, all on the same thread.
+Role = Literal["completion", "chat"]
 
 
 class Priority(IntEnum):
@@ -36,15 +40,17 @@ class FinishReason(str, Enum):
 class Generate:
     """Asks for a completion of `prompt`. deadline is in seconds of the monotonic clock. With max_tokens 0
     the prompt is only evaluated, so that a later request finds it in the cache. reserve: tokens of the
-    window to leave free behind the prompt; the same for both, or they would be cut differently."""
+    window to leave free behind the prompt; the same for both, or they would be cut differently. Without
+    a stop rule only the model itself or max_tokens ends it."""
 
     id: int
     prompt: FimPrompt
-    stop: StopRule
+    stop: StopRule | None
     max_tokens: int
     priority: Priority = Priority.INLINE
     deadline: float | None = None
     reserve: int = 0
+    role: Role = "completion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +60,12 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Loads a model in place of the one that is loaded; what was running for that one is cancelled. number:
-    comes back in the events about this load."""
+    """Loads a model in place of the one that has this role; what was running for that one is cancelled.
+    number: comes back in the events about this load. Without a spec the role is left empty."""
 
-    spec: ModelSpec
+    spec: ModelSpec | None
     number: int = 0
+    role: Role = "completion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +85,14 @@ class ModelLoading:
 
     progress: float
     load: int = 0
+    role: Role = "completion"
 
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
     info: ModelInfo
     load: int = 0
+    role: Role = "completion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +101,7 @@ class ModelFailed:
 
     message: str
     load: int = 0
+    role: Role = "completion"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from lsp_server.backends.base import BackendFactory, ModelSpec
 from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import client_needs
@@ -180,7 +181,9 @@ class FimbleServer(LanguageServer):
             self._loaded = spec
             self._engine.load(spec)
 
-    def _model_changed(self, model: ModelState) -> None:
+    def _model_changed(self, role: Role, model: ModelState) -> None:
+        if role != "completion":
+            return
         if model.kind == "loading":
             if self._progress is not None:
                 if model.progress == 0:

@@ -69,6 +69,7 @@ def status(engine: EngineClient, log: RequestLog, **more: Any) -> dict[str, Any]
     if model.info is not None:
         info = asdict(model.info)
         info["format"] = model.info.format.name
+        del info["chat_template"]
     return {
         "version": __version__,
         **more,

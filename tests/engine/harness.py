@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 
@@ -12,7 +13,7 @@ from lsp_server.core.hole import HoleKind
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.core import Engine
-from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, Priority, TextDelta
+from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, Priority, TextDelta, Usage
 
 LINE = StopRule(HoleKind.LINE, max_lines=1)
 BLOCK = StopRule(HoleKind.BLOCK, max_lines=100)
@@ -42,7 +43,12 @@ class EngineHarness:
         self.clock = VirtualClock()
         self.events: list[Event] = []
         self.backends: list[Backend] = []
-        self.engine = Engine(self._factory, self.events.append, self.clock)
+        self._loads: deque[Callable[[], None]] = deque()
+        self.engine = Engine(self._factory, self.events.append, self.clock, self._loads.append)
+
+    def swap(self, backend: Callable[[ModelSpec, Progress], Backend]) -> None:
+        """Makes later loads use another factory."""
+        self._make = backend
 
     def _factory(self, spec: ModelSpec, progress: Progress) -> Backend:
         backend = self._make(spec, progress)
@@ -56,13 +62,20 @@ class EngineHarness:
     def load(self, *, sequences: int = 1, context_tokens: int = 1024, form: str = "qwen") -> None:
         """Loads a model and checks that it is there."""
         self.engine.send(Load(ModelSpec("", context_tokens, sequences, fim_format=form)))
-        self.engine.receive()
+        self.receive()
         assert isinstance(self.events[-1], ModelReady), self.events[-1]
+
+    def receive(self) -> None:
+        """Handles the messages that have been sent, and loads what they ask for."""
+        self.engine.receive()
+        while self._loads:
+            self._loads.popleft()()
+            self.engine.receive()
 
     def send(self, *messages: Generate) -> None:
         for message in messages:
             self.engine.send(message)
-        self.engine.receive()
+        self.receive()
 
     def step(self) -> bool:
         """One step, and the check that the cache's record says what the backend holds."""
@@ -72,8 +85,8 @@ class EngineHarness:
         return worked
 
     def check(self) -> None:
-        if self.backends:
-            self.engine.cache.check(self.backend.length)
+        for model in self.engine.models.values():
+            model.cache.check(model.backend.length)
 
     def drain(self) -> None:
         """Steps until nothing is left to do. Ends even if the engine never would."""
@@ -92,6 +105,10 @@ class EngineHarness:
         """The last event of a request; raises if there is none, or more than one."""
         (event,) = [event for event in self.events if isinstance(event, Finished) and event.id == id]
         return event
+
+    def answered_usage(self) -> Usage:
+        """What the last request that has ended has cost."""
+        return self.finished(self.answered()[-1]).usage
 
     def answered(self) -> list[int]:
         """The ids of all requests that have ended, in that order."""

@@ -84,7 +84,7 @@ def test_cancelling_keeps_what_was_computed(steps: int) -> None:
     for _ in range(steps):
         assert harness.step()
     harness.engine.send(Cancel(1))
-    harness.engine.receive()
+    harness.receive()
     assert harness.finished(1).reason is FinishReason.CANCELLED
     assert not harness.step(), "the cancelled request is still worked on"
     again = harness.run(ask(2, LONG))
@@ -98,7 +98,7 @@ def test_cancelling_what_has_ended_or_never_was_does_nothing() -> None:
     before = len(harness.events)
     for id in (1, 99):
         harness.engine.send(Cancel(id))
-    harness.engine.receive()
+    harness.receive()
     assert len(harness.events) == before
 
 
@@ -245,7 +245,7 @@ def test_any_failing_call_fails_one_request_and_costs_no_sequence(method: str, e
     harness.backend.errors[method] = error
     finished = harness.run(ask(2, LONG + "y" * 40))  # far from the first: a copy
     assert (finished.reason, finished.message) == (FinishReason.FAILED, "broken")
-    assert not [sequence.id for sequence in harness.engine.cache if sequence.busy]
+    assert not [sequence.id for sequence in harness.engine.cache() if sequence.busy]
     for id in range(3, 8):
         request = ask(id, LONG + "z" * id, stop=BLOCK)
         assert harness.run(request).text == cold(request.prompt, BLOCK, 12).text

@@ -230,7 +230,7 @@ def test_what_was_typed_stands_in_the_cells_once(form: str, seed: int, monkeypat
         prompt = make_prompt("a = b\n", typed, "\nfoo()\n", form)
         finished = harness.run(ask(1, prompt, stop=BLOCK, max_tokens=6))
         before = finished.usage.prompt_tokens - len(harness.backend.tokenize(typed.encode()))
-        cells = harness.engine.cache.tokens(0)
+        cells = harness.engine.cache().tokens(0)
         written = b"".join(map(harness.backend.piece, cells[before:]))
         whole = (typed + finished.text).encode()
         assert whole.startswith(written), (typed, finished.text, written)
@@ -248,7 +248,7 @@ def test_nothing_before_the_anchor_is_healed(typed: str, monkeypatch: pytest.Mon
     prompt = make_prompt("x = 1\nret", typed, "", "prefix-only")
     for id, max_tokens in enumerate((1, 2, 5)):
         harness.run(ask(id, prompt, stop=BLOCK, max_tokens=max_tokens))
-    assert bytes(harness.engine.cache.tokens(0)[1:10]) == b"x = 1\nret"
+    assert bytes(harness.engine.cache().tokens(0)[1:10]) == b"x = 1\nret"
     assert {written for written, _ in healed} <= {typed.encode()} - {b""}
 
 
@@ -303,5 +303,5 @@ def test_editing_sessions_with_healing_equal_cold_runs(
         check_equals_cold(request, harness.finished(id), MANY_WORDS)
     assert len(healed) > 20
     assert any(len(written) > 1 for written, _ in healed)
-    cache = harness.engine.cache
+    cache = harness.engine.cache()
     assert (cache.forks > 0 and cache.evictions > 0) or sequences == 1

@@ -89,13 +89,13 @@ def test_every_request_ends_exactly_once(seed: int, sequences: int) -> None:
         elif event < 0.5:
             harness.clock.now += rng.uniform(0, 0.5)
         if rng.random() < 0.8:
-            harness.engine.receive()
+            harness.receive()
         harness.step()
-        busy = [sequence.id for sequence in harness.engine.cache if sequence.busy]
+        busy = [sequence.id for sequence in harness.engine.cache() if sequence.busy]
         assert len(busy) <= len(requests) - len(harness.answered()), "a sequence is busy for nobody"
-    harness.engine.receive()
+    harness.receive()
     harness.drain()
-    assert not [sequence for sequence in harness.engine.cache if sequence.busy]
+    assert not [sequence for sequence in harness.engine.cache() if sequence.busy]
     check_answers(harness, requests)
     reasons = {event.reason for event in harness.events if isinstance(event, Finished)}
     assert reasons >= set(FinishReason) - {FinishReason.FAILED, FinishReason.END}, "the events left something out"

@@ -65,7 +65,7 @@ def play(harness: EngineHarness, session: Iterator[Generate], rng: random.Random
             for _ in range(rng.randrange(6)):
                 harness.step()
             harness.engine.send(Cancel(request.id))
-            harness.engine.receive()
+            harness.receive()
         if rng.random() < 0.7:
             harness.drain()  # else the next request comes while this one is under way
     harness.drain()
@@ -95,7 +95,7 @@ def test_editing_sessions_equal_cold_runs(form: str, sequences: int) -> None:
     for id, request in requests.items():
         check_equals_cold(request, ended[id])
     assert sum(finished.usage.reused_tokens > 200 for finished in ended.values()) > 50, "hardly anything was reused"
-    cache = harness.engine.cache
+    cache = harness.engine.cache()
     assert cache.forks > 0 or sequences == 1
     assert cache.evictions > 0 or sequences == 1
 

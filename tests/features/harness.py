@@ -12,7 +12,7 @@ import anyio
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Generate
+from lsp_server.engine.request import Generate, Role
 from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, Trigger
 from tests.support.cursor import parse_cursor
 
@@ -57,7 +57,7 @@ class Bench:
         self.backends.append(ScriptedBackend(spec, progress, texts=[KNOWN]))
         return self.backends[-1]
 
-    def _on_model(self, state: ModelState) -> None:
+    def _on_model(self, role: Role, state: ModelState) -> None:
         self.changed.set()
         self.changed = anyio.Event()
 

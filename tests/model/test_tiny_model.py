@@ -16,6 +16,7 @@ from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import PromptBudget, build_prompt
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import Engine
+from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
 from tests.support.healing import record_healing
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
@@ -75,7 +76,7 @@ class Session:
 
     def __init__(self, spec: ModelSpec) -> None:
         self.events: list[Event] = []
-        self.engine = Engine(llama.load, self.events.append)
+        self.engine = Engine(llama.load, self.events.append, spawn=at_once)
         self.engine.send(Load(spec))
         self.engine.receive()
         ready = self.events[-1]
@@ -181,7 +182,7 @@ def test_an_editing_session_gives_what_cold_runs_give(
     chance = random.Random(sequences)
     spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=sequences)
     warm = Session(spec)
-    assert warm.engine._backend is not None
+    assert "completion" in warm.engine.models
     reused = 0
     source, cursor = SOURCE, SOURCE.index(b"yield")
     for step in range(80):
@@ -200,10 +201,10 @@ def test_an_editing_session_gives_what_cold_runs_give(
         request = Generate(step, prompt, stop_rule(document, hole, 4), max_tokens=8)
         if chance.random() < 0.3:
             warm.run(request, cancel_after=chance.randrange(1, 6))
-            warm.engine.cache.check(warm.engine._backend.length)
+            warm.engine.cache().check(warm.engine.models["completion"].backend.length)
             continue
         finished = warm.run(request)
-        warm.engine.cache.check(warm.engine._backend.length)
+        warm.engine.cache().check(warm.engine.models["completion"].backend.length)
         reused += finished.usage.reused_tokens
         cold = Session(ModelSpec(path=str(tiny), context_tokens=512, sequences=1)).run(request)
         assert finished.text == cold.text
@@ -227,7 +228,7 @@ def test_text_that_does_not_fit_the_window_is_cut(tiny: Path) -> None:
 def check_failure(path: Path, *words: str) -> None:
     """Loading `path` fails with one line that has `words` in it, and the engine lives on."""
     events: list[Event] = []
-    engine = Engine(llama.load, events.append)
+    engine = Engine(llama.load, events.append, spawn=at_once)
     engine.send(Load(ModelSpec(path=str(path))))
     engine.receive()
     failed = events[-1]

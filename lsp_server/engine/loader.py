@@ -1,0 +1,111 @@
+"""Loads models beside the engine's work, so that a second model's loading stalls no completion."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from lsp_server.backends.base import Backend, BackendFactory, ModelError
+from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.request import Event, Load, ModelFailed, ModelLoading
+
+logger = logging.getLogger(__name__)
+
+Spawn = Callable[[Callable[[], None]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model that is ready to be taken over by the engine's thread."""
+
+    load: Load
+    model: LoadedModel
+
+
+def in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="loader", daemon=True).start()
+
+
+def at_once(work: Callable[[], None]) -> None:
+    """Instead of a thread, for an engine that is driven by hand."""
+    work()
+
+
+class Loader:
+    """One load at a time, in the order in which they were asked for. A load that a newer one for its role
+    makes useless is given up at its next sign of progress.
+
+    deliver: takes a loaded model, on the loading thread. The model is nobody else's from then on.
+    """
+
+    def __init__(
+        self,
+        factory: BackendFactory,
+        post: Callable[[Event], None],
+        deliver: Callable[[Loaded], None],
+        spawn: Spawn = in_thread,
+    ) -> None:
+        self._factory = factory
+        self._post = post
+        self._deliver = deliver
+        self._spawn = spawn
+        self._turn = threading.Lock()  # memory for one model at a time, and llama.cpp's log for one error
+        self._state = threading.Lock()
+        self._latest: dict[str, Load] = {}
+        self._closed = False
+
+    def start(self, load: Load) -> None:
+        with self._state:
+            self._latest[load.role] = load
+        self._post(ModelLoading(0.0, load.number, load.role))
+        self._spawn(lambda: self._run(load))
+
+    def forget(self, load: Load) -> None:
+        """Gives up what is being loaded for a role."""
+        with self._state:
+            self._latest[load.role] = load
+
+    def close(self) -> None:
+        """Gives up what is being loaded. Nothing is delivered afterwards."""
+        with self._state:
+            self._closed = True
+
+    def wanted(self, load: Load) -> bool:
+        return not self._closed and self._latest.get(load.role) is load
+
+    def _run(self, load: Load) -> None:
+        assert load.spec is not None
+
+        def progress(fraction: float) -> bool:
+            if self.wanted(load):
+                self._post(ModelLoading(fraction, load.number, load.role))
+            return self.wanted(load)
+
+        backend: Backend | None = None
+        with self._turn:
+            if not self.wanted(load):
+                return
+            try:
+                backend = self._factory(load.spec, progress)
+                model = LoadedModel.of(backend)
+            except Exception as error:
+                if backend is not None:
+                    backend.close()
+                if self.wanted(load):
+                    self._post(ModelFailed(_explained(load.spec.path, error), load.number, load.role))
+                return
+            with self._state:
+                if self.wanted(load):
+                    self._deliver(Loaded(load, model))
+                    return
+            backend.close()
+
+
+def _explained(path: str, error: Exception) -> str:
+    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
+    if isinstance(error, ModelError):
+        return str(error)
+    logger.error("loading failed", exc_info=error)
+    return f"loading {path} failed: {type(error).__name__}: {error}"
