@@ -160,6 +160,12 @@ class CountingBackend:
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         return self._tokenizer.tokenize(text)
 
+    def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
+        return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
+
+    def checkpoint(self, sequence: int) -> None:
+        """Every prompt can be cut anywhere."""
+
     def start_tokens(self) -> list[int]:
         return self._tokenizer.start_tokens()
 

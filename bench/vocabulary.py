@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from lsp_server.backends import llama, starter
+from lsp_server.backends import llama, llama_library, starter
 from lsp_server.backends.base import ModelError
 
 _MOST_STAND_INS = 64
@@ -20,7 +20,7 @@ class Vocabulary(llama.LlamaBackend):
 
     def __init__(self, path: Path) -> None:
         llama.check_file(path)
-        library = llama._load_library()
+        library = llama_library.load_library()
         self._api, self._log = library.api, library.log
         self._context = self._batch = None
         self._stand_ins: dict[str, int] = {}

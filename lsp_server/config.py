@@ -43,6 +43,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     flash_attention: Annotated[
         FlashAttention, Meta(description="Flash attention: auto is on with a GPU and off without.")
     ] = "auto"
+    calibrate: Annotated[
+        bool,
+        Meta(description="Whether to measure the machine at the first start with a model, for a few seconds."),
+    ] = True
     answer_ms: Annotated[
         int,
         Meta(ge=0, le=60000, description="How long an automatic request waits for the whole suggestion, in ms."),
@@ -63,6 +67,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             gpu_layers=self.gpu_layers,
             flash_attention=self.flash_attention,
             fim_format=self.fim_format or None,
+            calibrate=self.calibrate,
         )
 
     def inline_options(self) -> InlineOptions:

@@ -21,7 +21,8 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("engine", ("core", "engine", "backends.base")),
     ("backends.base", ("core",)),
-    ("backends.llama", ("core", "backends.base", "backends.starter")),
+    ("backends.llama", ("core", "backends")),
+    ("backends.llama_library", ("backends.base", "backends.calibration")),
     ("backends", ("core", "backends.base")),
     ("features", ("core", "engine", "features", "backends.base")),
     ("config", ("features", "backends.base")),
@@ -36,7 +37,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
 RESERVED = {
     "pygls": ("lsp",),
     "lsprotocol": ("lsp",),
-    "llama_cpp": ("backends.llama",),
+    "llama_cpp": ("backends.llama_library",),
     "rich": ("complete",),
     "tree_sitter": ("core.syntax",),
 }
@@ -152,7 +153,8 @@ def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
         ("core.syntax", "import tree_sitter"),
         ("engine.core", "import time\nfrom lsp_server.backends.base import Backend"),
         ("engine.core", "from lsp_server.backends import base"),
-        ("backends.llama", "from lsp_server.backends import starter\nimport llama_cpp.llama_cpp"),
+        ("backends.llama", "from lsp_server.backends import llama_library, starter"),
+        ("backends.llama_library", "import llama_cpp.llama_cpp"),
         ("features.inline", "from lsp_server.engine.client import EngineClient"),
         ("lsp.server", "from lsp_server import __version__, config\nimport pygls.lsp.server"),
         ("cli", "from lsp_server.backends.scripted import ScriptedBackend"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -29,6 +30,7 @@ class ModelSpec:
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
+    calibrate: whether to measure what steps cost here, at the first load, and to choose by that.
     """
 
     path: str
@@ -39,6 +41,34 @@ class ModelSpec:
     flash_attention: FlashAttention = "auto"
     fim_format: str | None = None
     chunk_tokens: int = 0
+    calibrate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepCosts:
+    """What an evaluation costs on this machine, in ms: ms_at[i][j] is that of sizes[j] tokens in a sequence
+    that holds depths[i] already. Both axes ascend; there are two depths."""
+
+    depths: tuple[int, int]
+    sizes: tuple[int, ...]
+    ms_at: tuple[tuple[float, ...], tuple[float, ...]]
+
+    def ms(self, size: int, depth: int) -> float:
+        """The cost of `size` tokens at `depth`: interpolated between sizes, and on in a straight line beyond
+        what was measured."""
+        shallow, deep = (self._of_size(row, size) for row in self.ms_at)
+        share = (depth - self.depths[0]) / (self.depths[1] - self.depths[0])
+        return max(shallow, shallow + share * (deep - shallow))
+
+    def largest(self, budget_ms: float, depth: int) -> int:
+        """The most tokens that cost at most `budget_ms` at `depth`, and no more than were measured; at
+        least 1."""
+        return next((n for n in range(self.sizes[-1], 1, -1) if self.ms(n, depth) <= budget_ms), 1)
+
+    def _of_size(self, row: tuple[float, ...], size: int) -> float:
+        right = min(max(bisect_left(self.sizes, size), 1), len(self.sizes) - 1)
+        low, high = self.sizes[right - 1], self.sizes[right]
+        return row[right - 1] + (row[right] - row[right - 1]) * (size - low) / (high - low)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +76,8 @@ class ModelInfo:
     """What a loaded model is. context_tokens: the window of one sequence. chunk_tokens: how much of a prompt
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
     if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
-    input; empty if it has none. bos, eos: how the tokens around a text are spelled.
+    input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
+    have not been measured. recurrent: whether a sequence cannot be cut back to any length.
     """
 
     name: str
@@ -64,6 +95,8 @@ class ModelInfo:
     chat_template: str = ""
     bos: str = ""
     eos: str = ""
+    costs: StepCosts | None = None
+    recurrent: bool = False
 
 
 class Backend(Protocol):
@@ -103,8 +136,20 @@ class Backend(Protocol):
         """
         ...
 
+    def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
+        """Evaluates one token in each of several sequences, in one batch: (sequence, position, token).
+
+        Returns the logits behind each, as `evaluate` does.
+        """
+        ...
+
+    def checkpoint(self, sequence: int) -> None:
+        """Makes a recurrent model remember where a sequence is, so that `truncate` can go back to it."""
+        ...
+
     def truncate(self, sequence: int, length: int) -> int:
-        """Cuts a sequence back to `length` tokens and returns what is really left (0 if it cannot cut)."""
+        """Cuts a sequence back to `length` tokens and returns what is really left: less if the model is
+        recurrent and the last checkpoint lies further back, or 0 if there is none."""
         ...
 
     def copy(self, source: int, target: int) -> None:

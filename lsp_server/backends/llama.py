@@ -1,18 +1,19 @@
-"""llama.cpp in this process, through the low-level bindings. The only module that imports `llama_cpp`."""
+"""Models run by llama.cpp in this process, through its low-level interface."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
 import os
-import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends import starter
+from lsp_server.backends import calibration, starter
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.llama_library import Library, Probe, default_threads, load_library, thread_options
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 
 if TYPE_CHECKING:
@@ -20,60 +21,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tokens of a prompt between two looks at the queue. On a CPU a chunk of 16 takes about 50 ms with the
-# default model; a GPU needs larger ones to be worth its while.
+# Tokens of a prompt between two looks at the queue where it has not been measured. On a CPU a chunk of 16
+# takes about 50 ms with the default model; a GPU needs larger ones to be worth its while.
 _CPU_CHUNK, _GPU_CHUNK = 16, 256
 
-_ERROR_LEVEL = 4
-_CONTINUED_LEVEL = 5
-
-
-class _Log(threading.local):
-    """llama.cpp's log: to the logger instead of stdout or stderr, each thread's last errors kept for messages."""
-
-    def __init__(self) -> None:
-        self.errors: list[str] = []
-        self._level = 0
-
-    def __call__(self, level: int, text: bytes, _: object) -> None:
-        self._level = self._level if level == _CONTINUED_LEVEL else level
-        line = text.decode("utf-8", "replace").strip()
-        if not line:
-            return
-        if self._level >= _ERROR_LEVEL:
-            self.errors = [*self.errors[-9:], line]
-        logger.debug("%s", line)
-
-
-class _Library:
-    """The loaded library and what must outlive every use of it."""
-
-    def __init__(self) -> None:
-        # Waiting threads must not spin: with two cores and an editor that uses one, a decode step takes
-        # 114 ms with spinning and 46 ms without. OpenMP reads this once, when the library loads.
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        try:
-            import llama_cpp.llama_cpp as api
-        except (ImportError, OSError, RuntimeError) as error:
-            raise ModelError(
-                f"llama.cpp cannot be loaded ({error}); install it again: "
-                "pip install --force-reinstall --no-cache-dir llama-cpp-python"
-            ) from None
-        self.api = api
-        self.log = _Log()
-        self._callback = api.llama_log_callback(self.log)
-        api.llama_log_set(self._callback, ctypes.c_void_p())
-        api.llama_backend_init()
-
-
-_library: _Library | None = None
-
-
-def _load_library() -> _Library:
-    global _library  # noqa: PLW0603 - the library can be initialised once per process
-    if _library is None:
-        _library = _Library()
-    return _library
+# States of a recurrent model that are remembered for each sequence.
+_MOST_CHECKPOINTS = 4
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -84,7 +37,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     else:
         path, licence = starter.model_file(starter.DEFAULT, progress), starter.DEFAULT.licence
     check_file(path)
-    backend = LlamaBackend(_load_library(), spec, path, licence, progress)
+    backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend
 
@@ -104,12 +57,6 @@ def check_file(path: Path) -> None:
         raise ModelError(f"{path} is not a GGUF file (it begins with {magic!r}); set `model` to one")
 
 
-def default_threads() -> int:
-    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if cores <= 4 else max(4, min(cores // 2, 16))
-
-
 class LlamaBackend:
     """A GGUF model and a context with one KV stream per sequence.
 
@@ -118,7 +65,7 @@ class LlamaBackend:
 
     def __init__(
         self,
-        library: _Library,
+        library: Library,
         spec: ModelSpec,
         path: Path,
         licence: str,
@@ -135,9 +82,19 @@ class LlamaBackend:
             self._vocab = self._api.llama_model_get_vocab(self._model)
             self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
             self._space_prefix = self._adds_space_prefix()
+            self._recurrent = bool(
+                self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
+            )
+            self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
+            measured = self._calibration(spec, path, gpu, progress) if spec.calibrate else None
             self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
-            self._open_context(spec, gpu)
+            if measured is not None:
+                self._chunk = spec.chunk_tokens or measured.costs.sizes[-1]
+            # Small chunks often cost more with flash attention on a CPU.
+            flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
+            threads = spec.threads or (measured.threads if measured else default_threads())
+            self._open_context(spec, flash[spec.flash_attention], threads)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -156,6 +113,8 @@ class LlamaBackend:
                 ),
                 bos=self._spelled(self._api.llama_vocab_bos(self._vocab)),
                 eos=self._spelled(self._api.llama_vocab_eos(self._vocab)),
+                costs=measured.costs if measured else None,
+                recurrent=self._recurrent,
             )
         except BaseException:
             self.close()
@@ -186,30 +145,69 @@ class LlamaBackend:
         if api.llama_model_has_encoder(self._model) or not api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path} is not a model that writes text; set `model` to one that does")
 
-    def _open_context(self, spec: ModelSpec, gpu: bool) -> None:
-        api = self._api
-        trained: int = api.llama_model_n_ctx_train(self._model)
+    def _open_context(self, spec: ModelSpec, flash: bool, threads: int) -> None:
+        trained: int = self._api.llama_model_n_ctx_train(self._model)
         window = min(spec.context_tokens, trained) if trained > 0 else spec.context_tokens
-        params = api.llama_context_default_params()
-        params.n_ctx = window * spec.sequences
-        params.n_seq_max = spec.sequences
-        params.n_batch = params.n_ubatch = self._chunk
-        params.n_threads = params.n_threads_batch = spec.threads or default_threads()
-        params.kv_unified = False
-        params.swa_full = True  # a cache of the window alone cannot be cut back
-        params.no_perf = True
-        # Small chunks cost 28 to 112% more with flash attention on a CPU, 12% without.
-        use = {"on": True, "off": False, "auto": gpu}[spec.flash_attention]
-        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if use else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         self._log.errors.clear()
-        self._context = api.llama_init_from_model(self._model, params)
+        self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads)
         if not self._context:
             raise ModelError(
                 f"no context of {spec.sequences} times {window} tokens: {self._reason()}; "
                 "lower context_tokens or resident_prompts"
             )
-        self._memory = api.llama_get_memory(self._context)
-        self._batch = api.llama_batch_init(self._chunk, 0, 1)
+        self._memory = self._api.llama_get_memory(self._context)
+        self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
+
+    def _new_context(self, window: int, sequences: int, chunk: int, flash: bool, threads: int) -> Any:
+        api = self._api
+        params = api.llama_context_default_params()
+        params.n_ctx = window * sequences
+        params.n_seq_max = sequences
+        params.n_batch = params.n_ubatch = max(chunk, sequences)
+        params.n_threads = params.n_threads_batch = threads
+        params.kv_unified = False
+        params.swa_full = True  # a cache of the window alone cannot be cut back
+        params.no_perf = True
+        params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
+        return api.llama_init_from_model(self._model, params)
+
+    def _calibration(
+        self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]
+    ) -> calibration.Calibration | None:
+        """What steps cost here, as it was measured before or is now; None while the machine is too busy."""
+        threads = (spec.threads,) if spec.threads else thread_options(gpu)
+        flash = {"on": (True,), "off": (False,), "auto": (True, False) if gpu else (False, True)}[spec.flash_attention]
+        library = self._api.llama_print_system_info().decode("utf-8", "replace")
+        machine = f"{os.cpu_count()} cores, {'GPU' if gpu else 'CPU'}, {library}"
+        key = calibration.key_of(path.name, path.stat().st_size, machine, threads, flash, spec.gpu_layers)
+        found = calibration.remembered(key)
+        if found is not None or calibration.busy():
+            return found
+        sizes = calibration.GPU_SIZES if gpu else calibration.CPU_SIZES
+
+        @contextmanager
+        def probe(flash: bool) -> Iterator[Probe]:
+            context = self._new_context(2 * calibration.DEEP, 1, sizes[-1], flash, threads[0])
+            made = Probe(self._api, self._vocabulary, context)
+            try:
+                yield made
+            finally:
+                made.close()
+
+        try:
+            found = calibration.calibrate(
+                probe,
+                machine=machine,
+                model=path.name,
+                flash=flash,
+                threads=threads,
+                sizes=sizes,
+                progress=progress,
+            )
+        except calibration.BusyError:
+            return None
+        calibration.remember(key, found)
+        return found
 
     def _reason(self) -> str:
         """The first error that llama.cpp logged, which is the one that says why; the rest say where."""
@@ -302,35 +300,77 @@ class LlamaBackend:
     # Evaluation -----------------------------------------------------------------------------------------
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
+        count = len(tokens)
+        self._batch.n_tokens = count
+        for index, token in enumerate(tokens):
+            self._put(index, sequence, position + index, token, wanted=index >= count - logits)
+        self._decode()
+        return self._rows(logits)
+
+    def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
+        self._batch.n_tokens = len(steps)
+        for index, (sequence, position, token) in enumerate(steps):
+            self._put(index, sequence, position, token, wanted=True)
+        self._decode()
+        return self._rows(len(steps))
+
+    def _put(self, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:
+        batch = self._batch
+        batch.token[index] = token
+        batch.pos[index] = position
+        batch.n_seq_id[index] = 1
+        batch.seq_id[index][0] = sequence
+        batch.logits[index] = wanted
+
+    def _decode(self) -> None:
+        self._log.errors.clear()
+        code = self._api.llama_decode(self._context, self._batch)
+        if code != 0:
+            count = self._batch.n_tokens
+            raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._reason()}")
+
+    def _rows(self, count: int) -> list[Logits]:
         import numpy as np
 
-        batch, count = self._batch, len(tokens)
-        batch.n_tokens = count
-        for index, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = position + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = sequence
-            batch.logits[index] = index >= count - logits
-        self._log.errors.clear()
-        code = self._api.llama_decode(self._context, batch)
-        if code != 0:
-            raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._reason()}")
-        pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-logits, 0))
+        pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-count, 0))
         return [np.ctypeslib.as_array(pointer, shape=(self._vocabulary,)) for pointer in pointers]
+
+    def checkpoint(self, sequence: int) -> None:
+        if not self._recurrent:
+            return
+        api, flags = self._api, self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = api.llama_state_seq_get_size_ext(self._context, sequence, flags)
+        state = (ctypes.c_uint8 * size)()
+        if api.llama_state_seq_get_data_ext(self._context, state, size, sequence, flags) == size:
+            length = self.length(sequence)
+            kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] < length]
+            self._checkpoints[sequence] = [*kept, (length, state)][-_MOST_CHECKPOINTS:]
 
     def truncate(self, sequence: int, length: int) -> int:
         held = self.length(sequence)
         if held <= length:
             return held
-        if not self._api.llama_memory_seq_rm(self._memory, sequence, length, -1):
-            self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
+        remove = self._api.llama_memory_seq_rm
+        kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] <= length]
+        self._checkpoints[sequence] = kept
+        if not remove(self._memory, sequence, length, -1) and not (kept and self._restore(sequence, *kept[-1])):
+            self._checkpoints[sequence] = []
+            remove(self._memory, sequence, -1, -1)
         return self.length(sequence)
+
+    def _restore(self, sequence: int, length: int, state: Any) -> bool:
+        """Brings a recurrent model's sequence back to a checkpoint."""
+        flags = self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
+        size = len(state)
+        restored = self._api.llama_state_seq_set_data_ext(self._context, state, size, sequence, flags) == size
+        # A hybrid model has attention layers as well, whose cells can be cut.
+        return restored and bool(self._api.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
     def copy(self, source: int, target: int) -> None:
         self._api.llama_memory_seq_rm(self._memory, target, -1, -1)
         # Between streams only whole sequences can be copied; the caller cuts the copy.
         self._api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
+        self._checkpoints[target] = list(self._checkpoints.get(source, []))
 
     def length(self, sequence: int) -> int:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1

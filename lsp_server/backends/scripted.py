@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec, StepCosts
 from lsp_server.core.formats import find_format
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ class ScriptedBackend:
     """Vocabulary: the 256 bytes, BOS, end of text, and the markers of `spec.fim_format` (Qwen's unless set).
 
     With a path in the spec it knows the text of that file, besides `texts`. words: tokens of several bytes.
+    costs: what it claims that its steps cost; with them, the engine speculates.
     """
 
     def __init__(
@@ -37,6 +38,7 @@ class ScriptedBackend:
         *,
         texts: Sequence[bytes] = (),
         words: Sequence[bytes] = (),
+        costs: StepCosts | None = None,
     ) -> None:
         if not progress(1.0):
             raise ModelError("loading was given up")
@@ -67,6 +69,7 @@ class ScriptedBackend:
             chunk_tokens=64,
             format=form,
             device="none",
+            costs=costs,
         )
 
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
@@ -106,6 +109,12 @@ class ScriptedBackend:
         cells.extend(tokens)
         self.evaluated_tokens += len(tokens)
         return [self._logits(cells[: len(cells) - behind]) for behind in range(logits - 1, -1, -1)]
+
+    def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
+        return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
+
+    def checkpoint(self, sequence: int) -> None:
+        """Its cells can be cut anywhere, so there is nothing to remember."""
 
     def truncate(self, sequence: int, length: int) -> int:
         del self._cells[sequence][length:]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 
 from lsp_server.backends.base import BackendFactory, ModelError
-from lsp_server.engine.decode import Generation
+from lsp_server.engine.decode import Generation, Work
 from lsp_server.engine.loader import Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -99,20 +99,69 @@ class Engine:
         if job.sequence is None and job.already_done():
             self._finish(job, FinishReason.LENGTH)
             return True
+        jobs = [job]
         try:
             if job.sequence is None and not job.place(now):
                 self._preempt(job.model)
                 job.place(now)
-            delta, reason = job.advance(self._clock)
+            others = self._companions(job)
+            work = job.prepare(alone=not others)
+            works = [(job, work)]
+            if work is not None and len(work.tokens) == 1:
+                works += self._joining(others, now)
+            jobs = [job for job, _ in works]
+            self._evaluate([(job, work) for job, work in works if work is not None])
+            ended = [(job, *job.write(self._clock())) for job in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
-            self._finish(job, FinishReason.FAILED, _explained(error))
+            for failed in jobs:
+                self._finish(failed, FinishReason.FAILED, _explained(error))
             return True
-        if delta is not None:
-            self._post(delta)
-        if reason is not None:
-            self._finish(job, reason)
+        for job, delta, reason in ended:
+            if delta is not None:
+                self._post(delta)
+            if reason is not None:
+                self._finish(job, reason)
         return True
+
+    def _companions(self, job: Generation) -> list[Generation]:
+        """The other candidates for the same place. What they share with `job` is evaluated once, for it."""
+        same = (entry.job for entry in self._scheduler if entry.job is not job)
+        return [other for other in same if other.model is job.model and other.request.prompt == job.request.prompt]
+
+    def _joining(self, others: Iterable[Generation], now: float) -> list[tuple[Generation, Work | None]]:
+        """Those of `others` that need one token at most, which can be evaluated in one batch with another's."""
+        joining = []
+        for other in others:
+            if other.sequence is None and not other.place(now):
+                continue
+            work = other.prepare(alone=False)
+            if work is None or len(work.tokens) == 1:
+                joining.append((other, work))
+        return joining
+
+    def _evaluate(self, works: list[tuple[Generation, Work]]) -> None:
+        if not works:
+            return
+        backend, cache = works[0][0].model.backend, works[0][0].model.cache
+        began = self._clock()
+        try:
+            if len(works) == 1:
+                work = works[0][1]
+                wanted = work.logits + len(work.draft)
+                rows = [backend.evaluate(work.sequence, work.position, [*work.tokens, *work.draft], logits=wanted)]
+            else:
+                each = backend.evaluate_each([(work.sequence, work.position, work.tokens[0]) for _, work in works])
+                rows = [[row] for row in each]
+        except Exception:
+            # Part of it may be in the cache; only the backend knows.
+            for _, work in works:
+                cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
+            raise
+        seconds = self._clock() - began
+        for (job, work), found in zip(works, rows, strict=True):
+            job.spend(seconds)
+            job.take(work, found)
 
     # Messages -------------------------------------------------------------------------------------------
 

@@ -7,8 +7,7 @@ once, and each decoded token is one more that is wanted.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
@@ -16,6 +15,7 @@ from lsp_server.engine.encode import Encoded
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
+from lsp_server.engine.speculate import Drafter, draft_length
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -23,8 +23,24 @@ if TYPE_CHECKING:
 # The text that came of a step, if any, and why the request is done, if it is.
 Step = tuple[TextDelta | None, FinishReason | None]
 
+# The index of the first token that is written over, the token to write there, its logits, and what it adds.
+Healing = tuple[int, int, "Logits", bytes]
+
 # How much of what was typed a longer token may take over.
 MOST_HEALED_TOKENS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Tokens to evaluate in a sequence from `position` on, with the logits behind the last `logits` of them and
+    behind each token of the draft. match: how many tokens spoke for the draft."""
+
+    sequence: int
+    position: int
+    tokens: list[int]
+    logits: int
+    draft: list[int]
+    match: int
 
 
 class Generation:
@@ -59,7 +75,13 @@ class Generation:
         self._decode_seconds = 0.0
         self._logprob = 0.0
         self._delta_logprob = 0.0
-        self._last_row: Logits | None = None
+        self._stable = encoded.stable
+        self._healing: Healing | None = None
+        self._complete = False
+        self._draft_work: Work | None = None
+        self._rows: list[Logits] = []
+        self._drafter: Drafter | None = None
+        self._drafted = self._accepted = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def already_done(self) -> bool:
@@ -92,63 +114,82 @@ class Generation:
             self.model.cache.release(self.sequence)
             self.sequence = None
 
-    def advance(self, clock: Callable[[], float]) -> Step:
-        """Evaluates one chunk, if anything is missing, and decodes a token once nothing is.
+    def prepare(self, *, alone: bool = True) -> Work | None:
+        """What must be evaluated next; None if a token can be written at once. alone: whether it is evaluated
+        by itself, so that a draft may be verified with it.
+
+        Cuts the sequence back to what it shares with the request's tokens.
+        """
+        assert self.sequence is not None
+        wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
+        if wanted and self._decoded == 0:
+            # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
+            self._healing = self._heal(sequence)
+            if self._healing is not None:
+                self._complete = True
+                return None
+        first_row = (self._heal_from if self._decoded == 0 else len(self._tokens)) - 1
+        held = model.cache.tokens(sequence)
+        position = common_prefix(held, self._tokens)
+        if wanted:
+            missing = (i for i in range(max(0, first_row), position) if model.cache.row(sequence, i) is None)
+            position = next(missing, position)
+        if position == len(self._tokens):
+            row = model.cache.row(sequence, position - 1)
+            self._rows = [row] if row is not None else []
+            self._complete = True
+            return None
+        if len(held) > position:
+            # What is left is asked of the backend, not assumed: a recurrent model goes back further.
+            position = model.backend.truncate(sequence, position)
+            model.cache.truncate(sequence, position)
+        end = min(len(self._tokens), position + model.chunk_tokens(position))
+        if model.backend.info.recurrent:
+            end = next((stable for stable in self._stable if position < stable < end), end)
+        chunk = self._tokens[position:end]
+        self._complete = end == len(self._tokens)
+        match, draft = self._draft(end) if wanted and alone and self._complete else (0, [])
+        return Work(sequence, position, chunk, max(0, end - max(position, first_row)), draft, match)
+
+    def take(self, work: Work, rows: list[Logits]) -> None:
+        """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""
+        cache, end = self.model.cache, work.position + len(work.tokens)
+        cache.append(work.sequence, [*work.tokens, *work.draft])
+        for index, row in enumerate(rows[: work.logits], end - work.logits):
+            cache.keep_row(work.sequence, index, row, first=self._heal_from - 1)
+        self._rows = rows[max(0, work.logits - 1) :]
+        self._draft_work = work if work.draft else None
+        if self._decoded == 0:
+            self._evaluated += len(work.tokens)
+        if end in self._stable and self.model.backend.info.recurrent:
+            self.model.backend.checkpoint(work.sequence)
+
+    def spend(self, seconds: float) -> None:
+        """Adds the model's time for a step to what the request has cost."""
+        if self._decoded:
+            self._decode_seconds += seconds
+        else:
+            self._prefill_seconds += seconds
+
+    def write(self, now: float) -> Step:
+        """Writes what the logits allow: nothing, a token, or with a draft that holds several.
 
         Returns the text that came of it, if any, and why the request is done, if it is.
         """
-        assert self.sequence is not None
-        began = clock()
-        decoding = self._decoded > 0
-        evaluated = 0
-        # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
-        step = None if decoding or self.request.max_tokens == 0 else self._heal(self.sequence)
-        if step is None:
-            complete, evaluated = self._catch_up(self.sequence)
-            if complete:
-                step = self._next(self.sequence)
-        now = clock()
-        if decoding:
-            self._decode_seconds += now - began
-        else:
-            self._evaluated += evaluated
-            self._prefill_seconds += now - began
-            if step is not None:
-                self._reused = max(0, self._prompt_tokens - self._evaluated)
-        delta, reason = step or (None, None)
-        if delta is not None:
-            delta = replace(delta, usage=self._usage(now))
+        if not self._complete:
+            return None, None
+        if self._decoded == 0:
+            self._reused = max(0, self._prompt_tokens - self._evaluated)
+        if self.request.max_tokens == 0:
+            return None, FinishReason.LENGTH
+        began = len(self.text)
+        reason = self._write_all()
+        text = self.text[began:]
+        if not text:
+            return None, reason
+        delta = TextDelta(self.request.id, text, self._delta_logprob, self._usage(now))
+        self._delta_logprob = 0.0
         return delta, reason
-
-    def _catch_up(self, sequence: int) -> tuple[bool, int]:
-        """Evaluates the next chunk of what is wanted and not in the cache. Returns whether all is in it now,
-        with the logits that decoding needs, and how many tokens were evaluated."""
-        backend, cache = self.model.backend, self.model.cache
-        first_row = (self._heal_from if self._decoded == 0 else len(self._tokens)) - 1
-        held = cache.tokens(sequence)
-        position = common_prefix(held, self._tokens)
-        if self.request.max_tokens > 0:
-            missing = (i for i in range(max(0, first_row), position) if cache.row(sequence, i) is None)
-            position = next(missing, position)
-        if position == len(self._tokens):
-            return True, 0
-        if len(held) > position:
-            # What is left is asked of the backend, not assumed: a recurrent model drops everything.
-            position = backend.truncate(sequence, position)
-            cache.truncate(sequence, position)
-        chunk = self._tokens[position : position + backend.info.chunk_tokens]
-        end = position + len(chunk)
-        try:
-            rows = backend.evaluate(sequence, position, chunk, logits=max(0, end - max(position, first_row)))
-        except Exception:
-            # Part of the chunk may be in the cache; only the backend knows.
-            cache.truncate(sequence, backend.truncate(sequence, position))
-            raise
-        cache.append(sequence, chunk)
-        for index, row in enumerate(rows, end - len(rows)):
-            cache.keep_row(sequence, index, row, first=self._heal_from - 1)
-        self._last_row = rows[-1] if rows else None
-        return end == len(self._tokens), len(chunk)
 
     def finished(self, reason: FinishReason, now: float, message: str = "") -> Finished:
         """The request's last event."""
@@ -163,45 +204,79 @@ class Generation:
             evaluated_tokens=self._evaluated,
             cut_tokens=self._cut,
             decoded_tokens=self._decoded,
+            drafted_tokens=self._drafted,
+            accepted_tokens=self._accepted,
             queued_ms=1000 * (started - self._submitted),
             prefill_ms=1000 * self._prefill_seconds,
             decode_ms=1000 * self._decode_seconds,
             total_ms=1000 * (now - self._submitted),
         )
 
-    def _next(self, sequence: int) -> Step:
-        """The next token, where all that is wanted has been evaluated."""
-        if self.request.max_tokens == 0:
-            return None, FinishReason.LENGTH
-        if self._decoded == 0 and (step := self._heal(sequence)) is not None:
-            return step
-        row = self.model.cache.row(sequence, len(self._tokens) - 1)
-        if row is None:
-            row = self._last_row
-        assert row is not None
-        token = int(row.argmax())
-        if self.model.ends(token):
-            return None, FinishReason.END
-        return self._write(token, row, self.model.vocabulary.piece(token))
+    def _write_all(self) -> FinishReason | None:
+        """Writes one token, and on as long as the draft agrees."""
+        rows, self._rows = self._rows, []
+        work, self._draft_work = self._draft_work, None
+        healing = self._healing
+        if healing is None and self._decoded == 0 and self.sequence is not None:
+            healing = self._heal(self.sequence)
+        if healing is not None:
+            self._healing = None
+            index, token, row, piece = healing
+            del self._tokens[index:]
+            return self._append(token, row, piece)
+        reason, accepted = None, 0
+        draft = work.draft if work else []
+        for row, drafted in zip(rows, [*draft, None], strict=True):
+            token = self._best(row)
+            if self.model.ends(token):
+                reason = FinishReason.END
+                break
+            reason = self._append(token, row, self.model.vocabulary.piece(token))
+            if reason is not None or token != drafted:
+                break
+            accepted += 1
+        if work is not None:
+            self._drafted += len(draft)
+            self._accepted += accepted
+            self.model.rates.learn(work.match, len(draft), accepted)
+        return reason
 
-    def _heal(self, sequence: int) -> Step | None:
-        """Writes a longer token over the end of what was typed, if the model prefers one. None if it does
+    def _best(self, row: Logits) -> int:
+        """The likeliest token, or for another candidate's first token the one of its rank."""
+        if self._decoded > 0 or self.request.rank == 0:
+            return int(row.argmax())
+        return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
+
+    def _draft(self, end: int) -> tuple[int, list[int]]:
+        """Tokens that may follow, if verifying them pays, and how many of the last tokens spoke for them."""
+        model, info = self.model, self.model.backend.info
+        room = min(info.chunk_tokens - 1, self.request.max_tokens - self._decoded - 1)
+        if info.costs is None or info.recurrent or room <= 0 or (self._decoded == 0 and self.request.rank > 0):
+            return 0, []
+        if self._drafter is None:
+            self._drafter = Drafter(model.cache.texts(self.sequence))
+        match, draft = self._drafter.propose(self._tokens)
+        if not draft:
+            return 0, []
+        return match, draft[: draft_length(info.costs, end, model.rates[match], min(room, len(draft)))]
+
+    def _heal(self, sequence: int) -> Healing | None:
+        """The longer token to write over the end of what was typed, if the model prefers one. None if it does
         not, or if that cannot be told yet because logits are missing."""
-        cache = self.model.cache
+        cache, vocabulary = self.model.cache, self.model.vocabulary
         known = common_prefix(cache.tokens(sequence), self._tokens)
         for index in range(max(1, self._heal_from), self._prompt_tokens):
             row = cache.row(sequence, index - 1)
             if index > known or row is None:
                 return None
-            written = b"".join(map(self.model.vocabulary.piece, self._tokens[index:]))
-            token = self.model.vocabulary.healed(row, written, self._tokens[index])
+            written = b"".join(map(vocabulary.piece, self._tokens[index:]))
+            token = vocabulary.healed(row, written, self._tokens[index], self.request.rank)
             if token is not None and not self.model.ends(token):
-                del self._tokens[index:]
-                return self._write(token, row, self.model.vocabulary.piece(token)[len(written) :])
+                return index, token, row, vocabulary.piece(token)[len(written) :]
         return None
 
-    def _write(self, token: int, logits: Logits, piece: bytes) -> Step:
-        """Takes `token` as the next one; `piece` is what it adds to the text."""
+    def _append(self, token: int, logits: Logits, piece: bytes) -> FinishReason | None:
+        """Takes `token` as the next one; `piece` is what it adds to the text. Returns why that was the last."""
         import numpy as np
 
         logprob = -float(np.log(np.exp(logits - logits[token]).sum()))
@@ -209,13 +284,7 @@ class Generation:
         self._decoded += 1
         self._logprob += logprob
         self._delta_logprob += logprob
-        new = self._utf8.decode(piece)
-        self.text += new
-        delta = None
-        if new:
-            delta, self._delta_logprob = TextDelta(self.request.id, new, self._delta_logprob), 0.0
+        self.text += self._utf8.decode(piece)
         if self.request.stop is not None and find_end(self.text, self.request.stop) is not None:
-            return delta, FinishReason.STOP
-        if self._decoded >= self.request.max_tokens:
-            return delta, FinishReason.LENGTH
-        return delta, None
+            return FinishReason.STOP
+        return FinishReason.LENGTH if self._decoded >= self.request.max_tokens else None

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from itertools import accumulate
 
 from lsp_server.backends.base import Backend, ModelError
 from lsp_server.core.prompt import FimPrompt, Segment
 
 _REMEMBERED_SEGMENTS = 64
+_FAR_TOKENS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
     """A prompt's tokens. typed: how many at the end are of what was typed since the anchor. cut: how many
-    did not fit."""
+    did not fit. stable: lengths at which a part that outlives a key ends, the shortest first; a recurrent
+    model goes back to these."""
 
     tokens: list[int]
     typed: int
     cut: int
+    stable: tuple[int, ...] = ()
 
 
 class Encoder:
@@ -58,7 +62,7 @@ class Encoder:
         if len(tokens) > room or not tokens:
             raise ModelError(f"`context_tokens` leaves {max(0, room)} tokens beside `max_tokens`, too few for a prompt")
         kind, last = parts[-1] if parts else ("", [])
-        return Encoded(tokens, len(last) if kind == "typed" else 0, cut)
+        return Encoded(tokens, len(last) if kind == "typed" else 0, cut, _stable(len(start), parts))
 
     def _tokens(self, segment: Segment) -> list[int]:
         if segment.kind == "marker":
@@ -77,3 +81,11 @@ class Encoder:
                 self._remembered.popitem(last=False)
         self._remembered[segment.text] = found
         return found
+
+
+def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:
+    """The ends of the parts that are not typed, without those so near the one before that going back further
+    costs little."""
+    ends = list(accumulate((len(tokens) for kind, tokens in parts if kind != "typed"), initial=start))
+    far = [end for end, before in zip(ends[1:-1], ends, strict=False) if end - before >= _FAR_TOKENS]
+    return tuple(dict.fromkeys((*far, ends[-1])))

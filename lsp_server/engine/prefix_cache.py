@@ -24,6 +24,8 @@ LEAST_COPY_TOKENS = 32
 # of the next, and one who deletes a word at one of those before.
 ROWS_BEFORE, ROWS_FROM = 4, 9
 
+_BEFORE_DROPPED, _MOST_DROPPED = 3, 256
+
 
 def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
     """How many tokens `first` and `second` have in common at their start."""
@@ -36,11 +38,13 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 @dataclass(slots=True)
 class ResidentSequence:
     """tokens: what is really in the KV cache. rows: the logits behind some of them, by the token's index.
+    dropped: what the last cut took, with a few tokens in front of it: often a suggestion that was typed over.
     busy: a request is using it. used: when, for LRU."""
 
     id: int
     tokens: list[int] = field(default_factory=list)
     rows: dict[int, Logits] = field(default_factory=dict)
+    dropped: list[int] = field(default_factory=list)
     busy: bool = False
     used: int = 0
 
@@ -104,6 +108,13 @@ class PrefixCache:
         self._touch(target, busy=True)
         return Placement(target.id, reuse, source)
 
+    def texts(self, id: int | None) -> list[Sequence[int]]:
+        """What may be repeated in sequence `id`, the likeliest first: what was cut from it, then what the
+        others hold, the latest used first."""
+        others = sorted((s for s in self._sequences if s.id != id), key=lambda s: -s.used)
+        own = [self._sequences[id].dropped] if id is not None else []
+        return [*own, *(s.tokens for s in others)]
+
     def append(self, id: int, tokens: Sequence[int]) -> None:
         """Records that `tokens` have been evaluated behind what the sequence held."""
         self._sequences[id].tokens.extend(tokens)
@@ -111,6 +122,8 @@ class PrefixCache:
     def truncate(self, id: int, length: int) -> None:
         """Records that only the first `length` tokens are left."""
         sequence = self._sequences[id]
+        if length < len(sequence.tokens):
+            sequence.dropped = sequence.tokens[max(0, length - _BEFORE_DROPPED) :][-_MOST_DROPPED:]
         del sequence.tokens[length:]
         for index in [index for index in sequence.rows if index >= length]:
             del sequence.rows[index]

@@ -41,7 +41,8 @@ class Generate:
     """Asks for a completion of `prompt`. deadline is in seconds of the monotonic clock. With max_tokens 0
     the prompt is only evaluated, so that a later request finds it in the cache. reserve: tokens of the
     window to leave free behind the prompt; the same for both, or they would be cut differently. Without
-    a stop rule only the model itself or max_tokens ends it."""
+    a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
+    with, 0 for the best; requests that differ in it alone are written together, as candidates."""
 
     id: int
     prompt: FimPrompt
@@ -51,6 +52,7 @@ class Generate:
     deadline: float | None = None
     reserve: int = 0
     role: Role = "completion"
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,8 @@ class ModelFailed:
 @dataclass(frozen=True, slots=True)
 class Usage:
     """What a request cost. Tokens: prompt = reused + evaluated, unless it was cancelled on the way;
-    decoded came after it, and cut did not fit the window. Times in ms: queued before its
+    decoded came after it, and cut did not fit the window. Of the drafted tokens, the accepted are among the
+    decoded. Times in ms: queued before its
     first step, prefill and decode are model time, total is from submission to the end.
     """
 
@@ -116,6 +119,8 @@ class Usage:
     evaluated_tokens: int = 0
     cut_tokens: int = 0
     decoded_tokens: int = 0
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
     queued_ms: float = 0.0
     prefill_ms: float = 0.0
     decode_ms: float = 0.0

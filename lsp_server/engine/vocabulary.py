@@ -36,17 +36,19 @@ class Vocabulary:
         high = bisect_left(self._sorted, _behind(start), lo=low) if _behind(start) else len(self._sorted)
         return self._tokens[low:high]
 
-    def healed(self, logits: Logits, written: bytes, token: int) -> int | None:
+    def healed(self, logits: Logits, written: bytes, token: int, rank: int = 0) -> int | None:
         """The token to write in place of `token` and all that follows it, where `written` are the bytes of
-        these: one that begins with them and is likelier here than `token`. None if `token` stays.
+        these: one that begins with them and is likelier here than `token`, or with a rank the next such one.
+        None if `token` stays.
 
         The idea of token healing (Guidance; measured for completion in arXiv 2601.23223): a cursor inside a
         word has forced a split that the model has never seen there.
         """
         candidates = self.longer_than(written)
-        if not len(candidates):
+        if len(candidates) <= rank:
             return None
-        best = int(candidates[logits[candidates].argmax()])
+        values = logits[candidates]
+        best = int(candidates[values.argmax() if rank == 0 else values.argpartition(-1 - rank)[-1 - rank]])
         return best if logits[best] > logits[token] else None
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
-from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.backends.base import Backend, ModelError, ModelSpec, StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.formats import find_format
 from lsp_server.core.hole import HoleKind
@@ -18,6 +20,9 @@ from lsp_server.engine.request import Event, Finished, Generate, Load, ModelRead
 LINE = StopRule(HoleKind.LINE, max_lines=1)
 BLOCK = StopRule(HoleKind.BLOCK, max_lines=100)
 MOST_STEPS = 20_000
+
+# A batch of four costs little more than one token, so that drafts pay.
+CHEAP_BATCHES = StepCosts((0, 512), (1, 2, 4, 8, 16), ((10.0, 10.5, 11.0, 13.0, 20.0), (12.0, 12.5, 13.0, 15.0, 24.0)))
 
 Progress = Callable[[float], bool]
 
@@ -138,11 +143,12 @@ def ask(
     max_tokens: int = 12,
     priority: Priority = Priority.INLINE,
     deadline: float | None = None,
+    rank: int = 0,
 ) -> Generate:
     """A request; a string stands for a prompt with that text before the cursor."""
     if isinstance(prompt, str):
         prompt = make_prompt(prompt, "")
-    return Generate(id, prompt, stop, max_tokens, priority, deadline)
+    return Generate(id, prompt, stop, max_tokens, priority, deadline, rank=rank)
 
 
 @lru_cache(maxsize=4096)
@@ -153,11 +159,13 @@ def cold(
     context_tokens: int = 1024,
     texts: Sequence[bytes] = (),
     words: Sequence[bytes] = (),
+    rank: int = 0,
 ) -> Finished:
-    """What an engine answers that has never seen anything else: the truth that reuse is measured by."""
+    """What an engine answers that has never seen anything else: the truth that reuse is measured by. It neither
+    speculates nor decodes several requests together."""
     harness = EngineHarness(lambda spec, progress: ScriptedBackend(spec, progress, texts=texts, words=words))
     harness.load(form=prompt.format, context_tokens=context_tokens)
-    return harness.run(Generate(1, prompt, stop, max_tokens))
+    return harness.run(Generate(1, prompt, stop, max_tokens, rank=rank))
 
 
 class PartlyFailing(ScriptedBackend):
@@ -174,10 +182,28 @@ class PartlyFailing(ScriptedBackend):
 
 
 class Recurrent(ScriptedBackend):
-    """Holds a state instead of cells: it can be kept whole or dropped whole, never cut."""
+    """Holds a state instead of cells: it can be kept whole, dropped whole, or put back to where it was remembered."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.info = replace(self.info, recurrent=True)
+        self.remembered: dict[int, list[int]] = {}
+
+    def checkpoint(self, sequence: int) -> None:
+        lengths = self.remembered.setdefault(sequence, [])
+        lengths.append(self.length(sequence))
+        del lengths[:-4]
 
     def truncate(self, sequence: int, length: int) -> int:
-        return super().truncate(sequence, length if length >= self.length(sequence) else 0)
+        if length >= self.length(sequence):
+            return self.length(sequence)
+        kept = [held for held in self.remembered.get(sequence, []) if held <= length]
+        self.remembered[sequence] = kept
+        return super().truncate(sequence, kept[-1] if kept else 0)
+
+    def copy(self, source: int, target: int) -> None:
+        super().copy(source, target)
+        self.remembered[target] = list(self.remembered.get(source, []))
 
 
 class Forgetful(ScriptedBackend):

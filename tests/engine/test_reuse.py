@@ -72,9 +72,11 @@ def play(harness: EngineHarness, session: Iterator[Generate], rng: random.Random
     return requests
 
 
-def check_equals_cold(request: Generate, finished: Finished, words: tuple[bytes, ...] = ()) -> None:
+def check_equals_cold(
+    request: Generate, finished: Finished, words: tuple[bytes, ...] = (), texts: tuple[bytes, ...] = ()
+) -> None:
     """A whole answer equals the cold one; what was cut short is its beginning."""
-    truth = cold(request.prompt, request.stop, request.max_tokens, 256, words=words)
+    truth = cold(request.prompt, request.stop, request.max_tokens, 256, texts, words, request.rank)
     if finished.reason in (FinishReason.CANCELLED, FinishReason.FAILED, FinishReason.DEADLINE):
         assert truth.text.startswith(finished.text)
         return

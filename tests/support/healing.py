@@ -12,8 +12,8 @@ def record_healing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]
     seen: list[tuple[bytes, bytes]] = []
     healed = Vocabulary.healed
 
-    def recording(self: Vocabulary, logits: object, written: bytes, token: int) -> int | None:
-        found = healed(self, logits, written, token)  # type: ignore[arg-type]
+    def recording(self: Vocabulary, logits: object, written: bytes, token: int, rank: int = 0) -> int | None:
+        found = healed(self, logits, written, token, rank)  # type: ignore[arg-type]
         if found is not None:
             seen.append((written, self.piece(found)))
         return found

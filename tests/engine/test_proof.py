@@ -1,0 +1,54 @@
+"""The long proof of reuse: everything at once, against cold runs.
+
+Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates and speculation. The
+fast tier plays some; `FIMBLE_PROOF_STEPS=10000 python -m pytest tests/engine/test_proof.py` plays as many as asked.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.engine.request import Generate
+from tests.engine.harness import CHEAP_BATCHES, EngineHarness, Recurrent
+from tests.engine.test_healing import MANY_WORDS, PARTS
+from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
+
+STEPS = int(os.environ.get("FIMBLE_PROOF_STEPS", "900"))
+FORMS = ("qwen", "codestral", "prefix-only")
+SEQUENCES = (1, 2, 4)
+
+
+def with_candidates(session: Iterator[Generate], rng: random.Random) -> Iterator[Generate]:
+    """Every fourth request comes with two more for the same place, that begin with other tokens."""
+    for number, edited in enumerate(session):
+        request = replace(edited, id=4 * number)
+        yield request
+        if rng.random() < 0.25:
+            yield from (replace(request, id=4 * number + rank, rank=rank) for rank in (1, 2))
+
+
+@pytest.mark.parametrize("backend", [ScriptedBackend, Recurrent])
+@pytest.mark.parametrize("sequences", SEQUENCES)
+@pytest.mark.parametrize("form", FORMS)
+def test_everything_at_once_equals_cold_runs(form: str, sequences: int, backend: type[ScriptedBackend]) -> None:
+    rng = random.Random(f"proof {form} {sequences} {backend.__name__}")
+    texts = (SOURCE,)
+    harness = EngineHarness(
+        lambda spec, progress: backend(spec, progress, words=MANY_WORDS, texts=texts, costs=CHEAP_BATCHES)
+    )
+    harness.load(sequences=sequences, form=form, context_tokens=256)
+    pieces = (*PARTS, *PARTS, b"    total = ", b"def function_", b"    return ")
+    steps = -(-STEPS // (len(FORMS) * len(SEQUENCES) * 2))
+    requests = play(harness, with_candidates(editing(rng, form, steps, pieces), rng), rng)
+    ended = {id: harness.finished(id) for id in requests}
+    for id, request in requests.items():
+        check_equals_cold(request, ended[id], MANY_WORDS, texts)
+    assert any(request.rank for request in requests.values())
+    drafted = sum(finished.usage.drafted_tokens for finished in ended.values())
+    assert drafted > 0 or backend is Recurrent

@@ -1,0 +1,138 @@
+"""Drafts: where they come from, when they pay, and that they change nothing but the number of steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.backends.base import StepCosts
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.engine.request import Finished
+from lsp_server.engine.speculate import Drafter, DraftRates, draft_length
+from tests.engine.harness import BLOCK, CHEAP_BATCHES, EngineHarness, Recurrent, ask, cold, make_prompt
+
+FLAT = StepCosts((0, 512), (1, 8), ((10.0, 10.0), (10.0, 10.0)))
+STEEP = StepCosts((0, 512), (1, 8), ((10.0, 80.0), (10.0, 80.0)))
+
+
+@pytest.mark.parametrize(
+    ("tokens", "sources", "expected"),
+    [
+        ([1, 2, 3, 4, 9, 2, 3], [], (2, [4, 9, 2, 3])),
+        ([1, 2, 3, 4, 9, 1, 2, 3], [], (3, [4, 9, 1, 2, 3])),
+        ([5, 1, 2], [[7, 1, 2, 8], [9, 1, 2, 6]], (2, [8])),
+        ([5, 1, 2], [[1, 2], [9, 1, 2, 6]], (2, [6])),
+        ([5, 1, 2], [[1, 3, 2]], (0, [])),
+        ([4, 5, 6], [[4, 5, 7], [4, 5, 6, 8]], (2, [8])),
+        ([2], [[2, 3]], (0, [])),
+        ([], [], (0, [])),
+        ([0x01000000, 0x00000001], [[0, 0x00010100, 0x00000001, 5]], (0, [])),
+    ],
+)
+def test_a_draft_is_what_followed_elsewhere(
+    tokens: list[int], sources: list[list[int]], expected: tuple[int, list[int]]
+) -> None:
+    assert Drafter(sources).propose(tokens) == expected
+
+
+def test_a_draft_is_found_on_the_border_of_a_token_only() -> None:
+    """The bytes of two tokens can stand across the border of two others."""
+    first, second = 0x02010000, 0x04030000
+    across = [0x00000000, 0x00000201, 0x00000403, 5]
+    assert Drafter([across]).propose([first, second]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("costs", "rate", "limit", "expected"),
+    [
+        (FLAT, 0.5, 7, 7),
+        (FLAT, 0.5, 3, 3),
+        (FLAT, 0.0, 7, 0),
+        (STEEP, 0.9, 7, 0),
+        (STEEP, 0.9, 0, 0),
+        (CHEAP_BATCHES, 0.9, 12, 8),
+        (CHEAP_BATCHES, 0.02, 12, 0),
+    ],
+)
+def test_as_many_tokens_are_drafted_as_pay(costs: StepCosts, rate: float, limit: int, expected: int) -> None:
+    assert draft_length(costs, 256, rate, limit) == expected
+
+
+def test_rates_follow_what_was_verified() -> None:
+    rates = DraftRates()
+    began = rates[2]
+    for _ in range(20):
+        rates.learn(2, drafted=4, accepted=0)
+    assert rates[2] < 0.1 < began
+    assert rates[3] == began
+    for _ in range(20):
+        rates.learn(2, drafted=4, accepted=4)
+    assert rates[2] > 0.9
+
+
+class Steps(ScriptedBackend):
+    """Counts its evaluations."""
+
+    evaluations = 0
+
+    def evaluate(self, sequence: int, position: int, tokens, *, logits: int):  # type: ignore[no-untyped-def]
+        self.evaluations += 1
+        return super().evaluate(sequence, position, tokens, logits=logits)
+
+
+TEXT = "".join(f"values.append(transform(item_{name}))\n" for name in ("a", "a", "a", "a", "a", "a"))
+PROMPT = make_prompt("", TEXT[:90])
+
+
+def written(costs: StepCosts | None) -> tuple[Finished, int]:
+    harness = EngineHarness(lambda spec, progress: Steps(spec, progress, texts=[TEXT.encode()], costs=costs))
+    harness.load()
+    finished = harness.run(ask(1, PROMPT, stop=BLOCK, max_tokens=60))
+    assert "".join(delta.text for delta in harness.deltas(1)) == finished.text
+    assert isinstance(harness.backend, Steps)
+    return finished, harness.backend.evaluations
+
+
+def test_repetitive_text_is_written_in_fewer_steps_and_is_the_same() -> None:
+    plain, steps = written(None)
+    drafted, fewer = written(CHEAP_BATCHES)
+    assert (drafted.text, drafted.reason, drafted.logprob) == (plain.text, plain.reason, plain.logprob)
+    assert drafted.usage.decoded_tokens == plain.usage.decoded_tokens == 60
+    assert drafted.usage.accepted_tokens > 40
+    assert fewer < steps / 3
+    assert plain.usage.drafted_tokens == 0
+
+
+def test_no_draft_where_batches_are_dear() -> None:
+    assert written(STEEP)[0].usage.drafted_tokens == 0
+
+
+def test_what_was_typed_over_is_a_draft() -> None:
+    """The end of a suggestion is proposed again when only its beginning was typed over."""
+    text = b"first = one(alpha)\nsecond = two(alpha, beta, gamma, delta)\n"
+    harness = EngineHarness(lambda spec, progress: Steps(spec, progress, texts=[text], costs=CHEAP_BATCHES))
+    harness.load()
+    known = text.decode()
+    harness.run(ask(1, make_prompt("", known[:20]), max_tokens=40))
+    other = make_prompt("", known[:20].replace("s", "S") + "econd = two(")
+    assert harness.run(ask(2, other, max_tokens=3)).usage.drafted_tokens > 0
+
+
+def test_a_recurrent_model_does_not_draft() -> None:
+    """It could not drop what was wrong."""
+    harness = EngineHarness(lambda spec, progress: Recurrent(spec, progress, texts=[TEXT.encode()], costs=FLAT))
+    harness.load()
+    finished = harness.run(ask(1, PROMPT, stop=BLOCK, max_tokens=30))
+    assert finished.usage.drafted_tokens == 0
+    assert finished.text == cold(PROMPT, BLOCK, 30, texts=(TEXT.encode(),)).text
+
+
+def test_a_recurrent_model_evaluates_what_was_typed_and_no_more() -> None:
+    harness = EngineHarness(Recurrent)
+    harness.load(form="qwen")
+    before = "x = 1\n" * 60
+    first = harness.run(ask(1, make_prompt(before, "y")))
+    assert first.usage.evaluated_tokens > len(before)
+    for id, typed in enumerate(("y ", "y =", "y = ", "y =", "y = f"), 2):
+        finished = harness.run(ask(id, make_prompt(before, typed)))
+        assert finished.usage.evaluated_tokens <= len(typed)
+        assert finished.text == cold(make_prompt(before, typed), ask(0, "").stop, 12).text
