@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lsp_server.backends import llama
-from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.base import ModelError, ModelSpec, StepCosts
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import find_hole
+from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.prompt import PromptBudget, build_prompt
-from lsp_server.core.stopping import stop_rule
+from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
+from tests.engine.harness import CHEAP_BATCHES, make_prompt
 from tests.support.healing import record_healing
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
@@ -74,9 +76,16 @@ def backend(tiny: Path) -> Iterator[llama.LlamaBackend]:
 class Session:
     """An engine driven step by step, and the events it has posted."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, costs: StepCosts | None = None) -> None:
+        """costs: what steps are said to cost, so that drafts pay."""
+
+        def load(spec: ModelSpec, progress: Callable[[float], bool]) -> llama.LlamaBackend:
+            backend = llama.load(spec, progress)
+            backend.info = replace(backend.info, costs=costs)
+            return backend
+
         self.events: list[Event] = []
-        self.engine = Engine(llama.load, self.events.append, spawn=at_once)
+        self.engine = Engine(load, self.events.append, spawn=at_once)
         self.engine.send(Load(spec))
         self.engine.receive()
         ready = self.events[-1]
@@ -212,6 +221,43 @@ def test_an_editing_session_gives_what_cold_runs_give(
     assert reused > 1000
     assert len(healed) > 20
     assert len({written for written, _ in healed}) > 5
+
+
+def test_drafts_change_the_steps_and_not_the_text(tiny: Path) -> None:
+    spec = ModelSpec(path=str(tiny), context_tokens=1024, sequences=2)
+    drafting, plain = Session(spec, CHEAP_BATCHES), Session(spec)
+    drafted = accepted = 0
+    for id, word in enumerate(("alpha", "beta", "alpha", "return self", "beta", "return self")):
+        prompt = make_prompt(f"{word} = {word}\n" * 20, f"{word} = ")
+        request = Generate(id, prompt, StopRule(HoleKind.BLOCK, max_lines=100), max_tokens=48)
+        finished, truth = drafting.run(request), plain.run(request)
+        assert finished.text == truth.text
+        assert finished.logprob == pytest.approx(truth.logprob, abs=0.005)
+        drafted += finished.usage.drafted_tokens
+        accepted += finished.usage.accepted_tokens
+        drafting.engine.cache().check(drafting.engine.models["completion"].backend.length)
+    assert accepted > 20
+    assert accepted < drafted, "no draft was ever wrong"
+
+
+def test_candidates_in_one_batch_are_what_each_is_alone(tiny: Path) -> None:
+    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=3)
+    requests = [
+        Generate(rank, make_prompt(SOURCE.decode(), "ret"), StopRule(HoleKind.LINE, 1), 12, rank=rank)
+        for rank in range(3)
+    ]
+    session = Session(spec)
+    for request in requests:
+        session.engine.send(request)
+    session.engine.receive()
+    while session.engine.step():
+        pass
+    ended = {event.id: event for event in session.events if isinstance(event, Finished)}
+    for request in requests:
+        alone = Session(spec).run(request)
+        assert ended[request.id].text == alone.text
+        assert ended[request.id].logprob == pytest.approx(alone.logprob, abs=0.005)
+    assert [ended[rank].usage.evaluated_tokens for rank in (1, 2)] == [0, 0]
 
 
 def test_text_that_does_not_fit_the_window_is_cut(tiny: Path) -> None:

@@ -1,4 +1,4 @@
-"""Writes a tiny Llama model of random weights as a GGUF file: real llama.cpp, in F32, in a few milliseconds.
+"""Writes tiny models of random weights as GGUF files: real llama.cpp, in F32, in a few milliseconds.
 
 Its text is nonsense, but its logits depend on every token and position in the KV cache, which is what tests
 of reuse need. The vocabulary is the 256 bytes, a few merges, and Qwen's FIM tokens.
@@ -38,6 +38,16 @@ _MERGES = (
 )
 
 
+WIDTH, HEADS, KV_HEADS, HIDDEN = 64, 4, 2, 128
+_ATTENTION = {
+    "attn_q": (WIDTH, WIDTH),
+    "attn_k": (KV_HEADS * WIDTH // HEADS, WIDTH),
+    "attn_v": (KV_HEADS * WIDTH // HEADS, WIDTH),
+    "attn_output": (WIDTH, WIDTH),
+}
+_FEED_FORWARD = {"ffn_gate": (HIDDEN, WIDTH), "ffn_up": (HIDDEN, WIDTH), "ffn_down": (WIDTH, HIDDEN)}
+
+
 def byte_characters() -> dict[int, str]:
     """The printable character that stands for each byte in a byte-level BPE vocabulary (GPT-2's table)."""
     plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -46,6 +56,43 @@ def byte_characters() -> dict[int, str]:
         if byte not in table:
             table[byte] = chr(256 + len(table) - len(plain))
     return table
+
+
+def _matrix(random: np.random.Generator, rows: int, columns: int, scale: float) -> np.ndarray:
+    return (random.standard_normal((rows, columns)) * scale / columns**0.5).astype(np.float32)
+
+
+def _begin(
+    path: Path, architecture: str, name: str, context: int, layers: int, markers: tuple[str, ...]
+) -> tuple[gguf.GGUFWriter, int]:
+    """A writer with what all architectures have, the vocabulary among it, and how many tokens that has."""
+    characters = byte_characters()
+    merged = [merge.replace(" ", "") for merge in _MERGES]
+    tokens = [*(characters[byte] for byte in range(256)), *merged, *markers]
+    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_name(name)
+    writer.add_context_length(context)
+    writer.add_embedding_length(WIDTH)
+    writer.add_block_count(layers)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("qwen2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([normal] * (len(tokens) - len(markers)) + [control] * len(markers))
+    writer.add_token_merges(list(_MERGES))
+    writer.add_eos_token_id(len(tokens) - len(markers))
+    writer.add_add_bos_token(False)
+    return writer, len(tokens)
+
+
+def _end(writer: gguf.GGUFWriter, path: Path) -> Path:
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
 
 
 def write_tiny_gguf(
@@ -57,56 +104,84 @@ def write_tiny_gguf(
     architecture: str = "llama",
     context: int = 2048,
 ) -> Path:
-    """Writes the model to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads."""
-    width, layers, heads, kv_heads, hidden = 64, 2, 4, 2, 128
-    head = width // heads
-    characters = byte_characters()
-    merged = [merge.replace(" ", "") for merge in _MERGES]
-    tokens = [*(characters[byte] for byte in range(256)), *merged, *markers]
-    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
-    writer = gguf.GGUFWriter(path, architecture)
-    writer.add_name(name)
-    writer.add_context_length(context)
-    writer.add_embedding_length(width)
-    writer.add_block_count(layers)
-    writer.add_feed_forward_length(hidden)
-    writer.add_head_count(heads)
-    writer.add_head_count_kv(kv_heads)
-    writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_rope_dimension_count(head)
-    writer.add_vocab_size(len(tokens))
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("qwen2")
-    writer.add_token_list(tokens)
-    writer.add_token_types([normal] * (len(tokens) - len(markers)) + [control] * len(markers))
-    writer.add_token_merges(list(_MERGES))
-    writer.add_eos_token_id(len(tokens) - len(markers))
-    writer.add_add_bos_token(False)
+    """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads."""
+    layers = 2
+    writer, vocabulary = _begin(path, architecture, name, context, layers, markers)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_rope_dimension_count(WIDTH // HEADS)
     random = np.random.default_rng(seed)
-
-    def matrix(rows: int, columns: int, scale: float = 1.0) -> np.ndarray:
-        return (random.standard_normal((rows, columns)) * scale / columns**0.5).astype(np.float32)
-
-    norm = np.ones(width, dtype=np.float32)
-    writer.add_tensor("token_embd.weight", matrix(len(tokens), width, 8.0))
-    writer.add_tensor("output.weight", matrix(len(tokens), width, 4.0))
+    norm = np.ones(WIDTH, dtype=np.float32)
+    writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
+    writer.add_tensor("output.weight", _matrix(random, vocabulary, WIDTH, 4.0))
     writer.add_tensor("output_norm.weight", norm)
     for layer in range(layers):
-        shapes = {
-            "attn_q": (width, width),
-            "attn_k": (kv_heads * head, width),
-            "attn_v": (kv_heads * head, width),
-            "attn_output": (width, width),
-            "ffn_gate": (hidden, width),
-            "ffn_up": (hidden, width),
-            "ffn_down": (width, hidden),
-        }
-        for tensor, (rows, columns) in shapes.items():
-            writer.add_tensor(f"blk.{layer}.{tensor}.weight", matrix(rows, columns, 2.0))
+        for tensor, (rows, columns) in (_ATTENTION | _FEED_FORWARD).items():
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight", _matrix(random, rows, columns, 2.0))
         writer.add_tensor(f"blk.{layer}.attn_norm.weight", norm)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", norm)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    return path
+    return _end(writer, path)
+
+
+def write_tiny_mamba(path: Path, *, seed: int = 0) -> Path:
+    """Writes a Mamba to `path` and returns it: 2 layers, whose state cannot be cut back."""
+    layers, inner, state, kernel, rank = 2, 2 * WIDTH, 16, 4, 8
+    writer, vocabulary = _begin(path, "mamba", "tiny mamba", 2048, layers, MARKERS)
+    writer.add_feed_forward_length(0)
+    writer.add_head_count(0)
+    writer.add_ssm_conv_kernel(kernel)
+    writer.add_ssm_inner_size(inner)
+    writer.add_ssm_state_size(state)
+    writer.add_ssm_time_step_rank(rank)
+    random = np.random.default_rng(seed)
+    norm = np.ones(WIDTH, dtype=np.float32)
+    writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
+    writer.add_tensor("output.weight", _matrix(random, vocabulary, WIDTH, 4.0))
+    writer.add_tensor("output_norm.weight", norm)
+    for layer in range(layers):
+        block = f"blk.{layer}"
+        writer.add_tensor(f"{block}.attn_norm.weight", norm)
+        writer.add_tensor(f"{block}.ssm_in.weight", _matrix(random, 2 * inner, WIDTH, 2.0))
+        writer.add_tensor(f"{block}.ssm_conv1d.weight", _matrix(random, inner, kernel, 2.0))
+        writer.add_tensor(f"{block}.ssm_conv1d.bias", np.zeros(inner, dtype=np.float32))
+        writer.add_tensor(f"{block}.ssm_x.weight", _matrix(random, rank + 2 * state, inner, 2.0))
+        writer.add_tensor(f"{block}.ssm_dt.weight", _matrix(random, inner, rank, 1.0))
+        writer.add_tensor(f"{block}.ssm_dt.bias", np.full(inner, -2.0, dtype=np.float32))
+        writer.add_tensor(f"{block}.ssm_a", -np.tile(np.linspace(0.05, 1, state, dtype=np.float32), (inner, 1)))
+        writer.add_tensor(f"{block}.ssm_d", np.ones(inner, dtype=np.float32))
+        writer.add_tensor(f"{block}.ssm_out.weight", _matrix(random, WIDTH, inner, 2.0))
+    return _end(writer, path)
+
+
+def write_tiny_hybrid(path: Path, *, seed: int = 0) -> Path:
+    """Writes an LFM2 to `path` and returns it: a layer of short convolutions, whose state cannot be cut back,
+    and one of attention."""
+    kernel = 3
+    writer, vocabulary = _begin(path, "lfm2", "tiny hybrid", 2048, 2, MARKERS)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv([0, KV_HEADS])
+    writer.add_shortconv_l_cache(kernel)
+    writer.add_rope_freq_base(10000.0)
+    random = np.random.default_rng(seed)
+    norm = np.ones(WIDTH, dtype=np.float32)
+    head_norm = np.ones(WIDTH // HEADS, dtype=np.float32)
+    writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
+    writer.add_tensor("token_embd_norm.weight", norm)
+    for layer in range(2):
+        block = f"blk.{layer}"
+        writer.add_tensor(f"{block}.attn_norm.weight", norm)
+        writer.add_tensor(f"{block}.ffn_norm.weight", norm)
+        for tensor, (rows, columns) in _FEED_FORWARD.items():
+            writer.add_tensor(f"{block}.{tensor}.weight", _matrix(random, rows, columns, 2.0))
+        if layer == 0:
+            writer.add_tensor(f"{block}.shortconv.conv.weight", _matrix(random, WIDTH, kernel, 2.0))
+            writer.add_tensor(f"{block}.shortconv.in_proj.weight", _matrix(random, 3 * WIDTH, WIDTH, 2.0))
+            writer.add_tensor(f"{block}.shortconv.out_proj.weight", _matrix(random, WIDTH, WIDTH, 2.0))
+        else:
+            for tensor, (rows, columns) in _ATTENTION.items():
+                writer.add_tensor(f"{block}.{tensor}.weight", _matrix(random, rows, columns, 2.0))
+            writer.add_tensor(f"{block}.attn_q_norm.weight", head_norm)
+            writer.add_tensor(f"{block}.attn_k_norm.weight", head_norm)
+    return _end(writer, path)

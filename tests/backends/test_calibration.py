@@ -1,0 +1,140 @@
+"""Calibration: what is measured decides, what was measured is kept, and a busy machine is left alone."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from lsp_server.backends import calibration
+from lsp_server.backends.base import ModelError, StepCosts
+from lsp_server.backends.calibration import CPU_SIZES, DEEP, BusyError, Calibration, calibrate
+
+
+class Machine:
+    """A machine on a clock of its own: a step's cost in ms follows from what it is made with."""
+
+    def __init__(self, flash_token: float = 1.0, plain_token: float = 2.0, slow: float = 1.0) -> None:
+        self.now = 0.0
+        self.token_ms = {True: flash_token, False: plain_token}
+        self.slow = slow
+        self.depth, self.threads, self.flash = 0, 0, False
+        self.opened = 0
+
+    @contextmanager
+    def probe(self, flash: bool) -> Iterator[Machine]:
+        self.flash, self.depth = flash, 0
+        self.opened += 1
+        yield self
+        self.opened -= 1
+
+    def step(self, size: int) -> None:
+        threads = {2: 1.0, 1: 1.5}[self.threads]
+        ms = (20 + self.token_ms[self.flash] * size + self.depth / 100) * threads * self.slow
+        self.depth += size
+        self.now += ms / 1000
+
+    def back_to(self, depth: int) -> None:
+        self.depth = min(self.depth, depth)
+
+    def use_threads(self, threads: int) -> None:
+        self.threads = threads
+
+    def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
+        return calibrate(
+            self.probe,
+            machine="two cores",
+            model="m.gguf",
+            flash=flash,
+            threads=threads,
+            sizes=CPU_SIZES,
+            progress=lambda _: True,
+            clock=lambda: self.now,
+        )
+
+
+@pytest.mark.parametrize(("flash_token", "plain_token", "expected"), [(1.0, 2.0, True), (2.0, 1.0, False)])
+def test_the_faster_attention_is_chosen(flash_token: float, plain_token: float, expected: bool) -> None:
+    machine = Machine(flash_token, plain_token)
+    found = machine.measure()
+    assert found.flash_attention is expected
+    assert found.threads == 2
+    assert machine.opened == 0
+    assert found.costs.ms(1, 0) == pytest.approx(21)
+    assert found.costs.ms(32, DEEP) == pytest.approx(20 + 32 + DEEP / 100, abs=1)
+    assert found.prefill_per_second == pytest.approx(1000 * 32 / found.costs.ms(32, DEEP))
+
+
+def test_a_users_own_choice_is_not_overruled() -> None:
+    found = Machine(1.0, 2.0).measure(flash=(False,), threads=(1,))
+    assert (found.flash_attention, found.threads) == (False, 1)
+
+
+def test_a_machine_that_takes_too_long_is_busy() -> None:
+    with pytest.raises(BusyError):
+        Machine(slow=100).measure()
+
+
+def test_a_load_that_is_not_wanted_any_more_ends() -> None:
+    machine = Machine()
+    with pytest.raises(ModelError):
+        calibrate(
+            machine.probe,
+            machine="",
+            model="",
+            flash=(False, True),
+            threads=(2,),
+            sizes=CPU_SIZES,
+            progress=lambda fraction: fraction == 0,
+            clock=lambda: machine.now,
+        )
+    assert machine.opened == 0
+
+
+def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path / "calibration")
+    key = calibration.key_of("m.gguf", 3, True)
+    assert key != calibration.key_of("m.gguf", 4, True)
+    assert calibration.remembered(key) is None
+    found = Machine().measure()
+    calibration.remember(key, found)
+    assert calibration.remembered(key) == found
+    (file,) = (tmp_path / "calibration").iterdir()
+    file.write_text(file.read_text().replace('"version": 1', '"version": 0'))
+    assert calibration.remembered(key) is None
+    file.write_text("{")
+    assert calibration.remembered(key) is None
+
+
+def test_that_it_cannot_be_kept_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path / "file" / "calibration")
+    calibration.remember("key", Machine().measure())
+
+
+@pytest.mark.skipif(not hasattr(os, "getloadavg"), reason="this system does not tell its load")
+@pytest.mark.parametrize(("load", "expected"), [(0.1, False), (1.0, False), (1000.0, True)])
+def test_a_machine_with_other_work_is_left_alone(load: float, expected: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "getloadavg", lambda: (load, 0.0, 0.0))
+    assert calibration.busy() is expected
+
+
+COSTS = StepCosts((0, 512), (1, 8, 16), ((10.0, 17.0, 33.0), (20.0, 27.0, 43.0)))
+
+
+@pytest.mark.parametrize(
+    ("size", "depth", "ms"),
+    [(1, 0, 10), (8, 0, 17), (4, 0, 13), (12, 0, 25), (1, 512, 20), (1, 256, 15), (1, 1024, 30), (32, 0, 65)],
+)
+def test_costs_between_what_was_measured(size: int, depth: int, ms: float) -> None:
+    assert COSTS.ms(size, depth) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize(
+    ("budget", "depth", "size"), [(45, 0, 16), (30, 0, 14), (30, 512, 9), (30, 1024, 1), (1, 0, 1)]
+)
+def test_the_largest_step_within_a_budget(budget: float, depth: int, size: int) -> None:
+    assert COSTS.largest(budget, depth) == size
