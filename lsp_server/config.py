@@ -57,6 +57,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
     ] = 8000
 
+    candidates: Annotated[
+        int, Meta(ge=1, le=5, description="How many suggestions an explicit request gets at most.")
+    ] = 3
+    debounce: Annotated[
+        bool, Meta(description="Whether decoding waits for a pause where the model is slower than the typing.")
+    ] = True
+    prepare_next: Annotated[
+        bool, Meta(description="Whether to work on what follows a suggestion while it is shown.")
+    ] = True
+
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""
         return ModelSpec(
@@ -78,6 +88,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             max_tokens=self.max_tokens,
             max_lines=self.max_lines,
             deadline_ms=self.deadline_ms,
+            candidates=self.candidates,
+            debounce=self.debounce,
+            prepare_next=self.prepare_next,
         )
 
 

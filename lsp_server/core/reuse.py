@@ -80,11 +80,13 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A whole suggestion and where it was made. reason: why there is none, if the text is empty."""
+    """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
+    what else was shown there."""
 
     place: Place
     text: str
     reason: str = ""
+    alternatives: tuple[str, ...] = ()
 
 
 class SuggestionMemory:
@@ -110,9 +112,10 @@ class SuggestionMemory:
             typed = entry.place.typed_since(document, cursor)
             if typed is None:
                 continue
-            left = typed.rest_of(entry.text)
-            if left is not None and (left.strip() or not typed.text):
-                return entry, left
+            for text in (entry.text, *entry.alternatives):
+                left = typed.rest_of(text)
+                if left is not None and (left.strip() or not typed.text):
+                    return entry, left
         return None
 
     def clear(self) -> None:

@@ -114,6 +114,7 @@ class EngineClient:
         deadline: float | None = None,
         reserve: int = 0,
         role: Role = "completion",
+        rank: int = 0,
     ) -> int:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
         only that, is `Finished`."""
@@ -123,7 +124,7 @@ class EngineClient:
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
             return id
         self._listeners[id] = listener
-        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role))
+        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank))
         return id
 
     def cancel(self, id: int) -> None:

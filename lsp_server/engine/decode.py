@@ -111,7 +111,8 @@ class Generation:
     def release(self) -> None:
         """Gives the sequence back; what it holds stays resident."""
         if self.sequence is not None:
-            self.model.cache.release(self.sequence)
+            # Another candidate's text is seldom gone on with.
+            self.model.cache.release(self.sequence, worthless=self.request.rank > 0)
             self.sequence = None
 
     def prepare(self, *, alone: bool = True) -> Work | None:

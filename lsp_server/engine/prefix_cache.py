@@ -142,9 +142,13 @@ class PrefixCache:
         """The logits behind token `index`, if they are kept."""
         return self._sequences[id].rows.get(index)
 
-    def release(self, id: int) -> None:
-        """Ends a request's use of a sequence. What it holds stays for the next one."""
-        self._touch(self._sequences[id], busy=False)
+    def release(self, id: int, *, worthless: bool = False) -> None:
+        """Ends a request's use of a sequence. What it holds stays for the next one; if that is worthless, it
+        is the first to be given up."""
+        sequence = self._sequences[id]
+        self._touch(sequence, busy=False)
+        if worthless:
+            sequence.used = 0
 
     def check(self, length: Callable[[int], int]) -> None:
         """Raises AssertionError if a sequence's record differs in length from what `length` (the backend's

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
+
+import anyio
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.anchor import AnchorBook
@@ -14,12 +16,14 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out
-from lsp_server.core.reuse import Remembered, SuggestionMemory, Typed
+from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
 from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.prepared import Prepared, after_acceptance
+from lsp_server.features.rhythm import Rhythm
 
 _WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 _ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
@@ -34,6 +38,8 @@ class Trigger(str, Enum):
 class InlineOptions:
     """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
     long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
+    candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
+    fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     """
 
     enabled: bool = True
@@ -42,13 +48,18 @@ class InlineOptions:
     max_tokens: int = 64
     max_lines: int = 8
     deadline_ms: int = 8000
+    candidates: int = 3
+    debounce: bool = True
+    prepare_next: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user."""
+    """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
+    alternatives: further suggestions for the same place, the likeliest first."""
 
     suggestion: Suggestion | None = None
+    alternatives: tuple[Suggestion, ...] = ()
     reason: str = ""
     source: Literal["model", "memory", "none"] = "none"
     hole: Hole | None = None
@@ -78,7 +89,9 @@ class InlineCompleter:
         self._anchors = AnchorBook()
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
+        self._prepared: Prepared | None = None
         self._warming: int | None = None
+        self._rhythm = Rhythm()
         self._setup: object = None
 
     async def complete(self, document: DocumentSnapshot, offset: int, trigger: Trigger = Trigger.AUTOMATIC) -> Outcome:
@@ -95,36 +108,60 @@ class InlineCompleter:
             return Outcome(reason=reason)
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        remembered = self._memory.find(document, hole.cursor)
+        explicit = trigger is Trigger.INVOKED
+        remembered = None if explicit else self._memory.find(document, hole.cursor)
         if remembered is not None:
             entry, left = remembered
             suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() else None
+            if suggestion is not None:
+                self._prepare(document, suggestion, info, options)
             elapsed = 1000 * (self._clock() - began)
             reason = "" if suggestion else entry.reason
-            return Outcome(suggestion, reason, "memory", hole, written=entry.text, total_ms=elapsed)
-        generation = self._adopt(document, hole) or self._start(document, hole, info, options)
+            return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
+        generation = None if explicit else self._adopt(document, hole)
+        if generation is None:
+            if not explicit and options.debounce:
+                await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
+            generation = self._start(document, hole, info, options)
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
-        budget = options.answer_ms if trigger is Trigger.AUTOMATIC else options.deadline_ms
+        others = [
+            self._candidate(generation, rank, options) for rank in range(1, options.candidates if explicit else 1)
+        ]
+        budget = (options.deadline_ms if explicit else options.answer_ms) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
-            await generation.wait(typed, budget / 1000)
+            await generation.wait(typed, max(0.0, budget))
+            for other in others:
+                await other.wait(typed, options.deadline_ms / 1000)
         finally:
             generation.waiting -= 1
+            for other in others:
+                self._engine.cancel(other.id)
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
-        return self._outcome(generation, document, hole, typed, began)
+        outcome = self._outcome(generation, document, hole, typed, began, others)
+        if outcome.suggestion is not None and not explicit and generation.ended():
+            self._prepare(document, outcome.suggestion, info, options)
+        return outcome
 
     def document_changed(self, document: DocumentSnapshot) -> None:
-        """Ends the generation for a document that the change makes useless."""
+        """Ends the generations for a document that the change makes useless."""
+        self._rhythm.key(self._clock())
+        # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
+        cursors = {document.edit_end - closers for closers in range(4)}
+        prepared = self._prepared
+        if prepared is not None and not prepared.still_possible(document, cursors):
+            self._give_up_prepared()
         generation = self._running.get(document.uri)
         if generation is not None:
-            # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
             grown = generation.hole.cursor + len(document.source) - len(generation.document.source)
-            cursors = {grown, *(document.edit_end - closers for closers in range(4))}
+            cursors.add(grown)
             if not any(generation.agrees(generation.place.typed_since(document, cursor)) for cursor in cursors):
                 self._end(generation)
 
     def document_closed(self, uri: str) -> None:
+        if self._prepared is not None and self._prepared.place.uri == uri:
+            self._give_up_prepared()
         generation = self._running.get(uri)
         if generation is not None:
             self._end(generation)
@@ -164,33 +201,89 @@ class InlineCompleter:
     def _adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """The generation under way for the document, if it writes on from what was typed."""
         generation = self._running.get(document.uri)
-        if generation is None:
-            return None
-        if generation.agrees(generation.place.typed_since(document, hole.cursor)):
-            return generation
-        self._end(generation)
+        if generation is not None:
+            if generation.agrees(generation.place.typed_since(document, hole.cursor)):
+                return generation
+            self._end(generation)
+        if self._prepared is not None:
+            generation = self._prepared.generation
+            if generation.agrees(generation.place.typed_since(document, hole.cursor)):
+                self._prepared = None
+                self._running[document.uri] = generation
+                return generation
         return None
 
     def _start(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
-        budget = PromptBudget.of_tokens(info.context_tokens)
-        anchor = self._anchors.choose(document, hole, info.format, budget)
         for other in [other for other in self._running.values() if not other.waiting]:
             self._end(other)  # nobody waits for it, and this one would have to
-        prompt = lay_out(document, anchor, hole.cursor, info.format)
-        rule = stop_rule(document, hole, options.max_lines)
-        generation = RunningGeneration(document, hole, rule, prompt)
+        self._give_up_prepared()
+        generation = self._generation(document, hole, info, options)
         self._running[document.uri] = generation
+        self._submit(generation, options)
+        return generation
 
+    def _generation(
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
+    ) -> RunningGeneration:
+        """A generation for `hole` that has not been submitted."""
+        budget = PromptBudget.of_tokens(info.context_tokens)
+        anchor = self._anchors.choose(document, hole, info.format, budget)
+        prompt = lay_out(document, anchor, hole.cursor, info.format)
+        return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
+
+    def _submit(
+        self,
+        generation: RunningGeneration,
+        options: InlineOptions,
+        *,
+        priority: Priority = Priority.INLINE,
+        rank: int = 0,
+    ) -> None:
         def on_event(event: TextDelta | Finished) -> None:
             generation.on_event(event)
-            if isinstance(event, Finished):
+            if isinstance(event, Finished) and rank == 0:
                 self._finished(generation, event)
 
-        deadline = self._clock() + options.deadline_ms / 1000
-        generation.id = self._engine.submit(prompt, rule, options.max_tokens, on_event, deadline=deadline)
-        return generation
+        generation.id = self._engine.submit(
+            generation.prompt,
+            generation.rule,
+            options.max_tokens,
+            on_event,
+            priority=priority,
+            deadline=self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None,
+            rank=rank,
+        )
+
+    def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
+        """Another generation for the place of `best`, decoded together with it."""
+        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt)
+        self._submit(other, options, rank=rank)
+        return other
+
+    def _prepare(
+        self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
+    ) -> None:
+        """Begins, in the background, with what comes after `suggestion`, unless that is known."""
+        if not options.prepare_next:
+            return
+        accepted, cursor = after_acceptance(document, suggestion)
+        prepared = self._prepared
+        if self._memory.find(accepted, cursor) is not None or (
+            prepared is not None and prepared.generation.place == Place.of(accepted, cursor)
+        ):
+            return
+        self._give_up_prepared()
+        generation = self._generation(accepted, find_hole(accepted, cursor), info, options)
+        inserted = accepted.source[suggestion.start : cursor].decode()
+        self._prepared = Prepared(Place.of(document, suggestion.start), inserted, generation)
+        self._submit(generation, options, priority=Priority.PREPARED)
+
+    def _give_up_prepared(self) -> None:
+        if self._prepared is not None:
+            self._engine.cancel(self._prepared.generation.id)
+            self._prepared = None
 
     def _end(self, generation: RunningGeneration) -> None:
         self._engine.cancel(generation.id)
@@ -200,12 +293,21 @@ class InlineCompleter:
     def _finished(self, generation: RunningGeneration, finished: Finished) -> None:
         if self._running.get(generation.document.uri) is generation:
             del self._running[generation.document.uri]
+        if self._prepared is not None and self._prepared.generation is generation:
+            self._prepared = None
+        self._rhythm.decoded(finished.usage)
         if finished.reason in _WHOLE:
             text = generation.visible(Typed(b""))
             self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
 
     def _outcome(
-        self, generation: RunningGeneration, document: DocumentSnapshot, hole: Hole, typed: Typed, began: float
+        self,
+        generation: RunningGeneration,
+        document: DocumentSnapshot,
+        hole: Hole,
+        typed: Typed,
+        began: float,
+        others: Sequence[RunningGeneration],
     ) -> Outcome:
         finished = generation.finished
         left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else ""
@@ -213,8 +315,14 @@ class InlineCompleter:
         reason = ""
         if suggestion is None:
             reason = _why_nothing(finished) if finished else "nothing to show yet"
+        whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
+        texts = dict.fromkeys(text for other in whole if (text := other.visible(typed)))
+        texts.pop(left, None)
+        if texts:
+            self._memory.remember(Remembered(generation.place, left, alternatives=tuple(texts)))
         return Outcome(
             suggestion,
+            tuple(Suggestion(text, hole.cursor, hole.cursor) for text in texts),
             reason,
             "model",
             hole,

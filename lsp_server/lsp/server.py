@@ -268,9 +268,9 @@ class FimbleServer(LanguageServer):
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
         outcome = await self._complete(document, params.position, trigger, types.TEXT_DOCUMENT_INLINE_COMPLETION)
-        items = []
-        if outcome.suggestion is not None:
-            items.append(convert.inline_item(outcome.suggestion, document, self.documents.encoding))
+        shown = (outcome.suggestion, *outcome.alternatives)
+        encoding = self.documents.encoding
+        items = [convert.inline_item(suggestion, document, encoding) for suggestion in shown if suggestion is not None]
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def completion(self, params: types.CompletionParams) -> Answer:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
@@ -22,8 +23,11 @@ SOURCE = KNOWN.decode().replace("width * height", "width$0")
 Opener = Callable[..., Any]
 Factory = Callable[[ModelSpec, Callable[[float], bool]], Backend]
 
-# An automatic request takes what there is after `answer_ms` of real time; here it waits for all of it.
-PATIENT = InlineOptions(answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS)
+# An automatic request takes what there is after `answer_ms` of real time; here it waits for all of it. What goes
+# on in the background besides is switched on by the tests of it.
+PATIENT = InlineOptions(
+    answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS, candidates=1, debounce=False, prepare_next=False
+)
 
 
 class Gate:
@@ -72,6 +76,11 @@ class Bench:
 
     async def complete(self, source: str, trigger: Trigger = Trigger.AUTOMATIC, *, path: str = "main.py") -> Outcome:
         return await self.completer.complete(*parse_cursor(source, path=path), trigger)
+
+    async def idle(self) -> None:
+        """Waits until the engine has ended all requests."""
+        while self.client.running:
+            await anyio.lowlevel.checkpoint()
 
     def generates(self) -> int:
         return sum(isinstance(message, Generate) for message in self.sent)

@@ -91,7 +91,7 @@ def test_a_known_text_is_typed(start: Start, tmp_path: Path, encoding: str, newl
     known = tmp_path / "known.py"
     known.write_bytes(text.encode())
     server = start(*SERVE, "--model", str(known))
-    server.initialize(offers(encoding), initializationOptions={"max_tokens": 200})
+    server.initialize(offers(encoding), initializationOptions={"max_tokens": 200, "prepare_next": False})
     asked = 0
     buffer = Buffer("file:///w/other.py", "", encoding)
     server.open(buffer.uri, buffer.text)

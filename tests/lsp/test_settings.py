@@ -179,7 +179,7 @@ def test_a_language_switched_off_still_answers_when_asked_for(start: Start) -> N
     assert "`disabled_languages`" in server.status()["requests"]["whyLastEmpty"]
     assert len(server.inline("file:///w/a.go", 0, 8)) == 1
     invoked = server.call("textDocument/inlineCompletion", inline_params(URI, 0, 8, trigger=1))
-    assert len(invoked["result"]["items"]) == 1
+    assert len(invoked["result"]["items"]) == 3
 
 
 # Each mistake, and the words that must be in the one message about it.
