@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import keystrokes, session
+from bench import keystrokes, limit, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -18,6 +18,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "replay editing sessions: what every key costs, in tokens and in time",
         keystrokes.arguments,
         keystrokes.run,
+    ),
+    "limit": (
+        "compare the engine with its floor: bare llama_decode calls for the same tokens",
+        limit.arguments,
+        limit.run,
     ),
 }
 

@@ -38,12 +38,18 @@ class Session:
     changes: Callable[[], Iterator[Change]]
 
 
-def arguments(parser: argparse.ArgumentParser) -> None:
+def source_arguments(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """What is typed; the group is for further sources."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, metavar="DIR", help="recorded sessions: *.json.gz, *.json")
     source.add_argument("--repo", type=Path, metavar="DIR", help="a git repository whose files are typed")
     parser.add_argument("--rate", type=float, default=50, metavar="MS", help="with --repo: ms per key (default: 50)")
     parser.add_argument("--session", metavar="NAME", help="only sessions whose name contains this")
+    return source
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    source_arguments(parser)
     parser.add_argument("--limit", type=int, metavar="N", help=f"keys; {_DEFAULT_LIVE_KEYS}, or with --count all")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every key and the summary")
@@ -71,7 +77,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         if options.plot is not None:
             plot.check(options.plot)
-        sessions = _sessions(options)
+        sessions = sessions_of(options)
         found = machine.facts()
         console.print(Text(machine.describe(found), style="dim"))
         result = _count(options, sessions, console) if options.count else _type(options, sessions, console)
@@ -89,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _sessions(options: argparse.Namespace) -> list[Session]:
+def sessions_of(options: argparse.Namespace) -> list[Session]:
+    """The sessions that the options name. Raises ValueError, which says what there is, if there are none."""
     found: list[Session] = []
     if options.repo is not None:
         if not repository.files(options.repo):
@@ -111,7 +118,7 @@ def _recorded(path: Path) -> Iterator[Change]:
     return spread(recordings.read(path))
 
 
-def _progress(console: Console) -> Progress:
+def progress_bar(console: Console) -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     return Progress(*columns, console=console, transient=True)
 
@@ -126,7 +133,7 @@ def _count(options: argparse.Namespace, sessions: Sequence[Session], console: Co
     rules = counting.Rules(options.context, options.sequences, options.ms_per_token)
     summaries: list[counting.CountSummary] = []
     keys: dict[str, dict[str, list[tuple[int, int, int]]]] = {}
-    with _progress(console) as progress:
+    with progress_bar(console) as progress:
         for session in sessions:
             total = sum(change.types for change in islice(session.changes(), options.limit))
             if not total:
@@ -179,7 +186,7 @@ def _type(options: argparse.Namespace, sessions: Sequence[Session], console: Con
     model: dict[str, Any] = {}
     for session in sessions:
         with console.status(f"reading {session.name} …"):
-            changes = _slice(options, session)
+            changes = _part_of(options, session)
         keys, model, wall_seconds = anyio.run(_play, options, session.name, changes, console)
         if keys:
             summaries.append(tables.live_summary(session.name, keys, wall_seconds))
@@ -196,14 +203,17 @@ def _type(options: argparse.Namespace, sessions: Sequence[Session], console: Con
     }
 
 
-def _slice(options: argparse.Namespace, session: Session) -> list[Change]:
+def _part_of(options: argparse.Namespace, session: Session) -> list[Change]:
     """The changes to type: the densest part of the session, or what begins at --start."""
-    limit = options.limit or _DEFAULT_LIVE_KEYS
-    first = options.start
-    if first is None:
+    return part(session, options.limit or _DEFAULT_LIVE_KEYS, options.start, options.longest_pause)
+
+
+def part(session: Session, limit: int, start: int | None = None, longest_pause_ms: float = 2000) -> list[Change]:
+    """`limit` changes from the one at `start` on, or those typed the fastest."""
+    if start is None:
         beats = [Beat(change.time_ms, change.types and change.key is not None) for change in session.changes()]
-        first = densest(beats, limit, options.longest_pause)
-    return list(islice(session.changes(), first, first + limit))
+        start = densest(beats, limit, longest_pause_ms)
+    return list(islice(session.changes(), start, start + limit))
 
 
 async def _play(
@@ -214,7 +224,7 @@ async def _play(
     async with editor(["--model", str(options.model)] if options.model else []) as connection:
         with console.status("loading the model …"):
             model = await connection.ready()
-        with _progress(console) as progress:
+        with progress_bar(console) as progress:
             task = progress.add_task(name, total=sum(change.types for change in changes))
             player = Player(connection, options.speed, options.longest_pause)
             keys = await player.play(changes, lambda: progress.advance(task))

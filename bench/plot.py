@@ -1,4 +1,4 @@
-"""The figures of `bench keystrokes` as a picture, if matplotlib is installed; fimble itself does not need it."""
+"""The figures of a bench as a picture, if matplotlib is installed; fimble itself does not need it."""
 
 from __future__ import annotations
 
@@ -38,6 +38,25 @@ def draw(result: dict[str, Any], path: Path) -> None:
         panel.grid(alpha=0.3)
     panels[0][0].set_ylabel("share")
     panels[0][-1].legend(fontsize=8, loc="lower right")
+    figure.tight_layout()
+    figure.savefig(path)
+    pyplot.close(figure)
+
+
+def draw_shares(panels: dict[str, dict[str, Sequence[float]]], unit: str, path: Path) -> None:
+    """Cumulative shares of the values of each line, one panel beside the other."""
+    import_module("matplotlib").use("Agg")
+    pyplot: Any = import_module("matplotlib.pyplot")
+    figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), sharey=True, squeeze=False)
+    for panel, (title, lines) in zip(axes[0], panels.items(), strict=True):
+        for label, values in lines.items():
+            _steps(panel, values, label)
+        panel.set_xlabel(unit)
+        panel.set_xscale("symlog", linthresh=1)
+        panel.set_title(title, fontsize=9)
+        panel.grid(alpha=0.3)
+    axes[0][0].set_ylabel("share of the keys")
+    axes[0][-1].legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path)
     pyplot.close(figure)

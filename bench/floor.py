@@ -1,0 +1,83 @@
+"""The floor: the new tokens of a prompt and the decoded ones, through bare `llama_decode` calls."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.llama import LlamaBackend
+
+
+class Floor:
+    """A context with one sequence on a model that is loaded already, opened as the backend opens its own: the
+    same threads, flash attention and chunks. Nothing is sampled, and no logits are read but to wait for them.
+    """
+
+    def __init__(self, backend: LlamaBackend, spec: ModelSpec) -> None:
+        # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
+        self._own = copy.copy(backend)
+        self._own._context = self._own._batch = None
+        self._own._open_context(replace(spec, sequences=1), backend.info.device == "GPU")
+        self._api: Any = backend._api
+        self._chunk = backend.info.chunk_tokens
+        self._held: list[int] = []
+
+    def prepare(self, tokens: Sequence[int]) -> None:
+        """Makes the cache hold these tokens, whatever that takes; not part of what is measured."""
+        common = 0
+        for mine, wanted in zip(self._held, tokens, strict=False):
+            if mine != wanted:
+                break
+            common += 1
+        if not self._api.llama_memory_seq_rm(self._own._memory, 0, common, -1):
+            self._api.llama_memory_seq_rm(self._own._memory, 0, -1, -1)  # it cannot be cut back
+            common = 0
+        self._held = list(tokens[:common])
+        while len(self._held) < len(tokens):
+            self._decode(tokens[len(self._held) : len(self._held) + self._chunk])
+        if tokens:
+            self._wait()
+
+    def run(self, new: Sequence[int], decoded: int) -> tuple[float, float]:
+        """Evaluates the `new` tokens, and each but the last of `decoded` ones: the last is only chosen.
+
+        Returns the ms of the first part and of both. Which tokens are decoded makes no difference to the time.
+        """
+        began = time.perf_counter()
+        for start in range(0, len(new), self._chunk):
+            self._decode(new[start : start + self._chunk])
+        if new:
+            self._wait()
+        prompt = time.perf_counter()
+        token = self._held[-1]
+        for _ in range(decoded - 1):
+            self._decode([token])
+            self._wait()
+        ended = time.perf_counter()
+        return 1000 * (prompt - began), 1000 * (ended - began)
+
+    def close(self) -> None:
+        self._own._model = None  # it is the backend's
+        self._own.close()
+
+    def _decode(self, tokens: Sequence[int]) -> None:
+        batch = self._own._batch
+        batch.n_tokens = len(tokens)
+        for index, token in enumerate(tokens):
+            batch.token[index] = token
+            batch.pos[index] = len(self._held) + index
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = 0
+            batch.logits[index] = index == len(tokens) - 1
+        code = self._api.llama_decode(self._own._context, batch)
+        if code != 0:
+            raise ModelError(f"llama.cpp could not evaluate {len(tokens)} tokens (code {code})")
+        self._held.extend(tokens)
+
+    def _wait(self) -> None:
+        """Until what was decoded is computed, which a GPU does in its own time."""
+        self._api.llama_get_logits_ith(self._own._context, -1)
