@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import keystrokes, limit, session
+from bench import keystrokes, limit, peers, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -23,6 +23,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "compare the engine with its floor: bare llama_decode calls for the same tokens",
         limit.arguments,
         limit.run,
+    ),
+    "peers": (
+        "compare with llama-server as llama.vim and llama.vscode use it, and with tabby-agent",
+        peers.arguments,
+        peers.run,
     ),
 }
 

@@ -38,14 +38,14 @@ class Session:
     changes: Callable[[], Iterator[Change]]
 
 
-def source_arguments(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
-    """What is typed; the group is for further sources."""
+def source_arguments(parser: argparse.ArgumentParser) -> None:
+    """What is typed."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, metavar="DIR", help="recorded sessions: *.json.gz, *.json")
     source.add_argument("--repo", type=Path, metavar="DIR", help="a git repository whose files are typed")
-    parser.add_argument("--rate", type=float, default=50, metavar="MS", help="with --repo: ms per key (default: 50)")
+    source.add_argument("--repetitive", type=Path, metavar="FILE", help="a file, of repetitive code if you like")
+    parser.add_argument("--rate", type=float, default=50, metavar="MS", help="ms per key of those (default: 50)")
     parser.add_argument("--session", metavar="NAME", help="only sessions whose name contains this")
-    return source
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,6 +103,10 @@ def sessions_of(options: argparse.Namespace) -> list[Session]:
             raise ValueError(f"{options.repo} has no source files in a language that fimble knows")
         name = f"{options.repo.resolve().name} at {options.rate:g} ms"
         found.append(Session(name, partial(repository.typed, options.repo, options.rate)))
+    elif options.repetitive is not None:
+        source = options.repetitive.read_text("utf-8")
+        typed = partial(repository.retyped, source, options.repetitive.name, 0.0, options.rate)
+        found.append(Session(options.repetitive.name, typed))
     else:
         for path in sorted([*options.data.glob("*.json.gz"), *options.data.glob("*.json")]):
             name = path.name.removesuffix(".gz").removesuffix(".json")
@@ -110,7 +114,7 @@ def sessions_of(options: argparse.Namespace) -> list[Session]:
     chosen = [session for session in found if (options.session or "") in session.name]
     if not chosen:
         known = ", ".join(session.name for session in found) or "none"
-        raise ValueError(f"no such session in {options.repo or options.data}; there are: {known}")
+        raise ValueError(f"no such session in {options.repo or options.repetitive or options.data}; there are: {known}")
     return chosen
 
 

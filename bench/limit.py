@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import keystrokes, machine, plot, repository
+from bench import keystrokes, machine, plot
 from bench.arms import Answer, quantile
 from bench.busy import spinner
 from bench.editor import ServerError
@@ -56,8 +56,7 @@ class LimitKey:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    source = keystrokes.source_arguments(parser)
-    source.add_argument("--repetitive", type=Path, metavar="FILE", help="repetitive code, whose middle third is typed")
+    keystrokes.source_arguments(parser)
     parser.add_argument("--limit", type=int, default=_DEFAULT_KEYS, metavar="N", help="keys (default: 100)")
     parser.add_argument("--tokens", type=int, default=12, metavar="N", help="tokens decoded per key (default: 12)")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
@@ -75,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
             raise ValueError("--tokens is a number from 2 to 64")
         if options.plot is not None:
             plot.check(options.plot)
-        sessions = _sessions(options)
+        sessions = keystrokes.sessions_of(options)
         found = machine.facts()
         console.print(Text(machine.describe(found), style="dim"))
         result = {"machine": found, **anyio.run(_measure, options, sessions, console)}
@@ -91,17 +90,6 @@ def run(options: argparse.Namespace) -> int:
         options.json.parent.mkdir(parents=True, exist_ok=True)
         options.json.write_text(json.dumps(result) + "\n", "utf-8")
     return 0
-
-
-def _sessions(options: argparse.Namespace) -> list[keystrokes.Session]:
-    if options.repetitive is None:
-        return keystrokes.sessions_of(options)
-    source = options.repetitive.read_text("utf-8")
-    return [
-        keystrokes.Session(
-            options.repetitive.name, partial(repository.retyped, source, options.repetitive.name, 0.0, options.rate)
-        )
-    ]
 
 
 async def _measure(

@@ -77,7 +77,7 @@ class Player:
             raise ServerError("CPU time is measured with psutil: pip install psutil") from None
 
     async def play(self, changes: Sequence[Change], on_key: Callable[[], None] = lambda: None) -> list[LiveKey]:
-        """Types `changes`, and returns a record of each that types."""
+        """Types `changes`, and returns a record of each that types. Can be called again for those that follow."""
         keys: list[LiveKey] = []
         if not changes:
             return keys
@@ -112,7 +112,8 @@ class Player:
         """Opens the first document and asks once where typing begins, as if the user had come there and
         rested. So what is measured is the session, and not one cold prompt."""
         document = first.before
-        self._open(document)
+        if document.uri not in self._documents:
+            self._open(document)
         cursor = min(first.cursor, first.replacements[0].start) if first.replacements else first.cursor
         context = types.InlineCompletionContext(types.InlineCompletionTriggerKind.Invoked)
         position = types.Position(*document.position(cursor, "utf-32"))

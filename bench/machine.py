@@ -20,7 +20,7 @@ def facts() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "fimble": __version__,
-        "llama-cpp-python": _version("llama-cpp-python"),
+        "llama-cpp-python": version("llama-cpp-python"),
     }
 
 
@@ -39,7 +39,8 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
-def _version(distribution: str) -> str:
+def version(distribution: str) -> str:
+    """The version of an installed package, or none."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

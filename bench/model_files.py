@@ -12,6 +12,7 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
+from bench.vocabulary import Vocabulary
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError
 
@@ -29,15 +30,15 @@ def folder() -> Path:
 
 
 def with_fim_tokens(model: Path, target_folder: Path | None = None) -> tuple[Path, tuple[str, ...]]:
-    """The model with FIM tokens that its file declares, and the spellings of those that were made up for it.
+    """The model with FIM tokens that llama.cpp knows, and the spellings of those that were made up for it.
 
-    A file that declares them is taken as it is. Of any other a copy is written, with three control tokens that
-    the model does not use: prompts cost the time they would with a FIM model, and the text is nonsense. Raises
-    ModelError if there are no such tokens.
+    A file that has them is taken as it is. Of any other a copy is written that declares three control tokens
+    which the model does not use: prompts cost the time they would with a FIM model, and the text is nonsense.
+    Raises ModelError if there are no such tokens.
     """
-    reader = _gguf().GGUFReader(model)
-    if all(key in reader.fields for key in FIM_KEYS):
+    if min(fim_tokens(model)) >= 0:
         return model, ()
+    reader = _gguf().GGUFReader(model)
     chosen = unused_tokens(reader)
     spellings = tuple(spelling for _, spelling in chosen)
     target = _copy_path(model, "fim", target_folder)
@@ -45,6 +46,16 @@ def with_fim_tokens(model: Path, target_folder: Path | None = None) -> tuple[Pat
         ids = dict(zip(FIM_KEYS, (token for token, _ in chosen), strict=True))
         _write_whole(target, lambda path: _copy_with(reader, path, ids))
     return target, spellings
+
+
+def fim_tokens(model: Path) -> tuple[int, int, int]:
+    """The ids of the prefix, suffix and middle tokens as llama.cpp finds them; -1 for one that is not there."""
+    vocabulary = Vocabulary(model)
+    try:
+        api, vocab = vocabulary._api, vocabulary._vocab
+        return api.llama_vocab_fim_pre(vocab), api.llama_vocab_fim_suf(vocab), api.llama_vocab_fim_mid(vocab)
+    finally:
+        vocabulary.close()
 
 
 def requantised(model: Path, target_folder: Path | None = None) -> Path:

@@ -1,0 +1,276 @@
+"""`bench peers`: the same keys, model, machine and run, by fimble and by what a user would pick instead."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import anyio
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+from rich.text import Text
+
+from bench import infill, keystrokes, llama_server, machine, model_files, plot, tabby, tables
+from bench.arms import Answer, Arm, ratios, summary
+from bench.editor import ServerError, editor
+from bench.engine_arm import EngineArm, engine_arm
+from bench.live import LiveKey, Player
+from bench.recordings import Change
+from bench.timeline import with_gaps
+from lsp_server.backends import starter
+from lsp_server.backends.base import ModelError
+from lsp_server.config import Settings
+
+_DEFAULT_KEYS = 60
+_TABLE_WIDTH = 140
+_BLOCK_CHANGES = 20
+_CLIENTS = (infill.LLAMA_VIM, infill.LLAMA_VSCODE)
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    keystrokes.source_arguments(parser)
+    parser.add_argument("--limit", type=int, default=_DEFAULT_KEYS, metavar="N", help="keys (default: 60)")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
+    parser.add_argument("--smollm2", action="store_true", help="the SmolLM2 of the starter extra instead")
+    parser.add_argument("--q4-0", action="store_true", help="the model quantised again, as Q4_0")
+    parser.add_argument("--fim-format", default="", metavar="NAME", help="fimble's prompt format (default: detected)")
+    parser.add_argument(
+        "--tokens", type=int, action="append", metavar="N", help="tokens of an answer, may be repeated (default: 4, 12)"
+    )
+    parser.add_argument("--forced-only", action="store_true", help="leave out the part as users have it")
+    parser.add_argument("--llama-server", type=Path, metavar="FILE", help="a binary instead of xllamacpp's")
+    parser.add_argument("--tabby-agent", type=Path, metavar="FILE", help="the dist/cli.js of tabby-agent")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every key and the summary")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it, as .png or .svg (needs matplotlib)")
+
+
+def run(options: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_TABLE_WIDTH)
+    try:
+        if any(not 2 <= tokens <= 64 for tokens in options.tokens or ()):
+            raise ValueError("--tokens is a number from 2 to 64")
+        if options.plot is not None:
+            plot.check(options.plot)
+        if reason := llama_server.missing(options.llama_server):
+            raise ValueError(reason)
+        sessions = keystrokes.sessions_of(options)
+        found = machine.facts()
+        console.print(Text(machine.describe(found), style="dim"))
+        with console.status("preparing the model …"):
+            model, asked, made_up = _model(options)
+        if made_up:
+            console.print(
+                f"[dim]{asked.name} declares no FIM tokens: both sides run a copy that declares "
+                f"{' '.join(made_up)} as such. That is for timing only; the text is nonsense.[/]"
+            )
+        result = anyio.run(_measure, options, sessions, model, asked, console)
+        result = {"machine": found, "made_up_fim_tokens": made_up, **result}
+    except (ServerError, ModelError, ValueError, OSError) as error:
+        console.print(Text(f"bench: {error}", style="red"))
+        return 2
+    _show(result, console)
+    if options.plot is not None:
+        _draw(result, options.plot)
+    if options.json is not None:
+        options.json.parent.mkdir(parents=True, exist_ok=True)
+        options.json.write_text(json.dumps(result) + "\n", "utf-8")
+    return 0
+
+
+def _model(options: argparse.Namespace) -> tuple[Path, Path, tuple[str, ...]]:
+    """The file that all sides run, the one that it was made from, and the FIM tokens made up for it."""
+    asked = options.model or starter.model_file(starter.SMOLLM2_135M_INSTRUCT if options.smollm2 else starter.DEFAULT)
+    if options.q4_0:
+        asked = model_files.requantised(asked)
+    model, made_up = model_files.with_fim_tokens(asked)
+    return model, asked, made_up
+
+
+async def _measure(
+    options: argparse.Namespace, sessions: Sequence[keystrokes.Session], model: Path, asked: Path, console: Console
+) -> dict[str, Any]:
+    passes: list[dict[str, Any]] = []
+    served: list[dict[str, Any]] = []
+    spec = replace(Settings(model=str(model)).model_spec(), fim_format=options.fim_format or None)
+    async with AsyncExitStack() as stack:
+        with console.status("starting fimble and its peers …"):
+            ours = await stack.enter_async_context(engine_arm(spec))
+            await ours.fill()
+            peers = _peers(options, model, stack, console)
+        console.print(Text(f"fimble: {ours.info.name}, format {ours.format.name}, on the {ours.info.device}", "dim"))
+        with keystrokes.progress_bar(console) as progress:
+            for session in sessions:
+                changes = keystrokes.part(session, options.limit)
+                for tokens in options.tokens or (4, 12):
+                    answers = await _pass([ours, *peers], changes, tokens, progress, session.name)
+                    passes.append(_pass_result(session.name, tokens, answers))
+                if not options.forced_only:
+                    keys, answers = await _as_users_have_it(asked, peers, changes, progress, session.name)
+                    passes.append(_pass_result(session.name, None, answers))
+                    served.append(keys)
+        rest_tokens, residents = ours.rest_tokens, ours.client.cache[0]
+    return {
+        "mode": "peers",
+        "model": {"name": ours.info.name, "file": model.name, "format": ours.format.name, "device": ours.info.device},
+        "llama_server": {
+            **llama_server.SETTINGS,
+            "from": str(options.llama_server) if options.llama_server else f"xllamacpp {machine.version('xllamacpp')}",
+        },
+        "clients": {client.name: dict(client.constants) for client in _CLIENTS},
+        "resident_tokens": residents,
+        "rest_tokens": rest_tokens,
+        "passes": passes,
+        "served": served,
+    }
+
+
+def _peers(options: argparse.Namespace, model: Path, stack: AsyncExitStack, console: Console) -> list[Arm]:
+    """Each with a llama-server of its own, since two would answer from each other's cache."""
+
+    def server() -> llama_server.LlamaServer:
+        return stack.enter_context(llama_server.llama_server(model, options.llama_server))
+
+    arms: list[Arm] = [llama_server.InfillArm(client, server()) for client in _CLIENTS]
+    if reason := tabby.missing(options.tabby_agent):
+        console.print(Text(f"without tabby-agent: {reason}", style="dim"))
+    else:
+        arms.append(stack.enter_context(tabby.tabby_agent(options.tabby_agent, server())))
+    return arms
+
+
+async def _pass(
+    arms: Sequence[Arm], changes: Sequence[Change], tokens: int | None, progress: Progress, title: str
+) -> dict[str, list[Answer]]:
+    """Every key by every arm, one after the other, another one first each time. The first key, which finds no
+    prompt in the cache, is not recorded."""
+    answers: dict[str, list[Answer]] = {arm.name: [] for arm in arms}
+    what = f"{title}, {tokens} tokens" if tokens else f"{title}, as users have it"
+    task = progress.add_task(what, total=sum(change.types for change in changes))
+    turn = count()
+    for change, pause_ms in with_gaps(changes):
+        if not change.types:
+            continue
+        first = next(turn)
+        for index in range(len(arms)):
+            arm = arms[(first + index) % len(arms)]
+            answer = await arm.answer(change, tokens)
+            if first > 0:
+                answers[arm.name].append(answer)
+        for arm in arms:
+            await arm.rest(change, pause_ms)
+        progress.advance(task)
+    progress.remove_task(task)
+    return answers
+
+
+async def _as_users_have_it(
+    model: Path, peers: Sequence[Arm], changes: Sequence[Change], progress: Progress, title: str
+) -> tuple[dict[str, Any], dict[str, list[Answer]]]:
+    """The server over stdio, typed at in real time with its own settings and prompts, and the peers with
+    theirs: a few keys by the one, the same by the others."""
+    answers: dict[str, list[Answer]] = {arm.name: [] for arm in peers}
+    keys: list[LiveKey] = []
+    seconds = 0.0
+    async with editor(["--model", str(model)]) as connection:
+        await connection.ready()
+        player = Player(connection, 1.0, 2000)
+        for start in range(0, len(changes), _BLOCK_CHANGES):
+            block = changes[start : start + _BLOCK_CHANGES]
+            keys += await player.play(block)
+            seconds += player.wall_seconds
+            for name, given in (await _pass(peers, block, None, progress, title)).items():
+                answers[name] += given
+    return {"keys": [key.as_dict() for key in keys], **tables.live_summary(title, keys, seconds)}, answers
+
+
+def _pass_result(session: str, tokens: int | None, answers: dict[str, list[Answer]]) -> dict[str, Any]:
+    ours = answers.get(EngineArm.name)
+    others = {name: given for name, given in answers.items() if name != EngineArm.name}
+    return {
+        "session": session,
+        "tokens": tokens,
+        "arms": {name: summary(given, tokens) for name, given in answers.items()},
+        "ratios": {name: ratios(ours, given, tokens) for name, given in others.items()} if ours else {},
+        "keys": {name: [answer.as_dict() for answer in given] for name, given in answers.items()},
+    }
+
+
+# Showing ------------------------------------------------------------------------------------------------
+
+
+def _show(result: dict[str, Any], console: Console) -> None:
+    forced = [one for one in result["passes"] if one["tokens"]]
+    free = [one for one in result["passes"] if not one["tokens"]]
+    console.print(_arms_table("the same number of tokens; fimble's engine, below the protocol", forced))
+    console.print(_ratios_table(forced))
+    if free:
+        console.print(_arms_table("as users have it: the peers", free))
+        console.print("as users have it: fimble's server over stdio, in real time, its own prompts")
+        console.print(tables.live_table(result["served"]))
+
+
+def _arms_table(title: str, passes: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title=title)
+    for name in ("session", "tokens", "arm"):
+        table.add_column(name, no_wrap=True)
+    names = ("keys", "prompt", "evaluated p50 / p95", "decoded", "prompt ms p50 / p95", "answer ms p50 / p95")
+    for name in names:
+        table.add_column(name, justify="right")
+    for one in passes:
+        for arm, s in one["arms"].items():
+            table.add_row(
+                one["session"],
+                str(one["tokens"] or "free"),
+                arm,
+                f"{s['counted']} of {s['keys']}",
+                f"{s['prompt_tokens_p50']:g}",
+                f"{s['evaluated_p50']:g} / {s['evaluated_p95']:g}",
+                f"{s['decoded_mean']:g}",
+                f"{s['prompt_ms_p50']:g} / {s['prompt_ms_p95']:g}",
+                f"{s['ms_p50']:g} / {s['ms_p95']:g}",
+            )
+    return table
+
+
+def _ratios_table(passes: Sequence[dict[str, Any]]) -> Table:
+    table = Table(title="how many times longer the peers took, over the keys that both answered alike")
+    for name in ("session", "tokens", "peer"):
+        table.add_column(name, no_wrap=True)
+    columns: dict[str, str] = {
+        "keys": "keys",
+        "evaluated_p50": "tokens p50",
+        "prompt_p50": "prompt p50",
+        "prompt_p95": "prompt p95",
+        "whole_p50": "answer p50",
+        "whole_p95": "answer p95",
+        "key_whole_p50": "per key p50",
+        "key_whole_p5": "per key p5",
+    }
+    for title in columns.values():
+        table.add_column(title, justify="right")
+    for one in passes:
+        for arm, found in one["ratios"].items():
+            figures: list[str] = [f"{found[name]:g}" for name in columns]
+            table.add_row(one["session"], str(one["tokens"]), arm, *figures)
+    return table
+
+
+def _draw(result: dict[str, Any], path: Path) -> None:
+    """Cumulative shares of the keys over the ms of the whole answer, at equal numbers of tokens."""
+    panels: dict[str, dict[str, Sequence[float]]] = {
+        f"{one['session']}, {one['tokens']} tokens": {
+            arm: [key["ms"] for key in keys] for arm, keys in one["keys"].items()
+        }
+        for one in result["passes"]
+        if one["tokens"]
+    }
+    plot.draw_shares(panels, "ms per answer", path)
