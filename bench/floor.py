@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bench.arms import Answer
+from bench.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.backends.llama import LlamaBackend
+
+# Which tokens are evaluated makes no difference to the time.
+_SOME_TOKEN = 50
 
 
 class Floor:
     """A context with one sequence on a model that is loaded already, opened as the backend opens its own: the
-    same threads, flash attention and chunks. Nothing is sampled, and no logits are read but to wait for them.
+    same threads and flash attention. Nothing is sampled, and no logits are read but to wait for them.
+
+    chunk_tokens: how much is evaluated at once; the backend's own chunk by default.
     """
 
-    def __init__(self, backend: LlamaBackend, spec: ModelSpec) -> None:
+    def __init__(self, backend: LlamaBackend, spec: ModelSpec, chunk_tokens: int | None = None) -> None:
         # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
         self._own = copy.copy(backend)
         self._own._context = self._own._batch = None
+        self._own._chunk = self._chunk = chunk_tokens or backend.info.chunk_tokens
         self._own._open_context(replace(spec, sequences=1), backend.info.device == "GPU")
         self._api: Any = backend._api
-        self._chunk = backend.info.chunk_tokens
         self._held: list[int] = []
 
     def prepare(self, tokens: Sequence[int]) -> None:
@@ -81,3 +88,29 @@ class Floor:
     def _wait(self) -> None:
         """Until what was decoded is computed, which a GPU does in its own time."""
         self._api.llama_get_logits_ith(self._own._context, -1)
+
+
+class BareArm:
+    """What a peer's answers take without the peer: as many prompt tokens and as many decoded ones as its latest
+    answer had, through bare `llama_decode` calls of the llama.cpp that fimble runs; an `Arm`.
+
+    So a peer whose llama.cpp is built for another processor, or another version, does not decide a comparison.
+    """
+
+    def __init__(self, name: str, floor: Floor, latest: Callable[[], Answer | None]) -> None:
+        self.name = name
+        self._floor = floor
+        self._latest = latest
+
+    async def answer(self, change: Change, tokens: int | None) -> Answer:
+        peer = self._latest()
+        if peer is None or tokens is None or peer.source != "model":
+            return Answer(0, 0, 0, 0.0, 0.0, "none")
+        prompt = [_SOME_TOKEN + index % 200 for index in range(peer.prompt_tokens)]
+        split = peer.prompt_tokens - peer.evaluated_tokens
+        self._floor.prepare(prompt[:split])
+        prompt_ms, ms = self._floor.run(prompt[split:], tokens)
+        return Answer(peer.prompt_tokens, peer.evaluated_tokens, tokens, prompt_ms, ms)
+
+    async def rest(self, change: Change, pause_ms: float) -> None:
+        return

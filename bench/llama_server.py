@@ -94,10 +94,14 @@ class LlamaServer:
 
 
 class InfillArm:
-    """Answers keys as a plugin has llama-server do it, over a connection that stays open; an `Arm`."""
+    """Answers keys as a plugin has llama-server do it, over a connection that stays open; an `Arm`.
+
+    latest: the latest answer, if there has been one.
+    """
 
     def __init__(self, client: InfillClient, server: LlamaServer) -> None:
         self.name = client.name
+        self.latest: Answer | None = None
         self._client = client
         self._server = server
 
@@ -105,7 +109,8 @@ class InfillArm:
         payload = self._client.payload(change, tokens)
         if payload is None:
             return Answer(0, 0, 0, 0.0, 0.0, "none")
-        return answer_of(*self._server.post("/infill", payload))
+        self.latest = answer_of(*self._server.post("/infill", payload))
+        return self.latest
 
     async def rest(self, change: Change, pause_ms: float) -> None:
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -21,6 +21,7 @@ from bench import infill, keystrokes, llama_server, machine, model_files, plot, 
 from bench.arms import Answer, Arm, ratios, summary
 from bench.editor import ServerError, editor
 from bench.engine_arm import EngineArm, engine_arm
+from bench.floor import BareArm, Floor
 from bench.live import LiveKey, Player
 from bench.recordings import Change
 from bench.timeline import with_gaps
@@ -106,12 +107,14 @@ async def _measure(
             ours = await stack.enter_async_context(engine_arm(spec))
             await ours.fill()
             peers = _peers(options, model, stack, console)
+            floor = stack.enter_context(closing(Floor(ours.backend.inner, spec, llama_server.BATCH)))
+            bare = _bare(floor, peers[0])
         console.print(Text(f"fimble: {ours.info.name}, format {ours.format.name}, on the {ours.info.device}", "dim"))
         with keystrokes.progress_bar(console) as progress:
             for session in sessions:
                 changes = keystrokes.part(session, options.limit)
                 for tokens in options.tokens or (4, 12):
-                    answers = await _pass([ours, *peers], changes, tokens, progress, session.name)
+                    answers = await _pass([ours, *peers, bare], changes, tokens, progress, session.name)
                     passes.append(_pass_result(session.name, tokens, answers))
                 if not options.forced_only:
                     keys, answers = await _as_users_have_it(asked, peers, changes, progress, session.name)
@@ -145,6 +148,12 @@ def _peers(options: argparse.Namespace, model: Path, stack: AsyncExitStack, cons
     else:
         arms.append(stack.enter_context(tabby.tabby_agent(options.tabby_agent, server())))
     return arms
+
+
+def _bare(floor: Floor, peer: Arm) -> Arm:
+    """What llama.vim's answers cost with fimble's own build of llama.cpp, and nothing around it."""
+    assert isinstance(peer, llama_server.InfillArm)
+    return BareArm(f"{peer.name}, bare", floor, lambda: peer.latest)
 
 
 async def _pass(

@@ -241,7 +241,7 @@ def test_peers_answer_the_same_keys_with_the_same_number_of_tokens(typed: tuple[
     result = json.loads(out.read_text("utf-8"))
     assert result["made_up_fim_tokens"] == ["<unused1>", "<unused0>", "<repo_name>"]
     (one,) = result["passes"]
-    assert set(one["keys"]) == {"fimble", "llama.vim", "llama.vscode"}
+    assert set(one["keys"]) == {"fimble", "llama.vim", "llama.vscode", "llama.vim, bare"}
     for answers in one["keys"].values():
         assert [answer["decoded_tokens"] for answer in answers] == [3] * 4
     evaluated = {name: found["evaluated_p50"] for name, found in one["arms"].items()}
