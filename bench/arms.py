@@ -13,7 +13,8 @@ from bench.recordings import Change
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What one key cost. prompt_tokens: in the whole prompt; evaluated_tokens: of these, not from the cache.
-    prompt_ms: evaluating them; ms: from the key to the whole answer. source: model, memory or none."""
+    prompt_ms: evaluating them; ms: from the key to the whole answer. source: model, memory or none. anew: whether
+    all decoded tokens were computed for this key, not found in the cache from the one before."""
 
     prompt_tokens: int
     evaluated_tokens: int
@@ -21,6 +22,7 @@ class Answer:
     prompt_ms: float
     ms: float
     source: str = "model"
+    anew: bool = True
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -76,12 +78,17 @@ def comparable(answer: Answer, tokens: int | None) -> bool:
 
 
 def ratios(ours: Sequence[Answer], theirs: Sequence[Answer], tokens: int | None) -> dict[str, Any]:
-    """How many times longer the other arm took, over the keys that both answered alike.
+    """How many times longer the other arm took, over the keys that both answered alike; `anew` has the same
+    figures of the keys for which neither found decoded tokens in its cache.
 
     prompt_p50, whole_p50, whole_p95: of the arms' own percentiles. key_whole_p50, key_whole_p5: of the
     ratio at each key, its median and what it is at the worst twentieth of the keys.
     """
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if comparable(a, tokens) and comparable(b, tokens)]
+    return {**_ratios(pairs), "anew": _ratios([(a, b) for a, b in pairs if a.anew and b.anew])}
+
+
+def _ratios(pairs: Sequence[tuple[Answer, Answer]]) -> dict[str, Any]:
     each = [b.ms / a.ms for a, b in pairs if a.ms > 0]
 
     def of(percent: float, name: str) -> float:

@@ -89,7 +89,9 @@ class EngineArm:
         self.last_tokens = self._encoder.encode(prompt, self.info.context_tokens - _RESERVE_TOKENS).tokens
         usage = finished.usage
         evaluated, decoded = usage.evaluated_tokens, usage.decoded_tokens
-        return Answer(usage.prompt_tokens, evaluated, decoded, usage.prefill_ms, 1000 * (ended - began))
+        anew = sum(self.last_calls) >= evaluated + decoded - 1
+        ms = 1000 * (ended - began)
+        return Answer(usage.prompt_tokens, evaluated, decoded, usage.prefill_ms, ms, anew=anew)
 
     async def rest(self, change: Change, pause_ms: float) -> None:
         if pause_ms <= REST_MS:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -28,6 +28,8 @@ from lsp_server.core.formats import FORMATS, FimFormat, find_format
 _DEFAULT_FORMATS = ("qwen-fim", "prefix-only")
 _DEFAULT_LIVE_KEYS = 300
 _TABLE_WIDTH = 140
+# Bytes that hold at least 1,000 tokens of code before the cursor and 200 behind it.
+_BEFORE, _AFTER = 5000, 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,10 +214,18 @@ def _part_of(options: argparse.Namespace, session: Session) -> list[Change]:
     return part(session, options.limit or _DEFAULT_LIVE_KEYS, options.start, options.longest_pause)
 
 
-def part(session: Session, limit: int, start: int | None = None, longest_pause_ms: float = 2000) -> list[Change]:
-    """`limit` changes from the one at `start` on, or those typed the fastest."""
+def part(
+    session: Session, limit: int, start: int | None = None, longest_pause_ms: float = 2000, *, deep: bool = False
+) -> list[Change]:
+    """`limit` changes from the one at `start` on, or those typed the fastest; with `deep`, of what is typed
+    where a prompt has much text on both sides of the cursor, if there is such a place."""
     if start is None:
-        beats = [Beat(change.time_ms, change.types and change.key is not None) for change in session.changes()]
+        typed, in_depth = [], []
+        for change in session.changes():
+            typed.append(Beat(change.time_ms, change.types and change.key is not None))
+            after = len(change.document.source) - change.cursor
+            in_depth.append(replace(typed[-1], typed=typed[-1].typed and change.cursor > _BEFORE and after > _AFTER))
+        beats = in_depth if deep and any(beat.typed for beat in in_depth) else typed
         start = densest(beats, limit, longest_pause_ms)
     return list(islice(session.changes(), start, start + limit))
 

@@ -59,6 +59,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     keystrokes.source_arguments(parser)
     parser.add_argument("--limit", type=int, default=_DEFAULT_KEYS, metavar="N", help="keys (default: 100)")
     parser.add_argument("--tokens", type=int, default=12, metavar="N", help="tokens decoded per key (default: 12)")
+    parser.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
     parser.add_argument("--busy", action="store_true", help="also: a decode step while one core is kept busy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every key and the summary")
@@ -106,7 +107,7 @@ async def _measure(
         console.print(Text(f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}", style="dim"))
         for session in sessions:
             with console.status(f"reading {session.name} …"):
-                changes = keystrokes.part(session, options.limit)
+                changes = keystrokes.part(session, options.limit, options.start, deep=True)
             with keystrokes.progress_bar(console) as progress:
                 task = progress.add_task(session.name, total=sum(change.types for change in changes))
                 measured = await measure(arm, floor, changes, options.tokens, partial(progress.advance, task))

@@ -38,6 +38,7 @@ _CLIENTS = (infill.LLAMA_VIM, infill.LLAMA_VSCODE)
 def arguments(parser: argparse.ArgumentParser) -> None:
     keystrokes.source_arguments(parser)
     parser.add_argument("--limit", type=int, default=_DEFAULT_KEYS, metavar="N", help="keys (default: 60)")
+    parser.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
     parser.add_argument("--smollm2", action="store_true", help="the SmolLM2 of the starter extra instead")
     parser.add_argument("--q4-0", action="store_true", help="the model quantised again, as Q4_0")
@@ -112,7 +113,7 @@ async def _measure(
         console.print(Text(f"fimble: {ours.info.name}, format {ours.format.name}, on the {ours.info.device}", "dim"))
         with keystrokes.progress_bar(console) as progress:
             for session in sessions:
-                changes = keystrokes.part(session, options.limit)
+                changes = keystrokes.part(session, options.limit, options.start, deep=True)
                 for tokens in options.tokens or (4, 12):
                     answers = await _pass([ours, *peers, bare], changes, tokens, progress, session.name)
                     passes.append(_pass_result(session.name, tokens, answers))
@@ -268,8 +269,9 @@ def _ratios_table(passes: Sequence[dict[str, Any]]) -> Table:
         table.add_column(title, justify="right")
     for one in passes:
         for arm, found in one["ratios"].items():
-            figures: list[str] = [f"{found[name]:g}" for name in columns]
-            table.add_row(one["session"], str(one["tokens"]), arm, *figures)
+            for title, part in ((arm, found), (f"{arm}; decoded anew", found["anew"])):
+                figures: list[str] = [f"{part[name]:g}" for name in columns]
+                table.add_row(one["session"], str(one["tokens"]), title, *figures)
     return table
 
 

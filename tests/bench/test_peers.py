@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import gguf
 import pytest
 
-from bench import infill, llama_server, model_files, tabby
+from bench import infill, keystrokes, llama_server, model_files, tabby
 from bench.__main__ import main
 from bench.arms import Answer, quantile, ratios, summary
 from bench.infill import LLAMA_VIM, LLAMA_VSCODE, InfillClient, answer_of
 from bench.limit import LimitKey, summarise
-from bench.recordings import Change
+from bench.recordings import Change, Replacement
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from tests.support.cursor import parse_cursor
@@ -145,6 +146,9 @@ def test_only_answers_alike_are_compared() -> None:
     theirs = [Answer(900, 250, 4, 600.0, 900.0), Answer(0, 0, 0, 0.0, 5.0, "memory"), Answer(900, 250, 4, 1.0, 1.0)]
     found = ratios(ours, theirs, 4)
     assert (found["keys"], found["prompt_p50"], found["whole_p50"], found["evaluated_p50"]) == (1, 30.0, 9.0, 250.0)
+    assert found["anew"]["keys"] == 1
+    cached = [replace(ours[0], anew=False), *ours[1:]]
+    assert ratios(cached, theirs, 4)["anew"]["keys"] == 0
     assert summary(theirs, 4)["counted"] == 2
     assert summary([], 4)["ms_p50"] == 0
 
@@ -161,6 +165,22 @@ def test_the_limit_is_summed_up_per_key() -> None:
     assert (found["ratio_p50"], found["ratio_p95"]) == (1.04, 1.3)
     assert (found["keys_of_same_calls"], found["ratio_p50_same_calls"]) == (3, 1.05)
     assert (found["engine_calls"], found["floor_calls"]) == (39, 47)
+
+
+def test_the_part_that_is_typed_has_text_on_both_sides() -> None:
+    line = "x = 1\n"
+    documents = [line * 10 + "$0\n", line * 2000 + "$0\n" + line * 400]
+    shallow, deep = (key(source) for source in documents)
+
+    def insertion(change: Change, time_ms: float) -> Change:
+        return replace(change, time_ms=time_ms, replacements=(Replacement(change.cursor, change.cursor, b"x"),))
+
+    changes = [insertion(shallow, 10.0 * index) for index in range(20)]
+    changes += [insertion(deep, 1000 + 100.0 * index) for index in range(20)]
+    session = keystrokes.Session("made up", lambda: iter(changes))
+    assert keystrokes.part(session, 10)[0].cursor == shallow.cursor
+    assert {change.cursor for change in keystrokes.part(session, 10, deep=True)} == {deep.cursor}
+    assert keystrokes.part(keystrokes.Session("", lambda: iter(changes[:20])), 10, deep=True)[0].time_ms == 0
 
 
 # Models -------------------------------------------------------------------------------------------------
