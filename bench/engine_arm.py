@@ -14,8 +14,9 @@ import lsp_server
 from bench.arms import Answer
 from bench.counting import Anchored, Rules
 from bench.recordings import Change
-from lsp_server.backends import llama
+from lsp_server.backends import llama, starter
 from lsp_server.backends.base import Backend, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.llama_library import load_library
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import find_hole
@@ -30,13 +31,24 @@ _RESERVE_TOKENS = 64
 _NEVER = -1e9
 
 
+class OpenedBackend(llama.LlamaBackend):
+    """A llama backend that tells with what flash attention and how many threads it has opened its context, which
+    calibration may have chosen."""
+
+    opened: tuple[bool, int]
+
+    def _open_context(self, spec: ModelSpec, flash: bool, threads: int) -> None:
+        self.opened = flash, threads
+        super()._open_context(spec, flash, threads)
+
+
 class EndlessBackend:
     """A llama backend whose texts do not end by themselves, and that counts its calls.
 
     All else is the backend's own. inner: the backend; calls: the tokens of each evaluation.
     """
 
-    def __init__(self, inner: llama.LlamaBackend) -> None:
+    def __init__(self, inner: OpenedBackend) -> None:
         self.inner = inner
         self.calls: list[int] = []
         form = inner.info.format
@@ -148,7 +160,9 @@ async def engine_arm(spec: ModelSpec, progress: Callable[[float], None] = lambda
     made: list[EndlessBackend] = []
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
-        made.append(EndlessBackend(llama.load(wanted, report)))
+        path = Path(wanted.path) if wanted.path else starter.model_file(starter.DEFAULT)
+        llama.check_file(path)
+        made.append(EndlessBackend(OpenedBackend(load_library(), wanted, path, "", report)))
         return cast(Backend, made[-1])
 
     def changed(_: Role, model: ModelState) -> None:

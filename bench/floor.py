@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any
 
 from bench.arms import Answer
+from bench.engine_arm import OpenedBackend
 from bench.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
-from lsp_server.backends.llama import LlamaBackend
 
 # Which tokens are evaluated makes no difference to the time.
 _SOME_TOKEN = 50
@@ -24,12 +24,12 @@ class Floor:
     chunk_tokens: how much is evaluated at once; the backend's own chunk by default.
     """
 
-    def __init__(self, backend: LlamaBackend, spec: ModelSpec, chunk_tokens: int | None = None) -> None:
+    def __init__(self, backend: OpenedBackend, spec: ModelSpec, chunk_tokens: int | None = None) -> None:
         # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
         self._own = copy.copy(backend)
         self._own._context = self._own._batch = None
         self._own._chunk = self._chunk = chunk_tokens or backend.info.chunk_tokens
-        self._own._open_context(replace(spec, sequences=1), backend.info.device == "GPU")
+        self._own._open_context(replace(spec, sequences=1), *backend.opened)
         self._api: Any = backend._api
         self._held: list[int] = []
 

@@ -104,7 +104,9 @@ async def _measure(
             floor = stack.enter_context(closing(Floor(arm.backend.inner, spec)))
         with console.status("filling the resident prompts …"):
             await arm.fill()
-        console.print(Text(f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}", style="dim"))
+        calibrated = "calibrated" if arm.info.costs else "not calibrated: no speculation"
+        described = f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}, {calibrated}"
+        console.print(Text(described, style="dim"))
         for session in sessions:
             with console.status(f"reading {session.name} …"):
                 changes = keystrokes.part(session, options.limit, options.start, deep=True)
@@ -118,10 +120,18 @@ async def _measure(
         if options.busy:
             with console.status("keeping a core busy …"):
                 busy = await beside_a_busy_core(arm, changes[-1])
+    flash, threads = arm.backend.inner.opened
     return {
         "mode": "limit",
         "model": {"name": arm.info.name, "format": arm.format.name, "device": arm.info.device},
-        "settings": {**asdict(spec), "path": arm.info.path, "chunk_tokens": arm.info.chunk_tokens},
+        "settings": {
+            **asdict(spec),
+            "path": arm.info.path,
+            "chunk_tokens": arm.info.chunk_tokens,
+            "flash_attention": flash,
+            "threads": threads,
+            "calibrated": arm.info.costs is not None,
+        },
         "tokens": options.tokens,
         "resident_tokens": residents,
         "summary": summaries,

@@ -19,7 +19,7 @@ from bench.arms import Answer
 from bench.editor import ServerError
 from bench.infill import InfillClient, answer_of
 from bench.recordings import Change
-from lsp_server.backends.llama import default_threads
+from lsp_server.backends.llama_library import default_threads
 
 # llama.vim's preset for llama-server, and one slot. The window does not change the time: /infill fills three
 # quarters of a batch with text before the cursor and what is left of the last one with text behind it.

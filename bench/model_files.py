@@ -13,7 +13,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from bench.vocabulary import Vocabulary
-from lsp_server.backends import llama
+from lsp_server.backends import llama_library
 from lsp_server.backends.base import ModelError
 
 # What llama.cpp looks for in a file, and llama-server's /infill refuses to work without.
@@ -63,11 +63,11 @@ def requantised(model: Path, target_folder: Path | None = None) -> Path:
     target = _copy_path(model, "q4_0", target_folder)
     if target.is_file():
         return target
-    api = llama._load_library().api
+    api = llama_library.load_library().api
     params = api.llama_model_quantize_default_params()
     params.ftype = api.LLAMA_FTYPE_MOSTLY_Q4_0
     params.allow_requantize = True
-    params.nthread = llama.default_threads()
+    params.nthread = llama_library.default_threads()
 
     def quantise(path: Path) -> None:
         if api.llama_model_quantize(os.fsencode(model), os.fsencode(path), params) != 0:

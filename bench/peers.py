@@ -125,6 +125,7 @@ async def _measure(
     return {
         "mode": "peers",
         "model": {"name": ours.info.name, "file": model.name, "format": ours.format.name, "device": ours.info.device},
+        "calibrated": ours.info.costs is not None,
         "llama_server": {
             **llama_server.SETTINGS,
             "from": str(options.llama_server) if options.llama_server else f"xllamacpp {machine.version('xllamacpp')}",
