@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import keystrokes, limit, peers, session
+from bench import keystrokes, limit, peers, quality, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -28,6 +28,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "compare with llama-server as llama.vim and llama.vscode use it, and with tabby-agent",
         peers.arguments,
         peers.run,
+    ),
+    "quality": (
+        "fill holes in code and score them: tests, exact match, edit similarity, with and without our shaping",
+        quality.arguments,
+        quality.run,
     ),
 }
 

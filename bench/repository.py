@@ -27,10 +27,15 @@ def files(repository: Path) -> list[Path]:
     found = []
     for name in listed.decode("utf-8", "surrogateescape").split("\0"):
         path = repository / name
-        known = find_language("", name) in LANGUAGES and Path(name).suffix not in (".md", ".json", ".txt", "")
-        if name and known and path.is_file() and _LEAST_BYTES <= path.stat().st_size <= _MOST_BYTES:
+        if name and is_source(path):
             found.append(path)
     return found
+
+
+def is_source(path: Path) -> bool:
+    """Whether `path` is a file in a known programming language, neither tiny nor huge."""
+    known = find_language("", path.name) in LANGUAGES and path.suffix not in (".md", ".json", ".txt", "")
+    return known and path.is_file() and _LEAST_BYTES <= path.stat().st_size <= _MOST_BYTES
 
 
 def typed(repository: Path, key_ms: float) -> Iterator[Change]:

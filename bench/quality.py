@@ -1,0 +1,228 @@
+"""`bench quality`: how good suggestions are: holes with tests, or cut from your own files, filled and scored."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.to_thread
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+import lsp_server
+from bench import holes, humaneval, machine, quality_tables, safim
+from bench.completers import GOLD, Completer, Fimble, Gold, History, loaded
+from bench.scores import Score, score
+from bench.store import Store
+from bench.tasks import Task, chosen, mid_word
+from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
+from lsp_server.config import Settings
+from lsp_server.core.languages import LANGUAGES
+
+SETS = (humaneval.NAME, "safim-block", "safim-control", holes.NAME)
+_TABLE_WIDTH = 140
+INTERRUPTED = 130
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, metavar="DIR", help="the folder with HumanEval-Infilling and SAFIM")
+    parser.add_argument("--repo", type=Path, metavar="DIR", help="a folder whose source files holes are cut from")
+    parser.add_argument("--set", action="append", choices=SETS, help="default: all that --data and --repo give")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
+    parser.add_argument("--limit", type=int, metavar="N", help="holes of each set, drawn at random (default: all)")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    parser.add_argument("--language", action="append", metavar="NAME", help="with --repo: only these languages")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON; FILE.holes.jsonl lets a run go on")
+    parser.add_argument("--fresh", action="store_true", help="start over instead of going on with --out")
+    parser.add_argument("--max-tokens", type=int, default=Settings().max_tokens, help="default: as the server")
+    parser.add_argument("--gold", action="store_true", help="score the authors' own answers: all must pass")
+    parser.add_argument(
+        "--mid-word",
+        action="store_true",
+        help="type each line's beginning, up to the middle of a word; with and without token healing",
+    )
+    parser.add_argument(
+        "--anchor",
+        action="append",
+        default=[],
+        metavar="WHERE",
+        help="also ask where the anchor is not fresh: rested, above=LINES (typed since), below=LINES (frozen there)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_TABLE_WIDTH)
+    try:
+        tasks = load_tasks(options)
+        histories = [History.parse(text) for text in options.anchor]
+        found = machine.facts()
+        console.print(Text(machine.describe(found), style="dim"))
+        result = anyio.run(_measure, options, tasks, histories, console)
+    except (ModelError, ValueError, OSError) as error:
+        console.print(Text(f"bench: {error}", style="red"))
+        return 2
+    except KeyboardInterrupt:
+        console.print("interrupted" + ("; the same command goes on from here" if options.out else ""))
+        return INTERRUPTED
+    for summary in result["summary"]:
+        console.print(quality_tables.figures_table(summary))
+        if summary["groups"]:
+            console.print(quality_tables.groups_table(summary))
+        if summary["comparisons"]:
+            console.print(quality_tables.comparisons_table(summary))
+    if options.out is not None:
+        options.out.write_text(json.dumps({"machine": found, **result}, indent=1) + "\n", "utf-8")
+    return _report_gold(result, console) if options.gold else 0
+
+
+def load_tasks(options: argparse.Namespace) -> list[Task]:
+    """The holes that the options ask for, set by set. Raises ValueError, OSError."""
+    if options.data is None and options.repo is None:
+        raise ValueError("give --data DIR, --repo DIR, or both")
+    if options.limit is not None and options.limit < 1:
+        raise ValueError("--limit is at least 1")
+    given = [*(SETS[:3] if options.data else ()), *((holes.NAME,) if options.repo else ())]
+    names = options.set or given
+    if missing := [name for name in names if name not in given]:
+        raise ValueError(f"--set {missing[0]} needs {'--repo' if missing[0] == holes.NAME else '--data'} DIR")
+    tasks: list[Task] = []
+    for name in dict.fromkeys(names):
+        loaded_set = _load(name, options)
+        if options.mid_word:
+            loaded_set = mid_word(loaded_set, options.seed)
+        if not loaded_set:
+            raise ValueError(f"there are no holes in {options.repo if name == holes.NAME else name}")
+        tasks += chosen(loaded_set, options.limit, options.seed)
+    return tasks
+
+
+def _load(name: str, options: argparse.Namespace) -> list[Task]:
+    if name == humaneval.NAME:
+        return humaneval.load(options.data)
+    if name == holes.NAME:
+        known = {language.name for language in LANGUAGES}
+        if unknown := [language for language in options.language or () if language not in known]:
+            raise ValueError(f"there is no language {unknown[0]}; there are {', '.join(sorted(known))}")
+        return holes.load(options.repo, options.seed, options.language)
+    return safim.load(options.data, name.removeprefix("safim-"))
+
+
+def model_factory() -> BackendFactory:
+    """What loads the model. Imports llama.cpp when it is called."""
+
+    def load(spec: ModelSpec, progress: Any) -> Backend:
+        from lsp_server.backends import llama
+
+        return llama.load(spec, progress)
+
+    return load
+
+
+async def _measure(
+    options: argparse.Namespace, tasks: Sequence[Task], histories: Sequence[History], console: Console
+) -> dict[str, Any]:
+    settings = Settings(model=str(options.model or ""), max_tokens=options.max_tokens)
+    async with AsyncExitStack() as stack:
+        completers: list[Completer] = [Gold()]
+        model: dict[str, Any] = {"name": GOLD}
+        if not options.gold:
+            with console.status("loading the model …"):
+                engine, info = await stack.enter_async_context(loaded(model_factory(), settings.model_spec()))
+            model = {"name": info.name, "file": Path(info.path).name, "bytes": info.bytes, "format": info.format.name}
+            console.print(Text(f"{info.name}, format {info.format.name}, on the {info.device}", style="dim"))
+            inline = settings.inline_options()
+            completers = [Fimble(engine, inline, unhealed=options.mid_word)]
+            completers += [Fimble(engine, inline, history=history) for history in histories]
+        key = {
+            "model": model,
+            "code": _code(),
+            "seed": options.seed,
+            "max_tokens": options.max_tokens,
+            "mid_word": options.mid_word,
+            "anchor": options.anchor,
+        }
+        store = Store(options.out.with_suffix(".holes.jsonl") if options.out else None, key, fresh=options.fresh)
+        await evaluate(tasks, completers, store, console)
+    wanted = [store.records[task.set, task.id] for task in tasks]
+    return {**key, "summary": quality_tables.summarise(wanted), "departed": sum(r.get("departed", 0) for r in wanted)}
+
+
+async def evaluate(tasks: Sequence[Task], completers: Sequence[Completer], store: Store, console: Console) -> None:
+    """Fills the holes that `store` has no results for, with every completer, and scores them beside it.
+
+    Raises what a completer raises; the results so far are in the store.
+    """
+    todo = [task for task in tasks if (task.set, task.id) not in store.records]
+    workers = anyio.CapacityLimiter(machine.facts()["cores"])
+    # The model may be this many holes ahead of the tests.
+    ahead = anyio.Semaphore(2 * int(workers.total_tokens))
+    failure: Exception | None = None
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task("", total=len(tasks), completed=len(tasks) - len(todo))
+
+        async def finish(task: Task, completions: dict[str, Any], facts: dict[str, Any]) -> None:
+            try:
+                scores = await anyio.to_thread.run_sync(_scores, task, completions, limiter=workers)
+            finally:
+                ahead.release()
+            store.add({"set": task.set, "id": task.id, "group": task.group, "scores": scores, **facts})
+            progress.update(bar, advance=1, description=task.set)
+
+        async with anyio.create_task_group() as group:
+            for task in todo:
+                await ahead.acquire()
+                completions: dict[str, Any] = {}
+                facts: dict[str, Any] = {}
+                try:
+                    for completer in completers:
+                        answer = await completer.complete(task)
+                        completions |= answer.completions
+                        facts = {**answer.facts, **facts}
+                except Exception as error:
+                    # Raised inside the group it would be wrapped, and cancel the scores under way.
+                    failure = error
+                    break
+                group.start_soon(finish, task, completions, facts)
+    if failure is not None:
+        raise failure
+
+
+def _scores(task: Task, completions: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Scores by treatment; equal completions are scored once."""
+    known: dict[Any, Score] = {}
+    found = {}
+    for name, completion in completions.items():
+        if completion not in known:
+            known[completion] = score(task, completion)
+        found[name] = known[completion].as_dict()
+    return found
+
+
+def _code() -> str:
+    """A digest of fimble's own source: results of different code must not be mixed in one run."""
+    digest = hashlib.sha256()
+    root = Path(lsp_server.__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _report_gold(result: dict[str, Any], console: Console) -> int:
+    """1 if any of the authors' answers was not let through."""
+    perfect = True
+    for summary in result["summary"]:
+        figures = summary["treatments"][GOLD]
+        solved = [figures[measure]["percent"] for measure in ("pass@1", "exact") if measure in figures]
+        perfect = perfect and min(solved) == 100
+    console.print("every answer passes" if perfect else Text("not every answer passes", style="red"))
+    return 0 if perfect else 1

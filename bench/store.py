@@ -1,0 +1,53 @@
+"""The results of a run, a line of JSON per hole, written as they come, so that an interrupted run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Store:
+    """The first line says what the run is; a run that is another may not go on here. Without a path, results are
+    kept in memory alone."""
+
+    def __init__(self, path: Path | None, run: dict[str, Any], *, fresh: bool = False) -> None:
+        """Raises ValueError if the file belongs to a run with other options."""
+        self.records: dict[tuple[str, str], dict[str, Any]] = {}
+        self._path = path
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = [] if fresh or not path.exists() else _whole_lines(path)
+        if lines:
+            changed = sorted(key for key in {*lines[0], *run} if lines[0].get(key) != run.get(key))
+            if changed:
+                raise ValueError(
+                    f"{path} holds a run with another {', '.join(changed)}; name another --out, or start it over "
+                    "with --fresh"
+                )
+            self.records = {(line["set"], line["id"]): line for line in lines[1:]}
+        else:
+            path.write_text(json.dumps(run) + "\n", "utf-8")
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keeps the results of one hole, which has a `set` and an `id`."""
+        self.records[record["set"], record["id"]] = record
+        if self._path is not None:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+
+
+def _whole_lines(path: Path) -> list[dict[str, Any]]:
+    """The file's lines. A last one that was cut off in the middle is removed from the file too. Raises ValueError."""
+    text = path.read_bytes()
+    whole = text[: text.rfind(b"\n") + 1]
+    if len(whole) < len(text):
+        path.write_bytes(whole)
+    try:
+        lines = [json.loads(line) for line in whole.splitlines()]
+    except ValueError as error:
+        raise ValueError(f"{path} does not hold a run: {error}") from None
+    if lines and not all(isinstance(line, dict) for line in lines):
+        raise ValueError(f"{path} does not hold a run")
+    return lines
