@@ -14,7 +14,7 @@ from bench.tasks import Task
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.core.prompt import FimPrompt, PromptBudget, Segment, build_prompt
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Finished, FinishReason, TextDelta
@@ -24,6 +24,7 @@ from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, 
 SHOWN, SHOWN_LINE = "shown", "shown, its first line"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
+NO_SUFFIX = "raw first line, no suffix"
 GOLD = "gold"
 
 # Nothing is to end early because the machine is busy.
@@ -84,6 +85,7 @@ class Fimble:
 
     What is shown and the raw output come from the same decoding: the raw output of a hole is decoded on from the
     very KV cells of the answer. `history` other than fresh gives the treatment `shown` alone, under its name.
+    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole.
     """
 
     def __init__(
@@ -93,11 +95,13 @@ class Fimble:
         *,
         history: History | None = None,
         unhealed: bool = False,
+        no_suffix: bool = False,
     ) -> None:
         self._engine = engine
         self._options = replace(options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS)
         self._history = history or History()
         self._unhealed = unhealed
+        self._no_suffix = no_suffix
 
     async def complete(self, task: Task) -> Answer:
         # One of its own, so that nothing is remembered from another hole.
@@ -114,17 +118,31 @@ class Fimble:
         if self._history.kind != "fresh":
             return Answer({f"{SHOWN}, {self._history}": completion})
         raw = await self._raw(outcome, outcome.prompt, task)
+        # It begins with what was written for the answer, unless rounding has decided a tie otherwise.
+        departed = not raw.startswith(outcome.written)
+        raw = outcome.written if departed else raw
         facts |= {"written": outcome.written, "raw": raw, "prompt_tokens": outcome.usage.prompt_tokens}
+        facts["departed"] = departed
         answer = {SHOWN: completion}
         if task.single_line:
             answer[SHOWN_LINE] = replace(completion, text=_first_line(completion.text))
         else:
             answer[RAW] = replace(place, text=raw)
-        answer[RAW_LINE] = replace(place, text=raw.split("\n", 1)[0].rstrip("\r"))
+        answer[RAW_LINE] = replace(place, text=_to_newline(raw))
         if self._unhealed:
             text = await self._decode(unhealed(outcome.prompt), first_line=True)
-            answer[NOT_HEALED] = replace(place, text=text.split("\n", 1)[0].rstrip("\r"))
+            answer[NOT_HEALED] = replace(place, text=_to_newline(text))
+        if self._no_suffix:
+            cut = document.edited(cursor, len(document.source), b"")
+            budget = PromptBudget.of_tokens(self._model().context_tokens)
+            prompt = build_prompt(cut, find_hole(cut, cursor), self._model().format, budget)
+            answer[NO_SUFFIX] = replace(place, text=_to_newline(await self._decode(prompt, first_line=True)))
         return Answer(answer, facts)
+
+    def _model(self) -> ModelInfo:
+        if self._engine.model.info is None:
+            raise ModelError(self._engine.model.message)
+        return self._engine.model.info
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
         """Does what the history says, so that the anchors are as they would be."""
@@ -146,9 +164,7 @@ class Fimble:
         model ends it, a blank line, or `max_tokens`."""
         if task.single_line and "\n" in outcome.written:
             return outcome.written
-        raw = await self._decode(prompt, first_line=task.single_line)
-        # It begins with what was written for the answer, unless rounding has decided a tie otherwise.
-        return raw if raw.startswith(outcome.written) else outcome.written
+        return await self._decode(prompt, first_line=task.single_line)
 
     async def _decode(self, prompt: FimPrompt, *, first_line: bool) -> str:
         """Greedy output without the rules of a hole."""
@@ -186,10 +202,14 @@ def unhealed(prompt: FimPrompt) -> FimPrompt:
     )
 
 
+def _to_newline(text: str) -> str:
+    return text.split("\n", 1)[0].rstrip("\r")
+
+
 def _first_line(text: str) -> str:
     """The first line that has something on it, with what stands before it: what accepting a line inserts."""
     stripped = text.lstrip("\r\n")
-    return text[: len(text) - len(stripped)] + stripped.split("\n", 1)[0].rstrip("\r")
+    return text[: len(text) - len(stripped)] + _to_newline(stripped)
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 NAME = "repo"
 
-_MOST_PER_FILE = 12
+_MOST_PER_FILE = 6
 _LEAST_CHARACTERS, _MOST_BYTES, _MOST_LINES = 3, 400, 8
 _FOREIGN = {"node_modules", "venv", "__pycache__", "build", "dist", "target", "site-packages"}
 
@@ -32,10 +32,15 @@ _ASSIGNS = re.compile(r"assign|declarat|let_|_spec$|property|field|pair|definiti
 _ARGUMENTS = re.compile(r"^(arguments|argument_list|value_arguments|method_arguments)$")
 
 
-def load(folder: Path, seed: int, languages: Sequence[str] | None = None) -> list[Task]:
-    """Up to 12 holes of every source file whose language has a grammar. Raises ValueError if there are no files."""
-    found: list[Task] = []
+def load(folder: Path, seed: int, languages: Sequence[str] | None = None) -> Iterator[Task]:
+    """Up to six holes of each source file whose language has a grammar, the files in random order.
+
+    Reads a file when its turn comes. Raises ValueError if there are no files.
+    """
     files = source_files(folder)
+    if not files:
+        raise ValueError(f"{folder} has no source files in a language that fimble knows")
+    random.Random(seed).shuffle(files)
     for path in files:
         name = path.relative_to(folder).as_posix()
         language = find_language("", name)
@@ -46,11 +51,8 @@ def load(folder: Path, seed: int, languages: Sequence[str] | None = None) -> lis
         except ValueError:
             continue  # not UTF-8
         holes = list(cut(source, language, name))
-        draw = random.Random(f"{seed} {name}")
-        found += draw.sample(holes, min(len(holes), _MOST_PER_FILE))
-    if not files:
-        raise ValueError(f"{folder} has no source files in a language that fimble knows")
-    return found
+        # Its own generator for each, so that a file gets the same holes whatever stands beside it.
+        yield from random.Random(f"{seed} {name}").sample(holes, min(len(holes), _MOST_PER_FILE))
 
 
 def source_files(folder: Path) -> list[Path]:
@@ -82,7 +84,8 @@ def cut(source: str, language: Language, path: str) -> Iterator[Task]:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         yield Task(
             id=f"{path}:{line}:{column} {kind}",
-            set=NAME,
+            # One line and several are asked for in different ways, and summed up apart.
+            set=f"{NAME}-block" if "\n" in reference else f"{NAME}-line",
             path=path,
             before=before,
             after=encoded[end:].decode(),
@@ -101,7 +104,7 @@ def _places(root: Node, source: bytes) -> Iterator[tuple[str, int, int]]:
         if node.has_error:
             continue
         if _BODY.search(node.type):
-            statements = [child for child in node.named_children if "comment" not in child.type]
+            statements = [child for child in node.named_children if not _is_prose(child)]
             for child in statements:
                 if _has_own_lines(source, child.start_byte, child.end_byte):
                     yield "statement", child.start_byte, child.end_byte
@@ -114,6 +117,12 @@ def _places(root: Node, source: bytes) -> Iterator[tuple[str, int, int]]:
         value = node.child_by_field_name("right") or node.child_by_field_name("value")
         if value is not None and _ASSIGNS.search(node.type):
             yield "right-hand side", value.start_byte, value.end_byte
+
+
+def _is_prose(statement: Node) -> bool:
+    """Whether it is a comment or a docstring."""
+    inner = statement.named_child(0) if statement.named_child_count == 1 else None
+    return "comment" in statement.type or (inner is not None and inner.type == "string")
 
 
 def _has_own_lines(source: bytes, start: int, end: int) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="type each line's beginning, up to the middle of a word; with and without token healing",
     )
+    parser.add_argument("--no-suffix", action="store_true", help="also ask without the text after the hole")
     parser.add_argument(
         "--anchor",
         action="append",
@@ -94,18 +96,23 @@ def load_tasks(options: argparse.Namespace) -> list[Task]:
     names = options.set or given
     if missing := [name for name in names if name not in given]:
         raise ValueError(f"--set {missing[0]} needs {'--repo' if missing[0] == holes.NAME else '--data'} DIR")
-    tasks: list[Task] = []
-    for name in dict.fromkeys(names):
-        loaded_set = _load(name, options)
-        if options.mid_word:
-            loaded_set = mid_word(loaded_set, options.seed)
-        if not loaded_set:
-            raise ValueError(f"there are no holes in {options.repo if name == holes.NAME else name}")
-        tasks += chosen(loaded_set, options.limit, options.seed)
+    return [task for name in dict.fromkeys(names) for task in _chosen(name, options)]
+
+
+def _chosen(name: str, options: argparse.Namespace) -> list[Task]:
+    found = _load(name, options)
+    if options.mid_word:
+        found = mid_word(found, options.seed)
+    # A folder's files come in random order; no more of them are read than it takes.
+    tasks = list(
+        islice(found, options.limit) if name == holes.NAME else chosen(list(found), options.limit, options.seed)
+    )
+    if not tasks:
+        raise ValueError(f"there are no holes in {options.repo if name == holes.NAME else name}")
     return tasks
 
 
-def _load(name: str, options: argparse.Namespace) -> list[Task]:
+def _load(name: str, options: argparse.Namespace) -> Iterable[Task]:
     if name == humaneval.NAME:
         return humaneval.load(options.data)
     if name == holes.NAME:
@@ -140,7 +147,7 @@ async def _measure(
             model = {"name": info.name, "file": Path(info.path).name, "bytes": info.bytes, "format": info.format.name}
             console.print(Text(f"{info.name}, format {info.format.name}, on the {info.device}", style="dim"))
             inline = settings.inline_options()
-            completers = [Fimble(engine, inline, unhealed=options.mid_word)]
+            completers = [Fimble(engine, inline, unhealed=options.mid_word, no_suffix=options.no_suffix)]
             completers += [Fimble(engine, inline, history=history) for history in histories]
         key = {
             "model": model,
@@ -148,6 +155,7 @@ async def _measure(
             "seed": options.seed,
             "max_tokens": options.max_tokens,
             "mid_word": options.mid_word,
+            "no_suffix": options.no_suffix,
             "anchor": options.anchor,
         }
         store = Store(options.out.with_suffix(".holes.jsonl") if options.out else None, key, fresh=options.fresh)

@@ -20,38 +20,27 @@ def summarise(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
-    """Shares are in percent, with the bounds of a 95% interval.
+    """Shares are in percent, with the bounds of a 95% interval. All records have the same treatments.
 
     shown: of holes for which the treatment has any text; parses: of these, those which leave the file no more
-    broken. Only holes that all treatments have answered count.
+    broken.
     """
     treatments = list(records[0]["scores"])
-    records = [record for record in records if list(record["scores"]) == treatments]
-    groups = sorted({record["group"] for record in records})
+    comparisons = []
+    for first, second in _pairs(treatments):
+        for measure in _measures(records):
+            found = compare(_column(records, first, measure), _column(records, second, measure))
+            comparisons.append({"first": first, "second": second, "measure": measure, **found})
+    groups = {}
+    for group in sorted({record["group"] for record in records}):
+        members = [record for record in records if record["group"] == group]
+        groups[group] = {treatment: _figures(members, treatment) for treatment in treatments}
     return {
         "set": name,
         "holes": len(records),
         "treatments": {treatment: _figures(records, treatment) for treatment in treatments},
-        "comparisons": [
-            {
-                "first": first,
-                "second": second,
-                "measure": measure,
-                **compare(*(_column(records, t, measure) for t in pair)),
-            }
-            for pair in _pairs(treatments)
-            for first, second in [pair]
-            for measure in _measures(records)
-        ],
-        "groups": {
-            group: {
-                treatment: _figures([record for record in records if record["group"] == group], treatment)
-                for treatment in treatments
-            }
-            for group in groups
-        }
-        if len(groups) > 1
-        else {},
+        "comparisons": comparisons,
+        "groups": groups if len(groups) > 1 else {},
     }
 
 

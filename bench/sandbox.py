@@ -2,7 +2,7 @@
 
 It is made for code that is wrong, not for code that attacks: limits of the system on CPU time, memory, files and
 processes, no network (a name space of its own where the system permits one), an audit hook that ends a program
-which tries what no solution needs, and, when started by root, the rights of nobody.
+which tries what no solution needs, and, when started by root, the rights of nobody (if nobody can read Python).
 """
 
 from __future__ import annotations

@@ -70,18 +70,15 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def chosen(tasks: Sequence[Task], limit: int | None, seed: int) -> list[Task]:
-    """`limit` of the tasks, drawn at random, or all. A larger limit adds to what a smaller one draws."""
-    if limit is None:
-        return list(tasks)
+    """`limit` of the tasks, or all, in random order. A larger limit adds to what a smaller one draws."""
     order = sorted(tasks, key=lambda task: task.id)
     random.Random(seed).shuffle(order)
     return order[:limit]
 
 
-def mid_word(tasks: Iterable[Task], seed: int) -> list[Task]:
+def mid_word(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
     """The tasks with the beginning of the reference typed already, up to the middle of a word of four letters or
     more, and only the rest of that line asked for. Tasks without such a word are left out."""
-    found = []
     for task in tasks:
         line = task.reference.split("\n", 1)[0].rstrip("\r")
         words = list(_WORD.finditer(line))
@@ -92,14 +89,11 @@ def mid_word(tasks: Iterable[Task], seed: int) -> list[Task]:
         word = draw.choice(words)
         split = draw.randrange(word.start() + 1, word.end())
         after = task.reference[len(line) :] + task.after
-        found.append(
-            replace(
-                task,
-                id=f"{task.id}/{split}",
-                before=task.before + line[:split],
-                after=after,
-                reference=line[split:],
-                single_line=True,
-            )
+        yield replace(
+            task,
+            id=f"{task.id}/{split}",
+            before=task.before + line[:split],
+            after=after,
+            reference=line[split:],
+            single_line=True,
         )
-    return found

@@ -1,0 +1,396 @@
+"""`bench quality` end to end on a scripted model: treatments of one output, anchors, going on, and the command."""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from rich.console import Console
+
+from bench import quality, quality_tables
+from bench.__main__ import main
+from bench.completers import (
+    NO_SUFFIX,
+    NOT_HEALED,
+    RAW,
+    RAW_LINE,
+    SHOWN,
+    SHOWN_LINE,
+    Answer,
+    Completer,
+    Fimble,
+    Gold,
+    History,
+    loaded,
+)
+from bench.scores import Completion
+from bench.store import Store
+from bench.tasks import Task, Test
+from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.engine.client import EngineClient
+from lsp_server.features.inline import InlineOptions
+from tests.bench.test_holes import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
+
+pytest.importorskip("resource", reason="the sandbox needs the system's limits")
+
+SECONDS = 30
+QUIET = Console(file=io.StringIO())
+SPEC = ModelSpec("", sequences=2, fim_format="prefix-only")
+
+# What the model would write on behind each hole; its raw output goes on where an answer would end.
+LINE = Task(
+    id="0",
+    set="humaneval",
+    path="solution.py",
+    before="def area(width, height):\n",
+    after="\n\nprint(area(2, 3))\n",
+    reference="    return width * height",
+    single_line=True,
+    tests=(Test(tail="assert area(2, 3) == 6\n"),),
+)
+LINE_TEXT = b"def area(width, height):\n    return width * height\nprint(area(2, 3))\nprint(area(4, 5))\n\nx"
+BLOCK = Task(
+    id="1",
+    set="safim-block",
+    path="main.py",
+    before="total = int(input())\nif total > 3:\n    ",
+    after="\nprint(total)\n",
+    reference="other = total + 1\n    total = other * 2",
+    single_line=False,
+    tests=(Test(stdin="4", output=("10",)),),
+)
+BLOCK_TEXT = (
+    b"total = int(input())\nif total > 3:\n    other = total + 1\n    total = other * 2\nelse:\n    broken(\n\nx"
+)
+TEXTS = (LINE_TEXT, BLOCK_TEXT)
+
+
+def factory(*texts: bytes, words: Sequence[bytes] = ()) -> BackendFactory:
+    def load(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        spec = replace(spec, path="", fim_format="prefix-only")
+        return ScriptedBackend(spec, progress, texts=texts or TEXTS, words=words)
+
+    return load
+
+
+def completed(task: Task, made: Callable[[EngineClient], Completer], *texts: bytes) -> Answer:
+    async def complete() -> Answer:
+        with anyio.fail_after(SECONDS):
+            async with loaded(factory(*texts), SPEC) as (engine, _):
+                return await made(engine).complete(task)
+
+    return anyio.run(complete)
+
+
+def evaluated(tasks: Sequence[Task], completers: Sequence[Completer], store: Store) -> None:
+    anyio.run(quality.evaluate, tasks, completers, store, QUIET)
+
+
+def fimble(**options: Any) -> Callable[[EngineClient], Completer]:
+    return lambda engine: Fimble(engine, InlineOptions(), **options)
+
+
+def texts(answer: Answer) -> dict[str, str]:
+    return {name: completion.text for name, completion in answer.completions.items()}
+
+
+def test_treatments_of_a_line() -> None:
+    answer = completed(LINE, fimble())
+    found = texts(answer)
+    assert list(found) == [SHOWN, SHOWN_LINE, RAW_LINE]
+    assert found[RAW_LINE] == found[SHOWN_LINE] == LINE.reference
+    assert found[SHOWN].startswith(LINE.reference)
+    assert answer.facts["raw"].startswith(LINE.reference + "\n")
+
+
+def test_treatments_of_a_block() -> None:
+    found = texts(completed(BLOCK, fimble()))
+    assert list(found) == [SHOWN, RAW, RAW_LINE]
+    assert found[SHOWN] == BLOCK.reference
+    assert found[RAW_LINE] == "other = total + 1"
+    # The rules of the hole do not end it; the model's window or a blank line does.
+    assert found[RAW].startswith(BLOCK.reference + "\nelse:\n    broken(")
+
+
+def test_nothing_shown_is_an_empty_completion() -> None:
+    task = replace(LINE, before="value = compute(", after=")\n", reference="1")
+    answer = completed(task, fimble(), b"value = compute()\n" * 2)
+    assert answer.completions[SHOWN] == Completion("", task.cursor, task.cursor)
+    assert answer.facts["reason"]
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [("rested", History("rested")), ("above=2", History("above", 2)), ("below=10", History("below", 10))],
+)
+def test_histories(history: str, expected: History) -> None:
+    assert History.parse(history) == expected
+    assert str(expected) == history
+
+
+@pytest.mark.parametrize("history", ["", "above", "above=0", "below=-1", "rested=2", "sideways=3"])
+def test_what_is_no_history(history: str) -> None:
+    with pytest.raises(ValueError, match="none of rested"):
+        History.parse(history)
+
+
+class Prompts:
+    """Collects the prompts that are decoded from."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seen: list[FimPrompt] = []
+        submit = EngineClient.submit
+
+        def recording(
+            client: EngineClient, prompt: FimPrompt, stop: Any, max_tokens: int, *args: Any, **more: Any
+        ) -> int:
+            if max_tokens:
+                self.seen.append(prompt)
+            return submit(client, prompt, stop, max_tokens, *args, **more)
+
+        monkeypatch.setattr(EngineClient, "submit", recording)
+
+
+LONG = replace(
+    LINE,
+    before="".join(f"above_{line} = {line}\n" for line in range(30)),
+    after="\n" + "".join(f"below_{line} = {line}\n" for line in range(30)),
+)
+
+
+@pytest.mark.parametrize(
+    ("history", "first_below", "first_typed"),
+    [(None, "below_0", ""), ("below=5", "below_5", ""), ("rested", "below_0", ""), ("above=3", "below_0", "")],
+)
+def test_where_the_user_was_decides_the_prompt(
+    monkeypatch: pytest.MonkeyPatch, history: str | None, first_below: str, first_typed: str
+) -> None:
+    prompts = Prompts(monkeypatch)
+    completed(LONG, fimble(history=History.parse(history) if history else None))
+    after = prompts.seen[0].text("after").decode()
+    assert after.split("# ")[2].startswith(first_below)
+    assert prompts.seen[0].text("before").decode().endswith("above_29 = 29\n")
+
+
+def test_an_anchor_further_up_makes_the_lines_since_then_typed(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(monkeypatch)
+
+    async def complete() -> None:
+        with anyio.fail_after(SECONDS):
+            spec = replace(SPEC, fim_format="qwen-fim")
+            async with loaded(ScriptedBackend, spec) as (engine, _):
+                await Fimble(engine, InlineOptions(), history=History("above", 3)).complete(LONG)
+                await Fimble(engine, InlineOptions()).complete(LONG)
+
+    anyio.run(complete)
+    assert prompts.seen[0].text("typed").startswith(b"above_27 = 27\n")
+    assert prompts.seen[-1].text("typed") == b""
+
+
+def test_without_healing_the_same_bytes_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(monkeypatch)
+    task = replace(LINE, before=LINE.before + "    return wid", reference="th * height")
+    found = texts(completed(task, fimble(unhealed=True)))
+    assert found[NOT_HEALED] == found[RAW_LINE] == "th * height"
+    healed, plain = prompts.seen[0], prompts.seen[-1]
+    assert healed.text("typed") == b"    return wid"
+    assert plain.text("typed") == b""
+    assert b"".join(s.text for s in healed.segments) == b"".join(s.text for s in plain.segments)
+
+
+def test_without_the_suffix_the_model_sees_what_stands_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(monkeypatch)
+    found = texts(completed(LINE, fimble(no_suffix=True)))
+    assert found[NO_SUFFIX] == LINE.reference
+    shown, alone = prompts.seen[0], prompts.seen[-1]
+    assert b"area(2, 3)" in shown.text("after")
+    assert (alone.text("after"), alone.text("before")) == (b"", shown.text("before"))
+
+
+class Scripted:
+    """A completer of a fixed text for each task, which counts how often it is asked."""
+
+    def __init__(self, answers: dict[str, str], name: str = "peer", *, fails_at: str = "") -> None:
+        self.answers, self.name, self.fails_at = answers, name, fails_at
+        self.asked: list[str] = []
+
+    async def complete(self, task: Task) -> Answer:
+        self.asked.append(task.id)
+        if task.id == self.fails_at:
+            raise ModelError("the model is gone")
+        text = self.answers.get(task.id, "")
+        return Answer({self.name: Completion(text, task.cursor, task.cursor)}, {"by": self.name})
+
+
+TASKS = [replace(LINE, id=str(number)) for number in range(6)]
+RIGHT = {task.id: task.reference for task in TASKS}
+WRONG = {task.id: "    return width" for task in TASKS[:4]}
+
+
+def test_completers_are_compared_hole_by_hole() -> None:
+    store = Store(None, {})
+    evaluated(TASKS, [Scripted(RIGHT), Scripted(WRONG, "other")], store)
+    (summary,) = quality_tables.summarise(list(store.records.values()))
+    peer, other = summary["treatments"]["peer"], summary["treatments"]["other"]
+    assert (peer["pass@1"]["percent"], peer["exact"]["percent"], peer["shown"], peer["parses"]) == (100, 100, 100, 100)
+    assert (other["pass@1"]["percent"], other["shown"]) == (0, pytest.approx(66.67))
+    row = summary["comparisons"][0]
+    assert (row["first"], row["second"], row["points"], row["only_first"]) == ("peer", "other", 100.0, 6)
+    assert row["p"] == pytest.approx(2 / 2**6, abs=1e-4)
+
+
+def test_a_run_goes_on_where_it_ended(tmp_path: Path) -> None:
+    path = tmp_path / "run" / "quality.holes.jsonl"
+    broken = Scripted(RIGHT, fails_at="3")
+    with pytest.raises(ModelError, match="gone"):
+        evaluated(TASKS, [broken], Store(path, {"seed": 0}))
+    with path.open("a") as file:
+        file.write('{"set": "humaneval", "id": "5", "sco')  # the machine went down here
+    second = Scripted(RIGHT)
+    store = Store(path, {"seed": 0})
+    assert {id for _, id in store.records} == {"0", "1", "2"}
+    evaluated(TASKS, [second], store)
+    assert second.asked == ["3", "4", "5"]
+    assert Store(path, {"seed": 0}).records == store.records
+    assert len(path.read_text().splitlines()) == 1 + len(TASKS)
+    assert not Store(path, {"seed": 1}, fresh=True).records
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [('{"seed": 1}\n', "another seed"), ("[1]\n", "does not hold a run"), ("nonsense\n", "does not hold a run")],
+)
+def test_another_run_is_not_gone_on_with(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=message):
+        Store(path, {"seed": 0})
+    assert path.read_text() == content
+
+
+# The command --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    write_rows(folder / "humaneval-infilling-single-line.jsonl.gz", HUMANEVAL_ROWS)
+    for kind in ("block", "control"):
+        write_rows(folder / f"safim-python-{kind}-half.jsonl.gz", SAFIM_ROWS)
+    return folder
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    folder = tmp_path / "code"
+    folder.mkdir()
+    for name, source in SOURCES.items():
+        (folder / name).write_text(source * 5, "utf-8")
+    return folder
+
+
+def test_gold_passes_every_set(data: Path, code: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["quality", "--data", str(data), "--repo", str(code), "--gold"]) == 0
+    printed = capsys.readouterr().out
+    assert "every answer passes" in printed
+    assert all(name in printed for name in (*quality.SETS[:3], "repo-line", "repo-block"))
+
+
+def test_gold_that_does_not_pass_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [*HUMANEVAL_ROWS, {**HUMANEVAL_ROWS[0], "task_id": "wrong", "canonical_solution": "    return 9\n"}]
+    write_rows(data / "humaneval-infilling-single-line.jsonl.gz", rows)
+    assert main(["quality", "--data", str(data), "--set", "humaneval", "--gold"]) == 1
+    assert "not every answer passes" in capsys.readouterr().out
+
+
+def test_the_command_measures_and_goes_on(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = b"\n\n".join(str(row["prompt"] + row["canonical_solution"]).encode() for row in HUMANEVAL_ROWS[1:2])
+    monkeypatch.setattr(quality, "model_factory", lambda: factory(known))
+    out = tmp_path / "out" / "results.json"
+    command = ["quality", "--data", str(data), "--set", "humaneval", "--out", str(out), "--anchor", "below=3"]
+    assert main([*command, "--limit", "2"]) == 0
+    first = out.with_suffix(".holes.jsonl").read_text()
+    assert main(command) == 0
+    assert out.with_suffix(".holes.jsonl").read_text().startswith(first), "what was done is not done again"
+    result = json.loads(out.read_text())
+    assert result["model"]["name"] == "scripted"
+    assert result["machine"]["cores"] >= 1
+    (summary,) = result["summary"]
+    assert summary["holes"] == len(HUMANEVAL_ROWS)
+    # The model knows the second program alone, and all four begin alike.
+    assert summary["treatments"][SHOWN_LINE]["pass@1"]["percent"] == 25
+    assert list(summary["treatments"]) == [SHOWN, SHOWN_LINE, RAW_LINE, "shown, below=3"]
+    assert "McNemar" in capsys.readouterr().out
+    assert main([*command, "--seed", "7"]) == 2
+    assert "another seed" in capsys.readouterr().out
+
+
+def test_mid_word_holes_compare_healing(data: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    known = str(HUMANEVAL_ROWS[1]["prompt"] + HUMANEVAL_ROWS[1]["canonical_solution"]).encode()
+    monkeypatch.setattr(quality, "model_factory", lambda: factory(known))
+    out = tmp_path / "results.json"
+    assert main(["quality", "--data", str(data), "--set", "humaneval", "--mid-word", "--out", str(out)]) == 0
+    (summary,) = json.loads(out.read_text())["summary"]
+    pairs = [(row["first"], row["second"]) for row in summary["comparisons"]]
+    assert (RAW_LINE, NOT_HEALED) in pairs
+    assert summary["treatments"][NOT_HEALED]["exact"]["percent"] == 25
+
+
+def test_a_folder_of_ones_own(
+    code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = [source.encode() for source in SOURCES.values()]
+    monkeypatch.setattr(quality, "model_factory", lambda: factory(*texts))
+    out = tmp_path / "results.json"
+    assert main(["quality", "--repo", str(code), "--limit", "24", "--out", str(out)]) == 0
+    summaries = {summary["set"]: summary for summary in json.loads(out.read_text())["summary"]}
+    assert set(summaries) == {"repo-line", "repo-block"}
+    assert sum(summary["holes"] for summary in summaries.values()) == 24
+    lines = summaries["repo-line"]
+    assert lines["treatments"][SHOWN_LINE]["similarity"] > 50
+    assert "pass@1" not in lines["treatments"][SHOWN]
+    assert len(lines["groups"]) > 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "give --data DIR"),
+        (["--data", "DATA", "--set", "repo"], "needs --repo"),
+        (["--repo", "CODE", "--set", "humaneval"], "needs --data"),
+        (["--repo", "DATA"], "no source files"),
+        (["--repo", "CODE", "--language", "Klingon"], "no language Klingon"),
+        (["--repo", "CODE", "--language", "Ruby"], "no holes"),
+        (["--data", "CODE"], "No such file"),
+        (["--data", "DATA", "--limit", "0"], "at least 1"),
+        (["--data", "DATA", "--anchor", "sideways"], "none of rested"),
+        (["--data", "DATA", "--model", "nothing.gguf"], "does not exist"),
+    ],
+)
+def test_mistakes_are_one_line(
+    arguments: list[str], message: str, data: Path, code: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = {"DATA": str(data), "CODE": str(code)}
+    assert main(["quality", *(names.get(argument, argument) for argument in arguments)]) == 2
+    printed = " ".join(capsys.readouterr().out.split())
+    assert message in printed
+    assert "Traceback" not in printed
+
+
+def test_gold_needs_no_model() -> None:
+    parser = argparse.ArgumentParser()
+    quality.arguments(parser)
+    assert parser.parse_args(["--gold"]).gold
+    assert texts(anyio.run(Gold().complete, LINE)) == {"gold": LINE.reference}
