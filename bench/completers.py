@@ -18,7 +18,7 @@ from lsp_server.core.prompt import FimPrompt, PromptBudget, Segment, build_promp
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Finished, FinishReason, TextDelta
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, Trigger
+from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
 
 # The names of the treatments.
 SHOWN, SHOWN_LINE = "shown", "shown, its first line"
@@ -109,15 +109,15 @@ class Fimble:
         document, cursor = task.document(), task.cursor
         await self._arrive(completer, document, cursor)
         outcome = await completer.complete(document, cursor, Trigger.INVOKED)
-        if outcome.prompt is None:
-            raise ModelError(outcome.reason)
         shown = outcome.suggestion
         place = Completion("", cursor, cursor)
         completion = Completion(shown.text, shown.start, shown.end) if shown else place
         facts = {"reason": outcome.reason, "logprob": round(outcome.logprob, 4)}
         if self._history.kind != "fresh":
             return Answer({f"{SHOWN}, {self._history}": completion})
-        raw = await self._raw(outcome, outcome.prompt, task)
+        # Where fimble does not ask the model (inside a comment, say), the raw output is that of the usual prompt.
+        prompt = outcome.prompt or self._prompt(document, cursor)
+        raw = await self._raw(outcome.written, prompt, task)
         # It begins with what was written for the answer, unless rounding has decided a tie otherwise.
         departed = not raw.startswith(outcome.written)
         raw = outcome.written if departed else raw
@@ -130,19 +130,20 @@ class Fimble:
             answer[RAW] = replace(place, text=raw)
         answer[RAW_LINE] = replace(place, text=_to_newline(raw))
         if self._unhealed:
-            text = await self._decode(unhealed(outcome.prompt), first_line=True)
+            text = await self._decode(unhealed(prompt), first_line=True)
             answer[NOT_HEALED] = replace(place, text=_to_newline(text))
         if self._no_suffix:
-            cut = document.edited(cursor, len(document.source), b"")
-            budget = PromptBudget.of_tokens(self._model().context_tokens)
-            prompt = build_prompt(cut, find_hole(cut, cursor), self._model().format, budget)
+            prompt = self._prompt(document.edited(cursor, len(document.source), b""), cursor)
             answer[NO_SUFFIX] = replace(place, text=_to_newline(await self._decode(prompt, first_line=True)))
         return Answer(answer, facts)
 
-    def _model(self) -> ModelInfo:
-        if self._engine.model.info is None:
+    def _prompt(self, document: DocumentSnapshot, cursor: int) -> FimPrompt:
+        info = self._engine.model.info
+        if info is None:
             raise ModelError(self._engine.model.message)
-        return self._engine.model.info
+        return build_prompt(
+            document, find_hole(document, cursor), info.format, PromptBudget.of_tokens(info.context_tokens)
+        )
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
         """Does what the history says, so that the anchors are as they would be."""
@@ -159,11 +160,11 @@ class Fimble:
             while self._engine.running:  # the better anchor is used once it has been evaluated
                 await anyio.sleep(_POLL_SECONDS)
 
-    async def _raw(self, outcome: Outcome, prompt: FimPrompt, task: Task) -> str:
+    async def _raw(self, written: str, prompt: FimPrompt, task: Task) -> str:
         """The model's greedy output behind `prompt`: its first line where one line is asked for, else until the
         model ends it, a blank line, or `max_tokens`."""
-        if task.single_line and "\n" in outcome.written:
-            return outcome.written
+        if task.single_line and "\n" in written:
+            return written
         return await self._decode(prompt, first_line=task.single_line)
 
     async def _decode(self, prompt: FimPrompt, *, first_line: bool) -> str:

@@ -43,6 +43,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON; FILE.holes.jsonl lets a run go on")
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with --out")
     parser.add_argument("--max-tokens", type=int, default=Settings().max_tokens, help="default: as the server")
+    parser.add_argument("--threads", type=int, default=0, help="of the model; 1 is fastest on a busy machine")
     parser.add_argument("--gold", action="store_true", help="score the authors' own answers: all must pass")
     parser.add_argument(
         "--mid-word",
@@ -137,7 +138,7 @@ def model_factory() -> BackendFactory:
 async def _measure(
     options: argparse.Namespace, tasks: Sequence[Task], histories: Sequence[History], console: Console
 ) -> dict[str, Any]:
-    settings = Settings(model=str(options.model or ""), max_tokens=options.max_tokens)
+    settings = Settings(model=str(options.model or ""), max_tokens=options.max_tokens, threads=options.threads)
     async with AsyncExitStack() as stack:
         completers: list[Completer] = [Gold()]
         model: dict[str, Any] = {"name": GOLD}

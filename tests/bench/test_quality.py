@@ -37,7 +37,7 @@ from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelS
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.client import EngineClient
-from lsp_server.features.inline import InlineOptions
+from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome
 from tests.bench.test_holes import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")
@@ -126,6 +126,31 @@ def test_nothing_shown_is_an_empty_completion() -> None:
     answer = completed(task, fimble(), b"value = compute()\n" * 2)
     assert answer.completions[SHOWN] == Completion("", task.cursor, task.cursor)
     assert answer.facts["reason"]
+
+
+def test_where_the_model_is_not_asked_its_raw_output_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def silent(*_: Any) -> Outcome:
+        return Outcome(reason="the cursor is inside a comment")
+
+    monkeypatch.setattr(InlineCompleter, "complete", silent)
+    answer = completed(LINE, fimble())
+    found = texts(answer)
+    assert (found[SHOWN], found[RAW_LINE]) == ("", LINE.reference)
+    assert answer.facts["reason"] == "the cursor is inside a comment"
+
+
+def test_a_model_that_fails_ends_the_run() -> None:
+    class Failing(ScriptedBackend):
+        def evaluate(self, *_: Any, **__: Any) -> Any:
+            raise ModelError("out of memory")
+
+    async def complete() -> None:
+        with anyio.fail_after(SECONDS):
+            async with loaded(Failing, SPEC) as (engine, _):
+                await Fimble(engine, InlineOptions()).complete(LINE)
+
+    with pytest.raises(ModelError, match="out of memory"):
+        anyio.run(complete)
 
 
 @pytest.mark.parametrize(
