@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -15,9 +16,8 @@ from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, Mode
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import FimPrompt, PromptBudget, Segment, build_prompt
-from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Finished, FinishReason, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
 from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
 
 # The names of the treatments.
@@ -26,6 +26,9 @@ RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
 GOLD = "gold"
+
+_LINE_END = re.compile(r"\n")
+_BLANK_LINE = re.compile(r"(?<=\S)[ \t\r]*\n[ \t\r]*\n")  # not where the output begins
 
 # Nothing is to end early because the machine is busy.
 _PATIENT_MS = 3_600_000
@@ -119,7 +122,7 @@ class Fimble:
         prompt = outcome.prompt or self._prompt(document, cursor)
         raw = await self._raw(outcome.written, prompt, task)
         # It begins with what was written for the answer, unless rounding has decided a tie otherwise.
-        departed = not raw.startswith(outcome.written)
+        departed = not (raw.startswith(outcome.written.rstrip()) or outcome.written.startswith(raw))
         raw = outcome.written if departed else raw
         facts |= {"written": outcome.written, "raw": raw, "prompt_tokens": outcome.usage.prompt_tokens}
         facts["departed"] = departed
@@ -130,11 +133,11 @@ class Fimble:
             answer[RAW] = replace(place, text=raw)
         answer[RAW_LINE] = replace(place, text=_to_newline(raw))
         if self._unhealed:
-            text = await self._decode(unhealed(prompt), first_line=True)
+            text = await self._decode(unhealed(prompt), _LINE_END)
             answer[NOT_HEALED] = replace(place, text=_to_newline(text))
         if self._no_suffix:
             prompt = self._prompt(document.edited(cursor, len(document.source), b""), cursor)
-            answer[NO_SUFFIX] = replace(place, text=_to_newline(await self._decode(prompt, first_line=True)))
+            answer[NO_SUFFIX] = replace(place, text=_to_newline(await self._decode(prompt, _LINE_END)))
         return Answer(answer, facts)
 
     def _prompt(self, document: DocumentSnapshot, cursor: int) -> FimPrompt:
@@ -165,13 +168,10 @@ class Fimble:
         model ends it, a blank line, or `max_tokens`."""
         if task.single_line and "\n" in written:
             return written
-        return await self._decode(prompt, first_line=task.single_line)
+        return await self._decode(prompt, _LINE_END if task.single_line else _BLANK_LINE)
 
-    async def _decode(self, prompt: FimPrompt, *, first_line: bool) -> str:
-        """Greedy output without the rules of a hole."""
-        # Of an empty document: there is nothing around the hole that could end it.
-        nothing = DocumentSnapshot.of("file:///nothing", b"")
-        rule = stop_rule(nothing, find_hole(nothing, 0), max_lines=10_000)
+    async def _decode(self, prompt: FimPrompt, end: re.Pattern[str]) -> str:
+        """Greedy output without the rules of a hole, in front of the first match of `end`."""
         done = anyio.Event()
         finished: list[Finished] = []
         text = ""
@@ -183,14 +183,16 @@ class Fimble:
                 done.set()
                 return
             text += event.text
-            if first_line and "\n" in text:
+            if end.search(text):
                 self._engine.cancel(event.id)
 
-        self._engine.submit(prompt, rule, self._options.max_tokens, listen)
+        self._engine.submit(prompt, None, self._options.max_tokens, listen)
         await done.wait()
         if finished[0].reason in (FinishReason.FAILED, FinishReason.REJECTED):
             raise ModelError(finished[0].message)
-        return finished[0].text
+        text = finished[0].text  # a token or two may have come behind the end
+        found = end.search(text)
+        return text[: found.start()] if found else text
 
 
 def unhealed(prompt: FimPrompt) -> FimPrompt:
@@ -218,7 +220,7 @@ async def loaded(factory: BackendFactory, spec: ModelSpec) -> AsyncIterator[tupl
     """An engine with its model. Raises ModelError if the model cannot be loaded."""
     known = anyio.Event()
 
-    def changed(model: ModelState) -> None:
+    def changed(_: Role, model: ModelState) -> None:
         if model.kind in ("ready", "failed"):
             known.set()
 

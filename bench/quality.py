@@ -138,7 +138,10 @@ def model_factory() -> BackendFactory:
 async def _measure(
     options: argparse.Namespace, tasks: Sequence[Task], histories: Sequence[History], console: Console
 ) -> dict[str, Any]:
-    settings = Settings(model=str(options.model or ""), max_tokens=options.max_tokens, threads=options.threads)
+    # Calibration chooses what is fast here; what is written must not depend on the machine.
+    settings = Settings(
+        model=str(options.model or ""), max_tokens=options.max_tokens, threads=options.threads, calibrate=False
+    )
     async with AsyncExitStack() as stack:
         completers: list[Completer] = [Gold()]
         model: dict[str, Any] = {"name": GOLD}
