@@ -42,5 +42,5 @@ def compare(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
         "high": round(high, 2),
         "only_first": only_first,
         "only_second": only_second,
-        "p": round(mcnemar(only_first, only_second), 5),
+        "p": float(f"{mcnemar(only_first, only_second):.3g}"),
     }

@@ -8,7 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from bench.comparison import compare, interval
-from bench.completers import NOT_HEALED, RAW_LINE
+from bench.completers import NO_SUFFIX, NOT_HEALED, RAW_LINE
 
 Record = dict[str, Any]
 
@@ -45,11 +45,12 @@ def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _pairs(treatments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What is compared: the first treatment with every other, and healing with its absence."""
+    """What is compared: the first treatment with every other, and healing and the suffix with their absence."""
     for other in treatments[1:]:
         yield treatments[0], other
-    if NOT_HEALED in treatments:
-        yield RAW_LINE, NOT_HEALED
+    for absent in (NOT_HEALED, NO_SUFFIX):
+        if absent in treatments:
+            yield RAW_LINE, absent
 
 
 def _measures(records: Sequence[Record]) -> list[str]:
