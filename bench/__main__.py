@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import keystrokes, limit, peers, quality, session
+from bench import context, keystrokes, limit, peers, quality, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -33,6 +33,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "fill holes in code and score them: tests, exact match, edit similarity, with and without our shaping",
         quality.arguments,
         quality.run,
+    ),
+    "context": (
+        "complete ends of lines with and without parts of other files in the prompt",
+        context.arguments,
+        context.run,
     ),
 }
 

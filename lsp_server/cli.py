@@ -75,6 +75,9 @@ def _parser() -> argparse.ArgumentParser:
         "complete", parents=[common], help="complete at one place of a file, without an editor"
     )
     complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column from 1, columns in characters")
+    complete.add_argument(
+        "--open", action="append", default=[], metavar="FILE", help="another file that counts as open; can be repeated"
+    )
     complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
     complete.add_argument("--json", action="store_true", help="print JSON")
     return parser

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,10 +33,11 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     """Prints the completion at `options.place`. Raises CommandError for a place or a model that is not there."""
     path, line, column = parse_place(options.place)
     document, offset = read_place(path, line, column)
+    buffers = [read_document(Path(name)) for name in options.open]
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
-    model, outcome = anyio.run(_complete, factory, settings, document, offset)
+    model, outcome = anyio.run(_complete, factory, settings, document, offset, buffers)
     if options.json:
         print(json.dumps(_as_json(model, document, outcome), indent=2))  # noqa: T201
         return 0
@@ -57,8 +58,8 @@ def parse_place(place: str) -> tuple[Path, int, int]:
     return Path(parts[0]), int(parts[1]), int(parts[2])
 
 
-def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
-    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
+def read_document(path: Path) -> DocumentSnapshot:
+    """The document at `path`, as one of the workspace that is the current folder. Raises CommandError."""
     try:
         source = path.read_bytes()
         source.decode("utf-8")
@@ -68,8 +69,14 @@ def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, in
         raise CommandError(f"{path} cannot be read: {error.strerror}") from None
     root = Path.cwd()
     shown = path.absolute()
-    name = shown.relative_to(root).as_posix() if shown.is_relative_to(root) else path.name
-    document = DocumentSnapshot.of(shown.as_uri(), source, path=name)
+    if not shown.is_relative_to(root):
+        return DocumentSnapshot.of(shown.as_uri(), source, path=path.name)
+    return DocumentSnapshot.of(shown.as_uri(), source, path=shown.relative_to(root).as_posix(), folder=root.name)
+
+
+def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
+    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
+    document = read_document(path)
     if not 1 <= line <= document.line_count:
         raise CommandError(f"line {line} is outside {path}, which has {document.line_count} lines")
     text = document.line(line - 1).decode()
@@ -79,7 +86,11 @@ def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, in
 
 
 async def _complete(
-    factory: BackendFactory, settings: config.Settings, document: DocumentSnapshot, offset: int
+    factory: BackendFactory,
+    settings: config.Settings,
+    document: DocumentSnapshot,
+    offset: int,
+    buffers: Sequence[DocumentSnapshot],
 ) -> tuple[ModelInfo, Outcome]:
     loaded = anyio.Event()
 
@@ -94,7 +105,7 @@ async def _complete(
         await loaded.wait()
         if engine.model.info is None:
             raise CommandError(engine.model.message)
-        completer = InlineCompleter(engine, settings.inline_options)
+        completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
         return engine.model.info, await completer.complete(document, offset, Trigger.INVOKED)
     finally:
         await engine.stop()

@@ -66,6 +66,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepare_next: Annotated[
         bool, Meta(description="Whether to work on what follows a suggestion while it is shown.")
     ] = True
+    buffers_tokens: Annotated[
+        int,
+        Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
+    ] = -1
 
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""
@@ -91,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             candidates=self.candidates,
             debounce=self.debounce,
             prepare_next=self.prepare_next,
+            buffers_tokens=self.buffers_tokens,
         )
 
 

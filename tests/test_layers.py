@@ -39,7 +39,7 @@ RESERVED = {
     "lsprotocol": ("lsp",),
     "llama_cpp": ("backends.llama_library",),
     "rich": ("complete",),
-    "tree_sitter": ("core.syntax",),
+    "tree_sitter": ("core.syntax", "core.definitions"),
 }
 
 # What the pure part may not import: it has no clock, no threads, no event loop and no I/O.
@@ -151,6 +151,7 @@ def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
     [
         ("core.prompt", "from lsp_server.core import text\nimport re"),
         ("core.syntax", "import tree_sitter"),
+        ("core.definitions", "from tree_sitter import Node"),
         ("engine.core", "import time\nfrom lsp_server.backends.base import Backend"),
         ("engine.core", "from lsp_server.backends import base"),
         ("backends.llama", "from lsp_server.backends import llama_library, starter"),

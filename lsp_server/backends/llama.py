@@ -219,7 +219,7 @@ class LlamaBackend:
     def _format(self, spec: ModelSpec, path: Path) -> FimFormat:
         if spec.fim_format:
             form = find_format(spec.fim_format)
-            missing = [text for text in form.markers if self.marker(text) is None] if form else []
+            missing = [text for text in form.spellings if self.marker(text) is None] if form else []
             if form is None or missing:
                 what = f"its tokens {' '.join(missing)} are not in the model" if form else "there is none of that name"
                 raise ModelError(f"fim_format {spec.fim_format!r} cannot be used: {what}")

@@ -45,7 +45,7 @@ class ScriptedBackend:
         form = find_format(spec.fim_format or "qwen")
         if form is None:
             raise ModelError(f"there is no FIM format called {spec.fim_format!r}")
-        self._markers = {spelling: 258 + index for index, spelling in enumerate(form.markers)}
+        self._markers = {spelling: 258 + index for index, spelling in enumerate(form.spellings)}
         self._texts = tuple(texts)
         first = 258 + len(self._markers)
         self._pieces = {first + index: word for index, word in enumerate(words)}

@@ -109,6 +109,10 @@ class AnchorBook:
         """Puts an anchor first."""
         self._anchors.appendleft(anchor)
 
+    def forget(self, uri: str) -> None:
+        """Drops the anchors of a document."""
+        self._anchors = deque((anchor for anchor in self._anchors if anchor.uri != uri), maxlen=REMEMBERED)
+
     def _replace(self, old: Anchor, new: Anchor) -> None:
         self._anchors.remove(old)
         self._anchors.appendleft(new)

@@ -14,7 +14,8 @@ from lsp_server.core import text
 class DocumentSnapshot:
     """One version of one document. Never changes; an edit makes a new one. Offsets are in bytes of UTF-8.
 
-    `path` is the name a model is shown: relative to the workspace when the file lies in one. `version` is
+    `path` is the name a model is shown: relative to the workspace when the file lies in one. folder: the name of
+    that workspace folder, empty for a file outside. `version` is
     the client's own number, None where the client has none. edit_end: the offset behind the last edit,
     where the cursor most likely is. Two snapshots are equal only if they are the
     same object, which is how an answer is found to be stale.
@@ -27,12 +28,20 @@ class DocumentSnapshot:
     source: bytes
     starts: list[int]
     edit_end: int = 0
+    folder: str = ""
 
     @classmethod
     def of(
-        cls, uri: str, source: bytes, *, path: str = "", language_id: str = "", version: int | None = None
+        cls,
+        uri: str,
+        source: bytes,
+        *,
+        path: str = "",
+        language_id: str = "",
+        version: int | None = None,
+        folder: str = "",
     ) -> DocumentSnapshot:
-        return cls(uri, path, language_id, version, source, text.line_starts(source))
+        return cls(uri, path, language_id, version, source, text.line_starts(source), folder=folder)
 
     @property
     def line_count(self) -> int:
@@ -94,12 +103,18 @@ class Edit:
     text: str
 
 
+# How much is remembered of closed documents: so many, and so many bytes of them together.
+MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
+
+
 class DocumentStore:
-    """The open documents. Changes are applied at once and in order; readers hold snapshots."""
+    """The open documents, the latest edited last, and the text of those that were closed last. Changes are
+    applied at once and in order; readers hold snapshots."""
 
     def __init__(self, encoding: text.Encoding = "utf-16") -> None:
         self.encoding = encoding
         self._documents: dict[str, DocumentSnapshot] = {}
+        self._closed: dict[str, DocumentSnapshot] = {}
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -111,11 +126,26 @@ class DocumentStore:
         """All open documents as they are now; later changes do not show in it."""
         return MappingProxyType(dict(self._documents))
 
+    def recent(self) -> list[DocumentSnapshot]:
+        """The open documents, the latest opened or edited first, then the closed ones that are remembered."""
+        return [*reversed(self._documents.values()), *reversed(self._closed.values())]
+
     def open(self, document: DocumentSnapshot) -> None:
-        self._documents[document.uri] = document
+        self._closed.pop(document.uri, None)
+        self._put(document)
 
     def close(self, uri: str) -> None:
-        self._documents.pop(uri, None)
+        """Closes a document. One that lies in the workspace is remembered as it was."""
+        document = self._documents.pop(uri, None)
+        if document is None or not document.folder:
+            return
+        self._closed[uri] = document
+        while len(self._closed) > MOST_CLOSED or sum(len(d.source) for d in self._closed.values()) > MOST_CLOSED_BYTES:
+            del self._closed[next(iter(self._closed))]
+
+    def _put(self, document: DocumentSnapshot) -> None:
+        self._documents.pop(document.uri, None)
+        self._documents[document.uri] = document
 
     def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> DocumentSnapshot:
         """Applies `edits` one after the other and returns the new snapshot.
@@ -133,5 +163,5 @@ class DocumentStore:
             end = document.offset(end_line, end_column, self.encoding)
             document = document.edited(min(start, end), max(start, end), inserted)
         document = replace(document, version=version)
-        self._documents[uri] = document
+        self._put(document)
         return document

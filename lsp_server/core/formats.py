@@ -4,6 +4,9 @@ No GGUF key states the order, and llama.cpp's own detection misses several famil
 A format belongs to a model if the model's vocabulary has every marker of its layout as one special token
 (and, where two families spell their tokens alike, if the model's name says which it is).
 
+Parts of other files stand before everything of the document's own: behind the files' own tokens where a model
+was trained on them, else as text, which in a PSM order belongs to the prefix.
+
 Orders: PSM is prefix, suffix, middle; SPM is suffix, prefix, middle (Bavarian et al., arXiv 2207.14255).
 What has been typed since the anchor stands behind the middle marker: to the model it is the beginning of
 the middle, and to the cache it is all that a key changes.
@@ -20,6 +23,7 @@ from enum import Enum
 class Slot(Enum):
     """A place in a layout that text of the document goes into."""
 
+    CONTEXT = "context"
     PATH = "path"
     BEFORE = "before"
     AFTER = "after"
@@ -32,17 +36,25 @@ class FimFormat:
 
     layout: special tokens, by their spelling, and slots, in the order of the prompt. stops: further
     spellings at which a completion has ended. names: a pattern on the model's own name that must match;
-    None matches all.
+    None matches all. file, repository: the tokens in front of the path of each other file that is shown, and
+    in front of the repository's name; without a `file` token, the path is a comment.
     """
 
     name: str
     layout: tuple[str | Slot, ...]
     stops: tuple[str, ...] = ()
     names: str | None = None
+    file: str = ""
+    repository: str = ""
 
     @property
     def markers(self) -> tuple[str, ...]:
         return tuple(piece for piece in self.layout if isinstance(piece, str))
+
+    @property
+    def spellings(self) -> tuple[str, ...]:
+        """All that the vocabulary must have."""
+        return (*self.markers, self.repository) if self.repository else self.markers
 
     @property
     def has_fim(self) -> bool:
@@ -65,44 +77,54 @@ class FimFormat:
         return Slot.PATH in self.layout and self.has_fim
 
 
-_P, _B, _A, _T = Slot.PATH, Slot.BEFORE, Slot.AFTER, Slot.TYPED
-_STARCODER = ("<fim_prefix>", _B, "<fim_suffix>", _A, "<fim_middle>", _T)
-_STARCODER_STOPS = ("<fim_pad>", "<file_sep>", "<filename>", "<|endoftext|>")
+_C, _P, _B, _A, _T = Slot.CONTEXT, Slot.PATH, Slot.BEFORE, Slot.AFTER, Slot.TYPED
+_STARCODER = ("<fim_prefix>", _C, _B, "<fim_suffix>", _A, "<fim_middle>", _T)
+_STARCODER_STOPS = ("<fim_pad>", "<file_sep>", "<filename>", "<repo_name>", "<|endoftext|>")
 _QWEN = ("<|fim_prefix|>", _B, "<|fim_suffix|>", _A, "<|fim_middle|>", _T)
+_QWEN_FIM = ("<|fim_prefix|>", _C, *_QWEN[1:])
 _QWEN_STOPS = ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|endoftext|>", "<|im_end|>")
 
-PREFIX_ONLY = FimFormat("prefix-only", (_P, _A, _B, _T))
+PREFIX_ONLY = FimFormat("prefix-only", (_C, _P, _A, _B, _T))
 
 # The first that fits is taken: a family with more tokens, or known by name, stands before one with fewer.
 FORMATS: tuple[FimFormat, ...] = (
     FimFormat(
         "mellum",
-        ("<filename>", _P, "<fim_suffix>", _A, "<fim_prefix>", _B, "<fim_middle>", _T),
+        (_C, "<filename>", _P, "<fim_suffix>", _A, "<fim_prefix>", _B, "<fim_middle>", _T),
         _STARCODER_STOPS,
         names="mellum",
+        file="<filename>",
     ),
-    FimFormat("qwen", ("<|file_sep|>", _P, *_QWEN), _QWEN_STOPS),
-    FimFormat("codegemma", ("<|file_separator|>", _P, *_QWEN), _QWEN_STOPS),
-    FimFormat("qwen-fim", _QWEN, _QWEN_STOPS),
+    FimFormat(
+        "qwen",
+        (_C, "<|file_sep|>", _P, *_QWEN),
+        _QWEN_STOPS,
+        file="<|file_sep|>",
+        repository="<|repo_name|>",
+    ),
+    FimFormat("codegemma", (_C, "<|file_separator|>", _P, *_QWEN), _QWEN_STOPS, file="<|file_separator|>"),
+    FimFormat("qwen-fim", _QWEN_FIM, _QWEN_STOPS),
     FimFormat(
         "deepseek",
-        ("<｜fim▁begin｜>", _B, "<｜fim▁hole｜>", _A, "<｜fim▁end｜>", _T),
+        ("<｜fim▁begin｜>", _C, _B, "<｜fim▁hole｜>", _A, "<｜fim▁end｜>", _T),
         ("<｜end▁of▁sentence｜>",),
     ),
     FimFormat(
         "starcoder2",
-        ("<file_sep>", "<fim_prefix>", _P, _B, "<fim_suffix>", _A, "<fim_middle>", _T),
+        (_C, "<file_sep>", "<fim_prefix>", _P, _B, "<fim_suffix>", _A, "<fim_middle>", _T),
         _STARCODER_STOPS,
         names="starcoder-?2",
+        file="<file_sep>",
+        repository="<repo_name>",
     ),
     FimFormat("starcoder", _STARCODER, _STARCODER_STOPS),
-    FimFormat("codellama", ("▁<PRE>", _B, "▁<SUF>", _A, "▁<MID>", _T), ("▁<EOT>",)),
+    FimFormat("codellama", ("▁<PRE>", _C, _B, "▁<SUF>", _A, "▁<MID>", _T), ("▁<EOT>",)),
     FimFormat(
         "seed-coder",
-        ("<[fim-suffix]>", _A, "<[fim-prefix]>", _B, "<[fim-middle]>", _T),
+        (_C, "<[fim-suffix]>", _A, "<[fim-prefix]>", _B, "<[fim-middle]>", _T),
         ("<[end▁of▁sentence]>",),
     ),
-    FimFormat("codestral", ("[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",)),
+    FimFormat("codestral", (_C, "[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",)),
     PREFIX_ONLY,
 )
 
@@ -112,7 +134,7 @@ _NO_FIM = re.compile(r"r1.?distill|deepseek.?r1", re.IGNORECASE)
 
 def declared_format(prefix: str, suffix: str, middle: str) -> FimFormat:
     """The PSM format of a model whose file declares its FIM tokens under spellings not in the table."""
-    return FimFormat("declared", (prefix, Slot.BEFORE, suffix, Slot.AFTER, middle, Slot.TYPED))
+    return FimFormat("declared", (prefix, _C, _B, suffix, _A, middle, _T))
 
 
 def find_format(name: str) -> FimFormat | None:
@@ -133,6 +155,6 @@ def detect_format(
     for entry in FORMATS:
         if entry.names and not re.search(entry.names, model_name, re.IGNORECASE):
             continue
-        if entry.has_fim and all(map(has_token, entry.markers)):
+        if entry.has_fim and all(map(has_token, entry.spellings)):
             return entry
     return declared_format(*declared) if declared else PREFIX_ONLY

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
@@ -15,8 +17,8 @@ from lsp_server.core.text import character_start, next_character_start
 IMPORTS_WITHIN_BYTES = 1 << 16
 
 # Of a prompt's tokens, what goes to the text before and after the hole; the rest is for path, imports,
-# markers and what is generated.
-BEFORE_SHARE, AFTER_SHARE = 0.70, 0.15
+# markers and what is generated. What is shown of other files comes out of the text before, but for this much.
+BEFORE_SHARE, AFTER_SHARE, SPARE_SHARE = 0.70, 0.15, 0.05
 
 # Source code has 3.2 to 3.9 bytes a token with the vocabularies in use. Guessing low keeps a prompt inside
 # its window; text with less (CJK, binary) is cut by the engine, which counts real tokens.
@@ -29,15 +31,23 @@ SHORT_SUFFIX_BYTES = int(60 * BYTES_PER_TOKEN)
 
 @dataclass(frozen=True, slots=True)
 class PromptBudget:
-    """How many bytes of text before and after the hole a prompt may show."""
+    """How many bytes of text before and after the hole a prompt may show, and of other files."""
 
     before: int
     after: int
+    context: int = 0
 
     @classmethod
-    def of_tokens(cls, tokens: int) -> PromptBudget:
+    def of_tokens(cls, tokens: int, context_tokens: int = 0) -> PromptBudget:
+        """The budget of a prompt of `tokens`, of which at most half can be for other files."""
         size = tokens * BYTES_PER_TOKEN
-        return cls(int(size * BEFORE_SHARE), int(size * AFTER_SHARE))
+        context = min(context_tokens, tokens // 2) * BYTES_PER_TOKEN
+        return cls(int(size * BEFORE_SHARE), int(size * AFTER_SHARE), int(context))
+
+    def beside(self, context_bytes: int) -> PromptBudget:
+        """What is left for the document itself beside so much of other files."""
+        spare = int(self.before * SPARE_SHARE / BEFORE_SHARE)
+        return replace(self, before=self.before - context_bytes + min(context_bytes // 3, spare))
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +65,22 @@ class Anchor:
     after: bytes
     short: bool
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a prompt shows of other files, in order. repository: the name of the folder that they lie in."""
+
+    pieces: tuple[Piece, ...] = ()
+    repository: str = ""
+
+    @property
+    def size(self) -> int:
+        """About how many bytes of the prompt it takes."""
+        return sum(map(piece_size, self.pieces))
+
+
+NO_CONTEXT = Context()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +102,11 @@ class FimPrompt:
     def text(self, kind: str) -> bytes:
         """The text of all segments of one kind, for showing."""
         return b"".join(segment.text for segment in self.segments if segment.kind == kind)
+
+
+def piece_size(piece: Piece) -> int:
+    """The bytes that a piece takes of a prompt, its path among them as a comment on a line of its own."""
+    return len(piece.text) + len(piece.path.encode()) + 9
 
 
 def new_anchor(
@@ -104,8 +135,10 @@ def build_prompt(document: DocumentSnapshot, hole: Hole, form: FimFormat, budget
     return lay_out(document, new_anchor(document, hole, form, budget), hole.cursor, form)
 
 
-def lay_out(document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat) -> FimPrompt:
-    """The prompt for byte offset `cursor` of `document`, frozen around `anchor`, in `form`."""
+def lay_out(
+    document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat, context: Context = NO_CONTEXT
+) -> FimPrompt:
+    """The prompt for byte offset `cursor` of `document`, frozen around `anchor`, in `form`, behind `context`."""
     language = find_language(document.language_id, document.path)
     before = anchor.head + anchor.before
     path = document.path.encode() + b"\n" if document.path else b""
@@ -122,11 +155,32 @@ def lay_out(document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFo
         Slot.AFTER: after,
         Slot.TYPED: document.source[anchor.offset : cursor],
     }
-    segments = [
-        Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece])
-        for piece in form.layout
-    ]
+    segments: list[Segment] = []
+    for part in form.layout:
+        if isinstance(part, str):
+            segments.append(Segment("marker", part.encode()))
+        elif part is Slot.CONTEXT:
+            segments.extend(_of_other_files(context, form))
+        else:
+            segments.append(Segment(part.value, texts[part]))
     return FimPrompt(form.name, tuple(segment for segment in segments if segment.text))
+
+
+def _of_other_files(context: Context, form: FimFormat) -> Iterator[Segment]:
+    """Each piece as a segment of its own, so that one more at the end changes none before it."""
+    if context.pieces and context.repository and form.repository:
+        yield Segment("marker", form.repository.encode())
+        yield Segment("context", context.repository.encode() + b"\n")
+    shown = ""
+    for piece in context.pieces:
+        path = b""
+        if piece.path != shown and form.file:
+            yield Segment("marker", form.file.encode())
+            path = piece.path.encode() + b"\n"
+        elif piece.path != shown:
+            path = piece.language.as_comment(piece.path).encode() + b"\n"
+        shown = piece.path
+        yield Segment("context", path + piece.text + b"\n\n")
 
 
 def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:

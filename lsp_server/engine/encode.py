@@ -9,7 +9,7 @@ from itertools import accumulate
 from lsp_server.backends.base import Backend, ModelError
 from lsp_server.core.prompt import FimPrompt, Segment
 
-_REMEMBERED_SEGMENTS = 64
+_REMEMBERED_SEGMENTS = 128
 _FAR_TOKENS = 128
 
 
@@ -39,18 +39,21 @@ class Encoder:
     def encode(self, prompt: FimPrompt, room: int) -> Encoded:
         """The tokens of `prompt`, at most `room` of them.
 
-        Cut first is the end of the text after the hole, then the beginning of the text before it, then of
-        what was typed. Whole quarters of the room go at a time, so that the cut stays where it is while
-        the user types. Raises ModelError if the format's own tokens do not fit.
+        Cut first is the context of other files, all of it; then the end of the text after the hole, the
+        beginning of the text before it, and of what was typed, whole quarters of the room at a time. So the cut
+        stays where it is while the user types. Raises ModelError if the format's own tokens do not fit.
         """
         parts = [(segment.kind, self._tokens(segment)) for segment in prompt.segments]
         start = self._backend.start_tokens()
+        whole = len(start) + sum(len(tokens) for _, tokens in parts)
+        if whole > room:
+            parts = _without_context(parts)
         size = len(start) + sum(len(tokens) for _, tokens in parts)
         excess = size - room
-        cut = 0
+        cut = whole - size
         if excess > 0:
             step = max(1, room // 4)
-            excess = -(-excess // step) * step
+            excess = -(-excess // step) * step + cut
             for kind in ("after", "before", "typed", "path"):
                 for index, (part, tokens) in enumerate(parts):
                     if part == kind and cut < excess:
@@ -89,3 +92,13 @@ def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:
     ends = list(accumulate((len(tokens) for kind, tokens in parts if kind != "typed"), initial=start))
     far = [end for end, before in zip(ends[1:-1], ends, strict=False) if end - before >= _FAR_TOKENS]
     return tuple(dict.fromkeys((*far, ends[-1])))
+
+
+def _without_context(parts: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
+    """The segments without those of other files, and without the markers in front of these."""
+    kinds = [kind for kind, _ in parts]
+    return [
+        part
+        for part, following in zip(parts, [*kinds[1:], ""], strict=True)
+        if part[0] != "context" and (part[0] != "marker" or following != "context")
+    ]

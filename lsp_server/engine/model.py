@@ -29,7 +29,7 @@ class LoadedModel:
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
         form, info = backend.info.format, backend.info
-        ids = (backend.marker(spelling) for spelling in (*form.markers, *form.stops))
+        ids = (backend.marker(spelling) for spelling in (*form.spellings, *form.stops))
         return cls(
             backend,
             Encoder(backend),

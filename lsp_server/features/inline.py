@@ -11,11 +11,12 @@ from typing import Literal
 import anyio
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.anchor import AnchorBook
+from lsp_server.core.context import prompt_budget
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import find_language
-from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out
+from lsp_server.core.prompt import Context, FimPrompt
+from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
@@ -40,6 +41,7 @@ class InlineOptions:
     long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
     candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
+    buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     """
 
     enabled: bool = True
@@ -51,6 +53,7 @@ class InlineOptions:
     candidates: int = 3
     debounce: bool = True
     prepare_next: bool = True
+    buffers_tokens: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,8 @@ class Outcome:
 
 
 class InlineCompleter:
-    """Answers requests for a completion. options: called at each request, so that settings can change.
+    """Answers requests for a completion. options: called at each request, so that settings can change. buffers:
+    gives the documents open and lately closed, the most recent first, for prompts to show parts of.
 
     Sees every change of a document, so that a generation that agrees with new typing goes on, and one that
     does not is ended at once.
@@ -82,11 +86,13 @@ class InlineCompleter:
         engine: EngineClient,
         options: Callable[[], InlineOptions],
         clock: Callable[[], float] = time.monotonic,
+        buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,
     ) -> None:
         self._engine = engine
         self._options = options
         self._clock = clock
-        self._anchors = AnchorBook()
+        self._buffers = buffers
+        self._prompts = PromptBook()
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
         self._prepared: Prepared | None = None
@@ -174,22 +180,26 @@ class InlineCompleter:
         """While the user rests: gives the place the full suffix and a nearer anchor, in the background."""
         self._evaluate(document, offset, at_rest=True)
 
+    def context(self, uri: str) -> Context:
+        """What the prompts for a document show of others."""
+        return self._prompts.context(uri)
+
     def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
         info, options = self._engine.model.info, self._options()
         if info is None or self._silent(document, options, Trigger.AUTOMATIC):
             return
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        budget = PromptBudget.of_tokens(info.context_tokens)
-        choose = self._anchors.at_rest if at_rest else self._anchors.choose
-        anchor = choose(document, hole, info.format, budget)
-        if anchor is None:
+        budget = prompt_budget(info.format, info.context_tokens, options.buffers_tokens)
+        book, buffers = self._prompts, self._buffers()
+        better = book.at_rest(document, hole, info.format, budget, buffers) if at_rest else None
+        if at_rest and better is None:
             return
-        prompt = lay_out(document, anchor, hole.cursor, info.format)
+        prompt = better.prompt if better else book.choose(document, hole, info.format, budget, buffers)
 
         def done(event: TextDelta | Finished) -> None:
-            if at_rest and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
-                self._anchors.adopt(anchor)
+            if better is not None and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
+                book.adopt(better)
 
         if self._warming is not None:
             self._engine.cancel(self._warming)
@@ -228,9 +238,8 @@ class InlineCompleter:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
-        budget = PromptBudget.of_tokens(info.context_tokens)
-        anchor = self._anchors.choose(document, hole, info.format, budget)
-        prompt = lay_out(document, anchor, hole.cursor, info.format)
+        budget = prompt_budget(info.format, info.context_tokens, options.buffers_tokens)
+        prompt = self._prompts.choose(document, hole, info.format, budget, self._buffers())
         return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
 
     def _submit(
@@ -351,11 +360,11 @@ class InlineCompleter:
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""
-        setup = (info, options.max_tokens, options.max_lines)
+        setup = (info, options.max_tokens, options.max_lines, options.buffers_tokens)
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
-            self._anchors = AnchorBook()
+            self._prompts = PromptBook()
 
 
 def _why_nothing(finished: Finished) -> str:

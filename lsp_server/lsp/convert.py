@@ -96,6 +96,12 @@ def path_of(uri: str) -> Path | None:
     return Path(path)
 
 
+def folder_name(uri: str, roots: Sequence[Path]) -> str:
+    """The name of the workspace folder that a document lies in; empty for one outside."""
+    path = path_of(uri)
+    return next((root.name for root in roots if path is not None and path.is_relative_to(root)), "")
+
+
 def shown_path(uri: str, roots: Sequence[Path]) -> str:
     """The name of a document as a model is shown it: relative to its root, or the last part of its URI."""
     path = path_of(uri)

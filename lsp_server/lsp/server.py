@@ -58,7 +58,11 @@ class FimbleServer(LanguageServer):
         self._client_settings: Mapping[str, Any] = {}
         self._roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        self._completer = InlineCompleter(self._engine, lambda: self.settings.inline_options())  # noqa: PLW0108
+        self._completer = InlineCompleter(
+            self._engine,
+            lambda: self.settings.inline_options(),  # noqa: PLW0108
+            buffers=self.documents.recent,
+        )
         self._loaded: ModelSpec | None = None
         self._progress: LoadProgress | None = None
         self._configurations = 0
@@ -220,6 +224,7 @@ class FimbleServer(LanguageServer):
             path=convert.shown_path(item.uri, self._roots),
             language_id=str(getattr(item.language_id, "value", item.language_id)),
             version=item.version,
+            folder=convert.folder_name(item.uri, self._roots),
         )
         self.documents.open(document)
         self._completer.document_changed(document)
@@ -290,6 +295,13 @@ class FimbleServer(LanguageServer):
             self._log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             documents=len(self.documents),
+            context={
+                document.uri: [
+                    {"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)}
+                    for piece in self._completer.context(document.uri).pieces
+                ]
+                for document in self.documents.snapshots().values()
+            },
         )
 
     async def _complete(

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit
+from lsp_server.core.document import MOST_CLOSED, MOST_CLOSED_BYTES, DocumentSnapshot, DocumentStore, Edit
 from lsp_server.core.text import Encoding, line_starts
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
@@ -84,6 +84,47 @@ def test_an_edit_makes_a_new_snapshot_and_leaves_the_old_one() -> None:
     assert len(store) == 0
     with pytest.raises(KeyError):
         store.change(first.uri, 3, [])
+
+
+def test_the_recent_documents_are_the_latest_edited_first_and_then_the_closed_ones() -> None:
+    store = DocumentStore()
+
+    def recent() -> list[str]:
+        return [found.uri for found in store.recent()]
+
+    for name in "abc":
+        store.open(DocumentSnapshot.of(name, name.encode(), folder="w"))
+    assert recent() == ["c", "b", "a"]
+    changed = store.change("a", 2, [Edit(None, "new")])
+    assert recent() == ["a", "c", "b"]
+    store.close("a")
+    store.close("b")
+    assert recent() == ["c", "b", "a"]
+    assert store.recent()[2] is changed, "the text as it was when it was closed"
+    assert (len(store), store.get("a"), set(store.snapshots())) == (1, None, {"c"})
+    store.open(DocumentSnapshot.of("a", b"again", folder="w"))
+    assert recent() == ["a", "c", "b"]
+
+
+def test_what_is_closed_outside_the_workspace_is_forgotten() -> None:
+    store = DocumentStore()
+    store.open(document("x"))
+    assert [found.uri for found in store.recent()] == ["file:///a.py"]
+    store.close("file:///a.py")
+    assert store.recent() == []
+    store.close("never opened")
+
+
+def test_closed_documents_are_bounded_in_number_and_size() -> None:
+    store = DocumentStore()
+    for size in (1, MOST_CLOSED_BYTES // 2, MOST_CLOSED_BYTES + 1):
+        for number in range(3 * MOST_CLOSED):
+            store.open(DocumentSnapshot.of(f"{number}", b"x" * size, folder="w"))
+            store.close(f"{number}")
+            kept = store.recent()
+            assert len(kept) <= MOST_CLOSED
+            assert sum(len(found.source) for found in kept) <= MOST_CLOSED_BYTES
+        assert len(kept) == {1: MOST_CLOSED, MOST_CLOSED_BYTES // 2: 2}.get(size, 0)
 
 
 def test_a_snapshot_cannot_be_changed() -> None:

@@ -26,13 +26,13 @@ def detect(tokens: list[str], name: str = "model", declared: tuple[str, str, str
 @pytest.mark.parametrize("form", [form for form in FORMATS if form.has_fim], ids=lambda form: form.name)
 def test_a_format_is_found_by_its_own_markers(form: FimFormat) -> None:
     name = {"mellum": "Mellum-4b-base", "starcoder2": "starcoder2-3b"}.get(form.name, "some model")
-    assert detect([*form.markers, "<another token>"], name) is form
+    assert detect([*form.spellings, "<another token>"], name) is form
 
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form.has_fim], ids=lambda form: form.name)
 def test_a_format_needs_every_marker(form: FimFormat) -> None:
-    for missing in form.markers:
-        assert detect([marker for marker in form.markers if marker != missing], "mellum starcoder2") is not form
+    for missing in form.spellings:
+        assert detect([marker for marker in form.spellings if marker != missing], "mellum starcoder2") is not form
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,8 @@ def test_a_format_needs_every_marker(form: FimFormat) -> None:
     [
         ([*STARCODER, "<filename>"], "Mellum-4b-sft-python", "mellum"),
         ([*STARCODER, "<filename>"], "starcoderbase-1b", "starcoder"),
-        ([*STARCODER, "<filename>", "<file_sep>"], "starcoder2-7b", "starcoder2"),
-        ([*STARCODER, "<filename>", "<file_sep>"], "StarCoder-2 15B", "starcoder2"),
+        ([*STARCODER, "<filename>", "<file_sep>", "<repo_name>"], "starcoder2-7b", "starcoder2"),
+        ([*STARCODER, "<filename>", "<file_sep>", "<repo_name>"], "StarCoder-2 15B", "starcoder2"),
         ([*STARCODER, "<file_sep>"], "granite-8b-code", "starcoder"),
         (STARCODER, "mellum without its file token", "starcoder"),
         ([*QWEN, "<|file_sep|>", "<|repo_name|>"], "Qwen2.5-Coder-1.5B", "qwen"),
@@ -67,7 +67,7 @@ def test_a_declared_format_is_the_last_resort() -> None:
     declared = ("<pre>", "<suf>", "<mid>")
     form = detect([], "refact-1.6b", declared)
     assert form == declared_format(*declared)
-    assert form.layout == ("<pre>", Slot.BEFORE, "<suf>", Slot.AFTER, "<mid>", Slot.TYPED)
+    assert form.layout == ("<pre>", Slot.CONTEXT, Slot.BEFORE, "<suf>", Slot.AFTER, "<mid>", Slot.TYPED)
     assert detect(QWEN, "model", declared).name == "qwen-fim"
     assert detect([], "R1-Distill", declared) is PREFIX_ONLY
 
@@ -82,7 +82,11 @@ def test_names_are_unique_and_found() -> None:
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 def test_every_layout_has_every_text_once_and_what_is_typed_last(form: FimFormat) -> None:
     slots = [piece for piece in form.layout if isinstance(piece, Slot)]
-    assert slots.count(Slot.BEFORE) == slots.count(Slot.AFTER) == slots.count(Slot.TYPED) == 1
+    assert (
+        slots.count(Slot.CONTEXT) == slots.count(Slot.BEFORE) == slots.count(Slot.AFTER) == slots.count(Slot.TYPED) == 1
+    )
     assert slots.count(Slot.PATH) == (1 if form.has_path or not form.has_fim else 0)
     assert form.layout[-1] is Slot.TYPED
-    assert len(set(form.markers)) == len(form.markers)
+    assert slots[0] is Slot.CONTEXT, "something that changes more often stands in front of other files"
+    assert len(set(form.spellings)) == len(form.spellings)
+    assert not form.file or form.file in form.markers

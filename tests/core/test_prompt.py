@@ -6,10 +6,12 @@ import random
 
 import pytest
 
+from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format, find_format
 from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import FimPrompt, PromptBudget, build_prompt, window_start
+from lsp_server.core.languages import find_language
+from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, build_prompt, lay_out, new_anchor, window_start
 from tests.support.cursor import parse_cursor
 
 AMPLE = PromptBudget(10_000, 10_000)
@@ -62,6 +64,55 @@ def test_the_layout_of_a_declared_format() -> None:
     document, offset = parse_cursor(SOURCE)
     prompt = build_prompt(document, find_hole(document, offset), declared_format("<P>", "<S>", "<M>"), AMPLE)
     assert [s.text.decode() for s in prompt.segments] == ["<P>", NOTE + BEFORE, "<S>", AFTER, "<M>", TYPED]
+
+
+SHAPES = "class Circle: ...\n\n"
+UNIT = "def unit(): ...\n\n"
+RED = "fn red() {}\n\n"
+NOTED = ["# shapes.py\n" + SHAPES, UNIT, "// src/red.rs\n" + RED]
+WITH_CONTEXT = {
+    "mellum": ["<filename>", "shapes.py\n" + SHAPES, UNIT, "<filename>", "src/red.rs\n" + RED],
+    "qwen": [
+        "<|repo_name|>", "paint\n", "<|file_sep|>", "shapes.py\n" + SHAPES, UNIT, "<|file_sep|>", "src/red.rs\n" + RED
+    ],
+    "codegemma": ["<|file_separator|>", "shapes.py\n" + SHAPES, UNIT, "<|file_separator|>", "src/red.rs\n" + RED],
+    "starcoder2": [
+        "<repo_name>", "paint\n", "<file_sep>", "shapes.py\n" + SHAPES, UNIT, "<file_sep>", "src/red.rs\n" + RED
+    ],
+}  # fmt: skip
+
+
+def context() -> Context:
+    rust = find_language("rust")
+    python = find_language("python")
+    return Context(
+        (
+            Piece("file:///w/shapes.py", "shapes.py", SHAPES.strip().encode(), python),
+            Piece("file:///w/shapes.py", "shapes.py", UNIT.strip().encode(), python),
+            Piece("file:///w/src/red.rs", "src/red.rs", RED.strip().encode(), rust),
+        ),
+        "paint",
+    )
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_other_files_stand_first_in_every_format(form: FimFormat) -> None:
+    document, offset = parse_cursor(SOURCE)
+    hole = find_hole(document, offset)
+    anchor = new_anchor(document, hole, form, AMPLE)
+    alone = [s.text.decode() for s in lay_out(document, anchor, offset, form).segments]
+    found = lay_out(document, anchor, offset, form, context())
+    texts = [s.text.decode() for s in found.segments]
+    first = 1 if isinstance(form.layout[0], str) else 0  # as text, they belong to the prefix
+    shown = WITH_CONTEXT.get(form.name, NOTED)
+    assert texts == [*alone[:first], *shown, *alone[first:]]
+    assert all(s.kind in ("context", "marker") for s in found.segments[first : first + len(shown)])
+    # One more at the end changes nothing before it; without a repository there is no marker for one.
+    fewer = lay_out(document, anchor, offset, form, Context(context().pieces[:-1], "paint"))
+    size = first + len(shown) - (2 if form.file else 1)
+    assert fewer.segments[:size] == found.segments[:size]
+    nameless = lay_out(document, anchor, offset, form, Context(context().pieces))
+    assert not any(s.text.decode() in (form.repository, "paint\n") for s in nameless.segments)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ def make_prompt(before: str, typed: str, after: str = "\n", form: str = "qwen") 
     """A prompt laid out in a format, without a document."""
     found = find_format(form)
     assert found is not None
-    texts = {"path": b"", "before": before.encode(), "after": after.encode(), "typed": typed.encode()}
+    texts = {"context": b"", "path": b"", "before": before.encode(), "after": after.encode(), "typed": typed.encode()}
     segments = [
         Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece.value])
         for piece in found.layout

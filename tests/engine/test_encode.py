@@ -64,6 +64,31 @@ def test_what_is_cut(room: int, before: int, after: int, typed: int, cut: int) -
 
 
 @pytest.mark.parametrize(
+    ("room", "shown", "cut"),
+    [
+        pytest.param(128, "cCr" + "1" * 9 + "2" * 9 + "b" * 40 + "a" * 40 + "t" * 20, 0, id="fits to the token"),
+        pytest.param(127, "b" * 40 + "a" * 40 + "t" * 20, 23, id="all of the other files, and their markers"),
+        pytest.param(105, "b" * 40 + "a" * 40 + "t" * 20, 23, id="that is enough"),
+        pytest.param(104, "b" * 40 + "a" * 14 + "t" * 20, 23 + 26, id="then a quarter of the room"),
+    ],
+)
+def test_other_files_are_cut_first(room: int, shown: str, cut: int) -> None:
+    backend = ScriptedBackend(ModelSpec("", fim_format="qwen"), lambda _: True)
+    whole = make_prompt("b" * 40, "t" * 20, "a" * 40)
+    files = [
+        *(Segment("marker", b"<|repo_name|>"), Segment("context", b"cCr")),
+        *(Segment("marker", b"<|file_sep|>"), Segment("context", b"1" * 9), Segment("context", b"2" * 9)),
+    ]
+    encoded = Encoder(backend).encode(FimPrompt("qwen", (*files, *whole.segments)), room)
+    order = bytes(token for token in encoded.tokens if token < 256).decode()
+    assert sorted(order) == sorted(shown)
+    assert encoded.cut == cut
+    assert len(encoded.tokens) <= room
+    separators = encoded.tokens.count(backend.marker("<|file_sep|>") or 0)
+    assert separators == (2 if order.startswith("cCr") else 1), "the document's own marker stays"
+
+
+@pytest.mark.parametrize(
     ("form", "typed", "count"),
     [
         pytest.param("qwen-fim", "", 0, id="nothing typed: the middle marker is not typed"),

@@ -12,6 +12,7 @@ import anyio.lowlevel
 
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Generate, Role
 from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, Trigger
@@ -55,7 +56,8 @@ class Bench:
         self.backends: list[ScriptedBackend] = []
         self.sent = sent
         self.client = EngineClient(factory or self._known, self._on_model)
-        self.completer = InlineCompleter(self.client, lambda: self.options)
+        self.buffers: list[DocumentSnapshot] = []
+        self.completer = InlineCompleter(self.client, lambda: self.options, buffers=lambda: self.buffers)
 
     def _known(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
         self.backends.append(ScriptedBackend(spec, progress, texts=[KNOWN]))

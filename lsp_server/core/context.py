@@ -1,0 +1,329 @@
+"""Context from other buffers: which parts of them a prompt shows, chosen so that the KV cache survives the choice.
+
+Only text that the editor has open, or had open a moment ago, is looked at: nothing is read from disk. What looks
+like a secret, like data or like a machine's output is left out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, OrderedDict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+
+from lsp_server.core.definitions import Piece, defined_names, names_in, pieces_of
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.formats import FimFormat
+from lsp_server.core.hole import Hole
+from lsp_server.core.languages import UNKNOWN, Language, find_language
+from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
+from lsp_server.core.syntax import import_lines
+
+# How many buffers are looked at, the most recent first, and how much text of theirs is parsed for one choice:
+# about 30 ms of work. What is left for later is parsed at the next one.
+MOST_BUFFERS, PARSED_BYTES = 16, 1 << 18
+
+# A larger file is generated or data; so is one whose lines are this long on average.
+MOST_BYTES, MOST_LINE_BYTES = 1 << 18, 160
+
+# How much text around the cursor counts as near it, and what a name there weighs against one elsewhere.
+NEAR_BEFORE_BYTES, NEAR_AFTER_BYTES = 1500, 500
+_ELSEWHERE, _IMPORTED, _NEAR = 0.25, 0.5, 1.0
+
+# What a piece is worth for each name the document uses: that it defines the name, has it as a member (and the
+# document uses it behind a dot), or only uses it too. A piece of a file that the document imports is worth more.
+_DEFINES, _MEMBER, _USES, _FROM_IMPORTED = 3.0, 1.0, 0.1, 1.5
+_LEAST_WORTH, _LEAST_SHARE_OF_BEST = 0.5, 0.1
+
+# A new choice has to gain this share of its worth for each whole prompt that it makes evaluate again.
+_GAIN_PER_PROMPT = 0.4
+
+# Of a prompt's tokens, what other files get unless the user says: of a model trained on several files in a
+# prompt, and of one without FIM tokens.
+FIM_SHARE, PREFIX_ONLY_SHARE = 0.15, 0.0
+
+# How many documents' contexts are remembered.
+REMEMBERED = 32
+
+_SCHEMES = ("file:", "untitled:")
+_DATA = {"JSON", "YAML", "TOML", "Markdown", UNKNOWN.name}
+_SECRET_FILES = (
+    *(".env*", "*.env", "env.*", "*credential*", "*secret*", "*password*", "*passwd*", ".git-credentials"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.asc", "*.gpg", "*.ppk", "*.kdbx", "*.jks", "*.keystore"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.tfvars", "*.tfstate", "kubeconfig*", "*.kubeconfig"),
+    *(".netrc", "_netrc", ".npmrc", ".pypirc", ".htpasswd", ".pgpass", ".my.cnf", ".dockercfg"),
+)
+_SECRET_TEXT = re.compile(
+    rb"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}|\bgithub_pat_\w{40}|\bsk-[\w-]{32}"
+    rb"|\bxox[abprs]-[\w-]{20}|\bglpat-[\w-]{20}|\bAIza[\w-]{35}|\bhf_[A-Za-z]{34}|\bnpm_\w{36}"
+)
+_ATTRIBUTE = re.compile(rb"(?:\.|->|::)(?=[^\W\d])(\w{3,})")
+_IMPORT = re.compile(rb"^\s*(?:import|from|use|using|require\w*|#\s*include|load|source)\b.*", re.MULTILINE)
+
+
+def prompt_budget(form: FimFormat, tokens: int, buffers_tokens: int = -1) -> PromptBudget:
+    """The budget of a prompt of `tokens` in a format. buffers_tokens: for other files; -1 is what suits it."""
+    if buffers_tokens < 0:
+        buffers_tokens = int(tokens * (FIM_SHARE if form.has_fim else PREFIX_ONLY_SHARE))
+    return PromptBudget.of_tokens(tokens, buffers_tokens)
+
+
+def may_show(buffer: DocumentSnapshot, document: DocumentSnapshot) -> bool:
+    """Whether parts of `buffer` may stand in a prompt for `document`.
+
+    Not the document itself under another name (a diff view), nothing that looks like a secret, and nothing
+    huge, binary or minified. Data files only beside others in the same language.
+    """
+    name = PurePosixPath(buffer.path).name.lower()
+    source = buffer.source
+    if buffer.uri == document.uri or (buffer.path, buffer.folder) == (document.path, document.folder):
+        return False
+    if not buffer.uri.lower().startswith(_SCHEMES) or any(fnmatch(name, pattern) for pattern in _SECRET_FILES):
+        return False
+    if not source.strip() or len(source) > MOST_BYTES or len(source) > MOST_LINE_BYTES * buffer.line_count:
+        return False
+    language = find_language(buffer.language_id, buffer.path)
+    if language.name in _DATA and (buffer.language_id != document.language_id or not buffer.language_id):
+        return False
+    return b"\0" not in source and not _SECRET_TEXT.search(source)
+
+
+class PieceIndex:
+    """The pieces of the buffers that were looked at last, by the very version they were made of."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[DocumentSnapshot, tuple[Piece, ...]]] = {}
+
+    def pieces(self, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
+        """All pieces of `buffers`; parses what has changed, the first ones first, within the limit. A buffer that
+        has to wait offers what it did before."""
+        old, self._found = self._found, {}
+        room = PARSED_BYTES
+        for buffer in buffers:
+            entry = old.get(buffer.uri)
+            if (entry is None or entry[0] is not buffer) and room >= len(buffer.source):
+                room -= len(buffer.source)
+                entry = buffer, pieces_of(buffer)
+            if entry is not None:
+                self._found[buffer.uri] = entry
+        return [piece for _, pieces in self._found.values() for piece in pieces]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a document uses and does not define. names: each with its weight; attributes: those behind a dot;
+    imported: those in its imports."""
+
+    names: Mapping[str, float]
+    attributes: frozenset[str]
+    imported: frozenset[str]
+
+
+def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
+    """What `document` uses, most of all near `hole`."""
+    source = document.source[:MOST_BYTES]
+    near = document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.cursor + NEAR_AFTER_BYTES]
+    language = find_language(document.language_id, document.path)
+    imported = frozenset(names_in(_imports(language, source[:IMPORTS_WITHIN_BYTES])))
+    names = dict.fromkeys(names_in(source), _ELSEWHERE)
+    for name in imported:
+        names[name] = names.get(name, 0.0) + _IMPORTED
+    for name in set(names_in(near)):
+        names[name] = names.get(name, 0.0) + _NEAR
+    for name in defined_names(source):
+        names.pop(name, None)
+    attributes = frozenset(name.decode("utf-8", "replace") for name in _ATTRIBUTE.findall(source + b"\n" + near))
+    return Wanted(names, attributes, imported)
+
+
+def _imports(language: Language, head: bytes) -> bytes:
+    if language.wheel is not None and language.imports:
+        return b"\n".join(import_lines(language, head))
+    return b"\n".join(_IMPORT.findall(head))
+
+
+def worths(pieces: Sequence[Piece], wanted: Wanted) -> dict[Piece, float]:
+    """What each piece is worth to a document: the sum over the names they share, each by how few of the pieces
+    have it (inverse document frequency). Pieces that are worth next to nothing are left out.
+    """
+    shared = [piece.names & wanted.names.keys() for piece in pieces]
+    frequency = Counter(name for found in shared for name in found)
+    found: dict[Piece, float] = {}
+    for piece, common in zip(pieces, shared, strict=True):
+        worth = 0.0
+        for name in sorted(common):  # in a fixed order, or the sum would differ from run to run
+            member = name in piece.members and name in wanted.attributes
+            role = _DEFINES if name in piece.defines else _MEMBER if member else _USES
+            worth += role * wanted.names[name] * math.log((len(pieces) + 1) / frequency[name])
+        if _stem(piece.path) in wanted.imported:
+            worth *= _FROM_IMPORTED
+        found[piece] = worth
+    least = max([_LEAST_WORTH, *(worth * _LEAST_SHARE_OF_BEST for worth in found.values())])
+    return {piece: worth for piece, worth in found.items() if worth >= least}
+
+
+def _stem(path: str) -> str:
+    """The name by which a file is imported."""
+    parts = PurePosixPath(path)
+    return parts.parent.name if parts.stem in ("__init__", "index", "mod") else parts.stem
+
+
+def choose_context(
+    document: DocumentSnapshot,
+    hole: Hole,
+    pieces: Sequence[Piece],
+    budget: int,
+    held: Context = NO_CONTEXT,
+    prompt_bytes: int = 0,
+) -> Context:
+    """What a prompt for `hole` shows of `pieces` within `budget` bytes: `held`, unless another choice gains more
+    than it costs.
+
+    A change makes everything behind it evaluate again, `prompt_bytes` of the document's own among it. So a
+    piece that is still right stays where it is and new ones come behind it, in place of those at the end if
+    there is no room; or, if that gains more, everything is chosen anew. A pure function.
+    """
+    worth = worths(pieces, wanted_names(document, hole))
+    ranked = sorted(worth, key=lambda piece: (-worth[piece], piece.path, piece.offset))
+    ranked = [piece for piece in ranked if piece_size(piece) <= budget]
+    total = max(sum(worth[piece] for piece in _fitting(ranked, budget)), 1e-9)
+
+    def gain(context: Context) -> float:
+        gained = (_worth_of(context, worth) - _worth_of(held, worth)) / total
+        same = _kept(held.pieces, context.pieces)
+        kept = sum(map(piece_size, held.pieces[:same]))
+        whole = prompt_bytes + max(held.size, context.size)
+        return gained - _GAIN_PER_PROMPT * (whole - kept) / max(1, whole)
+
+    anew = Context(_in_reading_order(_fitting(ranked, budget)), document.folder)
+    if not held.pieces:
+        return anew
+    grown = Context(_grown(held.pieces, frozenset(pieces), ranked, worth, budget), document.folder)
+    best = max((grown, anew), key=gain)
+    return best if best.pieces != held.pieces and gain(best) > 0 else held
+
+
+def _worth_of(context: Context, worth: Mapping[Piece, float]) -> float:
+    """A piece whose text is not what it was is worth nothing: it is not among those that were found."""
+    return sum(worth.get(piece, 0.0) for piece in context.pieces)
+
+
+def _kept(old: Sequence[Piece], new: Sequence[Piece]) -> int:
+    """How many pieces at the beginning are the same."""
+    return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
+
+
+def _fitting(ranked: Sequence[Piece], budget: int) -> list[Piece]:
+    chosen = []
+    for piece in ranked:
+        if piece_size(piece) <= budget:
+            budget -= piece_size(piece)
+            chosen.append(piece)
+    return chosen
+
+
+def _in_reading_order(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
+    """The pieces of one file together and as they stand in it; the file with the best one first."""
+    files = {piece.path: index for index, piece in reversed(list(enumerate(pieces)))}
+    return tuple(sorted(pieces, key=lambda piece: (files[piece.path], piece.offset)))
+
+
+def _grown(
+    held: Sequence[Piece],
+    right: Collection[Piece],
+    ranked: Sequence[Piece],
+    worth: Mapping[Piece, float],
+    budget: int,
+) -> tuple[Piece, ...]:
+    """`held` without what is not right any more, and with the best of the others at its end."""
+    kept = [piece for piece in held if piece in right]
+    room = budget - sum(map(piece_size, kept))
+    added: list[Piece] = []
+    for piece in ranked:
+        if piece in held:
+            continue
+        size, stays, freed = piece_size(piece), len(kept), 0
+        while room + freed < size and stays and worth.get(kept[stays - 1], 0.0) < worth[piece]:
+            stays -= 1
+            freed += piece_size(kept[stays])
+        if room + freed >= size:
+            room += freed - size
+            del kept[stays:]
+            added.append(piece)
+    return (*kept, *_in_reading_order(added))
+
+
+@dataclass(slots=True)
+class _Choice:
+    """held: what the document's prompts show. next: what was chosen since and waits to be evaluated."""
+
+    held: Context
+    next: Context | None = None
+
+
+class ContextBook:
+    """The context of each document: one for all its anchors, so that they share it in the cache. Plain data."""
+
+    def __init__(self) -> None:
+        self._choices: OrderedDict[str, _Choice] = OrderedDict()
+        self._index = PieceIndex()
+
+    def __len__(self) -> int:
+        return len(self._choices)
+
+    def held(self, uri: str) -> Context:
+        """What the prompts for a document show of others."""
+        choice = self._choices.get(uri)
+        return choice.held if choice else NO_CONTEXT
+
+    def choose(
+        self, document: DocumentSnapshot, hole: Hole, budget: int, buffers: Sequence[DocumentSnapshot]
+    ) -> Context:
+        """The context that a key is answered with: the one held, whatever has become of the buffers. Only a
+        document without one gets it here, since nothing is evaluated for it yet."""
+        choice = self._choices.get(document.uri)
+        if choice is None:
+            pieces = self._pieces(document, budget, buffers)
+            choice = self._choices[document.uri] = _Choice(choose_context(document, hole, pieces, budget))
+            if len(self._choices) > REMEMBERED:
+                self._choices.popitem(last=False)
+        self._choices.move_to_end(document.uri)
+        return choice.held
+
+    def at_rest(
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        budget: int,
+        buffers: Sequence[DocumentSnapshot],
+        prompt_bytes: int,
+    ) -> Context | None:
+        """A context that is worth being evaluated while the user rests; None if the one held is good enough.
+
+        One whose evaluation was interrupted is taken up again unless a better one has come. What comes from a
+        file that is not there any more goes whatever that costs.
+        """
+        held = self.choose(document, hole, budget, buffers)
+        choice = self._choices[document.uri]
+        pieces = self._pieces(document, budget, buffers)
+        present = {buffer.uri for buffer in buffers}
+        base = choice.next or held
+        if any(piece.uri not in present for piece in base.pieces):
+            base = NO_CONTEXT
+        found = choose_context(document, hole, pieces, budget, base, prompt_bytes)
+        choice.next = None if found.pieces == held.pieces else found
+        return choice.next
+
+    def adopt(self, uri: str, context: Context) -> None:
+        """Puts a context in force, once it has been evaluated."""
+        if uri in self._choices:
+            self._choices[uri] = _Choice(context)
+
+    def _pieces(self, document: DocumentSnapshot, budget: int, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
+        if budget <= 0:
+            return []
+        shown = [buffer for buffer in buffers if may_show(buffer, document)]
+        return self._index.pieces(shown[:MOST_BUFFERS])

@@ -1,0 +1,78 @@
+"""The prompts in use: for each place the anchor and the context that make it the one whose KV cache is there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lsp_server.core.anchor import AnchorBook
+from lsp_server.core.context import ContextBook
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.formats import FimFormat
+from lsp_server.core.hole import Hole
+from lsp_server.core.prompt import Anchor, Context, FimPrompt, PromptBudget, lay_out, new_anchor
+
+
+@dataclass(frozen=True, slots=True)
+class BetterPrompt:
+    """A prompt to be evaluated while the user rests, and what it was made of. context: None if that stays."""
+
+    prompt: FimPrompt
+    anchor: Anchor
+    context: Context | None
+
+
+class PromptBook:
+    """Anchors and contexts together. buffers: the documents open and lately closed, the most recent first."""
+
+    def __init__(self) -> None:
+        self._anchors = AnchorBook()
+        self._contexts = ContextBook()
+
+    def choose(
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        form: FimFormat,
+        budget: PromptBudget,
+        buffers: Sequence[DocumentSnapshot] = (),
+    ) -> FimPrompt:
+        """The prompt that a key at `hole` is answered from."""
+        context = self._contexts.choose(document, hole, budget.context, buffers)
+        anchor = self._anchors.choose(document, hole, form, budget.beside(context.size))
+        return lay_out(document, anchor, hole.cursor, form, context)
+
+    def at_rest(
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        form: FimFormat,
+        budget: PromptBudget,
+        buffers: Sequence[DocumentSnapshot] = (),
+    ) -> BetterPrompt | None:
+        """A better prompt for `hole` than the one in use, to be evaluated while the user rests; None if that one
+        is as good. It is used once `adopt` has been called with it."""
+        held = self._contexts.choose(document, hole, budget.context, buffers)
+        current = self._anchors.choose(document, hole, form, budget.beside(held.size))
+        prompt_bytes = len(current.head) + len(current.before) + len(current.after)
+        context = self._contexts.at_rest(document, hole, budget.context, buffers, prompt_bytes)
+        if context is not None:
+            anchor = new_anchor(document, hole, form, budget.beside(context.size))
+            return BetterPrompt(lay_out(document, anchor, hole.cursor, form, context), anchor, context)
+        nearer = self._anchors.at_rest(document, hole, form, budget.beside(held.size))
+        if nearer is None:
+            return None
+        return BetterPrompt(lay_out(document, nearer, hole.cursor, form, held), nearer, None)
+
+    def adopt(self, better: BetterPrompt) -> None:
+        """Answers from a prompt that has been evaluated. With another context, the document's earlier anchors
+        would have to be evaluated anew, and their windows may be too large beside it: they go."""
+        uri = better.anchor.uri
+        if better.context is not None:
+            self._contexts.adopt(uri, better.context)
+            self._anchors.forget(uri)
+        self._anchors.adopt(better.anchor)
+
+    def context(self, uri: str) -> Context:
+        """What the prompts for a document show of others."""
+        return self._contexts.held(uri)

@@ -1,0 +1,196 @@
+"""Context from other buffers through the engine: it costs nothing while the user types, and changes at rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.engine.request import Generate
+from lsp_server.features.inline import Trigger
+from tests.features.harness import PATIENT, Bench, Gate, Opener
+from tests.support.cursor import parse_cursor
+
+WITH_CONTEXT = replace(PATIENT, buffers_tokens=600)
+SHAPES = "class Circle:\n    def area(self):\n        return 3\n\n\ndef unit_square():\n    return 1\n"
+COLOURS = "class Colour:\n    name: str = 'red'\n\n\ndef mix_colours(first, second):\n    return first\n"
+SOURCE = "from shapes import Circle\n\n\n" + "".join(f"value_{n} = compute({n})\n" for n in range(60)) + "$0\nend = 1\n"
+FORMATS = ["qwen", "starcoder2", "deepseek", "codestral", "prefix-only"]
+
+
+def buffer(path: str, source: str) -> DocumentSnapshot:
+    return DocumentSnapshot.of(f"file:///w/{path}", source.encode(), path=path, folder="w")
+
+
+def model(form: str) -> Callable[[ModelSpec, Callable[[float], bool]], Backend]:
+    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        backends.append(ScriptedBackend(replace(spec, fim_format=form), progress))
+        return backends[-1]
+
+    backends: list[ScriptedBackend] = []
+    factory.backends = backends  # type: ignore[attr-defined]
+    return factory
+
+
+class Typist:
+    """Types into one document, as the server would tell the completer."""
+
+    def __init__(self, bench: Bench, backend: ScriptedBackend, source: str = SOURCE) -> None:
+        self.bench, self.backend = bench, backend
+        self.document, self.cursor = parse_cursor(source)
+
+    def tell(self, text: str) -> None:
+        self.document = self.document.edited(self.cursor, self.cursor, text.encode())
+        self.cursor += len(text.encode())
+        self.bench.completer.document_changed(self.document)
+        self.bench.completer.warm(self.document, self.document.edit_end)
+
+    async def key(self, text: str) -> int:
+        """Types, waits until the engine is idle, and returns how many tokens that evaluated."""
+        before = self.backend.evaluated_tokens
+        self.tell(text)
+        await self.bench.idle()
+        return self.backend.evaluated_tokens - before
+
+    async def rest(self) -> int:
+        before = self.backend.evaluated_tokens
+        self.bench.completer.rest(self.document, self.cursor)
+        await self.bench.idle()
+        return self.backend.evaluated_tokens - before
+
+    def shown(self) -> list[str]:
+        """The files that the document's prompts show parts of."""
+        pieces = self.bench.completer.context(self.document.uri).pieces
+        return list(dict.fromkeys(piece.path for piece in pieces))
+
+
+def last_prompt(bench: Bench) -> str:
+    (*_, request) = [message for message in bench.sent if isinstance(message, Generate)]
+    return b"".join(segment.text for segment in request.prompt.segments).decode()
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_a_key_costs_one_token_whatever_happens_in_the_other_buffers(bench: Opener, form: str) -> None:
+    factory = model(form)
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        b.buffers = [buffer("shapes.py", SHAPES), buffer("colours.py", COLOURS), buffer("other.py", "x = 1\n" * 50)]
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        whole = await typist.key("x")
+        assert whole > len(SOURCE)
+        assert typist.shown() == ["shapes.py"]
+        assert "class Circle" in last_prompt(b)
+        costs = []
+        for index, character in enumerate(" = mix_colours(Colour(unit_square(), Circle(), "):
+            if index % 7 == 3:  # the user's other windows: opened, edited, closed
+                b.buffers.insert(0, buffer(f"new_{index}.py", COLOURS.replace("mix", "blend")))
+                b.buffers[-1] = b.buffers[-1].edited(0, 0, b"# edited\n")
+            if index == 20:
+                b.buffers = [found for found in b.buffers if found.path != "shapes.py"]
+            costs.append(await typist.key(character))
+        assert costs == [1] * len(costs)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_at_rest_the_context_changes_and_is_evaluated_before_it_is_used(bench: Opener, form: str) -> None:
+    factory = model(form)
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        b.buffers = [buffer("shapes.py", SHAPES), buffer("colours.py", COLOURS)]
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        for character in "x = mix_colours(Colour(":
+            await typist.key(character)
+        assert typist.shown() == ["shapes.py"]
+        assert await typist.rest() > len(SOURCE) // 2
+        assert typist.shown() == ["shapes.py", "colours.py"], "what was there stays in front"
+        assert [await typist.key(character) for character in "Circle"] == [1] * 6
+        prompt = last_prompt(b)
+        assert prompt.index("class Circle") < prompt.index("def mix_colours") < prompt.index("value_1 = ")
+        assert await typist.rest() <= len("    x = mix_colours(Colour(Circle"), "and then it has nothing to do"
+
+
+async def test_a_key_during_the_rest_is_answered_from_the_old_context(bench: Opener) -> None:
+    gates: list[Gate] = []
+
+    class Held(ScriptedBackend):
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            if gates:
+                gates.pop().hold()
+            return super().evaluate(sequence, position, tokens, logits=logits)
+
+    backends: list[ScriptedBackend] = []
+
+    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        backends.append(Held(spec, progress))
+        return backends[-1]
+
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        b.buffers = [buffer("shapes.py", SHAPES), buffer("colours.py", COLOURS)]
+        typist = Typist(b, backends[0])
+        for character in "x = mix_colours(Colour(":
+            await typist.key(character)
+        gate = Gate()
+        gates.append(gate)
+        b.completer.rest(typist.document, typist.cursor)
+        await gate.reached.wait()
+        typist.tell("C")  # cancels what the rest began
+        before = typist.backend.evaluated_tokens
+        gate.open()
+        await b.idle()
+        chunk = backends[0].info.chunk_tokens
+        assert typist.backend.evaluated_tokens - before <= chunk + 1
+        assert typist.shown() == ["shapes.py"]
+        assert [await typist.key(character) for character in "ircle"] == [1] * 5
+
+
+async def test_all_places_of_a_document_share_its_context(bench: Opener) -> None:
+    factory = model("prefix-only")
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        b.buffers = [buffer("shapes.py", SHAPES)]
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        await typist.key("x")
+        typist.cursor = typist.document.source.index(b"value_9 ")
+        there = await typist.key("y")
+        shared = len("# shapes.py\nclass Circle:\n    def area(self):\n        return 3\n\n# main.py\n")
+        assert there <= len(last_prompt(b)) + 1 - shared
+
+
+async def test_another_document_has_its_own(bench: Opener) -> None:
+    factory = model("qwen")
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        shapes = buffer("shapes.py", SHAPES + "\nx = 1\n")
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        b.buffers = [typist.document, shapes, buffer("colours.py", COLOURS)]
+        await typist.key("x")
+        b.completer.warm(shapes, len(shapes.source))
+        await b.idle()
+        assert typist.shown() == ["shapes.py"]
+        assert b.completer.context(shapes.uri).pieces == ()
+
+
+@pytest.mark.parametrize("tokens", [0, 600])
+async def test_the_setting_takes_effect_at_once(bench: Opener, tokens: int) -> None:
+    factory = model("qwen")
+    async with bench(factory) as b:
+        await b.ready()
+        b.buffers = [buffer("shapes.py", SHAPES)]
+        for options, shown in ((WITH_CONTEXT, True), (replace(WITH_CONTEXT, buffers_tokens=tokens), tokens > 0)):
+            b.options = options
+            outcome = await b.complete(SOURCE + "Circle(", Trigger.INVOKED)
+            assert outcome.prompt is not None or outcome.source == "memory"
+            typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+            await typist.key("x")
+            assert ("class Circle" in last_prompt(b)) == shown
