@@ -61,7 +61,7 @@ _SECRET_TEXT = re.compile(
     rb"|\bxox[abprs]-[\w-]{20}|\bglpat-[\w-]{20}|\bAIza[\w-]{35}|\bhf_[A-Za-z]{34}|\bnpm_\w{36}"
 )
 _ATTRIBUTE = re.compile(rb"(?:\.|->|::)(?=[^\W\d])(\w{3,})")
-_IMPORT = re.compile(rb"^\s*(?:import|from|use|using|require\w*|#\s*include|load|source)\b.*", re.MULTILINE)
+_IMPORT = re.compile(rb"^[ \t]*(?:import|from|use|using|require\w*|#[ \t]*include|load|source)\b.*", re.MULTILINE)
 
 
 def prompt_budget(form: FimFormat, tokens: int, buffers_tokens: int = -1) -> PromptBudget:
@@ -72,21 +72,24 @@ def prompt_budget(form: FimFormat, tokens: int, buffers_tokens: int = -1) -> Pro
 
 
 def may_show(buffer: DocumentSnapshot, document: DocumentSnapshot) -> bool:
-    """Whether parts of `buffer` may stand in a prompt for `document`.
+    """Whether parts of `buffer` may stand in a prompt for `document`, judged by what and where it is.
 
-    Not the document itself under another name (a diff view), nothing that looks like a secret, and nothing
-    huge, binary or minified. Data files only beside others in the same language.
+    Not the document itself under another name (a diff view), and nothing whose name says that it is a secret.
+    Data files only beside others in the same language.
     """
     name = PurePosixPath(buffer.path).name.lower()
-    source = buffer.source
     if buffer.uri == document.uri or (buffer.path, buffer.folder) == (document.path, document.folder):
         return False
     if not buffer.uri.lower().startswith(_SCHEMES) or any(fnmatch(name, pattern) for pattern in _SECRET_FILES):
         return False
-    if not source.strip() or len(source) > MOST_BYTES or len(source) > MOST_LINE_BYTES * buffer.line_count:
-        return False
     language = find_language(buffer.language_id, buffer.path)
-    if language.name in _DATA and (buffer.language_id != document.language_id or not buffer.language_id):
+    return language.name not in _DATA or bool(buffer.language_id and buffer.language_id == document.language_id)
+
+
+def is_source(buffer: DocumentSnapshot) -> bool:
+    """Whether a buffer's text is what people write: not huge, binary or minified, and without keys or tokens."""
+    source = buffer.source
+    if len(source) > MOST_BYTES or len(source) > MOST_LINE_BYTES * buffer.line_count:
         return False
     return b"\0" not in source and not _SECRET_TEXT.search(source)
 
@@ -106,7 +109,7 @@ class PieceIndex:
             entry = old.get(buffer.uri)
             if (entry is None or entry[0] is not buffer) and room >= len(buffer.source):
                 room -= len(buffer.source)
-                entry = buffer, pieces_of(buffer)
+                entry = buffer, pieces_of(buffer) if is_source(buffer) else ()
             if entry is not None:
                 self._found[buffer.uri] = entry
         return [piece for _, pieces in self._found.values() for piece in pieces]
@@ -149,7 +152,8 @@ def worths(pieces: Sequence[Piece], wanted: Wanted) -> dict[Piece, float]:
     """What each piece is worth to a document: the sum over the names they share, each by how few of the pieces
     have it (inverse document frequency). Pieces that are worth next to nothing are left out.
     """
-    shared = [piece.names & wanted.names.keys() for piece in pieces]
+    names = frozenset(wanted.names)
+    shared = [piece.names & names for piece in pieces]
     frequency = Counter(name for found in shared for name in found)
     found: dict[Piece, float] = {}
     for piece, common in zip(pieces, shared, strict=True):

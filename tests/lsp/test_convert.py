@@ -136,6 +136,20 @@ def test_the_name_a_model_is_shown(uri: str, shown: str) -> None:
     assert convert.shown_path(uri, [Path("/w/other"), Path("/w")]) == shown
 
 
+@pytest.mark.parametrize(
+    ("uri", "folder"),
+    [
+        ("file:///w/src/a.py", "w"),
+        ("file:///w/other/b.py", "other"),
+        ("file:///elsewhere/a.py", ""),
+        ("file:///ww/a.py", ""),
+        ("untitled:Untitled-1", ""),
+    ],
+)
+def test_the_folder_a_document_lies_in(uri: str, folder: str) -> None:
+    assert convert.folder_name(uri, [Path("/w/other"), Path("/w")]) == folder
+
+
 # Sources in order; the settings that differ from the defaults; a part of each problem.
 MERGES: list[tuple[list[dict[str, Any]], dict[str, Any], list[str]]] = [
     ([], {}, []),
