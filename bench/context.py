@@ -31,9 +31,10 @@ from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import FimPrompt, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import Engine
+from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, Generate, Load
 
-_LINE_TOKENS = 40
+_LINE_TOKENS, _INTERRUPTED = 40, 130
 _LEAST_FILE_BYTES = 600
 _LEAST_REST = 4
 
@@ -132,7 +133,7 @@ def measure(
             finished.append(event)
 
     backend = llama.load(spec, lambda _: True)
-    engine = Engine(lambda spec, progress: backend, posted)
+    engine = Engine(lambda spec, progress: backend, posted, spawn=at_once)
     engine.send(Load(spec))
     engine.receive()
     loaded(backend.info.name)
@@ -177,6 +178,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model", default="", metavar="FILE", help="a GGUF file instead of the starter model")
     parser.add_argument("--format", metavar="NAME", help="a format instead of the model's own")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every hole and the summary")
+    parser.add_argument("--summary-only", action="store_true", help="leave the holes out of --json")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -193,7 +195,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         del scores[len(scores) - len(scores) % len(options.tokens) :]
         if not scores:
-            return 130
+            return _INTERRUPTED
     except (ModelError, ValueError, OSError) as error:
         console.print(Text(f"bench: {error}", style="red"))
         return 2
@@ -203,7 +205,9 @@ def run(options: argparse.Namespace) -> int:
     console.print(table)
     if options.json is not None:
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        result = {"machine": machine.facts(), "summary": summary, "holes": [asdict(score) for score in scores]}
+        result: dict[str, object] = {"machine": machine.facts(), "summary": summary}
+        if not options.summary_only:
+            result["holes"] = [asdict(score) for score in scores]
         options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
     return 0
 

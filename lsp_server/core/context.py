@@ -41,8 +41,8 @@ _LEAST_WORTH, _LEAST_SHARE_OF_BEST = 0.5, 0.1
 # A new choice has to gain this share of its worth for each whole prompt that it makes evaluate again.
 _GAIN_PER_PROMPT = 0.4
 
-# Of a prompt's tokens, what other files get unless the user says: of a model trained on several files in a
-# prompt, and of one without FIM tokens.
+# Of a prompt's tokens, what other files get unless the user says: of a model with FIM tokens, and of one without.
+# The default model, which has none, completes as well without other files as with (`bench context`).
 FIM_SHARE, PREFIX_ONLY_SHARE = 0.15, 0.0
 
 # How many documents' contexts are remembered.

@@ -87,11 +87,14 @@ class Encoder:
 
 
 def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:
-    """The ends of the parts that are not typed, without those so near the one before that going back further
+    """The ends of the parts that are not typed, without those so near the last one kept that going back further
     costs little."""
     ends = list(accumulate((len(tokens) for kind, tokens in parts if kind != "typed"), initial=start))
-    far = [end for end, before in zip(ends[1:-1], ends, strict=False) if end - before >= _FAR_TOKENS]
-    return tuple(dict.fromkeys((*far, ends[-1])))
+    far = [start]
+    for end in ends[1:-1]:
+        if end - far[-1] >= _FAR_TOKENS:
+            far.append(end)
+    return tuple(dict.fromkeys((*far[1:], ends[-1])))
 
 
 def _without_context(parts: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:

@@ -139,3 +139,13 @@ def test_the_cut_stays_where_it_is_while_the_user_types() -> None:
         changes += head != last
         last = head
     assert changes <= 3
+
+
+def test_small_pieces_of_other_files_are_together_worth_going_back_to() -> None:
+    """A recurrent model goes back to these lengths; without one, a new anchor evaluates the context again."""
+    backend = ScriptedBackend(ModelSpec("", fim_format="qwen-fim"), lambda _: True)
+    whole = make_prompt("b" * 400, "t", "a" * 300, "qwen-fim")
+    pieces = tuple(Segment("context", letter * 60) for letter in (b"1", b"2", b"3"))
+    stable = Encoder(backend).encode(FimPrompt("qwen-fim", (*pieces, *whole.segments)), 2000).stable
+    context, before, after = 1 + 3 * 60, 1 + 400, 1 + 300
+    assert stable == (context, context + before, context + before + after, context + before + after + 1)
