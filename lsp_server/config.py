@@ -57,6 +57,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
     ] = 8000
 
+    cold_ms: Annotated[
+        int,
+        Meta(ge=100, le=600000, description="What the first prompt at a new place may take, in ms; sets its size."),
+    ] = 4000
     candidates: Annotated[
         int, Meta(ge=1, le=5, description="How many suggestions an explicit request gets at most.")
     ] = 3
@@ -92,6 +96,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             max_tokens=self.max_tokens,
             max_lines=self.max_lines,
             deadline_ms=self.deadline_ms,
+            cold_ms=self.cold_ms,
             candidates=self.candidates,
             debounce=self.debounce,
             prepare_next=self.prepare_next,

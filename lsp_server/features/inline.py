@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import lru_cache
 from typing import Literal
 
 import anyio
@@ -21,10 +22,14 @@ from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
+from lsp_server.engine.model import STEP_MS
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
 from lsp_server.features.generation import RunningGeneration
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.rhythm import Rhythm
+
+# About 1,000 tokens before the hole and 200 after it.
+_LEAST_WINDOW_TOKENS = 1800
 
 _WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 _ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
@@ -41,6 +46,7 @@ class InlineOptions:
     long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
     candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
+    cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     """
 
@@ -53,6 +59,7 @@ class InlineOptions:
     candidates: int = 3
     debounce: bool = True
     prepare_next: bool = True
+    cold_ms: int = 4000
     buffers_tokens: int = -1
 
 
@@ -190,7 +197,7 @@ class InlineCompleter:
             return
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        budget = prompt_budget(info.format, info.context_tokens, options.buffers_tokens)
+        budget = prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
         book, buffers = self._prompts, self._buffers()
         better = book.at_rest(document, hole, info.format, budget, buffers) if at_rest else None
         if at_rest and better is None:
@@ -238,7 +245,7 @@ class InlineCompleter:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
-        budget = prompt_budget(info.format, info.context_tokens, options.buffers_tokens)
+        budget = prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
         prompt = self._prompts.choose(document, hole, info.format, budget, self._buffers())
         return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
 
@@ -365,6 +372,16 @@ class InlineCompleter:
             self._setup = setup
             self._memory.clear()
             self._prompts = PromptBook()
+
+
+@lru_cache(maxsize=8)
+def window_tokens(info: ModelInfo, cold_ms: int) -> int:
+    """The size of prompts for a model, in tokens: as large as its window, but no larger than what is evaluated
+    within `cold_ms` on a machine that has been measured, and never too small to be of use."""
+    if info.costs is None:
+        return info.context_tokens
+    affordable = info.costs.prompt_tokens(cold_ms, STEP_MS)
+    return min(info.context_tokens, max(_LEAST_WINDOW_TOKENS, affordable))
 
 
 def _why_nothing(finished: Finished) -> str:

@@ -138,3 +138,8 @@ def test_costs_between_what_was_measured(size: int, depth: int, ms: float) -> No
 )
 def test_the_largest_step_within_a_budget(budget: float, depth: int, size: int) -> None:
     assert COSTS.largest(budget, depth) == size
+
+
+@pytest.mark.parametrize(("budget", "tokens"), [(1, 16), (33, 16), (34, 32), (200, 96)])
+def test_the_longest_prompt_within_a_budget(budget: float, tokens: int) -> None:
+    assert COSTS.prompt_tokens(budget, 45) == tokens
