@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -61,6 +62,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     live.add_argument("--speed", type=float, default=1.0, help="2 types twice as fast (default: 1)")
     live.add_argument("--longest-pause", type=float, default=2000, metavar="MS", help="longer ones are cut to this")
     live.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
+    live.add_argument(
+        "--known",
+        action="store_true",
+        help="instead of a model, predict the session's own text: what type-through serves at best",
+    )
     defaults = Settings()
     count = parser.add_argument_group("counting tokens, on virtual time and without evaluating anything")
     count.add_argument("--count", action="store_true", help="count instead of typing")
@@ -235,11 +241,23 @@ async def _play(
 ) -> tuple[list[Any], dict[str, Any], float]:
     from bench.live import Player
 
-    async with editor(["--model", str(options.model)] if options.model else []) as connection:
-        with console.status("loading the model …"):
-            model = await connection.ready()
-        with progress_bar(console) as progress:
-            task = progress.add_task(name, total=sum(change.types for change in changes))
-            player = Player(connection, options.speed, options.longest_pause)
-            keys = await player.play(changes, lambda: progress.advance(task))
-        return keys, model, player.wall_seconds
+    with TemporaryDirectory() as folder:
+        arguments = ["--model", str(options.model)] if options.model else []
+        if options.known:
+            arguments = ["--backend", "scripted", "--model", str(_what_came_of_it(changes, Path(folder)))]
+        async with editor(arguments) as connection:
+            with console.status("loading the model …"):
+                model = await connection.ready()
+            with progress_bar(console) as progress:
+                task = progress.add_task(name, total=sum(change.types for change in changes))
+                player = Player(connection, options.speed, options.longest_pause)
+                keys = await player.play(changes, lambda: progress.advance(task))
+            return keys, model, player.wall_seconds
+
+
+def _what_came_of_it(changes: Sequence[Change], folder: Path) -> Path:
+    """A file with the last text of each document, for a backend that predicts what it has read."""
+    last = {change.document.uri: change.document.source for change in changes}
+    path = folder / "known"
+    path.write_bytes(b"\n".join(last.values()))
+    return path
