@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import context, keystrokes, limit, peers, quality, session
+from bench import abort, context, departures, keystrokes, limit, peers, quality, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -23,6 +23,16 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "compare the engine with its floor: bare llama_decode calls for the same tokens",
         limit.arguments,
         limit.run,
+    ),
+    "abort": (
+        "cancel long prompts at random depths: how soon the model is free again",
+        abort.arguments,
+        abort.run,
+    ),
+    "departures": (
+        "compare warm answers with cold ones on a real model, where batch sizes change the rounding",
+        departures.arguments,
+        departures.run,
     ),
     "peers": (
         "compare with llama-server as llama.vim and llama.vscode use it, and with tabby-agent",
