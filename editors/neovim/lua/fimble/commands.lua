@@ -1,0 +1,173 @@
+--- The :Fimble command.
+
+local clients = require('fimble.client')
+local config = require('fimble.config')
+local float = require('fimble.float')
+
+local M = {}
+
+local function say(message, level)
+  vim.notify('fimble: ' .. message, level or vim.log.levels.INFO)
+end
+
+--- Why nothing can be shown in this buffer, or nil if the server is to be asked.
+---@param buf integer
+---@return string?
+local function local_reason(buf)
+  local filetype = vim.bo[buf].filetype
+  local named = filetype ~= '' and filetype or 'without a type'
+  local command, problem = clients.command()
+  if not config.options.enabled then
+    return 'suggestions are off; :Fimble toggle switches them on'
+  elseif not config.wants(filetype) then
+    return ('suggestions are off for files %s; :Fimble toggle filetype switches them on'):format(named)
+  elseif vim.bo[buf].buftype ~= '' then
+    return 'this buffer is no file'
+  elseif filetype == '' then
+    return 'this buffer has no file type, and fimble starts with one (:set filetype=…)'
+  elseif not command then
+    return problem
+  elseif not clients.of(buf) then
+    return 'the server does not run for this buffer; see :Fimble log and :checkhealth fimble'
+  end
+end
+
+local function ask_status(buf, callback)
+  local reason = local_reason(buf)
+  local client = clients.of(buf) or vim.lsp.get_clients({ name = clients.NAME })[1]
+  if not client then
+    return callback(nil, reason)
+  end
+  clients.call(client, 'request', 'fimble/status', vim.empty_dict(), function(err, result)
+    if err then
+      return say('the server does not tell its status: ' .. err.message, vim.log.levels.WARN)
+    end
+    callback(result, reason)
+  end, buf)
+end
+
+local function ms(value)
+  return type(value) == 'number' and ('%.0f ms'):format(value) or '–'
+end
+
+local function status_lines(status, reason)
+  local lines = { '# fimble', '' }
+  local function add(name, value)
+    lines[#lines + 1] = ('- %s: %s'):format(name, value)
+  end
+  add('here', reason or 'on')
+  if not status then
+    return lines
+  end
+  local model, requests = status.model, status.requests
+  local loading = model.state == 'loading' and (' %d%%'):format(100 * model.progress) or ''
+  add('version', status.version)
+  add('model', ('%s, %s%s'):format(model.name or config.options.settings.model or 'starter', model.state, loading))
+  if model.state == 'failed' then
+    add('problem', model.message)
+  end
+  local last, median, p95 = requests.latencyMs.last, requests.latencyMs.median, requests.latencyMs.p95
+  add('answers take', ('%s now, %s at the median, %s at the 95th percentile'):format(ms(last), ms(median), ms(p95)))
+  local counts = requests.counts
+  add('answers', ('%d from the model, %d from memory, %d empty'):format(counts.model, counts.memory, counts.empty))
+  if type(requests.whyLastEmpty) == 'string' then
+    add('last empty because', requests.whyLastEmpty)
+  end
+  return lines
+end
+
+local subcommands = {}
+
+function subcommands.status()
+  ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
+    float.open(status_lines(status, reason), true)
+  end)
+end
+
+function subcommands.why()
+  ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
+    local last = status and status.requests.whyLastEmpty
+    last = type(last) == 'string' and 'the last empty answer: ' .. last or nil
+    say(reason or last or 'every request so far has got a suggestion, or none was made')
+  end)
+end
+
+function subcommands.toggle(arguments)
+  local what = arguments[1] or 'global'
+  if what == 'global' then
+    config.options.enabled = not config.options.enabled
+    say(config.options.enabled and 'on' or 'off')
+  elseif what == 'filetype' then
+    local filetype = arguments[2] or vim.bo.filetype
+    local on = not config.wants(filetype)
+    config.options.filetypes[filetype] = on
+    say(('%s for %s'):format(on and 'on' or 'off', filetype))
+    if on then
+      clients.start()
+    end
+  else
+    return say(('toggle what? `global` or `filetype`, not `%s`'):format(what), vim.log.levels.WARN)
+  end
+  require('fimble.inline').refresh()
+end
+
+function subcommands.log()
+  local path = vim.lsp.log and vim.lsp.log.get_filename and vim.lsp.log.get_filename() or vim.lsp.get_log_path()
+  vim.cmd.tabnew(vim.fn.fnameescape(path))
+end
+
+function subcommands.action(arguments, command)
+  local client = clients.of(vim.api.nvim_get_current_buf())
+  local wanted = table.concat(arguments, ' '):lower()
+  if not client then
+    return say(local_reason(vim.api.nvim_get_current_buf()), vim.log.levels.WARN)
+  end
+  vim.lsp.buf.code_action({
+    range = command.range > 0 and { start = { command.line1, 0 }, ['end'] = { command.line2, 2147483647 } } or nil,
+    apply = wanted ~= '',
+    filter = function(action, client_id)
+      -- Neovim 0.10 and 0.11 do not say whose action it is; the server's commands tell.
+      local named = type(action.command) == 'table' and action.command.command or action.command
+      local ours = client_id == client.id or (not client_id and vim.startswith(named or '', 'fimble.'))
+      return ours and (wanted == '' or action.title:lower():find(wanted, 1, true) ~= nil)
+    end,
+  })
+end
+
+function subcommands.restart()
+  clients.restart()
+  say('the server starts again')
+end
+
+---@param command table as of nvim_create_user_command()
+function M.run(command)
+  local arguments = vim.list_slice(command.fargs, 2)
+  local name = command.fargs[1] or 'status'
+  if not subcommands[name] then
+    local known = vim.tbl_keys(subcommands)
+    table.sort(known)
+    return say(('no subcommand `%s`; there are %s'):format(name, table.concat(known, ', ')), vim.log.levels.WARN)
+  end
+  subcommands[name](arguments, command)
+end
+
+---@param lead string
+---@param line string
+---@return string[]
+function M.complete(lead, line)
+  local words = vim.split(line:gsub("^%A*", ''), '%s+')
+  local choices = {}
+  if #words <= 2 then
+    choices = vim.tbl_keys(subcommands)
+  elseif words[2] == 'toggle' and #words == 3 then
+    choices = { 'filetype', 'global' }
+  elseif words[2] == 'toggle' and words[3] == 'filetype' then
+    choices = vim.fn.getcompletion(lead, 'filetype')
+  end
+  table.sort(choices)
+  return vim.tbl_filter(function(choice)
+    return vim.startswith(choice, lead)
+  end, choices)
+end
+
+return M

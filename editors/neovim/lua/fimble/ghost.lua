@@ -1,0 +1,252 @@
+--- Ghost text: the suggestions shown at the cursor, what typing leaves of them, and accepting them.
+---
+--- One key may be handled before the event of the key before it. So nothing is believed of what was shown: the
+--- buffer's changedtick and text say what is left of it, both when it is drawn and when it is accepted.
+
+local suggestions = require('fimble.suggestion')
+
+local M = {}
+
+local api = vim.api
+local namespace = api.nvim_create_namespace('fimble')
+local MARK, REPLACED = 1, 2
+
+---@class fimble.Shown
+---@field buf integer
+---@field tick integer
+---@field row integer
+---@field col integer in bytes
+---@field before string the line left of the cursor
+---@field after string the line right of the cursor
+---@field lines integer of the buffer
+---@field items fimble.Suggestion[]
+---@field index integer of the item on the screen
+---@field counted boolean whether "2/3" is shown behind it
+---@field client integer
+
+local shown ---@type fimble.Shown?
+local drawn ---@type string? what the screen has, so that it is drawn again only when it changes
+
+--- Where the cursor is and what is around it.
+function M.place()
+  local cursor = api.nvim_win_get_cursor(0)
+  local buf, line = api.nvim_get_current_buf(), api.nvim_get_current_line()
+  return {
+    buf = buf,
+    tick = api.nvim_buf_get_changedtick(buf),
+    row = cursor[1] - 1,
+    col = cursor[2],
+    before = line:sub(1, cursor[2]),
+    after = line:sub(cursor[2] + 1),
+    lines = api.nvim_buf_line_count(buf),
+  }
+end
+
+local function erase()
+  if drawn then
+    drawn = nil
+    for _, buf in ipairs(api.nvim_list_bufs()) do
+      if api.nvim_buf_is_loaded(buf) then
+        api.nvim_buf_clear_namespace(buf, namespace, 0, -1)
+      end
+    end
+  end
+end
+
+function M.clear()
+  shown = nil
+  erase()
+end
+
+--- What was typed since `from` was shown, if nothing else has happened in its buffer; else nil.
+local function typed_since(from, place)
+  if place.buf ~= from.buf then
+    return nil
+  end
+  if place.tick == from.tick then
+    return place.row == from.row and place.col == from.col and '' or nil
+  end
+  if place.row < from.row or place.lines - from.lines ~= place.row - from.row or place.after ~= from.after then
+    return nil
+  end
+  if place.row == from.row and place.col < from.col then
+    return nil
+  end
+  local first = api.nvim_buf_get_lines(place.buf, from.row, from.row + 1, false)[1]
+  if not first or first:sub(1, from.col) ~= from.before then
+    return nil
+  end
+  local text = api.nvim_buf_get_text(place.buf, from.row, from.col, place.row, place.col, {})
+  return table.concat(text, '\n')
+end
+
+--- What is shown, brought up to date with the buffer; nil, and nothing is shown, if nothing is left of it.
+---@return fimble.Shown?
+function M.current()
+  if not shown then
+    return nil
+  end
+  local place = M.place()
+  local typed = typed_since(shown, place)
+  if typed == '' and place.tick == shown.tick then
+    return shown
+  end
+  local items, index = {}, nil
+  for number, item in ipairs(typed and shown.items or {}) do
+    local rest = suggestions.rest(item, typed)
+    if rest then
+      items[#items + 1] = rest
+      if number == shown.index then
+        index = #items
+      end
+    end
+  end
+  if #items == 0 then
+    M.clear()
+    return nil
+  end
+  shown = vim.tbl_extend('error', place, {
+    items = items,
+    index = index or 1,
+    counted = shown.counted,
+    client = shown.client,
+  })
+  return shown
+end
+
+--- Draws what is shown.
+function M.draw()
+  local now = M.current()
+  if not now then
+    return erase()
+  end
+  local item = now.items[now.index]
+  local tabstop = vim.bo[now.buf].tabstop
+  local lines = vim.split(item.text, '\n', { plain = true })
+  local key = table.concat({ now.buf, now.tick, now.row, now.col, now.index, item.text, tostring(now.counted) }, '\0')
+  if key == drawn then
+    return
+  end
+  erase()
+  drawn = key
+  local rest = {}
+  for number = 2, #lines do
+    rest[#rest + 1] = { { suggestions.expand(lines[number], 0, tabstop), 'FimbleSuggestion' } }
+  end
+  local column = api.nvim_strwidth(suggestions.expand(now.before, 0, tabstop))
+  local first = { { suggestions.expand(lines[1], column, tabstop), 'FimbleSuggestion' } }
+  if now.counted then
+    local last = rest[#rest] or first
+    last[#last + 1] = { (' (%d/%d)'):format(now.index, #now.items), 'FimbleCount' }
+  end
+  api.nvim_buf_set_extmark(now.buf, namespace, now.row, now.col, {
+    id = MARK,
+    virt_text = first,
+    virt_text_pos = 'inline',
+    virt_lines = #rest > 0 and rest or nil,
+    hl_mode = 'combine',
+    undo_restore = false,
+  })
+  if item.replaces ~= '' then
+    api.nvim_buf_set_extmark(now.buf, namespace, now.row, now.col, {
+      id = REPLACED,
+      end_col = now.col + #item.replaces,
+      hl_group = 'FimbleReplaced',
+      undo_restore = false,
+    })
+  end
+end
+
+--- Shows suggestions that were made for the cursor's place as it is now.
+---@param items fimble.Suggestion[]
+---@param client integer
+function M.show(items, client)
+  if #items == 0 then
+    return M.clear()
+  end
+  local before = M.current()
+  local index, counted = 1, false
+  for number, item in ipairs(items) do
+    -- What the user has chosen stays, if it is still among them.
+    if before and before.counted and vim.startswith(item.text, before.items[before.index].text) then
+      index, counted = number, true
+      break
+    end
+  end
+  shown = vim.tbl_extend('error', M.place(), { items = items, index = index, counted = counted, client = client })
+  M.draw()
+end
+
+--- The text of the suggestion on the screen, as far as it is still to be inserted.
+---@return string?
+function M.text()
+  local now = M.current()
+  return now and now.items[now.index].text
+end
+
+--- Goes to another suggestion; around at either end.
+---@param count integer
+---@return boolean
+function M.select(count)
+  local now = M.current()
+  if not now then
+    return false
+  end
+  now.index = (now.index - 1 + count) % #now.items + 1
+  now.counted = true
+  M.draw()
+  return true
+end
+
+--- Puts text at the cursor, in place of `replaces` behind it, and the cursor behind it. An undo step of its own.
+---@param text string
+---@param replaces string
+function M.insert(text, replaces)
+  local place = M.place()
+  local lines = vim.split(text, '\n', { plain = true })
+  vim.bo.undolevels = vim.bo.undolevels -- ends the undo step of what was typed before
+  api.nvim_buf_set_text(place.buf, place.row, place.col, place.row, place.col + #replaces, lines)
+  local col = #lines == 1 and place.col + #text or #lines[#lines]
+  api.nvim_win_set_cursor(0, { place.row + #lines, col })
+  vim.bo.undolevels = vim.bo.undolevels
+end
+
+--- Accepts the suggestion or a part of it; the rest stays on the screen.
+---@param part 'all'|'word'|'line'
+---@return boolean whether there was one
+function M.accept(part)
+  local now = M.current()
+  if not now then
+    return false
+  end
+  local item = now.items[now.index]
+  local text = part == 'word' and suggestions.word(item.text)
+    or part == 'line' and suggestions.line(item.text)
+    or item.text
+  local rest = suggestions.rest(item, text)
+  if rest then
+    M.insert(text, '')
+    shown = vim.tbl_extend('error', M.place(), { items = { rest }, index = 1, counted = false, client = now.client })
+    M.draw()
+  else
+    M.clear()
+    text = item.text
+    M.insert(text, item.replaces)
+    local client = vim.lsp.get_client_by_id(now.client)
+    if item.command and client then
+      require('fimble.client').execute(client, item.command, now.buf)
+    end
+  end
+  local data = { text = text, part = part }
+  api.nvim_exec_autocmds('User', { pattern = 'FimbleAccepted', modeline = false, data = data })
+  return true
+end
+
+--- The colours; a colour scheme may set them.
+function M.highlights()
+  api.nvim_set_hl(0, 'FimbleSuggestion', { link = 'NonText', default = true })
+  api.nvim_set_hl(0, 'FimbleCount', { link = 'MoreMsg', default = true })
+  api.nvim_set_hl(0, 'FimbleReplaced', { link = 'DiffDelete', default = true })
+end
+
+return M

@@ -1,0 +1,108 @@
+--- Suggestions as values: what an item of the server's inserts at a place, what is left of it, its next part.
+
+local M = {}
+
+---@class fimble.Suggestion
+---@field text string what is inserted at the cursor, with "\n" between lines
+---@field replaces string what stands right of the cursor and goes; empty but for a few
+---@field command? lsp.Command to be run when all of it has been accepted
+
+---@param line string
+---@param character integer
+---@param encoding string
+---@return integer byte offset in the line, from 0
+local function byte_of(line, character, encoding)
+  if encoding == 'utf-8' then
+    return math.min(character, #line)
+  end
+  local ok, byte
+  if vim.fn.has('nvim-0.11') == 1 then
+    ok, byte = pcall(vim.str_byteindex, line, encoding, character, false)
+  else
+    ok, byte = pcall(vim.str_byteindex, line, character, encoding == 'utf-16')
+  end
+  return ok and byte or #line
+end
+
+--- What `item` inserts at a cursor, or nil if it does not fit there: its range must hold the cursor on one line,
+--- and its text must begin with what stands between the two.
+---@param item lsp.InlineCompletionItem
+---@param row integer
+---@param col integer in bytes
+---@param line string the cursor's line
+---@param encoding string
+---@return fimble.Suggestion?
+function M.of(item, row, col, line, encoding)
+  local text = item.insertText
+  if type(text) == 'table' then
+    text = text.value
+  end
+  text = text:gsub('\r\n?', '\n')
+  local first, last = col, col
+  if item.range and item.range ~= vim.NIL then
+    local from, to = item.range.start, item.range['end']
+    if from.line ~= row or to.line ~= row then
+      return nil
+    end
+    first, last = byte_of(line, from.character, encoding), byte_of(line, to.character, encoding)
+  end
+  local typed = line:sub(first + 1, col)
+  if first > col or last < col or text:sub(1, #typed) ~= typed then
+    return nil
+  end
+  text = text:sub(#typed + 1)
+  if not text:find('%S') then
+    return nil
+  end
+  local command = item.command ~= vim.NIL and item.command or nil
+  return { text = text, replaces = line:sub(col + 1, last), command = command }
+end
+
+--- What is left of a suggestion once `typed` has been typed, or nil if nothing is or something else was.
+---@param suggestion fimble.Suggestion
+---@param typed string
+---@return fimble.Suggestion?
+function M.rest(suggestion, typed)
+  local text = suggestion.text:sub(#typed + 1)
+  if suggestion.text:sub(1, #typed) ~= typed or not text:find('%S') then
+    return nil
+  end
+  return { text = text, replaces = suggestion.replaces, command = suggestion.command }
+end
+
+--- The first word of a text, with the white space in front of it; what is no word goes up to the next one.
+---@param text string
+---@return string
+function M.word(text)
+  return text:match('^%s*[%w_\128-\255]+') or text:match('^%s*[^%s%w_\128-\255]+') or text
+end
+
+--- The first line of a text, or the second one, with the line break, where the first is empty.
+---@param text string
+---@return string
+function M.line(text)
+  return text:match('^\n*[^\n]+') or text
+end
+
+--- Spaces in place of tabs, which virtual text shows as they are: `start` is the column the text begins in.
+---@param text string
+---@param start integer in screen cells
+---@param tabstop integer
+---@return string
+function M.expand(text, start, tabstop)
+  local at = start
+  return (
+    text:gsub('[^\t]*\t?', function(part)
+      local plain = part:gsub('\t', '')
+      at = at + vim.api.nvim_strwidth(plain)
+      if plain == part then
+        return part
+      end
+      local width = tabstop - at % tabstop
+      at = at + width
+      return plain .. (' '):rep(width)
+    end)
+  )
+end
+
+return M
