@@ -1,0 +1,43 @@
+;;; fimble.el --- Code completion by a model on your own machine  -*- lexical-binding: t; -*-
+
+;; Tells eglot and lsp-mode of the language server `fimble', whichever of them is loaded.
+
+;;; Code:
+
+(defvar fimble-command '("fimble" "serve")
+  "The command that starts the server.")
+
+(defvar fimble-settings nil
+  "The server's settings as a property list, as in fimble.toml: (:max_lines 4).")
+
+(defvar fimble-modes
+  '(python-mode python-ts-mode js-mode js-ts-mode typescript-mode typescript-ts-mode tsx-ts-mode
+    java-mode java-ts-mode c-mode c-ts-mode c++-mode c++-ts-mode go-mode go-ts-mode rust-mode rust-ts-mode
+    kotlin-mode scala-mode csharp-mode csharp-ts-mode swift-mode ruby-mode ruby-ts-mode php-mode lua-mode
+    sh-mode bash-ts-mode sql-mode html-mode css-mode css-ts-mode json-mode json-ts-mode yaml-mode
+    yaml-ts-mode toml-mode toml-ts-mode markdown-mode)
+  "Modes in which `fimble' runs.")
+
+;; eglot runs one server in a buffer: in these modes it is then fimble.
+(with-eval-after-load 'eglot
+  (defvar eglot-server-programs)
+  (add-to-list 'eglot-server-programs (cons fimble-modes fimble-command))
+  (when fimble-settings
+    (setq-default eglot-workspace-configuration (list :fimble fimble-settings))))
+
+;; lsp-mode runs it beside the others, and shows its inline completions.
+(with-eval-after-load 'lsp-mode
+  (declare-function lsp-register-client "lsp-mode")
+  (declare-function make-lsp-client "lsp-mode")
+  (declare-function lsp-stdio-connection "lsp-mode")
+  (lsp-register-client
+   (make-lsp-client
+    :new-connection (lsp-stdio-connection (lambda () fimble-command))
+    :major-modes fimble-modes
+    :add-on? t
+    :priority -2
+    :server-id 'fimble
+    :initialization-options (lambda () fimble-settings))))
+
+(provide 'fimble)
+;;; fimble.el ends here
