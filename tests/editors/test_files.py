@@ -1,0 +1,122 @@
+"""The editors' files keep step with the server: generated ones are up to date, and every name in them exists."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from lsp_server.config import Settings, is_setting
+from lsp_server.core.languages import LANGUAGES
+from tests.conftest import ROOT
+from tests.editors import generate
+from tests.editors.support import EDITORS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MINE = ("neovim", "helix", "jetbrains", "zed", "emacs", "sublime", "kakoune", "vim")
+# Helix' names of the languages that it calls otherwise, or divides.
+HELIX = {
+    "JavaScript": ("javascript", "jsx"),
+    "C++": ("cpp",),
+    "C#": ("c-sharp",),
+    "CSS": ("css", "scss"),
+    "JSON": ("json", "jsonc"),
+}
+# How settings are written: as TOML or Lua (`max_lines = 4`), JSON (`"max_lines": 4`) or Lisp (`:max_lines 4`).
+SETTING = re.compile(r"\b([a-z]+_[a-z_]+)\"?\s*(?:=|:)|:([a-z]+_[a-z_]+)\b|`([a-z]+_[a-z_]+)` in `fimble\.toml`")
+COMMAND = re.compile(r"[`'\" ]fimble(?:\.exe)?[\"']? [\"']?(serve|complete|init)\b")
+OTHERS = {
+    # Neovim's own options of the plug-in, and what the other editors call their own.
+    "accept_word", "accept_line", "hide_with_menu", "root_markers", "language_servers", "root_globs", "lsp_servers",
+    "settings_section", "lsp_debug",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", generate.files(), ids=lambda path: path.name)
+def test_generated_files_are_up_to_date(path: Path) -> None:
+    assert path.read_text("utf-8") == generate.files()[path], "run python -m tests.editors.generate"
+
+
+def test_the_schema_takes_what_the_server_takes() -> None:
+    properties = generate.settings_schema()["properties"]
+    assert set(properties) == set(Settings.__struct_fields__)
+    assert all(value["description"] and "default" in value and "type" in value for value in properties.values())
+    defaults = {name: value["default"] for name, value in properties.items()}
+    assert msgspec.convert(defaults, Settings) == Settings()
+
+
+def test_helix_has_every_language() -> None:
+    languages = tomllib.loads((EDITORS / "helix" / "languages.toml").read_text("utf-8"))
+    assert languages["language-server"]["fimble"] == {"command": "fimble", "args": ["serve"]}
+    named = {entry["name"] for entry in languages["language"]}
+    wanted = {name for each in LANGUAGES for name in HELIX.get(each.name, (each.name.lower(),))}
+    assert named == wanted
+    assert all(entry["language-servers"][-1] == "fimble" for entry in languages["language"])
+
+
+@pytest.mark.parametrize("path", sorted(path for name in MINE for path in (EDITORS / name).rglob("*.json")), ids=str)
+def test_json_is_json(path: Path) -> None:
+    json.loads(path.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_only_settings_that_exist_are_named(name: str) -> None:
+    for path in (EDITORS / name).rglob("*"):
+        if path.is_file() and path.suffix != ".lua" and "generated" not in path.name:
+            for found in SETTING.finditer(path.read_text("utf-8")):
+                setting = found[1] or found[2] or found[3]
+                assert setting in OTHERS or is_setting(setting), f"{path.name}: {setting}"
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_only_commands_that_exist_are_named(name: str) -> None:
+    known = set(re.findall(r"commands\.add_parser\(\s*\"(\w+)\"", (ROOT / "lsp_server/cli.py").read_text("utf-8")))
+    assert "serve" in known
+    for path in (EDITORS / name).rglob("*"):
+        if path.is_file() and path.suffix in (".md", ".toml", ".json", ".el", ".txt", ".sublime-settings"):
+            text = path.read_text("utf-8")
+            used = set(
+                re.findall(r"[`'\" ]fimble(?:\.exe)?[\"']?,? (?:\"args\": \[|\[)?[\"']?(serve|complete|init)\b", text)
+            )
+            assert used <= known, path
+
+
+def test_requests_that_neovim_makes_are_the_servers() -> None:
+    server = (ROOT / "lsp_server/lsp/server.py").read_text("utf-8")
+    for path in (EDITORS / "neovim" / "lua").rglob("*.lua"):
+        for request in re.findall(r"'(fimble/\w+)'", path.read_text("utf-8")):
+            assert f'"{request}"' in server, f"{path.name}: {request}"
+
+
+def test_the_help_names_every_option_key_and_command() -> None:
+    text = (EDITORS / "neovim/doc/fimble.txt").read_text("utf-8")
+    config = (EDITORS / "neovim/lua/fimble/config.lua").read_text("utf-8")
+    defaults = config[config.index("M.defaults = {") : config.index("\n}\n")]
+    for option in re.findall(r"^ {2,4}(\w+) = ", defaults, re.MULTILINE):
+        assert re.search(rf"\b{option} = ", text), option
+    commands = (EDITORS / "neovim/lua/fimble/commands.lua").read_text("utf-8")
+    for command in re.findall(r"^function subcommands\.(\w+)", commands, re.MULTILINE):
+        assert f"Fimble {command}" in text, command
+
+
+def test_tags_of_the_help_are_up_to_date() -> None:
+    """For those who add the folder to the runtime path by hand; plug-in managers make them anew."""
+    text = (EDITORS / "neovim/doc/fimble.txt").read_text("utf-8")
+    tags = sorted(re.findall(r"\*([^*\s]+)\*", text))
+    lines = [f"{tag}\tfimble.txt\t/*{tag}*" for tag in tags]
+    assert (EDITORS / "neovim/doc/tags").read_text("utf-8").splitlines() == lines
+
+
+@pytest.mark.parametrize("name", MINE)
+def test_a_readme_is_a_screen_at_most(name: str) -> None:
+    lines = (EDITORS / name / "README.md").read_text("utf-8").splitlines()
+    assert len(lines) <= 55
+    assert max(map(len, lines)) <= 200

@@ -1,0 +1,315 @@
+"""Real Neovim, its screen and its buffer: the plug-in on every version it supports."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from lsp_server.backends import starter
+from tests.editors.support import PLAIN_INDENT, Neovim, fimble_program
+
+VERSIONS = ("0.11", "0.10", "0.12")
+KEY_MS = 50
+ACCEPT, WORD, LINE, DISMISS, ESCAPE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b"
+
+# Two suggestions at once, which the server does not make: a server inside Neovim.
+SEVERAL = """
+local function several(dispatchers)
+  local answers = {
+    initialize = { capabilities = { inlineCompletionProvider = {}, positionEncoding = 'utf-8' } },
+    shutdown = vim.NIL,
+  }
+  return {
+    request = function(method, params, callback)
+      local answer = answers[method]
+      if method == 'textDocument/inlineCompletion' then
+        answer = { items = {} }
+        for number, text in ipairs({ 'first', 'second', 'third' }) do
+          answer.items[number] = { insertText = text, range = { start = params.position, ['end'] = params.position } }
+        end
+      end
+      callback(nil, answer)
+      return true, 1
+    end,
+    notify = function() end,
+    is_closing = function() return false end,
+    terminate = function() end,
+  }
+end
+local client = require('fimble.client')
+local config = client.config
+client.config = function() return vim.tbl_extend('force', config(), { cmd = several }) end
+"""
+
+
+@pytest.fixture(scope="module", params=VERSIONS)
+def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neovim]:
+    editor = Neovim(request.param, tmp_path_factory.mktemp("home"), init=PLAIN_INDENT)
+    try:
+        editor.wait_ready()
+        yield editor
+    finally:
+        editor.close()
+
+
+@pytest.fixture
+def editor(lasting: Neovim) -> Iterator[Neovim]:
+    """One editor for all tests of a version. Each leaves without a word said and without a trace on the screen."""
+    lasting.edit("x = 1\n")
+    lasting.wait_ready()
+    yield lasting
+    lasting.command("messages clear")
+    lasting.terminal.wait(lambda: not lasting.ghost(), "no leftover ghost text")
+
+
+@pytest.fixture
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Neovim]]:
+    editors: list[Neovim] = []
+
+    def start(*arguments: object, **options: object) -> Neovim:
+        editors.append(Neovim(*arguments, tmp_path_factory.mktemp("home"), **options))  # type: ignore[arg-type]
+        return editors[-1]
+
+    yield start
+    for one in editors:
+        one.close()
+
+
+@pytest.fixture(scope="module")
+def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One home for all versions, so that the starter model is put together once."""
+    try:
+        metadata.distribution(starter.DEFAULT.distributions[0])
+    except metadata.PackageNotFoundError:
+        pytest.skip("the starter extra is not installed")
+    return tmp_path_factory.mktemp("home")
+
+
+def test_a_suggestion_is_seen_typed_through_and_accepted_whole(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type_paced("ce = area", KEY_MS)
+    editor.wait_ghost("_of(self.width, self.height)")
+    editor.terminal.type(ACCEPT)
+    editor.terminal.wait_for("surface = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer().endswith("\n        surface = area_of(self.width, self.height)")
+    assert not editor.messages()
+
+
+def test_several_lines_are_shown_below_and_accepted_by_line(editor: Neovim) -> None:
+    editor.edit("def area_of(width, height):")
+    editor.insert("\r", KEY_MS)
+    editor.wait_ghost("    product = width * height\n    return abs(product)")
+    editor.terminal.type(LINE)
+    editor.wait_ghost("    return abs(product)")
+    editor.terminal.type(LINE + ESCAPE)
+    editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
+    assert editor.buffer() == "def area_of(width, height):\n    product = width * height\n    return abs(product)"
+    assert not editor.messages()
+
+
+def test_words_are_accepted_one_by_one_and_the_rest_stays(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        larg", KEY_MS)
+    editor.wait_ghost("est = max(self.depth, self.limit)")
+    shown = []
+    for rest in (" = max(self.depth, self.limit)", " max(self.depth, self.limit)", "(self.depth, self.limit)"):
+        editor.terminal.type(WORD)
+        editor.wait_ghost(rest)
+        shown.append(editor.terminal.text)
+    editor.terminal.type(WORD + ACCEPT + ESCAPE)  # typed ahead: nothing has been drawn between the two
+    editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
+    assert editor.buffer().endswith("        largest = max(self.depth, self.limit)")
+    assert not editor.messages()
+
+
+def test_what_is_accepted_is_undone_in_one_step(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        larg", KEY_MS)
+    editor.wait_ghost("est = max(self.depth, self.limit)")
+    editor.terminal.type(ACCEPT)
+    editor.terminal.wait_for("largest = max(self.depth, self.limit)")
+    editor.terminal.type(ESCAPE)
+    editor.terminal.type("u")
+    editor.terminal.wait_gone("largest")
+    assert editor.buffer().endswith("\n        larg")
+
+
+def test_typing_something_else_takes_it_away_at_once(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    # A key and the accepting key in one write: what does not begin the suggestion must not be completed by it.
+    editor.terminal.type("x" + ACCEPT + "y")
+    editor.terminal.wait_for("surfax")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer().endswith("\n        surfax\ty")
+    assert not editor.messages()
+
+
+def test_a_matching_key_typed_just_before_accepting_is_not_doubled(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type("ce" + ACCEPT + ESCAPE)
+    editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
+    assert editor.buffer().endswith("\n        surface = area_of(self.width, self.height)")
+
+
+def test_dismissed_until_the_text_changes(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(DISMISS)
+    editor.terminal.wait(lambda: not editor.ghost(), "it is gone")
+    editor.terminal.type("c")
+    editor.wait_ghost("e = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+
+
+def test_leaving_insert_mode_leaves_nothing(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+    editor.terminal.wait(lambda: not editor.ghost(), "it is gone")
+    assert editor.buffer().endswith("\n        surfa")
+
+
+def test_keys_do_what_they_did_when_nothing_is_shown(editor: Neovim) -> None:
+    editor.edit("", ".unheard")
+    editor.terminal.type("a")
+    editor.terminal.type_paced(["x", ACCEPT, WORD, "y"], KEY_MS)
+    editor.terminal.wait_for("x       y")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer() == "x\ty"
+
+
+def test_hidden_while_a_menu_is_open(editor: Neovim) -> None:
+    editor.edit("surface_of_a_cube = 1\nclass Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type("\x0e\x0e")  # Ctrl-N: keyword completion; a second one takes its entry back
+    editor.terminal.wait(lambda: not editor.ghost() and editor.terminal.text.count("surface_of_a_cube") > 1, "a menu")
+    editor.terminal.type("\x05")  # Ctrl-E
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+
+
+def test_off_by_file_type_and_on_again(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.command("Fimble toggle filetype")
+    editor.terminal.wait_for("off for python")
+    editor.terminal.wait_for("[fimble off]")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.terminal.wait_for("surfa")
+    assert not editor.lua("require('fimble.ghost').text()")
+    editor.command("Fimble why")
+    editor.terminal.wait_for("off for files python")
+    editor.command("Fimble toggle filetype")
+    editor.terminal.wait_for("[fimble]")
+    editor.insert("c", KEY_MS)
+    editor.wait_ghost("e = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+
+
+def test_status_is_shown_in_a_window(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    editor.command("Fimble status")
+    editor.terminal.wait_for("scripted, ready")
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("scripted, ready")
+    assert not editor.messages()
+
+
+def test_an_explanation_floats(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    explanation = editor.home / "explanations" / "why.md"
+    explanation.parent.mkdir(exist_ok=True)
+    explanation.write_text("# Why\n\nBecause of **this**.\n")
+    editor.lua(
+        "vim.lsp.get_clients({ name = 'fimble' })[1].handlers['window/showDocument'](nil, "
+        f"{{ uri = 'file://{explanation}', takeFocus = true }}, "
+        "{ client_id = vim.lsp.get_clients({ name = 'fimble' })[1].id }).success"
+    )
+    editor.terminal.wait_for("Because of")
+    assert editor.expression("&buftype") == "nofile"
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("Because of")
+    assert editor.expression("&buftype") == ""
+
+
+def test_health_finds_nothing_wrong(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    editor.command("checkhealth fimble")
+    editor.terminal.wait_for("the server runs for")
+    report = editor.buffer()
+    assert "ERROR" not in report
+    assert "WARNING" not in report
+    assert "the model scripted is loaded" in report
+    editor.command("bwipeout!")
+
+
+def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
+    editor.command("help fimble-options")
+    editor.terminal.wait_for("hide_with_menu")
+    editor.command("bwipeout!")
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_starter_model_suggests(version: str, model_home: Path) -> None:
+    text = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    x"
+    program = fimble_program(model_home / "bin")
+    editor = Neovim(version, model_home, program=program, file=f"{version}.py", text=text)
+    try:
+        editor.terminal.wait_for("[fimble]", seconds=90)
+        editor.terminal.type("GA")
+        editor.terminal.type_paced("\x7freturn ", 90)
+        editor.terminal.wait(lambda: "a - b" in editor.ghost(), "a suggestion", seconds=60)
+        editor.terminal.type(ACCEPT)
+        editor.terminal.wait_for("return a - b")
+    finally:
+        editor.close()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_next_and_previous_where_there_are_several(version: str, opened: Callable[..., Neovim]) -> None:
+    editor = opened(version, init=SEVERAL, options="{ cmd = { 'true' } }")
+    editor.wait_ready()
+    editor.insert("x", KEY_MS)
+    editor.wait_ghost("first")
+    for key, shown in (("n", "second"), ("n", "third"), ("n", "first"), ("p", "third"), ("p", "second")):
+        editor.terminal.type(f"\x1b{key}")
+        editor.terminal.wait(lambda shown=shown: editor.ghost().startswith(shown), shown)
+    editor.terminal.type(ACCEPT)
+    editor.terminal.wait_for("xsecond")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer() == "xsecond"
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_missing_program_is_said_once(version: str, opened: Callable[..., Neovim]) -> None:
+    editor = opened(version, options="{ cmd = { '/nowhere/fimble' } }", text="x = 1\n")
+    editor.terminal.wait_for("which is no program")
+    editor.terminal.type("\r")
+    editor.edit("y = 2\n")
+    assert editor.messages().count("which is no program") == 1
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_wrong_options_are_named_and_the_others_hold(version: str, opened: Callable[..., Neovim]) -> None:
+    editor = opened(version, options="{ enabeld = false, hide_with_menu = 3, keys = { accept = '<C-y>', take = 'x' } }")
+    editor.terminal.wait_for("enabeld")
+    editor.terminal.type("\r")
+    editor.wait_ready()
+    said = editor.messages()
+    assert "unknown option `enabeld`" in said
+    assert "option `hide_with_menu`: expected a boolean, found 3" in said
+    assert "unknown option `keys.take`" in said
+    assert editor.lua("require('fimble.config').options.keys.accept") == "<C-y>"
