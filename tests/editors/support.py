@@ -161,9 +161,9 @@ class Neovim:
         return "\n".join(self.expression("getline(1, '$')"))
 
     def messages(self) -> str:
-        """All that was said with `:messages`, but for what opening a file says."""
+        """All that was said with `:messages`, but for what opening a file says, and about a slow terminal."""
         said = self.expression("execute('messages')").splitlines()
-        return "\n".join(line for line in said if line and not re.match(r'^"[^"]+"', line))
+        return "\n".join(line for line in said if line and not re.match(r'^"[^"]+"|^E1568', line))
 
     def close(self) -> None:
         self.terminal.close()

@@ -191,11 +191,11 @@ def test_keys_do_what_they_did_when_nothing_is_shown(editor: Neovim) -> None:
 
 
 def test_hidden_while_a_menu_is_open(editor: Neovim) -> None:
-    editor.edit("surface_of_a_cube = 1\nclass Volume:\n    def total(self):\n")
+    editor.edit("surface_of_a_cube = surface_of_a_ball = 1\nclass Volume:\n    def total(self):\n")
     editor.insert("\r        surfa", KEY_MS)
     editor.wait_ghost("ce = area_of(self.width, self.height)")
-    editor.terminal.type("\x0e\x0e")  # Ctrl-N: keyword completion; a second one takes its entry back
-    editor.terminal.wait(lambda: not editor.ghost() and editor.terminal.text.count("surface_of_a_cube") > 1, "a menu")
+    editor.terminal.type("\x0e\x10")  # Ctrl-N, keyword completion, and Ctrl-P, back to what was typed
+    editor.terminal.wait(lambda: not editor.ghost() and editor.terminal.text.count("surface_of_a_ball") > 1, "a menu")
     editor.terminal.type("\x05")  # Ctrl-E
     editor.wait_ghost("ce = area_of(self.width, self.height)")
     editor.terminal.type(ESCAPE)

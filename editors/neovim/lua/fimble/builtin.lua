@@ -20,12 +20,15 @@ local enabled = {} ---@type table<integer, boolean> by buffer
 
 ---@param buf integer
 ---@param on boolean
+---@return boolean whether that was a change
 function M.enable(buf, on)
   on = on and config.options.builtin
-  if vim.lsp.inline_completion and enabled[buf] ~= on then
-    enabled[buf] = on
-    vim.lsp.inline_completion.enable(on, { bufnr = buf })
+  if not vim.lsp.inline_completion or enabled[buf] == on then
+    return false
   end
+  enabled[buf] = on
+  vim.lsp.inline_completion.enable(on, { bufnr = buf })
+  return true
 end
 
 ---@param buf integer

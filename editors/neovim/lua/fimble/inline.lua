@@ -119,6 +119,16 @@ local function cancel()
   pending = nil
 end
 
+--- Asks although nothing has moved since the last time.
+local function ask_again()
+  asked = nil
+  if not builtin.used() then
+    M.update()
+  elseif inserting() then
+    builtin.ask(api.nvim_get_current_buf(), AUTOMATIC)
+  end
+end
+
 --- Brings the screen up to date and asks, if the text or the cursor has moved since the last time.
 function M.update()
   local place = ghost.place()
@@ -126,7 +136,9 @@ function M.update()
     return M.stop()
   end
   local shows = config.shows(place.buf) and not hidden()
-  builtin.enable(place.buf, shows)
+  if builtin.enable(place.buf, shows) and shows then
+    ask_again()
+  end
   if not inserting() or not shows then
     return M.stop()
   end
@@ -213,8 +225,7 @@ function M.start()
   on('LspProgress', function(event)
     local client = vim.lsp.get_client_by_id(event.data.client_id)
     if client and client.name == clients.NAME and clients.progressed(event) then
-      asked = nil -- the model is there: what was asked while it was loading is asked again
-      vim.schedule(M.update)
+      vim.schedule(ask_again) -- the model is there: what was asked while it was loading is asked again
     end
   end)
   on('LspRequest', function(event)
