@@ -208,11 +208,28 @@ class Helix:
         self.terminal.wait_for("loading the model")
         self.terminal.wait_for("scripted")
 
+    def _written_ns(self) -> int:
+        """When the file was last written; 0 for the moment in which Helix puts the new one in place."""
+        try:
+            return self.path.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
+
+    def wait_menu(self, text: str) -> None:
+        """Waits for a menu with `text`. It waits half a second for the model, and Helix asks again at a key only, so
+        on a busy machine Ctrl-x asks once more."""
+        for _ in range(10):
+            try:
+                return self.terminal.wait_for(text, seconds=2)
+            except AssertionError:
+                self.terminal.type("\x18")
+        return self.terminal.wait_for(text)
+
     def saved(self) -> str:
         """The buffer, which this saves."""
-        before = self.path.stat().st_mtime_ns
+        before = self._written_ns()
         self.terminal.type_paced(["\x1b", ":write!\r"], 100)  # together they would be Alt-:
-        self.terminal.wait(lambda: self.path.stat().st_mtime_ns != before, "the file is written")
+        self.terminal.wait(lambda: self._written_ns() not in (before, 0), "the file is written")
         return self.path.read_text("utf-8")
 
     def close(self) -> None:

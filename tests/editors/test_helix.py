@@ -26,7 +26,7 @@ def editor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Helix]:
 
 def test_the_menu_previews_and_accepts(editor: Helix) -> None:
     editor.terminal.type_paced("        surfa", KEY_MS)
-    editor.terminal.wait_for("surface = area_of(self.width, self.height)")
+    editor.wait_menu("surface = area_of(self.width, self.height)")
     assert "surface = area_of" not in editor.terminal.lines[2], "nothing is chosen yet"
     editor.terminal.type(NEXT)
     editor.terminal.wait(
@@ -41,6 +41,6 @@ def test_the_menu_previews_and_accepts(editor: Helix) -> None:
 
 def test_typing_goes_on_while_the_menu_is_open(editor: Helix) -> None:
     editor.terminal.type_paced("        surface = area_of(self.wi", KEY_MS)
-    editor.terminal.wait_for("width, self.height)")
+    editor.wait_menu("width, self.height)")
     editor.terminal.type_paced("dth)", KEY_MS)
     assert editor.saved().startswith("class Volume:\n    def total(self):\n        surface = area_of(self.width)")
