@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lsp_server.backends import llama, llama_library, starter
 from lsp_server.backends.base import ModelError
+from lsp_server.models.gguf import read_model
 
 _MOST_STAND_INS = 64
 
@@ -19,7 +20,7 @@ class Vocabulary(llama.LlamaBackend):
     """
 
     def __init__(self, path: Path) -> None:
-        llama.check_file(path)
+        read_model(path)
         library = llama_library.load_library()
         self._api, self._log = library.api, library.log
         self._context = self._batch = None

@@ -11,10 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends import calibration, starter
+from lsp_server.backends import calibration, devices, starter
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, default_threads, load_library, thread_options
 from lsp_server.core.formats import FimFormat, detect_format, find_format
+from lsp_server.models import admission, estimate
+from lsp_server.models.gguf import read_model
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -23,38 +25,35 @@ logger = logging.getLogger(__name__)
 
 # Tokens of a prompt between two looks at the queue where it has not been measured. On a CPU a chunk of 16
 # takes about 50 ms with the default model; a GPU needs larger ones to be worth its while.
-_CPU_CHUNK, _GPU_CHUNK = 16, 256
+_CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
 
 # States of a recurrent model that are remembered for each sequence.
-_MOST_CHECKPOINTS = 4
+_MOST_CHECKPOINTS = estimate.CHECKPOINTS
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
-    """A `BackendFactory`: loads the model that `spec` names, or the starter model if it names none."""
+    """A `BackendFactory`: loads the model that `spec` names, or the starter model if it names none.
+
+    A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
+    """
+    if spec.path:
+        headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
+    else:
+        headers = read_model(starter.model_file(starter.DEFAULT, progress))
+    estimate.check_room(headers, spec, devices.room(spec))
+    return open_file(spec, progress)
+
+
+def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
+    """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
     began = time.monotonic()
     if spec.path:
         path, licence = Path(spec.path).expanduser(), ""
     else:
         path, licence = starter.model_file(starter.DEFAULT, progress), starter.DEFAULT.licence
-    check_file(path)
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend
-
-
-def check_file(path: Path) -> None:
-    """Raises ModelError unless `path` is a readable file that begins like a GGUF file."""
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise ModelError(f"model file {path} does not exist; set `model` to a GGUF file") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path} is a folder; set `model` to a GGUF file in it") from None
-    except OSError as error:
-        raise ModelError(f"model file {path} cannot be read: {error.strerror}") from None
-    if magic != b"GGUF":
-        raise ModelError(f"{path} is not a GGUF file (it begins with {magic!r}); set `model` to one")
 
 
 class LlamaBackend:

@@ -68,7 +68,7 @@ BAD = [
     (_text, "not a GGUF file"),
     (_magic_only, "header"),
     (_nonsense_counts, "number of tensors"),
-    (_truncated_header, "key-value pairs"),
+    (_truncated_header, "incomplete"),
     (_truncated_weights, "incomplete"),
     (_unknown_architecture, "nosucharch"),
     (_unreadable, "cannot be read"),

@@ -1,0 +1,281 @@
+"""What a model will take in memory, from its header and the settings, before anything is loaded.
+
+llama.cpp's own sums, written down: weights, the copies it makes in a layout that this CPU is faster with, KV
+cells, recurrent states, the buffers of one chunk, and the vocabulary. tests/models/test_estimate.py holds
+them against the growth of a real process.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.models.gguf import Header, LargeArray, Tensor
+
+CPU_CHUNK, GPU_CHUNK = 16, 256
+_CALIBRATED_CHUNKS = {CPU_CHUNK: 32, GPU_CHUNK: 512}  # the largest that a calibration may choose
+CHECKPOINTS = 4  # states of a recurrent model that are remembered for each sequence, beside its own
+
+_CELLS = 256  # KV cells come in multiples of this
+_KV_BYTES = 2  # F16
+_PER_TOKEN, _PER_MERGE = 160, 150  # bytes of llama.cpp's tables for one entry of the vocabulary, measured
+_FIXED = 4 << 20  # the graph, the thread pool
+
+# Tensor types of which llama.cpp keeps a second, interleaved copy, and the multiple that their rows must be.
+_REPACKED_X86 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
+_REPACKED_ARM = {"Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4}
+
+# Tensors that only rows are read from; they are never multiplied with.
+_LOOKED_UP = ("token_embd", "per_layer_token_embd", "position_embd", "token_types")
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes. weights: as in the file. repacked: copies for the CPU. kv: of all sequences, recurrent states
+    included. compute: the buffers of a chunk and its logits. vocabulary: token tables and what else is fixed.
+    device: how much of it all lies in a GPU's memory.
+    """
+
+    weights: int
+    repacked: int
+    kv: int
+    compute: int
+    vocabulary: int
+    device: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.repacked + self.kv + self.compute + self.vocabulary
+
+    @property
+    def host(self) -> int:
+        return self.total - self.device
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory that is free for a model, in bytes. device: on the GPU, None without one."""
+
+    host: int
+    device: int | None = None
+
+
+def estimate(
+    headers: Sequence[Header],
+    spec: ModelSpec,
+    *,
+    gpu: bool = False,
+    kv_bytes: float = _KV_BYTES,
+    checkpoints: int = CHECKPOINTS,
+) -> MemoryEstimate:
+    """What a model takes with these settings. headers: one for each part of the file.
+
+    gpu: whether llama.cpp can offload; `spec.gpu_layers` then says how many layers lie there. kv_bytes: of one
+    value in the KV cache, 2 for F16. checkpoints: states of a recurrent model that are kept for each sequence.
+    """
+    main = headers[0]
+    tensors = [tensor for header in headers for tensor in header.tensors]
+    layers = main.hyper("block_count")
+    offloaded = 0
+    if gpu:
+        offloaded = layers + 1 if spec.gpu_layers < 0 else min(spec.gpu_layers, layers + 1)
+    usual = GPU_CHUNK if offloaded else CPU_CHUNK
+    chunk = max(spec.chunk_tokens or (_CALIBRATED_CHUNKS[usual] if spec.calibrate else usual), spec.sequences)
+    weights = sum(tensor.bytes for tensor in tensors)
+    repacked = 0 if offloaded > layers else _repacked_bytes(tensors)
+    kv = kv_cache_bytes(main, spec, kv_bytes, checkpoints)
+    flash = {"on": True, "off": False, "auto": bool(offloaded)}[spec.flash_attention]
+    compute = _compute_bytes(main, spec, chunk, flash=flash)
+    share = offloaded / (layers + 1)
+    looked_up = sum(tensor.bytes for tensor in tensors if tensor.name.startswith(_LOOKED_UP))
+    device = round(share * (weights - looked_up + kv)) + (compute if offloaded else 0)
+    return MemoryEstimate(weights, round(repacked * (1 - share)), kv, compute, _vocabulary_bytes(main), device)
+
+
+def window_tokens(header: Header, spec: ModelSpec) -> int:
+    """The window that a sequence really gets: no more than the model was trained for."""
+    trained = header.hyper("context_length")
+    return min(spec.context_tokens, trained) if trained > 0 else spec.context_tokens
+
+
+def kv_cache_bytes(header: Header, spec: ModelSpec, kv_bytes: float = _KV_BYTES, checkpoints: int = CHECKPOINTS) -> int:
+    """KV cells and recurrent states of all sequences, with as many remembered states of each as there may be.
+
+    Sliding windows are kept whole, so they save nothing.
+    """
+    layers = header.hyper("block_count") - header.hyper("nextn_predict_layers")
+    heads = header.per_layer("attention.head_count", layers)
+    kv_heads = header.per_layer("attention.head_count_kv", layers, -1)
+    kv_heads = [many if own < 0 else own for own, many in zip(kv_heads, heads, strict=True)]
+    width = header.hyper("embedding_length")
+    head = width // max(1, max(heads, default=1))
+    key, value = header.hyper("attention.key_length", head), header.hyper("attention.value_length", head)
+    if header.hyper("attention.key_length_mla"):
+        value = 0  # of a latent cache the values are a part of the keys
+    cells = -(-window_tokens(header, spec) // _CELLS) * _CELLS
+    values = sum(count * (key + value) for count in kv_heads)
+    total = round(values * cells * spec.sequences * kv_bytes)
+    recurrent = sum(not count for count in kv_heads) if header.hyper("ssm.state_size") else 0
+    return total + recurrent * spec.sequences * (1 + checkpoints) * _state_bytes(header)
+
+
+def _state_bytes(header: Header) -> int:
+    """One layer's recurrent state of one sequence, in F32: the tail of the convolution, and the state."""
+    inner, state = header.hyper("ssm.inner_size"), header.hyper("ssm.state_size")
+    tail = max(0, header.hyper("ssm.conv_kernel") - 1)
+    return 4 * (tail * (inner + 2 * header.hyper("ssm.group_count") * state) + inner * state)
+
+
+def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
+    arm = platform.machine().lower() in ("arm64", "aarch64")
+    rows = _REPACKED_ARM if arm else _REPACKED_X86
+    tied = not any(tensor.name == "output.weight" for tensor in tensors)
+    total = 0
+    for tensor in tensors:
+        multiple = rows.get(tensor.type_name)
+        if multiple is None or len(tensor.shape) < 2 or tensor.shape[1] % multiple:
+            continue
+        multiplied = not tensor.name.startswith(_LOOKED_UP) or (tied and tensor.name == "token_embd.weight")
+        if multiplied:
+            total += tensor.bytes
+    return total
+
+
+def _compute_bytes(header: Header, spec: ModelSpec, chunk: int, *, flash: bool) -> int:
+    """The graph's largest step, the residual beside it, and the logits that are handed out."""
+    vocabulary, width = header.vocabulary, header.hyper("embedding_length")
+    layers = header.hyper("block_count")
+    heads = max(header.per_layer("attention.head_count", layers), default=0)
+    hidden = max(header.per_layer("feed_forward_length", layers), default=0)
+    hidden = max(hidden, header.hyper("expert_feed_forward_length") * header.hyper("expert_used_count"))
+    inner = header.hyper("ssm.inner_size")
+    cells = -(-window_tokens(header, spec) // _CELLS) * _CELLS
+    scores = 0 if flash else 2 * cells * heads * chunk * 4
+    mask = cells * chunk * (2 if flash else 4)
+    steps = (scores, 3 * hidden * chunk * 4, 6 * inner * chunk * 4, vocabulary * chunk * 4)
+    handed_out = vocabulary * max(min(chunk, CPU_CHUNK), spec.sequences) * 4
+    return max(steps) + mask + 4 * width * chunk * 4 + handed_out
+
+
+def _vocabulary_bytes(header: Header) -> int:
+    merges = header.metadata.get("tokenizer.ggml.merges")
+    count = merges.count if isinstance(merges, LargeArray) else 0
+    return _FIXED + header.vocabulary * _PER_TOKEN + count * _PER_MERGE
+
+
+# What there is -------------------------------------------------------------------------------------------
+
+
+def available_bytes() -> int:
+    """Memory that can be had without swapping: what the system says, or less if a control group says so."""
+    import psutil
+
+    free = int(psutil.virtual_memory().available)
+    return min([free, *_group_room()])
+
+
+def _group_room(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> list[int]:
+    """What each control group above this process still allows, in bytes. Version 1 and 2 of the interface."""
+    try:
+        lines = membership.read_text("utf-8").splitlines()
+    except OSError:
+        return []
+    found = []
+    for line in lines:
+        number, controllers, path = [*line.split(":", 2), "", ""][:3]
+        if number == "0":
+            base, limit, used = root, "memory.max", "memory.current"
+        elif "memory" in controllers.split(","):
+            base, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
+        else:
+            continue
+        folder = base / path.strip("/")
+        for group in (folder, *folder.parents):
+            most = _number(group / limit)
+            if most is not None:
+                reclaimable = _field(group / "memory.stat", "inactive_file")
+                found.append(max(0, most - (_number(group / used) or 0) + reclaimable))
+            if group == base:
+                break
+    return found
+
+
+def _number(path: Path) -> int | None:
+    try:
+        return int(path.read_text("utf-8"))
+    except (OSError, ValueError):  # no such file, or "max"
+        return None
+
+
+def _field(path: Path, name: str) -> int:
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0)
+
+
+# Refusals ------------------------------------------------------------------------------------------------
+
+
+def fits(need: MemoryEstimate, room: Room) -> bool:
+    return need.host <= room.host and (room.device is None or need.device <= room.device)
+
+
+def largest_context(headers: Sequence[Header], spec: ModelSpec, room: Room) -> int:
+    """The largest `context_tokens`, a multiple of 256, with which the model fits; 0 if it never does."""
+    low, high = 0, max(1, window_tokens(headers[0], spec) // _CELLS)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if fits(estimate(headers, with_context(spec, middle * _CELLS), gpu=room.device is not None), room):
+            low = middle
+        else:
+            high = middle - 1
+    return low * _CELLS
+
+
+def layers_that_fit(headers: Sequence[Header], spec: ModelSpec, device_bytes: int) -> int:
+    """How many layers can lie on a GPU with so much free memory: `gpu_layers` that needs no trying."""
+    layers = headers[0].hyper("block_count") + 1
+    for count in range(layers, 0, -1):
+        need = estimate(headers, dataclasses.replace(spec, gpu_layers=count), gpu=True)
+        if need.device <= device_bytes:
+            return count
+    return 0
+
+
+def with_context(spec: ModelSpec, context_tokens: int) -> ModelSpec:
+    return dataclasses.replace(spec, context_tokens=context_tokens)
+
+
+def check_room(headers: Sequence[Header], spec: ModelSpec, room: Room) -> MemoryEstimate:
+    """What the model will take. Raises ModelError, with the largest context that fits, if that is too much."""
+    gpu = room.device is not None
+    need = estimate(headers, spec, gpu=gpu)
+    if fits(need, room):
+        return need
+    path = headers[0].path
+    on_device = room.device is not None and need.device > room.device
+    wants, has = (need.device, room.device or 0) if on_device else (need.host, room.host)
+    where = "of the GPU's memory" if on_device else "of memory"
+    sizes = f"{path} needs {megabytes(wants)} MB {where} ({_parts(need)}) and {megabytes(has)} MB are free"
+    context = largest_context(headers, spec, room)
+    if context >= _CELLS:
+        raise ModelError(f"{sizes}; the largest context_tokens that fits is {context}")
+    advice = "lower gpu_layers, or " if on_device else "lower resident_prompts, or "
+    raise ModelError(f"{sizes}; no context fits: {advice}set `model` to a smaller one")
+
+
+def _parts(need: MemoryEstimate) -> str:
+    return (
+        f"weights {megabytes(need.weights + need.repacked)}, KV cache {megabytes(need.kv)}, "
+        f"the rest {megabytes(need.compute + need.vocabulary)}"
+    )
+
+
+def megabytes(count: int) -> int:
+    return -(-count // (1 << 20))

@@ -1,0 +1,97 @@
+"""The lock file: name, size and SHA-256 of every model that was pulled, and a refusal when one has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from platformdirs import user_cache_path
+
+from lsp_server.backends.base import ModelError
+from lsp_server.models import ledger
+
+FILE_NAME = "fimble.lock.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """One pulled file. name: the path below the models folder. source: hub id, revision and file. licence: as
+    the hub names it, empty if it does not.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    source: str = ""
+    licence: str = ""
+
+
+def models_folder() -> Path:
+    """Where pulled and optimised models lie."""
+    return user_cache_path("fimble") / "models"
+
+
+def lock_path() -> Path:
+    return models_folder() / FILE_NAME
+
+
+def pins() -> dict[str, Pin]:
+    """All pins by name. Raises ModelError if the lock file is there but cannot be understood.
+
+    It is a promise about files, so a damaged one is no reason to go on without it.
+    """
+    path = lock_path()
+    try:
+        entries = json.loads(path.read_text("utf-8"))["files"]
+        return {str(name): Pin(str(name), **_checked(entry)) for name, entry in entries.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"the lock file {path} cannot be read ({error}); mend or remove it") from None
+
+
+def _checked(entry: Mapping[str, Any]) -> dict[str, Any]:
+    size, digest = entry["size"], entry["sha256"]
+    if type(size) is not int or type(digest) is not str or len(digest) != 64:
+        raise ValueError("a pin without size or SHA-256")
+    return {
+        "size": size,
+        "sha256": digest,
+        "source": str(entry.get("source", "")),
+        "licence": str(entry.get("licence", "")),
+    }
+
+
+def add(pin: Pin) -> None:
+    _write({**pins(), pin.name: pin})
+
+
+def remove(name: str) -> None:
+    _write({key: pin for key, pin in pins().items() if key != name})
+
+
+def _write(entries: Mapping[str, Pin]) -> None:
+    files = {name: {k: v for k, v in asdict(pin).items() if k != "name"} for name, pin in sorted(entries.items())}
+    ledger.write_whole(lock_path(), json.dumps({"version": 1, "files": files}, indent=2).encode() + b"\n")
+
+
+def pin_of(path: Path) -> Pin | None:
+    """The pin of a file, if it lies in the models folder and was pulled."""
+    try:
+        name = path.absolute().relative_to(models_folder().absolute()).as_posix()
+    except ValueError:
+        return None
+    return pins().get(name)
+
+
+def check(path: Path, sha256: str) -> None:
+    """Raises ModelError if `path` is pinned and its content is not what was pulled."""
+    pin = pin_of(path)
+    if pin is not None and pin.sha256 != sha256:
+        raise ModelError(
+            f"{path} has changed since it was pulled: its SHA-256 is {sha256[:12]}…, not {pin.sha256[:12]}…; "
+            f"pull it again, or remove it with `fimble models rm {pin.name}`"
+        )

@@ -1,0 +1,33 @@
+"""Loads a model in this process and prints how much its memory grew: `python -m tests.models.growth SPEC`.
+
+SPEC: path, context_tokens and sequences, as JSON. Run alone, since memory that was freed once is used again.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy  # noqa: F401 - not the model's memory
+import psutil
+
+from lsp_server.backends import devices, llama
+from lsp_server.backends.base import ModelSpec
+
+
+def main() -> None:
+    path, context, sequences, flash = json.loads(sys.argv[1])
+    spec = ModelSpec(path, context, sequences, flash_attention=flash)
+    devices.devices()  # the library is not the model's memory either
+    process = psutil.Process()
+    before = process.memory_info().rss
+    backend = llama.open_file(spec, lambda _: True)
+    chunk = backend.info.chunk_tokens
+    for sequence in range(sequences):
+        for start in (0, chunk):
+            backend.evaluate(sequence, start, [97] * chunk, logits=chunk)
+    print(process.memory_info().rss - before)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""Memory estimates against the growth of a real process, and what is done with them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsp_server.backends import starter
+from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.models import estimate
+from lsp_server.models.gguf import read_model
+from tests.models.architectures import write_model
+
+pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
+
+MODELS = {
+    "llama": ("llama", "Q4_0"),
+    "gemma3": ("gemma3", "Q8_0"),
+    "qwen2": ("qwen2", "F16"),
+    "mamba": ("mamba", "F16"),
+}
+SETTINGS = [(512, 1, "off"), (4096, 6, "off"), (16384, 2, "on")]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("models")
+
+
+def model(folder: Path, name: str) -> Path:
+    path = folder / f"{name}.gguf"
+    return path if path.exists() else write_model(path, *MODELS[name])
+
+
+def check_growth(path: Path, context: int, sequences: int, flash: str) -> None:
+    argument = json.dumps([str(path), context, sequences, flash])
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.models.growth", argument],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    measured = int(done.stdout)
+    spec = ModelSpec(str(path), context, sequences, flash_attention=flash)  # type: ignore[arg-type]
+    need = estimate.estimate(read_model(path), spec, checkpoints=0)  # nothing is remembered in this test
+    print(f"{path.name} {context} × {sequences} {flash}: {need.total >> 20} estimated, {measured >> 20} measured", need)
+    assert abs(need.total - measured) <= max(measured // 10, 8 << 20), need
+
+
+@pytest.mark.parametrize(("context", "sequences", "flash"), SETTINGS)
+@pytest.mark.parametrize("name", MODELS)
+def test_the_estimate_is_what_a_process_grows_by(
+    folder: Path, name: str, context: int, sequences: int, flash: str
+) -> None:
+    check_growth(model(folder, name), context, sequences, flash)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize(("context", "sequences", "flash"), [(512, 1, "off"), (2560, 6, "off")])
+def test_the_estimate_of_the_starter_model(context: int, sequences: int, flash: str) -> None:
+    try:
+        path = starter.model_file(starter.DEFAULT)
+    except ModelError as error:
+        pytest.skip(str(error))
+    check_growth(path, context, sequences, flash)
