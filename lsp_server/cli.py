@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
+from lsp_server.commands import doctor, init, models
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -26,15 +27,33 @@ def run(arguments: Sequence[str]) -> int:
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     if options.command == "serve":
         return _serve(options)
-    from lsp_server.complete import CommandError, complete
-
     try:
-        return complete(options, _factory(options.backend), _overrides(options))
-    except CommandError as error:
+        return _command(options)
+    except _mistakes() as error:
         print(f"fimble: {error}", file=sys.stderr)  # noqa: T201 - the command line's own output
         return USAGE_ERROR
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _command(options: argparse.Namespace) -> int:
+    if options.command == "models":
+        return models.run(options, _factory(options.backend), _overrides(options))
+    if options.command == "doctor":
+        return doctor.run(options)
+    if options.command == "init":
+        return init.run(options)
+    from lsp_server.complete import complete
+
+    return complete(options, _factory(options.backend), _overrides(options))
+
+
+def _mistakes() -> tuple[type[Exception], ...]:
+    """What a command raises for a mistake of the user's, looked up when there has been one."""
+    from lsp_server.backends.base import ModelError
+    from lsp_server.complete import CommandError
+
+    return ModelError, CommandError
 
 
 def _with_command(arguments: Sequence[str]) -> list[str]:
@@ -80,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
     complete.add_argument("--json", action="store_true", help="print JSON")
+    models.add_arguments(commands, common)
+    doctor.add_arguments(commands, common)
+    init.add_arguments(commands, common)
     return parser
 
 

@@ -33,6 +33,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
     ] = msgspec.field(default_factory=list)
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
+    offline: Annotated[bool, Meta(description="Whether every use of the network is an error.")] = False
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
     ] = ""
@@ -169,6 +170,17 @@ def read_file(path: Path) -> tuple[Source | None, str]:
 def settings_files(roots: Sequence[Path]) -> list[Path]:
     """Where settings are looked for: the user's file, then one in each root of the workspace."""
     return [user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]
+
+
+def origins(roots: Sequence[Path]) -> dict[str, str]:
+    """Which file each setting comes from, of those that a file sets."""
+    found: dict[str, str] = {}
+    for path in settings_files(roots):
+        source, _ = read_file(path)
+        for key in source.values if source is not None else ():
+            if is_setting(key):
+                found[_name(key)] = str(path)
+    return found
 
 
 def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Settings, list[str]]:

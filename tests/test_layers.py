@@ -31,6 +31,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("config", ("features", "backends.base")),
     ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
     ("complete", ("core", "engine", "features", "config", "backends.base")),
+    ("commands", ("commands", "models", "config", "backends")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),
@@ -41,7 +42,9 @@ RESERVED = {
     "pygls": ("lsp",),
     "lsprotocol": ("lsp",),
     "llama_cpp": ("backends.llama_library", "backends.devices"),
-    "rich": ("complete",),
+    "rich": ("complete", "commands"),
+    "huggingface_hub": ("models.hub",),
+    "tomlkit": ("models.settings_file",),
     "tree_sitter": ("core.syntax", "core.definitions"),
 }
 
@@ -145,6 +148,9 @@ def test_imports_point_one_way(name: str) -> None:
         ("complete", "from lsp_server.backends.scripted import ScriptedBackend"),
         ("complete", "from lsp_server.lsp import convert"),
         ("complete", "import pygls"),
+        ("commands.models", "from lsp_server.engine.client import EngineClient"),
+        ("commands.models", "import huggingface_hub"),
+        ("models.hub", "from lsp_server.commands import models"),
         ("cli", "import pygls"),
         ("config", "from lsp_server.lsp import server"),
         ("", "from lsp_server.core import text"),

@@ -53,7 +53,7 @@ SMOLLM2_135M_INSTRUCT = StarterModel(
 # single-line holes, Gemma 31%.
 DEFAULT = GEMMA_270M
 
-_INSTALL = "pip install 'fimble[starter]'"
+INSTALL = "pip install 'fimble[starter]'"
 
 
 def model_file(model: StarterModel, progress: Callable[[float], bool] = lambda _: True) -> Path:
@@ -79,20 +79,26 @@ def model_file(model: StarterModel, progress: Callable[[float], bool] = lambda _
     return target
 
 
+def is_installed(model: StarterModel) -> bool:
+    """Whether all the wheels that hold `model` are here."""
+    try:
+        return all(_part(model, name) for name in model.distributions)
+    except ModelError:
+        return False
+
+
 def _part(model: StarterModel, distribution: str) -> Path:
     """The part of `model` in an installed wheel, found by its list of files: nothing of it is imported."""
     try:
         files = metadata.files(distribution) or []
     except metadata.PackageNotFoundError:
-        raise ModelError(
-            f"no model: set `model` to a GGUF file, or install the starter model with {_INSTALL}"
-        ) from None
+        raise ModelError(f"no model: set `model` to a GGUF file, or install the starter model with {INSTALL}") from None
     for file in files:
         if model.part in file.name:
             path = Path(str(file.locate()))
             if path.is_file():
                 return path
-    raise ModelError(f"the package {distribution} has lost its model file; install it again: {_INSTALL}")
+    raise ModelError(f"the package {distribution} has lost its model file; install it again: {INSTALL}")
 
 
 def _join(model: StarterModel, parts: list[Path], target: Path, progress: Callable[[float], bool]) -> None:
@@ -109,7 +115,7 @@ def _join(model: StarterModel, parts: list[Path], target: Path, progress: Callab
                         if not progress(out.tell() / model.size):
                             raise ModelError("loading was given up")
         if digest.hexdigest() != model.sha256:
-            raise ModelError(f"the parts of {model.name} are damaged; install them again: {_INSTALL}")
+            raise ModelError(f"the parts of {model.name} are damaged; install them again: {INSTALL}")
         temporary.chmod(0o644)
         temporary.replace(target)
     finally:

@@ -33,16 +33,28 @@ def sha256(path: Path, progress: Callable[[float], bool] = lambda _: True) -> st
     Raises ModelError if it cannot be read, or if `progress` says to give up.
     """
     try:
-        entry = os.stat(path)  # noqa: PTH116 - its own times, whatever the path is a link to
-        key, stamp = str(path.absolute()), [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
-        known = read()["files"].get(key)
-        if isinstance(known, list) and known[:-1] == stamp and isinstance(known[-1], str):
-            return known[-1]
-        found = hash_file(path, entry.st_size, progress)
+        known = known_sha256(path)
+        if known is not None:
+            return known
+        stamp = _stamp(path)
+        found = hash_file(path, stamp[0], progress)
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
-    update("files", {key: [*stamp, found]})
+    update("files", {str(path.absolute()): [*stamp, found]})
     return found
+
+
+def known_sha256(path: Path) -> str | None:
+    """The SHA-256 that a file has, if the ledger knows it."""
+    known = read()["files"].get(str(path.absolute()))
+    if isinstance(known, list) and known[:-1] == _stamp(path) and isinstance(known[-1], str):
+        return known[-1]
+    return None
+
+
+def _stamp(path: Path) -> list[int]:
+    entry = path.stat()
+    return [entry.st_size, entry.st_mtime_ns, entry.st_ctime_ns, entry.st_ino]
 
 
 def hash_file(path: Path, size: int, progress: Callable[[float], bool] = lambda _: True) -> str:

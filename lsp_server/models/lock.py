@@ -1,4 +1,4 @@
-"""The lock file: name, size and SHA-256 of every model that was pulled, and a refusal when one has changed."""
+"""The lock file: name, size and SHA-256 of every model that was pulled or imported, and a refusal of changed ones."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ FILE_NAME = "fimble.lock.json"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One pulled file. name: the path below the models folder. source: hub id, revision and file. licence: as
-    the hub names it, empty if it does not.
+    """One file. name: its path below the models folder, or its whole path if it was imported from elsewhere.
+    source: hub id and revision, or the program that holds it. licence: as the hub or the file names it, else empty.
     """
 
     name: str
@@ -79,12 +79,14 @@ def _write(entries: Mapping[str, Pin]) -> None:
 
 
 def pin_of(path: Path) -> Pin | None:
-    """The pin of a file, if it lies in the models folder and was pulled."""
-    try:
-        name = path.absolute().relative_to(models_folder().absolute()).as_posix()
-    except ValueError:
-        return None
+    """The pin of a file, if it was pulled or imported."""
+    whole, folder = path.absolute(), models_folder().absolute()
+    name = whole.relative_to(folder).as_posix() if whole.is_relative_to(folder) else str(whole)
     return pins().get(name)
+
+
+def path_of(pin: Pin) -> Path:
+    return models_folder() / pin.name  # which is the name itself where that is a whole path
 
 
 def check(path: Path, sha256: str) -> None:
@@ -92,6 +94,6 @@ def check(path: Path, sha256: str) -> None:
     pin = pin_of(path)
     if pin is not None and pin.sha256 != sha256:
         raise ModelError(
-            f"{path} has changed since it was pulled: its SHA-256 is {sha256[:12]}…, not {pin.sha256[:12]}…; "
-            f"pull it again, or remove it with `fimble models rm {pin.name}`"
+            f"{path} has changed since it was pinned: its SHA-256 is {sha256[:12]}…, not {pin.sha256[:12]}…; "
+            f"pull or import it again, or remove it with `fimble models rm {pin.name}`"
         )

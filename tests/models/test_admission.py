@@ -130,7 +130,7 @@ def test_a_changed_pinned_file_is_refused(tmp_path: Path) -> None:
     lock.add(lock.Pin("a.gguf", path.stat().st_size, ledger.sha256(path), "someone/a", "mit"))
     admission.admit(path)
     write_tiny_gguf(path, seed=3)
-    with pytest.raises(ModelError, match="has changed since it was pulled"):
+    with pytest.raises(ModelError, match="has changed since it was pinned"):
         admission.admit(path)
     lock.remove("a.gguf")
     admission.admit(path)

@@ -1,0 +1,360 @@
+"""`fimble models`: what models there are, which suit this machine, and getting, checking and choosing them."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsp_server.backends.base import BackendFactory, ModelError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from lsp_server.models.lock import Pin
+
+MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
+
+
+def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
+    """The arguments of `fimble models …`."""
+    parser = commands.add_parser("models", help="list, pull, import, verify, remove, use and measure models")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, help: str, *, takes: str = "", optional: bool = False) -> argparse.ArgumentParser:
+        action: argparse.ArgumentParser = actions.add_parser(name, parents=[common], help=help)
+        if takes:
+            action.add_argument("name", metavar=takes, nargs="?" if optional else None, default="")
+        return action
+
+    listing = add("list", "the installed models, and those that suit this machine")
+    listing.add_argument("--all", action="store_true", help="the whole catalogue, whether it fits or not")
+    listing.add_argument("--json", action="store_true", help="print JSON")
+    add("pull", "fetch a model from the hub", takes="NAME|HUB-ID[:QUANT]")
+    add("import", "use models that other programs hold, where they are", takes="NAME|PATH", optional=True)
+    add("verify", "check models against their pinned SHA-256", takes="NAME", optional=True)
+    add("rm", "remove a pulled model, or forget an imported one", takes="NAME")
+    add("use", "make a model the one that completes code", takes="NAME|FILE.gguf|starter")
+    bench = add("bench", "measure how fast a model is here", takes="NAME|FILE.gguf", optional=True)
+    bench.add_argument("--json", action="store_true", help="print JSON")
+
+
+def run(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
+    """Runs one action. Raises ModelError, one line for the user."""
+    actions: dict[str, Callable[[], int]] = {
+        "list": lambda: _list(options),
+        "pull": lambda: _pull(options.name),
+        "import": lambda: _import(options.name),
+        "verify": lambda: _verify(options.name),
+        "rm": lambda: _remove(options.name),
+        "use": lambda: _use(options.name),
+        "bench": lambda: _bench(options, factory, overrides),
+    }
+    return actions[options.action]()
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+
+
+def _tell(line: str) -> None:
+    print(line)  # noqa: T201 - the command line's own output
+
+
+# list ----------------------------------------------------------------------------------------------------
+
+
+def _list(options: argparse.Namespace) -> int:
+    from lsp_server import config
+    from lsp_server.models import catalogue, machine
+
+    settings, _ = config.load([Path.cwd()])
+    spec = settings.model_spec()
+    here = machine.profile()
+    code, chat = catalogue.recommend(here, spec)
+    chosen = {choice.model.name: choice for choice in (code, chat) if choice}
+    known = []
+    for model in catalogue.catalogue():
+        quant = chosen[model.name].quant if model.name in chosen else (*catalogue.quants(model, here), *model.quants)[0]
+        need = model.need(quant, spec)
+        known.append(
+            {
+                "name": model.name,
+                "source": f"{model.hub}:{quant}",
+                "use": model.use,
+                "fim": model.fim,
+                "licence": model.licence,
+                "bytes": model.bytes(quant),
+                "need": need,
+                "fits": need <= here.memory,
+                "recommended": model.name in chosen,
+            }
+        )
+    installed = _installed(settings.model)
+    if options.json:
+        _tell(json.dumps({"installed": installed, "catalogue": known, "memory": here.memory}, indent=2))
+        return 0
+    _print_list(installed, [one for one in known if options.all or one["recommended"]], bool(code))
+    return 0
+
+
+def _installed(used: str) -> list[dict[str, Any]]:
+    """The starter model, what was pulled or imported, and what lies in the models folder besides."""
+    from lsp_server.backends import starter
+    from lsp_server.models import lock
+
+    found = []
+    path = lock.models_folder() / starter.DEFAULT.name
+    has_starter = path.is_file() or starter.is_installed(starter.DEFAULT)
+    if has_starter:
+        found.append(_entry("starter", path, starter.DEFAULT.licence, "fimble[starter]", used=used == ""))
+    pins = lock.pins()
+    for pin in pins.values():
+        file = lock.path_of(pin)
+        found.append(_entry(pin.name, file, pin.licence, pin.source, used=str(file) == used))
+    folder = lock.models_folder()
+    others = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*.gguf"))}
+    for name, file in others.items():
+        if name not in pins and file != path:
+            found.append(_entry(name, file, "", "", used=str(file) == used))
+    if used and not any(entry["used"] for entry in found):
+        found.append(_entry(used, Path(used), "", "the setting `model`", used=True))
+    return found
+
+
+def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
+    """One installed model; `problem` says why it cannot be used, as far as its header shows."""
+    from lsp_server.models import fim, gguf
+
+    entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
+    if name == "starter" and not path.exists():
+        return {**entry, "bytes": 0, "quantisation": "", "fim": "", "note": "is joined at the first start"}
+    try:
+        headers = gguf.read_model(path)
+    except ModelError as error:
+        return {**entry, "bytes": 0, "quantisation": "", "fim": "", "problem": str(error)}
+    main = headers[0]
+    return {
+        **entry,
+        "licence": licence or main.text("general.license"),
+        "bytes": sum(header.file_bytes for header in headers),
+        "quantisation": main.quantisation,
+        "fim": fim.format_of(main),
+    }
+
+
+def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], has_code: bool) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = _console()
+    table = Table("installed", "size", "type", "FIM", "licence", "from", title_justify="left")
+    for entry in installed:
+        name = Text(("● " if entry["used"] else "  ") + entry["name"], style="bold" if entry["used"] else "")
+        if entry["problem"]:
+            name.append(f"\n{entry['problem']}", style="red")
+        size = _size(entry["bytes"]) if entry["bytes"] else "-"
+        table.add_row(name, size, entry["quantisation"], entry["fim"] or "no", entry["licence"] or "?", entry["source"])
+    if installed:
+        console.print(table)
+    table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")
+    for entry in known:
+        style = "green" if entry["recommended"] else "" if entry["fits"] else "dim"
+        mark = "★ " if entry["recommended"] else "  "
+        table.add_row(
+            Text(mark + entry["name"], style=style),
+            _size(entry["bytes"]),
+            Text(_size(entry["need"]) + ("" if entry["fits"] else " too large"), style="" if entry["fits"] else "red"),
+            (entry["fim"] or "no") if entry["use"] == "code" else "chat",
+            entry["licence"],
+            entry["source"],
+        )
+    if known:
+        console.print(table)
+    if not has_code:
+        console.print("The starter model suits this machine best: nothing larger answers between two keys here.")
+    console.print("● in use   ★ recommended here: fimble models pull NAME, then fimble models use NAME")
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+# pull, import, verify, rm --------------------------------------------------------------------------------
+
+
+def _pull(name: str) -> int:
+    from lsp_server import config
+    from lsp_server.models import hub, lock
+
+    # The user's own file alone: a workspace cannot allow what the user has ruled out.
+    settings, _ = config.load([])
+    try:
+        path = hub.pull(name, offline=settings.offline, tell=_tell)
+    except KeyboardInterrupt:
+        print(f"fimble: stopped; what was loaded of {name} is kept, the same command goes on", file=sys.stderr)  # noqa: T201
+        return INTERRUPTED
+    pin = lock.pin_of(path)
+    licence = pin.licence if pin and pin.licence else "not stated"
+    short = pin.name if pin else str(path)
+    _tell(f"{path} ({_size(path.stat().st_size)}, licence {licence}), checked against the hub's SHA-256")
+    _tell(f"to complete code with it: fimble models use {short}")
+    return 0
+
+
+def _import(name: str) -> int:
+    from lsp_server.models import found, gguf, ledger, lock
+
+    models = found.find_models()
+    if not name:
+        if not models:
+            _tell("Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold no GGUF files here")
+            return 0
+        for model in models:
+            _tell(f"{model.holder}: {model.name} ({_size(model.size)}) {model.path}")
+        _tell("to use one where it is: fimble models import NAME, then fimble models use NAME")
+        return 0
+    fitting = [model for model in models if name in (model.name, str(model.path), f"{model.holder}: {model.name}")]
+    if not fitting:
+        raise ModelError(f"no program here holds a model called {name!r}; `fimble models import` shows what there is")
+    model = fitting[0]
+    header = gguf.read_model(model.path)[0]
+    _tell(f"hashing {model.path} ({_size(model.size)})")
+    digest = ledger.sha256(model.path)
+    if model.sha256 and model.sha256 != digest:
+        raise ModelError(f"{model.path} is damaged: {model.holder} names it by another SHA-256 than it has")
+    licence = header.text("general.license")
+    lock.add(lock.Pin(str(model.path.absolute()), model.size, digest, f"{model.holder}: {model.name}", licence))
+    _tell(f"{model.name} stays where {model.holder} keeps it; to complete code with it: fimble models use {model.name}")
+    return 0
+
+
+def _verify(name: str) -> int:
+    from lsp_server.models import ledger, lock
+
+    pins = [_pinned(name)] if name else list(lock.pins().values())
+    if not pins:
+        _tell("no model has been pulled or imported")
+    worst = 0
+    for pin in pins:
+        path = lock.path_of(pin)
+        try:
+            good = path.stat().st_size == pin.size and ledger.hash_file(path, pin.size) == pin.sha256
+            outcome = "ok" if good else "CHANGED: its content is not what was pinned"
+        except OSError as error:
+            good, outcome = False, f"MISSING: {error.strerror}"
+        worst = worst if good else FAILED
+        _tell(f"{pin.name}: {outcome}")
+    return worst
+
+
+def _remove(name: str) -> int:
+    from lsp_server.models import lock
+
+    pin = _pinned(name)
+    path = lock.path_of(pin)
+    lock.remove(pin.name)
+    if Path(pin.name).is_absolute():
+        _tell(f"{pin.name} is forgotten; the file stays, it is {pin.source.partition(':')[0]}'s")
+        return 0
+    path.unlink(missing_ok=True)
+    for folder in path.parents:
+        if folder == lock.models_folder() or any(folder.iterdir()):
+            break
+        folder.rmdir()
+    _tell(f"{path} is removed")
+    return 0
+
+
+def _pinned(name: str) -> Pin:
+    """The pin that a name means: its own, a part of its source's, or the file's name alone. Raises ModelError."""
+    from lsp_server.models import catalogue, lock
+
+    pins = lock.pins()
+    if name in pins:
+        return pins[name]
+    known = catalogue.find(name)
+    meant = [pin for pin in pins.values() if _means(name, pin, known.hub if known else "")]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise ModelError(f"{name!r} is not one model: {', '.join(pin.name for pin in meant)}")
+    there = f"; there are {', '.join(pins)}" if pins else "; none has been pulled or imported"
+    raise ModelError(f"no model called {name!r} is pinned{there}")
+
+
+def _means(name: str, pin: Pin, hub: str) -> bool:
+    from lsp_server.models import lock
+
+    if hub and pin.name.startswith(f"{hub}/"):
+        return True
+    holder, _, held = pin.source.partition(": ")
+    names = {Path(pin.name).name, str(lock.path_of(pin)), pin.source.partition("@")[0]}
+    return name in names or bool(held and name in (held, f"{holder}: {held}"))
+
+
+# use, bench ----------------------------------------------------------------------------------------------
+
+
+def resolve(name: str) -> str:
+    """The path that a name means; empty for the starter model. Raises ModelError."""
+    from lsp_server.models import lock
+
+    if name in ("", "starter"):
+        return ""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return str(path.absolute())
+    inside = lock.models_folder() / name
+    if inside.is_file():
+        return str(inside)
+    return str(lock.path_of(_pinned(name)))
+
+
+def _use(name: str) -> int:
+    from lsp_server import config
+    from lsp_server.models import admission, estimate, settings_file
+
+    path = resolve(name)
+    settings, _ = config.load([])
+    if path:
+        headers = admission.admit(Path(path), gpu_layers=settings.gpu_layers)
+        need = estimate.estimate(headers, settings.model_spec())
+        _tell(
+            f"{headers[0].text('general.name') or Path(path).name} loads and works here; with your settings it takes "
+            f"about {estimate.megabytes(need.total)} MB"
+        )
+    target = config.settings_files([])[0]
+    before = settings_file.set_value(target, "model", path)
+    was = f" (it was {json.dumps(before)})" if before is not None else ""
+    _tell(f"{target}: model = {json.dumps(path)}{was}")
+    workspace = config.origins([Path.cwd()]).get("model")
+    if workspace not in (None, str(target)):
+        _tell(f"note: {workspace} names another model, and counts in this folder")
+    return 0
+
+
+def _bench(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
+    from lsp_server import config
+    from lsp_server.models import measure
+
+    given = dict(overrides)
+    if options.name:
+        given["model"] = resolve(options.name)
+    settings, problems = config.load([Path.cwd()], [config.Source("the command line", given)])
+    if problems:
+        raise ModelError("; ".join(problems))
+    speed = measure.measure(factory, settings.model_spec())
+    if options.json:
+        _tell(json.dumps(speed.as_json(), indent=2))
+        return 0
+    _tell(f"{speed.name}, {_size(speed.bytes)}, on the {speed.device}")
+    _tell(f"prompt: {speed.prefill_tokens_s:.0f} tokens a second, in chunks of {speed.chunk_tokens}")
+    _tell(f"decoding: {speed.decode_tokens_s:.0f} tokens a second, {speed.token_ms:.0f} ms each")
+    _tell(f"loading: {speed.load_ms:.0f} ms; memory: {speed.grown_bytes >> 20} MB more than before")
+    return 0

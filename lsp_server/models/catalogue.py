@@ -1,0 +1,175 @@
+"""The models that are known by name, what they need, and which of them suits a machine."""
+
+from __future__ import annotations
+
+import functools
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from lsp_server.backends.base import ModelSpec
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+GB = 1_000_000_000
+
+# Bits for one weight, on average over a whole file of that name.
+BITS: dict[str, float] = {
+    "Q2_K": 3.0,
+    "Q3_K_M": 3.9,
+    "Q4_0": 4.6,
+    "IQ4_NL": 4.6,
+    "IQ4_XS": 4.3,
+    "Q4_K_S": 4.6,
+    "Q4_K_M": 4.9,
+    "Q5_K_M": 5.7,
+    "Q6_K": 6.6,
+    "Q8_0": 8.5,
+    "F16": 16.0,
+}
+
+# Without calibration: what a token may take so that a short suggestion comes between two keys; for chat, what
+# reads faster than one does.
+_CODE_TOKEN_MS, _CHAT_TOKEN_MS = 40.0, 80.0
+_EFFICIENCY = 0.6  # of the memory's bandwidth, in decoding
+_SPARE = 0.9  # of a memory that is filled: the rest is the desktop's
+_FALLBACK_KV_VALUES = 65536
+_UNKNOWN_GPU_GBPS, _CPU_GBPS_PER_CORE, _CPU_GBPS = 250.0, 5.0, 40.0
+_OVERHEAD_BYTES = 300_000_000  # compute buffers, vocabulary
+_CPU_PREFILL_TFLOPS_PER_CORE = 0.05  # Q4_0 on AVX2: a core evaluates 0.05e12 / (2 × parameters) tokens a second
+_CPU_CHUNK_MS = 120.0  # for 16 tokens: a key's work must not be felt
+
+
+class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One entry of catalogue.toml, where the fields are explained."""
+
+    name: str
+    hub: str
+    use: str
+    parameters: float
+    licence: str
+    quants: list[str]
+    fim: str = ""
+    active: float = 0.0
+    kv_values: int | None = None
+    restricted: bool = False
+
+    def bytes(self, quant: str) -> int:
+        """The size of a file, approximately."""
+        return round(self.parameters * GB * BITS[quant] / 8)
+
+    def need(self, quant: str, spec: ModelSpec) -> int:
+        """Memory with these settings, approximately, in bytes."""
+        values = _FALLBACK_KV_VALUES if self.kv_values is None else self.kv_values
+        return self.bytes(quant) + 2 * values * spec.context_tokens * spec.sequences + _OVERHEAD_BYTES
+
+    def token_ms(self, quant: str, bandwidth_gbps: float) -> float:
+        """How long decoding one token takes if reading the weights is all there is to it."""
+        read = (self.active or self.parameters) * BITS[quant] / 8
+        return 1000 * read / (bandwidth_gbps * _EFFICIENCY)
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What counts for a choice. vram: bytes of the largest GPU that this build can use, 0 without one.
+    bandwidth_gbps: of that GPU, None if not known.
+    """
+
+    vram: int
+    ram: int
+    cores: int
+    bandwidth_gbps: float | None = None
+
+    @property
+    def memory(self) -> int:
+        return round(_SPARE * (self.vram or self.ram))
+
+    @property
+    def speed_gbps(self) -> float:
+        if self.vram:
+            return self.bandwidth_gbps or _UNKNOWN_GPU_GBPS
+        return min(_CPU_GBPS, _CPU_GBPS_PER_CORE * self.cores)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    model: CatalogueModel
+    quant: str
+
+
+def catalogue() -> list[CatalogueModel]:
+    return msgspec.convert(_data()["model"], list[CatalogueModel])
+
+
+def find(name: str) -> CatalogueModel | None:
+    return next((model for model in catalogue() if model.name == name.lower()), None)
+
+
+def bandwidth_gbps(device: str) -> float | None:
+    """The memory bandwidth of a GPU by its name, in GB/s; None if it is not in the table."""
+    table: dict[str, float] = _data()["bandwidth"]
+    found = [name for name in table if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", device, re.IGNORECASE)]
+    return float(table[max(found, key=len)]) if found else None
+
+
+def bandwidth_class(gbps: float | None) -> str:
+    if gbps is None:
+        return "unknown"
+    return "high" if gbps >= 800 else "good" if gbps >= 400 else "moderate" if gbps >= 200 else "low"
+
+
+@functools.cache
+def _data() -> dict[str, Any]:
+    data: dict[str, Any] = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
+    return data
+
+
+def recommend(machine: Machine, spec: ModelSpec) -> tuple[Choice | None, Choice | None]:
+    """A model that completes code, and one to chat with beside it, for a machine; None where nothing suits.
+
+    The first in the catalogue that is fast enough (memory bandwidth decides that) and fits: the code model
+    first, since it runs at every key.
+    """
+    models = catalogue()
+    code = _first((m for m in models if m.use == "code" and m.fim), machine, spec, _CODE_TOKEN_MS, machine.memory)
+    left = machine.memory - (code.model.need(code.quant, spec) if code else 0)
+    one = ModelSpec("", context_tokens=8192, sequences=1)
+    chat = _first((m for m in models if m.use == "chat"), machine, one, _CHAT_TOKEN_MS, left)
+    return code, chat
+
+
+def _first(
+    models: Iterable[CatalogueModel], machine: Machine, spec: ModelSpec, token_ms: float, memory: int
+) -> Choice | None:
+    for model in models:
+        if model.restricted:
+            continue
+        for quant in quants(model, machine):
+            fast = model.token_ms(quant, machine.speed_gbps) <= token_ms and _prefills(model, machine)
+            if fast and model.need(quant, spec) <= memory:
+                return Choice(model, quant)
+    return None
+
+
+def quants(model: CatalogueModel, machine: Machine) -> Sequence[str]:
+    """The quantisations that suit a machine: on a CPU those first that llama.cpp keeps interleaved."""
+    if machine.vram:
+        return model.quants
+    fast = [quant for quant in ("Q4_0", "IQ4_NL", "Q8_0") if quant in model.quants]
+    return fast or [quant for quant in model.quants if quant.startswith("Q4_K")]
+
+
+def _prefills(model: CatalogueModel, machine: Machine) -> bool:
+    """Whether a chunk of 16 tokens is evaluated fast enough without a GPU."""
+    if machine.vram:
+        return True
+    flops = 2e9 * (model.active or model.parameters) * 16
+    return 1000 * flops / (_CPU_PREFILL_TFLOPS_PER_CORE * 1e12 * machine.cores) <= _CPU_CHUNK_MS

@@ -1,0 +1,196 @@
+"""Fetching GGUF files from the Hugging Face hub: whole and as the hub described them, or not at all.
+
+Everything that opens a socket is in this module, and `pull` is the only way in.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lsp_server.backends.base import ModelError
+from lsp_server.models import catalogue, gguf, ledger, lock
+
+# What is taken if a repository has several quantisations and none was asked for.
+_PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0", "Q5_K_M", "Q6_K", "F16")
+_PART = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)")
+_QUANT = re.compile(r"(?:^|[-._])(I?Q\d\w*|B?F16|F32|MXFP4\w*)(?=\.gguf$|-\d{5}-of)", re.IGNORECASE)
+_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
+_SPARE_BYTES = 64 << 20
+
+
+class OfflineError(ModelError):
+    """The network was needed and the user has ruled it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file on the hub. sha256: empty if the hub does not know it."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+def pull(name: str, *, offline: bool, tell: Callable[[str], None]) -> Path:
+    """Fetches a model and pins it. Returns the path of its (first) file.
+
+    name: from the catalogue, or a hub id, each with `:QUANT` if need be. What was fetched before a cut is
+    kept and goes on from there. Raises ModelError, one line.
+    """
+    hub_id, quant = parse(name)
+    if offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        why = "the setting `offline` is true" if offline else "HF_HUB_OFFLINE is set"
+        raise OfflineError(f"{name} cannot be pulled: {why}")
+    with _Explained(hub_id):
+        revision, licence, files = _list(hub_id)
+        wanted = choose(hub_id, files, quant)
+        paths = [_fetch(hub_id, revision, file, licence, tell) for file in wanted]
+    return paths[0]
+
+
+def parse(name: str) -> tuple[str, str]:
+    """The hub id and the quantisation that a name asks for; the latter empty for the best there is."""
+    plain, _, quant = name.partition(":")
+    known = catalogue.find(plain)
+    if known is not None:
+        return known.hub, quant or known.quants[0]
+    if not _HUB_ID.match(plain):
+        raise ModelError(f"there is no model called {plain!r}; `fimble models list` shows the names, or give a hub id")
+    return plain, quant
+
+
+def choose(hub_id: str, files: Sequence[RemoteFile], quant: str) -> list[RemoteFile]:
+    """The files of one quantisation, all parts of it in order."""
+    groups: dict[str, list[RemoteFile]] = {}
+    for file in sorted(files, key=lambda entry: entry.name):
+        base = Path(file.name).name.lower()
+        if base.endswith(".gguf") and not base.startswith("mmproj") and "imatrix" not in base:
+            groups.setdefault(_PART.sub("", file.name), []).append(file)
+    by_quant: dict[str, list[RemoteFile]] = {}
+    for base, parts in groups.items():
+        found = _QUANT.search(Path(base).name)
+        by_quant.setdefault(found[1].upper() if found else "", parts)
+    if not by_quant:
+        raise ModelError(f"{hub_id} has no GGUF files")
+    if quant:
+        if quant.upper() in by_quant:
+            return by_quant[quant.upper()]
+    elif len(by_quant) == 1:
+        return next(iter(by_quant.values()))
+    else:
+        for preferred in _PREFERRED:
+            if preferred in by_quant:
+                return by_quant[preferred]
+    there = ", ".join(sorted(filter(None, by_quant)))
+    raise ModelError(f"{hub_id} has no {quant or 'usual quantisation'}; name one of {there} as {hub_id}:QUANT")
+
+
+def _list(hub_id: str) -> tuple[str, str, list[RemoteFile]]:
+    """The revision, the licence and the files of a repository."""
+    from huggingface_hub import HfApi
+
+    info = HfApi().model_info(hub_id, files_metadata=True, timeout=20)
+    tags = [tag for tag in info.tags or () if tag.startswith("license:")]
+    files = []
+    for entry in info.siblings or ():
+        lfs: Any = entry.lfs
+        files.append(RemoteFile(entry.rfilename, int(entry.size or 0), str(lfs.sha256) if lfs else ""))
+    return info.sha or "main", tags[0].partition(":")[2] if tags else "", files
+
+
+def _fetch(hub_id: str, revision: str, file: RemoteFile, licence: str, tell: Callable[[str], None]) -> Path:
+    name = f"{hub_id}/{file.name}"
+    if not file.sha256:
+        raise ModelError(f"the hub has no SHA-256 of {name}, so it cannot be checked; it is not pulled")
+    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:
+        raise ModelError(f"the hub calls a file {file.name!r}, which is no name for one")
+    target = lock.models_folder() / name
+    pin = lock.Pin(name, file.size, file.sha256, f"{hub_id}@{revision}", licence)
+    if target.is_file() and target.stat().st_size == file.size and ledger.sha256(target) == file.sha256:
+        tell(f"{name} is already here")
+        lock.add(pin)
+        return target
+    partial = target.with_name(f"{target.name}.{file.sha256[:12]}.part")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _check_disk(partial, file)
+    _download(hub_id, revision, file, partial)
+    found = ledger.hash_file(partial, file.size)
+    if found != file.sha256:
+        partial.unlink()
+        raise ModelError(
+            f"what came as {name} is not what the hub describes: SHA-256 {found[:12]}…, not {file.sha256[:12]}…; "
+            "nothing was kept, try again"
+        )
+    try:
+        gguf.read_header(partial)
+    except ModelError as error:
+        partial.unlink()
+        raise ModelError(str(error).replace(str(partial), name)) from None
+    partial.replace(target)
+    lock.add(pin)
+    return target
+
+
+def _check_disk(partial: Path, file: RemoteFile) -> None:
+    there = partial.stat().st_size if partial.exists() else 0
+    free = shutil.disk_usage(partial.parent).free
+    if file.size - there + _SPARE_BYTES > free:
+        raise ModelError(
+            f"{file.name} needs {(file.size - there) >> 20} MB more in {partial.parent}, where {free >> 20} MB are free"
+        )
+
+
+def _download(hub_id: str, revision: str, file: RemoteFile, partial: Path) -> None:
+    from huggingface_hub import hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    # It tells of its retries; we tell of the outcome. Its import sets the level, so this comes after.
+    logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
+    url = hf_hub_url(hub_id, file.name, revision=revision)
+    headers = {**build_hf_headers(library_name="fimble"), "Accept-Encoding": "identity"}
+    with partial.open("ab") as out:
+        there = out.tell()
+        if there > file.size:
+            out.truncate(0)
+            there = 0
+        shown = Path(file.name).name
+        http_get(url, out, resume_size=there, headers=headers, expected_size=file.size, displayed_filename=shown)
+
+
+class _Explained:
+    """Turns what the hub's client raises into one line that says what happened and what to do."""
+
+    def __init__(self, hub_id: str) -> None:
+        self._hub_id = hub_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or isinstance(error, (ModelError, KeyboardInterrupt)) or not isinstance(error, Exception):
+            return
+        raise ModelError(f"{self._hub_id} cannot be pulled: {self._why(error)}") from None
+
+    def _why(self, error: Exception) -> str:
+        from huggingface_hub import errors
+
+        if isinstance(error, errors.GatedRepoError):
+            return "its owner asks for an agreement; accept it on the hub's page and set HF_TOKEN"
+        if isinstance(error, errors.RepositoryNotFoundError):
+            return "the hub has no such repository, or it is private and HF_TOKEN is not set"
+        if isinstance(error, (errors.EntryNotFoundError, errors.RevisionNotFoundError)):
+            return "the hub no longer has that file; try again"
+        if isinstance(error, errors.OfflineModeIsEnabled):
+            return "HF_HUB_OFFLINE is set"
+        if isinstance(error, OSError) and error.strerror:
+            return f"{error.strerror}; what was loaded is kept"
+        text = " ".join(str(error).split())[:200] or type(error).__name__
+        return f"{text}; what was loaded is kept, the same command goes on from there"

@@ -1,0 +1,221 @@
+"""`fimble doctor` and `fimble init`: what they say of machines and set-ups, without a network and without failing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsp_server import cli
+from lsp_server.backends import calibration
+from lsp_server.backends.base import StepCosts
+from lsp_server.backends.devices import Device
+from lsp_server.commands import doctor, editors
+from lsp_server.models import machine
+from lsp_server.models.machine import Gpu
+from tests.conftest import environment
+from tests.support.tiny_gguf import write_tiny_gguf
+
+GIB = 1 << 30
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def checks(topic: str) -> list[doctor.Check]:
+    return [check for check in doctor.examine() if check.topic == topic]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "switch"),
+    [
+        (Gpu("NVIDIA GeForce RTX 4090", "NVIDIA", 24 * GIB, 20 * GIB), "-DGGML_CUDA=on"),
+        (Gpu("AMD GPU (card0)", "AMD", 16 * GIB, 15 * GIB), "-DGGML_VULKAN=on"),
+        (Gpu("Intel GPU (card1)", "Intel"), "-DGGML_VULKAN=on"),
+    ],
+)
+def test_a_gpu_that_the_build_cannot_use(monkeypatch: pytest.MonkeyPatch, gpu: Gpu, switch: str) -> None:
+    monkeypatch.setattr(machine, "gpus", lambda: [gpu])
+    monkeypatch.setattr("lsp_server.backends.devices.devices", list)
+    (check,) = checks("GPU")
+    assert check.status == "yellow"
+    assert gpu.name in check.text
+    assert "cannot use it" in check.text
+    assert f'CMAKE_ARGS="{switch}"' in check.fix
+    assert re.search(r"--force-reinstall .*llama-cpp-python==[\d.]+$", check.fix)
+
+
+def test_a_gpu_that_the_build_uses(monkeypatch: pytest.MonkeyPatch) -> None:
+    device = Device("CUDA0", "NVIDIA H200", "CUDA", "GPU", 100 * GIB, 141 * GIB)
+    monkeypatch.setattr("lsp_server.backends.devices.devices", lambda: [device])
+    (check,) = checks("GPU")
+    assert (check.status, check.fix) == ("green", "")
+    assert "100.0 GB of 141.0 GB free, bandwidth 4800 GB/s, high" in check.text
+
+
+@pytest.mark.parametrize(
+    ("token_ms", "busy_ms", "status"), [(20.0, 0.0, "green"), (20.0, 90.0, "yellow"), (95.0, 0.0, "yellow")]
+)
+def test_calibration_against_the_budget(token_ms: float, busy_ms: float, status: str) -> None:
+    row = (token_ms, 4 * token_ms)
+    calibration.remember(
+        "a1",
+        calibration.Calibration(
+            version=calibration._VERSION,
+            machine="this one",
+            model="gemma.gguf",
+            flash_attention=False,
+            threads=2,
+            costs=StepCosts(depths=(0, calibration.DEEP), sizes=(1, 16), ms_at=(row, row)),
+            busy_ms=busy_ms,
+            prefill_per_second=300.0,
+            seconds=3.0,
+        ),
+    )
+    (check,) = checks("calibration")
+    assert check.status == status
+    assert f"gemma.gguf: {token_ms:.0f} ms a token" in check.text
+    assert bool(check.fix) == (status == "yellow")
+
+
+def test_a_calibration_that_cannot_be_read() -> None:
+    calibration.folder().mkdir(parents=True)
+    (calibration.folder() / "a1.json").write_text("{")
+    (check,) = checks("calibration")
+    assert check.status == "yellow"
+    assert "remove it" in check.fix
+
+
+def test_settings_and_where_they_come_from(place: Path) -> None:
+    user = place / "config/fimble/fimble.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text("max_lines = 3\nmax_tokens = 10\n")
+    model = write_tiny_gguf(place / "mine.gguf")
+    (place / "fimble.toml").write_text('max_lines = 4\nmodel = "mine.gguf"\nansewr_ms = 3\n')
+    texts = [(check.status, check.text) for check in checks("settings")]
+    assert texts[0] == ("green", f"{user}: max_tokens")
+    assert texts[1] == ("green", f"{place / 'fimble.toml'}: max_lines, model")
+    assert texts[2][0] == "red"
+    assert "did you mean `answer_ms`" in texts[2][1]
+    (check,) = checks("model")
+    assert check.status == "green"
+    assert f"(set in {place / 'fimble.toml'})" in check.text
+    assert "FIM format qwen" in check.text
+    model.write_bytes(model.read_bytes()[:3000])
+    (check,) = checks("model")
+    assert check.status == "red"
+    assert f"(set in {place / 'fimble.toml'})" in check.text
+
+
+def test_what_breaks_is_a_line_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> list[Gpu]:
+        raise RuntimeError("no such luck")
+
+    monkeypatch.setattr(machine, "gpus", broken)
+    monkeypatch.setattr(machine, "ram_bytes", broken)
+    found = list(doctor.examine())
+    assert sum("no such luck" in check.text for check in found) == 2
+    assert any(check.topic == "model" for check in found)
+
+
+def test_gpus_by_the_files_of_the_kernel(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(place))  # no nvidia-smi
+    amd = place / "drm/card0/device"
+    amd.mkdir(parents=True)
+    sizes = {"mem_info_vram_total": str(16 * GIB), "mem_info_vram_used": str(GIB)}
+    for name, text in {"vendor": "0x1002\n", **sizes}.items():
+        (amd / name).write_text(text)
+    (place / "drm/card0-HDMI-A-1").mkdir()
+    (place / "drm/card1/device").mkdir(parents=True)
+    (place / "drm/card1/device/vendor").write_text("0x1234")
+    (place / "nvidia/0000:01:00.0").mkdir(parents=True)
+    (place / "nvidia/0000:01:00.0/information").write_text("Model: \t\t NVIDIA GeForce RTX 3060\nIRQ: 1\n")
+    assert machine.gpus(place / "drm", place / "nvidia") == [
+        Gpu("NVIDIA GeForce RTX 3060", "NVIDIA"),
+        Gpu("AMD GPU (card0)", "AMD", 16 * GIB, 15 * GIB),
+    ]
+    assert machine.gpus(place / "none", place / "none") == []
+
+
+def test_nvidia_smi_is_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = place / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'NVIDIA RTX A6000, 49140, 48000'\necho 'NVIDIA GB10, [N/A], [N/A]'\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{place}:/usr/bin:/bin")
+    assert machine.gpus(place / "none", place / "none") == [
+        Gpu("NVIDIA RTX A6000", "NVIDIA", 49140 << 20, 48000 << 20),
+        Gpu("NVIDIA GB10", "NVIDIA"),
+    ]
+    program.write_text("#!/bin/sh\necho 'NVIDIA-SMI has failed'\nexit 9\n")
+    assert machine.gpus(place / "none", place / "none") == []
+
+
+def _if_permitted(prefix: list[str]) -> list[str]:
+    """What a command is to be put behind; nothing where that program is missing or not allowed."""
+    if shutil.which(prefix[0]) is None:
+        return []
+    return prefix if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode == 0 else []
+
+
+@pytest.mark.parametrize("command", [["doctor", "--json"], ["models", "list", "--json"]])
+def test_no_network_and_nothing_written(place: Path, command: list[str]) -> None:
+    """In a namespace without a network, and traced: no internet socket, no file made or changed."""
+    log, home = place / "strace.log", place / "home"
+    strace = ["strace", "-f", "-o", str(log), "-e", "trace=socket,openat,mkdir,rename,unlink"]
+    prefix = [*_if_permitted(["unshare", "-rn"]), *_if_permitted(strace)]
+    home.mkdir()
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "lsp_server", *command],
+        env=environment(home),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    json.loads(done.stdout)
+    calls = log.read_text("utf-8", "replace").splitlines() if log.exists() else []
+    assert not [call for call in calls if "AF_INET" in call]
+    written = [call for call in calls if re.search(r"O_(WRONLY|RDWR|CREAT)|\b(mkdir|rename|unlink)\(", call)]
+    assert not [call for call in written if "/dev/" not in call and " = -1 " not in call]
+    assert list(home.iterdir()) == []
+
+
+def test_init_prints_writes_and_overwrites_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["init", "helix"]) == 0
+    assert "[language-server.fimble]" in capsys.readouterr().out
+    target = place / "config/helix/languages.toml"
+    assert not target.exists()
+    assert cli.run(["init", "helix", "--write"]) == 0
+    first = target.read_text()
+    assert 'args = ["serve"]' in first
+    assert cli.run(["init", "helix", "--write"]) == 0
+    assert "is set up already" in capsys.readouterr().out
+    assert target.read_text() == first
+    target.write_text("# mine\n")
+    assert cli.run(["init", "helix", "--write"]) == 2
+    assert "is not changed" in capsys.readouterr().err
+    assert target.read_text() == "# mine\n"
+    assert cli.run(["init", "ed"]) == 2
+    assert "known are neovim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("editor", editors.EDITORS, ids=lambda editor: editor.name)
+def test_every_editor_starts_fimble(place: Path, editor: editors.Editor) -> None:
+    assert "fimble" in editor.settings
+    assert editor.set_up_in() is None
+    target = editor.target_path()
+    if target is not None:
+        assert cli.run(["init", editor.name, "--write"]) == 0
+        assert editor.set_up_in() == target

@@ -1,0 +1,277 @@
+"""`fimble models pull` against a server that speaks the hub's protocol: a whole file or none, and one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import environment
+from tests.models.hub_server import Hub, serving
+from tests.support.tiny_gguf import write_tiny_gguf
+
+FILE = "someone/Tiny-GGUF/tiny-Q4_K_M.gguf"
+LARGE = 24 << 20  # the client writes in pieces of 10 MB; what lies behind the tensors is nobody's
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return write_tiny_gguf(tmp_path_factory.mktemp("tiny") / "tiny.gguf").read_bytes()
+
+
+@pytest.fixture
+def hub(content: bytes) -> Iterator[Hub]:
+    with serving() as server:
+        server.files[FILE] = content
+        yield server
+
+
+def start(home: Path, hub: Hub, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+    proxies = {f"{name}_proxy": "" for name in ("http", "https", "all", "HTTP", "HTTPS", "ALL")}
+    environ = {**environment(home), **proxies, "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1", **variables}
+    environ.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in variables else None
+    return subprocess.Popen(
+        [sys.executable, "-m", "lsp_server", "models", *arguments],
+        cwd=home,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(home: Path, hub: Hub, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
+    """Exit status, stdout, and the lines of stderr that are not the progress bar."""
+    process = start(home, hub, *arguments, **variables)
+    out, err = process.communicate(timeout=120)
+    lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
+    return process.returncode, out, lines
+
+
+def models(home: Path) -> Path:
+    return home / "cache" / "fimble" / "models"
+
+
+def in_place(home: Path) -> list[str]:
+    return [path.name for path in models(home).rglob("*.gguf")]
+
+
+def pins(home: Path) -> dict[str, dict[str, object]]:
+    path = models(home) / "fimble.lock.json"
+    return json.loads(path.read_text())["files"] if path.exists() else {}
+
+
+def test_a_whole_file_and_its_pin(home: Path, hub: Hub, content: bytes) -> None:
+    status, out, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert (status, errors) == (0, [])
+    assert "licence apache-2.0" in out
+    assert (models(home) / FILE).read_bytes() == content
+    (pin,) = pins(home).values()
+    assert pin["size"] == len(content)
+    assert str(pin["source"]).startswith("someone/Tiny-GGUF@0123")
+    status, out, _ = run(home, hub, "pull", "someone/Tiny-GGUF:q4_k_m")
+    assert status == 0
+    assert "already here" in out
+    assert len(hub.ranges) == 1  # not loaded again
+
+
+def test_a_cut_is_gone_on_from_at_once(home: Path, hub: Hub, content: bytes) -> None:
+    content = hub.files[FILE] = content + bytes(LARGE)
+    hub.cuts = [LARGE - 1000]
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert (status, errors) == (0, [])
+    assert hub.ranges[0] is None
+    assert str(hub.ranges[1]).startswith("bytes=")
+    assert (models(home) / FILE).read_bytes() == content
+
+
+def test_a_stop_by_ctrl_c_is_gone_on_from_later(home: Path, hub: Hub, content: bytes) -> None:
+    import threading
+
+    content = hub.files[FILE] = content + bytes(LARGE)
+    hub.hold = threading.Event()
+    process = start(home, hub, "pull", "someone/Tiny-GGUF")
+    assert hub.halfway.wait(60)
+    (partial,) = _wait_for_part(home, LARGE // 4)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "is kept, the same command goes on" in err
+    assert "Traceback" not in err
+    assert in_place(home) == []
+    assert pins(home) == {}
+    kept = partial.stat().st_size
+    hub.hold.set()
+    hub.hold = None
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert (status, errors) == (0, [])
+    assert hub.ranges[-1] == f"bytes={kept}-"
+    assert (models(home) / FILE).read_bytes() == content
+    assert [path.name for path in (models(home) / FILE).parent.iterdir()] == ["tiny-Q4_K_M.gguf"]
+
+
+def _wait_for_part(home: Path, size: int) -> list[Path]:
+    """The partial file, when so much of it has been written."""
+    import time
+
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends:
+        found = [path for path in models(home).rglob("*.part") if path.stat().st_size >= size]
+        if found:
+            return found
+    raise AssertionError("nothing was written")
+
+
+def test_a_wrong_checksum_leaves_nothing(home: Path, hub: Hub) -> None:
+    hub.hashes[FILE] = "ab" * 32
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert status == 2
+    (line,) = errors
+    assert "is not what the hub describes" in line
+    assert not [path for path in models(home).rglob("*") if path.is_file()]
+
+
+def test_a_file_that_is_no_model_is_not_kept(home: Path, hub: Hub) -> None:
+    hub.files[FILE] = b"GGUF" + bytes(1000)
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert status == 2
+    (line,) = errors
+    assert "cannot be used" in line
+    assert in_place(home) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("someone/Nothing-GGUF", "no such repository"),
+        ("nonsense", "no model called 'nonsense'"),
+        ("someone/Tiny-GGUF:Q9_9", "name one of Q4_K_M"),
+        ("../../etc/passwd", "no model called"),
+    ],
+)
+def test_what_is_not_there_is_said_in_one_line(home: Path, hub: Hub, name: str, words: str) -> None:
+    status, out, errors = run(home, hub, "pull", name)
+    assert (status, out) == (2, "")
+    (line,) = errors
+    assert words in line
+    assert in_place(home) == []
+
+
+def test_a_file_that_vanished(home: Path, hub: Hub) -> None:
+    hub.gone = True
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert status == 2
+    (line,) = errors
+    assert "no longer has that file" in line
+
+
+def test_a_name_that_leads_out_of_the_folder_is_refused(home: Path, hub: Hub, content: bytes) -> None:
+    hub.files = {"someone/Tiny-GGUF/../../../escape.gguf": content}
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert status == 2
+    (line,) = errors
+    assert "no name for one" in line
+    assert not list(home.rglob("escape.gguf"))
+
+
+def test_a_full_disk(home: Path, hub: Hub, content: bytes) -> None:
+    """No file of this process may become larger than a third of the model: writing fails as on a full disk."""
+    command = [sys.executable, "-m", "lsp_server", "models", "pull", "someone/Tiny-GGUF"]
+    environ = {**environment(home), "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 3, len(content) // 3))
+
+    done = subprocess.run(
+        command, env=environ, cwd=home, capture_output=True, text=True, preexec_fn=limit, timeout=60, check=False
+    )
+    assert done.returncode == 2
+    last = done.stderr.replace("\r", "\n").strip().splitlines()[-1]
+    assert "cannot be pulled: File too large" in last
+    assert in_place(home) == []
+    assert run(home, hub, "pull", "someone/Tiny-GGUF")[0] == 0
+
+
+@pytest.mark.parametrize("way", ["setting", "variable"])
+def test_offline_means_no_connection(home: Path, hub: Hub, way: str) -> None:
+    variables = {"HF_HUB_OFFLINE": "1"} if way == "variable" else {}
+    if way == "setting":
+        (home / "config" / "fimble").mkdir(parents=True)
+        (home / "config" / "fimble" / "fimble.toml").write_text("offline = true\n")
+        (home / "fimble.toml").write_text("offline = false\n")  # a workspace cannot allow it
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", **variables)
+    assert status == 2
+    (line,) = errors
+    assert "cannot be pulled" in line
+    assert "offline" in line.lower()
+    assert hub.ranges == []
+
+
+def test_no_connection(home: Path, hub: Hub) -> None:
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", HF_ENDPOINT="http://127.0.0.1:9")
+    assert status == 2
+    (line,) = errors
+    assert line.startswith("fimble: someone/Tiny-GGUF cannot be pulled: ")
+
+
+def test_all_parts_are_pulled(home: Path, hub: Hub, content: bytes) -> None:
+    hub.files = {
+        "someone/Tiny-GGUF/big-Q8_0-00002-of-00002.gguf": content,
+        "someone/Tiny-GGUF/big-Q8_0-00001-of-00002.gguf": content,
+        "someone/Tiny-GGUF/mmproj-F16.gguf": b"GGUF",
+        "someone/Tiny-GGUF/README.md": b"hello",
+    }
+    status, out, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert (status, errors) == (0, [])
+    assert "00001-of-00002.gguf (" in out
+    assert sorted(in_place(home)) == ["big-Q8_0-00001-of-00002.gguf", "big-Q8_0-00002-of-00002.gguf"]
+
+
+def test_pulled_used_verified_and_removed(home: Path, hub: Hub) -> None:
+    """The path of a new user, and what happens when the file changes behind our back."""
+    assert run(home, hub, "pull", "someone/Tiny-GGUF")[0] == 0
+    user = home / "config" / "fimble" / "fimble.toml"
+    user.parent.mkdir(parents=True)
+    user.write_text("# mine\nmax_lines = 3  # short\n")
+    status, out, errors = run(home, hub, "use", "someone/Tiny-GGUF")
+    assert (status, errors) == (0, [])
+    assert f"model = {json.dumps(str(models(home) / FILE))}" in out
+    assert user.read_text().startswith("# mine\nmax_lines = 3  # short\n")
+    assert str(models(home) / FILE) in user.read_text()
+    assert run(home, hub, "verify")[:2] == (0, f"{FILE}: ok\n")
+    listed = json.loads(run(home, hub, "list", "--json")[1])
+    (entry,) = [one for one in listed["installed"] if one["name"] == FILE]
+    assert entry["used"]
+    assert entry["fim"] == "qwen"
+    assert entry["licence"] == "apache-2.0"
+    path = models(home) / FILE
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    status, out, _ = run(home, hub, "verify", "someone/Tiny-GGUF")
+    assert status == 1
+    assert "CHANGED" in out
+    status, _, errors = run(home, hub, "use", "someone/Tiny-GGUF")
+    assert status == 2
+    assert "has changed since it was pinned" in errors[0]
+    assert run(home, hub, "rm", "someone/Tiny-GGUF")[0] == 0
+    assert [path.name for path in models(home).iterdir()] == ["fimble.lock.json"]
+    assert pins(home) == {}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="uses a POSIX path")
+def test_bench_measures(home: Path, hub: Hub) -> None:
+    assert run(home, hub, "pull", "someone/Tiny-GGUF")[0] == 0
+    status, out, errors = run(home, hub, "bench", "someone/Tiny-GGUF", "--json")
+    assert (status, errors) == (0, [])
+    speed = json.loads(out)
+    assert speed["name"] == "tiny"
+    assert min(speed["prefill_tokens_s"], speed["decode_tokens_s"], speed["grown_bytes"]) > 0
