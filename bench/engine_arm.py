@@ -24,6 +24,7 @@ from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
+from lsp_server.models.gguf import read_model
 
 REST_MS = 500.0
 # Kept free behind every prompt, the same for all, or the window would be cut differently for each.
@@ -161,7 +162,7 @@ async def engine_arm(spec: ModelSpec, progress: Callable[[float], None] = lambda
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
         path = Path(wanted.path) if wanted.path else starter.model_file(starter.DEFAULT)
-        llama.check_file(path)
+        read_model(path)
         made.append(EndlessBackend(OpenedBackend(load_library(), wanted, path, "", report)))
         return cast(Backend, made[-1])
 
