@@ -15,6 +15,7 @@ from msgspec import Meta
 from platformdirs import user_config_path
 
 from lsp_server.backends.base import FlashAttention, ModelSpec
+from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.inline import InlineOptions
 
 if sys.version_info >= (3, 11):
@@ -75,6 +76,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
     ] = -1
+    code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
+    chat_model: Annotated[
+        str,
+        Meta(
+            description="The GGUF file that carries out code actions. Empty: `model`, if it is set and follows "
+            "instructions, else the starter model for chat."
+        ),
+    ] = ""
+    chat_context_tokens: Annotated[
+        int, Meta(ge=512, le=131072, description="The window of the chat model, in tokens.")
+    ] = 4096
+    action_seconds: Annotated[
+        int, Meta(ge=1, le=3600, description="How long one answer of the chat model may take, in seconds.")
+    ] = 300
+    format_edits: Annotated[
+        bool, Meta(description="Whether the project's formatter is applied to what an action changes.")
+    ] = True
+    test_seconds: Annotated[
+        int, Meta(ge=1, le=3600, description="How long generated tests may run when you run them, in seconds.")
+    ] = 60
+    actions: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Your own code actions, by identifier: `title`, `prompt`, `kind`, `languages`, `targets`, "
+            "`result` and `file`."
+        ),
+    ] = msgspec.field(default_factory=dict)
 
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""
@@ -87,6 +115,23 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flash_attention=self.flash_attention,
             fim_format=self.fim_format or None,
             calibrate=self.calibrate,
+        )
+
+    def action_options(self) -> ActionOptions:
+        spec = ModelSpec(
+            path=self.chat_model,
+            context_tokens=self.chat_context_tokens,
+            sequences=1,
+            threads=self.threads,
+            gpu_layers=self.gpu_layers,
+            flash_attention=self.flash_attention,
+            chat=True,
+        )
+        return ActionOptions(
+            model=spec,
+            shared=bool(self.model) and not self.chat_model,
+            deadline_seconds=self.action_seconds,
+            format=self.format_edits,
         )
 
     def inline_options(self) -> InlineOptions:
@@ -155,9 +200,10 @@ def read_file(path: Path) -> tuple[Source | None, str]:
     """The settings in a TOML file, and what is wrong with the file; neither if there is no such file."""
     try:
         values = tomllib.loads(path.read_text("utf-8"))
-        if isinstance(values.get("model"), str) and values["model"]:
-            # A relative file is one beside the settings, wherever the server was started.
-            values["model"] = str(path.parent / Path(values["model"]).expanduser())
+        for key in ("model", "chat_model"):
+            if isinstance(values.get(key), str) and values[key]:
+                # A relative file is one beside the settings, wherever the server was started.
+                values[key] = str(path.parent / Path(values[key]).expanduser())
         return Source(str(path), values), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""

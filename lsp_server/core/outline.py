@@ -1,0 +1,350 @@
+"""What a file defines: functions and classes with their names, parameters and doc comments, and where it is broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Literal
+
+from lsp_server.core.languages import Language
+from lsp_server.core.syntax import parser_of
+
+if TYPE_CHECKING:
+    from tree_sitter import Node, Tree
+
+# A walk over more nodes than this is given up: the file is data, not code.
+_MOST_NODES = 400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A function or class. Offsets are bytes.
+
+    start, end: all of it, with decorators, attributes and modifiers, without a comment in front of it.
+    header_end: where its body begins. doc: its doc comment, inside or in front of it. parents: the names of the
+    classes around it, outermost first.
+    """
+
+    kind: Literal["function", "class"]
+    name: str
+    parameters: tuple[str, ...]
+    start: int
+    end: int
+    header_end: int
+    doc: tuple[int, int] | None
+    parents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Kinds:
+    """Node kinds of one grammar. wrappers: what stands around a definition and belongs to it; leading: siblings
+    in front of it that do."""
+
+    functions: frozenset[str]
+    classes: frozenset[str]
+    wrappers: frozenset[str] = frozenset()
+    leading: frozenset[str] = frozenset()
+
+
+def _kinds(functions: str, classes: str, wrappers: str = "", leading: str = "") -> _Kinds:
+    return _Kinds(*(frozenset(part.split()) for part in (functions, classes, wrappers, leading)))
+
+
+_SCRIPT = "function_declaration generator_function_declaration method_definition lexical_declaration"
+_TYPED = "class_declaration abstract_class_declaration interface_declaration enum_declaration type_alias_declaration"
+_C = "struct_specifier union_specifier enum_specifier"
+_BY_LANGUAGE: dict[str, _Kinds] = {
+    "Python": _kinds("function_definition", "class_definition", "decorated_definition"),
+    "JavaScript": _kinds(_SCRIPT, "class_declaration", "export_statement"),
+    "TypeScript": _kinds(_SCRIPT, _TYPED, "export_statement"),
+    "TSX": _kinds(_SCRIPT, _TYPED, "export_statement"),
+    "Go": _kinds("function_declaration method_declaration", "type_declaration"),
+    "Rust": _kinds("function_item", "struct_item enum_item trait_item impl_item union_item", "", "attribute_item"),
+    "Java": _kinds(
+        "method_declaration constructor_declaration",
+        "class_declaration interface_declaration enum_declaration record_declaration",
+    ),
+    "C": _kinds("function_definition", _C),
+    "C++": _kinds("function_definition", f"class_specifier {_C}", "template_declaration"),
+}
+
+_COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
+_FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
+_IDENTIFIERS = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
+# Where a name stands that is being introduced, by the field it fills in one of the nodes around it.
+_BINDING_FIELDS = frozenset({"name", "left", "pattern", "parameter", "parameters", "declarator", "alias"})
+_STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_item", "module", "program")
+
+
+@lru_cache(maxsize=16)
+def tree_of(language: Language, source: bytes) -> Tree | None:
+    """The syntax tree of `source`, or None without a grammar. Cached: clients ask for one text many times."""
+    parser = parser_of(language)
+    return None if parser is None else parser.parse(source)
+
+
+def has_definitions(language: Language) -> bool:
+    return language.name in _BY_LANGUAGE
+
+
+@lru_cache(maxsize=16)
+def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
+    """All functions and classes in `source`, outer ones before those inside them."""
+    kinds, tree = _BY_LANGUAGE.get(language.name), tree_of(language, source)
+    if kinds is None or tree is None:
+        return ()
+    found: list[Definition] = []
+    stack: list[tuple[Node, tuple[str, ...]]] = [(tree.root_node, ())]
+    seen = 0
+    while stack and seen < _MOST_NODES:
+        node, parents = stack.pop()
+        seen += 1
+        inner = parents
+        definition = _definition(node, kinds, parents, language.name == "Python")
+        if definition is not None:
+            found.append(definition)
+            if definition.kind == "class":
+                inner = (*parents, definition.name)
+        stack.extend((child, inner) for child in reversed(node.named_children))
+    return tuple(found)
+
+
+def definition_at(found: tuple[Definition, ...], start: int, end: int) -> Definition | None:
+    """The innermost definition that holds all of `start:end`."""
+    holding = [definition for definition in found if definition.start <= start and end <= definition.end]
+    return min(holding, key=lambda definition: definition.end - definition.start, default=None)
+
+
+def broken_at(language: Language, source: bytes) -> list[tuple[int, int]]:
+    """Where `source` does not parse: the ranges of errors and of what is missing. Empty without a grammar."""
+    tree = tree_of(language, source)
+    if tree is None or not tree.root_node.has_error:
+        return []
+    found: list[tuple[int, int]] = []
+    stack = [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.is_error or node.is_missing:
+            found.append((node.start_byte, node.end_byte))
+        elif node.has_error:
+            stack.extend(node.children)
+    return sorted(found)
+
+
+def names_in(language: Language, source: bytes, start: int = 0, end: int | None = None) -> tuple[set[str], set[str]]:
+    """The names in `start:end`: those that are used, and those that are introduced there.
+
+    Members (what stands behind a dot) are not among them: where they come from takes a type checker. Which
+    names are introduced is judged by the fields of the tree; when in doubt, a name counts as introduced.
+    """
+    tree = tree_of(language, source)
+    used: set[str] = set()
+    bound: set[str] = set()
+    if tree is None:
+        return used, bound
+    last = len(source) if end is None else end
+    stack = [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.end_byte <= start or node.start_byte >= last:
+            continue
+        if node.type in _IDENTIFIERS and node.text is not None and not _is_member(node):
+            (bound if _introduces(node) else used).add(node.text.decode("utf-8", "replace"))
+        stack.extend(node.named_children)
+    return used, bound
+
+
+def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
+    """The names of the functions that `start:end` calls, in order, each once."""
+    tree = tree_of(language, source)
+    found: dict[str, None] = {}
+    stack = [] if tree is None else [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.end_byte <= start or node.start_byte >= end:
+            continue
+        if node.type in {"call", "call_expression", "method_invocation"}:
+            callee = node.child_by_field_name("function") or node.child_by_field_name("name")
+            text = callee.text.decode("utf-8", "replace") if callee is not None and callee.text else ""
+            name = text.replace("::", ".").rpartition(".")[2]
+            if name.isidentifier():
+                found[name] = None
+        stack.extend(reversed(node.named_children))
+    return list(found)
+
+
+def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str]:
+    """The kinds of the nodes that lie in `start:end`."""
+    tree = tree_of(language, source)
+    found: set[str] = set()
+    stack = [] if tree is None else [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.end_byte <= start or node.start_byte >= end:
+            continue
+        if start <= node.start_byte and node.end_byte <= end:
+            found.add(node.type)
+        stack.extend(node.named_children)
+    return found
+
+
+def top_level(language: Language, source: bytes) -> list[tuple[str, int, int]]:
+    """The kind, start and end of each node at the top level."""
+    tree = tree_of(language, source)
+    if tree is None:
+        return []
+    return [(node.type, node.start_byte, node.end_byte) for node in tree.root_node.named_children]
+
+
+def _definition(node: Node, kinds: _Kinds, parents: tuple[str, ...], doc_inside: bool) -> Definition | None:
+    if node.type in kinds.functions:
+        kind: Literal["function", "class"] = "function"
+    elif node.type in kinds.classes:
+        kind = "class"
+    else:
+        return None
+    holder = node
+    if node.type == "lexical_declaration":  # const f = (…) => …
+        declarators = [child for child in node.named_children if child.type == "variable_declarator"]
+        value = declarators[0].child_by_field_name("value") if len(declarators) == 1 else None
+        if value is None or value.type not in _FUNCTION_VALUES:
+            return None
+        name, holder = declarators[0].child_by_field_name("name"), value
+    elif node.type == "type_declaration":  # Go: type T struct {…}
+        spec = next((child for child in node.named_children if child.type in {"type_spec", "type_alias"}), None)
+        name, holder = (spec.child_by_field_name("name"), spec) if spec is not None else (None, node)
+    else:
+        name = node.child_by_field_name("name") or node.child_by_field_name("type")
+        if name is None or node.type == "function_definition":
+            name = name if name is not None and kind == "function" and doc_inside else _declared(node) or name
+    body = holder.child_by_field_name("body")
+    if name is None or name.text is None or (node.type.endswith("_specifier") and body is None):
+        return None
+    around = node
+    while around.parent is not None and around.parent.type in kinds.wrappers:
+        around = around.parent
+    first = around
+    while (before := first.prev_named_sibling) is not None and before.type in kinds.leading:
+        first = before
+    return Definition(
+        kind=kind,
+        name=name.text.decode("utf-8", "replace"),
+        parameters=_parameters(holder),
+        start=first.start_byte,
+        end=around.end_byte,
+        header_end=body.start_byte if body is not None else holder.end_byte,
+        doc=_docstring(body) if doc_inside else _doc_before(first),
+        parents=parents,
+    )
+
+
+def _declared(node: Node) -> Node | None:
+    """The name in a C declarator, which may be wrapped in pointers and a parameter list."""
+    inner = node.child_by_field_name("declarator")
+    while inner is not None and (deeper := inner.child_by_field_name("declarator")) is not None:
+        inner = deeper
+    if inner is not None and inner.type == "reference_declarator" and inner.named_children:
+        inner = inner.named_children[-1]
+        inner = inner.child_by_field_name("declarator") or inner
+    return inner
+
+
+def _parameters(holder: Node) -> tuple[str, ...]:
+    listed = holder.child_by_field_name("parameters")
+    declarator = holder.child_by_field_name("declarator")
+    while listed is None and declarator is not None:
+        listed = declarator.child_by_field_name("parameters")
+        declarator = declarator.child_by_field_name("declarator")
+    if listed is None:
+        single = holder.child_by_field_name("parameter")  # x => …
+        return (_text(single),) if single is not None else ()
+    found: list[str] = []
+    for node in listed.named_children:
+        if node.type in _COMMENTS or node.type == "attribute_item":
+            continue
+        named = node.children_by_field_name("name") or node.children_by_field_name("pattern")
+        if not named and (inner := _declared(node)) is not None:
+            named = [inner]
+        if not named:
+            named = [_first_identifier(node) or node]
+        found.extend(map(_text, named))
+    return tuple(found)
+
+
+def _first_identifier(node: Node) -> Node | None:
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        if current.type == "identifier":
+            return current
+        stack.extend(reversed(current.named_children))
+    return None
+
+
+def _text(node: Node) -> str:
+    return " ".join((node.text or b"").decode("utf-8", "replace").split())
+
+
+def _docstring(body: Node | None) -> tuple[int, int] | None:
+    first = body.named_children[0] if body is not None and body.named_children else None
+    if first is None or first.type != "expression_statement" or not first.named_children:
+        return None
+    return (first.start_byte, first.end_byte) if first.named_children[0].type == "string" else None
+
+
+def _doc_before(node: Node) -> tuple[int, int] | None:
+    """The comment that ends on the line above `node`, or several of them one under the other."""
+    start, end, row = -1, -1, node.start_point.row
+    before = node.prev_named_sibling
+    while before is not None and before.type in _COMMENTS:
+        text = (before.text or b"").rstrip()
+        last_row = before.start_point.row + text.count(b"\n")
+        behind_code = before.prev_named_sibling
+        if last_row != row - 1 or (
+            behind_code is not None
+            and behind_code.end_point.row == before.start_point.row
+            and behind_code.type not in _COMMENTS
+        ):
+            break
+        start, row = before.start_byte, before.start_point.row
+        end = before.start_byte + len(text) if end < 0 else end
+        before = before.prev_named_sibling
+    return (start, end) if start >= 0 else None
+
+
+def _introduces(node: Node) -> bool:
+    """Whether a name is being introduced where it stands: a parameter, a target, an import, a definition."""
+    current: Node | None = node
+    while current is not None and (around := current.parent) is not None:
+        if any(word in around.type for word in ("parameter", "import", "use_", "pattern", "_target", "global")):
+            return not _is_type_or_value(around, current)
+        if around.type in {"attribute", "member_expression", "selector_expression", "field_expression", "call"}:
+            return False
+        for index, child in enumerate(around.children):
+            if child == current:
+                field = around.field_name_for_child(index)
+                if field in _BINDING_FIELDS and not _is_use(around.type):
+                    return True
+                if field is not None and field not in _BINDING_FIELDS:
+                    return False
+        if around.type.endswith(_STATEMENT_ENDS):
+            return False
+        current = around
+    return False
+
+
+def _is_member(node: Node) -> bool:
+    """Whether a name stands behind a dot, in a grammar that calls it an identifier there too."""
+    around = node.parent
+    return around is not None and around.type == "attribute" and around.child_by_field_name("attribute") == node
+
+
+def _is_type_or_value(around: Node, child: Node) -> bool:
+    return child in (around.child_by_field_name("type"), around.child_by_field_name("value"))
+
+
+def _is_use(kind: str) -> bool:
+    """Whether a node kind uses what fills its fields: keyword arguments, comparisons, calls by name."""
+    return kind in {"binary_expression", "method_invocation", "binary_operator", "boolean_operator"} or (
+        "_type" in kind and "declaration" not in kind
+    )

@@ -1,0 +1,162 @@
+"""The chat model: loaded when the first action needs it, asked, and listened to while it writes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.prompt import Segment
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
+from lsp_server.features.actions.answer import may_begin_thinking, repeats, without_thinking
+from lsp_server.features.actions.prompts import Asked
+from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
+
+# A smaller model is shown how its answer begins; a larger one would lose its thinking to that.
+_SMALL_PARAMETERS = 2_000_000_000
+
+
+class ActionFailedError(Exception):
+    """An action that comes to nothing. The message is one line for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionOptions:
+    """What a user can set about actions. model: the chat model's specification. shared: the completion model
+    may serve if it follows instructions. deadline_seconds: for one answer."""
+
+    model: ModelSpec
+    shared: bool = False
+    deadline_seconds: float = 300.0
+    format: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an action is. phase: in words for the user. tail: the last of what was written."""
+
+    phase: str
+    tail: str = ""
+    tokens: int = 0
+    tokens_per_second: float = 0.0
+
+
+class ChatModel:
+    """Asks questions of one engine. options: called at each question, so that settings can change."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        options: Callable[[], ActionOptions],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._clock = clock
+        self._templates = ChatTemplates()
+        self._loaded: ModelSpec | None = None
+        self._changed = anyio.Event()
+
+    def changed(self) -> None:
+        """To be called with every change of a model's state."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    async def ready(self, report: Callable[[Progress], None]) -> tuple[Role, ModelInfo]:
+        """The model that answers, loaded if need be. Raises ActionFailedError."""
+        options = self._options()
+        completion = self._engine.models["completion"]
+        if options.shared:
+            while completion.kind == "loading":
+                report(Progress(f"loading the model ({completion.progress:.0%})"))
+                await self._changed.wait()
+                completion = self._engine.models["completion"]
+            if completion.info is not None and is_instruct(completion.info):
+                return "completion", completion.info
+        state = self._engine.models["chat"]
+        if self._loaded != options.model or state.kind in ("none", "failed"):
+            self._loaded = options.model
+            self._engine.load(options.model, role="chat")
+        while (state := self._engine.models["chat"]).kind == "loading":
+            report(Progress(f"loading the chat model ({state.progress:.0%})"))
+            await self._changed.wait()
+        if state.info is None:
+            raise ActionFailedError(state.message or "the chat model has been unloaded")
+        if not can_chat(state.info):
+            raise ActionFailedError(
+                f"{state.info.name} only continues text; set `chat_model` to a GGUF file that follows instructions"
+            )
+        return "chat", state.info
+
+    async def ask(
+        self,
+        role: Role,
+        info: ModelInfo,
+        asked: Asked,
+        report: Callable[[Progress], None],
+        attempt: int,
+    ) -> tuple[str, Finished]:
+        """The model's answer, without its thinking. Raises ActionFailedError."""
+        try:
+            chat = await self._templates.prompt(info, asked.messages)
+        except TemplateError as error:
+            raise ActionFailedError(str(error)) from None
+        small = 0 < info.parameters < _SMALL_PARAMETERS and not chat.thinking
+        lead = asked.lead if small else ""
+        prompt = chat.prompt
+        if lead:
+            prompt = replace(prompt, segments=(*prompt.segments, Segment("message", lead.encode())))
+        done = anyio.Event()
+        finished: list[Finished] = []
+        text = lead
+        number = 0
+        phase = "reading the code" if attempt == 1 else "asking again"
+
+        def on_event(event: TextDelta | Finished) -> None:
+            nonlocal text
+            if isinstance(event, Finished):
+                finished.append(event)
+                done.set()
+                return
+            text += event.text
+            if may_begin_thinking(text):
+                return
+            usage = event.usage
+            rate = 1000 * usage.decoded_tokens / usage.decode_ms if usage.decode_ms else 0.0
+            thought, visible = without_thinking(text, opened=chat.thinking)
+            name = "thinking" if thought and not visible else "writing"
+            report(Progress(name, (visible or thought)[-200:], usage.decoded_tokens, rate))
+            if ("\n" in event.text and repeats(text)) or any(stop in text for stop in chat.stops):
+                self._engine.cancel(number)
+
+        report(Progress(phase))
+        number = self._engine.submit(
+            prompt,
+            None,
+            asked.max_tokens,
+            on_event,
+            priority=Priority.ACTION,
+            deadline=self._clock() + self._options().deadline_seconds,
+            role=role,
+        )
+        try:
+            await done.wait()
+        finally:
+            self._engine.cancel(number)  # does nothing once it has finished
+        end = finished[0]
+        answer = lead + end.text if end.text else text
+        for stop in chat.stops:
+            answer = answer.partition(stop)[0]
+        if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):
+            raise ActionFailedError(end.message or "the model failed")
+        if end.reason is FinishReason.DEADLINE:
+            raise ActionFailedError(
+                f"the model took longer than {self._options().deadline_seconds:g} s (`action_seconds`)"
+            )
+        if end.reason is FinishReason.CANCELLED and answer == lead:
+            raise ActionFailedError(end.message or "the model was unloaded meanwhile")
+        return without_thinking(answer, opened=chat.thinking)[1], end

@@ -1,0 +1,267 @@
+"""The actions there are, one entry of data each, and those that users add in their settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+
+class Result(str, Enum):
+    """What becomes of the model's answer."""
+
+    DOCUMENT = "document"  # shown, nothing is edited
+    REPLACE = "replace"
+    BEFORE = "insert_before"
+    AFTER = "insert_after"
+    NEW_FILE = "new_file"
+    DOC_COMMENT = "doc_comment"
+    TESTS = "tests"
+
+
+class Target(str, Enum):
+    """What an action can be about."""
+
+    FUNCTION = "function"
+    CLASS = "class"
+    SELECTION = "selection"
+    DIAGNOSTIC = "diagnostic"
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """title: for the menu; `{target}` in it becomes what the action is about. kind: the LSP's code action kind.
+    instruction: what the model is asked to do. languages: names or identifiers; empty means all. nodes: syntax
+    node kinds of which one must lie in the target; empty means any. signature: whether the function's own
+    parameters may change. more: whether new definitions may come beside the target. file: for a new file, its
+    name, with `{stem}`, `{name}` and `{extension}`.
+    """
+
+    id: str
+    title: str
+    kind: str
+    targets: frozenset[Target]
+    result: Result
+    instruction: str = ""
+    languages: frozenset[str] = frozenset()
+    nodes: frozenset[str] = frozenset()
+    signature: bool = False
+    more: bool = False
+    file: str = ""
+
+
+_ANYTHING = frozenset(Target)
+_CODE = frozenset({Target.FUNCTION, Target.SELECTION})
+_DEFINITIONS = frozenset({Target.FUNCTION, Target.CLASS})
+_TYPED_LATER = frozenset({"Python", "JavaScript", "TypeScript", "TSX"})
+_TESTED = frozenset({"Python", "JavaScript", "TypeScript", "TSX", "Go", "Rust", "Java"})
+
+EXPLAIN = Action(
+    "explain",
+    "Explain {target}",
+    "refactor.fimble.explain",
+    _ANYTHING,
+    Result.DOCUMENT,
+    "Explain what this code does, step by step, for a programmer who sees it for the first time. "
+    "Name its inputs, its result and what can go wrong. Answer in Markdown, without repeating the whole code.",
+)
+FIX = Action(
+    "fix",
+    "Fix {target}",
+    "quickfix",
+    frozenset({Target.DIAGNOSTIC}),
+    Result.REPLACE,
+    "Fix the problems that are listed. Change nothing else.",
+    signature=True,
+)
+TESTS = Action(
+    "tests",
+    "Generate tests for {target}",
+    "refactor.fimble.tests",
+    _DEFINITIONS,
+    Result.TESTS,
+    "Write unit tests for this code: the usual case, the edge cases and the errors.",
+    _TESTED,
+)
+DOC = Action(
+    "doc",
+    "Write the doc comment of {target}",
+    "refactor.rewrite.fimble.doc",
+    _DEFINITIONS,
+    Result.DOC_COMMENT,
+    "Write the documentation comment for this code. Answer with the comment only.",
+)
+EXTRACT = Action(
+    "extract",
+    "Extract a function from {target}",
+    "refactor.extract.fimble",
+    _CODE,
+    Result.REPLACE,
+    "Move a self-contained part of this code into a new function with a telling name, and call it. "
+    "What the code does must stay the same.",
+    more=True,
+)
+EDIT = Action(
+    "edit",
+    "Edit {target} as the comment says",
+    "refactor.rewrite.fimble.edit",
+    _CODE,
+    Result.REPLACE,
+    "",
+    signature=True,
+    more=True,
+)
+
+
+def _rewrite(id: str, title: str, instruction: str, languages: Iterable[str] = (), nodes: str = "") -> Action:
+    return Action(
+        id,
+        title,
+        f"refactor.rewrite.fimble.{id}",
+        _CODE,
+        Result.REPLACE,
+        f"{instruction} What the code does must stay the same.",
+        frozenset(languages),
+        frozenset(nodes.split()),
+    )
+
+
+_SCRIPTS = ("JavaScript", "TypeScript", "TSX")
+
+BUILT_IN: tuple[Action, ...] = (
+    FIX,
+    EDIT,
+    EXPLAIN,
+    TESTS,
+    DOC,
+    _rewrite("simplify", "Simplify {target}", "Make this code shorter and easier to read."),
+    Action(
+        "types",
+        "Add types to {target}",
+        "refactor.rewrite.fimble.types",
+        _CODE,
+        Result.REPLACE,
+        "Add type annotations to the parameters, the result and the variables that need them. Change nothing else.",
+        _TYPED_LATER - {"JavaScript"},
+    ),
+    Action(
+        "errors",
+        "Handle errors and edge cases in {target}",
+        "refactor.rewrite.fimble.errors",
+        _CODE,
+        Result.REPLACE,
+        "Handle the errors and the edge cases that this code overlooks: empty and missing input, failing calls.",
+    ),
+    EXTRACT,
+    _rewrite(
+        "to_comprehension",
+        "Convert the loop to a comprehension",
+        "Turn the loop into a comprehension.",
+        ["Python"],
+        "for_statement",
+    ),
+    _rewrite(
+        "to_loop",
+        "Convert the comprehension to a loop",
+        "Turn the comprehension into a plain loop.",
+        ["Python"],
+        "list_comprehension dictionary_comprehension set_comprehension",
+    ),
+    _rewrite(
+        "to_fstring",
+        "Convert to f-strings",
+        "Turn string formatting with % and format() into f-strings.",
+        ["Python"],
+        "binary_operator",
+    ),
+    _rewrite(
+        "to_async",
+        "Convert promise callbacks to async/await",
+        "Turn the chains of .then() into async and await.",
+        _SCRIPTS,
+        "arrow_function",
+    ),
+    _rewrite(
+        "to_methods",
+        "Convert the loop to array methods",
+        "Turn the loop into array methods such as map and filter.",
+        _SCRIPTS,
+        "for_statement for_in_statement",
+    ),
+    _rewrite(
+        "to_iterator",
+        "Convert the loop to an iterator chain",
+        "Turn the loop into a chain of iterator methods.",
+        ["Rust"],
+        "for_expression",
+    ),
+    _rewrite("to_switch", "Convert the ifs to a switch", "Turn the chain of ifs into a switch.", ["Go"], "else"),
+    _rewrite(
+        "to_stream",
+        "Convert the loop to a stream",
+        "Turn the loop into a stream.",
+        ["Java"],
+        "enhanced_for_statement for_statement",
+    ),
+)
+
+_RESULTS = {result.value: result for result in Result}
+_TARGETS = {target.value: target for target in Target}
+_KNOWN_KEYS = ("title", "prompt", "kind", "languages", "result", "targets", "file")
+
+
+class ActionError(ValueError):
+    """An action in the settings that cannot be used. The message is one line that says why."""
+
+
+def user_action(id: str, values: Mapping[str, Any]) -> Action:
+    """An action from the settings. Raises ActionError."""
+    unknown = sorted(set(values) - set(_KNOWN_KEYS))
+    if unknown:
+        raise ActionError(f"action `{id}`: unknown key `{unknown[0]}`; known are {', '.join(_KNOWN_KEYS)}")
+    texts = {key: values.get(key, "") for key in ("title", "prompt", "kind", "result", "file")}
+    for key, value in texts.items():
+        if not isinstance(value, str):
+            raise ActionError(f"action `{id}`: `{key}` must be a text, found {value!r}")
+    for key in ("languages", "targets"):
+        value = values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ActionError(f"action `{id}`: `{key}` must be a list of texts, found {value!r}")
+    if not texts["prompt"].strip():
+        raise ActionError(f"action `{id}` has no `prompt`")
+    result = _RESULTS.get(texts["result"] or "replace")
+    if result is None:
+        raise ActionError(f"action `{id}`: `result` must be one of {', '.join(_RESULTS)}, found {texts['result']!r}")
+    wrong = [target for target in values.get("targets", []) if target not in _TARGETS]
+    if wrong:
+        raise ActionError(f"action `{id}`: `targets` may hold {', '.join(_TARGETS)}, found {wrong[0]!r}")
+    if result is Result.NEW_FILE and not texts["file"]:
+        raise ActionError(f"action `{id}` makes a new file and needs `file`, its name, such as '{{stem}}_notes.md'")
+    default = "refactor.fimble.user" if result is Result.DOCUMENT else "refactor.rewrite.fimble.user"
+    return Action(
+        id,
+        texts["title"] or id,
+        texts["kind"] or default,
+        frozenset(_TARGETS[target] for target in values.get("targets", [])) or _CODE | _DEFINITIONS,
+        result,
+        texts["prompt"],
+        frozenset(values.get("languages", [])),
+        signature=True,
+        more=True,
+        file=texts["file"],
+    )
+
+
+def catalogue(user: Mapping[str, Any]) -> tuple[dict[str, Action], list[str]]:
+    """All actions by their identifier, the user's over the built-in ones, and what is wrong with the user's."""
+    found = {action.id: action for action in BUILT_IN}
+    problems: list[str] = []
+    for id, values in user.items():
+        try:
+            if not isinstance(values, Mapping):
+                raise ActionError(f"action `{id}` must be a table with `title` and `prompt`, found {values!r}")
+            found[id] = user_action(id, values)
+        except ActionError as error:
+            problems.append(str(error))
+    return found, problems

@@ -1,0 +1,289 @@
+"""From a candidate text to the text that replaces a range: the right part of it, indented as the document is."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from math import gcd
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import Definition, broken_at, definitions
+from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.offers import Subject
+
+# What a method stands in, for grammars that know methods only inside a class.
+_SHELLS = {
+    "Java": ("class Shell {\n", "\n}\n"),
+    "JavaScript": ("class Shell {\n", "\n}\n"),
+    "TypeScript": ("class Shell {\n", "\n}\n"),
+    "TSX": ("class Shell {\n", "\n}\n"),
+    "C++": ("class Shell {\n", "\n};\n"),
+}
+_STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
+# Actions that change a function's header; for all others the old header stays as it was, to the letter.
+_CHANGES_HEADER = frozenset({"types", "to_async"})
+
+
+def indent_of(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
+
+
+def indent_unit(lines: list[str]) -> str:
+    """The step of indentation in `lines`: a tab, or a number of spaces; empty if nothing is indented."""
+    widths = []
+    for line in lines:
+        if line.startswith("\t"):
+            return "\t"
+        if line.strip() and line[0] == " ":
+            widths.append(len(indent_of(line)))
+    step = gcd(*widths) if widths else 0
+    return " " * step if step > 1 else ""
+
+
+def document_unit(document: DocumentSnapshot) -> str:
+    """The document's own step of indentation; four spaces if it has none."""
+    text = document.source[:40_000].decode("utf-8", "replace")
+    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith(("*", "/*"))]
+    if sum(line.startswith("\t") for line in lines) > sum(line.startswith("  ") for line in lines):
+        return "\t"
+    widths = [len(indent_of(line)) for line in lines if line[0] == " "]
+    for step in (4, 2, 3, 8):
+        if widths and sum(width % step == 0 for width in widths) >= 0.9 * len(widths):
+            return " " * step
+    return " " * (2 if find_language(document.language_id, document.path).name in _SHELLS else 4)
+
+
+def reindented(text: str, unit: str, base: str) -> str:
+    """`text` with its own step of indentation turned into `unit`, and all lines but the first behind `base`."""
+    lines = textwrap.dedent(text).split("\n")
+    own = indent_unit(lines)
+    if own and own != unit and (own == "\t" or unit == "\t" or len(own) != len(unit)):
+        lines = [_rescaled(line, own, unit) for line in lines]
+    return "\n".join(
+        line if number == 0 else (base + line if line.strip() else "") for number, line in enumerate(lines)
+    )
+
+
+def _rescaled(line: str, own: str, unit: str) -> str:
+    indent = indent_of(line).replace("\t", own if own != "\t" else "\t")
+    levels, rest = divmod(len(indent), len(own))
+    return unit * levels + " " * rest + line.lstrip() if line.strip() else ""
+
+
+def fit(candidate: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Iterator[bytes]:
+    """The texts that `candidate` may give for the subject's range, best guess first; none if it has nothing.
+
+    For a function, the function of that name in it. For other ranges, the candidate itself, without the lines
+    around the range, should it repeat them.
+    """
+    base = _base_indent(document, subject)
+    unit = document_unit(document)
+    if subject.whole and subject.definition is not None:
+        found = _definition_texts(candidate, document, subject.definition, action)
+    else:
+        found = _part_texts(candidate, document, subject)
+    seen: set[bytes] = set()
+    newline = document.newline.decode()
+    for text in found:
+        mended = reindented(text, unit, base)
+        if not subject.whole:
+            mended = base + mended
+        result = mended.replace("\n", newline).encode("utf-8", "replace")
+        if result.strip() and result not in seen:
+            seen.add(result)
+            yield result
+
+
+def _base_indent(document: DocumentSnapshot, subject: Subject) -> str:
+    """The indentation of the subject's first line that is not blank."""
+    text = document.source[document.line_start(document.line_at(subject.start)) : subject.end]
+    for line in text.decode("utf-8", "replace").split("\n"):
+        if line.strip():
+            return indent_of(line)
+    return ""
+
+
+def _evened(candidate: str) -> list[str]:
+    """The candidate dedented in the ways its indentation may have been damaged."""
+    lines = candidate.expandtabs(4).split("\n") if _mixed(candidate) else candidate.split("\n")
+    whole = textwrap.dedent("\n".join(lines))
+    found = [whole]
+    if len(lines) > 1 and lines[0].strip() and not lines[0][0].isspace():
+        rest = [line for line in lines[1:] if line.strip()]
+        least = min((len(indent_of(line)) for line in rest), default=0)
+        if least:  # the first line lost its indentation, the others kept theirs
+            closing = rest[-1].lstrip()[:1] in "})" if rest else False
+            step = len(indent_unit(rest)) or 4
+            cut = least if closing else max(0, least - step)
+            found.append("\n".join([lines[0], *(line[min(cut, len(indent_of(line))) :] for line in lines[1:])]))
+    return found
+
+
+def _mixed(text: str) -> bool:
+    starts = {line[0] for line in text.split("\n") if line.strip() and line[0] in " \t"}
+    return len(starts) == 2
+
+
+def _definition_texts(candidate: str, document: DocumentSnapshot, old: Definition, action: Action) -> Iterator[str]:
+    language = find_language(document.language_id, document.path)
+    old_text = _dedented(document, old.start, old.end)
+    found: list[str] = []
+    for even in _evened(candidate):
+        for start in _starts(even, old.name):
+            part = even[start:]
+            for shell in filter(None, (("", ""), _SHELLS.get(language.name) if old.parents else None)):
+                found += _in_shell(part, shell, language, old, action)
+        if not found:  # the body alone
+            found += _body_alone(even, document, language, old)
+    new = [text for text in dict.fromkeys(found) if _squeezed(text) != _squeezed(old_text)]
+    for text in reversed(new):
+        yield _with_old_header(text, document, language, old, action)
+        yield text
+    if found and not new:
+        yield old_text
+
+
+def _dedented(document: DocumentSnapshot, start: int, end: int) -> str:
+    """The text of a range as if it stood at the left margin, with line ends `\\n`."""
+    first = document.line_start(document.line_at(start))
+    lead = document.source[first:start].decode("utf-8", "replace")
+    text = (lead if not lead.strip() else " " * len(lead)) + document.source[start:end].decode("utf-8", "replace")
+    return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n"))
+
+
+def _starts(text: str, name: str) -> list[int]:
+    """Where a definition of `name` may begin: at the text's start, or at a line that names it."""
+    starts = [0]
+    offset = 0
+    for line in text.split("\n"):
+        if offset and re.search(rf"(?<![\w.]){re.escape(name)}\b", line) and len(starts) < 12:
+            starts.append(offset)
+        offset += len(line) + 1
+    return starts
+
+
+def _in_shell(text: str, shell: tuple[str, str], language: Language, old: Definition, action: Action) -> list[str]:
+    """The definitions of the old one's name in `text`, whole and without errors."""
+    source = (shell[0] + text + shell[1]).encode("utf-8", "replace")
+    errors = broken_at(language, source)
+    all_found = definitions(language, source)
+
+    def sound(one: Definition) -> bool:
+        return one.header_end < one.end and not any(a < one.end and one.start <= b for a, b in errors)
+
+    good = [one for one in all_found if one.name == old.name and one.kind == old.kind and sound(one)]
+    texts = []
+    for one in good:
+        start, end = one.start, one.end
+        if action.more:  # what stands beside it on its own level comes along
+            level = [d for d in all_found if d.parents == one.parents and sound(d)]
+            outer = [d for d in level if not any(o.start < d.start and d.end <= o.end for o in level)]
+            start = min((_with_doc(d) for d in outer), default=start)
+            end = max((d.end for d in outer), default=end)
+            if any(a < end and start <= b for a, b in errors):
+                start, end = one.start, one.end
+        line_start = source.rfind(b"\n", 0, start) + 1
+        lead = source[line_start:start].decode("utf-8", "replace")
+        body = source[start:end].decode("utf-8", "replace")
+        texts.append(textwrap.dedent(lead + body) if not lead.strip() else body)
+    return texts
+
+
+def _with_doc(definition: Definition) -> int:
+    return min(definition.start, definition.doc[0]) if definition.doc else definition.start
+
+
+def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: Definition) -> list[str]:
+    """The old header with `text` as its body, where the answer is a body without its header."""
+    header = _dedented(document, old.start, old.header_end).rstrip()
+    if any(one.kind == "function" for one in definitions(language, text.encode("utf-8", "replace"))):
+        return []
+    if not _STATEMENT.search(text):  # a word or a sentence parses too
+        return []
+    unit = document_unit(document)
+    lines = textwrap.dedent(text).split("\n")
+    body = "\n".join(unit + line if line.strip() else "" for line in lines)
+    if language.name == "Python":
+        whole = f"{header}\n{body}"
+    elif text.lstrip().startswith("{"):
+        whole = f"{header} {textwrap.dedent(text)}"
+    else:
+        whole = f"{header} {{\n{body}\n}}"
+    source = whole.encode("utf-8", "replace")
+    found = [one for one in definitions(language, source) if one.name == old.name]
+    return [whole] if found and not broken_at(language, source) and found[0].end >= len(source.rstrip()) else []
+
+
+def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition, action: Action) -> str:
+    """`text` with the old function's header to the letter: modifiers, decorators, types and name."""
+    if action.signature or action.id in _CHANGES_HEADER or old.kind != "function":
+        return text
+    shell = _SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
+    for lead, tail in (("", ""), shell):
+        source = (lead + text + tail).encode("utf-8", "replace")
+        errors = broken_at(language, source)
+        found = [one for one in definitions(language, source) if one.name == old.name]
+        if found and not errors:
+            break
+    else:
+        return text
+    new = found[0]
+    if new.parameters != old.parameters:
+        return text  # the check says so
+    old_header = _dedented(document, old.start, old.header_end)
+    new_header = source[len(lead) + (new.start - len(lead)) : new.header_end].decode("utf-8", "replace")
+    on_next_line = old_header.rstrip(" \t") != old_header.rstrip(), new_header.rstrip(" \t") != new_header.rstrip()
+    if on_next_line[0] != on_next_line[1]:
+        return text
+    end = len(source) - len(tail.encode())
+    before = source[len(lead) : new.start].decode("utf-8", "replace")
+    after = source[new.header_end : end].decode("utf-8", "replace")
+    indent = indent_of(new_header.split("\n")[-1]) if on_next_line[1] else ""
+    kept = old_header.rstrip() + ("\n" + indent if on_next_line[0] else " " * (old_header != old_header.rstrip()))
+    return before + kept + after
+
+
+def _part_texts(candidate: str, document: DocumentSnapshot, subject: Subject) -> Iterator[str]:
+    """A candidate for a part of a definition, or for lines outside any: without what it repeats around them."""
+    for even in _evened(candidate):
+        if subject.definition is not None:
+            around = subject.definition
+            before = _lines(document.source[around.start : subject.start])
+            after = _lines(document.source[subject.end : around.end])
+            stripped = _without_context(even.split("\n"), before, after)
+            if stripped is not None:
+                yield textwrap.dedent("\n".join(stripped))
+                continue
+        yield even.strip("\n")
+
+
+def _lines(source: bytes) -> list[str]:
+    text = source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _without_context(lines: list[str], before: list[str], after: list[str]) -> list[str] | None:
+    """`lines` without the lines of `before` at their beginning and of `after` at their end, or None if the
+    lines do not begin as the context does. Blank lines and indentation do not count."""
+    rest = list(lines)
+    for expected in before:
+        while rest and not rest[0].strip():
+            rest.pop(0)
+        if not rest or _squeezed(rest[0]) != _squeezed(expected):
+            return None
+        rest.pop(0)
+    if not before:
+        return None
+    for expected in reversed(after):
+        while rest and not rest[-1].strip():
+            rest.pop()
+        if not rest or _squeezed(rest[-1]) != _squeezed(expected):
+            break  # the model stopped at the end of the range
+        rest.pop()
+    return rest
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text)

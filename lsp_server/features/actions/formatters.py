@@ -1,0 +1,114 @@
+"""The project's own formatter, applied to what an edit changed and to nothing else.
+
+A formatter runs in a process of its own with a time limit, over the whole text, and of its changes those
+outside the edited lines are dropped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lsp_server.core.languages import Language
+
+_SECONDS = 10.0
+_MOST_BYTES = 1_000_000
+_PRETTIER = (
+    ".prettierrc",
+    ".prettierrc.json",
+    ".prettierrc.yml",
+    ".prettierrc.yaml",
+    ".prettierrc.js",
+    ".prettierrc.toml",
+    ".prettierrc.mjs",
+    ".prettierrc.cjs",
+    "prettier.config.js",
+    "prettier.config.mjs",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Formatter:
+    """A command that reads a file on stdin and writes it formatted to stdout."""
+
+    name: str
+    command: tuple[str, ...]
+    folder: Path
+
+
+def find_formatter(file: Path, root: Path, language: Language) -> Formatter | None:
+    """The formatter that a project uses for `file`: the one its files configure, if it is installed; for Go
+    and Rust the language's own. Reads files; None if there is none."""
+    if language.name == "Python":
+        settings = _text(root / "pyproject.toml")
+        ruff = "[tool.ruff" in settings or any((root / name).exists() for name in ("ruff.toml", ".ruff.toml"))
+        if ruff and (found := _program("ruff", root)):
+            return Formatter("ruff", (found, "format", "--no-cache", "--stdin-filename", str(file), "-"), root)
+        if "[tool.black" in settings and (found := _program("black", root)):
+            return Formatter("black", (found, "-q", "--stdin-filename", str(file), "-"), root)
+    elif language.name in {"JavaScript", "TypeScript", "TSX"}:
+        folders = [folder for folder in file.parents if folder.is_relative_to(root)]
+        configured = any((folder / name).exists() for folder in folders for name in _PRETTIER)
+        configured = configured or any('"prettier"' in _text(folder / "package.json") for folder in folders)
+        for folder in folders:
+            found = shutil.which("prettier", path=str(folder / "node_modules" / ".bin"))
+            if configured and found:
+                return Formatter("prettier", (found, "--stdin-filepath", str(file)), folder)
+    elif language.name == "Go" and (found := shutil.which("gofmt")):
+        return Formatter("gofmt", (found,), file.parent)
+    elif language.name == "Rust" and (found := shutil.which("rustfmt")):
+        edition = re.search(r'edition\s*=\s*"(\d{4})"', _text(root / "Cargo.toml"))
+        command = (found, "--emit", "stdout", "--edition", edition[1] if edition else "2021", "--quiet")
+        return Formatter("rustfmt", command, file.parent)
+    return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_bytes()[:200_000].decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _program(name: str, root: Path) -> str | None:
+    for folder in (".venv", "venv"):
+        for place in ("bin", "Scripts"):
+            if found := shutil.which(name, path=str(root / folder / place)):
+                return found
+    return shutil.which(name)
+
+
+def formatted(formatter: Formatter, text: bytes) -> bytes | None:
+    """The whole text formatted, or None if the formatter fails or takes too long."""
+    if len(text) > _MOST_BYTES:
+        return None
+    try:
+        done = subprocess.run(
+            formatter.command,
+            input=text,
+            capture_output=True,
+            cwd=formatter.folder if formatter.folder.is_dir() else None,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 and done.stdout.strip() else None
+
+
+def only_within(before: bytes, after: bytes, ranges: Sequence[tuple[int, int]]) -> bytes:
+    """`before` with those changes of `after` that lie in the line ranges (first, behind the last) of `before`.
+
+    A change that reaches beyond a range, such as the blank lines around it, is left out.
+    """
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    kept: list[bytes] = []
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        within = any(first <= a and b <= last for first, last in ranges)
+        kept += new[c:d] if tag == "equal" or within else old[a:b]
+    return b"".join(kept)

@@ -1,0 +1,219 @@
+"""Which actions are offered at a place. Judged by the syntax tree alone: no model is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import Definition, definition_at, definitions, has_definitions, kinds_in
+from lsp_server.features.actions.catalogue import EDIT, EXPLAIN, FIX, Action, Result, Target
+
+_INSTRUCTION = re.compile(r"fimble\s*:\s*(?P<text>\S.*?)\s*(?:\*/|-->)?\s*$", re.IGNORECASE)
+_MOST_SHOWN = 60
+# Larger targets would not fit the window of a model beside their own rewriting.
+_MOST_BYTES = 40_000
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A diagnostic, as the client sent it. Offsets are bytes."""
+
+    start: int
+    end: int
+    message: str
+    source: str = ""
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What an action is about: a range of whole lines or a definition. `definition` is the one around it."""
+
+    target: Target
+    start: int
+    end: int
+    definition: Definition | None
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is the definition, not a part of it."""
+        found = self.definition
+        return found is not None and (found.start, found.end) == (self.start, self.end)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An action that can be carried out here. instruction: from a comment above, for `edit`."""
+
+    action: Action
+    subject: Subject
+    title: str
+    instruction: str = ""
+
+
+def offers(
+    document: DocumentSnapshot,
+    start: int,
+    end: int,
+    problems: Sequence[Problem],
+    actions: Mapping[str, Action],
+    only: Iterable[str] | None = None,
+) -> list[Offer]:
+    """What to offer for the range `start:end` of bytes. only: the kinds the client wants; None means all.
+
+    A pure function. Fixes come first, since clients show the list in order.
+    """
+    language = find_language(document.language_id, document.path)
+    subject = subject_at(document, start, end)
+    wanted = None if only is None else tuple(only)
+    found: list[Offer] = []
+    for action in actions.values():
+        if not _is_wanted(action.kind, wanted) or not _speaks(action, language):
+            continue
+        if problems and action.id in (FIX.id, EXPLAIN.id):
+            found.append(_offer(action, problem_subject(document, problems)))
+        if subject is not None and subject.target in action.targets:
+            found += _offer_on(document, language, subject, action)
+    return found
+
+
+def _offer_on(document: DocumentSnapshot, language: Language, subject: Subject, action: Action) -> list[Offer]:
+    """The action on a definition or a selection, or nothing."""
+    if action.id == EDIT.id:
+        instruction = instruction_above(document, subject)
+        return [_offer(action, subject, instruction)] if instruction else []
+    if action.nodes and not action.nodes & kinds_in(language, document.source, subject.start, subject.end):
+        return []
+    if action.result is Result.DOC_COMMENT and subject.definition is not None and subject.definition.doc:
+        return [Offer(action, subject, _title(action, subject).replace("Write", "Update", 1))]
+    return [_offer(action, subject)]
+
+
+def subject_at(document: DocumentSnapshot, start: int, end: int) -> Subject | None:
+    """What lies at a range: the definition around a cursor, or the selected lines; None if it is nothing."""
+    language = find_language(document.language_id, document.path)
+    found = definitions(language, document.source)
+    source = document.source
+    if start == end:
+        return _subject_at_cursor(document, language, found, start)
+    while start < end and source[start : start + 1].isspace():
+        start += 1
+    while end > start and source[end - 1 : end].isspace():
+        end -= 1
+    if start == end:
+        return None
+    definition = definition_at(found, start, end)
+    selected = _selected_definition(document, found, definition, start, end)
+    if selected is not None:
+        return _limited(_of_definition(selected))
+    first, last = document.line_at(start), document.line_at(end)
+    return _limited(Subject(Target.SELECTION, document.line_start(first), document.line_end(last), definition))
+
+
+def _subject_at_cursor(
+    document: DocumentSnapshot, language: Language, found: tuple[Definition, ...], cursor: int
+) -> Subject | None:
+    line = document.line_at(cursor)
+    text = document.line(line)
+    # Anywhere on the line of a header counts, its indentation included.
+    probe = max(cursor, document.line_start(line) + len(text) - len(text.lstrip())) if text.strip() else cursor
+    definition = definition_at(found, probe, probe)
+    if definition is not None:
+        return _limited(_of_definition(definition))
+    if has_definitions(language) or not text.strip():
+        return None
+    return Subject(Target.SELECTION, document.line_start(line), document.line_end(line), None)
+
+
+def _selected_definition(
+    document: DocumentSnapshot,
+    found: tuple[Definition, ...],
+    around: Definition | None,
+    start: int,
+    end: int,
+) -> Definition | None:
+    """The definition that a selection is about: it covers its lines, and at most its doc comment besides."""
+    if around is not None:
+        lines = document.line_at(around.start), document.line_at(around.end)
+        covers = document.line_at(start) <= lines[0] and document.line_at(end) >= lines[1]
+        return around if covers else None
+    inside = [one for one in found if start <= one.start and one.end <= end]
+    outer = [one for one in inside if not any(o is not one and o.start <= one.start < o.end for o in inside)]
+    if len(outer) != 1:
+        return None
+    first = outer[0].start if outer[0].doc is None else min(outer[0].doc[0], outer[0].start)
+    rest = document.source[start:first] + document.source[outer[0].end : end]
+    return None if rest.strip() else outer[0]
+
+
+def problem_subject(document: DocumentSnapshot, problems: Sequence[Problem]) -> Subject:
+    """What to change so that problems go away: the function around them, else their lines and some around."""
+    language = find_language(document.language_id, document.path)
+    start, end = min(problem.start for problem in problems), max(problem.end for problem in problems)
+    definition = definition_at(definitions(language, document.source), start, end)
+    given = tuple(problems)
+    if definition is not None and definition.kind == "function" and definition.end - definition.start <= 6000:
+        return Subject(Target.DIAGNOSTIC, definition.start, definition.end, definition, given)
+    first, last = document.line_at(start), document.line_at(end)
+    return Subject(Target.DIAGNOSTIC, document.line_start(first), document.line_end(last), definition, given)
+
+
+def instruction_above(document: DocumentSnapshot, subject: Subject) -> str:
+    """The instruction in a comment `fimble: …` above the subject, or on its first line. Empty if there is none."""
+    language = find_language(document.language_id, document.path)
+    openers = {language.comment[0], "//", "#", "/*", "--"} if language.comment[0] != "#" else {"#"}
+    line = document.line_at(subject.start)
+    for number in (line, line - 1, line - 2):
+        if number < 0:
+            break
+        text = document.line(number).decode("utf-8", "replace").strip()
+        if any(text.startswith(opener) for opener in openers):
+            match = _INSTRUCTION.search(text)
+            if match:
+                return match["text"]
+        elif number != line:
+            break
+    return ""
+
+
+def describe(subject: Subject) -> str:
+    """The subject in a few words, for titles."""
+    if subject.problems:
+        if len(subject.problems) > 1:
+            return f"these {len(subject.problems)} problems"
+        message = " ".join(subject.problems[0].message.split())
+        return message if len(message) <= _MOST_SHOWN else message[: _MOST_SHOWN - 1] + "…"
+    if subject.target is Target.SELECTION or subject.definition is None:
+        return "the selection"
+    return f"`{subject.definition.name}`"
+
+
+def _of_definition(definition: Definition) -> Subject:
+    return Subject(Target(definition.kind), definition.start, definition.end, definition)
+
+
+def _limited(subject: Subject) -> Subject | None:
+    return subject if subject.end - subject.start <= _MOST_BYTES else None
+
+
+def _offer(action: Action, subject: Subject, instruction: str = "") -> Offer:
+    return Offer(action, subject, _title(action, subject), instruction)
+
+
+def _title(action: Action, subject: Subject) -> str:
+    title = action.title.replace("{target}", describe(subject))
+    if action.id == FIX.id and len(subject.problems) == 1:
+        return f"Fix: {describe(subject)}"
+    return title
+
+
+def _is_wanted(kind: str, only: tuple[str, ...] | None) -> bool:
+    return only is None or any(not want or kind == want or kind.startswith(want + ".") for want in only)
+
+
+def _speaks(action: Action, language: Language) -> bool:
+    return not action.languages or language.name in action.languages or bool(action.languages & set(language.ids))

@@ -1,0 +1,62 @@
+"""What is to be done with an answer: the replacement that an edit is made of, or why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.features.actions.answer import candidates, is_prose
+from lsp_server.features.actions.catalogue import Action, Result
+from lsp_server.features.actions.fitting import fit, indent_of
+from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.trust import objection, syntax_objection
+
+_MOST_CANDIDATES = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why."""
+
+    start: int = 0
+    end: int = 0
+    text: bytes = b""
+    problem: str = ""
+
+
+def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
+    """The text that replaces the subject's range: the first reading of the answer that can be trusted."""
+    problems: list[str] = []
+    for candidate in candidates(answer)[:_MOST_CANDIDATES]:
+        for new in fit(candidate, document, subject, action):
+            problem = objection(document, subject, new, action)
+            if not problem:
+                return Proposal(subject.start, subject.end, new)
+            problems.append(problem)
+    if not problems:
+        name = subject.definition.name if subject.whole and subject.definition else ""
+        problems.append(f"`{name}` is missing in the answer" if name else "there is no code in the answer")
+    # An answer in several readings fails in several ways; that nothing changed is the least of them.
+    return Proposal(problem=min(problems, key=lambda text: ("as it was" in text, problems.index(text))))
+
+
+def read_insertion(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
+    """Text in front of the subject or behind it, on lines of its own."""
+    language = find_language(document.language_id, document.path)
+    newline = document.newline
+    first = document.line_start(document.line_at(subject.start))
+    indent = indent_of(document.source[first : subject.end].decode("utf-8", "replace").split("\n")[0])
+    problem = "there is no code in the answer"
+    for candidate in candidates(answer)[:_MOST_CANDIDATES]:
+        lines = [(indent + line).rstrip() for line in candidate.strip("\n").split("\n")]
+        text = newline.join(line.encode("utf-8", "replace") for line in lines)
+        if action.result is Result.BEFORE:
+            start, text = first, text + newline
+        else:
+            start, text = document.line_end(document.line_at(subject.end)), newline + text
+        edited = document.edited(start, start, text)
+        problem = syntax_objection(document, edited, language, start, start + len(text))
+        if not problem and not all(is_prose(line) for line in lines):
+            return Proposal(start, start, text)
+    return Proposal(problem=problem or "there is no code in the answer")

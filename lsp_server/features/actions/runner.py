@@ -1,0 +1,298 @@
+"""Carries an action out: loads the model, asks it, reads the answer, asks once more if need be.
+
+What comes out is a proposal; nothing is written here. Cancelling the task that runs it ends the model's work at
+once and leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import Replacement, minimal_edits
+from lsp_server.core.languages import find_language
+from lsp_server.core.outline import called_in, definitions
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.request import Finished, FinishReason, Usage
+from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
+from lsp_server.features.actions.answer import candidates, shown_text, without_repetition
+from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
+from lsp_server.features.actions.catalogue import Result
+from lsp_server.features.actions.docs import read_doc, style_hint
+from lsp_server.features.actions.offers import Offer
+from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
+from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names
+
+_MOST_CALLED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What an action has come to: one of these.
+
+    document: text to show, in Markdown. edits: of the subject's document, as it was when the action began; note:
+    what the user should know before accepting them. tests: the tests' answer and their place; the file is put
+    together when it is delivered. new_file: its path and text.
+    """
+
+    document: str = ""
+    edits: tuple[Replacement, ...] = ()
+    note: str = ""
+    answer: str = ""
+    tests: places.Place | None = None
+    new_file: tuple[Path, str] | None = None
+    usage: Usage = field(default_factory=Usage)
+    asked: int = 1
+
+
+class ActionRunner:
+    """Runs actions on one engine. options: called at each action, so that settings can change."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        options: Callable[[], ActionOptions],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._options = options
+        self._chat = ChatModel(engine, options, clock)
+        self._asking = anyio.Lock()
+
+    def model_changed(self) -> None:
+        """To be called with every change of a model's state."""
+        self._chat.changed()
+
+    async def run(
+        self,
+        document: DocumentSnapshot,
+        offer: Offer,
+        report: Callable[[Progress], None],
+        *,
+        path: Path | None = None,
+        roots: tuple[Path, ...] = (),
+    ) -> Outcome:
+        """Carries `offer` out. path: the document's file, if it has one. Raises ActionFailedError.
+
+        One action at a time: the model would only be slower on two.
+        """
+        report(Progress("waiting for another action" if self._asking.locked() else "starting"))
+        async with self._asking:
+            role, info = await self._chat.ready(report)
+            root = places.project_root(path, roots) if path is not None else None
+            place = await self._place(document, offer, path, roots)
+            hints = self._hints(document, offer, place)
+            report(Progress("reading the project"))
+            signatures = await self._signatures(document, offer, root, path)
+            try:
+                asked = prompts.build(
+                    document,
+                    offer,
+                    info.context_tokens,
+                    signatures=signatures,
+                    hints=hints,
+                    imports=place.imports if place is not None else (),
+                )
+            except prompts.TooLargeError as error:
+                raise ActionFailedError(str(error)) from None
+            problem = answer = ""
+            for attempt in (1, 2):
+                question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
+                answer, finished = await self._chat.ask(role, info, question, report, attempt)
+                outcome, problem = await self._read(document, offer, answer, finished, place, path, root)
+                if outcome is not None:
+                    return outcome
+                if offer.action.result is Result.DOCUMENT:
+                    break
+            raise ActionFailedError(f"no edit: {problem}")
+
+    # The question ---------------------------------------------------------------------------------------
+
+    async def _place(
+        self, document: DocumentSnapshot, offer: Offer, path: Path | None, roots: tuple[Path, ...]
+    ) -> places.Place | None:
+        if offer.action.result is not Result.TESTS:
+            return None
+        if path is None or offer.subject.definition is None:
+            raise ActionFailedError("tests need a file that is saved in a folder")
+        language = find_language(document.language_id, document.path)
+        try:
+            return await anyio.to_thread.run_sync(
+                places.find_place, path, language, offer.subject.definition, roots, abandon_on_cancel=True
+            )
+        except places.PlaceError as error:
+            raise ActionFailedError(str(error)) from None
+
+    def _hints(self, document: DocumentSnapshot, offer: Offer, place: places.Place | None) -> list[str]:
+        if place is not None:
+            return [place.hint]
+        if offer.action.result is Result.DOC_COMMENT:
+            return [f"Use {style_hint(document)}."]
+        return []
+
+    async def _signatures(
+        self, document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None
+    ) -> list[str]:
+        """The headers of what the subject calls in other files of the workspace."""
+        language = find_language(document.language_id, document.path)
+        if root is None or not language.ids:
+            return []
+        called = called_in(language, document.source, offer.subject.start, offer.subject.end)
+        here = {one.name for one in definitions(language, document.source)}
+        wanted = [name for name in called if name not in here][:_MOST_CALLED]
+        if not wanted:
+            return []
+        look = partial(workspace.signatures_of, wanted, root, language, path)
+        return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+
+    # The answer -----------------------------------------------------------------------------------------
+
+    async def _read(
+        self,
+        document: DocumentSnapshot,
+        offer: Offer,
+        answer: str,
+        finished: Finished,
+        place: places.Place | None,
+        path: Path | None,
+        root: Path | None,
+    ) -> tuple[Outcome | None, str]:
+        """What the answer comes to, or why it cannot be used."""
+        action, usage = offer.action, finished.usage
+        if not answer.strip():
+            return None, "the model wrote nothing"
+        if action.result is Result.DOCUMENT:
+            text = without_repetition(shown_text(answer))
+            if finished.reason is FinishReason.LENGTH:
+                text += "\n\n*(The answer was cut here.)*"
+            return Outcome(document=text, usage=usage), ""
+        if action.result is Result.TESTS:
+            assert place is not None
+            return await self._read_tests(document, offer, answer, place, usage)
+        if action.result is Result.NEW_FILE:
+            return self._read_file(document, offer, answer, path, root, usage)
+        read = {Result.DOC_COMMENT: lambda: read_doc(answer, document, offer.subject)}.get(
+            action.result,
+            (lambda: read_rewriting(answer, document, offer.subject, action))
+            if action.result is Result.REPLACE
+            else (lambda: read_insertion(answer, document, offer.subject, action)),
+        )
+        # Parsing a dozen readings of an answer takes tens of milliseconds: not on the loop.
+        proposal = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
+        if proposal.problem:
+            if finished.reason is FinishReason.LENGTH:
+                return None, f"the answer was cut after {usage.decoded_tokens} tokens"
+            return None, proposal.problem
+        proposal = await self._formatted(document, offer, proposal, path, root)
+        old = document.source[proposal.start : proposal.end]
+        edits = tuple(minimal_edits(old, proposal.text, proposal.start))
+        note = await self._note(document, proposal, edits, root)
+        return Outcome(edits=edits, note=note, answer=answer, usage=usage), ""
+
+    async def _formatted(
+        self, document: DocumentSnapshot, offer: Offer, proposal: Proposal, path: Path | None, root: Path | None
+    ) -> Proposal:
+        """The proposal in the project's own format, if that leaves it one to be trusted."""
+        if not self._options().format or path is None or root is None:
+            return proposal
+        language = find_language(document.language_id, document.path)
+
+        def work() -> Proposal:
+            formatter = formatters.find_formatter(path, root, language)
+            edited = document.edited(proposal.start, proposal.end, proposal.text)
+            whole = None if formatter is None else formatters.formatted(formatter, edited.source)
+            if whole is None:
+                return proposal
+            last = edited.line_at(proposal.start + len(proposal.text)) + 1
+            kept = formatters.only_within(edited.source, whole, [(edited.line_at(proposal.start), last)])
+            tail = len(document.source) - proposal.end
+            if (
+                kept[: proposal.start] != document.source[: proposal.start]
+                or kept[len(kept) - tail :] != (document.source[proposal.end :])
+            ):
+                return proposal
+            text = kept[proposal.start : len(kept) - tail]
+            after = document.edited(proposal.start, proposal.end, text)
+            if syntax_objection(document, after, language, proposal.start, proposal.start + len(text)):
+                return proposal
+            if offer.action.result is Result.REPLACE and objection(document, offer.subject, text, offer.action):
+                return proposal
+            return Proposal(proposal.start, proposal.end, text)
+
+        return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+
+    async def _note(
+        self, document: DocumentSnapshot, proposal: Proposal, edits: tuple[Replacement, ...], root: Path | None
+    ) -> str:
+        """Which names the edit uses that nobody knows, in words for the user."""
+        edited = document.edited(proposal.start, proposal.end, proposal.text).source
+        unknown = unknown_names(document, list(edits), edited)
+        if unknown and root is not None:
+            language = find_language(document.language_id, document.path)
+            known = await anyio.to_thread.run_sync(
+                workspace.names_found, unknown, root, language, abandon_on_cancel=True
+            )
+            unknown = [name for name in unknown if name not in known]
+        return f"unknown names: {', '.join(unknown[:12])}" if unknown else ""
+
+    async def _read_tests(
+        self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, usage: Usage
+    ) -> tuple[Outcome | None, str]:
+        existing = "" if place.file.is_symlink() else await anyio.to_thread.run_sync(_read_text, place.file)
+        found = new_tests(document, offer, answer, place, existing)
+        if found.problem:
+            return None, found.problem
+        return Outcome(answer=answer, tests=place, usage=usage), ""
+
+    def _read_file(
+        self,
+        document: DocumentSnapshot,
+        offer: Offer,
+        answer: str,
+        path: Path | None,
+        root: Path | None,
+        usage: Usage,
+    ) -> tuple[Outcome | None, str]:
+        if path is None or root is None:
+            raise ActionFailedError("a new file needs a folder; this document has none")
+        definition = offer.subject.definition
+        names = {"stem": path.stem, "extension": path.suffix, "name": definition.name if definition else path.stem}
+        name = offer.action.file
+        for key, value in names.items():
+            name = name.replace("{" + key + "}", value)
+        try:
+            target = places.inside(root, path.parent / name)
+        except places.PlaceError as error:
+            raise ActionFailedError(str(error)) from None
+        if target.exists():
+            raise ActionFailedError(f"{target.name} exists already")
+        text = shown_text(answer) if target.suffix in {".md", ".txt", ".rst"} else _first_code(answer)
+        return (Outcome(new_file=(target, text.rstrip() + "\n"), usage=usage), "") if text.strip() else (None, "empty")
+
+
+def new_tests(
+    document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, existing: str
+) -> testcode.NewTests:
+    """The test file that an answer makes of `existing`. For Rust that is the document itself."""
+    assert offer.subject.definition is not None
+    language = find_language(document.language_id, document.path)
+    source = document.source.decode("utf-8", "replace")
+    if language.name == "Rust":
+        existing = source
+    return testcode.read_tests(answer, existing, place, language, offer.subject.definition, source)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return ""
+
+
+def _first_code(answer: str) -> str:
+    return next(iter(candidates(answer)), "")

@@ -1,0 +1,149 @@
+"""Chat templates: the model's own Jinja2 text around our messages, as a prompt whose contents stay plain text.
+
+A template comes with the model's file and is untrusted. It is rendered in Jinja2's sandbox, in a process of its
+own that is given little time and memory, and it never sees a message: it gets placeholders that cannot be
+guessed, and the rendered text is cut at them. What the template wrote is tokenised with special tokens, the
+contents without, so that no file can speak with the template's voice.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import anyio
+
+from lsp_server.backends.base import ModelInfo
+from lsp_server.core.prompt import FimPrompt, Segment
+
+_MOST_TEMPLATE = 200_000
+_SECONDS = 10.0
+_CHAT_NAME = re.compile(r"instruct|chat|(^|[-_ .])it([-_ .]|$)|assistant", re.IGNORECASE)
+_THINK_OPEN = re.compile(r"(<think(?:ing)?>|\[THINK\]|◁think▷)\s*$", re.IGNORECASE)
+
+
+class TemplateError(Exception):
+    """A template that cannot be rendered; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message. pieces: kind and text; the kind `before` may be cut where the window is too small."""
+
+    role: str
+    pieces: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ChatPrompt:
+    """thinking: whether the prompt itself opens the model's thinking, so that the answer begins inside it.
+    stops: texts at which an answer has ended, for a model that does not end by itself."""
+
+    prompt: FimPrompt
+    thinking: bool = False
+    stops: tuple[str, ...] = ()
+
+
+def can_chat(info: ModelInfo) -> bool:
+    """Whether a model follows instructions: it brings a chat template, or its name says so."""
+    return bool(info.chat_template) or bool(_CHAT_NAME.search(info.name))
+
+
+def is_instruct(info: ModelInfo) -> bool:
+    """Whether a model that completes code will do for chat too: some base models have a template as well."""
+    return bool(info.chat_template) and bool(_CHAT_NAME.search(f"{info.name} {info.path.rpartition('/')[2]}"))
+
+
+class ChatTemplates:
+    """Renders prompts. A template is rendered once for each sequence of roles and pieces, and then reused."""
+
+    def __init__(self) -> None:
+        self._rendered: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
+
+    async def prompt(self, info: ModelInfo, messages: Sequence[Message]) -> ChatPrompt:
+        """The prompt for `messages` in the model's own words. Raises TemplateError."""
+        if not info.chat_template:
+            return _plain(messages)
+        try:
+            return await self._filled(info, messages)
+        except TemplateError as error:
+            if messages[0].role != "system" or len(messages) < 2:
+                raise
+            first = error
+            # Some templates refuse a system message: its text then goes in front of the user's.
+            system, user, *rest = messages
+            merged = Message(user.role, (*system.pieces, ("message", "\n\n"), *user.pieces))
+            try:
+                return await self._filled(info, [merged, *rest])
+            except TemplateError:
+                raise first from None
+
+    async def _filled(self, info: ModelInfo, messages: Sequence[Message]) -> ChatPrompt:
+        shape = tuple((message.role, len(message.pieces)) for message in messages)
+        key = (info.chat_template, info.bos, info.eos, shape)
+        if key not in self._rendered:
+            marks = [secrets.token_hex(16) for _, count in shape for _ in range(count)]
+            left = iter(marks)
+            shown = [
+                {"role": message.role, "content": "".join(next(left) for _ in message.pieces)} for message in messages
+            ]
+            text = await anyio.to_thread.run_sync(
+                partial(render_apart, info.chat_template, shown, info.bos, info.eos), abandon_on_cancel=True
+            )
+            if info.bos and text.startswith(info.bos):
+                text = text[len(info.bos) :]  # every sequence begins with it anyway
+            positions = [text.find(mark) for mark in marks]
+            if -1 in positions or positions != sorted(positions):
+                raise TemplateError("the model's chat template leaves out what it is given")
+            if len(self._rendered) > 32:
+                self._rendered.clear()
+            self._rendered[key] = text, marks
+        text, marks = self._rendered[key]
+        segments: list[Segment] = []
+        pieces = [piece for message in messages for piece in message.pieces]
+        for mark, (kind, content) in zip(marks, pieces, strict=True):
+            head, _, text = text.partition(mark)
+            segments += (Segment("template", head.encode()), Segment(kind, content.encode("utf-8", "replace")))
+        segments.append(Segment("template", text.replace("".join(marks), "").encode()))
+        kept = tuple(segment for segment in segments if segment.text)
+        return ChatPrompt(FimPrompt("chat", kept), bool(_THINK_OPEN.search(text)))
+
+
+def _plain(messages: Sequence[Message]) -> ChatPrompt:
+    """For a model without a template: the plain format that instruction-tuned models have seen most."""
+    segments: list[Segment] = []
+    for message in messages:
+        title = {"system": "", "user": "### Instruction:\n", "assistant": "### Response:\n"}[message.role]
+        segments.append(Segment("message", title.encode()))
+        segments += (Segment(kind, text.encode("utf-8", "replace")) for kind, text in message.pieces)
+        segments.append(Segment("message", b"\n\n"))
+    segments.append(Segment("message", b"### Response:\n"))
+    kept = tuple(segment for segment in segments if segment.text)
+    return ChatPrompt(FimPrompt("chat", kept), stops=("\n### Instruction:", "\n### Response:"))
+
+
+def render_apart(template: str, messages: list[dict[str, str]], bos: str, eos: str) -> str:
+    """Renders a template in a process of its own. Raises TemplateError if that fails, or takes too long."""
+    if len(template) > _MOST_TEMPLATE:
+        raise TemplateError(f"the model's chat template has {len(template)} characters, more than {_MOST_TEMPLATE}")
+    given = json.dumps({"template": template, "messages": messages, "bos": bos, "eos": eos})
+    # With our own search path: the folder it is started in may hold anything.
+    code = f"import sys; sys.path[:] = {sys.path!r}; from lsp_server.features.actions.rendering import main; main()"
+    command = [sys.executable, "-c", code]
+    try:
+        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=_SECONDS, check=False)
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        raise TemplateError(f"the model's chat template takes longer than {_SECONDS:g} s") from None
+    except (OSError, ValueError):
+        raise TemplateError("the model's chat template cannot be rendered") from None
+    if "error" in answer:
+        raise TemplateError(f"the model's chat template fails: {answer['error']}")
+    return str(answer["text"])

@@ -1,0 +1,95 @@
+"""Whether an edit can be trusted: it parses, a function stays that function, and its names exist."""
+
+from __future__ import annotations
+
+import ast
+import warnings
+from collections.abc import Set as AbstractSet
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import Replacement
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import Definition, broken_at, definitions, names_in
+from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.names import known_names
+from lsp_server.features.actions.offers import Subject
+
+# A rewriting that is this much longer than what it replaces is not one.
+_GROWTH, _GROWTH_BYTES = 4, 4000
+
+
+def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
+    """Why `new` must not replace the subject's range, in words for the model and the user; empty if it may."""
+    language = find_language(document.language_id, document.path)
+    old = document.source[subject.start : subject.end]
+    if new.split() == old.split():
+        return "the answer is the code as it was"
+    if len(new) > _GROWTH * len(old) + _GROWTH_BYTES:
+        return f"the answer has {len(new)} bytes in place of {len(old)}"
+    edited = document.edited(subject.start, subject.end, new)
+    problem = syntax_objection(document, edited, language, subject.start, subject.start + len(new))
+    if problem:
+        return problem
+    if not subject.whole or subject.definition is None:
+        return ""
+    was = subject.definition
+    found = definitions(language, edited.source)
+    inside = [one for one in found if subject.start <= one.start and one.end <= subject.start + len(new)]
+    same = [one for one in inside if one.name == was.name and one.kind == was.kind and one.parents == was.parents]
+    if len(same) != 1:
+        return f"`{was.name}` is {'missing' if not same else 'defined more than once'} in the answer"
+    if not action.signature and same[0].parameters != was.parameters:
+        listed = ", ".join(was.parameters)
+        return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
+    others = [one.name for one in inside if one.parents == was.parents and one is not same[0]]
+    others = [name for name in others if not _nested(inside, name, same[0].start, same[0].end)]
+    if others and not action.more:
+        return f"the answer defines `{others[0]}`, which was not asked for"
+    return ""
+
+
+def syntax_objection(
+    document: DocumentSnapshot, edited: DocumentSnapshot, language: Language, start: int, end: int
+) -> str:
+    """Why the edited document is broken where it was not, or an empty string. start, end: what was edited."""
+    errors = broken_at(language, edited.source)
+    inside = [error for error in errors if error[0] < end and error[1] >= start]
+    if inside or len(errors) > len(broken_at(language, document.source)):
+        line = edited.line_at((inside or errors)[0][0])
+        return f"it does not parse (line {line + 1}: {edited.line(line).decode('utf-8', 'replace').strip()[:80]!r})"
+    if language.name == "Python" and not _python_error(document.source):
+        return _python_error(edited.source)
+    return ""
+
+
+def _python_error(source: bytes) -> str:
+    """What Python's own parser says, which is stricter than the grammar. Nothing is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(source)
+    except SyntaxError as error:
+        return f"it does not parse (line {error.lineno}: {error.msg})"
+    except (ValueError, RecursionError, MemoryError) as error:
+        return f"it does not parse ({error})"
+    return ""
+
+
+def unknown_names(
+    document: DocumentSnapshot, edits: list[Replacement], edited: bytes, known: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """The names that the edit uses and that exist nowhere: not in the file, not in the language, not in `known`."""
+    language = find_language(document.language_id, document.path)
+    used: set[str] = set()
+    shift = 0
+    for edit in edits:
+        start = edit.start + shift
+        used |= names_in(language, edited, start, start + len(edit.text))[0]
+        shift += len(edit.text) - (edit.end - edit.start)
+    before, bound = names_in(language, document.source)
+    _, bound_after = names_in(language, edited)
+    return sorted(used - before - bound - bound_after - known_names(language) - set(known))
+
+
+def _nested(found: list[Definition], name: str, start: int, end: int) -> bool:
+    return all(start <= one.start and one.end <= end for one in found if one.name == name)

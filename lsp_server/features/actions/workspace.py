@@ -1,0 +1,93 @@
+"""A look into the workspace's other files: which names exist there, and the headers of what is called.
+
+Reads a bounded number of bytes, of source files only, and follows no links.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import definitions
+from lsp_server.features.actions.prompts import header
+
+_MOST_FILES = 2000
+_MOST_BYTES = 16 << 20
+_MOST_FILE_BYTES = 400_000
+_SKIPPED = frozenset(
+    {"node_modules", "target", "build", "dist", "out", "vendor", "venv", "env", "__pycache__", "site-packages"}
+)
+
+
+def source_files(root: Path, language: Language) -> Iterator[Path]:
+    """The files of `language` under `root`, nearest to it first, within the bounds."""
+    folders, seen, room = [root], 0, _MOST_BYTES
+    while folders and seen < _MOST_FILES and room > 0:
+        folder = folders.pop(0)
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if entry.name not in _SKIPPED and not entry.name.startswith(".") and len(folders) < _MOST_FILES:
+                        folders.append(Path(entry.path))
+                elif entry.is_file(follow_symlinks=False):
+                    seen += 1
+                    size = entry.stat(follow_symlinks=False).st_size
+                    if size <= _MOST_FILE_BYTES and find_language("", entry.name) is language:
+                        room -= size
+                        yield Path(entry.path)
+            except OSError:
+                continue
+
+
+def names_found(names: Iterable[str], root: Path, language: Language) -> set[str]:
+    """Which of `names` stand somewhere in the workspace's files of that language, as words."""
+    missing = set(names)
+    found: set[str] = set()
+    for path in source_files(root, language):
+        if not missing:
+            break
+        try:
+            text = path.read_bytes().decode("utf-8", "replace")
+        except OSError:
+            continue
+        for name in list(missing):
+            if re.search(rf"\b{re.escape(name)}\b", text):
+                found.add(name)
+                missing.discard(name)
+    return found
+
+
+def signatures_of(names: Sequence[str], root: Path, language: Language, but: Path | None = None) -> list[str]:
+    """The headers of the functions called so, with the first line of their docs, from the workspace's files."""
+    missing = [name for name in names if len(name) > 2]
+    found: dict[str, str] = {}
+    if not missing:
+        return []
+    for path in source_files(root, language):
+        if len(found) == len(missing):
+            break
+        if path == but:
+            continue
+        try:
+            source = path.read_bytes()
+        except OSError:
+            continue
+        wanted = [name for name in missing if name not in found and name.encode() in source]
+        if not any(
+            re.search(rb"(?:def|func|function|fn|class|const|\w)\s+%b\b" % re.escape(n.encode()), source)
+            for n in wanted
+        ):
+            continue
+        document = DocumentSnapshot.of(path.as_uri(), source, path=path.name, language_id=language.ids[0])
+        for one in definitions(language, source):
+            if one.name in wanted and one.name not in found:
+                found[one.name] = header(document, one, with_doc=True)
+    return list(found.values())

@@ -1,0 +1,110 @@
+"""Doc comments: in the convention of the language and the file, and the code under them untouched."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.features.actions.docs import python_style, read_doc
+from lsp_server.features.actions.offers import subject_at
+
+
+def documented(source: str, answer: str, language: str = "python", path: str = "a.py") -> str:
+    """The document afterwards, or the problem behind `!`."""
+    left, right = source.split("$0")
+    document = DocumentSnapshot.of(f"file:///{path}", (left + right).encode(), path=path, language_id=language)
+    subject = subject_at(document, len(left.encode()), len(left.encode()))
+    assert subject is not None
+    found = read_doc(answer, document, subject)
+    if found.problem:
+        return f"!{found.problem}"
+    return document.edited(found.start, found.end, found.text).source.decode()
+
+
+PY = "class A:\n    def f(self, a):\n        ret$0urn a\n"
+EXPECTED = 'class A:\n    def f(self, a):\n        """Gives a back.\n\n        Args:\n            a: what.\n        """\n        return a\n'
+TEXT = "Gives a back.\n\nArgs:\n    a: what."
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        TEXT,
+        f'"""{TEXT}\n"""',
+        f'```python\n"""{TEXT}\n"""\n```',
+        f"Here is the docstring:\n{TEXT}",
+        'Sure!\n```python\ndef f(self, a):\n    """Gives a back.\n\n    Args:\n        a: what.\n    """\n    return 666\n```',
+        f'"""{TEXT}\n    b: there is no b.\n"""',
+    ],
+)
+def test_a_docstring_however_it_comes(answer: str) -> None:
+    assert documented(PY, answer) == EXPECTED
+
+
+def test_an_old_docstring_is_replaced_and_one_line_functions_are_opened() -> None:
+    old = 'def f(a):\n    """Old."""\n    ret$0urn a\n'
+    assert documented(old, '"""New."""') == 'def f(a):\n    """New."""\n    return a\n'
+    assert documented("def f(a): ret$0urn a\n", "New.") == 'def f(a):\n    """New."""\n    return a\n'
+
+
+@pytest.mark.parametrize(
+    ("language", "path", "source", "answer", "expected"),
+    [
+        (
+            "typescript",
+            "a.ts",
+            "class A {\n  f(a: number) {\n    ret$0urn a;\n  }\n}\n",
+            "/**\n * Gives a back.\n * @param a - what\n * @param b - no such\n */",
+            "class A {\n  /**\n   * Gives a back.\n   * @param a - what\n   */\n  f(a: number) {\n    return a;\n  }\n}\n",
+        ),
+        (
+            "go",
+            "a.go",
+            "package a\n\nfunc F() { g$0() }\n",
+            "// Calls g.",
+            "package a\n\n// F: Calls g.\nfunc F() { g() }\n",
+        ),
+        (
+            "rust",
+            "a.rs",
+            "/// Old.\n#[inline]\nfn f() {\n    g$0()\n}\n",
+            "```rust\n/// Calls g.\n```",
+            "/// Calls g.\n#[inline]\nfn f() {\n    g()\n}\n",
+        ),
+        (
+            "java",
+            "A.java",
+            "class A {\n    /** Old. */\n    int f() { ret$0urn 1; }\n}\n",
+            "/** Ends */ System.exit(1); /* it. */",
+            "class A {\n    /**\n     * Ends\n     */\n    int f() { return 1; }\n}\n",
+        ),
+    ],
+)
+def test_other_conventions(language: str, path: str, source: str, answer: str, expected: str) -> None:
+    assert documented(source, answer, language, path) == expected
+
+
+@pytest.mark.parametrize(
+    "answer",
+    ["", "```\n```", "123", "def f(self, a):\n    return a", "\n".join(f"word {i}" for i in range(200))],
+)
+def test_what_is_no_comment_changes_nothing(answer: str) -> None:
+    assert documented(PY, answer).startswith("!")
+
+
+def test_nothing_ends_the_docstring_early() -> None:
+    after = documented(PY, 'It says \\"""\nimport os\n"""')
+    assert after.startswith("!") or compile(after, "a", "exec")
+
+
+@pytest.mark.parametrize(
+    ("source", "style"),
+    [
+        (b'"""A.\n\n    Args:\n        a: b\n"""', "google"),
+        (b'"""A.\n\n    Parameters\n    ----------\n"""', "numpy"),
+        (b'"""A.\n\n    :param a: b\n"""', "sphinx"),
+        (b"", "google"),
+    ],
+)
+def test_the_style_of_a_file(source: bytes, style: str) -> None:
+    assert python_style(source) == style

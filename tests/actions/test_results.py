@@ -1,0 +1,88 @@
+"""From an answer to an edit: damaged answers are mended, hostile ones change nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.features.actions.answer import without_repetition, without_thinking
+from lsp_server.features.actions.catalogue import catalogue
+from lsp_server.features.actions.offers import subject_at
+from lsp_server.features.actions.results import read_rewriting
+from tests.actions.cases import CASES, WRAPPINGS, Case
+
+ACTIONS, _ = catalogue({})
+SIMPLIFY = ACTIONS["simplify"]
+
+
+def result(case: Case, answer: str) -> tuple[str, str]:
+    """The document afterwards and the problem."""
+    document, offset = case.document()
+    subject = subject_at(document, offset, offset)
+    assert subject is not None
+    found = read_rewriting(without_thinking(answer)[1], document, subject, SIMPLIFY)
+    if found.problem:
+        return document.source.decode(), found.problem
+    assert (found.start, found.end) == (subject.start, subject.end)
+    return document.edited(found.start, found.end, found.text).source.decode(), ""
+
+
+@pytest.mark.parametrize("wrapping", WRAPPINGS)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_good_answer_is_found_however_it_is_wrapped(case: Case, wrapping: str) -> None:
+    after, problem = result(case, WRAPPINGS[wrapping](case))
+    assert (after, problem) == (case.expected(), "")
+
+
+HOSTILE = {
+    "prose": "I cannot do that, Dave. It would be wrong.",
+    "empty": "",
+    "fence_only": "```python\n```",
+    "other_function": "```\ndef other(value):\n    import os\n    os.remove('x')\n    return value\n```",
+    "renamed": "```\ndef totals(prices, tax=RATE):\n    return 0\n```",
+    "other_parameters": "```\ndef total(prices):\n    return 0\n```",
+    "broken": "```\ndef total(prices, tax=RATE):\n    return (((\n```",
+    "endless": "```\ndef total(prices, tax=RATE):\n" + "    x = 1\n" * 10_000 + "```",
+    "the_same": "```\n" + CASES[0].old + "\n```",
+    "two_of_them": "```\n" + CASES[0].new + "\n\n\ndef more():\n    pass\n\n\nRATE = 7\n```",
+    "escape": "```\n" + CASES[0].new + "\n```\n--- /etc/passwd\n+++ /etc/passwd\n",
+    "closes_the_class": "```\n    pass\nimport os\nos.system('x')\n```",
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("id", ["python_function", "python_method", "typescript_method", "java_method"])
+def test_a_hostile_answer_changes_nothing_outside_the_function(name: str, id: str) -> None:
+    case = next(case for case in CASES if case.id == id)
+    before = case.document()[0].source.decode()
+    after, problem = result(case, HOSTILE[name])
+    head, tail = case.source.split("@@")
+    assert after.startswith(head)
+    assert after.endswith(tail)
+    if id == "python_function":
+        assert (after == before) == bool(problem)
+        assert bool(problem) == (name not in {"two_of_them", "escape"}), problem
+        assert "os." not in after
+
+
+@pytest.mark.parametrize(
+    ("text", "opened", "expected"),
+    [
+        ("<think>a</think>b", False, ("a", "b")),
+        ("<THINK>\na\n</think>\n\nb", False, ("a", "b")),
+        ("[THINK]a[/THINK]b", False, ("a", "b")),
+        ("◁think▷a◁/think▷b", False, ("a", "b")),
+        ("<think>never ends", False, ("never ends", "")),
+        ("a\n</think>\nb", True, ("a", "b")),
+        ("a", True, ("a", "")),
+        ("x = '</think>'", False, ("", "x = '</think>'")),
+    ],
+)
+def test_thinking_is_taken_off(text: str, opened: bool, expected: tuple[str, str]) -> None:
+    assert without_thinking(text, opened=opened) == expected
+
+
+def test_repetition_is_cut() -> None:
+    sentence = "The function adds the prices of everything that was sold and returns the sum of them. "
+    assert without_repetition(f"It adds.\n{sentence}{sentence * 3}") == f"It adds.\n{sentence.strip()}"
+    code = "if a:\n    x()\n}\n}\n}\n}\n}\n"
+    assert without_repetition(code) == code

@@ -1,0 +1,197 @@
+"""Actions against a scripted chat model: cancelled at any moment, beside completions, and asked once more."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.edits import applied
+from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.request import Role
+from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, Progress
+from lsp_server.features.actions.catalogue import catalogue
+from lsp_server.features.actions.offers import Offer, subject_at
+from lsp_server.features.actions.runner import ActionRunner
+from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
+from tests.actions.cases import CASES
+from tests.support.cursor import parse_cursor
+
+ACTIONS, _ = catalogue({})
+CASE = CASES[0]
+ANSWER = f"```\n{CASE.new}\n```"
+PATIENT = InlineOptions(answer_ms=20_000, deadline_ms=20_000)
+
+
+class Bench:
+    """An engine with a model for each role, and how many models were loaded."""
+
+    def __init__(self, script: Path) -> None:
+        self.loads: list[ModelSpec] = []
+        self.options = ActionOptions(ModelSpec(str(script), sequences=1, chat=True), format=False)
+        self.engine = EngineClient(self._factory, self._changed)
+        self.runner = ActionRunner(self.engine, lambda: self.options)
+        self.make: Callable[..., Backend] = ScriptedBackend
+
+    def _factory(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        self.loads.append(spec)
+        return self.make(spec, progress)
+
+    def _changed(self, role: Role, state: ModelState) -> None:
+        self.runner.model_changed()
+
+    async def act(self, id: str = "simplify", report: Callable[[Progress], None] = lambda _: None) -> str:
+        """The document afterwards."""
+        document, offset = CASE.document()
+        subject = subject_at(document, offset, offset)
+        assert subject is not None
+        outcome = await self.runner.run(document, Offer(ACTIONS[id], subject, id), report)
+        return outcome.document or applied(document.source, outcome.edits).decode()
+
+
+@asynccontextmanager
+async def opened(folder: Path, *replies: tuple[str, str]) -> AsyncIterator[Bench]:
+    script = folder / "replies.json"
+    script.write_text(json.dumps(replies))
+    bench = Bench(script)
+    bench.engine.start()
+    try:
+        with anyio.fail_after(60):
+            yield bench
+    finally:
+        await bench.engine.stop()
+
+
+async def test_the_model_is_loaded_by_the_first_action_only(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        assert not bench.loads
+        assert await bench.act() == CASE.expected()
+        assert await bench.act() == CASE.expected()
+        assert [spec.chat for spec in bench.loads] == [True]
+
+
+async def test_progress_tells_what_is_happening(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", f"<think>Let me think.</think>{ANSWER}")) as bench:
+        seen: list[Progress] = []
+        await bench.act(report=seen.append)
+        phases = list(dict.fromkeys(state.phase.split(" (")[0] for state in seen))
+        assert phases == [
+            "starting",
+            "loading the chat model",
+            "reading the project",
+            "reading the code",
+            "thinking",
+            "writing",
+        ]
+        assert seen[-1].tokens > 10
+
+
+@pytest.mark.parametrize(
+    ("replies", "expected"),
+    [
+        ([("cannot be used", ANSWER), ("", "no")], ""),
+        ([("", "no code here")], "no edit: `total` is missing in the answer"),
+        ([("", "")], "no edit: the model wrote nothing"),
+        ([("", f"```\n{CASE.old}\n```")], "no edit: the answer is the code as it was"),
+    ],
+)
+async def test_one_more_try_and_then_a_message(tmp_path: Path, replies: list[tuple[str, str]], expected: str) -> None:
+    async with opened(tmp_path, *replies) as bench:
+        try:
+            assert await bench.act() == CASE.expected()
+            message = ""
+        except ActionFailedError as error:
+            message = str(error)
+        assert message == expected
+
+
+async def test_cancelled_at_200_random_moments_it_leaves_nothing(tmp_path: Path) -> None:
+    rng = random.Random(3)
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        assert await bench.act() == CASE.expected()
+        cancelled = 0
+        for _ in range(200):
+            left = rng.randrange(120)
+            with anyio.CancelScope() as scope:
+
+                def report(_: Progress, scope: anyio.CancelScope = scope) -> None:
+                    nonlocal left
+                    left -= 1
+                    if left <= 0:
+                        scope.cancel()
+
+                await bench.act(report=report)
+            cancelled += scope.cancel_called
+            while bench.engine.running:  # what was cancelled ends within a step
+                await anyio.sleep(0)
+        assert cancelled > 100
+        assert await bench.act() == CASE.expected()
+        assert len(bench.loads) == 1
+
+
+async def test_completions_go_first(tmp_path: Path) -> None:
+    """A completion asked for while an action writes is answered before the action goes on, and it does go on."""
+    written = threading.Event()
+
+    class Holding(ScriptedBackend):
+        """Stops at the first token it is to write until the completion has been asked for."""
+
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            if self.info.chat_template and len(tokens) == 1:
+                assert written.wait(20)
+            return super().evaluate(sequence, position, tokens, logits=logits)
+
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        bench.make = Holding
+        bench.engine.load(ModelSpec("", sequences=2))
+        while bench.engine.model.kind != "ready":
+            await anyio.sleep(0)
+        completer = InlineCompleter(bench.engine, lambda: PATIENT)
+        order: list[str] = []
+        document, offset = parse_cursor("value = $0")
+
+        async def complete() -> None:
+            while not any(state.phase == "reading the code" for state in seen) or not bench.engine.running:
+                await anyio.sleep(0)
+            async with anyio.create_task_group() as inner:
+                inner.start_soon(ask)
+                while bench.engine.running < 2:
+                    await anyio.sleep(0)
+                written.set()
+
+        async def ask() -> None:
+            assert (await completer.complete(document, offset, Trigger.INVOKED)).suggestion is not None
+            order.append("completion")
+
+        seen: list[Progress] = []
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(complete)
+            assert await bench.act(report=seen.append) == CASE.expected()
+            order.append("action")
+        assert order == ["completion", "action"]
+
+
+async def test_a_model_that_cannot_chat_names_the_setting(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        bench.options = ActionOptions(ModelSpec("", sequences=1))
+        with pytest.raises(ActionFailedError, match="set `chat_model` to a GGUF file"):
+            await bench.act()
+        bench.options = ActionOptions(ModelSpec(str(tmp_path / "missing"), chat=True))
+        with pytest.raises(ActionFailedError, match="missing"):
+            await bench.act()
+
+
+async def test_code_that_is_larger_than_the_window_is_refused(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        bench.options = ActionOptions(ModelSpec(str(tmp_path / "replies.json"), context_tokens=50, chat=True))
+        with pytest.raises(ActionFailedError, match="chat_context_tokens"):
+            await bench.act()

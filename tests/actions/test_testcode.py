@@ -1,0 +1,146 @@
+"""Generated tests: where they belong, what is kept of an answer, and that pytest collects them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsp_server.core.languages import find_language
+from lsp_server.core.outline import broken_at, definitions
+from lsp_server.features.actions.places import Place, PlaceError, find_place
+from lsp_server.features.actions.testcode import NewTests, read_tests
+
+SOURCES = {
+    "python": ("pack/shop.py", "def total(a):\n    return sum(a)\n"),
+    "typescript": ("src/shop.ts", "export function total(a: number[]): number {\n  return a.length;\n}\n"),
+    "go": ("shop/shop.go", "package shop\n\nfunc Total(a []int) int {\n\treturn len(a)\n}\n"),
+    "rust": ("src/shop.rs", "pub fn total(a: &[i32]) -> usize {\n    a.len()\n}\n"),
+    "java": (
+        "src/main/java/x/Shop.java",
+        "package x;\n\nclass Shop {\n    int total(int a) {\n        return a;\n    }\n}\n",
+    ),
+}
+ANSWERS = {
+    "python": "from your_module import total\nimport numpy\n\ndef total(a):\n    return 0\n\ndef test_total():\n    assert total([1]) == 1\n",
+    "typescript": 'import { total } from "./x";\n\ntest("adds", () => {\n  expect(total([1])).toBe(1);\n});\n',
+    "go": 'package other\n\nimport (\n\t"os"\n\t"testing"\n\t"strings"\n)\n\nfunc TestTotal(t *testing.T) {\n\tif Total(nil) != len(strings.Fields("")) {\n\t\tt.Fail()\n\t}\n}\n',
+    "rust": "#[cfg(test)]\nmod tests {\n    use super::*;\n\n    #[test]\n    fn counts() {\n        assert_eq!(total(&[1]), 1);\n    }\n}\n",
+    "java": "class ShopTest {\n    @Test\n    void adds() {\n        assertEquals(1, new Shop().total(1));\n    }\n}\n",
+}
+PLACES = {
+    "python": "tests/test_shop.py",
+    "typescript": "src/shop.test.ts",
+    "go": "shop/shop_test.go",
+    "rust": "src/shop.rs",
+    "java": "src/test/java/x/ShopTest.java",
+}
+
+
+def made(root: Path, language_id: str, answer: str, existing: str = "") -> tuple[Place, NewTests]:
+    name, source = SOURCES[language_id]
+    file = root / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(source)
+    language = find_language(language_id)
+    target = next(one for one in definitions(language, source.encode()) if one.kind == "function")
+    place = find_place(file, language, target, [root])
+    old = source if language_id == "rust" and not existing else existing
+    return place, read_tests(answer, old, place, language, target, source)
+
+
+@pytest.mark.parametrize("language", SOURCES)
+def test_a_new_file_in_the_usual_place(tmp_path: Path, language: str) -> None:
+    (tmp_path / "package.json").write_text('{"devDependencies": {"vitest": "1"}}')
+    place, found = made(tmp_path, language, f"Here:\n```\n{ANSWERS[language]}```\nEnjoy.")
+    assert found.problem == ""
+    assert place.file == tmp_path / PLACES[language]
+    assert len(found.names) == 1
+    assert not broken_at(find_language(language), found.text.encode())
+    if language == "python":
+        assert found.text == "from pack.shop import total\n\n\ndef test_total():\n    assert total([1]) == 1\n"
+    elif language == "go":
+        assert found.text.startswith('package shop\n\nimport "testing"\nimport "strings"\n')
+        assert '"os"' not in found.text
+    elif language == "typescript":
+        assert 'import { total } from "./shop";' in found.text
+        assert "./x" not in found.text
+
+
+@pytest.mark.parametrize("language", SOURCES)
+def test_adding_twice_says_nothing_twice(tmp_path: Path, language: str) -> None:
+    _, first = made(tmp_path, language, ANSWERS[language])
+    place, again = made(tmp_path, language, ANSWERS[language], first.text)
+    assert "already" in again.problem
+    changed = ANSWERS[language].replace("1)", "2)").replace("[1]", "[2]").replace("nil", "[]int{}")
+    _, third = made(tmp_path, language, changed, first.text)
+    assert third.problem == ""
+    assert not broken_at(find_language(language), third.text.encode())
+    lines = [line for line in third.text.split("\n") if line.strip().startswith(("import", "from", "use", "package"))]
+    assert len(lines) == len(set(lines))
+    assert place.file.is_relative_to(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        ANSWERS["python"],
+        "```python\nimport pytest\nfrom shop import total\n\n@pytest.mark.parametrize('a', [[1], []])\ndef test_it(a):\n    assert total(a) >= 0\n```",
+        "assert total([1]) == 1\nassert total([]) == 0",
+        "import unittest\nfrom shop import total\n\nclass TotalTest(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(total([]), 0)\n\nif __name__ == '__main__':\n    unittest.main()",
+        "Tests:\n\n```python\nhelper = [1, 2]\n\ndef test_helper():\n    assert total(helper) == 3\n```\n\nThese cover the basics.",
+    ],
+)
+def test_pytest_collects_what_was_generated(tmp_path: Path, answer: str) -> None:
+    (tmp_path / "shop.py").write_text("def total(a):\n    return sum(a)\n")
+    language = find_language("python")
+    source = (tmp_path / "shop.py").read_text()
+    place = find_place(tmp_path / "shop.py", language, definitions(language, source.encode())[0], [tmp_path])
+    found = read_tests(answer, "", place, language, definitions(language, source.encode())[0], source)
+    assert found.problem == ""
+    place.file.parent.mkdir()
+    place.file.write_text(found.text)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--rootdir", ".", "tests"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "passed" in done.stdout, done.stdout + found.text
+
+
+def test_the_framework_is_the_projects(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_other.py").write_text("import unittest\nclass A(unittest.TestCase): pass\n")
+    assert made(tmp_path, "python", "")[0].framework == "unittest"
+    (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
+    assert made(tmp_path, "python", "")[0].framework == "pytest"
+    for package, framework in (("{}", "node:test"), ('{"scripts": {"test": "jest"}}', "jest")):
+        (tmp_path / "package.json").write_text(package)
+        assert made(tmp_path, "typescript", "")[0].framework == framework
+
+
+def test_a_test_folder_that_leads_out_of_the_workspace_is_refused(tmp_path: Path) -> None:
+    root, outside = tmp_path / "w", tmp_path / "outside"
+    root.mkdir()
+    outside.mkdir()
+    (root / "tests").symlink_to(outside)
+    with pytest.raises(PlaceError, match="outside the workspace"):
+        made(root, "python", ANSWERS["python"])
+
+
+@pytest.mark.parametrize("answer", ["", "No.", "def test_total(:", "```python\nprint(total([1]))\n```"])
+def test_an_answer_without_tests_is_none(tmp_path: Path, answer: str) -> None:
+    assert made(tmp_path, "python", answer)[1].problem
+
+
+def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
+    place, found = made(tmp_path, "python", ANSWERS["python"])
+    assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]
+    place, found = made(tmp_path, "go", ANSWERS["go"])
+    assert place.run_command(found.names) == ["go", "test", "-run", "^(TestTotal)$", "./shop"]
