@@ -15,7 +15,9 @@ class ClientNeeds:
 
     completion: whether to announce `textDocument/completion`. A client that shows inline completions gets
     no second copy in its menu. Inline completion itself is always announced, since some use it without
-    saying so.
+    saying so. literals: whether code actions may be more than commands. document_changes: whether an edit can
+    name the version it is for. create_files, annotations, show_document, markdown: whether the client can
+    create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover.
     """
 
     name: str
@@ -24,6 +26,12 @@ class ClientNeeds:
     progress: bool
     configuration: bool
     watch_configuration: bool
+    literals: bool
+    document_changes: bool
+    create_files: bool
+    annotations: bool
+    show_document: bool
+    markdown: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -40,6 +48,9 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     inline = capabilities.text_document is not None and capabilities.text_document.inline_completion is not None
     workspace, window = capabilities.workspace, capabilities.window
     change = workspace.did_change_configuration if workspace else None
+    text, edit = capabilities.text_document, workspace.workspace_edit if workspace else None
+    resources = [str(getattr(each, "value", each)) for each in (edit.resource_operations or [])] if edit else []
+    hover = text.hover.content_format or [] if text and text.hover else []
     return ClientNeeds(
         name=name,
         encoding=_encoding(capabilities.general),
@@ -47,6 +58,13 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         progress=bool(window and window.work_done_progress),
         configuration=bool(workspace and workspace.configuration),
         watch_configuration=bool(change and change.dynamic_registration),
+        literals=bool(text and text.code_action and text.code_action.code_action_literal_support),
+        # Neovim says which files it can create, which takes such changes, and forgets to say that it takes them.
+        document_changes=bool(edit and (edit.document_changes or resources)),
+        create_files="create" in resources,
+        annotations=bool(edit and edit.change_annotation_support),
+        show_document=bool(window and window.show_document and window.show_document.support),
+        markdown=types.MarkupKind.Markdown in hover,
     )
 
 

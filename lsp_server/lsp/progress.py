@@ -1,4 +1,4 @@
-"""Progress of the model's loading in the client: created, reported a few times a second, and ended."""
+"""Progress in the client, of a load or of an action: created, reported a few times a second, and ended."""
 
 from __future__ import annotations
 
@@ -46,3 +46,40 @@ class LoadProgress:
     ) -> None:
         assert self._token is not None
         self._server.progress(types.ProgressParams(self._token, value))
+
+
+class ActionProgress:
+    """The progress of one action, which the user can cancel. Does nothing for a client that has none.
+
+    token: what the client calls it by.
+    """
+
+    def __init__(
+        self, server: LanguageServer, title: str, *, shown: bool, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.token = f"fimble-{uuid.uuid4()}"
+        self._server = server
+        self._clock = clock
+        self._shown = shown
+        self._reported = 0.0
+        self._phase = ""
+        if shown:
+            server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(self.token))
+            self._send(types.WorkDoneProgressBegin(title, cancellable=True))
+
+    def report(self, message: str, phase: str = "") -> None:
+        """Shows a message: at once in a new phase, else a few times a second."""
+        now = self._clock()
+        if self._shown and (phase != self._phase or now - self._reported >= _LEAST_SECONDS):
+            self._reported, self._phase = now, phase
+            self._send(types.WorkDoneProgressReport(cancellable=True, message=message))
+
+    def end(self, message: str) -> None:
+        if self._shown:
+            self._send(types.WorkDoneProgressEnd(message=message))
+            self._shown = False
+
+    def _send(
+        self, value: types.WorkDoneProgressBegin | types.WorkDoneProgressReport | types.WorkDoneProgressEnd
+    ) -> None:
+        self._server.progress(types.ProgressParams(self.token, value))

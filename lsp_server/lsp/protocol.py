@@ -123,6 +123,10 @@ class FimbleProtocol(LanguageServerProtocol):
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
         self._server.document_closed(params)
 
+    @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
+    def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
+        self._server.actions.cancel(params.token)
+
     # The server's life -----------------------------------------------------------------------------------
 
     @lsp_method(types.INITIALIZE)

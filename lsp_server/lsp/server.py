@@ -20,8 +20,10 @@ from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
+from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
-from lsp_server.lsp import convert
+from lsp_server.lsp import actions, convert
+from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.progress import LoadProgress
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, stamped_document
@@ -56,13 +58,14 @@ class FimbleServer(LanguageServer):
         self._overrides = config.Source("the command line", dict(overrides or {}))
         self._initialization_options: Mapping[str, Any] = {}
         self._client_settings: Mapping[str, Any] = {}
-        self._roots: list[Path] = []
+        self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
         self._completer = InlineCompleter(
             self._engine,
             lambda: self.settings.inline_options(),  # noqa: PLW0108
             buffers=self.documents.recent,
         )
+        self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._progress: LoadProgress | None = None
         self._configurations = 0
@@ -74,6 +77,7 @@ class FimbleServer(LanguageServer):
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
         _register(self)
+        actions.register(self)
 
     # The connection -------------------------------------------------------------------------------------
 
@@ -108,6 +112,7 @@ class FimbleServer(LanguageServer):
         """Answers everything that is running with nothing."""
         for scope in list(self._running.values()):
             scope.cancel()
+        self.actions.cancel_all()
 
     def client_initializes(self, params: types.InitializeParams) -> None:
         self.client = client_needs(params)
@@ -115,7 +120,7 @@ class FimbleServer(LanguageServer):
         uris = [folder.uri for folder in params.workspace_folders or []]
         if not uris and params.root_uri:
             uris = [params.root_uri]
-        self._roots = [path for uri in uris if (path := convert.path_of(uri)) is not None]
+        self.roots = [path for uri in uris if (path := convert.path_of(uri)) is not None]
         options = params.initialization_options
         self._initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
@@ -125,13 +130,13 @@ class FimbleServer(LanguageServer):
         if self.client.watch_configuration:
             registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
             self.client_register_capability(types.RegistrationParams([registration]))
-        self._start(self._configure, None)
+        self.start_task(self._configure, None)
 
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
         """What goes wrong outside a request goes to stderr; a request's error is its answer."""
         logger.error("%s", error)
 
-    def _start(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
+    def start_task(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         async def guarded() -> None:
             try:
                 await function(*args)
@@ -177,7 +182,8 @@ class FimbleServer(LanguageServer):
             config.Source("the editor's settings", self._client_settings),
             self._overrides,
         ]
-        self.settings, problems = config.load(self._roots, sources)
+        self.settings, problems = config.load(self.roots, sources)
+        problems += catalogue(self.settings.actions)[1]
         for problem in problems:
             self._show(types.MessageType.Warning, problem)
         spec = self.settings.model_spec()
@@ -186,6 +192,7 @@ class FimbleServer(LanguageServer):
             self._engine.load(spec)
 
     def _model_changed(self, role: Role, model: ModelState) -> None:
+        self.actions.model_changed()
         if role != "completion":
             return
         if model.kind == "loading":
@@ -221,10 +228,10 @@ class FimbleServer(LanguageServer):
         document = DocumentSnapshot.of(
             item.uri,
             text.encode(item.text),
-            path=convert.shown_path(item.uri, self._roots),
+            path=convert.shown_path(item.uri, self.roots),
             language_id=str(getattr(item.language_id, "value", item.language_id)),
             version=item.version,
-            folder=convert.folder_name(item.uri, self._roots),
+            folder=convert.folder_name(item.uri, self.roots),
         )
         self.documents.open(document)
         self._completer.document_changed(document)
@@ -240,6 +247,7 @@ class FimbleServer(LanguageServer):
         except KeyError:
             logger.error("a change for %s, which is not open, is ignored", uri)
             return
+        self.actions.document_changed(document)
         self._completer.document_changed(document)
         self._completer.warm(document, document.edit_end)
         self._rest_after(document)
@@ -248,6 +256,7 @@ class FimbleServer(LanguageServer):
         self._cancel(params.text_document.uri)
         self.documents.close(params.text_document.uri)
         self._completer.document_closed(params.text_document.uri)
+        self.actions.document_closed(params.text_document.uri)
 
     def _rest_after(self, document: DocumentSnapshot) -> None:
         """Starts the time after which the user counts as resting; each change starts it anew."""
@@ -365,7 +374,7 @@ def _register(server: FimbleServer) -> None:
 
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     def configuration_changed(params: types.DidChangeConfigurationParams) -> None:
-        server._start(server._configure, params.settings)
+        server.start_task(server._configure, params.settings)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> Answer:

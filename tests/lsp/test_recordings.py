@@ -38,6 +38,7 @@ OURS = {
     "textDocument/codeAction": "codeActionProvider",
     "codeAction/resolve": "codeActionProvider",
     "workspace/executeCommand": "executeCommandProvider",
+    "textDocument/hover": "hoverProvider",
 }
 
 

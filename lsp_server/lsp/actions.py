@@ -1,0 +1,315 @@
+"""Code actions in the protocol: offered at once, carried out by a task of the server, delivered as an edit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import msgspec
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import TrackedRange
+from lsp_server.engine.client import EngineClient
+from lsp_server.features.actions.asking import ActionFailedError, Progress
+from lsp_server.features.actions.catalogue import Action, catalogue
+from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
+from lsp_server.features.actions.runner import ActionRunner
+from lsp_server.lsp import convert
+from lsp_server.lsp.applying import Applying, RunnableTests
+from lsp_server.lsp.explanations import Explanations
+from lsp_server.lsp.progress import ActionProgress
+from lsp_server.lsp.protocol import stamped_document
+
+if TYPE_CHECKING:
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+ACTION, RUN_TESTS, CANCEL = "fimble.action", "fimble.runTests", "fimble.cancel"
+_MOST_WAITING = 8
+_MOST_PROBLEMS = 20
+
+
+class _Position(msgspec.Struct):
+    line: int
+    character: int
+
+
+class _Range(msgspec.Struct):
+    start: _Position
+    end: _Position
+
+
+class _Diagnostic(msgspec.Struct):
+    range: _Range
+    message: str = ""
+    source: str | None = None
+    code: int | str | None = None
+
+
+class _Arguments(msgspec.Struct):
+    """The argument of the command `fimble.action`, which a user's own key may send too. version: of the document,
+    if the range is about that and no other."""
+
+    action: str
+    uri: str
+    range: _Range
+    version: int | None = None
+    diagnostics: list[_Diagnostic] = msgspec.field(default_factory=list)
+    instruction: str = ""
+
+
+class ActionService:
+    """All that has to do with code actions for one client."""
+
+    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+        self._server = server
+        self._runner = ActionRunner(engine, lambda: self._server.settings.action_options())  # noqa: PLW0108
+        self._explanations = Explanations(server)
+        self._applying = Applying(server, self._explanations)
+        self._tracked: list[TrackedRange] = []
+        self._running: dict[str, anyio.CancelScope] = {}
+
+    def model_changed(self) -> None:
+        self._runner.model_changed()
+
+    def document_changed(self, document: DocumentSnapshot) -> None:
+        for tracked in self._tracked:
+            if tracked.document.uri == document.uri:
+                tracked.follow(document)
+        self._explanations.document_changed(document)
+
+    def document_closed(self, uri: str) -> None:
+        for tracked in self._tracked:
+            if tracked.document.uri == uri:
+                tracked.lost = True
+        self._explanations.document_closed(uri)
+
+    def cancel(self, token: str | int) -> None:
+        """Ends the action whose progress has this token."""
+        scope = self._running.get(str(token))
+        if scope is not None:
+            scope.cancel()
+
+    def cancel_all(self) -> None:
+        for scope in list(self._running.values()):
+            scope.cancel()
+
+    # Offers ---------------------------------------------------------------------------------------------
+
+    async def offered(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
+        """What can be done at a range. Asks no model, however often a client asks."""
+        document = stamped_document(params.text_document.uri)
+        if not self._server.settings.code_actions:
+            return []
+        encoding = self._server.documents.encoding
+        given = [_diagnostic(each) for each in params.context.diagnostics[:_MOST_PROBLEMS]]
+        where = _Range(_position(params.range.start), _position(params.range.end))
+        try:
+            start, end = _offsets(document, where, encoding)
+        except convert.PositionError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+        only = params.context.only
+        kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
+        problems = _problems(document, given, encoding)
+        # A large file takes a tenth of a second to parse and walk: beside the loop.
+        found = await anyio.to_thread.run_sync(partial(offers, document, start, end, problems, self._actions(), kinds))
+        answer: list[types.CodeAction | types.Command] = []
+        for offer in found:
+            diagnostics = given if offer.subject.problems else []
+            arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
+            title = f"fimble: {offer.title}"
+            command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
+            if not self._server.client.literals:
+                answer.append(command)
+                continue
+            about = params.context.diagnostics if offer.subject.problems else None
+            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command))
+        return answer
+
+    def hover(self, params: types.HoverParams) -> types.Hover | None:
+        document = stamped_document(params.text_document.uri)
+        try:
+            offset = convert.offset_of(document, params.position, self._server.documents.encoding)
+        except convert.PositionError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+        return self._explanations.hover(document, offset, self._server.client)
+
+    def _actions(self) -> dict[str, Action]:
+        return catalogue(self._server.settings.actions)[0]
+
+    # Commands -------------------------------------------------------------------------------------------
+
+    def execute(self, command: str, arguments: Sequence[Any]) -> None:
+        """Starts what a command asks for, and returns at once: some clients cannot do anything until then."""
+        if command == CANCEL:
+            self.cancel_all()
+            return
+        if command == RUN_TESTS:
+            self._start("fimble: running the tests", self._run_tests)
+            return
+        try:
+            asked = msgspec.convert(arguments[0] if arguments else None, _Arguments)
+        except msgspec.ValidationError as error:
+            raise JsonRpcInvalidParams(f"{ACTION}: {error}") from None
+        document = stamped_document(asked.uri)
+        if asked.version is not None and document.version is not None and asked.version != document.version:
+            self._warn(f"{asked.action}: the document has changed since; ask for the action again")
+            return
+        offer = self._offer(document, asked)
+        self._start(f"fimble: {offer.title}", self._carry_out, document, offer)
+
+    def _offer(self, document: DocumentSnapshot, asked: _Arguments) -> Offer:
+        """What a command is about. Raises JsonRpcInvalidParams."""
+        encoding = self._server.documents.encoding
+        actions = self._actions()
+        action = actions.get(asked.action)
+        if action is None:
+            raise JsonRpcInvalidParams(f"there is no action {asked.action!r}; known are {', '.join(actions)}")
+        try:
+            start, end = _offsets(document, asked.range, encoding)
+        except convert.PositionError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+        if asked.instruction:
+            subject = subject_at(document, start, end)
+            if subject is not None:
+                return Offer(action, subject, asked.instruction[:60], asked.instruction)
+        found = offers(document, start, end, _problems(document, asked.diagnostics, encoding), {action.id: action})
+        if not found:
+            raise JsonRpcInvalidParams(f"the action {action.id!r} is not for this place")
+        return found[0]
+
+    def _start(self, title: str, work: Any, *arguments: Any) -> None:
+        if len(self._running) >= _MOST_WAITING:
+            self._warn(f"{_MOST_WAITING} actions are waiting already")
+            return
+        progress = ActionProgress(self._server, title, shown=self._server.client.progress)
+        self._running[progress.token] = scope = anyio.CancelScope()
+
+        async def task() -> None:
+            message = "cancelled"
+            try:
+                with scope:
+                    message = await work(progress, *arguments)
+            except ActionFailedError as error:
+                message = str(error)
+                self._warn(message)
+            except Exception as error:
+                logger.exception("an action failed")
+                message = f"{type(error).__name__}: {error}"
+                self._warn(message)
+            finally:
+                self._running.pop(progress.token, None)
+                progress.end("cancelled" if scope.cancel_called else message)
+
+        self._server.start_task(task)
+
+    async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+        """Does the work of an action. Returns what it came to, in words. Raises ActionFailedError."""
+        subject = offer.subject
+        doc = subject.definition.doc if subject.definition is not None else None
+        first = min(subject.start, doc[0]) if doc else subject.start
+        # The whole lines, because a doc comment goes above the first of them.
+        tracked = TrackedRange(
+            document,
+            document.line_start(document.line_at(first)),
+            document.line_end(document.line_at(max(subject.end, doc[1] if doc else 0))),
+        )
+        current = self._server.documents.get(document.uri)
+        if current is not None:
+            tracked.follow(current)
+        self._tracked.append(tracked)
+        try:
+            outcome = await self._runner.run(
+                document,
+                offer,
+                lambda state: progress.report(_shown(state), state.phase),
+                path=convert.path_of(document.uri),
+                roots=tuple(self._server.roots),
+            )
+            return await self._applying.deliver(document, offer, outcome, tracked)
+        finally:
+            self._tracked.remove(tracked)
+
+    async def _run_tests(self, progress: ActionProgress) -> str:
+        return await self._applying.run_tests(progress, self._server.settings.test_seconds)
+
+    @property
+    def runnable(self) -> RunnableTests | None:
+        """The tests that were written last."""
+        return self._applying.runnable
+
+    def _warn(self, message: str) -> None:
+        """Every time, not only the first: it is the answer to what the user has just done."""
+        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"fimble: {message}"))
+
+
+def _shown(state: Progress) -> str:
+    if not state.tokens:
+        return state.phase
+    tail = " ".join(state.tail.split())[-60:]
+    return f"{state.phase}: {state.tokens} tokens, {state.tokens_per_second:.0f} per second … {tail}"
+
+
+def _position(position: types.Position) -> _Position:
+    return _Position(position.line, position.character)
+
+
+def _diagnostic(diagnostic: types.Diagnostic) -> _Diagnostic:
+    where = _Range(_position(diagnostic.range.start), _position(diagnostic.range.end))
+    return _Diagnostic(where, str(diagnostic.message)[:2000], diagnostic.source, diagnostic.code)
+
+
+def _offsets(document: DocumentSnapshot, where: _Range, encoding: Any) -> tuple[int, int]:
+    """Raises PositionError."""
+    ends = [types.Position(each.line, each.character) for each in (where.start, where.end)]
+    start, end = (convert.offset_of(document, each, encoding) for each in ends)
+    return min(start, end), max(start, end)
+
+
+def _problems(document: DocumentSnapshot, given: Sequence[_Diagnostic], encoding: Any) -> list[Problem]:
+    """The diagnostics as problems; those of another version of the document, beyond its end, are left out."""
+    found: list[Problem] = []
+    for each in given:
+        try:
+            start, end = _offsets(document, each.range, encoding)
+        except convert.PositionError:
+            continue
+        found.append(Problem(start, end, each.message, each.source or "", str(each.code or "")))
+    return found
+
+
+def register(server: FimbleServer) -> None:
+    """Tells pygls what there is."""
+
+    kinds = ["quickfix", "refactor", "refactor.extract", "refactor.rewrite"]
+    options = types.CodeActionOptions(kinds, resolve_provider=True)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
+    async def code_action(params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
+        return await server.actions.offered(params)
+
+    @server.feature(types.CODE_ACTION_RESOLVE)
+    def resolve(action: types.CodeAction) -> types.CodeAction:
+        return action  # it is complete; clients ask all the same, and wait
+
+    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    def hover(params: types.HoverParams) -> types.Hover | None:
+        return server.actions.hover(params)
+
+    @server.command(ACTION)
+    def action(*arguments: Any) -> None:
+        server.actions.execute(ACTION, arguments)
+
+    @server.command(RUN_TESTS)
+    def run_tests(*arguments: Any) -> None:
+        server.actions.execute(RUN_TESTS, arguments)
+
+    @server.command(CANCEL)
+    def cancel(*arguments: Any) -> None:
+        server.actions.execute(CANCEL, arguments)

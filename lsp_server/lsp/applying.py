@@ -1,0 +1,198 @@
+"""Delivers what an action has come to: moves the edit along with the document, sends it, and says how it went."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from lsprotocol import types
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import Replacement, TrackedRange, applied, minimal_edits
+from lsp_server.core.languages import find_language
+from lsp_server.features.actions.asking import ActionFailedError
+from lsp_server.features.actions.offers import Offer
+from lsp_server.features.actions.places import Place
+from lsp_server.features.actions.runner import Outcome, new_tests
+from lsp_server.features.actions.runtests import run_tests
+from lsp_server.features.actions.trust import syntax_objection
+from lsp_server.lsp.delivery import Confirmation, new_file_edit, workspace_edit
+from lsp_server.lsp.explanations import Explanations
+from lsp_server.lsp.progress import ActionProgress
+
+if TYPE_CHECKING:
+    from lsp_server.lsp.server import FimbleServer
+
+# A person may look at a preview for long before the client answers.
+_ANSWER_SECONDS = 600.0
+_TRIES = 3
+_RUN = "Run these tests"
+_MOVED = "the code has changed meanwhile, so nothing was edited; ask for the action again"
+
+
+@dataclass(frozen=True, slots=True)
+class RunnableTests:
+    """Tests that were written last."""
+
+    place: Place
+    names: tuple[str, ...]
+
+
+class Applying:
+    """Turns outcomes into edits, documents and messages of one client."""
+
+    def __init__(self, server: FimbleServer, explanations: Explanations) -> None:
+        self._server = server
+        self._explanations = explanations
+        self.runnable: RunnableTests | None = None
+
+    async def deliver(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
+        """Delivers an outcome and says in words what became of it. Raises ActionFailedError."""
+        if outcome.document:
+            return await self._explain(offer, outcome, tracked)
+        if outcome.tests is not None:
+            return await self._write_tests(document, offer, outcome, outcome.tests, tracked)
+        if outcome.new_file is not None:
+            path, text = outcome.new_file
+            return await self._create(path, text, offer)
+        return await self._edit(document, offer, outcome, tracked)
+
+    async def _explain(self, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
+        if not tracked.lost:
+            self._explanations.remember(tracked, outcome.document)
+        await self._explanations.show(offer.title, outcome.document, self._server.client)
+        return "explained"
+
+    async def _edit(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
+        """Sends the edit for the document as it is now, and again if the client has gone on meanwhile."""
+        language = find_language(document.language_id, document.path)
+        for _ in range(_TRIES):
+            current = self._server.documents.get(document.uri)
+            if tracked.lost or current is None or tracked.document is not current:
+                raise ActionFailedError(_MOVED if current is not None else "the document has been closed meanwhile")
+            edits = moved(outcome.edits, document, current, tracked)
+            if edits is None:
+                raise ActionFailedError(_MOVED)
+            edited = DocumentSnapshot.of(current.uri, applied(current.source, edits), path=current.path)
+            problem = syntax_objection(current, edited, language, edits[0].start, edits[0].start)
+            if problem:
+                raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
+            confirm = Confirmation(f"fimble: {offer.title}", outcome.note)
+            edit = workspace_edit(current, edits, self._server.client, confirm)
+            answer = await self._apply(edit, offer)
+            if answer.applied:
+                if outcome.note and not self._server.client.annotations:
+                    self._say(outcome.note)
+                return "edited" if not outcome.note else f"edited; {outcome.note}"
+            if self._server.documents.get(document.uri) is current:
+                reason = answer.failure_reason or "it was not accepted"
+                return f"not edited: {reason}"
+        raise ActionFailedError(_MOVED)
+
+    async def _apply(self, edit: types.WorkspaceEdit, offer: Offer) -> types.ApplyWorkspaceEditResult:
+        params = types.ApplyWorkspaceEditParams(edit, label=f"fimble: {offer.title}")
+        asked = asyncio.ensure_future(self._server.workspace_apply_edit_async(params))
+        try:
+            with anyio.move_on_after(_ANSWER_SECONDS):
+                return await asyncio.shield(asked)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:
+            return types.ApplyWorkspaceEditResult(applied=False, failure_reason=str(error))
+        return types.ApplyWorkspaceEditResult(applied=False, failure_reason="the editor did not answer")
+
+    # Files ----------------------------------------------------------------------------------------------
+
+    async def _create(self, path: Path, text: str, offer: Offer) -> str:
+        """Creates a file, or shows its text to a client that cannot."""
+        client = self._server.client
+        if not client.create_files:
+            fence = f"````\n{text}````"
+            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{fence}", client)
+            return f"shown: the editor cannot create {path.name}"
+        edit = new_file_edit(path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path)))
+        answer = await self._apply(edit, offer)
+        return f"created {path.name}" if answer.applied else f"not created: {answer.failure_reason or 'not accepted'}"
+
+    async def _write_tests(
+        self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, place: Place, tracked: TrackedRange
+    ) -> str:
+        """Puts the test file together from what it is now, which may be open and not saved."""
+        uri = place.file.as_uri()
+        source = tracked.document if not tracked.lost else document
+        open_file = self._server.documents.get(uri)
+        if open_file is None:
+            existing = await anyio.to_thread.run_sync(_read, place.file)
+            if existing is not None:
+                open_file = DocumentSnapshot.of(uri, existing, path=place.file.name)
+        old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
+        found = new_tests(source, offer, outcome.answer, place, old)
+        if found.problem:
+            raise ActionFailedError(found.problem)
+        if open_file is None:
+            said = await self._create(place.file, found.text, offer)
+        else:
+            edits = minimal_edits(open_file.source, found.text.encode("utf-8", "replace"))
+            confirm = Confirmation(f"fimble: {offer.title}", str(place.file))
+            answer = await self._apply(workspace_edit(open_file, edits, self._server.client, confirm), offer)
+            said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"
+        if said.startswith(("created", "added")):
+            self.runnable = RunnableTests(place, found.names)
+            self._server.start_task(self._offer_to_run, f"{said} {len(found.names)} tests in {place.file.name}")
+        return f"{said} ({', '.join(found.names[:6])})"
+
+    async def _offer_to_run(self, message: str) -> None:
+        """Asks whether to run the tests. Nothing runs unless the user says so, now or by the command."""
+        params = types.ShowMessageRequestParams(
+            types.MessageType.Info, f"fimble: {message}", [types.MessageActionItem(_RUN)]
+        )
+        answer = await self._server.window_show_message_request_async(params)
+        if answer is not None and answer.title == _RUN:
+            self._server.actions.execute("fimble.runTests", ())
+
+    async def run_tests(self, progress: ActionProgress, seconds: float) -> str:
+        """Runs the tests that were written last, and shows the result. Raises ActionFailedError."""
+        runnable = self.runnable
+        if runnable is None:
+            raise ActionFailedError("no tests have been generated yet")
+        file = runnable.place.file
+        on_disk = await anyio.to_thread.run_sync(_read, file)
+        saved = (on_disk or b"").decode("utf-8", "replace")
+        if not all(name in saved for name in runnable.names):
+            raise ActionFailedError(f"save {file.name} first: the tests are not in the file yet")
+        command = runnable.place.run_command(runnable.names)
+        progress.report(" ".join(command), "running")
+        text = await run_tests(command, runnable.place.root, seconds)
+        await self._explanations.show(f"Tests in {file.name}", text, self._server.client)
+        return text.split("\n")[0]
+
+    def _say(self, message: str) -> None:
+        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
+
+
+def moved(
+    edits: Sequence[Replacement], document: DocumentSnapshot, current: DocumentSnapshot, tracked: TrackedRange
+) -> list[Replacement] | None:
+    """Edits of `document` as edits of `current`, where the tracked range is now. None if that is not the place:
+    the text there must be the very text that the edits were made for."""
+    if not edits:
+        return None
+    length = tracked.end - tracked.start
+    shift = tracked.start - tracked.began
+    origin = document.source[tracked.began : tracked.began + length]
+    if current.source[tracked.start : tracked.end] != origin:
+        return None
+    if not all(tracked.began <= edit.start and edit.end <= tracked.began + length for edit in edits):
+        return None
+    return [Replacement(edit.start + shift, edit.end + shift, edit.text) for edit in edits]
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return None

@@ -1,0 +1,321 @@
+"""Code actions through the server, for clients with the capabilities of the recorded ones."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.actions.cases import CASES, Case
+from tests.support.editor import Editor
+from tests.support.stdio import StdioClient
+
+Start = Callable[..., StdioClient]
+RECORDED = [
+    "coc_0_0_82_vim9",
+    "code_server_1_139_vlc11",
+    "eglot_emacs30_2",
+    "helix_25_07_git20260723",
+    "lsp_mode_10_0_0",
+    "nvim_0_11_4",
+    "nvim_0_12_4",
+]
+BY_ID = {case.id: case for case in CASES}
+PYTHON = BY_ID["python_function"]
+
+
+def fenced(text: str) -> str:
+    return f"Here it is:\n```\n{text}\n```\nDone."
+
+
+def editor_of(start: Start, tmp_path: Path, *replies: tuple[str, str], **options: Any) -> Editor:
+    folder = tmp_path / "w"
+    folder.mkdir(exist_ok=True)
+    return Editor(start, folder, list(replies), **options)
+
+
+def open_case(editor: Editor, case: Case) -> tuple[str, int]:
+    """The document's URI and an offset, in characters, inside the function."""
+    document, offset = case.document()
+    text = document.source.decode()
+    return editor.open(case.path, text, case.language), len(document.source[:offset].decode())
+
+
+TEST_ANSWER = fenced("from shop import total\n\ndef test_total():\n    assert total([1], 0) == 1")
+TEST_FILE = "from shop import total\n\n\ndef test_total():\n    assert total([1], 0) == 1\n"
+
+
+@pytest.mark.parametrize("client", RECORDED)
+def test_every_client_gets_what_it_can_take(start: Start, tmp_path: Path, client: str) -> None:
+    """A rewriting, an explanation with its hover, and tests in a new file, with one client's capabilities."""
+    case = BY_ID["typescript_method"]
+    replies = [("in stack.ts", fenced(case.new)), ("unit tests", TEST_ANSWER), ("Explain", "It **adds** the prices.")]
+    editor = editor_of(start, tmp_path, *replies, client=client)
+    uri, offset = open_case(editor, case)
+    assert editor.choose(uri, "simplify", offset)["result"] is None
+    assert editor.finished() == "edited"
+    assert editor.buffers[uri].text == case.expected()
+
+    uri, offset = open_case(editor, PYTHON)
+    editor.choose(uri, "explain", offset)
+    assert editor.finished(2) == "explained"
+    assert "It **adds** the prices." in editor.shown[0]
+    params = {"textDocument": {"uri": uri}, "position": editor.where(uri, offset + 30)["start"]}
+    assert "adds" in editor.server.call("textDocument/hover", params)["result"]["contents"]["value"]
+    elsewhere = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}}
+    assert editor.server.call("textDocument/hover", elsewhere)["result"] is None
+    editor.type(uri, offset + 40, offset + 40, "x")
+    assert editor.server.call("textDocument/hover", params)["result"] is None
+
+    editor.choose(uri, "tests", offset)
+    message = editor.finished(3)
+    if client == "eglot_emacs30_2":  # it declares no new files
+        assert message.startswith("shown")
+        assert TEST_FILE in editor.shown[1]
+    else:
+        assert message == "created test_shop.py (test_total)"
+        assert editor.files == {(tmp_path / "w" / "tests" / "test_shop.py").as_uri(): TEST_FILE}
+        editor.server.wait(lambda: editor.requests, "the offer to run the tests")
+    assert not editor.refused
+    assert editor.server.finish() == 0
+
+
+def test_every_language(start: Start, tmp_path: Path) -> None:
+    replies = [(f"in {case.path}:", fenced(case.new)) for case in CASES]
+    editor = editor_of(start, tmp_path, *replies, formatEdits=False)
+    for number, case in enumerate(CASES, 1):
+        uri, offset = open_case(editor, case)
+        editor.choose(uri, "simplify", offset)
+        assert editor.finished(number) == "edited"
+        assert editor.buffers[uri].text == case.expected()
+        annotations = editor.edits[-1]["edit"]["changeAnnotations"]
+        assert [each["needsConfirmation"] for each in annotations.values()] == [True]
+
+
+def test_a_client_without_documents_gets_a_message(start: Start, tmp_path: Path) -> None:
+    editor = editor_of(start, tmp_path, ("", "It adds."))
+    editor.server.answers["window/showDocument"] = lambda params: {"success": False}
+    uri, offset = open_case(editor, PYTHON)
+    editor.choose(uri, "explain", offset)
+    editor.finished()
+    assert "It adds." in editor.server.notifications("window/showMessage")[-1]["message"]
+
+
+def test_edits_interleaved_with_typing_never_land_at_a_wrong_place(start: Start, tmp_path: Path) -> None:
+    """500 random changes while 60 actions run. A change in the function ends its action without an edit; others
+    move it along. What stands around the function is what was typed, to the letter."""
+    rng = random.Random(5)
+    case = PYTHON
+    editor = editor_of(start, tmp_path, ("", fenced(case.new)), formatEdits=False)
+    texts = {"head": "", "tail": "", "function": case.old}
+    head, tail = case.source.split("@@")
+    wrong: list[str] = []
+    apply = editor.server.answers["workspace/applyEdit"]
+
+    def applying(params: Any) -> Any:
+        with editor.lock:
+            answer = apply(params)
+            if answer["applied"]:
+                texts["function"], was = case.new, texts["function"]
+                if was != case.old or editor.buffers[uri].text != texts["head"] + case.new + texts["tail"]:
+                    wrong.append(editor.buffers[uri].text)
+            return answer
+
+    editor.server.answers["workspace/applyEdit"] = applying
+    edited = 0
+    for round in range(60):
+        texts |= {"head": head, "tail": tail, "function": case.old}
+        uri = editor.open(f"shop{round}.py", head + case.old + tail)
+        editor.choose(uri, "simplify", len(head) + 2)
+        for _ in range(rng.randrange(4, 14)):
+            with editor.lock:
+                part = rng.choice(["head"] * 6 + ["tail"] * 6 + ["function"])
+                before = texts["head"] if part != "head" else ""
+                before += texts["function"] if part == "tail" else ""
+                starts = [match.start() for match in re.finditer("(?m)^(?=.)", texts[part])]
+                at = rng.choice(starts[1:]) if part == "function" else rng.choice(starts)
+                texts[part] = texts[part][:at] + "# é😀\n" + texts[part][at:]
+                editor.type(uri, len(before) + at, len(before) + at, "# é😀\n")
+        edited += editor.finished(round + 1) == "edited"
+        assert editor.buffers[uri].text == texts["head"] + texts["function"] + texts["tail"]
+    assert not wrong
+    assert 5 <= edited < 60  # both ends of the matter were seen
+
+
+def test_tests_are_added_to_an_open_file(start: Start, tmp_path: Path) -> None:
+    answer = fenced("import math\n\ndef test_total():\n    assert total([1], 0) == math.floor(1)")
+    editor = editor_of(start, tmp_path, ("", answer))
+    folder = tmp_path / "w" / "tests"
+    folder.mkdir()
+    (folder / "test_shop.py").write_text("on the disk")
+    uri, offset = open_case(editor, PYTHON)
+    existing = "from shop import total\n\n\ndef test_total():\n    assert total([]) == 0\n"
+    tests = editor.open("tests/test_shop.py", existing)
+    editor.choose(uri, "tests", offset)
+    assert editor.finished() == "added (test_total_2)"
+    assert editor.buffers[tests].text == (
+        "from shop import total\nimport math\n\n\ndef test_total():\n    assert total([]) == 0\n\n\n"
+        "def test_total_2():\n    assert total([1], 0) == math.floor(1)\n"
+    )
+    assert (folder / "test_shop.py").read_text() == "on the disk"
+
+
+def test_tests_run_when_the_user_says_so(start: Start, tmp_path: Path) -> None:
+    answer = fenced("from shop import total\n\ndef test_total():\n    assert total([1], 0) == 1")
+    editor = editor_of(start, tmp_path, ("", answer))
+    editor.server.answers["window/showMessageRequest"] = lambda params: params["actions"][0]
+    uri, offset = open_case(editor, PYTHON)
+    (tmp_path / "w" / "shop.py").write_text(editor.buffers[uri].text)
+
+    target = tmp_path / "w" / "tests" / "test_shop.py"
+    target.parent.mkdir()
+
+    def save() -> None:  # an editor that saves what it creates
+        target.write_text("def test_total():\n    assert True\n")
+
+    editor.before_edit = save
+    (tmp_path / "w" / "conftest.py").write_text("import sys; sys.path.insert(0, '.')\n")
+    editor.choose(uri, "tests", offset)
+    editor.finished()
+    editor.server.wait(lambda: editor.shown, "the result")
+    assert "1 passed" in editor.shown[0]
+
+
+def test_a_fix_takes_the_diagnostics_the_client_sends(start: Start, tmp_path: Path) -> None:
+    case = PYTHON
+    editor = editor_of(start, tmp_path, ("too slow", fenced(case.new)), ("", "wrong question"))
+    uri, offset = open_case(editor, case)
+    diagnostics = [
+        {"range": editor.where(uri, offset + 40, offset + 44), "message": "this is too slow", "source": "lint"},
+        {"range": editor.where(uri, offset + 50, offset + 52), "message": "and ugly", "code": 7},
+    ]
+    found = editor.offered(uri, offset, diagnostics=diagnostics, only=["quickfix"])
+    assert [each["title"] for each in found] == ["fimble: Fix these 2 problems"]
+    assert found[0]["diagnostics"] == diagnostics
+    editor.choose(uri, "fix", offset, diagnostics=diagnostics)
+    assert editor.finished() == "edited"
+    assert editor.buffers[uri].text == case.expected()
+
+
+def test_an_instruction_from_a_comment_and_from_an_argument(start: Start, tmp_path: Path) -> None:
+    case = PYTHON
+    editor = editor_of(start, tmp_path, ("use sum", fenced(case.new)))
+    document, _ = case.document()
+    text = document.source.decode().replace("def total", "# fimble: use sum\ndef total", 1)
+    uri = editor.open("shop.py", text)
+    offset = text.index("def total") + 2
+    editor.choose(uri, "edit", offset)
+    assert editor.finished() == "edited"
+    assert editor.buffers[uri].text == case.expected().replace("def total", "# fimble: use sum\ndef total", 1)
+    other = editor.open("other.py", document.source.decode())
+    where = editor.where(other, document.source.decode().index("def total"))
+    argument = {"action": "edit", "uri": other, "range": where, "instruction": "use sum"}
+    editor.server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": [argument]})
+    assert editor.finished(2) == "edited"
+    assert editor.buffers[other].text == case.expected()
+
+
+def test_a_bad_answer_is_asked_for_again_and_then_given_up(start: Start, tmp_path: Path) -> None:
+    case = PYTHON
+    again = ("cannot be used", fenced(case.new))
+    editor = editor_of(start, tmp_path, again, ("", fenced("def total(:")))
+    uri, offset = open_case(editor, case)
+    editor.choose(uri, "simplify", offset)
+    assert editor.finished() == "edited"
+    other = editor_of(start, tmp_path, ("", "I would rather not."))
+    uri, offset = open_case(other, case)
+    other.choose(uri, "simplify", offset)
+    assert other.finished().startswith("no edit: ")
+    assert not other.edits
+    assert other.buffers[uri].text == case.document()[0].source.decode()
+    assert "no edit" in other.server.notifications("window/showMessage")[-1]["message"]
+
+
+def test_unknown_names_are_listed(start: Start, tmp_path: Path) -> None:
+    new = PYTHON.new.replace("sum(", "add_all(")
+    editor = editor_of(start, tmp_path, ("", fenced(new)))
+    uri, offset = open_case(editor, PYTHON)
+    editor.choose(uri, "simplify", offset)
+    assert editor.finished() == "edited; unknown names: add_all"
+    (annotation,) = editor.edits[0]["edit"]["changeAnnotations"].values()
+    assert annotation["description"] == "unknown names: add_all"
+
+
+def test_resolve_answers_at_once_and_tolerates_anything(start: Start, tmp_path: Path) -> None:
+    editor = editor_of(start, tmp_path)
+    uri, offset = open_case(editor, PYTHON)
+    action = editor.offered(uri, offset)[0]
+    assert editor.server.call("codeAction/resolve", action)["result"] == action
+    bare = {"title": "somebody else's"}
+    assert editor.server.call("codeAction/resolve", bare)["result"] == bare
+
+
+def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
+    editor = editor_of(start, tmp_path, ("", "x"))
+    uri, offset = open_case(editor, PYTHON)
+    for _ in range(20):
+        assert editor.offered(uri, offset)
+    assert editor.server.status()["totals"]["decodedTokens"] == 0
+    assert not editor.edits
+    assert editor.offered(uri, offset, only=["source.organizeImports"]) == []
+    assert editor.announced["executeCommandProvider"]["commands"] == [
+        "fimble.action",
+        "fimble.runTests",
+        "fimble.cancel",
+    ]
+
+
+def test_a_command_that_makes_no_sense_is_an_error(start: Start, tmp_path: Path) -> None:
+    editor = editor_of(start, tmp_path)
+    uri, offset = open_case(editor, PYTHON)
+    where = editor.where(uri, offset)
+    beyond = {"start": {"line": 999, "character": 0}, "end": {"line": 999, "character": 0}}
+    arguments: list[list[Any]] = [
+        [],
+        [None],
+        [{}],
+        [{"action": "no such", "uri": uri, "range": where}],
+        [{"action": "doc", "uri": 7}],
+        [{"action": "doc", "uri": uri, "range": beyond}],
+        [{"action": "doc", "uri": "file:///closed.py", "range": where}],
+        [{"action": "fix", "uri": uri, "range": where}],
+    ]
+    for each in arguments:
+        params = {"command": "fimble.action", "arguments": each}
+        assert editor.server.call("workspace/executeCommand", params)["error"]["code"] == -32602, each
+    assert editor.offered(uri, offset)
+
+
+def test_a_model_that_only_continues_says_which_setting_to_change(start: Start, tmp_path: Path) -> None:
+    missing = editor_of(start, tmp_path, chatModel=str(tmp_path / "missing"))
+    uri, offset = open_case(missing, PYTHON)
+    missing.choose(uri, "explain", offset)
+    assert "missing" in missing.finished()
+    assert missing.server.inline(uri, 0, 0) is not None
+
+
+def test_the_users_own_actions(start: Start, tmp_path: Path) -> None:
+    own = {
+        "log": {"title": "Add logging to {target}", "prompt": "Add logs.", "result": "insert_before"},
+        "notes": {"title": "Notes", "prompt": "Write notes.", "result": "new_file", "file": "{stem}_notes.md"},
+        "escape": {"title": "Escape", "prompt": "Write.", "result": "new_file", "file": "../../{stem}.md"},
+        "broken": {"title": "No prompt"},
+    }
+    editor = editor_of(start, tmp_path, ("Add logs", fenced("LOG = 1")), ("", "Some notes."), actions=own)
+    shown = [each["message"] for each in editor.server.notifications("window/showMessage")]
+    assert shown == ["fimble: action `broken` has no `prompt`"]
+    uri, offset = open_case(editor, PYTHON)
+    assert "fimble: Add logging to `total`" in [each["title"] for each in editor.offered(uri, offset)]
+    editor.choose(uri, "log", offset)
+    assert editor.finished() == "edited"
+    assert "LOG = 1\ndef total" in editor.buffers[uri].text
+    editor.choose(uri, "notes", editor.buffers[uri].text.index("def total"))
+    assert editor.finished(2) == "created shop_notes.md"
+    assert list(editor.files.values()) == ["Some notes.\n"]
+    editor.choose(uri, "escape", editor.buffers[uri].text.index("def total"))
+    assert "outside the workspace" in editor.finished(3)
+    assert len(editor.files) == 1
