@@ -43,6 +43,10 @@ def _command(options: argparse.Namespace) -> int:
         return doctor.run(options)
     if options.command == "init":
         return init.run(options)
+    if options.command == "action":
+        from lsp_server.act import act
+
+        return act(options, _factory(options.backend), _overrides(options))
     from lsp_server.complete import complete
 
     return complete(options, _factory(options.backend), _overrides(options))
@@ -99,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
     complete.add_argument("--json", action="store_true", help="print JSON")
+    action = commands.add_parser("action", parents=[common], help="carry out a code action at one place of a file")
+    action.add_argument("action", metavar="ACTION", help="explain, tests, doc, fix, edit, simplify, types, errors, …")
+    action.add_argument("place", metavar="FILE:LINE[:COL][-LINE]", help="from 1; a line alone means what begins on it")
+    action.add_argument("--chat-model", metavar="FILE.gguf", help="the model (default: the setting, else the starter)")
+    action.add_argument("--instruction", default="", metavar="TEXT", help="what to do, for `edit`")
+    action.add_argument("--problem", default="", metavar="MESSAGE", help="what is wrong, for `fix`")
+    action.add_argument("--apply", action="store_true", help="write the change instead of only printing it")
+    action.add_argument("--json", action="store_true", help="print JSON")
     models.add_arguments(commands, common)
     doctor.add_arguments(commands, common)
     init.add_arguments(commands, common)

@@ -1,0 +1,97 @@
+"""`fimble action`: a diff, a text or JSON on stdout, `--apply`, and one clear line for every mistake."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lsp_server.cli import run
+from tests.actions.cases import CASES
+
+CASE = CASES[0]
+TESTS = "from shop import total\n\ndef test_total():\n    assert total([1], 0) == 1\n"
+REPLIES = [
+    ("unit tests", f"```\n{TESTS}```"),
+    ("Explain", "It adds the prices."),
+    ("in words", f"```\n{CASE.new}\n```"),
+    ("in shop.py", f"```\n{CASE.new}\n```"),
+    ("", "no"),
+]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "replies.json").write_text(json.dumps(REPLIES))
+    document, _ = CASE.document()
+    (tmp_path / "shop.py").write_bytes(document.source)
+    return tmp_path
+
+
+def action(*arguments: str) -> int:
+    return run(["action", *arguments, "--backend", "scripted", "--chat-model", "replies.json"])
+
+
+LINE = str(CASE.document()[0].source.decode().split("\n").index(CASE.old.split("\n")[0]) + 1)
+
+
+def test_a_diff_is_printed_and_nothing_written(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "shop.py").read_text()
+    assert action("simplify", f"shop.py:{LINE}") == 0
+    out = capsys.readouterr().out
+    assert out.startswith("--- a/shop.py\n+++ b/shop.py\n@@")
+    assert "+    return math.floor(sum(price * (1 + tax) for price in prices))\n" in out
+    assert (folder / "shop.py").read_text() == before
+
+
+@pytest.mark.parametrize("place", [f"shop.py:{LINE}", f"shop.py:{LINE}:5", f"shop.py:{LINE}-{int(LINE) + 4}"])
+def test_apply_writes_it(folder: Path, place: str) -> None:
+    assert action("simplify", place, "--apply") == 0
+    assert (folder / "shop.py").read_text() == CASE.expected()
+
+
+def test_a_text_a_new_file_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert action("explain", f"shop.py:{LINE}") == 0
+    assert capsys.readouterr().out == "It adds the prices.\n"
+    assert action("tests", f"shop.py:{LINE}", "--apply", "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert (answer["new"], answer["applied"], answer["file"]) == (True, True, str(folder / "tests" / "test_shop.py"))
+    assert answer["diff"].startswith("--- /dev/null\n+++ b/tests/test_shop.py\n")
+    assert (folder / "tests" / "test_shop.py").read_text() == TESTS.replace("total\n\ndef", "total\n\n\ndef")
+
+
+def test_an_instruction(folder: Path) -> None:
+    assert action("edit", f"shop.py:{LINE}", "--instruction", "say it in words", "--apply") == 0
+    assert (folder / "shop.py").read_text() == CASE.expected()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing", "shop.py:1"], "there is no action 'nothing'"),
+        (["explain", "shop.py"], "is not of the form FILE:LINE"),
+        (["explain", "missing.py:1"], "missing.py cannot be read"),
+        (["explain", "shop.py:999"], "line 999 is outside"),
+        (["explain", "shop.py:3-2"], "line 2 is not behind line 3"),
+        (["explain", "shop.py:2"], "not for this place"),
+        (["edit", f"shop.py:{LINE}"], "--instruction"),
+        (["fix", f"shop.py:{LINE}"], "--problem"),
+    ],
+)
+def test_a_mistake_is_one_line(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert action(*arguments) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert captured.err.count("\n") == 1
+    assert not captured.out
+
+
+def test_no_edit_is_status_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "other.py").write_text("def other(a):\n    return a + 0\n")
+    assert action("simplify", "other.py:1") == 1
+    assert capsys.readouterr().err == "fimble: no edit: `other` is missing in the answer\n"
+    assert (folder / "other.py").read_text() == "def other(a):\n    return a + 0\n"
