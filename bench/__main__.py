@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import abort, context, departures, keystrokes, limit, peers, quality, session
+from bench import abort, actions, context, departures, keystrokes, limit, peers, quality, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -48,6 +48,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "complete ends of lines with and without parts of other files in the prompt",
         context.arguments,
         context.run,
+    ),
+    "actions": (
+        "carry out code actions on real functions: what ends in an edit, and what in a message",
+        actions.arguments,
+        actions.run,
     ),
 }
 
