@@ -130,7 +130,8 @@ class ChatModel:
             thought, visible = without_thinking(text, opened=chat.thinking)
             name = "thinking" if thought and not visible else "writing"
             report(Progress(name, (visible or thought)[-200:], usage.decoded_tokens, rate))
-            if ("\n" in event.text and repeats(text)) or any(stop in text for stop in chat.stops):
+            looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
+            if (looked_at and repeats(text)) or any(stop in text for stop in chat.stops):
                 self._engine.cancel(number)
 
         report(Progress(phase))

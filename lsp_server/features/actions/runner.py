@@ -176,7 +176,7 @@ class ActionRunner:
             return await self._read_tests(document, offer, answer, place, usage)
         if action.result is Result.NEW_FILE:
             return self._read_file(document, offer, answer, path, root, usage)
-        read = {Result.DOC_COMMENT: lambda: read_doc(answer, document, offer.subject)}.get(
+        read = {Result.DOC_COMMENT: lambda: read_doc(without_repetition(answer), document, offer.subject)}.get(
             action.result,
             (lambda: read_rewriting(answer, document, offer.subject, action))
             if action.result is Result.REPLACE

@@ -1,0 +1,75 @@
+"""The project around an edit: its formatter on the changed lines only, its names, and its tests within a time limit."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from lsp_server.core.languages import find_language
+from lsp_server.features.actions.formatters import find_formatter, formatted, only_within
+from lsp_server.features.actions.runtests import run_tests
+from lsp_server.features.actions.workspace import names_found, signatures_of, source_files
+
+PYTHON, RUST = find_language("python"), find_language("rust")
+
+
+def test_only_changes_within_the_lines_are_kept() -> None:
+    before = b"a=1\nb=2\nc=3\n"
+    after = b"a = 1\nb = 2\nc = 3\n"
+    assert only_within(before, after, [(0, 3)]) == after
+    assert only_within(before, after, [(1, 2)]) == before  # the change reaches beyond the range
+    assert only_within(b"a=1\n\nb=2\n\nc=3\n", b"a = 1\n\nb = 2\n\nc = 3\n", [(2, 3)]) == b"a=1\n\nb = 2\n\nc=3\n"
+
+
+@pytest.mark.skipif(shutil.which("ruff") is None and shutil.which("rustfmt") is None, reason="no formatter here")
+def test_the_formatter_is_the_one_that_is_configured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(Path(pwd.getpwuid(os.getuid()).pw_dir)))  # rustup keeps its tools there
+    file = tmp_path / "a.py"
+    assert find_formatter(file, tmp_path, PYTHON) is None
+    (tmp_path / "pyproject.toml").write_text("[tool.ruff]\nline-length = 40\n")
+    if shutil.which("ruff"):
+        found = find_formatter(file, tmp_path, PYTHON)
+        assert found is not None
+        assert found.name == "ruff"
+        assert formatted(found, b"x = {  'a':1 }\n") == b'x = {"a": 1}\n'
+        assert formatted(found, b"x = (\n") is None
+    if shutil.which("rustfmt"):
+        found = find_formatter(tmp_path / "a.rs", tmp_path, RUST)
+        assert found is not None
+        assert formatted(found, b"fn  a( ) { b( ) }\n") == b"fn a() {\n    b()\n}\n"
+
+
+def test_a_formatter_that_is_not_there_or_hangs_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lsp_server.features.actions import formatters
+
+    monkeypatch.setattr(formatters, "_SECONDS", 0.2)
+    for command in ((str(tmp_path / "missing"),), (sys.executable, "-c", "import time; time.sleep(60)")):
+        assert formatted(formatters.Formatter("x", command, tmp_path), b"x") is None
+
+
+def test_names_and_signatures_come_from_the_workspaces_sources(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text('def helper(x: int) -> int:\n    """Helps."""\n    return x\n')
+    for folder in ("node_modules", ".hidden", "venv"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "b.py").write_text("def secret(): pass\n")
+    (tmp_path / "c.txt").write_text("words")
+    (tmp_path / "link").symlink_to("/")
+    assert [path.name for path in source_files(tmp_path, PYTHON)] == ["a.py"]
+    assert names_found(["helper", "secret", "words", "help"], tmp_path, PYTHON) == {"helper"}
+    assert signatures_of(["helper", "secret"], tmp_path, PYTHON) == ["def helper(x: int) -> int:  # Helps."]
+
+
+async def test_tests_run_within_a_time_limit(tmp_path: Path) -> None:
+    text = await run_tests([sys.executable, "-c", "print('```` done'); raise SystemExit(3)"], tmp_path, 30)
+    assert "ended with status 3" in text
+    assert "''' done" in text
+    text = await run_tests(
+        [sys.executable, "-c", "import time; print('begun', flush=True); time.sleep(60)"], tmp_path, 1.5
+    )
+    assert "stopped after 1.5 s" in text
+    assert "could not be started" in await run_tests([str(tmp_path / "missing")], tmp_path, 1)
