@@ -1,11 +1,13 @@
 """Writes the editors' files that follow from the server: `python -m tests.editors.generate`.
 
-The schema of the settings, and which files LSP4IJ gives to the server. A test fails when they are out of step.
+The schema of the settings, which files LSP4IJ gives to the server, and the settings in VS Code's package.json. A test
+fails when they are out of step.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from lsp_server.config import Settings
 from lsp_server.core.languages import LANGUAGES
 
 EDITORS = Path(__file__).parents[2] / "editors"
+# Settings of VS Code's extension itself; the server does not know them (vscode/src/settings.ts).
+VSCODE_OWN = ("fimble.path", "fimble.trace.server")
 
 
 def settings_schema() -> dict[str, Any]:
@@ -54,13 +58,33 @@ def jetbrains_template() -> dict[str, Any]:
     }
 
 
+def vscode_settings() -> dict[str, Any]:
+    """The settings as VS Code wants them: names in camel case, descriptions with code in back quotes."""
+    found = {}
+    for name, schema in settings_schema()["properties"].items():
+        described = {key: value for key, value in schema.items() if key != "description"}
+        described["markdownDescription"] = schema["description"]
+        found["fimble." + re.sub(r"_(\w)", lambda match: match[1].upper(), name)] = described
+    return found
+
+
+def vscode_package() -> dict[str, Any]:
+    """package.json, of which the server's settings are generated and the rest is kept."""
+    values: dict[str, Any] = json.loads((EDITORS / "vscode" / "package.json").read_text("utf-8"))
+    configuration = values["contributes"]["configuration"]
+    own = {name: configuration["properties"][name] for name in VSCODE_OWN}
+    configuration["properties"] = own | vscode_settings()
+    return values
+
+
 def files() -> dict[Path, str]:
     """What each generated file has to hold."""
     made = {
         "jetbrains/settings.schema.json": jetbrains_schema(),
         "jetbrains/template.json": jetbrains_template(),
+        "vscode/package.json": vscode_package(),
     }
-    return {EDITORS / name: json.dumps(value, indent=2) + "\n" for name, value in made.items()}
+    return {EDITORS / name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in made.items()}
 
 
 if __name__ == "__main__":
