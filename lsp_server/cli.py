@@ -44,10 +44,10 @@ def _command(options: argparse.Namespace) -> int:
     if options.command == "init":
         return init.run(options)
     if options.command == "action":
-        from lsp_server.act import act
+        from lsp_server.commands.action import act
 
         return act(options, _factory(options.backend), _overrides(options))
-    from lsp_server.complete import complete
+    from lsp_server.commands.complete import complete
 
     return complete(options, _factory(options.backend), _overrides(options))
 
@@ -55,7 +55,7 @@ def _command(options: argparse.Namespace) -> int:
 def _mistakes() -> tuple[type[Exception], ...]:
     """What a command raises for a mistake of the user's, looked up when there has been one."""
     from lsp_server.backends.base import ModelError
-    from lsp_server.complete import CommandError
+    from lsp_server.commands.place import CommandError
 
     return ModelError, CommandError
 

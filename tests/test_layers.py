@@ -15,8 +15,8 @@ PACKAGE = "lsp_server"
 MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
-# config, complete and act stand beside the layers: settings name the options of the layers below, and the other two
-# are further front ends, next to lsp.
+# config stands beside the layers: settings name the options of the layers below. commands is a second front end,
+# next to lsp.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("engine", ("core", "engine", "backends.base")),
@@ -30,9 +30,10 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("features", ("core", "engine", "features", "backends.base")),
     ("config", ("features", "backends.base")),
     ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
-    ("complete", ("core", "engine", "features", "config", "backends.base")),
+    ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
+    ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
+    ("commands.place", ("core",)),
     ("commands", ("commands", "models", "config", "backends")),
-    ("act", ("core", "engine", "features", "config", "backends.base", "complete")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),
@@ -43,7 +44,7 @@ RESERVED = {
     "pygls": ("lsp",),
     "lsprotocol": ("lsp",),
     "llama_cpp": ("backends.llama_library", "backends.devices"),
-    "rich": ("complete", "commands"),
+    "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "tomlkit": ("models.settings_file",),
     "tree_sitter": ("core.syntax", "core.definitions", "core.outline"),
@@ -147,9 +148,8 @@ def test_imports_point_one_way(name: str) -> None:
         ("lsp.server", "from lsp_server import cli"),
         ("lsp.server", "import rich.console"),
         ("lsp.server", "import llama_cpp.llama_cpp as api"),
-        ("complete", "from lsp_server.backends.scripted import ScriptedBackend"),
-        ("complete", "from lsp_server.lsp import convert"),
-        ("complete", "import pygls"),
+        ("commands.complete", "from lsp_server.lsp import convert"),
+        ("commands.complete", "import pygls"),
         ("commands.models", "from lsp_server.engine.client import EngineClient"),
         ("commands.models", "import huggingface_hub"),
         ("models.hub", "from lsp_server.commands import models"),
@@ -194,7 +194,7 @@ def test_all_modules_were_read() -> None:
 
 def test_what_a_server_imports_before_it_serves() -> None:
     """An editor waits for these imports: nothing heavy, and nothing that only the command line needs."""
-    heavy = ["rich", "llama_cpp", "numpy", "tree_sitter", "lsp_server.complete", "lsp_server.backends.llama"]
+    heavy = ["rich", "llama_cpp", "numpy", "tree_sitter", "lsp_server.commands.complete", "lsp_server.backends.llama"]
     code = f"import sys, lsp_server.lsp.server\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

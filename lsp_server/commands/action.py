@@ -16,7 +16,7 @@ import anyio
 
 from lsp_server import config
 from lsp_server.backends.base import BackendFactory
-from lsp_server.complete import CommandError, read_place
+from lsp_server.commands.place import CommandError, read_place
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
 from lsp_server.core.languages import find_language

@@ -14,6 +14,7 @@ import anyio
 
 from lsp_server import config
 from lsp_server.backends.base import BackendFactory, ModelInfo
+from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 _SHOWN_BYTES = 240
-
-
-class CommandError(Exception):
-    """A mistake in what the user asked for; the message is one line that names it."""
 
 
 def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
@@ -56,33 +53,6 @@ def parse_place(place: str) -> tuple[Path, int, int]:
     if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
         raise CommandError(f"{place!r} is not of the form FILE:LINE:COL")
     return Path(parts[0]), int(parts[1]), int(parts[2])
-
-
-def read_document(path: Path) -> DocumentSnapshot:
-    """The document at `path`, as one of the workspace that is the current folder. Raises CommandError."""
-    try:
-        source = path.read_bytes()
-        source.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise CommandError(f"{path} is not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
-    root = Path.cwd()
-    shown = path.absolute()
-    if not shown.is_relative_to(root):
-        return DocumentSnapshot.of(shown.as_uri(), source, path=path.name)
-    return DocumentSnapshot.of(shown.as_uri(), source, path=shown.relative_to(root).as_posix(), folder=root.name)
-
-
-def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
-    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
-    document = read_document(path)
-    if not 1 <= line <= document.line_count:
-        raise CommandError(f"line {line} is outside {path}, which has {document.line_count} lines")
-    text = document.line(line - 1).decode()
-    if not 1 <= column <= len(text) + 1:
-        raise CommandError(f"column {column} is outside line {line} of {path}, which has {len(text)} characters")
-    return document, document.offset(line - 1, column - 1, "utf-32")
 
 
 async def _complete(

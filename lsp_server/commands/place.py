@@ -1,0 +1,38 @@
+"""Places in files as people write them on the command line, and what is wrong with them in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lsp_server.core.document import DocumentSnapshot
+
+
+class CommandError(Exception):
+    """A mistake in what the user asked for; the message is one line that names it."""
+
+
+def read_document(path: Path) -> DocumentSnapshot:
+    """The document at `path`, as one of the workspace that is the current folder. Raises CommandError."""
+    try:
+        source = path.read_bytes()
+        source.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CommandError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    root = Path.cwd()
+    shown = path.absolute()
+    if not shown.is_relative_to(root):
+        return DocumentSnapshot.of(shown.as_uri(), source, path=path.name)
+    return DocumentSnapshot.of(shown.as_uri(), source, path=shown.relative_to(root).as_posix(), folder=root.name)
+
+
+def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
+    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
+    document = read_document(path)
+    if not 1 <= line <= document.line_count:
+        raise CommandError(f"line {line} is outside {path}, which has {document.line_count} lines")
+    text = document.line(line - 1).decode()
+    if not 1 <= column <= len(text) + 1:
+        raise CommandError(f"column {column} is outside line {line} of {path}, which has {len(text)} characters")
+    return document, document.offset(line - 1, column - 1, "utf-32")
