@@ -9,7 +9,8 @@ from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
-from lsp_server.core.languages import Language, find_language
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
 from lsp_server.core.syntax import import_lines
 from lsp_server.core.text import character_start, next_character_start
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from lsp_server.core.languages import Language
+from lsp_server.core.language_entry import Language
 
 if TYPE_CHECKING:
     from tree_sitter import Parser

@@ -183,8 +183,10 @@ def test_imports_take_a_small_part_of_the_budget() -> None:
 
 
 def test_without_a_grammar_a_cut_window_says_that_it_is_cut() -> None:
-    prompt = prompt_at("import Foo\n" + body(100) + "$0", budget=PromptBudget(400, 100), language_id="swift", path="")
-    assert prompt.text("before").startswith(b"// ...\ndef f")
+    prompt = prompt_at(
+        "import Foo\n" + body(100) + "$0", budget=PromptBudget(400, 100), language_id="plaintext", path=""
+    )
+    assert prompt.text("before").startswith(b"# ...\ndef f")
 
 
 # What stays the same while the user types ----------------------------------------------------------------------

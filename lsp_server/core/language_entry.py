@@ -1,0 +1,96 @@
+"""What is known of one language: the entry that `languages.LANGUAGES` has for it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+# How a line ends after which lines follow that belong to it, in languages with braces.
+BRACES = r"[{(\[]|=>|\b(?:case\b.*|default\s*):"
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """What fimble knows of a language.
+
+    name: how people write it. ids: its LSP language identifiers. files: file name patterns.
+    comment: how a line comment starts and ends; the end is empty for most. wheel: the module of its
+    tree-sitter grammar and the function in it, None without one.
+
+    Kinds of nodes of the grammar: imports, at the top level, bring names into the file; statements are whole
+    statements and declarations; blocks hold statements; strings and comments are what is not code, and
+    code_in_strings what is code again inside a string.
+
+    openers: a pattern of how a line ends that opens a block. closers: the words, besides brackets, that a line
+    which closes a block begins with. quotes: the characters that strings of any length begin and end with.
+    prologue: what a part of a file needs in front of it to be parsed by itself.
+    """
+
+    name: str
+    ids: tuple[str, ...]
+    files: tuple[str, ...]
+    comment: tuple[str, str] = ("#", "")
+    wheel: tuple[str, str] | None = None
+    imports: frozenset[str] = frozenset()
+    statements: frozenset[str] = frozenset()
+    blocks: frozenset[str] = frozenset()
+    strings: frozenset[str] = frozenset()
+    comments: frozenset[str] = frozenset()
+    code_in_strings: frozenset[str] = frozenset()
+    openers: str = r":|[{(\[]|=>|->"
+    closers: tuple[str, ...] = ()
+    quotes: str = "\"'"
+    prologue: bytes = b""
+
+    def as_comment(self, line: str) -> str:
+        """`line` as a comment of this language, without trailing white space."""
+        start, end = self.comment
+        return f"{start} {line} {end}".rstrip() if line else f"{start} {end}".rstrip()
+
+    def opens_block(self, line: str) -> bool:
+        """Whether a block follows `line`, judged by how it ends."""
+        return re.search(f"(?:{self.openers})$", line.rstrip()) is not None
+
+    def closes_block(self, line: str) -> bool:
+        """Whether `line` begins with what closes a block."""
+        word = re.match(r"\w*", line.strip())
+        return line.strip()[:1] in tuple(")]}") or (word is not None and word.group() in self.closers)
+
+
+def language(
+    name: str,
+    ids: str,
+    files: str,
+    comment: tuple[str, str] = ("#", ""),
+    wheel: str = "",
+    *,
+    imports: str = "",
+    statements: str = "",
+    blocks: str = "",
+    strings: str = "",
+    comments: str = "comment",
+    code_in_strings: str = "",
+    openers: str = BRACES,
+    closers: str = "",
+    quotes: str = "\"'",
+    prologue: bytes = b"",
+) -> Language:
+    """An entry, with lists written as words."""
+    module, _, function = wheel.partition(":")
+    return Language(
+        name,
+        tuple(ids.split()),
+        tuple(files.split()),
+        comment,
+        (module, function or "language") if module else None,
+        frozenset(imports.split()),
+        frozenset(statements.split()),
+        frozenset(blocks.split()),
+        frozenset(strings.split()),
+        frozenset(comments.split()) if module else frozenset(),
+        frozenset(code_in_strings.split()),
+        openers,
+        tuple(closers.split()),
+        quotes,
+        prologue,
+    )
