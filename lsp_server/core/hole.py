@@ -1,11 +1,21 @@
-"""The hole: where in a document text is wanted, and how much of it."""
+"""The hole: where in a document text is wanted, and how much of it.
+
+Where it is, `find_hole` tells by the line alone, so that a key costs no parse and its prompt stays anchored. How much
+is wanted is a table of rules, over what stands around the cursor in its line (`find_hole`) and in the tree (`refined`).
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from enum import Enum
 
+from lsp_server.core.brackets import CLOSING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
+from lsp_server.core.syntax import view_of
 from lsp_server.core.text import indent_width, next_character_start
 
 # A line of which more than this is left of the cursor (minified code) is anchored inside itself.
@@ -13,6 +23,11 @@ TYPED_LIMIT_BYTES = 800
 
 
 class HoleKind(str, Enum):
+    """none: nothing is wanted. expression: what is missing in front of a bracket that stands there. line: the
+    rest of the line, or of the statement if its brackets go on. block: lines, as long as they belong together."""
+
+    NONE = "none"
+    EXPRESSION = "expression"
     LINE = "line"
     BLOCK = "block"
 
@@ -21,7 +36,8 @@ class HoleKind(str, Enum):
 class Hole:
     """anchor: the offset at which the middle of the prompt begins; what lies between it and the cursor has
     been typed since. cursor: the offset at which text is inserted. line_end: the end of the cursor's line.
-    indent: for a block, the least indentation, in columns, of a line that still belongs to it.
+    indent: for a block, the least indentation, in columns, of a line that still belongs to it. reason: why
+    nothing is wanted, in words for the user.
     """
 
     kind: HoleKind
@@ -29,25 +45,135 @@ class Hole:
     cursor: int
     line_end: int
     indent: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What stands around a cursor. left, right: its line. inside: `code`, or the `string` or `comment` that it is
+    in; text: what of that stands in front of it."""
+
+    left: str
+    right: str
+    language: Language
+    inside: str = "code"
+    text: str = ""
+
+    @property
+    def splits_name(self) -> bool:
+        return _WORD_AT_END.search(self.left) is not None and _WORD_AT_START.match(self.right) is not None
+
+    @property
+    def announces_code(self) -> bool:
+        """Whether it is the end of a comment that fills its line and says that something follows."""
+        return not self.right.strip() and self.text.rstrip().endswith(":") and self.left.strip() == self.text.strip()
+
+    @property
+    def asks(self) -> bool:
+        """Whether a string or comment asks to be continued: it is left open, or is a docstring to be written."""
+        return _ASKS.search(self.text) is not None
+
+    @property
+    def opens_block(self) -> bool:
+        if not self.language.opens_block(self.left):
+            return False
+        # A colon inside brackets is a slice or a type, whatever the line began with.
+        return not self.left.rstrip().endswith(":") or not open_brackets(self.left, self.language.quotes)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Where `applies` is true, a hole is of this kind. indent: a block's least indentation, from the line's own."""
+
+    name: str
+    applies: Callable[[Surroundings], bool]
+    kind: HoleKind
+    indent: int = 0
+
+
+_WORD_AT_END, _WORD_AT_START = re.compile(r"\w$"), re.compile(r"\w")
+_ASKS = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{3}|'{3}|/\*\*|///)\s*$""")
+
+# The first that applies decides.
+RULES: tuple[Rule, ...] = (
+    Rule("the cursor is inside a name", lambda s: s.splits_name, HoleKind.NONE),
+    Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
+    Rule("the comment asks to be continued", lambda s: s.inside == "comment" and s.asks, HoleKind.LINE),
+    Rule("the cursor is inside a comment", lambda s: s.inside == "comment", HoleKind.NONE),
+    Rule("the string asks to be continued", lambda s: s.inside == "string" and s.asks, HoleKind.LINE),
+    Rule("the cursor is inside a string", lambda s: s.inside == "string", HoleKind.NONE),
+    Rule("a bracket is closed behind the cursor", lambda s: s.right.strip()[:1] in (*CLOSING,), HoleKind.EXPRESSION),
+    Rule("text stands behind the cursor", lambda s: bool(s.right.strip()), HoleKind.LINE),
+    Rule("the line is blank", lambda s: not s.left.strip(), HoleKind.BLOCK),
+    Rule("the line opens a block", lambda s: s.opens_block, HoleKind.BLOCK, indent=1),
+    Rule("the line goes on", lambda s: True, HoleKind.LINE),
+)
 
 
 def find_hole(document: DocumentSnapshot, cursor: int) -> Hole:
-    """The hole at byte offset `cursor`, judged by the line's text alone.
-
-    A block is wanted on a blank line and behind a line's end that opens one; otherwise the rest of the line.
-    """
+    """The hole at byte offset `cursor`, judged by the line's text alone. Costs no parse."""
     line = document.line_at(cursor)
     start, end = document.line_start(line), document.line_end(line)
     cursor = min(cursor, end)
-    left, right = document.source[start:cursor], document.source[cursor:end]
-    anchor = _anchor(document.source, start, cursor)
-    if right.strip():
-        return Hole(HoleKind.LINE, anchor, cursor, end)
-    if not left.strip():
-        return Hole(HoleKind.BLOCK, anchor, cursor, end, indent_width(left))
-    if left.rstrip().endswith((b":", b"{", b"(", b"[", b"=>", b"->")):
-        return Hole(HoleKind.BLOCK, anchor, cursor, end, indent_width(left) + 1)
-    return Hole(HoleKind.LINE, anchor, cursor, end)
+    left, right = sides(document, cursor)
+    language = find_language(document.language_id, document.path)
+    hole = Hole(HoleKind.LINE, _anchor(document.source, start, cursor), cursor, end)
+    return _decided(hole, Surroundings(left, right, language))
+
+
+def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
+    """`hole` judged by the syntax tree too: it knows strings and comments, and the language of fenced code."""
+    line = document.line_at(hole.cursor)
+    left, right = sides(document, hole.cursor)
+    view = view_of(document, line)
+    language = view.language
+    inside, text = "code", ""
+    for kind, start, end in view.ancestors(hole.cursor):
+        if kind in language.code_in_strings and start < hole.cursor < end:
+            break
+        if kind in language.strings or kind in language.comments:
+            if start < hole.cursor and (hole.cursor < end or _is_open(document.source[start:end], kind, language)):
+                inside = "string" if kind in language.strings else "comment"
+                text = document.source[start : hole.cursor].decode("utf-8", "replace")
+            break
+    else:
+        # A string that has no end yet is no string to the grammar.
+        quote = open_quote(left, language.quotes) if language.strings and view.errors else ""
+        if quote:
+            inside, text = "string", left[left.rindex(quote) :]
+    return _decided(hole, Surroundings(left, right, language, inside, text))
+
+
+def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
+    """What stands left and right of `cursor` in its line; of a long line (minified code), what is near."""
+    line = document.line_at(cursor)
+    start = max(document.line_start(line), cursor - TYPED_LIMIT_BYTES)
+    end = min(document.line_end(line), cursor + TYPED_LIMIT_BYTES)
+    source = document.source
+    return source[start:cursor].decode("utf-8", "replace"), source[cursor:end].decode("utf-8", "replace")
+
+
+def asked(hole: Hole) -> Hole:
+    """`hole` for a user who has asked: something is wanted even where nothing is shown unasked."""
+    if hole.kind is HoleKind.NONE and hole.reason != RULES[0].name:
+        return replace(hole, kind=HoleKind.LINE, reason="")
+    return hole
+
+
+def _decided(hole: Hole, surroundings: Surroundings) -> Hole:
+    rule = next(rule for rule in RULES if rule.applies(surroundings))
+    indent = 0
+    if rule.kind is HoleKind.BLOCK:
+        indent = indent_width(surroundings.left.encode()) + rule.indent
+    return replace(hole, kind=rule.kind, indent=indent, reason=rule.name if rule.kind is HoleKind.NONE else "")
+
+
+def _is_open(node: bytes, kind: str, language: Language) -> bool:
+    """Whether text behind the last byte of a string or comment belongs to it still."""
+    if kind in language.comments:
+        return not node.endswith((b"*/", b"-->", b"]]"))
+    quote = node[-1:]
+    return len(node) < 2 or quote.decode("latin-1") not in "\"'`/"
 
 
 def _anchor(source: bytes, line_start: int, cursor: int) -> int:

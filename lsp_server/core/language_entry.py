@@ -9,6 +9,9 @@ from dataclasses import dataclass
 BRACES = r"[{(\[]|=>|\b(?:case\b.*|default\s*):"
 
 
+_INDENTED_DATA = ("YAML", "Markdown", "plain text")
+
+
 @dataclass(frozen=True, slots=True)
 class Language:
     """What fimble knows of a language.
@@ -23,6 +26,7 @@ class Language:
 
     openers: a pattern of how a line ends that opens a block. closers: the words, besides brackets, that a line
     which closes a block begins with. quotes: the characters that strings of any length begin and end with.
+    long_quotes: what those that may go over lines begin and end with.
     prologue: what a part of a file needs in front of it to be parsed by itself.
     """
 
@@ -40,12 +44,18 @@ class Language:
     openers: str = r":|[{(\[]|=>|->"
     closers: tuple[str, ...] = ()
     quotes: str = "\"'"
+    long_quotes: tuple[str, ...] = ()
     prologue: bytes = b""
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
         start, end = self.comment
         return f"{start} {line} {end}".rstrip() if line else f"{start} {end}".rstrip()
+
+    @property
+    def reindents(self) -> bool:
+        """Whether the depth of an indentation is a matter of style: data and prose say something by it."""
+        return self.name not in _INDENTED_DATA
 
     def opens_block(self, line: str) -> bool:
         """Whether a block follows `line`, judged by how it ends."""
@@ -73,6 +83,7 @@ def language(
     openers: str = BRACES,
     closers: str = "",
     quotes: str = "\"'",
+    long_quotes: str = "",
     prologue: bytes = b"",
 ) -> Language:
     """An entry, with lists written as words."""
@@ -92,5 +103,6 @@ def language(
         openers,
         tuple(closers.split()),
         quotes,
+        tuple(long_quotes.split()),
         prologue,
     )

@@ -47,7 +47,9 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="block",
         strings="string",
         code_in_strings="interpolation",
-        openers=r":|[{(\[]",
+        openers=r"[{(\[]|^\s*(?:(?:async\s+)?(?:if|elif|else|for|while|try|except|finally|with|def|class|match|case)\b"
+        r"|[)\]}]).*:",
+        long_quotes="\"\"\" '''",
     ),
     language(
         "JavaScript",
@@ -61,6 +63,7 @@ LANGUAGES: tuple[Language, ...] = (
         strings="string template_string regex",
         code_in_strings="template_substitution",
         quotes="\"'`",
+        long_quotes="`",
     ),
     language(
         "TypeScript",
@@ -74,6 +77,7 @@ LANGUAGES: tuple[Language, ...] = (
         strings="string template_string regex",
         code_in_strings="template_substitution",
         quotes="\"'`",
+        long_quotes="`",
     ),
     language(
         "TSX",
@@ -87,6 +91,7 @@ LANGUAGES: tuple[Language, ...] = (
         strings="string template_string regex",
         code_in_strings="template_substitution",
         quotes="\"'`",
+        long_quotes="`",
     ),
     language(
         "Java",
@@ -105,6 +110,7 @@ LANGUAGES: tuple[Language, ...] = (
         code_in_strings="string_interpolation",
         openers=BRACES + "|->",
         quotes='"',
+        long_quotes='"""',
     ),
     language(
         "C",
@@ -146,6 +152,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="block field_declaration_list",
         strings="interpreted_string_literal raw_string_literal rune_literal",
         quotes='"`',
+        long_quotes="`",
     ),
     language(
         "Rust",
@@ -177,6 +184,7 @@ LANGUAGES: tuple[Language, ...] = (
         code_in_strings="interpolation",
         openers=BRACES + "|->",
         quotes='"',
+        long_quotes='"""',
     ),
     language(
         "Scala",
@@ -193,6 +201,7 @@ LANGUAGES: tuple[Language, ...] = (
         code_in_strings="interpolation",
         openers=r"[{(\[=:]|=>|\b(?:then|do|else|yield)",
         quotes='"',
+        long_quotes='"""',
     ),
     language(
         "C#",
@@ -211,6 +220,7 @@ LANGUAGES: tuple[Language, ...] = (
         "character_literal",
         code_in_strings="interpolation",
         quotes='"',
+        long_quotes='"""',
     ),
     language(
         "Swift",
@@ -228,6 +238,7 @@ LANGUAGES: tuple[Language, ...] = (
         code_in_strings="interpolated_expression raw_str_interpolation",
         openers=BRACES + r"|\{.*\bin",
         quotes='"',
+        long_quotes='"""',
     ),
     language(
         "Ruby",
@@ -347,6 +358,7 @@ LANGUAGES: tuple[Language, ...] = (
         statements="pair",
         blocks="table table_array_element array inline_table",
         openers=r"[{\[]|^\s*\[.*\]",
+        long_quotes="\"\"\" '''",
     ),
     language(
         "Markdown",

@@ -1,12 +1,38 @@
-"""From what a model wrote to what is shown: the text, and the range of the document it goes into."""
+"""From what a model wrote to what is shown: the text, and the range of the document it goes into.
+
+Everything here cuts a text at its end or rewrites the indentation of its lines, so that what is shown of a beginning
+is the beginning of what is shown of the whole, and a suggestion can be typed through while it is still being written.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
+from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import Hole
+from lsp_server.core.formats import FORMATS
+from lsp_server.core.hole import Hole, sides
+from lsp_server.core.indentation import fitted, style_around
+from lsp_server.core.language_entry import Language
 from lsp_server.core.stopping import StopRule, find_end
+from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
+from lsp_server.core.text import encode, indent_width
+
+# How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them.
+MOST_CUTS, MOST_STEPS = 10, 400
+
+_SPELLINGS = {spelling for form in FORMATS for spelling in (*form.markers, *form.stops)}
+# Besides those of the formats, what chat models and tokenisers write around a text.
+_SPECIAL = re.compile(
+    "|".join([*map(re.escape, sorted(_SPELLINGS)), r"<\|[\w▁:.-]+\|>", r"<｜[\w▁:.-]+｜>"])
+    + r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|fim_\w+)>|\[/?INST\]"
+)
+_SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
+_WORD_END, _WORD_START = re.compile(r"\w$"), re.compile(r"\w")
+_TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,25 +45,47 @@ class Suggestion:
     end: int
 
 
-def shape(text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule) -> Suggestion | None:
+def shape(
+    text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule, *, whole: bool = True
+) -> Suggestion | None:
     """The part of `text` worth showing at `hole`, or None if nothing is left of it.
 
-    Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the
-    end, and gives it the document's own line ends.
+    Cuts it where the rule ends it, removes special tokens, what already stands right of the cursor and white
+    space at the end, gives it the document's own indentation and line ends, and shows the longest part that
+    brings no new error into the syntax tree. whole: whether nothing more comes.
     """
-    text = text.replace("\r\n", "\n")
+    text = without_special_tokens(text.replace("\r\n", "\n").replace("\r", "\n"), whole=whole)
     end = find_end(text, rule)
-    if end is None:
+    if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
     if end is not None:
         text = text[:end]
-    text = text.rstrip()
-    right = document.source[hole.cursor : hole.line_end].decode("utf-8", "replace").strip()
-    if right:
-        text = without_overlap(text, right)
+    elif not whole:
+        text = _without_beginning_repeat(text, rule)
+    left, right = sides(document, hole.cursor)
+    text = _trimmed(text, right)
+    if right.strip():
+        text = without_overlap(text, right.strip())
+        text = _trimmed(_without_closed_quote(text, left, right), right)
+    if not text.strip():
+        return None
+    line = document.line_at(hole.cursor)
+    view = view_of(document, line)
+    language = view.language
+    style = style_around(document, line, language)
+    if style is not None and language.reindents:
+        required = _required_indent(document, line, rule, style.columns, language)
+        text = fitted(text, left, required, style, language)
+    text = _trimmed(_longest_that_fits(text, right, document, hole, view), right)
     if not text.strip():
         return None
     return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, hole.cursor)
+
+
+def without_special_tokens(text: str, *, whole: bool = True) -> str:
+    """`text` up to the first special token in it, or up to what may become one if more comes."""
+    match = _SPECIAL.search(text) or (None if whole else _SPECIAL_BEGINNING.search(text))
+    return text[: match.start()] if match else text
 
 
 def without_overlap(text: str, right: str) -> str:
@@ -48,10 +96,95 @@ def without_overlap(text: str, right: str) -> str:
     """
     depth = 0
     for index, character in enumerate(text):
-        if character in "([{":
+        if character in OPENING:
             depth += 1
-        elif character in ")]}":
+        elif character in CLOSING:
             if depth == 0:
                 return text[:index] if right.startswith(character) else text.removesuffix(right)
             depth -= 1
-    return text.removesuffix(right) if right.strip(")]}") else text
+    return text.removesuffix(right) if right.strip(CLOSING) else text
+
+
+def _trimmed(text: str, right: str) -> str:
+    """`text` without white space at its end, but for the space that keeps it apart from a word to its right."""
+    trimmed = text.rstrip()
+    if len(trimmed) < len(text) and _WORD_END.search(trimmed) and _WORD_START.match(right):
+        return trimmed + " "
+    return trimmed
+
+
+def _without_closed_quote(text: str, left: str, right: str) -> str:
+    """`text` without the quote at its end that stands to its right, if it closes what was opened in front."""
+    quote = right.strip()[0]
+    if quote in "\"'`" and text.endswith(quote) and not open_quote(left + text, quote):
+        return text[:-1]
+    return text
+
+
+def _without_beginning_repeat(text: str, rule: StopRule) -> str:
+    """`text` without a last line that so far is the beginning of the document's next one."""
+    start = text.rfind("\n") + 1
+    content = (text[start:] if start else rule.left + text).strip()
+    if len(content) > 2 and (text[start:].strip()) and rule.next_line.startswith(content):
+        return text[:start]
+    return text
+
+
+def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, columns: int, language: Language) -> int:
+    """How many columns a line that is begun at `line` is indented by, judged by the one above."""
+    above = next((n for n in range(line - 1, max(-1, line - 50), -1) if document.line(n).strip()), None)
+    if above is None:
+        return 0
+    opens = language.opens_block(rule.last_line)
+    return indent_width(document.line(above)) + (columns if opens else 0)
+
+
+def _longest_that_fits(text: str, right: str, document: DocumentSnapshot, hole: Hole, view: SyntaxView) -> str:
+    """The longest part of `text` with which the tree has the fewest errors, and no more than without it."""
+    if view.root is None:
+        return text
+    newline = "\r\n" if document.newline == b"\r\n" else "\n"
+    # Errors elsewhere stay whatever is written here.
+    line = document.line_at(hole.cursor)
+    least = view.errors_apart_from(document.line_start(line), hole.line_end)
+    best, fewest = "", len(view.errors) + 1
+    begun, behind = view.steps, right.strip()[:1]
+    for candidate in islice(_cuts(text, behind), MOST_CUTS):
+        if not candidate.strip() or view.steps - begun > MOST_STEPS:
+            break
+        errors = view.errors_with(hole.cursor, hole.cursor, encode(candidate.replace("\n", newline)))
+        if errors is not None and errors < fewest:
+            best, fewest = candidate, errors
+            # The bracket that stands behind a text may be the one too many, wherever it is then missed.
+            if errors <= least and (errors == 0 or candidate[-1:] != behind):
+                break
+    if best and fewest and raises_errors(document, line, hole.cursor, encode(best.replace("\n", newline))):
+        return ""
+    return best
+
+
+def _cuts(text: str, behind: str) -> Iterator[str]:
+    """`text` and its beginnings that may be whole, the longest first; each also without what stands behind it."""
+    for cut in _beginnings(text):
+        shorter = cut
+        yield cut
+        while behind and behind in "\"'`)]}" and shorter.endswith(behind):
+            shorter = shorter[:-1].rstrip()
+            yield shorter
+
+
+def _beginnings(text: str) -> Iterator[str]:
+    """`text`, and its beginnings up to a line's end, or, in the first line, a token's."""
+    yield text
+    end = text.rfind("\n")
+    while end > 0:
+        if text[:end].strip():
+            yield text[:end].rstrip()
+        end = text.rfind("\n", 0, end)
+    start = len(text) - len(text.lstrip("\n"))
+    line = text[: text.find("\n", start)] if "\n" in text[start:] else text
+    tokens = [(match.end(), match.group()) for match in _TOKENS.finditer(line)]
+    for end, token in reversed(tokens[:-1]):
+        # What ends in an operator or an open bracket is not whole.
+        if (token.strip() and (token[0].isalnum() or token in "_)]}\"'`;")) and not open_brackets(line[:end]):
+            yield line[:end]

@@ -1,55 +1,200 @@
-"""Where a completion ends, judged by its text while it is being decoded."""
+"""Where a completion ends, judged by its text while it is being decoded.
+
+A tree would come too late here: the text is unfinished at every token, and each token that is decoded in vain delays
+the next request. So the rules go by lines, indentation and brackets, and what they let through is judged by the tree
+once (`shape`).
+"""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import Hole, HoleKind
+from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.languages import find_language
 from lsp_server.core.text import indent_width
+
+# A repetition loop: up to so many characters, at least five times in a row, and so many in all.
+_LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
+
+# A line's first word, or the character that it begins with.
+_FIRST = re.compile(r"\w+|.?")
+
+# What goes on with a statement after the line that closes its first block.
+_GOES_ON = re.compile(r"[)\]}\s]*(?:else|elif|elsif|elseif|catch|except|rescue|ensure|finally|when|while|until)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class StopRule:
-    """What ends a completion. indent: for a block, lines indented by less than this lie below it.
-    next_line: the next line of the document that is not blank, which the completion must not repeat.
+    """What ends a completion.
+
+    indent: for a block, lines indented by less than this lie below it. next_line, last_line: the lines of the
+    document around it that are not blank, which the completion must not repeat. left: what stands in front of
+    it in its line. single: whether it must stay in its line. is_body: whether it is a whole block, which blank
+    lines do not end. closers: what a line begins with that closes a block. closer_indent: where the line stands
+    that closes this block and is missing in the document; -1 if it is not. quotes, comment: of the language
+    (see `brackets.marks`).
     """
 
     kind: HoleKind
     max_lines: int
     indent: int = 0
     next_line: str = ""
+    last_line: str = ""
+    left: str = ""
+    single: bool = False
+    is_body: bool = False
+    closers: tuple[str, ...] = ()
+    closer_indent: int = -1
+    quotes: str = "\"'"
+    comment: str = ""
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRule:
     """The rule for `hole`, from the text around it."""
+    language = find_language(document.language_id, document.path)
     following = document.source[hole.line_end : hole.line_end + 2000].decode("utf-8", "replace")
-    next_line = next((line.strip() for line in following.splitlines() if line.strip()), "")
-    return StopRule(hole.kind, max_lines, hole.indent, next_line)
+    next_line = next((line for line in following.splitlines() if line.strip()), "")
+    start = document.line_start(document.line_at(hole.cursor))
+    preceding = document.source[max(0, start - 2000) : start].decode("utf-8", "replace")
+    last_line = next((line for line in reversed(preceding.splitlines()) if line.strip()), "")
+    left, right = sides(document, hole.cursor)
+    is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
+    indent = indent_width(left.encode())
+    closers = (*language.closers, *CLOSING)
+    return StopRule(
+        hole.kind,
+        max_lines,
+        hole.indent,
+        next_line.strip(),
+        last_line.strip(),
+        left,
+        bool(right.strip()) and hole.kind is HoleKind.LINE,
+        is_body,
+        closers,
+        indent if is_body and _lacks_closer(next_line, indent, closers) else -1,
+        language.quotes,
+        "" if language.comment[1] else language.comment[0],
+    )
+
+
+def _lacks_closer(next_line: str, indent: int, closers: tuple[str, ...]) -> bool:
+    """Whether a block whose header is indented by `indent` is not closed below, judged by the next line."""
+    width = indent_width(next_line.encode())
+    return width < indent or (width == indent and _first(next_line.strip()) not in closers)
 
 
 def find_end(text: str, rule: StopRule) -> int | None:
     """The length of the part of `text` that is the completion, or None if it may still go on.
 
-    Looks at whole lines, and at a line that is still being decoded as far as its indentation goes.
+    Where it ends does not depend on how much more of the text there is. Looks at whole lines, and at a line
+    that is still being decoded as far as its indentation and its brackets go.
     """
-    if rule.kind is HoleKind.LINE:
-        end = text.find("\n")
-        return end if end >= 0 else None
-    offset, shown = 0, 0
+    ends = [end for end in (_end_of_kind(text, rule), _end_of_loop(text)) if end is not None]
+    return min(ends, default=None)
+
+
+def repeats_a_line(line: str, rule: StopRule, *, first: bool) -> bool:
+    """Whether a whole line of the completion is one that stands right above or below it."""
+    content = (rule.left + line if first else line).strip()
+    if not line.strip() or _is_common(content, rule):
+        return False
+    return content == rule.next_line or (first and content == rule.last_line)
+
+
+def _is_common(content: str, rule: StopRule) -> bool:
+    """Whether a line may well stand below its like: a closing bracket or word, or hardly anything."""
+    return len(content) <= 2 or not any(map(str.isalnum, content)) or content.rstrip("; ") in rule.closers
+
+
+def _end_of_kind(text: str, rule: StopRule) -> int | None:
+    if rule.kind is HoleKind.NONE:
+        return 0
+    if rule.kind is HoleKind.BLOCK:
+        return _end_of_block(text, rule)
+    return _end_of_line(text, rule)
+
+
+def _end_of_line(text: str, rule: StopRule) -> int | None:
+    """The end of a line, and of the statement that begins in it if its brackets are still open."""
+    expression = rule.kind is HoleKind.EXPRESSION
+    depth = 0 if expression else open_brackets(rule.left, rule.quotes, rule.comment)
+    lines = 0
+    for index, mark in marks(text, rule.quotes, rule.comment):
+        if mark in OPENING:
+            depth += 1
+        elif mark in CLOSING:
+            if depth == 0 and expression:
+                return index
+            depth = max(0, depth - 1)
+        else:
+            lines += 1
+            start = text.rfind("\n", 0, index) + 1
+            if start and repeats_a_line(text[start:index], rule, first=False):
+                return start - 1
+            if lines == 1 and repeats_a_line(text[:index], rule, first=True):
+                return 0
+            if depth == 0 or rule.single or lines >= rule.max_lines or not text[:index].strip():
+                return index
+    return None
+
+
+def _end_of_block(text: str, rule: StopRule) -> int | None:
+    """The end of the lines that belong together: by their indentation, a blank line, or a repetition."""
+    offset, blank_at, least = 0, -1, rule.indent
+    shown: list[str] = []
     lines = text.split("\n")
     for number, line in enumerate(lines):
         complete = number < len(lines) - 1
-        content = line.strip()
-        # The first line continues the cursor's own; the others have an indentation of their own.
-        if number > 0 and content and indent_width(line.encode()) < rule.indent:
-            return offset - 1
-        if complete and content and content == rule.next_line and len(content) > 2:
-            return max(0, offset - 1)
-        if complete and not content and shown:
-            return offset - 1
-        shown += bool(content)
+        content, width = line.strip(), indent_width(line.encode())
+        if not content and complete and shown:
+            if blank_at >= 0:
+                return blank_at
+            blank_at = offset - 1
+        if content:
+            if number == 0 and not rule.left and width:
+                least = width  # the cursor stood in front of the block's indentation
+            # The first line continues the cursor's own; the others have an indentation of their own.
+            below = number > 0 and width < least
+            closes = below and width == rule.closer_indent and _first(content) in rule.closers
+            if (below and not closes) or (blank_at >= 0 and not rule.is_body and width <= least):
+                return blank_at if blank_at >= 0 else offset - 1
+            blank_at = -1
+            shown.append(content)
+            if complete:
+                if _repeats(line, shown, rule, first=number == 0):
+                    return max(0, offset - 1)
+                goes_on = _GOES_ON.match(content) or content.endswith(tuple(OPENING))
+                if len(shown) >= rule.max_lines or (closes and not goes_on):
+                    return offset + len(line)
         offset += len(line) + 1
-        if complete and shown >= rule.max_lines:
-            return offset - 1
+    return None
+
+
+def _first(content: str) -> str:
+    match = _FIRST.match(content)
+    return match[0] if match else ""
+
+
+def _repeats(line: str, shown: list[str], rule: StopRule, *, first: bool) -> bool:
+    """Whether a whole line of a block is one of the document's next to it, or the third of its kind."""
+    if repeats_a_line(line, rule, first=first):
+        return True
+    content = shown[-1]
+    if _is_common(content, rule):
+        return False
+    return shown[-3:] == [content] * 3 or (len(shown) == 1 and content == rule.last_line)
+
+
+def _end_of_loop(text: str) -> int | None:
+    """Where the second round of a loop at the end of `text` begins."""
+    for size in range(1, _LOOP_UNIT + 1):
+        unit = text[-size:]
+        if any(map(str.isalnum, unit)) and text.endswith(unit * max(_LOOP_ROUNDS, -(-_LOOP_SIZE // size))):
+            start = len(text) - size
+            while text.startswith(unit, start - size) and start >= size:
+                start -= size
+            return start + size
     return None

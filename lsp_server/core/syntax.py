@@ -1,15 +1,42 @@
-"""Syntax trees by tree-sitter: grammars load on first use, and a language without one has no tree."""
+"""Syntax trees by tree-sitter: what stands around a place, and whether text put there would fit.
+
+Grammars load on first use, and a language without one has no tree. A parse is never of more than a window: the
+top-level nodes around the place, found by their lines. A parse that turns out hard is given up, counted in the
+parser's own steps, so that what is given up does not depend on the machine.
+"""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
+from lsp_server.core.text import indent_width
 
 if TYPE_CHECKING:
-    from tree_sitter import Parser
+    from tree_sitter import Node, Parser
+
+# A document up to this size is parsed whole. Of a longer one, the top-level nodes within an eighth to a half of this
+# on either side of the place.
+WINDOW_BYTES = 8 << 10
+
+# In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window.
+WIDE_BYTES = 48 << 10
+
+# How many steps a parse may take, as the parser reports them. A window of ordinary code takes up to 80, of 0.01 ms;
+# where an error is hard to recover from, a step takes 0.1 ms.
+PARSE_STEPS, WIDE_STEPS = 150, 400
+
+# How many lines above a window are searched for what encloses it.
+_ENCLOSING_LINES = 2000
+
+_FENCE = re.compile(rb"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)", re.MULTILINE)
 
 
 @lru_cache(maxsize=64)
@@ -25,6 +52,38 @@ def parser_of(language: Language) -> Parser | None:
     except ImportError:
         return None
     return tree_sitter.Parser(grammar)
+
+
+def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Node | None, int]:
+    """The root of the tree of `source` and the steps it took; None without a grammar, or if it takes too many."""
+    parser = parser_of(language)
+    if parser is None:
+        return None, 0
+    steps = 0
+
+    def too_hard(offset: int, has_error: bool) -> bool:
+        nonlocal steps
+        steps += 1
+        return steps > most_steps
+
+    try:
+        tree = parser.parse(lambda offset, point: source[offset:], progress_callback=too_hard)
+    except ValueError:  # how the bindings say that the callback ended it
+        parser.reset()
+        return None, steps
+    return tree.root_node, steps
+
+
+def error_spans(root: Node) -> list[tuple[int, int]]:
+    """The byte ranges of all ERROR and MISSING nodes under `root`."""
+    found, nodes = [], [root]
+    while nodes:
+        node = nodes.pop()
+        if node.is_error or node.is_missing:
+            found.append((node.start_byte, node.end_byte))
+        if node.has_error:
+            nodes.extend(node.children)
+    return found
 
 
 @lru_cache(maxsize=32)
@@ -43,3 +102,217 @@ def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
         for node in nodes
         if node.type in language.imports and not node.has_error
     )
+
+
+@dataclass(frozen=True, slots=True)
+class SyntaxWindow:
+    """The bytes `start:end` of a document, to be parsed as `language` between head and tail, which open and
+    close what encloses them but begins or ends outside."""
+
+    language: Language
+    start: int
+    end: int
+    head: bytes = b""
+    tail: bytes = b""
+
+
+class SyntaxView:
+    """The tree of a window of a document, as the document stands.
+
+    root: None if there is no grammar, or the window is too hard to parse. steps: what all parses took.
+    """
+
+    def __init__(self, document: DocumentSnapshot, window: SyntaxWindow, most_steps: int = PARSE_STEPS) -> None:
+        self.language = window.language
+        self._most_steps = most_steps
+        # A grammar takes a lone carriage return for white space.
+        only_returns = document.newline == b"\r"
+        self._source = document.source.replace(b"\r", b"\n") if only_returns else document.source
+        self._window = window
+        self.root, self.steps = parse(window.language, self._with(window.start, window.start, b""), most_steps)
+        self.errors = [] if self.root is None else error_spans(self.root)
+
+    def ancestors(self, offset: int) -> Iterator[tuple[str, int, int]]:
+        """The kinds of the nodes that hold the byte in front of `offset` of the document, innermost first,
+        and where they begin and end in it."""
+        if self.root is None:
+            return
+        moved = self._moved
+        at = max(0, offset + moved - 1)
+        node = self.root.descendant_for_byte_range(at, at)
+        while node is not None:
+            yield node.type, node.start_byte - moved, node.end_byte - moved
+            node = node.parent
+
+    def errors_apart_from(self, start: int, end: int) -> int:
+        """How many errors lie wholly outside the bytes `start:end` of the document."""
+        moved = self._moved
+        return sum(last < start + moved or first > end + moved for first, last in self.errors)
+
+    def errors_with(self, start: int, end: int, text: bytes) -> int | None:
+        """How many errors there would be with `text` for the bytes `start:end`; None if that is too hard, or if
+        the text begins a string or comment that takes in the lines below."""
+        source = self._with(start, end, text)
+        if any(
+            text.count(quote) % 2 and source.count(quote) % 2 for quote in map(str.encode, self.language.long_quotes)
+        ):
+            return None
+        root, steps = parse(self.language, source, self._most_steps)
+        self.steps += steps
+        if root is None:
+            return None
+        first, last = start + self._moved, start + self._moved + len(text)
+        node = root.descendant_for_byte_range(last, last)
+        while node is not None:
+            is_text = node.type in self.language.strings or node.type in self.language.comments
+            if is_text and first <= node.start_byte < last and b"\n" in source[last : node.end_byte - 1]:
+                return None
+            node = node.parent
+        return len(error_spans(root))
+
+    @property
+    def _moved(self) -> int:
+        return len(self._window.head) - self._window.start
+
+    def _with(self, start: int, end: int, text: bytes) -> bytes:
+        window, source = self._window, self._source
+        return b"".join((window.head, source[window.start : start], text, source[end : window.end], window.tail))
+
+
+@lru_cache(maxsize=4)
+def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
+    """The syntax around `line`. The last ones are kept, for a request asks more than once."""
+    return SyntaxView(document, window_at(document, line))
+
+
+def raises_errors(document: DocumentSnapshot, line: int, offset: int, text: bytes) -> bool:
+    """Whether `text` at `offset` of `line` brings errors into a wide window, or that is too hard to tell."""
+    view = SyntaxView(document, window_at(document, line, WIDE_BYTES), WIDE_STEPS)
+    errors = None if view.root is None else view.errors_with(offset, offset, text)
+    if errors is None:
+        return True
+    # What lies outside a window could tell otherwise: where the code around the place is broken, it has to be mended.
+    elsewhere = view.errors_apart_from(document.line_start(line), document.line_end(line))
+    if len(document.source) > WIDE_BYTES and elsewhere < len(view.errors):
+        return errors >= len(view.errors)
+    return errors > len(view.errors)
+
+
+def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -> SyntaxWindow:
+    """The part of `document` that is parsed for a place in `line`: up to about `size` bytes."""
+    language = find_language(document.language_id, document.path)
+    first, last = 0, document.line_count
+    if language.name == "Markdown":
+        language, first, last = _fenced(document, line, language)
+    start = document.line_start(first)
+    end = document.line_start(last) if last < document.line_count else len(document.source)
+    if end - start <= size:
+        return SyntaxWindow(language, start, end, language.prologue if first else b"")
+    top = _boundary(document, language, range(line, first - 1, -1), size // 2)
+    top = max(first, _above_text(document, language, top))
+    bottom = _boundary(document, language, range(line + 1, last), size // 2)
+    head = b"".join(document.source[a:b] for a, b in enclosing_headers(document, language, top))
+    tail = b""
+    if bottom < last:
+        end = document.line_start(bottom)
+        opened = [document.source[a:b].rstrip() for a, b in enclosing_headers(document, language, bottom)]
+        tail = b"".join(_closer(language, header) for header in reversed(opened))
+    return SyntaxWindow(language, document.line_start(top), end, (language.prologue if top else b"") + head, tail)
+
+
+def enclosing_headers(document: DocumentSnapshot, language: Language, line: int) -> list[tuple[int, int]]:
+    """The byte ranges, with their line ends, of what opens the blocks that `line` stands in, outermost first.
+
+    Found by indentation: each is the nearest line above with less of it, up to the line that closes its
+    brackets where it has several.
+    """
+    lowest = max(0, line - _ENCLOSING_LINES)
+    while line < document.line_count and not document.line(line).strip():
+        line += 1
+    if line >= document.line_count:
+        return []
+    indent = indent_width(document.line(line))
+    closing: int | None = None
+    found = []
+    for above in range(line - 1, lowest - 1, -1):
+        if indent == 0:
+            break
+        content = document.line(above)
+        width = indent_width(content)
+        if not content.strip() or width >= indent:
+            continue
+        text = content.decode("utf-8", "replace")
+        if text.strip()[0] in ")]}" and closing is None and language.opens_block(text):
+            closing, limit = above, width  # the end of a header of several lines, or an `else`
+            continue
+        if closing is not None and width > limit:
+            continue
+        end = above if closing is None else closing
+        found.append((document.line_start(above), document.line_start(end + 1)))
+        indent, closing = width, None
+    return found[::-1]
+
+
+def _boundary(document: DocumentSnapshot, language: Language, lines: range, reach: int) -> int:
+    """Where a window may begin or end, going along `lines` away from the place: at a line that begins a
+    top-level node, else at the least indented one within reach."""
+    origin = document.line_start(lines.start) if lines.start < document.line_count else len(document.source)
+    best, best_indent = lines.start, 1 << 30
+    for line in lines:
+        distance = abs(document.line_start(line) - origin)
+        if distance > reach:
+            return best
+        content = document.line(line)
+        if not content.strip() or language.closes_block(content.decode("utf-8", "replace")):
+            continue
+        indent = indent_width(content)
+        if indent <= best_indent and (line != lines.start or lines.step < 0):
+            best, best_indent = line, indent
+        if indent == 0 and distance >= reach // 4:
+            return line
+    return lines.stop - lines.step if lines.step < 0 else lines.stop
+
+
+def _above_text(document: DocumentSnapshot, language: Language, line: int) -> int:
+    """`line`, or, if a string or comment of several lines goes through there, the line that it begins in, as far as
+    counting tells."""
+    source, offset = document.source, document.line_start(line)
+    lowest = max(0, offset - WINDOW_BYTES)
+    starts = [
+        source.rfind(q, lowest, offset) for q in map(str.encode, language.long_quotes) if source.count(q, 0, offset) % 2
+    ]
+    if source.rfind(b"/*", lowest, offset) > source.rfind(b"*/", lowest, offset) and language.comment[0][:1] == "/":
+        starts.append(source.rfind(b"/*", lowest, offset))
+    begun = min((start for start in starts if start >= 0), default=offset)
+    return document.line_at(begun)
+
+
+def _closer(language: Language, header: bytes) -> bytes:
+    """What closes the block that `header` opens."""
+    for opener, closer in ((b"{", b"}\n"), (b"(", b")\n"), (b"[", b"]\n")):
+        if header.endswith(opener):
+            return closer
+    return b"end\n" if "end" in language.closers else b""
+
+
+def _fenced(document: DocumentSnapshot, line: int, outside: Language) -> tuple[Language, int, int]:
+    """The language and the lines of the fenced code that `line` is in, else those of all of a Markdown text."""
+    opened: re.Match[bytes] | None = None
+    for match in _FENCE.finditer(document.source, 0, document.line_start(line)):
+        if opened is None:
+            opened = match
+        elif _closes(match, opened):
+            opened = None
+    if opened is None:
+        return outside, 0, document.line_count
+    closers = (match for match in _FENCE.finditer(document.source, document.line_start(line)) if _closes(match, opened))
+    closing = next(closers, None)
+    end = document.line_count if closing is None else document.line_at(closing.start())
+    if end == line:
+        return outside, 0, document.line_count
+    info = opened[2].decode("utf-8", "replace").lower()
+    return find_language(info, f"x.{info}"), document.line_at(opened.start()) + 1, end
+
+
+def _closes(fence: re.Match[bytes], opened: re.Match[bytes]) -> bool:
+    return fence[1].startswith(opened[1]) and not fence[2]

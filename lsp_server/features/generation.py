@@ -32,6 +32,8 @@ class RunningGeneration:
         self.usage = Usage()
         self.finished: Finished | None = None
         self.waiting = 0
+        self._shown = ""
+        self._shaped = "", False
         self._changed = anyio.Event()
 
     def on_event(self, event: TextDelta | Finished) -> None:
@@ -44,21 +46,35 @@ class RunningGeneration:
         self._changed = anyio.Event()
 
     def agrees(self, typed: Typed | None) -> bool:
-        """Whether it writes on from what has been typed since it began."""
-        return typed is not None and (not typed.text or typed.agrees_with(self.text))
+        """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""
+        if typed is None:
+            return False
+        return not typed.text or typed.agrees_with(self.text) or typed.rest_of(self.shown()) is not None
 
     def ended(self) -> bool:
         """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
         return self.finished is not None and self.finished.reason in (FinishReason.STOP, FinishReason.END)
 
-    def visible(self, typed: Typed) -> str:
-        """What can be shown behind `typed`: of a text that is not whole, up to the end of a word. One long
-        word is shown as it is when nothing more comes."""
+    def shown(self) -> str:
+        """What can be shown of its text: of one that is not whole, up to the end of a word. One long word is
+        shown as it is when nothing more comes.
+
+        What could be shown once is never taken back: where more text only brings errors, it stays at that.
+        """
         text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)
         if self.finished is not None and not text.strip():
             text = self.text
-        shaped = shape(text, self.document, self.hole, self.rule)
-        left = typed.rest_of(shaped.text) if shaped else None
+        whole = self.finished is not None
+        if (text, whole) != self._shaped:
+            self._shaped = text, whole
+            shaped = shape(text, self.document, self.hole, self.rule, whole=whole)
+            if shaped is not None and shaped.text.startswith(self._shown):
+                self._shown = shaped.text
+        return self._shown
+
+    def visible(self, typed: Typed) -> str:
+        """What can be shown behind `typed`."""
+        left = typed.rest_of(self.shown())
         return left if left and left.strip() else ""
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:

@@ -14,7 +14,7 @@ import anyio
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.context import prompt_budget
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
 from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import Context, FimPrompt
 from lsp_server.core.prompt_book import PromptBook
@@ -133,6 +133,10 @@ class InlineCompleter:
             return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
+            # Only now: what is in memory, or under way, does not wait for a parse.
+            hole = asked(refined(document, hole)) if explicit else refined(document, hole)
+            if hole.kind is HoleKind.NONE:
+                return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
             generation = self._start(document, hole, info, options)

@@ -40,10 +40,10 @@ def check(source: str, written: str, shown: str | None, max_lines: int = 8) -> N
         pytest.param("a[$0]", "f(x)[0]]", "f(x)[0]", id="the bracket to the right behind others"),
         pytest.param("def f():$0", "\n    return 1\n\nx", "\n    return 1", id="block"),
         pytest.param("def f():\n    $0\n", "a = 1\n    return a\nb = 2", "a = 1\n    return a", id="dedent"),
-        pytest.param("def f():\n    $0\n", "\ta = 1", "\ta = 1", id="indentation at the start stays"),
+        pytest.param("def f():\n    $0\n", "\ta = 1", "a = 1", id="indentation that stands there already"),
         pytest.param("$0\nnext_line()\n", "a\nnext_line()\n", "a", id="the next line"),
         pytest.param("$0\nnext_line()\n", "next_line()\n", None, id="nothing but the next line"),
-        pytest.param("語$0", "日本😀", "日本😀", id="not ASCII"),
+        pytest.param("語$0", "日本 = '😀'", "日本 = '😀'", id="not ASCII"),
     ],
 )
 def test_what_is_shown(source: str, written: str, shown: str | None) -> None:

@@ -111,7 +111,7 @@ def test_a_control_token_that_ends_nothing_has_no_text() -> None:
         ("one\ntwo", StopRule(HoleKind.LINE, 1), "one\n"),
         ("one\n    two\nthree", StopRule(HoleKind.BLOCK, 9, indent=4), "one\n    two\nt"),
         ("one\ntwo\nthree\nfour", StopRule(HoleKind.BLOCK, 2), "one\ntwo\n"),
-        ("one\n\ntwo", StopRule(HoleKind.BLOCK, 9), "one\n\n"),
+        ("one\n\ntwo", StopRule(HoleKind.BLOCK, 9), "one\n\nt"),
         ("one\nnext\ntwo", StopRule(HoleKind.BLOCK, 9, next_line="next"), "one\nnext\n"),
     ],
 )
