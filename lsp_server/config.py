@@ -58,6 +58,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     deadline_ms: Annotated[
         int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
     ] = 8000
+    min_confidence: Annotated[
+        float,
+        Meta(ge=0, le=1, description="How probable a suggestion's tokens must be, on average, to show it unasked."),
+    ] = 0.0
 
     cold_ms: Annotated[
         int,
@@ -147,6 +151,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             debounce=self.debounce,
             prepare_next=self.prepare_next,
             buffers_tokens=self.buffers_tokens,
+            min_confidence=self.min_confidence,
         )
 
 

@@ -81,12 +81,13 @@ class Typed:
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
-    what else was shown there."""
+    what else was shown there. confidence: how probable its tokens were, from 0 to 1."""
 
     place: Place
     text: str
     reason: str = ""
     alternatives: tuple[str, ...] = ()
+    confidence: float = 1.0
 
 
 class SuggestionMemory:

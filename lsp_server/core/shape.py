@@ -54,7 +54,8 @@ def shape(
     space at the end, gives it the document's own indentation and line ends, and shows the longest part that
     brings no new error into the syntax tree. whole: whether nothing more comes.
     """
-    text = without_special_tokens(text.replace("\r\n", "\n").replace("\r", "\n"), whole=whole)
+    text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
+    text = without_special_tokens(text, whole=whole)
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole

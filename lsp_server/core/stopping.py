@@ -14,7 +14,7 @@ from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.languages import find_language
-from lsp_server.core.text import indent_width
+from lsp_server.core.text import encode, indent_width
 
 # A repetition loop: up to so many characters, at least five times in a row, and so many in all.
 _LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
@@ -62,7 +62,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRul
     last_line = next((line for line in reversed(preceding.splitlines()) if line.strip()), "")
     left, right = sides(document, hole.cursor)
     is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
-    indent = indent_width(left.encode())
+    indent = indent_width(encode(left))
     closers = (*language.closers, *CLOSING)
     return StopRule(
         hole.kind,
@@ -82,7 +82,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRul
 
 def _lacks_closer(next_line: str, indent: int, closers: tuple[str, ...]) -> bool:
     """Whether a block whose header is indented by `indent` is not closed below, judged by the next line."""
-    width = indent_width(next_line.encode())
+    width = indent_width(encode(next_line))
     return width < indent or (width == indent and _first(next_line.strip()) not in closers)
 
 
@@ -148,7 +148,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
     lines = text.split("\n")
     for number, line in enumerate(lines):
         complete = number < len(lines) - 1
-        content, width = line.strip(), indent_width(line.encode())
+        content, width = line.strip(), indent_width(encode(line))
         if not content and complete and shown:
             if blank_at >= 0:
                 return blank_at

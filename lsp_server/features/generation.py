@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import anyio
@@ -32,6 +33,7 @@ class RunningGeneration:
         self.usage = Usage()
         self.finished: Finished | None = None
         self.waiting = 0
+        self._marks: list[tuple[int, float, int]] = []
         self._shown = ""
         self._shaped = "", False
         self._changed = anyio.Event()
@@ -41,6 +43,8 @@ class RunningGeneration:
             self.finished, self.text = event, event.text
         else:
             self.text += event.text
+            before = self._marks[-1][1] if self._marks else 0.0
+            self._marks.append((len(self.text), before + event.logprob, event.usage.decoded_tokens))
         self.usage = event.usage
         self._changed.set()
         self._changed = anyio.Event()
@@ -71,6 +75,16 @@ class RunningGeneration:
             if shaped is not None and shaped.text.startswith(self._shown):
                 self._shown = shaped.text
         return self._shown
+
+    def confidence(self) -> float:
+        """How probable the model holds the tokens of what is shown, from 0 to 1: their geometric mean. 1 for
+        text that nothing is known of."""
+        size = len(self.shown())
+        mark = next((mark for mark in self._marks if mark[0] >= size), self._marks[-1] if self._marks else None)
+        if mark is None:
+            return 1.0
+        _, logprob, tokens = mark
+        return math.exp(logprob / max(1, tokens))
 
     def visible(self, typed: Typed) -> str:
         """What can be shown behind `typed`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import lru_cache
 from typing import Literal
@@ -48,6 +48,7 @@ class InlineOptions:
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
+    min_confidence: from 0 to 1, how probable a suggestion's tokens must be for it to be shown unasked.
     """
 
     enabled: bool = True
@@ -61,6 +62,7 @@ class InlineOptions:
     prepare_next: bool = True
     cold_ms: int = 4000
     buffers_tokens: int = -1
+    min_confidence: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +123,18 @@ class InlineCompleter:
             return Outcome(reason=reason)
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
+        if hole.kind is HoleKind.NONE:
+            return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
         explicit = trigger is Trigger.INVOKED
         remembered = None if explicit else self._memory.find(document, hole.cursor)
         if remembered is not None:
             entry, left = remembered
-            suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() else None
+            unsure = _unsure(entry.confidence, options, trigger)
+            suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
             if suggestion is not None:
                 self._prepare(document, suggestion, info, options)
             elapsed = 1000 * (self._clock() - began)
-            reason = "" if suggestion else entry.reason
+            reason = "" if suggestion else entry.reason or unsure
             return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
@@ -157,6 +162,9 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
+        unsure = _unsure(generation.confidence(), options, trigger)
+        if outcome.suggestion is not None and unsure:
+            return replace(outcome, suggestion=None, reason=unsure)
         if outcome.suggestion is not None and not explicit and generation.ended():
             self._prepare(document, outcome.suggestion, info, options)
         return outcome
@@ -295,7 +303,10 @@ class InlineCompleter:
         ):
             return
         self._give_up_prepared()
-        generation = self._generation(accepted, find_hole(accepted, cursor), info, options)
+        hole = find_hole(accepted, cursor)
+        if hole.kind is HoleKind.NONE:
+            return
+        generation = self._generation(accepted, hole, info, options)
         inserted = accepted.source[suggestion.start : cursor].decode()
         self._prepared = Prepared(Place.of(document, suggestion.start), inserted, generation)
         self._submit(generation, options, priority=Priority.PREPARED)
@@ -318,7 +329,8 @@ class InlineCompleter:
         self._rhythm.decoded(finished.usage)
         if finished.reason in _WHOLE:
             text = generation.visible(Typed(b""))
-            self._memory.remember(Remembered(generation.place, text, "" if text else _why_nothing(finished)))
+            reason = "" if text else _why_nothing(finished)
+            self._memory.remember(Remembered(generation.place, text, reason, generation.confidence()))
 
     def _outcome(
         self,
@@ -388,6 +400,13 @@ def window_tokens(info: ModelInfo, cold_ms: int) -> int:
     return min(info.context_tokens, max(_LEAST_WINDOW_TOKENS, affordable))
 
 
+def _unsure(confidence: float, options: InlineOptions, trigger: Trigger) -> str:
+    """Why a suggestion is not shown to a user who has not asked, or an empty string."""
+    if trigger is Trigger.INVOKED or confidence >= options.min_confidence:
+        return ""
+    return f"the model is not sure ({confidence:.0%}; setting `min_confidence` is {options.min_confidence:.0%})"
+
+
 def _why_nothing(finished: Finished) -> str:
     if finished.message:
         return finished.message
@@ -396,5 +415,5 @@ def _why_nothing(finished: Finished) -> str:
     if finished.reason is FinishReason.DEADLINE:
         return "the model took longer than `deadline_ms`"
     if finished.text.strip():
-        return "what the model wrote already stands right of the cursor"
+        return "what the model wrote stands there already, or does not fit the code around it"
     return "the model wrote nothing"

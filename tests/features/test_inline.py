@@ -12,6 +12,7 @@ import pytest
 
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core import syntax
 from lsp_server.core.reuse import SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate
@@ -156,7 +157,7 @@ async def test_silent_where_the_user_wants_it(
 
 @pytest.mark.parametrize(
     ("source", "word"),
-    [("    return width * height$0", "wrote nothing"), (SOURCE.replace("$0", "$0 * height"), "right of the cursor")],
+    [("    return width * height$0", "wrote nothing"), (SOURCE.replace("$0", "$0 * height"), "stands there already")],
 )
 async def test_an_empty_answer_has_a_reason(bench: Opener, source: str, word: str) -> None:
     async with bench() as b:
@@ -164,6 +165,54 @@ async def test_an_empty_answer_has_a_reason(bench: Opener, source: str, word: st
         outcome = await b.complete(source)
         assert outcome.suggestion is None
         assert word in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        ("na$0me = 1\n", "inside a name"),
+        ("x = 1  # what it is for$0\n", "inside a comment"),
+        ("print('some words$0')\n", "inside a string"),
+    ],
+)
+async def test_silent_where_nothing_is_wanted(bench: Opener, source: str, word: str) -> None:
+    async with bench() as b:
+        await b.ready()
+        outcome = await b.complete(source)
+        assert (outcome.suggestion, b.generates()) == (None, 0)
+        assert word in outcome.reason
+        asked = await b.complete(source, Trigger.INVOKED)
+        assert (asked.source == "model") == (word != "inside a name")
+
+
+UNKNOWN_SOURCE = "total_of_all = $0\n"
+
+
+async def test_what_the_model_is_not_sure_of_is_shown_to_who_asks_only(bench: Opener) -> None:
+    """The scripted model is sure of the text it knows, and of nothing else."""
+    async with bench() as b:
+        await b.ready()
+        b.options = replace(PATIENT, min_confidence=0.9, max_tokens=12)
+        assert (await b.complete(SOURCE)).suggestion is not None
+        for source in ("model", "memory"):
+            silent = await b.complete(UNKNOWN_SOURCE)
+            assert (silent.suggestion, silent.source) == (None, source)
+            assert "min_confidence" in silent.reason
+        asked = await b.complete(UNKNOWN_SOURCE, Trigger.INVOKED)
+        assert asked.suggestion is not None
+        b.options = replace(b.options, min_confidence=0.0)
+        assert (await b.complete(UNKNOWN_SOURCE)).suggestion is not None
+
+
+async def test_an_answer_from_memory_costs_no_parse(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bench() as b:
+        await b.ready()
+        first = await b.complete(SOURCE)
+        assert first.suggestion is not None
+        monkeypatch.setattr(syntax, "parse", None)  # a parse would raise
+        for count in range(len(first.suggestion.text)):
+            outcome = await b.complete(SOURCE.replace("$0", first.suggestion.text[:count] + "$0"))
+            assert outcome.source == "memory"
 
 
 async def test_a_model_that_fails_says_why(bench: Opener) -> None:
