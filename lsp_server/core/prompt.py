@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.enclosing import enclosing_text
 from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
 from lsp_server.core.language_entry import Language
@@ -123,7 +124,7 @@ def new_anchor(
         uri=document.uri,
         start=start,
         offset=hole.anchor,
-        head=kept_imports(document, start, budget.before),
+        head=kept_head(document, start, budget.before),
         before=document.source[start : hole.anchor],
         after=after,
         short=len(after) < len(full),
@@ -202,9 +203,11 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
     return next_character_start(document.source, start)  # one line is longer than what may be shown
 
 
-def kept_imports(document: DocumentSnapshot, start: int, budget: int) -> bytes:
-    """What is shown in front of a window that begins at `start`: the imports of the part that is left out,
-    within an eighth of the budget, and a comment that marks the gap. Empty for a window from the beginning."""
+def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
+    """What is shown in front of a window that begins at `start`: of the part that is left out, the imports and the
+    headers of the class and function that go on in the window, each within an eighth of the budget, and comments
+    that mark the gaps. It depends on the window's start alone, so that all places in the window share it. Empty
+    for a window from the beginning."""
     if start == 0:
         return b""
     language = find_language(document.language_id, document.path)
@@ -216,7 +219,9 @@ def kept_imports(document: DocumentSnapshot, start: int, budget: int) -> bytes:
             break
         kept.append(line)
     elision = language.as_comment("...").encode()
-    return document.newline.join([*kept, elision, b""])
+    first = document.line_at(start)
+    enclosing = enclosing_text(document, language, first, budget // 8) if document.line_start(first) == start else b""
+    return document.newline.join([*kept, elision, enclosing])
 
 
 def following_text(source: bytes, line_end: int, budget: int) -> bytes:

@@ -126,16 +126,9 @@ class InlineCompleter:
         if hole.kind is HoleKind.NONE:
             return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
         explicit = trigger is Trigger.INVOKED
-        remembered = None if explicit else self._memory.find(document, hole.cursor)
-        if remembered is not None:
-            entry, left = remembered
-            unsure = _unsure(entry.confidence, options, trigger)
-            suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
-            if suggestion is not None:
-                self._prepare(document, suggestion, info, options)
-            elapsed = 1000 * (self._clock() - began)
-            reason = "" if suggestion else entry.reason or unsure
-            return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
+        answer = None if explicit else self._from_memory(document, hole, info, options, began)
+        if answer is not None:
+            return answer
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
@@ -168,6 +161,22 @@ class InlineCompleter:
         if outcome.suggestion is not None and not explicit and generation.ended():
             self._prepare(document, outcome.suggestion, info, options)
         return outcome
+
+    def _from_memory(
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
+    ) -> Outcome | None:
+        """The answer to an automatic request, if one is remembered for this place."""
+        remembered = self._memory.find(document, hole.cursor)
+        if remembered is None:
+            return None
+        entry, left = remembered
+        unsure = _unsure(entry.confidence, options, Trigger.AUTOMATIC)
+        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
+        if suggestion is not None:
+            self._prepare(document, suggestion, info, options)
+        elapsed = 1000 * (self._clock() - began)
+        reason = "" if suggestion else entry.reason or unsure
+        return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         """Ends the generations for a document that the change makes useless."""

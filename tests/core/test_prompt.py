@@ -182,6 +182,49 @@ def test_imports_take_a_small_part_of_the_budget() -> None:
     assert 0 < len(heads[0]) < len(heads[1])
 
 
+METHODS = "".join(f"    def method_{n}(self):\n        return {n}\n\n" for n in range(60))
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_what_encloses_the_window_is_kept_with_its_docstring(newline: str) -> None:
+    """The window begins inside a class and a function, far above; their headers and docstrings are shown."""
+    lines = "".join(f"        value_{n} = {n}\n" for n in range(100))
+    source = (
+        f'import os\n\n\nclass Shape(Base):\n    """A shape."""\n\n{METHODS}'
+        "    def area(\n        self,\n    ) -> int:\n"
+        f'        """Its area,\n        in points."""\n{lines}        $0\n'
+    ).replace("\n", newline)
+    before = prompt_at(source, budget=PromptBudget(1600, 100)).text("before").decode()
+    head = (
+        'import os\n# ...\nclass Shape(Base):\n    """A shape."""\n    # ...\n'
+        "    def area(\n        self,\n    ) -> int:\n"
+        '        """Its area,\n        in points."""\n        # ...\n        value_'
+    ).replace("\n", newline)
+    assert before.startswith(head)
+    tight = prompt_at(source, budget=PromptBudget(900, 100)).text("before").decode()
+    assert "class Shape" not in tight, "what does not fit is left out from the outside in"
+    assert "    def area(" in tight
+
+
+def test_comments_above_a_header_document_it() -> None:
+    source = "use a;\n\n/// A shape.\nimpl Shape {\n" + "    fn f(&self) {\n        g();\n    }\n" * 60 + "    $0\n}\n"
+    before = prompt_at(source, budget=PromptBudget(800, 100), language_id="rust", path="a.rs").text("before").decode()
+    assert before.startswith("use a;\n// ...\n/// A shape.\nimpl Shape {\n    // ...\n")
+
+
+def test_all_places_of_a_window_share_what_stands_in_front_of_it() -> None:
+    text = ("class A:\n" + METHODS * 2 + "class B:\n" + METHODS * 2).encode()
+    document = DocumentSnapshot.of("file:///m.py", text, path="m.py", language_id="python")
+    heads: dict[int, set[bytes]] = {}
+    for line in range(100, document.line_count):
+        cursor = document.line_start(line)
+        anchor = new_anchor(document, find_hole(document, cursor), named("qwen"), PromptBudget(1600, 100))
+        heads.setdefault(anchor.start, set()).add(anchor.head)
+        assert b"class " in anchor.head or text[anchor.start :].startswith((b"class", b"\n"))
+    assert len(heads) > 5
+    assert all(len(found) == 1 for found in heads.values())
+
+
 def test_without_a_grammar_a_cut_window_says_that_it_is_cut() -> None:
     prompt = prompt_at(
         "import Foo\n" + body(100) + "$0", budget=PromptBudget(400, 100), language_id="plaintext", path=""
