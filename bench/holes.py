@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from bench import repository
 from bench.tasks import Task
-from lsp_server.core.languages import LANGUAGES, Language, find_language
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import LANGUAGES, find_language
 from lsp_server.core.syntax import parser_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from lsp_server.core.definitions import Piece, defined_names, names_in, pieces_o
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole
-from lsp_server.core.languages import UNKNOWN, Language, find_language
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
 from lsp_server.core.syntax import import_lines
 

@@ -13,6 +13,8 @@ from pathlib import PurePosixPath
 
 from lsp_server.core.language_entry import BRACES, Language, language
 
+__all__ = ["LANGUAGES", "UNKNOWN", "Language", "find_language"]
+
 _SLASHES = ("//", "")
 _TAGS = ("<!--", "-->")
 

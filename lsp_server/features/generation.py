@@ -33,6 +33,7 @@ class RunningGeneration:
         self.usage = Usage()
         self.finished: Finished | None = None
         self.waiting = 0
+        self._earlier_tokens = 0
         self._marks: list[tuple[int, float, int]] = []
         self._shown = ""
         self._shaped = "", False
@@ -40,14 +41,23 @@ class RunningGeneration:
 
     def on_event(self, event: TextDelta | Finished) -> None:
         if isinstance(event, Finished):
-            self.finished, self.text = event, event.text
+            self.finished = event
+            if not self._earlier_tokens:
+                self.text = event.text
         else:
             self.text += event.text
             before = self._marks[-1][1] if self._marks else 0.0
-            self._marks.append((len(self.text), before + event.logprob, event.usage.decoded_tokens))
+            self._marks.append(
+                (len(self.text), before + event.logprob, self._earlier_tokens + event.usage.decoded_tokens)
+            )
         self.usage = event.usage
         self._changed.set()
         self._changed = anyio.Event()
+
+    def next_part(self, text: str, finished: Finished) -> None:
+        """Takes `text` as all that has been written so far; the last part of it is `finished`, another follows."""
+        self.text = text
+        self._earlier_tokens += finished.usage.decoded_tokens
 
     def agrees(self, typed: Typed | None) -> bool:
         """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""

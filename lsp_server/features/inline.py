@@ -6,30 +6,26 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Literal
 
 import anyio
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.context import prompt_budget
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
-from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import Context, FimPrompt
 from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.model import STEP_MS
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
+from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.parts import Part, first_part, next_part
 from lsp_server.features.prepared import Prepared, after_acceptance
+from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
 from lsp_server.features.rhythm import Rhythm
-
-# About 1,000 tokens before the hole and 200 after it.
-_LEAST_WINDOW_TOKENS = 1800
 
 _WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 _ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
@@ -117,7 +113,8 @@ class InlineCompleter:
         """
         began = self._clock()
         options = self._options()
-        reason = self._silent(document, options, trigger)
+        explicit = trigger is Trigger.INVOKED
+        reason = why_silent(self._engine.model, document, options, explicit=explicit)
         info = self._engine.model.info
         if reason or info is None:
             return Outcome(reason=reason)
@@ -125,7 +122,6 @@ class InlineCompleter:
         hole = find_hole(document, offset)
         if hole.kind is HoleKind.NONE:
             return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
-        explicit = trigger is Trigger.INVOKED
         answer = None if explicit else self._from_memory(document, hole, info, options, began)
         if answer is not None:
             return answer
@@ -155,7 +151,7 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
-        unsure = _unsure(generation.confidence(), options, trigger)
+        unsure = "" if explicit else why_unsure(generation.confidence(), options)
         if outcome.suggestion is not None and unsure:
             return replace(outcome, suggestion=None, reason=unsure)
         if outcome.suggestion is not None and not explicit and generation.ended():
@@ -170,7 +166,7 @@ class InlineCompleter:
         if remembered is None:
             return None
         entry, left = remembered
-        unsure = _unsure(entry.confidence, options, Trigger.AUTOMATIC)
+        unsure = why_unsure(entry.confidence, options)
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
         if suggestion is not None:
             self._prepare(document, suggestion, info, options)
@@ -214,11 +210,11 @@ class InlineCompleter:
 
     def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
         info, options = self._engine.model.info, self._options()
-        if info is None or self._silent(document, options, Trigger.AUTOMATIC):
+        if info is None or why_silent(self._engine.model, document, options, explicit=False):
             return
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        budget = prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
+        budget = budget_for(info, options)
         book, buffers = self._prompts, self._buffers()
         better = book.at_rest(document, hole, info.format, budget, buffers) if at_rest else None
         if at_rest and better is None:
@@ -266,7 +262,7 @@ class InlineCompleter:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
-        budget = prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
+        budget = budget_for(info, options)
         prompt = self._prompts.choose(document, hole, info.format, budget, self._buffers())
         return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
 
@@ -278,20 +274,42 @@ class InlineCompleter:
         priority: Priority = Priority.INLINE,
         rank: int = 0,
     ) -> None:
+        part = first_part(generation, options.max_tokens)
+        deadline = self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None
+
         def on_event(event: TextDelta | Finished) -> None:
+            if isinstance(event, Finished) and rank == 0 and self._write_on(generation, part, event, options, submit):
+                return
             generation.on_event(event)
             if isinstance(event, Finished) and rank == 0:
                 self._finished(generation, event)
 
-        generation.id = self._engine.submit(
-            generation.prompt,
-            generation.rule,
-            options.max_tokens,
-            on_event,
-            priority=priority,
-            deadline=self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None,
-            rank=rank,
-        )
+        def submit(following: Part) -> None:
+            nonlocal part
+            part = following
+            generation.id = self._engine.submit(
+                part.prompt, part.rule, part.max_tokens, on_event, priority=priority, deadline=deadline, rank=rank
+            )
+
+        submit(part)
+
+    def _write_on(
+        self,
+        generation: RunningGeneration,
+        part: Part,
+        finished: Finished,
+        options: InlineOptions,
+        submit: Callable[[Part], None],
+    ) -> bool:
+        """Submits the next part of a long text; False if there is none."""
+        info, uri = self._engine.model.info, generation.document.uri
+        if info is None or self._running.get(uri) is not generation:
+            return False
+        budget = budget_for(info, options)
+        following = next_part(generation, part, finished, info.format, budget, self._prompts.context(uri))
+        if following is not None:
+            submit(following)
+        return following is not None
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
@@ -338,8 +356,8 @@ class InlineCompleter:
         self._rhythm.decoded(finished.usage)
         if finished.reason in _WHOLE:
             text = generation.visible(Typed(b""))
-            reason = "" if text else _why_nothing(finished)
-            self._memory.remember(Remembered(generation.place, text, reason, generation.confidence()))
+            reason = "" if text else why_nothing(finished)
+            self._memory.remember(Remembered(generation.place, text, reason, confidence=generation.confidence()))
 
     def _outcome(
         self,
@@ -355,7 +373,7 @@ class InlineCompleter:
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left else None
         reason = ""
         if suggestion is None:
-            reason = _why_nothing(finished) if finished else "nothing to show yet"
+            reason = why_nothing(finished) if finished else "nothing to show yet"
         whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
         texts = dict.fromkeys(text for other in whole if (text := other.visible(typed)))
         texts.pop(left, None)
@@ -374,22 +392,6 @@ class InlineCompleter:
             1000 * (self._clock() - began),
         )
 
-    def _silent(self, document: DocumentSnapshot, options: InlineOptions, trigger: Trigger) -> str:
-        """Why nothing is to be asked of the model, or an empty string."""
-        model = self._engine.model
-        if model.kind == "loading":
-            return f"the model is loading ({model.progress:.0%})"
-        if model.kind == "failed":
-            return model.message
-        if model.kind == "none":
-            return "no model has been asked for yet"
-        if not options.enabled:
-            return "completions are switched off (setting `enabled`)"
-        language = find_language(document.language_id, document.path)
-        if trigger is Trigger.AUTOMATIC and options.disabled_languages & {document.language_id, language.name}:
-            return f"completions are switched off for {language.name} (setting `disabled_languages`)"
-        return ""
-
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""
         setup = (info, options.max_tokens, options.max_lines, options.buffers_tokens)
@@ -397,32 +399,3 @@ class InlineCompleter:
             self._setup = setup
             self._memory.clear()
             self._prompts = PromptBook()
-
-
-@lru_cache(maxsize=8)
-def window_tokens(info: ModelInfo, cold_ms: int) -> int:
-    """The size of prompts for a model, in tokens: as large as its window, but no larger than what is evaluated
-    within `cold_ms` on a machine that has been measured, and never too small to be of use."""
-    if info.costs is None:
-        return info.context_tokens
-    affordable = info.costs.prompt_tokens(cold_ms, STEP_MS)
-    return min(info.context_tokens, max(_LEAST_WINDOW_TOKENS, affordable))
-
-
-def _unsure(confidence: float, options: InlineOptions, trigger: Trigger) -> str:
-    """Why a suggestion is not shown to a user who has not asked, or an empty string."""
-    if trigger is Trigger.INVOKED or confidence >= options.min_confidence:
-        return ""
-    return f"the model is not sure ({confidence:.0%}; setting `min_confidence` is {options.min_confidence:.0%})"
-
-
-def _why_nothing(finished: Finished) -> str:
-    if finished.message:
-        return finished.message
-    if finished.reason is FinishReason.CANCELLED:
-        return "what was typed meanwhile made it useless"
-    if finished.reason is FinishReason.DEADLINE:
-        return "the model took longer than `deadline_ms`"
-    if finished.text.strip():
-        return "what the model wrote stands there already, or does not fit the code around it"
-    return "the model wrote nothing"

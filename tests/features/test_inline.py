@@ -215,6 +215,31 @@ async def test_an_answer_from_memory_costs_no_parse(bench: Opener, monkeypatch: 
             assert outcome.source == "memory"
 
 
+async def test_a_long_text_is_written_in_chunks_each_from_its_own_anchor(bench: Opener) -> None:
+    body = "".join(f"    aa{number:02} = bb{number:02}\n" for number in range(75))
+    known = f"def all_of_the_values():\n{body}    return aa01\n"
+
+    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        return ScriptedBackend(replace(spec, context_tokens=8192), progress, texts=[known.encode()])
+
+    async with bench(factory) as b:
+        await b.ready()
+        b.options = replace(PATIENT, max_lines=70, max_tokens=5000)
+        outcome = await b.complete("import math\n\ndef all_of_the_values():$0\n")
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == "\n" + "\n".join(body.split("\n")[:70])
+        requests = [message for message in b.sent if isinstance(message, Generate)]
+        assert [request.stop.max_lines for request in requests] == [30, 30, 10]
+        typed = [request.prompt.text("typed") for request in requests]
+        assert all(len(text) <= 40 for text in typed), "not anchored anew"
+        again = await b.complete("import math\n\ndef all_of_the_values():$0\n")
+        assert (again.source, again.suggestion) == ("memory", outcome.suggestion)
+        b.options = replace(b.options, max_tokens=100)
+        short = await b.complete("import math\n\ndef all_of_the_values():$0\n")
+        assert short.suggestion is not None
+        assert 5 <= short.suggestion.text.count("\n") <= 7, "the limit in tokens is of the whole"
+
+
 async def test_a_model_that_fails_says_why(bench: Opener) -> None:
     class Broken(ScriptedBackend):
         def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:

@@ -1,0 +1,64 @@
+"""Long texts, written in parts: each is asked for from an anchor of its own, behind the part before it.
+
+What a part begins with is then read as code that stands there, instead of as ever more of a hole's beginning. The
+likeliest token is taken throughout, which is as low as a temperature gets.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from lsp_server.core.formats import FimFormat
+from lsp_server.core.hole import find_hole
+from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, lay_out, new_anchor
+from lsp_server.core.stopping import StopRule, find_end
+from lsp_server.core.text import encode
+from lsp_server.engine.request import Finished, FinishReason
+from lsp_server.features.generation import RunningGeneration
+
+PART_LINES = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What is asked of the model next. rule: ends the part; max_tokens: what is left for all that follows."""
+
+    prompt: FimPrompt
+    rule: StopRule
+    max_tokens: int
+
+
+def first_part(generation: RunningGeneration, max_tokens: int) -> Part:
+    rule = generation.rule
+    return Part(generation.prompt, replace(rule, max_lines=min(rule.max_lines, PART_LINES)), max_tokens)
+
+
+def next_part(
+    generation: RunningGeneration,
+    part: Part,
+    finished: Finished,
+    form: FimFormat,
+    budget: PromptBudget,
+    context: Context,
+) -> Part | None:
+    """The part after `part`, which has `finished`; None if more than the size of a part has ended it. The generation
+    then has the text of both."""
+    end = find_end(finished.text, part.rule)
+    if finished.reason is not FinishReason.STOP or end is None or not finished.text[:end].strip():
+        return None
+    rule, hole = generation.rule, generation.hole
+    whole = generation.text.removesuffix(finished.text) + finished.text[:end]
+    lines = sum(bool(line.strip()) for line in whole.split("\n"))
+    left = part.max_tokens - finished.usage.decoded_tokens
+    if lines >= rule.max_lines or left <= 0 or find_end(whole + "\n", rule) is not None:
+        return None
+    generation.next_part(whole, finished)
+    longer = generation.document.edited(hole.cursor, hole.cursor, encode(whole))
+    there = find_hole(longer, longer.edit_end)
+    anchor = new_anchor(longer, there, form, budget.beside(context.size), short=True)
+    last_line = whole.rpartition("\n")[2]
+    return Part(
+        lay_out(longer, anchor, there.cursor, form, context),
+        replace(rule, max_lines=min(rule.max_lines - lines, PART_LINES), left=last_line or rule.left),
+        left,
+    )
