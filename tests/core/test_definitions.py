@@ -74,7 +74,7 @@ def shown(source: str, path: str = "m.py") -> list[str]:
         ),
         pytest.param("m.cpp", "namespace a { int go(int x) { return x; } }", ["int go(int x) { return x; }"], id="C++"),
         pytest.param(
-            "m.kt",
+            "m.nim",
             f"fun a() = 1\n\nfun b() {{\n{LONG_C[:450]}}}\n \t\n\nval c = 2\n",
             ["fun a() = 1\n\nfun b() {\n" + LONG_C[:450] + "}", "val c = 2"],
             id="without a grammar, what blank lines part",

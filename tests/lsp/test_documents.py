@@ -176,12 +176,12 @@ def test_empty_document_and_empty_change(lasting_server: StdioClient) -> None:
 
 def test_twenty_thousand_lines(start: Start, tmp_path: Path) -> None:
     lines = [f"v{n:05}x{n:05}x{n:05}é{n:05}😀{n:05}" for n in range(20_000)]
-    known = tmp_path / "known.py"
+    known = tmp_path / "known.txt"
     known.write_text("\n".join(lines), "utf-8")
     server = start(*SERVE, "--model", str(known))
     server.initialize()
-    buffer = Buffer("file:///w/big.py", "\n".join(lines))
-    server.open(buffer.uri, buffer.text)
+    buffer = Buffer("file:///w/big.txt", "\n".join(lines))
+    server.open(buffer.uri, buffer.text, "plaintext")
     for at in (19_800, 10_000, 1000, 0):
         end = sum(len(line) + 1 for line in lines[: at + 1]) - 1
         place = end - len(lines[at])
