@@ -262,8 +262,7 @@ class InlineCompleter:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
-        budget = budget_for(info, options)
-        prompt = self._prompts.choose(document, hole, info.format, budget, self._buffers())
+        prompt = self._prompts.choose(document, hole, info.format, budget_for(info, options), self._buffers())
         return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
 
     def _submit(
@@ -305,8 +304,8 @@ class InlineCompleter:
         info, uri = self._engine.model.info, generation.document.uri
         if info is None or self._running.get(uri) is not generation:
             return False
-        budget = budget_for(info, options)
-        following = next_part(generation, part, finished, info.format, budget, self._prompts.context(uri))
+        budget, context = budget_for(info, options), self._prompts.context(uri)
+        following = next_part(generation, part, finished, info.format, budget, context)
         if following is not None:
             submit(following)
         return following is not None
