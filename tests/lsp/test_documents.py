@@ -91,7 +91,9 @@ def test_a_known_text_is_typed(start: Start, tmp_path: Path, encoding: str, newl
     known = tmp_path / "known.py"
     known.write_bytes(text.encode())
     server = start(*SERVE, "--model", str(known))
-    server.initialize(offers(encoding), initializationOptions={"max_tokens": 200, "prepare_next": False})
+    server.initialize(
+        offers(encoding), initializationOptions={"max_tokens": 200, "prepare_next": False, "answer_ms": 20000}
+    )
     asked = 0
     buffer = Buffer("file:///w/other.py", "", encoding)
     server.open(buffer.uri, buffer.text)
@@ -179,7 +181,7 @@ def test_twenty_thousand_lines(start: Start, tmp_path: Path) -> None:
     known = tmp_path / "known.txt"
     known.write_text("\n".join(lines), "utf-8")
     server = start(*SERVE, "--model", str(known))
-    server.initialize()
+    server.initialize(initializationOptions={"answer_ms": 20000})
     buffer = Buffer("file:///w/big.txt", "\n".join(lines))
     server.open(buffer.uri, buffer.text, "plaintext")
     for at in (19_800, 10_000, 1000, 0):
