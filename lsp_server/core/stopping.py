@@ -34,8 +34,9 @@ class StopRule:
     document around it that are not blank, which the completion must not repeat. left: what stands in front of
     it in its line. single: whether it must stay in its line. is_body: whether it is a whole block, which blank
     lines do not end. closers: what a line begins with that closes a block. closer_indent: where the line stands
-    that closes this block and is missing in the document; -1 if it is not. quotes, comment: of the language
-    (see `brackets.marks`).
+    that closes this block and is missing in the document; -1 if it is not. below: for a blank line, how far the
+    code right below it is indented; -1 if there is none. quotes, comment: of the language (see
+    `brackets.marks`).
     """
 
     kind: HoleKind
@@ -48,6 +49,7 @@ class StopRule:
     is_body: bool = False
     closers: tuple[str, ...] = ()
     closer_indent: int = -1
+    below: int = -1
     quotes: str = "\"'"
     comment: str = ""
 
@@ -75,9 +77,18 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRul
         is_body,
         closers,
         indent if is_body and _lacks_closer(next_line, indent, closers) else -1,
+        -1 if left.strip() else _indent_below(document, hole, closers),
         language.quotes,
         "" if language.comment[1] else language.comment[0],
     )
+
+
+def _indent_below(document: DocumentSnapshot, hole: Hole, closers: tuple[str, ...]) -> int:
+    """How far the code right below the hole's line is indented; -1 if there is none, or only a block's end."""
+    line = document.line_at(hole.cursor) + 1
+    text = document.line(line) if line < document.line_count else b""
+    content = text.decode("utf-8", "replace").strip()
+    return indent_width(text) if content and _first(content) not in closers else -1
 
 
 def _lacks_closer(next_line: str, indent: int, closers: tuple[str, ...]) -> bool:
@@ -156,6 +167,8 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
         if content:
             if number == 0 and not rule.left and width:
                 least = width  # the cursor stood in front of the block's indentation
+            if rule.below >= least and shown and (end := _end_of_statement(text[:offset], line, least, rule, complete)):
+                return end
             # The first line continues the cursor's own; the others have an indentation of their own.
             below = number > 0 and width < least
             closes = below and width == rule.closer_indent and _first(content) in rule.closers
@@ -166,11 +179,28 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
             if complete:
                 if _repeats(line, shown, rule, first=number == 0):
                     return max(0, offset - 1)
+                if rule.below > least and not open_brackets(text[:offset] + line, rule.quotes, rule.comment):
+                    return offset + len(line)  # what it opens stands below it
                 goes_on = _GOES_ON.match(content) or content.endswith(tuple(OPENING))
                 if len(shown) >= rule.max_lines or (closes and not goes_on):
                     return offset + len(line)
         offset += len(line) + 1
     return None
+
+
+def _end_of_statement(before: str, line: str, least: int, rule: StopRule, complete: bool) -> int | None:
+    """Where code goes on right below the hole, one statement is missing there, with its own block if it has one.
+    Returns its end if that is in front of `line`, or behind it; None if it may go on."""
+    content = line.strip()
+    word = _first(content)
+    if indent_width(encode(line)) > least or (not complete and word == content):
+        return None  # it belongs to the block, or may become an `else`
+    goes_on = _GOES_ON.match(content) or content.endswith(tuple(OPENING))
+    if word in rule.closers:
+        ended = complete and not goes_on and not open_brackets(before + line, rule.quotes, rule.comment)
+        return len(before) + len(line) if ended else None
+    open_still = open_brackets(before, rule.quotes, rule.comment)
+    return None if _GOES_ON.match(content) or open_still else len(before.rstrip("\n"))
 
 
 def _first(content: str) -> str:

@@ -41,7 +41,17 @@ def check(source: str, written: str, max_lines: int = 8) -> None:
         pytest.param(BLANK, "a = 1|\n\n    b", id="blank line"),
         pytest.param(BLANK, "a = 1|\n    \n    b", id="line of spaces"),
         pytest.param(DEF, "\n\n    a = 1", id="blank lines at the beginning"),
-        pytest.param("$0\nnext_line()\n", "a\nb|\nnext_line()\n", id="repeats the next line"),
+        pytest.param("$0\n\nnext_line()\n", "a\nb|\nnext_line()\n", id="repeats the next line"),
+        pytest.param("$0\nnext_line()\n", "a|\nb\nnext_line()\n", id="one statement, where code goes on below"),
+        pytest.param("$0\nnext_line()\n", "f(\n    a,\n)|\nb\n", id="a statement of several lines"),
+        pytest.param("$0\nnext_line()\n", "if a:\n    b\n\n    c|\nd\n", id="a statement with its block"),
+        pytest.param("$0\nnext_line()\n", "if a:\n    b\nelse:\n    c|\nd\n", id="a statement with two blocks"),
+        pytest.param("$0\nnext_line()\n", "if (a) {\n    b\n}|\nc\n", id="a statement with a block in braces"),
+        pytest.param("$0\nnext_line()\n", "if (a) {\n    b\n} else {\n    c\n}|\nd\n", id="two blocks in braces"),
+        pytest.param("$0\nnext_line()\n", "if a:\n    b\nel", id="it may become an else"),
+        pytest.param("$0\n    return b\n", "def f():|\n    a = 1\n", id="a header, where its block stands below"),
+        pytest.param("def f():\n$0\n    return b\n", "    a = 1|\n    b = 2\n", id="in front of the indentation"),
+        pytest.param("def f():\n    $0\nb\n", "a = 1\n    c = 2|\nb\n", id="the block ends below"),
         pytest.param(
             "$0\n\n\nnext_line()\n", "a\nb|\n   next_line()  \n", id="repeats the next line, otherwise spaced"
         ),
