@@ -212,9 +212,9 @@ class Player:
             if key.source != "model":
                 continue
             key.prompt_tokens, key.prefill_ms = entry["promptTokens"], entry["prefillMs"]
-            same = (entry["promptTokens"], entry["evaluatedTokens"], entry["prefillMs"])
+            same = (entry["promptTokens"], entry["prefillMs"])
             if same == generation and entry["prefillMs"] > 0:
-                key.evaluated_tokens, key.decoded_tokens = 0, max(0, entry["decodedTokens"] - decoded)
+                key.decoded_tokens = max(0, entry["decodedTokens"] - decoded)
             generation, decoded = same, entry["decodedTokens"]
 
 

@@ -36,12 +36,19 @@ _REPEATS = 2
 # One busy core (the editor's) matters where there are few.
 _FEW_CORES = 8
 
-# A start must not wait longer than this; a machine that needs more is busy, and what it shows is noise.
+# A start must not wait longer than this. What has been measured by then is what there is.
 _MOST_SECONDS = 15.0
+
+# The same step, measured again at the end, may differ by this share; more means that something else ran meanwhile.
+_STEADY = 0.3
 
 
 class BusyError(Exception):
     """The machine has other work, so that what would be measured is noise."""
+
+
+class _TooSlowError(Exception):
+    """The model is so slow here that measuring all of it would be felt."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,40 +96,44 @@ def calibrate(
 ) -> Calibration:
     """Measures a model's steps with and without flash attention, and the numbers of threads in question.
 
-    flash, threads: what may be chosen; a user's own setting leaves one. Raises BusyError if it takes too long, and
-    ModelError if `progress` says that the load is not wanted any more.
+    flash, threads: what may be chosen; a user's own setting leaves one. A model that is slow here is measured
+    less. Raises BusyError if the machine has other work, and ModelError if `progress` says that the load is not
+    wanted any more.
     """
     began = clock()
-    best: tuple[float, bool, StepCosts] | None = None
     parts = len(flash) + (len(threads) > 1)
+    done = 0
 
-    def report(done: int) -> None:
-        if clock() - began > _MOST_SECONDS:
-            raise BusyError
+    def check() -> None:
         if not progress(done / parts):
             raise ModelError("loading was given up")
+        if clock() - began > _MOST_SECONDS:
+            raise _TooSlowError
 
-    for number, use in enumerate(flash):
-        report(number)
-        with make(use) as probe:
-            probe.use_threads(threads[0])
-            costs = _costs(probe, sizes, clock)
-        # Much of a model's work is chunks of prompt; a suggestion's tokens come one by one.
-        score = costs.ms(16, DEEP) + 4 * costs.ms(1, DEEP)
-        if best is None or score < best[0]:
-            best = score, use, costs
-    assert best is not None
-    _, use, costs = best
-    chosen, busy_ms = threads[0], 0.0
-    if (os.cpu_count() or 1) <= _FEW_CORES:
-        report(len(flash))
-        with make(use) as probe:
-            chosen, busy_ms = _choose_threads(probe, threads, clock)
-            if chosen != threads[0]:
-                probe.back_to(0)
-                probe.use_threads(chosen)
-                costs = _costs(probe, sizes, clock)
-    largest = sizes[-1]
+    use, chosen, busy_ms = flash[0], threads[0], 0.0
+    costs: StepCosts | None = None
+    try:
+        for option in flash:
+            with make(option) as probe:
+                probe.use_threads(threads[0])
+                found = _costs(probe, sizes, clock, check)
+            # Much of a model's work is chunks of prompt; a suggestion's tokens come one by one.
+            if costs is None or _score(found) < _score(costs):
+                use, costs = option, found
+            done += 1
+        if (os.cpu_count() or 1) <= _FEW_CORES:
+            with make(use) as probe:
+                chosen, busy_ms = _choose_threads(probe, threads, clock)
+                if chosen != threads[0]:
+                    probe.back_to(0)
+                    probe.use_threads(chosen)
+                    costs = _costs(probe, sizes, clock, check)
+    except _TooSlowError:
+        if costs is None:
+            # Not even the first part: a step at a time is all that can be afforded, and nothing is drafted.
+            costs = StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
+    assert costs is not None
+    largest = costs.sizes[-1]
     return Calibration(
         version=_VERSION,
         machine=machine,
@@ -136,19 +147,30 @@ def calibrate(
     )
 
 
-def _costs(probe: Probe, sizes: tuple[int, ...], clock: Callable[[], float]) -> StepCosts:
+def _score(costs: StepCosts) -> float:
+    return costs.ms(16, DEEP) + 4 * costs.ms(1, DEEP)
+
+
+def _costs(probe: Probe, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]) -> StepCosts:
     probe.step(1)  # the first one allocates
     probe.back_to(0)
-    shallow = _row(probe, 0, sizes, clock)
+    shallow = _row(probe, 0, sizes, clock, check)
     for _ in range(DEEP // sizes[-1]):
+        check()
         probe.step(sizes[-1])
-    deep = _row(probe, DEEP, sizes, clock)
+    deep = _row(probe, DEEP, sizes, clock, check)
+    again = _step_ms(probe, 1, DEEP, clock)
+    if abs(again - deep[0]) > _STEADY * min(again, deep[0]):
+        raise BusyError
     return StepCosts((0, DEEP), sizes, (shallow, deep))
 
 
-def _row(probe: Probe, depth: int, sizes: tuple[int, ...], clock: Callable[[], float]) -> tuple[float, ...]:
+def _row(
+    probe: Probe, depth: int, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]
+) -> tuple[float, ...]:
     row: list[float] = []
     for size in sizes:
+        check()
         ms = _step_ms(probe, size, depth, clock)
         # Noise can make a larger step look cheaper than a smaller one, which it is not.
         row.append(max([ms, *row[-1:]]))
@@ -173,14 +195,20 @@ def _choose_threads(probe: Probe, options: tuple[int, ...], clock: Callable[[], 
     idle = {}
     for threads in options:
         probe.use_threads(threads)
-        idle[threads] = _step_ms(probe, 1, 0, clock)
-    busy = {}
+        idle[threads] = _mixed_ms(probe, clock)
+    busy, alone = {}, {}
     with _busy_core():
         for threads in options:
             probe.use_threads(threads)
-            busy[threads] = _step_ms(probe, 1, 0, clock)
+            busy[threads] = _mixed_ms(probe, clock)
+            alone[threads] = _step_ms(probe, 1, 0, clock)
     chosen = min(options, key=lambda threads: idle[threads] + busy[threads])
-    return chosen, busy[chosen]
+    return chosen, alone[chosen]
+
+
+def _mixed_ms(probe: Probe, clock: Callable[[], float]) -> float:
+    """A chunk of a prompt and a few decoded tokens, which is what a key costs at most places."""
+    return _step_ms(probe, 16, 0, clock) + 4 * _step_ms(probe, 1, 0, clock)
 
 
 @contextmanager
@@ -198,7 +226,7 @@ def busy() -> bool:
     """Whether so much else runs on this machine that measuring it is of no use."""
     if not hasattr(os, "getloadavg"):
         return False
-    return os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1)
+    return os.getloadavg()[0] > 0.7 * (os.cpu_count() or 1)
 
 
 def remembered(key: str) -> Calibration | None:

@@ -8,12 +8,13 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server.backends import calibration, devices, starter
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, default_threads, load_library, thread_options
+from lsp_server.backends.llama_library import Library, Probe, ProbeError, default_threads, load_library, thread_options
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
@@ -178,7 +179,7 @@ class LlamaBackend:
         threads = (spec.threads,) if spec.threads else thread_options(gpu)
         flash = {"on": (True,), "off": (False,), "auto": (True, False) if gpu else (False, True)}[spec.flash_attention]
         library = self._api.llama_print_system_info().decode("utf-8", "replace")
-        machine = f"{os.cpu_count()} cores, {'GPU' if gpu else 'CPU'}, {library}"
+        machine = f"{os.cpu_count()} cores, {'GPU' if gpu else 'CPU'}, {version('llama-cpp-python')}, {library}"
         key = calibration.key_of(path.name, path.stat().st_size, machine, threads, flash, spec.gpu_layers)
         found = calibration.remembered(key)
         if found is not None or calibration.busy():
@@ -205,6 +206,9 @@ class LlamaBackend:
                 progress=progress,
             )
         except calibration.BusyError:
+            return None
+        except ProbeError as error:
+            logger.warning("the machine is not measured: %s", error)
             return None
         calibration.remember(key, found)
         return found

@@ -77,12 +77,16 @@ def thread_options(gpu: bool) -> tuple[int, ...]:
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
 
 
+class ProbeError(Exception):
+    """A context to measure with cannot be had. The model itself may work."""
+
+
 class Probe:
     """A context that is there to be timed."""
 
     def __init__(self, api: Any, vocabulary: int, context: Any) -> None:
         if not context:
-            raise ModelError("llama.cpp gives no context to measure with; set `calibrate` to false")
+            raise ProbeError("llama.cpp gives no context to measure with")
         self._api, self._context, self._length = api, context, 0
         self._memory = api.llama_get_memory(context)
         most = max(calibration.GPU_SIZES)
@@ -90,7 +94,7 @@ class Probe:
 
     def step(self, size: int) -> None:
         if self._api.llama_decode(self._context, self._api.llama_batch_get_one(self._tokens, size)) != 0:
-            raise ModelError("llama.cpp cannot be measured; set `calibrate` to false")
+            raise ProbeError("llama.cpp fails in a context to measure with")
         self._api.llama_synchronize(self._context)
         self._length += size
 

@@ -120,6 +120,8 @@ class ScriptedBackend:
         cells = self._cells[sequence]
         if position != len(cells):
             raise ModelError(f"evaluated at {position}, but the sequence holds {len(cells)} tokens")
+        if len(tokens) > self.info.chunk_tokens:
+            raise ModelError(f"{len(tokens)} tokens in a batch of {self.info.chunk_tokens}")
         if position + len(tokens) > self.info.context_tokens:
             raise ModelError(f"the sequence is full ({self.info.context_tokens} tokens)")
         cells.extend(tokens)

@@ -106,7 +106,10 @@ class AnchorBook:
         return None if same else fresh
 
     def adopt(self, anchor: Anchor) -> None:
-        """Puts an anchor first."""
+        """Puts an anchor first, in place of those for the same point, which it is better than."""
+        self._anchors = deque(
+            (a for a in self._anchors if (a.uri, a.offset) != (anchor.uri, anchor.offset)), maxlen=REMEMBERED
+        )
         self._anchors.appendleft(anchor)
 
     def forget(self, uri: str) -> None:

@@ -156,7 +156,7 @@ class DocumentStore:
         for edit in edits:
             inserted = text.encode(edit.text)
             if edit.range is None:
-                document = replace(document, source=inserted, starts=text.line_starts(inserted), edit_end=0)
+                document = document.edited(*_difference(document.source, inserted))
                 continue
             (start_line, start_column), (end_line, end_column) = edit.range
             start = document.offset(start_line, start_column, self.encoding)
@@ -165,3 +165,25 @@ class DocumentStore:
         document = replace(document, version=version)
         self._put(document)
         return document
+
+
+def _difference(before: bytes, after: bytes) -> tuple[int, int, bytes]:
+    """The one edit, of whole characters, that makes `after` of `before`: its start, its end, and what is put there."""
+    limit = min(len(before), len(after))
+    start = _common(before, after, limit)
+    start = text.character_start(before, start)
+    behind = _common(before[::-1], after[::-1], limit - start)
+    end = text.next_character_start(before, len(before) - behind)
+    return start, end, after[start : len(after) - (len(before) - end)]
+
+
+def _common(first: bytes, second: bytes, limit: int) -> int:
+    """How many bytes, at most `limit`, the two begin with alike."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

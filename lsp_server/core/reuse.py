@@ -10,6 +10,8 @@ from lsp_server.core.shape import without_overlap
 
 # How much text on either side of a place must be unchanged for the place to be the same.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
+# Of a line longer than that (minified code), no more of the rest than this.
+_LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
 _QUOTES = "\"'`"
@@ -30,7 +32,7 @@ class Place:
 
     @classmethod
     def of(cls, document: DocumentSnapshot, cursor: int) -> Place:
-        end = document.line_end(document.line_at(cursor)) + _AFTER_BYTES
+        end = min(document.line_end(document.line_at(cursor)), cursor + _LINE_BYTES) + _AFTER_BYTES
         before = document.source[max(0, cursor - _BEFORE_BYTES) : cursor]
         return cls(document.uri, cursor, before, document.source[cursor:end], end >= len(document.source))
 

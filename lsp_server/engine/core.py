@@ -101,10 +101,14 @@ class Engine:
             return True
         jobs = [job]
         try:
-            if job.sequence is None and not job.place(now):
-                self._preempt(job.model)
-                job.place(now)
             others = self._companions(job)
+            if job.sequence is None:
+                for warming in [other for other in others if other.request.max_tokens == 0]:
+                    warming.release()  # its work is the beginning of ours, and ours all of its
+                if not job.place(now):
+                    self._preempt(job.model)
+                    job.place(now)
+            others = [other for other in others if other.request.max_tokens > 0]
             work = job.prepare(alone=not others)
             works = [(job, work)]
             if work is not None and len(work.tokens) == 1:

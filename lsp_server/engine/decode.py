@@ -149,7 +149,8 @@ class Generation:
             end = next((stable for stable in self._stable if position < stable < end), end)
         chunk = self._tokens[position:end]
         self._complete = end == len(self._tokens)
-        match, draft = self._draft(end) if wanted and alone and self._complete else (0, [])
+        room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
+        match, draft = self._draft(end, room) if wanted and alone and self._complete else (0, [])
         return Work(sequence, position, chunk, max(0, end - max(position, first_row)), draft, match)
 
     def take(self, work: Work, rows: list[Logits]) -> None:
@@ -248,10 +249,10 @@ class Generation:
             return int(row.argmax())
         return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
 
-    def _draft(self, end: int) -> tuple[int, list[int]]:
+    def _draft(self, end: int, room: int) -> tuple[int, list[int]]:
         """Tokens that may follow, if verifying them pays, and how many of the last tokens spoke for them."""
         model, info = self.model, self.model.backend.info
-        room = min(info.chunk_tokens - 1, self.request.max_tokens - self._decoded - 1)
+        room = min(room, self.request.max_tokens - self._decoded - 1)
         if info.costs is None or info.recurrent or room <= 0 or (self._decoded == 0 and self.request.rank > 0):
             return 0, []
         if self._drafter is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 
 import anyio
 
@@ -33,6 +34,7 @@ class RunningGeneration:
         self.usage = Usage()
         self.finished: Finished | None = None
         self.waiting = 0
+        self._told_tokens = 0
         self._earlier_tokens = 0
         self._marks: list[tuple[int, float, int]] = []
         self._shown = ""
@@ -58,6 +60,13 @@ class RunningGeneration:
         """Takes `text` as all that has been written so far; the last part of it is `finished`, another follows."""
         self.text = text
         self._earlier_tokens += finished.usage.decoded_tokens
+
+    def cost(self) -> Usage:
+        """Its cost so far, for one answer: prompt tokens that an earlier answer has told of count as reused."""
+        usage, told = self.usage, self._told_tokens
+        self._told_tokens = usage.evaluated_tokens
+        new = max(0, usage.evaluated_tokens - told)
+        return replace(usage, evaluated_tokens=new, reused_tokens=usage.reused_tokens + usage.evaluated_tokens - new)
 
     def agrees(self, typed: Typed | None) -> bool:
         """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""

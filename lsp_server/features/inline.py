@@ -122,8 +122,7 @@ class InlineCompleter:
         hole = find_hole(document, offset)
         if hole.kind is HoleKind.NONE:
             return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
-        answer = None if explicit else self._from_memory(document, hole, info, options, began)
-        if answer is not None:
+        if not explicit and (answer := self._from_memory(document, hole, info, options, began)) is not None:
             return answer
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
@@ -133,17 +132,19 @@ class InlineCompleter:
                 return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
-            generation = self._start(document, hole, info, options)
+                generation = self._adopt(document, hole)  # another request may have begun it meanwhile
+            generation = generation or self._start(document, hole, info, options)
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
-        others = [
-            self._candidate(generation, rank, options) for rank in range(1, options.candidates if explicit else 1)
-        ]
+        ranks = range(1, options.candidates) if explicit else ()
+        others = [self._candidate(generation, rank, options) for rank in ranks]
         budget = (options.deadline_ms if explicit else options.answer_ms) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
-            await generation.wait(typed, max(0.0, budget))
-            for other in others:
-                await other.wait(typed, options.deadline_ms / 1000)
+            # What was prepared has no deadline of its own.
+            with anyio.move_on_after(options.deadline_ms / 1000 + 0.5):
+                await generation.wait(typed, max(0.0, budget))
+                for other in others:
+                    await other.wait(typed, options.deadline_ms / 1000)
         finally:
             generation.waiting -= 1
             for other in others:
@@ -250,7 +251,7 @@ class InlineCompleter:
     def _start(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
     ) -> RunningGeneration:
-        for other in [other for other in self._running.values() if not other.waiting]:
+        for other in [o for o in self._running.values() if not o.waiting or o.document.uri == document.uri]:
             self._end(other)  # nobody waits for it, and this one would have to
         self._give_up_prepared()
         generation = self._generation(document, hole, info, options)
@@ -329,7 +330,7 @@ class InlineCompleter:
         ):
             return
         self._give_up_prepared()
-        hole = find_hole(accepted, cursor)
+        hole = refined(accepted, find_hole(accepted, cursor))
         if hole.kind is HoleKind.NONE:
             return
         generation = self._generation(accepted, hole, info, options)
@@ -370,9 +371,7 @@ class InlineCompleter:
         finished = generation.finished
         left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else ""
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left else None
-        reason = ""
-        if suggestion is None:
-            reason = why_nothing(finished) if finished else "nothing to show yet"
+        nothing = why_nothing(finished) if finished else "nothing to show yet"
         whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
         texts = dict.fromkeys(text for other in whole if (text := other.visible(typed)))
         texts.pop(left, None)
@@ -381,12 +380,12 @@ class InlineCompleter:
         return Outcome(
             suggestion,
             tuple(Suggestion(text, hole.cursor, hole.cursor) for text in texts),
-            reason,
+            "" if suggestion else nothing,
             "model",
             hole,
             generation.prompt,
             generation.text,
-            generation.usage,
+            generation.cost(),
             finished.logprob if finished else 0.0,
             1000 * (self._clock() - began),
         )

@@ -44,11 +44,11 @@ def next_part(
     """The part after `part`, which has `finished`; None if more than the size of a part has ended it. The generation
     then has the text of both."""
     end = find_end(finished.text, part.rule)
-    if finished.reason is not FinishReason.STOP or end is None or not finished.text[:end].strip():
+    if finished.reason is not FinishReason.STOP or end is None or _lines(finished.text[:end]) < part.rule.max_lines:
         return None
     rule, hole = generation.rule, generation.hole
     whole = generation.text.removesuffix(finished.text) + finished.text[:end]
-    lines = sum(bool(line.strip()) for line in whole.split("\n"))
+    lines = _lines(whole)
     left = part.max_tokens - finished.usage.decoded_tokens
     if lines >= rule.max_lines or left <= 0 or find_end(whole + "\n", rule) is not None:
         return None
@@ -62,3 +62,8 @@ def next_part(
         replace(rule, max_lines=min(rule.max_lines - lines, PART_LINES), left=last_line or rule.left),
         left,
     )
+
+
+def _lines(text: str) -> int:
+    """How many lines that are not blank it has."""
+    return sum(bool(line.strip()) for line in text.split("\n"))

@@ -212,6 +212,8 @@ class FimbleServer(LanguageServer):
             licence = f" ({model.info.licence})" if model.info.licence else ""
             text_ = f"fimble: {model.info.name} is ready{licence}"
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
+            for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
+                self._completer.warm(document, document.edit_end)
 
     def _show(self, kind: types.MessageType, message: str) -> None:
         """Shows a message in the editor, once, and writes it to stderr."""

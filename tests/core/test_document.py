@@ -239,3 +239,28 @@ def test_a_file_of_20_000_lines() -> None:
     assert found.starts == line_starts(found.source)
     for number in (0, 1, 10_000, len(lines) - 1):
         assert found.line(number).decode() == lines[number]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "end"),
+    [
+        ("abc", "abxc", 3),
+        ("abc", "ac", 1),
+        ("aaa", "aaaa", 4),
+        ("", "abc", 3),
+        ("abc", "", 0),
+        ("abc", "abc", 3),
+        ("é€", "é😀€", 6),
+        ("aé", "aè", 3),
+        ("😀", "😁", 4),
+        ("a\nb\n", "a\nxb\n", 3),
+    ],
+)
+def test_a_whole_text_is_an_edit_where_it_differs(before: str, after: str, end: int) -> None:
+    """So that clients that always send all of it lose nothing."""
+    store = DocumentStore()
+    store.open(DocumentSnapshot.of("file:///a", before.encode()))
+    document = store.change("file:///a", 2, [Edit(None, after)])
+    assert document.source == after.encode()
+    assert list(document.starts) == list(DocumentSnapshot.of("", after.encode()).starts)
+    assert document.edit_end == end

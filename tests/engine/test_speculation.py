@@ -6,7 +6,7 @@ import pytest
 
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.engine.request import Finished
+from lsp_server.engine.request import Finished, FinishReason, Priority
 from lsp_server.engine.speculate import Drafter, DraftRates, draft_length
 from tests.engine.harness import BLOCK, CHEAP_BATCHES, EngineHarness, Recurrent, ask, cold, make_prompt
 
@@ -136,3 +136,26 @@ def test_a_recurrent_model_evaluates_what_was_typed_and_no_more() -> None:
         finished = harness.run(ask(id, make_prompt(before, typed)))
         assert finished.usage.evaluated_tokens <= len(typed)
         assert finished.text == cold(make_prompt(before, typed), ask(0, "").stop, 12).text
+
+
+@pytest.mark.parametrize("length", range(56, 72))
+def test_a_draft_fits_into_the_batch_with_the_chunk_before_it(length: int) -> None:
+    """The scripted backend refuses a batch of more than a chunk, as a real one would overrun its memory."""
+    harness = EngineHarness(lambda spec, progress: Steps(spec, progress, texts=[TEXT.encode()], costs=CHEAP_BATCHES))
+    harness.load(form="prefix-only")
+    prompt = make_prompt("", TEXT[:length], "", "prefix-only")
+    assert harness.run(ask(1, prompt, stop=BLOCK, max_tokens=20)).reason is FinishReason.LENGTH
+
+
+def test_warming_the_same_prompt_neither_forks_nor_stops_drafts() -> None:
+    harness = EngineHarness(lambda spec, progress: Steps(spec, progress, texts=[TEXT.encode()], costs=CHEAP_BATCHES))
+    harness.load(sequences=3)
+    harness.send(ask(1, PROMPT, max_tokens=0, priority=Priority.WARMING))
+    harness.step()
+    harness.send(ask(2, PROMPT, stop=BLOCK, max_tokens=40))
+    harness.drain()
+    assert harness.finished(2).usage.accepted_tokens > 20
+    assert harness.engine.cache().forks == 0
+    assert isinstance(harness.backend, Steps)
+    usages = [harness.finished(id).usage for id in (1, 2)]
+    assert sum(usage.evaluated_tokens for usage in usages) == usages[1].prompt_tokens
