@@ -95,6 +95,14 @@ FORMATS: tuple[FimFormat, ...] = (
         names="mellum",
         file="<filename>",
     ),
+    # Gemma 3 with fimble's adapter, which taught it these unused tokens. All of Gemma 3 has them in its vocabulary, so
+    # only the adapter's own name will do.
+    FimFormat(
+        "gemma-adapter",
+        (_C, "<unused1640>", _P, "<unused62>", _B, "<unused465>", _A, "<unused2197>", _T),
+        names="fimble.fim.adapter",
+        file="<unused1640>",
+    ),
     FimFormat(
         "qwen",
         (_C, "<|file_sep|>", _P, *_QWEN),

@@ -16,6 +16,7 @@ from lsp_server.core.formats import (
 
 STARCODER = ["<fim_prefix>", "<fim_suffix>", "<fim_middle>", "<fim_pad>"]
 QWEN = ["<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|fim_pad|>"]
+GEMMA = [f"<unused{number}>" for number in range(6242)]
 DEEPSEEK = ["<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>"]
 
 
@@ -25,7 +26,8 @@ def detect(tokens: list[str], name: str = "model", declared: tuple[str, str, str
 
 @pytest.mark.parametrize("form", [form for form in FORMATS if form.has_fim], ids=lambda form: form.name)
 def test_a_format_is_found_by_its_own_markers(form: FimFormat) -> None:
-    name = {"mellum": "Mellum-4b-base", "starcoder2": "starcoder2-3b"}.get(form.name, "some model")
+    names = {"mellum": "Mellum-4b-base", "starcoder2": "starcoder2-3b", "gemma-adapter": "fimble FIM adapter"}
+    name = names.get(form.name, "some model")
     assert detect([*form.spellings, "<another token>"], name) is form
 
 
@@ -52,6 +54,8 @@ def test_a_format_needs_every_marker(form: FimFormat) -> None:
         (["[SUFFIX]", "[PREFIX]", "[MIDDLE]"], "Codestral-22B", "codestral"),
         (["▁<PRE>", "▁<SUF>", "▁<MID>", "▁<EOT>"], "CodeLlama-7b", "codellama"),
         (["<PRE>", "<SUF>", "<MID>"], "look-alike", "prefix-only"),
+        (GEMMA, "fimble FIM adapter for Gemma 3 270M", "gemma-adapter"),
+        (GEMMA, "Gemma 3 270m", "prefix-only"),
         ([], "SmolLM2-135M", "prefix-only"),
         # Reasoning models made from a base with FIM tokens were never trained on them.
         ([*QWEN, "<|file_sep|>"], "DeepSeek-R1-Distill-Qwen-1.5B", "prefix-only"),
