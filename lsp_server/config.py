@@ -223,15 +223,15 @@ def settings_files(roots: Sequence[Path]) -> list[Path]:
     return [user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]
 
 
-def origins(roots: Sequence[Path]) -> dict[str, str]:
-    """Which file each setting comes from, of those that a file sets."""
-    found: dict[str, str] = {}
-    for path in settings_files(roots):
-        source, _ = read_file(path)
-        for key in source.values if source is not None else ():
-            if is_setting(key):
-                found[_name(key)] = str(path)
-    return found
+def origins(roots: Sequence[Path], sources: Sequence[Source] = ()) -> dict[str, str]:
+    """Which place each setting comes from, of those that are set: a file's path, or the name of one of `sources`."""
+    files = [source for path in settings_files(roots) if (source := read_file(path)[0]) is not None]
+    return {
+        _name(key): source.name
+        for source in (*files, *sources)
+        for key, value in source.values.items()
+        if is_setting(key) and value is not None
+    }
 
 
 def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Settings, list[str]]:

@@ -22,7 +22,7 @@ from lsp_server.features.actions.runner import ActionRunner
 from lsp_server.lsp import convert
 from lsp_server.lsp.applying import Applying, RunnableTests
 from lsp_server.lsp.explanations import Explanations
-from lsp_server.lsp.progress import ActionProgress
+from lsp_server.lsp.progress import ActionProgress, progress_title
 from lsp_server.lsp.protocol import stamped_document
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class ActionService:
             self.cancel_all()
             return
         if command == RUN_TESTS:
-            self._start("fimble: running the tests", self._run_tests)
+            self._start("running the tests", self._run_tests)
             return
         try:
             asked = msgspec.convert(arguments[0] if arguments else None, _Arguments)
@@ -162,7 +162,7 @@ class ActionService:
             self._warn(f"{asked.action}: the document has changed since; ask for the action again")
             return
         offer = self._offer(document, asked)
-        self._start(f"fimble: {offer.title}", self._carry_out, document, offer)
+        self._start(offer.title, self._carry_out, document, offer)
 
     def _offer(self, document: DocumentSnapshot, asked: _Arguments) -> Offer:
         """What a command is about. Raises JsonRpcInvalidParams."""
@@ -188,7 +188,8 @@ class ActionService:
         if len(self._running) >= _MOST_WAITING:
             self._warn(f"{_MOST_WAITING} actions are waiting already")
             return
-        progress = ActionProgress(self._server, title, shown=self._server.client.progress)
+        client = self._server.client
+        progress = ActionProgress(self._server, progress_title(title, client), shown=client.progress)
         self._running[progress.token] = scope = anyio.CancelScope()
 
         async def task() -> None:

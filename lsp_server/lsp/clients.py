@@ -17,7 +17,8 @@ class ClientNeeds:
     no second copy in its menu. Inline completion itself is always announced, since some use it without
     saying so. literals: whether code actions may be more than commands. document_changes: whether an edit can
     name the version it is for. create_files, annotations, show_document, markdown: whether the client can
-    create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover.
+    create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover. names_progress:
+    whether it shows progress under the server's name, which the title then need not say.
     """
 
     name: str
@@ -32,11 +33,15 @@ class ClientNeeds:
     annotations: bool
     show_document: bool
     markdown: bool
+    names_progress: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
 # lsp-mode ("emacs") did not declare it before 10, but asks for it.
 _INLINE_UNDECLARED = ("emacs",)
+
+# Those that write the server's name before the title of a progress; no capability tells.
+_NAMES_PROGRESS = ("helix",)
 
 _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
 
@@ -65,6 +70,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         annotations=bool(edit and edit.change_annotation_support),
         show_document=bool(window and window.show_document and window.show_document.support),
         markdown=types.MarkupKind.Markdown in hover,
+        names_progress=name.lower() in _NAMES_PROGRESS,
     )
 
 

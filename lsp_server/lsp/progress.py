@@ -9,7 +9,14 @@ from collections.abc import Callable
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from lsp_server.lsp.clients import ClientNeeds
+
 _LEAST_SECONDS = 0.2
+
+
+def progress_title(title: str, client: ClientNeeds) -> str:
+    """The title of a progress, with whose it is unless the client shows that itself."""
+    return title if client.names_progress else f"fimble: {title}"
 
 
 class LoadProgress:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
+import msgspec
 from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
@@ -22,12 +23,12 @@ from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
-from lsp_server.lsp import actions, convert
+from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
-from lsp_server.lsp.progress import LoadProgress
+from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, stamped_document
-from lsp_server.lsp.status import RequestLog, status
+from lsp_server.lsp.status import STALE, RequestLog, status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class FimbleServer(LanguageServer):
         )
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
+        self._model_origin = ""
         self._progress: LoadProgress | None = None
         self._configurations = 0
         self._log = RequestLog()
@@ -120,7 +122,7 @@ class FimbleServer(LanguageServer):
         uris = [folder.uri for folder in params.workspace_folders or []]
         if not uris and params.root_uri:
             uris = [params.root_uri]
-        self.roots = [path for uri in uris if (path := convert.path_of(uri)) is not None]
+        self.roots = _paths(uris)
         options = params.initialization_options
         self._initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
@@ -130,6 +132,14 @@ class FimbleServer(LanguageServer):
         if self.client.watch_configuration:
             registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
             self.client_register_capability(types.RegistrationParams([registration]))
+        self.start_task(self._configure, None)
+
+    def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
+        """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
+        removed = _paths(folder.uri for folder in event.removed)
+        added = _paths(folder.uri for folder in event.added)
+        kept = [root for root in self.roots if root not in removed]
+        self.roots = [*kept, *(root for root in added if root not in kept)]
         self.start_task(self._configure, None)
 
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
@@ -156,14 +166,14 @@ class FimbleServer(LanguageServer):
         self._configurations += 1
         turn = self._configurations
         if not self.client.configuration:
-            self._apply(_pushed(pushed))
+            self._apply(client_settings.pushed(pushed))
             return
         params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
         asked = asyncio.ensure_future(self.workspace_configuration_async(params))
 
         def answered(_: object) -> None:
             if turn == self._configurations:  # else the settings have changed again; the newer answer counts
-                self._apply(_answer(asked))
+                self._apply(client_settings.answered(asked))
 
         await asyncio.wait({asked}, timeout=_CONFIGURATION_SECONDS)
         if asked.done():
@@ -173,12 +183,12 @@ class FimbleServer(LanguageServer):
                 self._apply(None)
             asked.add_done_callback(answered)
 
-    def _apply(self, client_settings: Mapping[str, Any] | None) -> None:
+    def _apply(self, told: Mapping[str, Any] | None) -> None:
         """Puts settings in force; None means that the client's are as they were."""
-        if client_settings is not None:
-            self._client_settings = client_settings
+        if told is not None:
+            self._client_settings = told
         sources = [
-            config.Source("initializationOptions", _section(self._initialization_options)),
+            config.Source("initializationOptions", client_settings.section(self._initialization_options)),
             config.Source("the editor's settings", self._client_settings),
             self._overrides,
         ]
@@ -186,6 +196,7 @@ class FimbleServer(LanguageServer):
         problems += catalogue(self.settings.actions)[1]
         for problem in problems:
             self._show(types.MessageType.Warning, problem)
+        self._model_origin = config.origins(self.roots, sources).get("model", "") if self.settings.model else ""
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec
@@ -198,15 +209,16 @@ class FimbleServer(LanguageServer):
         if model.kind == "loading":
             if self._progress is not None:
                 if model.progress == 0:
-                    self._progress.begin("fimble: loading the model")
+                    self._progress.begin(progress_title("loading the model", self.client))
                 self._progress.report(model.progress)
             return
         message = model.info.name if model.info else model.message
         if self._progress is not None:
             self._progress.end(message)
         if model.kind == "failed":
-            self._failure = model.message
-            self._show(types.MessageType.Error, model.message)
+            origin = f" (`model` comes from {self._model_origin})" if self._model_origin else ""
+            self._failure = model.message + origin
+            self._show(types.MessageType.Error, self._failure)
         elif model.info is not None:
             self._shown.discard(self._failure)  # should it fail so again, that is news
             licence = f" ({model.info.licence})" if model.info.licence else ""
@@ -305,6 +317,7 @@ class FimbleServer(LanguageServer):
             self._engine,
             self._log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
+            settings=msgspec.to_builtins(self.settings),
             documents=len(self.documents),
             context={
                 document.uri: [
@@ -327,7 +340,7 @@ class FimbleServer(LanguageServer):
         key = document.uri, method
         if (previous := self._running.get(key)) is not None:
             previous.cancel()
-        outcome = stale = Outcome(reason="the document changed, or a newer request came")
+        outcome = STALE
         with anyio.CancelScope() as scope:
             self._running[key] = scope
             try:
@@ -338,33 +351,13 @@ class FimbleServer(LanguageServer):
                     del self._running[key]
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or self.documents.get(document.uri) is not document:
-            outcome = stale
+            outcome = STALE
         self._log.add(document.uri, document.version, method, outcome)
         return outcome
 
 
-def _section(values: Any) -> Mapping[str, Any]:
-    """Settings as clients send them: the section's own content, or an object that holds it as `fimble`."""
-    if not isinstance(values, dict):
-        return {}
-    inner = values.get("fimble", values)
-    return inner if isinstance(inner, dict) else {}
-
-
-def _pushed(values: Any) -> Mapping[str, Any] | None:
-    """Settings that a client has pushed, which may be those of other servers only."""
-    if not isinstance(values, dict) or not ("fimble" in values or any(map(config.is_setting, values))):
-        return None
-    return _section(values)
-
-
-def _answer(asked: asyncio.Future[Any]) -> Mapping[str, Any] | None:
-    """Settings that a client has answered with; null means that it has none. None if it could not tell."""
-    if asked.cancelled() or asked.exception() is not None:
-        logger.warning("the client did not tell its settings: %s", "" if asked.cancelled() else asked.exception())
-        return None
-    answer = asked.result()
-    return _section(answer[0]) if answer else {}
+def _paths(uris: Iterable[str]) -> list[Path]:
+    return [path for uri in uris if (path := convert.path_of(uri)) is not None]
 
 
 def _register(server: FimbleServer) -> None:
@@ -377,6 +370,10 @@ def _register(server: FimbleServer) -> None:
     @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
     def configuration_changed(params: types.DidChangeConfigurationParams) -> None:
         server.start_task(server._configure, params.settings)
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        server.folders_changed(params.event)
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> Answer:

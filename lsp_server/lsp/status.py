@@ -12,6 +12,7 @@ from lsp_server.engine.client import EngineClient
 from lsp_server.features.inline import Outcome
 
 _RECENT = 50
+STALE = Outcome(reason="the document changed, or a newer request came")
 
 
 class RequestLog:
@@ -32,6 +33,7 @@ class RequestLog:
                 "version": version,
                 "source": outcome.source,
                 "empty": outcome.suggestion is None,
+                "stale": outcome is STALE,
                 "reason": outcome.reason,
                 "hole": outcome.hole.kind.value if outcome.hole else None,
                 "promptTokens": usage.prompt_tokens,
@@ -47,7 +49,7 @@ class RequestLog:
 
     def summary(self) -> dict[str, Any]:
         times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
-        empty = [entry for entry in self._recent if entry["empty"]]
+        empty = [entry for entry in self._recent if entry["empty"] and not entry["stale"]]
         return {
             "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
             "latencyMs": {

@@ -130,7 +130,7 @@ def test_one_message_and_empty_answers(
     assert "\n" not in message
     assert word in message.replace(str(path), "")
     assert status["requests"]["whyLastEmpty"] == message
-    assert errors(server)[before:] == [f"fimble: {message}"]
+    assert errors(server)[before:] == [f"fimble: {message} (`model` comes from the editor's settings)"]
 
 
 def test_from_bad_to_good_to_bad(start: Start, tmp_path: Path) -> None:

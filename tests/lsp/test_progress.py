@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.editor import recorded
 from tests.support.stdio import Message, StdioClient
 
 Start = Callable[..., StdioClient]
@@ -56,6 +57,26 @@ def test_a_progress_for_each_load(start: Start) -> None:
     assert len(found) == 2
     for kinds in found.values():
         assert_whole(kinds)
+
+
+@pytest.mark.parametrize(
+    ("client", "title"),
+    [
+        ("helix_25_07_git20260723", "loading the model"),  # it writes "fimble: " before it
+        ("nvim_0_12_4", "fimble: loading the model"),
+        ("code_server_1_139_vlc11", "fimble: loading the model"),
+    ],
+)
+def test_the_title_says_whose_it_is_once(start: Start, client: str, title: str) -> None:
+    server = start()
+    server.initialize(**recorded(client) | {"processId": None})
+    assert server.finish() == 0
+    assert [value["title"] for value in map(_value, server.notifications("$/progress")) if "title" in value] == [title]
+
+
+def _value(params: Message) -> Message:
+    value: Message = params["value"]
+    return value
 
 
 def test_it_ends_when_loading_fails_and_the_reason_is_shown(start: Start, tmp_path: Path) -> None:

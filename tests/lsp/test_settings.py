@@ -10,10 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from lsp_server.config import Settings
-from tests.support.stdio import SERVE, Message, StdioClient, inline_params
+from tests.support.stdio import SERVE, Message, StdioClient, inline_params, request
 
 Start = Callable[..., StdioClient]
 DEFAULTS = Settings()
@@ -338,3 +339,100 @@ def in_force(server: StdioClient) -> tuple[int, int]:
     statuses = [m["result"] for m in list(server.messages) if "version" in (m.get("result") or {})]
     last = statuses[-1]["model"] if statuses else {}
     return last.get("sequences", 0), last.get("context_tokens", 0) // 4
+
+
+def folder(root: Path) -> Message:
+    return {"uri": root.as_uri(), "name": root.name}
+
+
+def change_folders(server: StdioClient, added: list[Path], removed: list[Path]) -> None:
+    event = {"added": list(map(folder, added)), "removed": list(map(folder, removed))}
+    server.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+
+
+@pytest.mark.parametrize("capabilities", [{}, PULL], ids=["silent", "pulled"])
+def test_the_settings_of_folders_that_come_and_go(start: Start, home: Path, capabilities: Message) -> None:
+    roots = [home / name for name in ("first", "second")]
+    for root, count in zip(roots, (2, 3), strict=True):
+        root.mkdir()
+        (root / "fimble.toml").write_text(f"resident_prompts = {count}\n")
+    server = start()
+    if capabilities:
+        answer_with(server, {"contextTokens": 777})
+    announced = server.initialize(capabilities, workspaceFolders=[folder(roots[0])])
+    assert announced["workspace"]["workspaceFolders"] == {"supported": True, "changeNotifications": True}
+    window = 777 if capabilities else DEFAULTS.context_tokens
+    assert model(server) == (2, window)
+    change_folders(server, [roots[1]], [])
+    server.model_ready(2)
+    assert model(server) == (3, window)
+    change_folders(server, [roots[0]], [roots[1], home / "never there"])
+    server.model_ready(3)
+    assert model(server) == (2, window)
+    change_folders(server, [], [roots[0]])
+    server.model_ready(4)
+    assert model(server) == (DEFAULTS.resident_prompts, window)
+    assert server.finish() == 0
+    assert not warnings(server)
+
+
+def test_documents_of_a_new_folder_are_named_in_it(start: Start, home: Path) -> None:
+    server = start()
+    server.initialize()
+    root = home / "later"
+    change_folders(server, [root], [])
+    (root / "inside").mkdir(parents=True)
+    for name, text in (("inside/shop.py", "def price_of(item):\n    return item.price\n"), ("b.py", "price_of")):
+        server.open((root / name).as_uri(), text)
+    pieces = server.status()["context"][(root / "b.py").as_uri()]
+    assert [piece["path"] for piece in pieces] == ["inside/shop.py"]
+    assert server.finish() == 0
+
+
+@pytest.mark.parametrize("place", ["user", "workspace", "options", "pushed", "command line"])
+def test_the_error_about_a_model_says_where_it_was_named(start: Start, home: Path, tmp_path: Path, place: str) -> None:
+    root = home / "project"
+    root.mkdir()
+    missing = str(tmp_path / "missing")
+    named = {"user": user_file(home, ""), "workspace": root / "fimble.toml"}
+    if place in named:
+        named[place].write_text(f'model = "{missing}"\n')
+    server = start(*SERVE, *(["--model", missing] if place == "command line" else []))
+    options = {"model": missing} if place == "options" else {"model": None}
+    server.initialize(ready=False, workspaceFolders=[folder(root)], initializationOptions=options)
+    if place == "pushed":
+        server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"model": missing}}})
+    server.message(lambda m: m.get("method") == "window/showMessage", "the error")
+    (shown,) = server.notifications("window/showMessage")
+    words = {"options": "initializationOptions", "pushed": "the editor's settings", "command line": "the command line"}
+    assert shown["message"].endswith(f" (`model` comes from {named.get(place, words.get(place))})")
+    assert missing in shown["message"]
+    assert server.finish() == 0
+
+
+def test_the_status_has_the_settings_in_force(start: Start, home: Path) -> None:
+    user_file(home, 'disabled_languages = ["go"]\nmax_lines = 3\n')
+    server = start()
+    server.initialize(initializationOptions={"maxLines": 4})
+    assert server.status()["settings"] == {
+        **msgspec.to_builtins(DEFAULTS),
+        "disabled_languages": ["go"],
+        "max_lines": 4,
+    }
+    assert server.finish() == 0
+
+
+def test_an_answer_that_went_stale_is_not_the_last_empty_one(start: Start) -> None:
+    server = start()
+    server.initialize(initializationOptions={"disabledLanguages": ["python"]})
+    server.open(URI, "value = ")
+    server.open("file:///w/a.go", "value := ", "go")
+    assert server.inline(URI, 0, 8) == []
+    asked = [request(id, "textDocument/inlineCompletion", inline_params("file:///w/a.go", 0, 9)) for id in (-1, -2)]
+    server.send(*asked)  # the newer one ends the older one
+    for id in (-1, -2):
+        server.response(id)
+    requests = server.status()["requests"]
+    assert [entry["stale"] for entry in requests["recent"]] == [False, True, False]
+    assert "`disabled_languages`" in requests["whyLastEmpty"]
+    assert server.finish() == 0

@@ -5,6 +5,8 @@ export interface RequestEntry {
   uri: string;
   source: string;
   empty: boolean;
+  /** Whether the document changed, or a newer request came, before there was an answer. */
+  stale: boolean;
   reason: string;
   totalMs: number;
 }
@@ -12,6 +14,8 @@ export interface RequestEntry {
 /** The part of the answer to `fimble/status` that is used here. */
 export interface ServerStatus {
   version: string;
+  /** The settings in force, wherever they come from. */
+  settings: { enabled: boolean; disabled_languages: string[] };
   model: { state: string; progress: number; message: string; name?: string; device?: string; licence?: string };
   requests: {
     counts: { answered: number; model: number; memory: number; empty: number };
@@ -38,7 +42,7 @@ export interface Front {
 
 export interface Situation {
   server: Server;
-  /** The settings `fimble.enabled`, `fimble.disabledLanguages` and `editor.inlineSuggest.enabled`. */
+  /** The settings `fimble.enabled` and `fimble.disabledLanguages` in force, and `editor.inlineSuggest.enabled`. */
   enabled: boolean;
   disabledLanguages: readonly string[];
   ghostText: boolean;
@@ -149,7 +153,7 @@ export function why(now: Situation): { message: string; remedy?: Remedy } {
   }
   if (server.kind !== "running" || server.status === undefined) return { message: "The server is starting." };
   if (server.status.model.state !== "ready") return { message: headline(now) };
-  const last = server.status.requests.recent.filter((entry) => entry.uri === front.uri).at(-1);
+  const last = server.status.requests.recent.filter((entry) => entry.uri === front.uri && !entry.stale).at(-1);
   if (last === undefined) {
     return { message: "Nothing has been asked for in this file yet. Type, or run “Trigger Inline Suggestion”." };
   }

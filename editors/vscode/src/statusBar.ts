@@ -2,6 +2,7 @@
 
 import * as vscode from "vscode";
 import { isServed, type Session } from "./session.ts";
+import { explicitSettings } from "./settings.ts";
 import { bar, details, type Front, type Situation } from "./status.ts";
 
 /** The document in front, if it is one that is served. */
@@ -24,12 +25,17 @@ function languageName(id: string): string {
 
 /** Everything that decides what is shown and said. */
 export function situation(session: Session): Situation {
-  const settings = vscode.workspace.getConfiguration("fimble");
+  const configuration = vscode.workspace.getConfiguration("fimble");
+  // What is set here counts at once, before the server has said so; what is not may be in a `fimble.toml`.
+  const { enabled, disabledLanguages } = explicitSettings(["enabled", "disabledLanguages"], (name) =>
+    configuration.inspect(name),
+  ) as { enabled?: boolean; disabledLanguages?: string[] };
+  const inForce = session.server.kind === "running" ? session.server.status?.settings : undefined;
   const editor = vscode.window.activeTextEditor;
   return {
     server: session.server,
-    enabled: settings.get("enabled", true),
-    disabledLanguages: settings.get<string[]>("disabledLanguages", []),
+    enabled: enabled ?? inForce?.enabled ?? true,
+    disabledLanguages: disabledLanguages ?? inForce?.disabled_languages ?? [],
     ghostText: vscode.workspace.getConfiguration("editor.inlineSuggest", editor?.document).get("enabled", true),
     front: front(),
   };

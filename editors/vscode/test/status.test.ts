@@ -9,9 +9,10 @@ const front = { uri, language: "python", languageName: "Python" };
 
 function status(model: Partial<ServerStatus["model"]> = {}, recent: ServerStatus["requests"]["recent"] = []): Server {
   const counts = { answered: 9, model: 4, memory: 3, empty: 2 };
+  const settings = { enabled: true, disabled_languages: [] };
   const latencyMs = { median: 34.4, p95: 1234 };
   const whole = { state: "ready", progress: 1, message: "", name: "Gemma 3 270M", device: "CPU", ...model };
-  return { kind: "running", status: { version: "0.1", model: whole, requests: { counts, latencyMs, recent } } };
+  return { kind: "running", status: { version: "0.1", settings, model: whole, requests: { counts, latencyMs, recent } } };
 }
 
 function now(more: Partial<Situation> = {}): Situation {
@@ -52,9 +53,10 @@ test("another language's switch is not this one's", () => {
 });
 
 test("the reason is the last answer's in this document", () => {
-  const entry = { uri, source: "model", empty: true, reason: "the model wrote nothing", totalMs: 120 };
+  const entry = { uri, source: "model", empty: true, stale: false, reason: "the model wrote nothing", totalMs: 120 };
   const elsewhere = { ...entry, uri: "file:///w/b.py", reason: "elsewhere" };
-  const silent = why(now({ server: status({}, [entry, elsewhere]) }));
+  const overtaken = { ...entry, stale: true, reason: "the document changed" };
+  const silent = why(now({ server: status({}, [entry, overtaken, elsewhere]) }));
   assert.equal(silent.message, "Nothing was suggested: the model wrote nothing.");
   const shown = why(now({ server: status({}, [entry, { ...entry, empty: false, source: "memory" }]) }));
   assert.match(shown.message, /answered from memory in 120 ms/);
