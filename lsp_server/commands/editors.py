@@ -1,4 +1,7 @@
-"""The editors that fimble can be set up in: how to find them, and the configuration that starts it there."""
+"""The editors that fimble can be set up in: how to find them, and the files that set it up there.
+
+The files are those of the repository's folder `editors`, which a wheel carries inside the package.
+"""
 
 from __future__ import annotations
 
@@ -11,26 +14,43 @@ from pathlib import Path
 _MOST_FILES, _MOST_BYTES = 400, 1 << 20
 
 
+def files_folder() -> Path:
+    """The folder with a folder for each editor: in an installed package, or beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    packed = package / "editors"
+    return packed if packed.is_dir() else package.parent / "editors"
+
+
 @dataclass(frozen=True, slots=True)
 class Editor:
     """name: as `fimble init` takes it. programs: any of them on the path means that it is installed. files: where
-    its set-up can be, patterns below the home folder. target: the file that `--write` makes, empty where that
-    takes more than a file. settings: the text of the set-up. after: what remains to be done by hand.
+    its set-up can be, patterns below the home folder. source: the file that sets it up, in its folder; empty if that
+    is the whole folder. target: where `--write` puts it, empty where it has to be merged by hand. after: what remains
+    to be done then, with `{target}` for that place.
     """
 
     name: str
     programs: tuple[str, ...]
     files: tuple[str, ...]
+    source: str
     target: str
-    settings: str
-    after: str = ""
+    after: str
 
     @property
     def installed(self) -> bool:
         return any(shutil.which(program) for program in self.programs)
 
+    @property
+    def source_path(self) -> Path:
+        return files_folder() / self.name / self.source
+
     def target_path(self) -> Path | None:
         return _place(self.target) if self.target else None
+
+    @property
+    def next_step(self) -> str:
+        """What remains to be done when the target is there."""
+        return self.after.format(target=self.target_path())
 
     def set_up_in(self) -> Path | None:
         """The file that mentions fimble in this editor's configuration, if one does."""
@@ -52,10 +72,11 @@ class Editor:
 
 
 def _place(path: str) -> Path:
-    """A path below the home folder, with `.config` wherever the user keeps that."""
-    config = os.environ.get("XDG_CONFIG_HOME")
-    if config and path.startswith(".config/"):
-        return Path(config) / path.removeprefix(".config/")
+    """A path below the home folder, with `.config` and `.local/share` wherever the user keeps those."""
+    for usual, variable in ((".config/", "XDG_CONFIG_HOME"), (".local/share/", "XDG_DATA_HOME")):
+        folder = os.environ.get(variable)
+        if folder and path.startswith(usual):
+            return Path(folder) / path.removeprefix(usual)
     return Path.home() / path
 
 
@@ -66,118 +87,87 @@ def _mentions(path: Path) -> bool:
         return False
 
 
-_NEOVIM = """\
-vim.lsp.config('fimble', { cmd = { 'fimble', 'serve' }, root_markers = { '.git' } })
-vim.lsp.enable('fimble')
-vim.lsp.inline_completion.enable(true)
-vim.keymap.set('i', '<Tab>', function()
-  if not vim.lsp.inline_completion.get() then return '<Tab>' end
-end, { expr = true })
-"""
-
-_HELIX = """\
-[language-server.fimble]
-command = "fimble"
-args = ["serve"]
-
-[[language]]
-name = "python"
-language-servers = ["pylsp", "fimble"]
-"""
-
-_ZED = """\
-{
-  "lsp": { "fimble": { "binary": { "path": "fimble", "arguments": ["serve"] } } }
-}
-"""
-
-_EMACS = """\
-(with-eval-after-load 'eglot
-  (add-to-list 'eglot-server-programs '(prog-mode . ("fimble" "serve"))))
-"""
-
-_SUBLIME = """\
-{
-  "clients": {
-    "fimble": { "enabled": true, "command": ["fimble", "serve"], "selector": "source" }
-  }
-}
-"""
-
-_KAKOUNE = """\
-hook -group lsp-filetype-fimble global BufSetOption filetype=(?:python|go|rust|javascript|typescript|c|cpp|java) %{
-    set-option -add buffer lsp_servers %{
-        [fimble]
-        root_globs = [".git", ".hg"]
-        command = "fimble"
-        args = ["serve"]
-    }
-}
-"""
-
-_VIM = """\
-{
-  "languageserver": {
-    "fimble": { "command": "fimble", "args": ["serve"], "filetypes": ["*"] }
-  }
-}
-"""
-
 _SUPPORT = "Library/Application Support" if sys.platform == "darwin" else ".config"
+_SHARED = ".local/share/fimble/editors"  # of files that an editor is told to find there
 
 EDITORS: tuple[Editor, ...] = (
     Editor(
         "neovim",
         ("nvim",),
-        (".config/nvim/*.lua", ".config/nvim/*.vim", ".config/nvim/**/*.lua"),
-        ".config/nvim/plugin/fimble.lua",
-        _NEOVIM,
-        "Neovim 0.12 or newer; Tab takes the suggestion",
+        (
+            ".config/nvim/*.lua",
+            ".config/nvim/*.vim",
+            ".config/nvim/**/*.lua",
+            ".local/share/nvim/site/pack/*/start/fimble",
+            ".local/share/nvim/lazy/fimble",
+        ),
+        "",
+        ".local/share/nvim/site/pack/fimble/start/fimble",
+        "start Neovim; Tab takes a suggestion",
     ),
     Editor(
         "helix",
         ("hx", "helix"),
         (".config/helix/languages.toml",),
+        "languages.toml",
         ".config/helix/languages.toml",
-        _HELIX,
-        "name fimble in `language-servers` of each language; suggestions come in Helix's menu",
+        "take out the languages that you do not use; suggestions come in Helix's menu",
     ),
     Editor(
         "vscode",
         ("code", "codium", "code-insiders"),
         (".vscode/extensions/*fimble*", ".vscode-oss/extensions/*fimble*"),
         "",
-        "code --install-extension fimble.vsix\n",
-        "the extension lies in editors/vscode",
+        f"{_SHARED}/vscode",
+        "cd {target} && npm ci && npm run package && code --install-extension fimble.vsix",
     ),
-    Editor("zed", ("zed", "zeditor"), (".config/zed/settings.json",), "", _ZED, "merge it into Zed's settings.json"),
     Editor(
-        "emacs", ("emacs",), (".emacs", ".emacs.d/*.el", ".config/emacs/*.el"), "", _EMACS, "add it to your init.el"
+        "zed",
+        ("zed", "zeditor"),
+        (".config/zed/settings.json",),
+        "README.md",
+        "",
+        "wait for an extension: Zed starts no other server",
+    ),
+    Editor(
+        "emacs",
+        ("emacs",),
+        (".emacs", ".emacs.d/*.el", ".config/emacs/*.el"),
+        "fimble.el",
+        f"{_SHARED}/emacs/fimble.el",
+        'in your init file: (load "{target}")',
     ),
     Editor(
         "sublime",
         ("subl", "sublime_text"),
         (f"{_SUPPORT}/sublime-text/Packages/User/LSP.sublime-settings",),
+        "LSP.sublime-settings",
         f"{_SUPPORT}/sublime-text/Packages/User/LSP.sublime-settings",
-        _SUBLIME,
-        "needs the package LSP",
+        "install the package LSP",
     ),
-    Editor("kakoune", ("kak",), (".config/kak/kakrc", ".config/kak/**/*.kak"), "", _KAKOUNE, "needs kakoune-lsp"),
+    Editor(
+        "kakoune",
+        ("kak",),
+        (".config/kak/kakrc", ".config/kak/**/*.kak"),
+        "README.md",
+        "",
+        "install kakoune-lsp, and add the block of this page to kakrc",
+    ),
     Editor(
         "vim",
         ("vim",),
         (".vim/coc-settings.json", ".vimrc", ".vim/vimrc"),
+        "coc-settings.json",
         ".vim/coc-settings.json",
-        _VIM,
-        "needs coc.nvim",
+        "install coc.nvim",
     ),
     Editor(
         "jetbrains",
         ("idea", "pycharm", "webstorm", "goland", "clion", "rider", "rustrover"),
         (),
         "",
-        "fimble serve\n",
-        "install the plugin from editors/jetbrains, or LSP4IJ with this command as a new language server",
+        f"{_SHARED}/jetbrains",
+        "in LSP4IJ, a new language server, Template, Import from custom template: {target}",
     ),
 )
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import shutil
+import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
+
+# What building the extension for VS Code leaves in a checkout.
+_NOT_COPIED = shutil.ignore_patterns("node_modules", "dist", "*.vsix", "__pycache__")
 
 
 def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -16,24 +23,27 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises ModelError, one line, for an editor that is not known or a file that is in the way."""
+    """Prints the file to stdout, byte for byte, or the folder's path; what there is to say goes to stderr.
+
+    Raises ModelError, one line, for an editor that is not known or a file that is in the way.
+    """
     from lsp_server.commands import editors
 
     editor = editors.find(options.editor)
     if editor is None:
         known = ", ".join(entry.name for entry in editors.EDITORS)
         raise ModelError(f"there is no editor called {options.editor!r}; known are {known}")
-    target = editor.target_path()
+    source, target = editor.source_path, editor.target_path()
+    if not source.exists():
+        raise ModelError(f"{source} is missing, so this installation is not whole; install fimble again")
     if not options.write:
-        if target is not None:
-            _tell(f"# {target}")
-        _tell(editor.settings)
-        if editor.after:
-            _tell(f"# {editor.after}")
+        _print(source)
+        where = f"--write puts it into {target}; then: " if target is not None else ""
+        _say(where + editor.next_step)
         return 0
     there = editor.set_up_in()
     if there is not None:
-        _tell(f"{editor.name} is set up already, in {there}; nothing was changed")
+        _say(f"{editor.name} is set up already, in {there}; nothing was changed")
         return 0
     if target is None:
         raise ModelError(
@@ -41,18 +51,38 @@ def run(options: argparse.Namespace) -> int:
             f"`fimble init {editor.name}` prints what to add to it"
         )
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("x", encoding="utf-8") as file:
-            file.write(editor.settings)
+        _write(source, target)
     except FileExistsError:
         raise ModelError(
-            f"{target} is there already and is not changed; add to it what `fimble init {editor.name}` prints"
+            f"{target} is there already and is not changed; `fimble init {editor.name}` prints what belongs there"
         ) from None
     except OSError as error:
-        raise ModelError(f"{target} cannot be written: {error.strerror}") from None
-    _tell(f"wrote {target}; {editor.after}" if editor.after else f"wrote {target}")
+        raise ModelError(f"{target} cannot be written: {error.strerror or error}") from None
+    _say(f"wrote {target}; then: {editor.next_step}")
     return 0
 
 
-def _tell(line: str) -> None:
-    print(line)  # noqa: T201 - the command line's own output
+def _write(source: Path, target: Path) -> None:
+    """Copies a file, or a whole folder or nothing of it. Raises FileExistsError rather than overwrite."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_file():
+        with target.open("xb") as file:
+            file.write(source.read_bytes())
+        return
+    if target.exists() or target.is_symlink():
+        raise FileExistsError(target)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fimble-") as temporary:
+        copy = Path(temporary) / target.name
+        shutil.copytree(source, copy, ignore=_NOT_COPIED, copy_function=shutil.copyfile)
+        copy.rename(target)
+
+
+def _print(source: Path) -> None:
+    """Bytes as they are: it may be sent into a file."""
+    sys.stdout.flush()
+    sys.stdout.buffer.write(source.read_bytes() if source.is_file() else f"{source}\n".encode())
+    sys.stdout.flush()
+
+
+def _say(line: str) -> None:
+    print(f"fimble: {line}", file=sys.stderr)  # noqa: T201 - the command line's own output

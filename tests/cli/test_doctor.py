@@ -1,4 +1,4 @@
-"""`fimble doctor` and `fimble init`: what they say of machines and set-ups, without a network and without failing."""
+"""`fimble doctor`: what it says of machines and set-ups, without a network and without failing."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server import cli
 from lsp_server.backends import calibration
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.devices import Device
-from lsp_server.commands import doctor, editors
+from lsp_server.commands import doctor
 from lsp_server.models import machine
 from lsp_server.models.machine import Gpu
 from tests.conftest import environment
@@ -190,32 +189,3 @@ def test_no_network_and_nothing_written(place: Path, command: list[str]) -> None
     written = [call for call in calls if re.search(r"O_(WRONLY|RDWR|CREAT)|\b(mkdir|rename|unlink)\(", call)]
     assert not [call for call in written if "/dev/" not in call and " = -1 " not in call]
     assert list(home.iterdir()) == []
-
-
-def test_init_prints_writes_and_overwrites_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["init", "helix"]) == 0
-    assert "[language-server.fimble]" in capsys.readouterr().out
-    target = place / "config/helix/languages.toml"
-    assert not target.exists()
-    assert cli.run(["init", "helix", "--write"]) == 0
-    first = target.read_text()
-    assert 'args = ["serve"]' in first
-    assert cli.run(["init", "helix", "--write"]) == 0
-    assert "is set up already" in capsys.readouterr().out
-    assert target.read_text() == first
-    target.write_text("# mine\n")
-    assert cli.run(["init", "helix", "--write"]) == 2
-    assert "is not changed" in capsys.readouterr().err
-    assert target.read_text() == "# mine\n"
-    assert cli.run(["init", "ed"]) == 2
-    assert "known are neovim" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("editor", editors.EDITORS, ids=lambda editor: editor.name)
-def test_every_editor_starts_fimble(place: Path, editor: editors.Editor) -> None:
-    assert "fimble" in editor.settings
-    assert editor.set_up_in() is None
-    target = editor.target_path()
-    if target is not None:
-        assert cli.run(["init", editor.name, "--write"]) == 0
-        assert editor.set_up_in() == target

@@ -78,7 +78,8 @@ def test_only_settings_that_exist_are_named(name: str) -> None:
 
 @pytest.mark.parametrize("name", MINE)
 def test_only_commands_that_exist_are_named(name: str) -> None:
-    known = set(re.findall(r"commands\.add_parser\(\s*\"(\w+)\"", (ROOT / "lsp_server/cli.py").read_text("utf-8")))
+    sources = [ROOT / "lsp_server/cli.py", *(ROOT / "lsp_server/commands").glob("*.py")]
+    known = {found for each in sources for found in re.findall(r"\.add_parser\(\s*\"(\w+)\"", each.read_text("utf-8"))}
     assert "serve" in known
     for path in (EDITORS / name).rglob("*"):
         if path.is_file() and path.suffix in (".md", ".toml", ".json", ".el", ".txt", ".sublime-settings"):
