@@ -25,7 +25,8 @@ class Editor:
     """Holds documents and applies edits to them as the protocol says, or refuses them.
 
     replies: for the chat model, what has to stand in a question and what is answered. files: what the server
-    has created, by URI. before_edit: called before an edit is applied, for tests that type meanwhile.
+    has created, by URI. before_edit: called before an edit is applied, for tests that type meanwhile. initialize: what
+    a client sends that there is no recording of; it then counts in UTF-16.
     """
 
     def __init__(
@@ -34,13 +35,15 @@ class Editor:
         folder: Path,
         replies: list[tuple[str, str]],
         client: str = "code_server_1_139_vlc11",
+        initialize: Message | None = None,
         **settings: Any,
     ) -> None:
         script = folder.parent / f"{folder.name}-replies.json"
         script.write_text(json.dumps(replies), "utf-8")
         self.folder = folder
         self.server = start()
-        self.capabilities = recorded(client)["capabilities"]
+        sent = initialize or recorded(client)
+        self.capabilities = sent["capabilities"]
         self.buffers: dict[str, Buffer] = {}
         self.files: dict[str, str] = {}
         self.edits: list[Message] = []
@@ -48,7 +51,7 @@ class Editor:
         self.refused: list[str] = []
         self.requests: list[Message] = []
         self.before_edit: Callable[[], None] = lambda: None
-        self.encoding = ENCODINGS[client.split("_", maxsplit=1)[0]]
+        self.encoding = "utf-16" if initialize else ENCODINGS[client.split("_", maxsplit=1)[0]]
         self.lock = threading.RLock()
         self.server.answers |= {
             "workspace/applyEdit": self._apply,
@@ -56,7 +59,7 @@ class Editor:
             "window/showMessageRequest": self.requests.append,
         }
         options = {"chatModel": str(script), **settings}
-        given = recorded(client) | {
+        given = sent | {
             "rootUri": folder.as_uri(),
             "workspaceFolders": [{"uri": folder.as_uri(), "name": "w"}],
             "initializationOptions": options,
