@@ -111,7 +111,7 @@ class ActionService:
         given = [_diagnostic(each) for each in params.context.diagnostics[:_MOST_PROBLEMS]]
         where = _Range(_position(params.range.start), _position(params.range.end))
         try:
-            start, end = _offsets(document, where, encoding)
+            start, end = self._selected(document, where)
         except convert.PositionError as error:
             raise JsonRpcInvalidParams(str(error)) from None
         only = params.context.only
@@ -139,6 +139,12 @@ class ActionService:
         except convert.PositionError as error:
             raise JsonRpcInvalidParams(str(error)) from None
         return self._explanations.hover(document, offset, self._server.client)
+
+    def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
+        """The offsets of what an action is asked for. Raises PositionError."""
+        start, end = _offsets(document, where, self._server.documents.encoding)
+        one = document.source[start:end].decode("utf-8", "replace").replace("\r\n", "\n")
+        return (start, start) if self._server.client.block_cursor and len(one) == 1 else (start, end)
 
     def _actions(self) -> dict[str, Action]:
         return catalogue(self._server.settings.actions)[0]
@@ -172,7 +178,7 @@ class ActionService:
         if action is None:
             raise JsonRpcInvalidParams(f"there is no action {asked.action!r}; known are {', '.join(actions)}")
         try:
-            start, end = _offsets(document, asked.range, encoding)
+            start, end = self._selected(document, asked.range)
         except convert.PositionError as error:
             raise JsonRpcInvalidParams(str(error)) from None
         if asked.instruction:

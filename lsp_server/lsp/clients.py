@@ -18,7 +18,8 @@ class ClientNeeds:
     saying so. literals: whether code actions may be more than commands. document_changes: whether an edit can
     name the version it is for. create_files, annotations, show_document, markdown: whether the client can
     create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover. names_progress:
-    whether it shows progress under the server's name, which the title then need not say.
+    whether it shows progress under the server's name, which the title then need not say. block_cursor: whether a
+    cursor without a selection is the character under it, as a range.
     """
 
     name: str
@@ -34,6 +35,7 @@ class ClientNeeds:
     show_document: bool
     markdown: bool
     names_progress: bool
+    block_cursor: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -42,6 +44,8 @@ _INLINE_UNDECLARED = ("emacs",)
 
 # Those that write the server's name before the title of a progress; no capability tells.
 _NAMES_PROGRESS = ("helix",)
+# Those whose selections have one character at least.
+_BLOCK_CURSOR = ("helix",)
 
 _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
 
@@ -71,6 +75,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         show_document=bool(window and window.show_document and window.show_document.support),
         markdown=types.MarkupKind.Markdown in hover,
         names_progress=name.lower() in _NAMES_PROGRESS,
+        block_cursor=name.lower() in _BLOCK_CURSOR,
     )
 
 

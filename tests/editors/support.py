@@ -35,8 +35,8 @@ class Volume:
 """
 
 
-def fimble_program(folder: Path, *arguments: str) -> Path:
-    """A program `fimble` that is the one under test, with `arguments` behind `serve`."""
+def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") -> Path:
+    """A program `fimble` that is the one under test, with `arguments` behind `serve`. module: what Python runs."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "fimble"
     more = " ".join(f"'{argument}'" for argument in arguments)
@@ -44,18 +44,43 @@ def fimble_program(folder: Path, *arguments: str) -> Path:
         "#!/bin/sh\n"
         f"export PYTHONPATH='{ROOT}'\n"
         'if [ "$1" = serve ]; then shift; '
-        f"exec '{sys.executable}' -m lsp_server serve {more} \"$@\"; fi\n"
+        f"exec '{sys.executable}' -m {module} serve {more} \"$@\"; fi\n"
         f"exec '{sys.executable}' -m lsp_server \"$@\"\n"
     )
     path.chmod(0o755)
     return path
 
 
-def scripted(home: Path) -> Path:
-    """A `fimble` whose model knows SCRIPT by heart."""
+def scripted(home: Path, answer_seconds: float | None = None) -> Path:
+    """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer."""
+    module = "lsp_server" if answer_seconds is None else f"tests.editors.slow_server {answer_seconds}"
     script = home / "script.py"
     script.write_text(SCRIPT)
-    return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script))
+    return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script), module=module)
+
+
+# A function, and what the scripted chat model makes of it; it knows which by a word of the question.
+FUNCTION = "def add(first, second):\n    result = first + second\n    return result\n"
+SIMPLIFIED = "def add(first, second):\n    return first + second\n"
+INSTRUCTED = "def add(first, second):\n    # checked\n    return first + second\n"
+INSTRUCTION = "say that it is checked"
+EXPLANATION = "It **adds** two numbers."
+REPLIES = (
+    (INSTRUCTION, f"```python\n{INSTRUCTED}```"),
+    ("shorter and easier", f"```python\n{SIMPLIFIED}```"),
+    ("Explain", EXPLANATION),
+)
+
+
+def chat_model(home: Path) -> Path:
+    """A script for the scripted chat model, which the user's settings in this home name."""
+    home.mkdir(exist_ok=True)
+    script = home / "replies.json"
+    script.write_text(json.dumps(REPLIES))
+    settings = home / "config" / "fimble" / "fimble.toml"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(f"chat_model = {json.dumps(str(script))}\n")
+    return script
 
 
 def with_path(home: Path, program: Path) -> dict[str, str]:

@@ -1,12 +1,12 @@
-"""Real Helix: its menu, the preview, and what is accepted."""
+"""Real Helix: its menu, the preview, what is accepted, and code actions."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.editors.support import Helix
+from tests.editors.support import FUNCTION, SIMPLIFIED, Helix, chat_model, scripted
 
 KEY_MS = 50
 START = "class Volume:\n    def total(self):\n        pass\n"
@@ -44,3 +44,59 @@ def test_typing_goes_on_while_the_menu_is_open(editor: Helix) -> None:
     editor.wait_menu("width, self.height)")
     editor.terminal.type_paced("dth)", KEY_MS)
     assert editor.saved().startswith("class Volume:\n    def total(self):\n        surface = area_of(self.width)")
+
+
+# Code actions ----------------------------------------------------------------------------------------------
+
+ANSWER_SECONDS = 25.0  # Helix gives up on a request after 20
+
+
+@pytest.fixture
+def with_function(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Helix]]:
+    """A Helix with a function in front, the cursor in its second line."""
+    opened: list[Helix] = []
+
+    def start(answer_seconds: float | None = None) -> Helix:
+        home = tmp_path_factory.mktemp("home")
+        chat_model(home)
+        opened.append(Helix(home, program=scripted(home, answer_seconds), text=FUNCTION))
+        opened[-1].wait_ready()
+        opened[-1].terminal.type("ggj")
+        return opened[-1]
+
+    yield start
+    for helix in opened:
+        helix.close()
+
+
+def choose_action(helix: Helix, title: str) -> None:
+    """Opens the menu of code actions, in which the first is selected, and chooses one."""
+    helix.terminal.type_paced(" a", KEY_MS)
+    helix.terminal.wait_for(f"fimble: {title}")
+    menu = [line for line in helix.terminal.lines if "fimble: " in line]
+    (index,) = [index for index, line in enumerate(menu) if title in line]
+    helix.terminal.type_paced([NEXT] * index + [ACCEPT], KEY_MS)
+
+
+def test_an_action_from_the_menu_is_applied_and_undone_in_one_step(with_function: Callable[..., Helix]) -> None:
+    helix = with_function()
+    choose_action(helix, "Simplify `add`")
+    helix.terminal.wait_for("return first + second")
+    assert helix.saved() == SIMPLIFIED
+    helix.terminal.type("u")
+    helix.terminal.wait_for("result = first + second")
+    assert helix.saved() == FUNCTION
+
+
+def test_an_action_of_25_seconds_does_not_freeze_it(with_function: Callable[..., Helix]) -> None:
+    helix = with_function(ANSWER_SECONDS)
+    choose_action(helix, "Simplify `add`")
+    helix.terminal.wait_for("writing: ")
+    helix.terminal.type("ggO# ")
+    for number in range(5):
+        helix.terminal.type_paced(f"word{number} ", KEY_MS)
+        helix.terminal.wait_for(f"word{number}", seconds=2)
+        assert "result = first + second" in helix.terminal.text, "the answer is still to come"
+    helix.terminal.type("\x1b")
+    helix.terminal.wait_for("return first + second", seconds=2 * ANSWER_SECONDS)
+    assert helix.saved() == "# word0 word1 word2 word3 word4 \n" + SIMPLIFIED

@@ -254,6 +254,25 @@ def test_resolve_answers_at_once_and_tolerates_anything(start: Start, tmp_path: 
     assert editor.server.call("codeAction/resolve", bare)["result"] == bare
 
 
+@pytest.mark.parametrize("client", ["helix_25_07_git20260723", "nvim_0_12_4"])
+def test_a_cursor_that_is_a_character_wide(start: Start, tmp_path: Path, client: str) -> None:
+    """Helix has no empty ranges: what is under its cursor, be it a space or the line's end, is no selection."""
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)), client=client, formatEdits=False)
+    uri, offset = open_case(editor, PYTHON)
+    text = editor.buffers[uri].text
+    for place in (offset, text.index("    result"), text.index("\n", offset)):
+        titles = [each["title"] for each in editor.offered(uri, place, place + 1)]
+        assert ("fimble: Simplify `total`" in titles) == client.startswith("helix"), place
+        assert "fimble: Simplify `total`" in [each["title"] for each in editor.offered(uri, place)]
+    if client.startswith("helix"):
+        editor.choose(uri, "simplify", offset, offset + 1)
+        assert editor.finished() == "edited"
+        assert editor.buffers[uri].text == PYTHON.expected()
+    word = text.index("result")
+    assert "fimble: Simplify the selection" in [each["title"] for each in editor.offered(uri, word, word + 2)]
+    assert editor.server.finish() == 0
+
+
 def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
     editor = editor_of(start, tmp_path, ("", "x"))
     uri, offset = open_case(editor, PYTHON)

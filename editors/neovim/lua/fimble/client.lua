@@ -85,6 +85,12 @@ local function capabilities()
   return made
 end
 
+--- Neovim 0.12 asks before an edit that has annotations, and takes for an answer what is being typed when the edit
+--- comes. `u` undoes an edit as a whole. Here because Neovim adds its own capabilities to those of the configuration.
+local function without_annotations(params)
+  params.capabilities.workspace.workspaceEdit.changeAnnotationSupport = nil
+end
+
 local function said_once(message)
   vim.notify('fimble: ' .. message, vim.log.levels.WARN)
 end
@@ -154,6 +160,7 @@ function M.config()
     name = M.NAME,
     cmd = run,
     capabilities = capabilities(),
+    before_init = without_annotations,
     settings = { fimble = next(config.options.settings) and config.options.settings or vim.empty_dict() },
     reuse_client = reuse,
     root_dir = function(buf, on_dir)

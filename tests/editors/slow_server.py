@@ -1,0 +1,35 @@
+"""The server with a scripted chat model that takes its time: `python -m tests.editors.slow_server SECONDS serve …`.
+
+An answer takes so many seconds, in equal parts for the bytes of it.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lsp_server import cli
+from lsp_server.backends import scripted
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
+
+
+class SlowBackend(scripted.ScriptedBackend):
+    """seconds: for one answer."""
+
+    seconds = 0.0
+
+    def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
+        if self._replies and len(tokens) == 1:  # a step of an answer, not a part of a question
+            asked = b"".join(map(self.piece, self._cells[sequence]))
+            time.sleep(self.seconds / next(len(reply) for key, reply in self._replies if key in asked))
+        return super().evaluate(sequence, position, tokens, logits=logits)
+
+
+if __name__ == "__main__":
+    SlowBackend.seconds = float(sys.argv[1])
+    scripted.ScriptedBackend = SlowBackend  # type: ignore[misc]
+    sys.exit(cli.run(sys.argv[2:]))
