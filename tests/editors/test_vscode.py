@@ -22,6 +22,7 @@ import pytest
 from lsp_server.backends import starter
 from tests.conftest import environment
 from tests.editors import generate
+from tests.editors.support import FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import CodeServer, Window, browser, package, server_program, wait_for
 
@@ -397,11 +398,13 @@ def test_settings_reach_the_server_and_defaults_do_not_outrank_its_files(
     (workspace / "fimble.toml").write_text("enabled = false\n")
     window = open_window(workspace, **{"fimble.answerMs": "soon"})
     window.wait_for_notification("setting `answerMs` in the editor's settings")
-    window.wait_until_ready("scripted")
+    window.wait_until_ready("fimble: off")
     window.to_end()
     window.type(KNOWN[:30])
     window.command_palette("fimble: Show Why Nothing Appeared")
-    window.wait_for_notification("completions are switched off (setting `enabled`)")
+    window.wait_for_notification("Completions are switched off")
+    window.notification_button("Turn On")
+    window.wait_until_ready("scripted")
 
 
 @in_editor
@@ -543,8 +546,6 @@ def test_the_server_is_restarted_by_command(open_window: Callable[..., Window], 
 
 # Code actions ----------------------------------------------------------------------------------------------
 
-FUNCTION = "def add(first, second):\n    return first + second\n"
-
 
 @pytest.fixture
 def function_window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
@@ -554,7 +555,7 @@ def function_window(open_window: Callable[..., Window], tmp_path: Path) -> Windo
     workspace.mkdir()
     file = file_of(tmp_path)
     file.write_text(FUNCTION)
-    window = open_window(workspace, file)
+    window = open_window(workspace, file, **{"fimble.chatModel": str(chat_model(tmp_path / "chat"))})
     window.wait_until_ready("scripted")
     window.editor.locator(".view-lines").first.click()
     window.press("Control+Home")
@@ -575,17 +576,41 @@ def test_the_actions_are_listed(function_window: Window) -> None:
 
 
 @in_editor
-def test_an_edit_asks_for_its_instruction(function_window: Window) -> None:
+def test_an_edit_asks_for_its_instruction(function_window: Window, tmp_path: Path) -> None:
     window = function_window
     window.command_palette("fimble: Edit by Instruction")
     box = window.page.locator(".quick-input-widget input")
     box.wait_for()
     window.screenshot("edit-by-instruction")
-    box.fill("add type annotations")
+    box.fill(INSTRUCTION)
     window.press("Enter")
-    # The scripted model writes nonsense, which the server does not let into the file.
-    wait_for("an answer", window.notifications)
-    window.screenshot("edit-answer")
+    apply_all(window)
+    assert window.saved(file_of(tmp_path)) == INSTRUCTED
+
+
+@in_editor
+def test_an_edit_is_applied_once_it_is_confirmed_and_undone_in_one_step(
+    function_window: Window, tmp_path: Path
+) -> None:
+    window = function_window
+    window.command_palette("fimble: Simplify")
+    apply_all(window)
+    assert window.saved(file_of(tmp_path)) == SIMPLIFIED
+    window.to_end()
+    window.press("Control+z")
+    assert window.saved(file_of(tmp_path)) == FUNCTION
+    assert window.notifications() == []
+
+
+def apply_all(window: Window) -> None:
+    """Confirms the edit that VS Code previews: it wants a tick at the file first, else “Apply” does nothing."""
+    button = window.page.locator(".bulk-edit-panel .monaco-button", has_text="Apply")
+    button.wait_for()
+    window.page.locator(".bulk-edit-panel .edit-checkbox").first.click()
+    window.screenshot("edit-preview")
+    button.click()
+    wait_for("the edit", lambda: "result = " not in visible(window))
+    window.screenshot("edit-applied")
 
 
 @in_editor
@@ -593,6 +618,8 @@ def test_an_explanation_opens_as_a_preview_beside_the_code(function_window: Wind
     window = function_window
     window.command_palette("fimble: Explain")
     window.page.locator(".tab", has_text="Preview explain-add").wait_for()
+    preview = window.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
+    preview.locator("strong", has_text="adds").wait_for()
     window.screenshot("explanation")
     assert window.page.locator(".tab", has_text="file.py").count() == 1
     assert window.notifications() == []
