@@ -124,6 +124,8 @@ def test_one_message_and_empty_answers(
     assert server.inline(URI, 0, 4) == []
     while (status := server.status())["model"]["state"] == "loading":
         pass  # settings that are said again let a model that failed try again
+    assert server.inline(URI, 0, 4) == []
+    status = server.status()
     message = status["model"]["message"]
     assert status["model"]["state"] == "failed"
     assert str(path) in message
