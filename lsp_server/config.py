@@ -129,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             threads=self.threads,
             gpu_layers=self.gpu_layers,
             flash_attention=self.flash_attention,
+            calibrate=self.calibrate,
             chat=True,
         )
         return ActionOptions(

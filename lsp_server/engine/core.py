@@ -164,7 +164,7 @@ class Engine:
             raise
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
-            job.spend(seconds)
+            job.spend(seconds, len(work.tokens) + len(work.draft))
             job.take(work, found)
 
     # Messages -------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from lsp_server.core.stopping import find_end
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta, Usage
 from lsp_server.engine.speculate import Drafter, draft_length
 
 if TYPE_CHECKING:
@@ -144,12 +144,14 @@ class Generation:
             # What is left is asked of the backend, not assumed: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
             model.cache.truncate(sequence, position)
-        end = min(len(self._tokens), position + model.chunk_tokens(position))
+        end = min(len(self._tokens), position + model.chunk_tokens(position, self.request.priority))
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
         chunk = self._tokens[position:end]
         self._complete = end == len(self._tokens)
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
+        if self.request.priority is Priority.ACTION:
+            room = min(room, model.chunk_tokens(end, Priority.ACTION) - len(chunk))
         match, draft = self._draft(end, room) if wanted and alone and self._complete else (0, [])
         return Work(sequence, position, chunk, max(0, end - max(position, first_row)), draft, match)
 
@@ -166,8 +168,10 @@ class Generation:
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
-    def spend(self, seconds: float) -> None:
-        """Adds the model's time for a step to what the request has cost."""
+    def spend(self, seconds: float, size: int) -> None:
+        """Adds the model's time for a step of `size` tokens to what the request has cost."""
+        if self.request.priority is Priority.ACTION:
+            self.model.actions.learn(size, 1000 * seconds)
         if self._decoded:
             self._decode_seconds += seconds
         else:

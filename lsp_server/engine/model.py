@@ -7,17 +7,44 @@ from dataclasses import dataclass
 from lsp_server.backends.base import Backend
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.prefix_cache import PrefixCache
+from lsp_server.engine.request import Priority
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
 
 # A step longer than this would be noticed by who waits for its end. An abort comes within one step.
 STEP_MS = 45.0
 
+# A step of a code action, which is usually under way when a key asks for a completion.
+ACTION_STEP_MS = 25.0
+
+# With how many tokens an action begins where nothing has been measured.
+_FIRST_ACTION_TOKENS = 8
+
+
+class ActionSteps:
+    """How many tokens a step of an action may have, learned from how long its steps took.
+
+    What was calibrated is the machine at rest. A model that was not, or a machine that is busy now, shows in the
+    steps themselves. limit: the most, in tokens.
+    """
+
+    def __init__(self, first: int, most: int) -> None:
+        self.limit = min(first, most)
+        self._most = most
+
+    def learn(self, size: int, ms: float) -> None:
+        """A step of `size` tokens took `ms`. One that was too long shortens the next at once; where a full step
+        takes less than half of what it may, the next may be twice as long."""
+        if ms > ACTION_STEP_MS:
+            self.limit = max(1, min(self.limit, int(size * ACTION_STEP_MS / ms)))
+        elif size >= self.limit and 2 * ms < ACTION_STEP_MS:
+            self.limit = min(self._most, 2 * self.limit)
+
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held."""
+    often drafts have held. actions: how long an action's steps may be."""
 
     backend: Backend
     encoder: Encoder
@@ -25,6 +52,7 @@ class LoadedModel:
     cache: PrefixCache
     stops: frozenset[int]
     rates: DraftRates
+    actions: ActionSteps
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -37,13 +65,16 @@ class LoadedModel:
             PrefixCache(info.sequences),
             frozenset(token for token in ids if token is not None),
             DraftRates(),
+            ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
         )
 
-    def chunk_tokens(self, depth: int) -> int:
+    def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE) -> int:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
         before a more urgent request is looked at."""
         info = self.backend.info
-        return min(info.chunk_tokens, info.costs.largest(STEP_MS, depth)) if info.costs else info.chunk_tokens
+        action = priority is Priority.ACTION
+        most = min(info.chunk_tokens, self.actions.limit) if action else info.chunk_tokens
+        return min(most, info.costs.largest(ACTION_STEP_MS if action else STEP_MS, depth)) if info.costs else most
 
     def ends(self, token: int) -> bool:
         return token in self.stops or self.backend.ends(token)
