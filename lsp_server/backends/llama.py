@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends import calibration, devices, starter
+from lsp_server.backends import calibration, devices, requantise, starter
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, ProbeError, default_threads, load_library, thread_options
 from lsp_server.core.formats import FimFormat, detect_format, find_format
@@ -40,7 +40,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     if spec.path:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(starter.model_file(starter.DEFAULT, progress))
+        headers = read_model(_starter_file(spec, progress)[0])
     estimate.check_room(headers, spec, devices.room(spec))
     return open_file(spec, progress)
 
@@ -51,11 +51,20 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     if spec.path:
         path, licence = Path(spec.path).expanduser(), ""
     else:
-        model = starter.CHAT if spec.chat else starter.DEFAULT
-        path, licence = starter.model_file(model, progress), model.licence
+        path, licence = _starter_file(spec, progress)
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend
+
+
+def _starter_file(spec: ModelSpec, progress: Callable[[float], bool]) -> tuple[Path, str]:
+    """The starter model's file and licence; of the one for chat, a copy that suits a CPU."""
+    model = starter.CHAT if spec.chat else starter.DEFAULT
+    path = starter.model_file(model, progress)
+    on_gpu = spec.gpu_layers != 0 and load_library().api.llama_supports_gpu_offload()
+    if spec.chat and not on_gpu:
+        path = requantise.for_this_cpu(path, model.sha256, progress)
+    return path, model.licence
 
 
 class LlamaBackend:

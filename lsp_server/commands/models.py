@@ -129,6 +129,7 @@ def _installed(used: str) -> list[dict[str, Any]]:
 
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
     """One installed model; `problem` says why it cannot be used, as far as its header shows."""
+    from lsp_server.backends.requantise import SOURCE_KEY
     from lsp_server.models import fim, gguf
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
@@ -141,6 +142,7 @@ def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> d
     main = headers[0]
     return {
         **entry,
+        "source": source or (f"made of {main.text(SOURCE_KEY)}" if main.text(SOURCE_KEY) else ""),
         "licence": licence or main.text("general.license"),
         "bytes": sum(header.file_bytes for header in headers),
         "quantisation": main.quantisation,

@@ -130,9 +130,17 @@ def _state_bytes(header: Header) -> int:
     return 4 * (tail * (inner + 2 * header.hyper("ssm.group_count") * state) + inner * state)
 
 
+def has_cpu_layout(type_name: str) -> bool:
+    """Whether llama.cpp has a faster layout of this quantisation for this machine's CPU."""
+    return type_name in _cpu_layouts()
+
+
+def _cpu_layouts() -> dict[str, int]:
+    return _REPACKED_ARM if platform.machine().lower() in ("arm64", "aarch64") else _REPACKED_X86
+
+
 def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
-    arm = platform.machine().lower() in ("arm64", "aarch64")
-    rows = _REPACKED_ARM if arm else _REPACKED_X86
+    rows = _cpu_layouts()
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     total = 0
     for tensor in tensors:

@@ -103,8 +103,10 @@ def write_tiny_gguf(
     name: str = "tiny",
     architecture: str = "llama",
     context: int = 2048,
+    quantisation: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
 ) -> Path:
-    """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads."""
+    """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads. quantisation: of the
+    layers' matrices."""
     layers = 2
     writer, vocabulary = _begin(path, architecture, name, context, layers, markers)
     writer.add_feed_forward_length(HIDDEN)
@@ -118,7 +120,8 @@ def write_tiny_gguf(
     writer.add_tensor("output_norm.weight", norm)
     for layer in range(layers):
         for tensor, (rows, columns) in (_ATTENTION | _FEED_FORWARD).items():
-            writer.add_tensor(f"blk.{layer}.{tensor}.weight", _matrix(random, rows, columns, 2.0))
+            matrix = gguf.quants.quantize(_matrix(random, rows, columns, 2.0), quantisation)
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight", matrix, raw_dtype=quantisation)
         writer.add_tensor(f"blk.{layer}.attn_norm.weight", norm)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", norm)
     return _end(writer, path)
