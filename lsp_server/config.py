@@ -49,6 +49,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         bool,
         Meta(description="Whether to measure the machine at the first start with a model, for a few seconds."),
     ] = True
+    unload_minutes: Annotated[
+        int, Meta(ge=0, le=10080, description="After how long without use the model is unloaded. 0: never.")
+    ] = 0
     answer_ms: Annotated[
         int,
         Meta(ge=0, le=60000, description="How long an automatic request waits for the whole suggestion, in ms."),
@@ -91,6 +94,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     chat_context_tokens: Annotated[
         int, Meta(ge=512, le=131072, description="The window of the chat model, in tokens.")
     ] = 4096
+    chat_unload_minutes: Annotated[
+        int, Meta(ge=0, le=10080, description="After how long without use the chat model is unloaded. 0: never.")
+    ] = 10
     action_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="How long one answer of the chat model may take, in seconds.")
     ] = 300

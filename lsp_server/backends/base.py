@@ -22,6 +22,10 @@ class ModelError(Exception):
     """A model that cannot be had. The message is one line for the user: what is wrong and what to do."""
 
 
+class NoRoomError(ModelError):
+    """A model for which there is not enough free memory now."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Which model to load, and how.

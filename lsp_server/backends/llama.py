@@ -31,6 +31,9 @@ _CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
 # States of a recurrent model that are remembered for each sequence.
 _MOST_CHECKPOINTS = estimate.CHECKPOINTS
 
+# The weights of the models that are loaded, in bytes, by the backend's id.
+_mapped: dict[int, int] = {}
+
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     """A `BackendFactory`: loads the model that `spec` names, or the starter model if it names none.
@@ -41,8 +44,14 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
         headers = read_model(_starter_file(spec, progress)[0])
-    estimate.check_room(headers, spec, devices.room(spec))
-    return open_file(spec, progress)
+    room = devices.room(spec)
+    # What is mapped from a file counts as free, and yet its model needs it.
+    room = estimate.Room(max(0, room.host - sum(_mapped.values())), room.device)
+    need = estimate.check_room(headers, spec, room)
+    backend = open_file(spec, progress)
+    if not need.device:
+        _mapped[id(backend)] = need.weights
+    return backend
 
 
 def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -385,6 +394,7 @@ class LlamaBackend:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
+        _mapped.pop(id(self), None)
         if self._batch is not None:
             self._api.llama_batch_free(self._batch)
         if self._context:

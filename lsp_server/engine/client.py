@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,8 +22,10 @@ from lsp_server.engine.request import (
     Finished,
     FinishReason,
     Generate,
+    Keep,
     Load,
     ModelFailed,
+    ModelIdle,
     ModelLoading,
     ModelReady,
     Priority,
@@ -40,9 +42,10 @@ _MOST_REQUESTS = 256
 
 @dataclass(frozen=True, slots=True)
 class ModelState:
-    """kind: none before a model was asked for. progress: 0 to 1 while loading. message: why it failed."""
+    """kind: none before a model was asked for; idle if it was unloaded because nobody used it, until `wake`.
+    progress: 0 to 1 while loading. message: why it failed or is idle."""
 
-    kind: Literal["none", "loading", "ready", "failed"] = "none"
+    kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
     progress: float = 0.0
     info: ModelInfo | None = None
     message: str = ""
@@ -65,6 +68,7 @@ class EngineClient:
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
         self._loads: dict[Role, int] = {}
+        self._specs: dict[Role, ModelSpec] = {}
         self._stopping = False
         self.evaluated_tokens = self.decoded_tokens = 0
 
@@ -91,8 +95,18 @@ class EngineClient:
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
+        self._specs[role] = spec
         self._set_model(role, ModelState("loading"))
         self._send_load(spec, role)
+
+    def wake(self, role: Role = "completion") -> None:
+        """Loads a model again that was unloaded because nobody used it; does nothing to any other."""
+        if self.models[role].kind == "idle":
+            self.load(self._specs[role], role)
+
+    def keep(self, seconds: Mapping[Role, float]) -> None:
+        """Sets how long models stay loaded without being used; 0 for ever."""
+        self._engine.send(Keep(dict(seconds)))
 
     def unload(self, role: Role) -> None:
         """Gives back the memory of the model that has this role; what runs for it is cancelled."""
@@ -168,6 +182,8 @@ class EngineClient:
             self._set_model(event.role, ModelState("ready", info=event.info))
         elif isinstance(event, ModelFailed):
             self._set_model(event.role, ModelState("failed", message=event.message))
+        elif isinstance(event, ModelIdle):
+            self._set_model(event.role, ModelState("idle", message=event.message))
 
     def _set_model(self, role: Role, state: ModelState) -> None:
         self.models[role] = state

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 
 from lsp_server.backends.base import BackendFactory, ModelError
 from lsp_server.engine.decode import Generation, Work
-from lsp_server.engine.loader import Loaded, Loader, Spawn, in_thread
+from lsp_server.engine.loader import Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import (
@@ -18,12 +18,16 @@ from lsp_server.engine.request import (
     Finished,
     FinishReason,
     Generate,
+    Keep,
     Load,
     Message,
+    ModelFailed,
+    ModelIdle,
     ModelReady,
     Role,
     Usage,
 )
+from lsp_server.engine.residency import Residency
 from lsp_server.engine.scheduler import Scheduler
 
 logger = logging.getLogger(__name__)
@@ -49,10 +53,14 @@ class Engine:
     ) -> None:
         self._post = post
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Message | Loaded] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         self._loader = Loader(factory, post, self._inbox.put, spawn)
         self.models: dict[Role, LoadedModel] = {}  # for this thread, and for tests that drive the engine by hand
+        self._loads: dict[Role, Load] = {}  # what the models were loaded by
+        self._residency = Residency()
+        self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
+        self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
         self._running = True
 
     def cache(self, role: Role = "completion") -> PrefixCache:
@@ -77,9 +85,13 @@ class Engine:
                 self._unload(role)
 
     def receive(self, *, wait: bool = False) -> None:
-        """Handles the messages that have come; with `wait`, waits for the first."""
+        """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
         if wait:
-            self._handle(self._inbox.get())
+            due = self._residency.next_due(self._waiting)
+            try:
+                self._handle(self._inbox.get(timeout=None if due is None else max(0.0, due - self._clock())))
+            except queue.Empty:
+                return
         while True:
             try:
                 message = self._inbox.get_nowait()
@@ -88,7 +100,13 @@ class Engine:
             self._handle(message)
 
     def step(self) -> bool:
-        """One chunk or one token of the most urgent request. False if there was nothing to do."""
+        """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
+        there was no request."""
+        worked = self._work()
+        self._tidy()
+        return worked
+
+    def _work(self) -> bool:
         now = self._clock()
         for job in self._scheduler.expired(now):
             self._finish(job, FinishReason.DEADLINE)
@@ -169,7 +187,7 @@ class Engine:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message | Loaded) -> None:
+    def _handle(self, message: Message | Loaded | Crowded) -> None:
         if isinstance(message, Generate):
             self._generate(message)
         elif isinstance(message, Cancel):
@@ -180,6 +198,13 @@ class Engine:
             self._load(message)
         elif isinstance(message, Loaded):
             self._take(message)
+        elif isinstance(message, Crowded):
+            if self._loader.wanted(message.load):
+                self._waiting[message.load.role] = message
+                if set(self.models) - {message.load.role}:
+                    self._alone.discard(message.load)
+        elif isinstance(message, Keep):
+            self._residency.limit(message.seconds)
         else:
             self._running = False
             self._cancel(self._scheduler.clear())
@@ -202,6 +227,8 @@ class Engine:
 
     def _load(self, message: Load) -> None:
         self._unload(message.role)
+        self._waiting.pop(message.role, None)
+        self._alone = {load for load in self._alone if load.role != message.role}
         if message.spec is None:
             self._loader.forget(message)
         else:
@@ -213,7 +240,8 @@ class Engine:
         if not self._loader.wanted(load):
             model.backend.close()
             return
-        self.models[load.role] = model
+        self.models[load.role], self._loads[load.role] = model, load
+        self._residency.use(load.role, self._clock())
         self._post(ModelReady(model.backend.info, load.number, load.role))
 
     # Requests -------------------------------------------------------------------------------------------
@@ -221,7 +249,10 @@ class Engine:
     def _finish(self, job: Generation, reason: FinishReason, message: str = "") -> None:
         self._scheduler.remove(job.request.id)
         job.release()
-        self._post(job.finished(reason, self._clock(), message))
+        now = self._clock()
+        if self.models.get(job.request.role) is job.model:
+            self._residency.use(job.request.role, now)
+        self._post(job.finished(reason, now, message))
 
     def _preempt(self, model: LoadedModel) -> None:
         """Takes the sequence of the model's least urgent request that has one; it gets another when its turn
@@ -233,8 +264,39 @@ class Engine:
         for job in jobs:
             self._finish(job, FinishReason.CANCELLED)
 
+    # Models that nobody uses ----------------------------------------------------------------------------
+
+    def _tidy(self) -> None:
+        """Unloads what has not been used for as long as it may stay, or what has to make room and is not in use."""
+        now = self._clock()
+        for role in {entry.job.request.role for entry in self._scheduler}:
+            self._residency.use(role, now)
+        for role in self._residency.expired(now):
+            self._suspend(role, "unloaded because it was not used for a while")
+        for role, crowded in list(self._waiting.items()):
+            spare = self._residency.spare(role, now)
+            if spare is not None:
+                self._suspend(spare, "unloaded to make room for another model")
+                self._loader.start(crowded.load)
+            elif set(self.models) - {role}:
+                continue  # the others are in use; their next rest will do
+            elif crowded.load not in self._alone:  # another may have gone since there was no room
+                self._alone.add(crowded.load)
+                self._loader.start(crowded.load)
+            else:
+                self._alone.discard(crowded.load)
+                self._post(ModelFailed(crowded.message, crowded.load.number, role))
+            del self._waiting[role]
+
+    def _suspend(self, role: Role, message: str) -> None:
+        number = self._loads[role].number
+        self._unload(role)
+        self._post(ModelIdle(message, number, role))
+
     def _unload(self, role: Role) -> None:
         model = self.models.pop(role, None)
+        self._loads.pop(role, None)
+        self._residency.drop(role)
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
             model.backend.close()

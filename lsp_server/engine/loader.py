@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lsp_server.backends.base import Backend, BackendFactory, ModelError
+from lsp_server.backends.base import Backend, BackendFactory, ModelError, NoRoomError
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelLoading
 
@@ -24,6 +24,14 @@ class Loaded:
     model: LoadedModel
 
 
+@dataclass(frozen=True, slots=True)
+class Crowded:
+    """A model for which there is no room, at least as long as others are loaded. message: what it needs."""
+
+    load: Load
+    message: str
+
+
 def in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="loader", daemon=True).start()
 
@@ -37,14 +45,15 @@ class Loader:
     """One load at a time, in the order in which they were asked for. A load that a newer one for its role
     makes useless is given up at its next sign of progress.
 
-    deliver: takes a loaded model, on the loading thread. The model is nobody else's from then on.
+    deliver: takes a loaded model, on the loading thread; the model is nobody else's from then on. Or what there was
+    no room for.
     """
 
     def __init__(
         self,
         factory: BackendFactory,
         post: Callable[[Event], None],
-        deliver: Callable[[Loaded], None],
+        deliver: Callable[[Loaded | Crowded], None],
         spawn: Spawn = in_thread,
     ) -> None:
         self._factory = factory
@@ -90,6 +99,9 @@ class Loader:
             try:
                 backend = self._factory(load.spec, progress)
                 model = LoadedModel.of(backend)
+            except NoRoomError as error:
+                self._deliver(Crowded(load, str(error)))
+                return
             except Exception as error:
                 if backend is not None:
                     backend.close()

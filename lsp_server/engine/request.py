@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Literal
@@ -71,11 +72,18 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Keep:
+    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever."""
+
+    seconds: Mapping[Role, float]
+
+
+@dataclass(frozen=True, slots=True)
 class Shutdown:
     pass
 
 
-Message = Generate | Cancel | Load | Shutdown
+Message = Generate | Cancel | Load | Keep | Shutdown
 
 
 # From the engine ----------------------------------------------------------------------------------------
@@ -100,6 +108,15 @@ class ModelReady:
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
     """message: one line for the user, with what to do."""
+
+    message: str
+    load: int = 0
+    role: Role = "completion"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelIdle:
+    """A model has been unloaded because it was not used, and can be loaded again. message: why, in words."""
 
     message: str
     load: int = 0
@@ -150,4 +167,4 @@ class Finished:
     message: str = ""
 
 
-Event = ModelLoading | ModelReady | ModelFailed | TextDelta | Finished
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | TextDelta | Finished

@@ -114,7 +114,7 @@ class InlineCompleter:
         began = self._clock()
         options = self._options()
         explicit = trigger is Trigger.INVOKED
-        reason = why_silent(self._engine.model, document, options, explicit=explicit)
+        reason = why_silent(self._engine, document, options, explicit=explicit)
         info = self._engine.model.info
         if reason or info is None:
             return Outcome(reason=reason)
@@ -211,7 +211,7 @@ class InlineCompleter:
 
     def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
         info, options = self._engine.model.info, self._options()
-        if info is None or why_silent(self._engine.model, document, options, explicit=False):
+        if why_silent(self._engine, document, options, explicit=False) or info is None:
             return
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)

@@ -6,26 +6,30 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.engine.client import ModelState
+from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason
 
 if TYPE_CHECKING:
     from lsp_server.features.inline import InlineOptions
 
 
-def why_silent(model: ModelState, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
-    """Why nothing is to be asked of the model, or an empty string."""
+def why_silent(engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
+    """Why nothing is to be asked of the model, or an empty string. Wakes one that went because nobody used it."""
+    model = engine.model
+    if not options.enabled:
+        return "completions are switched off (setting `enabled`)"
+    language = find_language(document.language_id, document.path)
+    if not explicit and options.disabled_languages & {document.language_id, language.name}:
+        return f"completions are switched off for {language.name} (setting `disabled_languages`)"
+    if model.kind == "idle":
+        engine.wake()
+        return "the model is loading again; it was not in use"
     if model.kind == "loading":
         return f"the model is loading ({model.progress:.0%})"
     if model.kind == "failed":
         return model.message
     if model.kind == "none":
         return "no model has been asked for yet"
-    if not options.enabled:
-        return "completions are switched off (setting `enabled`)"
-    language = find_language(document.language_id, document.path)
-    if not explicit and options.disabled_languages & {document.language_id, language.name}:
-        return f"completions are switched off for {language.name} (setting `disabled_languages`)"
     return ""
 
 

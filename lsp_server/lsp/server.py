@@ -197,6 +197,9 @@ class FimbleServer(LanguageServer):
         for problem in problems:
             self._show(types.MessageType.Warning, problem)
         self._model_origin = config.origins(self.roots, sources).get("model", "") if self.settings.model else ""
+        self._engine.keep(
+            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
+        )
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.models.gguf import Header, LargeArray, Tensor
 
 CPU_CHUNK, GPU_CHUNK = 16, 256
@@ -261,7 +261,7 @@ def with_context(spec: ModelSpec, context_tokens: int) -> ModelSpec:
 
 
 def check_room(headers: Sequence[Header], spec: ModelSpec, room: Room) -> MemoryEstimate:
-    """What the model will take. Raises ModelError, with the largest context that fits, if that is too much."""
+    """What the model will take. Raises NoRoomError, with the largest context that fits, if that is too much."""
     gpu = room.device is not None
     need = estimate(headers, spec, gpu=gpu)
     if fits(need, room):
@@ -273,9 +273,9 @@ def check_room(headers: Sequence[Header], spec: ModelSpec, room: Room) -> Memory
     sizes = f"{path} needs {megabytes(wants)} MB {where} ({_parts(need)}) and {megabytes(has)} MB are free"
     context = largest_context(headers, spec, room)
     if context >= _CELLS:
-        raise ModelError(f"{sizes}; the largest context_tokens that fits is {context}")
+        raise NoRoomError(f"{sizes}; the largest context_tokens that fits is {context}")
     advice = "lower gpu_layers, or " if on_device else "lower resident_prompts, or "
-    raise ModelError(f"{sizes}; no context fits: {advice}set `model` to a smaller one")
+    raise NoRoomError(f"{sizes}; no context fits: {advice}set `model` to a smaller one")
 
 
 def _parts(need: MemoryEstimate) -> str:

@@ -195,3 +195,44 @@ async def test_code_that_is_larger_than_the_window_is_refused(tmp_path: Path) ->
         bench.options = ActionOptions(ModelSpec(str(tmp_path / "replies.json"), context_tokens=50, chat=True))
         with pytest.raises(ActionFailedError, match="chat_context_tokens"):
             await bench.act()
+
+
+async def test_models_that_were_not_used_come_back_at_the_next_use(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        engine = bench.engine
+
+        async def until(role: Role, kind: str) -> None:
+            while engine.models[role].kind != kind:
+                await anyio.sleep(0)
+
+        engine.load(ModelSpec("", sequences=2))
+        await until("completion", "ready")
+        completer = InlineCompleter(engine, lambda: PATIENT)
+        document, offset = parse_cursor("value = $0")
+        first = await completer.complete(document, offset, Trigger.INVOKED)
+        assert await bench.act() == CASE.expected()
+        engine.keep({"completion": 1e-6, "chat": 1e-6})
+        await until("completion", "idle")
+        await until("chat", "idle")
+        engine.keep({})
+        assert (await completer.complete(document, offset, Trigger.INVOKED)).reason.startswith("the model is loading")
+        await until("completion", "ready")
+        again = await completer.complete(document, offset, Trigger.INVOKED)
+        assert again.suggestion == first.suggestion is not None
+        assert await bench.act() == CASE.expected()
+        assert [spec.chat for spec in bench.loads] == [False, True, False, True]
+
+
+async def test_switched_off_completions_do_not_wake_the_model(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", ANSWER)) as bench:
+        bench.engine.load(ModelSpec("", sequences=2))
+        bench.engine.keep({"completion": 1e-6})
+        while bench.engine.model.kind != "idle":
+            await anyio.sleep(0)
+        document, offset = parse_cursor("value = $0")
+        off = InlineCompleter(bench.engine, lambda: InlineOptions(enabled=False))
+        off.warm(document, offset)
+        assert "`enabled`" in (await off.complete(document, offset)).reason
+        assert bench.engine.model.kind == "idle"
+        InlineCompleter(bench.engine, lambda: PATIENT).warm(document, offset)
+        assert bench.engine.model.kind == "loading"

@@ -85,6 +85,7 @@ export function bar(now: Situation): Bar {
   }
   const { model, requests } = server.status;
   if (model.state === "failed") return { text: "$(error) fimble: no model", severity: "error" };
+  if (model.state === "idle") return { text: "$(sparkle) fimble: at rest", severity: "none" };
   if (model.state !== "ready") {
     return { text: `$(loading~spin) fimble: loading ${percent(model.progress)}`, severity: "none" };
   }
@@ -105,6 +106,7 @@ export function headline(now: Situation): string {
   const { model } = server.status;
   if (model.state === "ready") return `${model.name ?? "The model"} is ready.`;
   if (model.state === "failed") return model.message;
+  if (model.state === "idle") return `The model is ${model.message}; it comes back with the next key.`;
   return `The model is loading (${percent(model.progress)}).`;
 }
 

@@ -26,6 +26,7 @@ const table: [string, Situation, string, RegExp][] = [
   ["language", now({ disabledLanguages: off }), "$(circle-slash) fimble: off for Python", /off for Python/],
   ["loading", now({ server: status({ state: "loading", progress: 0.429 }) }), "$(loading~spin) fimble: loading 42%", /loading \(42%\)/],
   ["failed", now({ server: status({ state: "failed", message: "no such file" }) }), "$(error) fimble: no model", /^no such file$/],
+  ["at rest", now({ server: status({ state: "idle", message: "unloaded" }) }), "$(sparkle) fimble: at rest", /comes back with the next key/],
   ["starting", now({ server: { kind: "starting" } }), "$(loading~spin) fimble", /starting/],
   ["idle", now({ server: { kind: "idle" }, front: undefined }), "$(sparkle) fimble", /No file is in front/],
   ["missing", now({ server: { kind: "missing", message: "not there" } }), "$(warning) fimble: not found", /^not there$/],

@@ -69,8 +69,9 @@ class ChatModel:
     async def ready(self, report: Callable[[Progress], None]) -> tuple[Role, ModelInfo]:
         """The model that answers, loaded if need be. Raises ActionFailedError."""
         options = self._options()
-        completion = self._engine.models["completion"]
         if options.shared:
+            self._engine.wake("completion")
+            completion = self._engine.models["completion"]
             while completion.kind == "loading":
                 report(Progress(f"loading the model ({completion.progress:.0%})"))
                 await self._changed.wait()
@@ -78,7 +79,7 @@ class ChatModel:
             if completion.info is not None and is_instruct(completion.info):
                 return "completion", completion.info
         state = self._engine.models["chat"]
-        if self._loaded != options.model or state.kind in ("none", "failed"):
+        if self._loaded != options.model or state.kind in ("none", "failed", "idle"):
             self._loaded = options.model
             self._engine.load(options.model, role="chat")
         while (state := self._engine.models["chat"]).kind == "loading":

@@ -1,0 +1,49 @@
+"""Which loaded models may stay: until they have not been used for a while, or until another needs their room."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from lsp_server.engine.request import Role
+
+# A model is not given up for another one this soon after its last use: its user is about to ask again.
+GRACE_SECONDS = 2.0
+
+
+class Residency:
+    """When each model was last used. Plain data on a clock that is passed in, in seconds."""
+
+    def __init__(self) -> None:
+        self._used: dict[Role, float] = {}
+        self._limits: dict[Role, float] = {}
+
+    def limit(self, seconds: Mapping[Role, float]) -> None:
+        """Sets how long models stay without being used; 0 for ever."""
+        self._limits = dict(seconds)
+
+    def use(self, role: Role, now: float) -> None:
+        self._used[role] = now
+
+    def drop(self, role: Role) -> None:
+        self._used.pop(role, None)
+
+    def expired(self, now: float) -> list[Role]:
+        """The models that have not been used for as long as they may stay without."""
+        return [role for role in self._used if (due := self._expiry(role)) is not None and due <= now]
+
+    def spare(self, needed: Role, now: float) -> Role | None:
+        """The model to give up so that another can be loaded: the one that was used the longest ago. None if each
+        is still in use."""
+        others = [role for role, used in self._used.items() if role != needed and now - used >= GRACE_SECONDS]
+        return min(others, key=lambda role: self._used[role], default=None)
+
+    def next_due(self, waiting: Collection[Role]) -> float | None:
+        """When there is something to do next: a model expires, or one could go for those that wait for room."""
+        due = [expiry for role in self._used if (expiry := self._expiry(role)) is not None]
+        for needed in waiting:
+            due += [used + GRACE_SECONDS for role, used in self._used.items() if role != needed]
+        return min(due, default=None)
+
+    def _expiry(self, role: Role) -> float | None:
+        limit = self._limits.get(role, 0.0)
+        return self._used[role] + limit if limit > 0 else None
