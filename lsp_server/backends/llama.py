@@ -14,7 +14,15 @@ from typing import TYPE_CHECKING, Any
 
 from lsp_server.backends import calibration, devices, requantise, starter
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, ProbeError, default_threads, load_library, thread_options
+from lsp_server.backends.llama_library import (
+    Library,
+    Probe,
+    ProbeError,
+    default_threads,
+    give_back_memory,
+    load_library,
+    thread_options,
+)
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
@@ -160,7 +168,7 @@ class LlamaBackend:
         if not self._model:
             if stopped:
                 raise ModelError("loading was given up")
-            raise ModelError(f"llama.cpp cannot load {path}: {self._reason()}")
+            raise ModelError(f"llama.cpp cannot load {path}: {self._log.reason()}")
         if api.llama_model_has_encoder(self._model) or not api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path} is not a model that writes text; set `model` to one that does")
 
@@ -171,7 +179,7 @@ class LlamaBackend:
         self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads)
         if not self._context:
             raise ModelError(
-                f"no context of {spec.sequences} times {window} tokens: {self._reason()}; "
+                f"no context of {spec.sequences} times {window} tokens: {self._log.reason()}; "
                 "lower context_tokens or resident_prompts"
             )
         self._memory = self._api.llama_get_memory(self._context)
@@ -230,13 +238,6 @@ class LlamaBackend:
             return None
         calibration.remember(key, found)
         return found
-
-    def _reason(self) -> str:
-        """The first error that llama.cpp logged, which is the one that says why; the rest say where."""
-        first = self._log.errors[0] if self._log.errors else "it does not say why"
-        reason = first.split("error loading model: ")[-1].rstrip(".")
-        broken = "gguf_" in reason or "file bounds" in reason
-        return f"the file is damaged or incomplete ({reason})" if broken else reason
 
     def _format(self, spec: ModelSpec, path: Path) -> FimFormat:
         if spec.fim_format:
@@ -345,7 +346,7 @@ class LlamaBackend:
         code = self._api.llama_decode(self._context, self._batch)
         if code != 0:
             count = self._batch.n_tokens
-            raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._reason()}")
+            raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._log.reason()}")
 
     def _rows(self, count: int) -> list[Logits]:
         import numpy as np
@@ -402,3 +403,4 @@ class LlamaBackend:
         if self._model:
             self._api.llama_model_free(self._model)
         self._batch = self._context = self._model = None
+        give_back_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import logging
 import os
+import sys
 import threading
 from typing import Any
 
@@ -32,6 +33,13 @@ class _Log(threading.local):
         if self._level >= _ERROR_LEVEL:
             self.errors = [*self.errors[-9:], line]
         logger.debug("%s", line)
+
+    def reason(self) -> str:
+        """The first error that was logged, which is the one that says why; the rest say where."""
+        first = self.errors[0] if self.errors else "it does not say why"
+        reason = first.split("error loading model: ")[-1].rstrip(".")
+        broken = "gguf_" in reason or "file bounds" in reason
+        return f"the file is damaged or incomplete ({reason})" if broken else reason
 
 
 class Library:
@@ -63,6 +71,13 @@ def load_library() -> Library:
     if _library is None:
         _library = Library()
     return _library
+
+
+def give_back_memory() -> None:
+    """Returns what a closed model has freed to the system, where the C library would keep it for itself (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def default_threads() -> int:
