@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.recordings import Change
 from bench.timeline import with_gaps
-from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
 from lsp_server.config import Settings
 from lsp_server.core.anchor import AnchorBook
 from lsp_server.core.formats import FimFormat, Slot
@@ -162,6 +162,9 @@ class CountingBackend:
 
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
         return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        raise ModelError("nothing is computed here, so there is nothing to adapt")
 
     def checkpoint(self, sequence: int) -> None:
         """Every prompt can be cut anywhere."""

@@ -30,7 +30,7 @@ class Vocabulary(llama.LlamaBackend):
         self._log.errors.clear()
         self._model = self._api.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
-            raise ModelError(f"llama.cpp cannot load {path}: {self._reason()}")
+            raise ModelError(f"llama.cpp cannot load {path}: {self._log.reason()}")
         self._vocab = self._api.llama_model_get_vocab(self._model)
         self._vocabulary = self._api.llama_vocab_n_tokens(self._vocab)
         self._space_prefix = self._adds_space_prefix()

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_config_path
 
-from lsp_server.backends.base import FlashAttention, ModelSpec
+from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.inline import InlineOptions
 
@@ -34,6 +34,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
     ] = msgspec.field(default_factory=list)
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
+    lora: Annotated[
+        list[str],
+        Meta(description="LoRA adapters for the model: GGUF files, each as `PATH` or `PATH:SCALE`."),
+    ] = msgspec.field(default_factory=list)
     offline: Annotated[bool, Meta(description="Whether every use of the network is an error.")] = False
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
@@ -125,6 +129,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             flash_attention=self.flash_attention,
             fim_format=self.fim_format or None,
             calibrate=self.calibrate,
+            adapters=tuple(map(adapter_of, self.lora)),
         )
 
     def action_options(self) -> ActionOptions:
@@ -160,6 +165,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             buffers_tokens=self.buffers_tokens,
             min_confidence=self.min_confidence,
         )
+
+
+def adapter_of(text: str) -> Adapter:
+    """`PATH` or `PATH:SCALE`. A colon that no number follows belongs to the path, as on Windows."""
+    path, _, scale = text.rpartition(":")
+    if path and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", scale):
+        return Adapter(str(Path(path).expanduser()), float(scale))
+    return Adapter(str(Path(text).expanduser()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +229,11 @@ def read_file(path: Path) -> tuple[Source | None, str]:
             if isinstance(values.get(key), str) and values[key]:
                 # A relative file is one beside the settings, wherever the server was started.
                 values[key] = str(path.parent / Path(values[key]).expanduser())
+        if isinstance(values.get("lora"), list):
+            values["lora"] = [
+                str(path.parent / Path(each).expanduser()) if isinstance(each, str) and each else each
+                for each in values["lora"]
+            ]
         return Source(str(path), values), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""

@@ -25,6 +25,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.llama_library", ("backends.base", "backends.calibration")),
     ("backends.devices", ("backends", "models")),
     ("backends.requantise", ("backends", "models")),
+    ("backends.adapters", ("backends", "models")),
     ("backends", ("core", "backends.base")),
     ("models.probe", ("core", "models", "backends")),
     ("models", ("core", "models", "backends.base", "backends.starter")),

@@ -27,6 +27,14 @@ class NoRoomError(ModelError):
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA adapter. path: its GGUF file. scale: how much it counts; 1 is as it was trained."""
+
+    path: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSpec:
     """Which model to load, and how.
 
@@ -36,6 +44,7 @@ class ModelSpec:
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
     calibrate: whether to measure what steps cost here, at the first load, and to choose by that.
+    adapters: what changes the model; two specs that differ in these alone need no second loading.
     """
 
     path: str
@@ -48,6 +57,7 @@ class ModelSpec:
     chunk_tokens: int = 0
     calibrate: bool = False
     chat: bool = False
+    adapters: tuple[Adapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +102,7 @@ class ModelInfo:
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
     if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
     input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
-    have not been measured. recurrent: whether a sequence cannot be cut back to any length.
+    have not been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     """
 
     name: str
@@ -112,6 +122,7 @@ class ModelInfo:
     eos: str = ""
     costs: StepCosts | None = None
     recurrent: bool = False
+    adapters: tuple[Adapter, ...] = ()
 
 
 class Backend(Protocol):
@@ -156,6 +167,11 @@ class Backend(Protocol):
 
         Returns the logits behind each, as `evaluate` does.
         """
+        ...
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        """Makes these, and no others, change what the model computes, and `info` name them. Empties all sequences.
+        Raises ModelError if one cannot be used; then all is as it was."""
         ...
 
     def checkpoint(self, sequence: int) -> None:

@@ -8,23 +8,18 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends import calibration, devices, requantise, starter
-from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import (
-    Library,
-    Probe,
-    ProbeError,
-    default_threads,
-    give_back_memory,
-    load_library,
-    thread_options,
-)
+from lsp_server.backends import calibration, devices, llama_library
+from lsp_server.backends.adapters import LoadedAdapters
+from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.llama_library import Library, Probe, ProbeError, load_library, thread_options
+from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
-from lsp_server.models import admission, estimate
+from lsp_server.models import admission, estimate, lora
 from lsp_server.models.gguf import read_model
 
 if TYPE_CHECKING:
@@ -35,9 +30,6 @@ logger = logging.getLogger(__name__)
 # Tokens of a prompt between two looks at the queue where it has not been measured. On a CPU a chunk of 16
 # takes about 50 ms with the default model; a GPU needs larger ones to be worth its while.
 _CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
-
-# States of a recurrent model that are remembered for each sequence.
-_MOST_CHECKPOINTS = estimate.CHECKPOINTS
 
 # The weights of the models that are loaded, in bytes, by the backend's id.
 _mapped: dict[int, int] = {}
@@ -51,11 +43,11 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     if spec.path:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(_starter_file(spec, progress)[0])
-    room = devices.room(spec)
+        headers = read_model(starter_file(spec, progress)[0])
+    adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
     # What is mapped from a file counts as free, and yet its model needs it.
-    room = estimate.Room(max(0, room.host - sum(_mapped.values())), room.device)
-    need = estimate.check_room(headers, spec, room)
+    taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
+    need = estimate.check_room(headers, spec, devices.room(spec).without(taken))
     backend = open_file(spec, progress)
     if not need.device:
         _mapped[id(backend)] = need.weights
@@ -68,20 +60,10 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     if spec.path:
         path, licence = Path(spec.path).expanduser(), ""
     else:
-        path, licence = _starter_file(spec, progress)
+        path, licence = starter_file(spec, progress)
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend
-
-
-def _starter_file(spec: ModelSpec, progress: Callable[[float], bool]) -> tuple[Path, str]:
-    """The starter model's file and licence; of the one for chat, a copy that suits a CPU."""
-    model = starter.CHAT if spec.chat else starter.DEFAULT
-    path = starter.model_file(model, progress)
-    on_gpu = spec.gpu_layers != 0 and load_library().api.llama_supports_gpu_offload()
-    if spec.chat and not on_gpu:
-        path = requantise.for_this_cpu(path, model.sha256, progress)
-    return path, model.licence
 
 
 class LlamaBackend:
@@ -120,7 +102,7 @@ class LlamaBackend:
                 self._chunk = spec.chunk_tokens or measured.costs.sizes[-1]
             # Small chunks often cost more with flash attention on a CPU.
             flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
-            threads = spec.threads or (measured.threads if measured else default_threads())
+            threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
             self._open_context(spec, flash[spec.flash_attention], threads)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
@@ -143,6 +125,9 @@ class LlamaBackend:
                 costs=measured.costs if measured else None,
                 recurrent=self._recurrent,
             )
+            self._adapters = LoadedAdapters(library, self._model, self._context, path)
+            if spec.adapters:
+                self.adapt(spec.adapters)
         except BaseException:
             self.close()
             raise
@@ -354,6 +339,12 @@ class LlamaBackend:
         pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-count, 0))
         return [np.ctypeslib.as_array(pointer, shape=(self._vocabulary,)) for pointer in pointers]
 
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        self._adapters.use(adapters)
+        for sequence in range(self.info.sequences):
+            self.truncate(sequence, 0)
+        self.info = replace(self.info, adapters=tuple(adapters))
+
     def checkpoint(self, sequence: int) -> None:
         if not self._recurrent:
             return
@@ -363,7 +354,7 @@ class LlamaBackend:
         if api.llama_state_seq_get_data_ext(self._context, state, size, sequence, flags) == size:
             length = self.length(sequence)
             kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] < length]
-            self._checkpoints[sequence] = [*kept, (length, state)][-_MOST_CHECKPOINTS:]
+            self._checkpoints[sequence] = [*kept, (length, state)][-estimate.CHECKPOINTS :]
 
     def truncate(self, sequence: int, length: int) -> int:
         held = self.length(sequence)
@@ -403,4 +394,4 @@ class LlamaBackend:
         if self._model:
             self._api.llama_model_free(self._model)
         self._batch = self._context = self._model = None
-        give_back_memory()
+        llama_library.give_back_memory()

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from lsp_server.backends.base import ModelError
+from lsp_server.backends import starter
+from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.backends.llama_library import default_threads, load_library
 from lsp_server.models import estimate
 from lsp_server.models.gguf import Header, read_header
@@ -52,6 +53,16 @@ def for_this_cpu(path: Path, sha256: str, progress: Callable[[float], bool]) -> 
         raise ModelError("loading was given up")
     logger.info("requantised %s to %s", path, target)
     return target
+
+
+def starter_file(spec: ModelSpec, progress: Callable[[float], bool]) -> tuple[Path, str]:
+    """The file and the licence of the starter model that `spec` means; of the one for chat, a copy that suits a CPU."""
+    model = starter.CHAT if spec.chat else starter.DEFAULT
+    path = starter.model_file(model, progress)
+    on_gpu = spec.gpu_layers != 0 and load_library().api.llama_supports_gpu_offload()
+    if spec.chat and not on_gpu:
+        path = for_this_cpu(path, model.sha256, progress)
+    return path, model.licence
 
 
 def wants_copy(header: Header) -> bool:
@@ -102,4 +113,4 @@ def _quantise(source: Header, sha256: str, target: Path) -> None:
     params.kv_overrides = ctypes.cast(overrides, ctypes.POINTER(api.llama_model_kv_override))
     library.log.errors.clear()
     if api.llama_model_quantize(os.fsencode(source.path), os.fsencode(target), ctypes.byref(params)) != 0:
-        raise ModelError(library.log.errors[0] if library.log.errors else "llama.cpp does not say why")
+        raise ModelError(library.log.reason())

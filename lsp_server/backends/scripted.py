@@ -11,16 +11,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec, StepCosts
+from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, StepCosts
 from lsp_server.core.formats import find_format
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
 _BOS, _END = 256, 257
+_TOKEN_BITS = 16
 _CONTEXT_BYTES = 12  # how much of a known text must match before its continuation is predicted
 _BYTES_PER_WORD = 4  # its tokens are bytes; as many times more of them make a window of the same text
 _ASSISTANT = b"<assistant>\n"
@@ -60,7 +62,9 @@ class ScriptedBackend:
         first = 258 + len(self._markers)
         self._pieces = {first + index: word for index, word in enumerate(words)}
         self._words = sorted(((word, id) for id, word in self._pieces.items()), key=lambda entry: -len(entry[0]))
+        # A token and, in the bits above it, which adapters were in use when it was evaluated.
         self._cells: list[list[int]] = [[] for _ in range(spec.sequences)]
+        self._adapted = 0
         self.evaluated_tokens = 0
         self._replies = [(key.encode(), reply.encode()) for key, reply in replies]
         if spec.path:
@@ -87,6 +91,8 @@ class ScriptedBackend:
             costs=costs,
             chat_template=_CHAT_TEMPLATE if spec.chat else "",
         )
+        if spec.adapters:
+            self.adapt(spec.adapters)
 
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         """Greedy: the longest word that fits, else one byte."""
@@ -124,12 +130,18 @@ class ScriptedBackend:
             raise ModelError(f"{len(tokens)} tokens in a batch of {self.info.chunk_tokens}")
         if position + len(tokens) > self.info.context_tokens:
             raise ModelError(f"the sequence is full ({self.info.context_tokens} tokens)")
-        cells.extend(tokens)
+        cells.extend(token | self._adapted for token in tokens)
         self.evaluated_tokens += len(tokens)
         return [self._logits(cells[: len(cells) - behind]) for behind in range(logits - 1, -1, -1)]
 
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
         return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
+
+    def adapt(self, adapters: Sequence[Adapter]) -> None:
+        digest = hashlib.blake2b(repr(tuple(adapters)).encode(), digest_size=2).digest()
+        self._adapted = (int.from_bytes(digest, "little") | 1) << _TOKEN_BITS if adapters else 0
+        self._cells = [[] for _ in self._cells]
+        self.info = replace(self.info, adapters=tuple(adapters))
 
     def checkpoint(self, sequence: int) -> None:
         """Its cells can be cut anywhere, so there is nothing to remember."""
@@ -150,14 +162,14 @@ class ScriptedBackend:
     def _logits(self, cells: list[int]) -> Logits:
         import numpy as np
 
-        state = b"".join(token.to_bytes(2, "little") for token in cells)
+        state = b"".join(cell.to_bytes(2 if cell < 1 << _TOKEN_BITS else 4, "little") for cell in cells)
         digest = hashlib.blake2b(state, digest_size=16).digest()
         logits = np.full(self.info.vocabulary, -20.0, dtype=np.float32)
         letters = np.array([*_WORD, *self._pieces])
         logits[letters] = np.random.default_rng(list(digest)).standard_normal(len(letters))
         if digest[0] < 12:  # about one token in twenty ends the line
             logits[10] = 8.0
-        known = self._continuation(cells)
+        known = self._continuation([cell & ((1 << _TOKEN_BITS) - 1) for cell in cells])
         if known is not None:
             logits[known] = 20.0
         return logits

@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends.base import BackendFactory, ModelError
+from lsp_server.backends.base import Adapter, BackendFactory, ModelError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +95,7 @@ def _list(options: argparse.Namespace) -> int:
                 "recommended": model.name in chosen,
             }
         )
-    installed = _installed(settings.model)
+    installed = _installed(settings.model, spec.adapters)
     if options.json:
         _tell(json.dumps({"installed": installed, "catalogue": known, "memory": here.memory}, indent=2))
         return 0
@@ -103,8 +103,8 @@ def _list(options: argparse.Namespace) -> int:
     return 0
 
 
-def _installed(used: str) -> list[dict[str, Any]]:
-    """The starter model, what was pulled or imported, and what lies in the models folder besides."""
+def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
+    """The starter model, what was pulled or imported, what lies in the models folder besides, and what is set."""
     from lsp_server.backends import starter
     from lsp_server.models import lock
 
@@ -124,15 +124,39 @@ def _installed(used: str) -> list[dict[str, Any]]:
             found.append(_entry(name, file, "", "", used=str(file) == used))
     if used and not any(entry["used"] for entry in found):
         found.append(_entry(used, Path(used), "", "the setting `model`", used=True))
+    base = Path(used) if used else path
+    for adapter in adapters:
+        entry = next((entry for entry in found if entry["path"] == adapter.path), None)
+        if entry is None:
+            entry = _entry(adapter.path, Path(adapter.path), "", "the setting `lora`", used=True)
+            found.append(entry)
+        problem = entry["problem"] or _misfit(Path(adapter.path), base)
+        entry.update(used=True, scale=adapter.scale, problem=problem)
     return found
+
+
+def _misfit(path: Path, base: Path) -> str:
+    """Why an adapter cannot be used with a model; empty if it can, or if that model cannot be had."""
+    from lsp_server.models import gguf, lora
+
+    try:
+        headers = gguf.read_model(base)
+    except ModelError:
+        return ""
+    try:
+        lora.check(gguf.read_header(path), headers)
+    except ModelError as error:
+        return str(error)
+    return ""
 
 
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
     """One installed model; `problem` says why it cannot be used, as far as its header shows."""
     from lsp_server.backends.requantise import SOURCE_KEY
-    from lsp_server.models import fim, gguf
+    from lsp_server.models import fim, gguf, lora
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
+    entry.update(kind="model", scale=1.0)
     if name == "starter" and not path.exists():
         return {**entry, "bytes": 0, "quantisation": "", "fim": "", "note": "is joined at the first start"}
     try:
@@ -140,13 +164,15 @@ def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> d
     except ModelError as error:
         return {**entry, "bytes": 0, "quantisation": "", "fim": "", "problem": str(error)}
     main = headers[0]
+    adapter = lora.is_adapter(main)
     return {
         **entry,
+        "kind": "adapter" if adapter else "model",
         "source": source or (f"made of {main.text(SOURCE_KEY)}" if main.text(SOURCE_KEY) else ""),
         "licence": licence or main.text("general.license"),
         "bytes": sum(header.file_bytes for header in headers),
         "quantisation": main.quantisation,
-        "fim": fim.format_of(main),
+        "fim": "" if adapter else fim.format_of(main),
     }
 
 
@@ -161,7 +187,10 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         if entry["problem"]:
             name.append(f"\n{entry['problem']}", style="red")
         size = _size(entry["bytes"]) if entry["bytes"] else "-"
-        table.add_row(name, size, entry["quantisation"], entry["fim"] or "no", entry["licence"] or "?", entry["source"])
+        adapter = entry["kind"] == "adapter"
+        kind = f"LoRA × {entry['scale']:g}" if adapter else entry["quantisation"]
+        fim = "" if adapter else entry["fim"] or "no"
+        table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
     if installed:
         console.print(table)
     table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")

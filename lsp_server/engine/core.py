@@ -6,8 +6,9 @@ import logging
 import queue
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
-from lsp_server.backends.base import BackendFactory, ModelError
+from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
 from lsp_server.engine.decode import Generation, Work
 from lsp_server.engine.loader import Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
@@ -226,6 +227,10 @@ class Engine:
             self._finish(dropped.job, FinishReason.REJECTED, f"more than {QUEUE_LIMIT} requests are waiting")
 
     def _load(self, message: Load) -> None:
+        loaded = self._loads.get(message.role)
+        if loaded is not None and _differ_in_adapters(loaded.spec, message.spec):
+            self._adapt(message)
+            return
         self._unload(message.role)
         self._waiting.pop(message.role, None)
         self._alone = {load for load in self._alone if load.role != message.role}
@@ -233,6 +238,22 @@ class Engine:
             self._loader.forget(message)
         else:
             self._loader.start(message)
+
+    def _adapt(self, load: Load) -> None:
+        """Exchanges the adapters of a loaded model. All that its cache holds was computed with the others, so it is
+        dropped: a prompt is never answered from a mixture."""
+        assert load.spec is not None
+        model = self.models[load.role]
+        self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
+        try:
+            model.backend.adapt(load.spec.adapters)
+        except Exception as error:
+            self._unload(load.role)
+            self._post(ModelFailed(_explained(error), load.number, load.role))
+            return
+        self.models[load.role], self._loads[load.role] = model.emptied(), load
+        self._residency.use(load.role, self._clock())
+        self._post(ModelReady(model.backend.info, load.number, load.role))
 
     def _take(self, loaded: Loaded) -> None:
         """Makes a model the one that requests for its role are worked on with."""
@@ -300,6 +321,12 @@ class Engine:
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
             model.backend.close()
+
+
+def _differ_in_adapters(loaded: ModelSpec | None, wanted: ModelSpec | None) -> bool:
+    if loaded is None or wanted is None or loaded == wanted:
+        return False
+    return replace(loaded, adapters=wanted.adapters) == wanted
 
 
 def _explained(error: Exception) -> str:

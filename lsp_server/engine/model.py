@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import Backend
 from lsp_server.engine.encode import Encoder
@@ -67,6 +67,10 @@ class LoadedModel:
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
         )
+
+    def emptied(self) -> LoadedModel:
+        """The model with nothing in its cache, and nothing learned from what was there."""
+        return replace(self, cache=PrefixCache(self.backend.info.sequences), rates=DraftRates())
 
     def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE) -> int:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for

@@ -63,7 +63,8 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Loads a model in place of the one that has this role; what was running for that one is cancelled.
+    """Loads a model in place of the one that has this role; what was running for that one is cancelled. If only
+    the adapters differ, the model stays and they are exchanged.
     number: comes back in the events about this load. Without a spec the role is left empty."""
 
     spec: ModelSpec | None

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models import ledger, lock
+from lsp_server.models import ledger, lock, lora
 from lsp_server.models.gguf import Header, read_model
 
 Progress = Callable[[float], bool]
@@ -36,6 +36,10 @@ def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = 
     progress: told 0 while this works; False from it gives up.
     """
     headers = read_model(path)
+    if lora.is_adapter(headers[0]):
+        raise ModelError(
+            f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
+        )
     hashes = [ledger.sha256(header.path, lambda _: progress(0.0)) for header in headers]
     for header, found in zip(headers, hashes, strict=True):
         lock.check(header.path, found)

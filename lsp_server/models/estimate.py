@@ -63,6 +63,10 @@ class Room:
     host: int
     device: int | None = None
 
+    def without(self, taken: int) -> Room:
+        """The same with `taken` bytes less for the host."""
+        return Room(max(0, self.host - taken), self.device)
+
 
 def estimate(
     headers: Sequence[Header],

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.backends.base import Adapter, Backend, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.engine.request import FinishReason, Load, ModelFailed, ModelLoading, ModelReady, Shutdown
@@ -193,3 +194,50 @@ def test_shutdown_answers_everything_that_came_before() -> None:
     harness.engine.send(Shutdown())
     harness.engine.run()
     assert harness.finished(1).reason is FinishReason.CANCELLED
+
+
+def adapted(*names: str, sequences: int = 2) -> ModelSpec:
+    return ModelSpec("", 1024, sequences, fim_format="qwen", adapters=tuple(map(Adapter, names)))
+
+
+def test_adapters_are_exchanged_in_place_and_never_mix() -> None:
+    """What an adapted model writes depends on which adapters each of its cells was computed with."""
+    truth = {}
+    for names in ((), ("a",), ("a", "b")):
+        cold_one = EngineHarness()
+        cold_one.engine.send(Load(adapted(*names)))
+        cold_one.receive()
+        truth[names] = cold_one.run(ask(1, LONG)).text
+    assert len(set(truth.values())) == 3
+    harness = EngineHarness()
+    for number, names in enumerate([(), ("a",), ("a", "b"), ("a",), ()]):
+        harness.engine.send(Load(adapted(*names), number))
+        harness.receive()
+        ready = harness.events[-1]
+        assert isinstance(ready, ModelReady)
+        assert (ready.load, ready.info.adapters) == (number, adapted(*names).adapters)
+        assert harness.run(ask(2 * number, LONG)).text == truth[names]
+        again = harness.run(ask(2 * number + 1, LONG))
+        assert (again.text, again.usage.evaluated_tokens) == (truth[names], 0)
+    assert len(harness.backends) == 1
+    harness.engine.send(Load(adapted("a", sequences=1), 9))
+    harness.receive()
+    assert len(harness.backends) == 2
+
+
+def test_adapters_that_cannot_be_used_are_told_and_the_model_comes_back_without() -> None:
+    class Picky(ScriptedBackend):
+        def adapt(self, adapters: Sequence[Adapter]) -> None:
+            raise ModelError("the adapter is for another model")
+
+    harness = EngineHarness(Picky)
+    harness.engine.send(Load(adapted()))
+    harness.receive()
+    harness.send(ask(1, LONG))
+    harness.engine.send(Load(adapted("a"), 4))
+    harness.receive()
+    assert ModelFailed("the adapter is for another model", 4) in harness.events
+    assert harness.finished(1).reason is FinishReason.CANCELLED
+    harness.engine.send(Load(adapted(), 5))
+    harness.receive()
+    assert harness.run(ask(2, LONG)).text == cold(make_prompt(LONG, ""), LINE, 12).text

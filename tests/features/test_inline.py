@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.backends.base import Adapter, Backend, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core import syntax
 from lsp_server.core.reuse import SuggestionMemory
@@ -345,3 +345,14 @@ async def test_stopping_the_engine_ends_what_waits_for_it(bench: Opener) -> None
                 gate.open()
                 await b.client.stop()
         assert len(outcomes) == 1, "the caller still waits for an engine that has stopped"
+
+
+async def test_what_was_remembered_is_forgotten_with_other_adapters(bench: Opener) -> None:
+    async with bench() as b:
+        await b.ready()
+        assert (await b.complete(SOURCE)).source == "model"
+        assert (await b.complete(SOURCE)).source == "memory"
+        b.client.load(ModelSpec("", sequences=2, adapters=(Adapter("a.gguf", 0.5),)))
+        await b.model("ready")
+        assert (await b.complete(SOURCE)).source == "model"
+        assert len(b.backends) == 1

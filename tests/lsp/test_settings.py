@@ -195,7 +195,7 @@ MISTAKES = [
     ({"model": 3}, ["model", "str", "3"]),
     ({"max_tokens": 2.5}, ["max_tokens", "int", "2.5"]),
     ({"residentPromts": 3}, ["residentPromts", "resident_prompts"]),
-    ({"colour": "red"}, ["colour", "max_tokens"]),
+    ({"tint": "red"}, ["tint", "max_tokens"]),
 ]
 
 

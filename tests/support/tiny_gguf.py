@@ -127,6 +127,34 @@ def write_tiny_gguf(
     return _end(writer, path)
 
 
+def write_tiny_lora(
+    path: Path,
+    *,
+    seed: int = 0,
+    strength: float = 4.0,
+    architecture: str = "llama",
+    kind: str = "lora",
+    changes: tuple[str, ...] = ("attn_q", "attn_v", "ffn_down"),
+    width: int = WIDTH,
+) -> Path:
+    """Writes a LoRA adapter of rank 4 for the tiny Llama to `path` and returns it. changes: the matrices, in both
+    layers. width: of the model it is for."""
+    rank = 4
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_type("adapter")
+    writer.add_string("adapter.type", kind)
+    writer.add_name("tiny adapter")
+    writer.add_float32("adapter.lora.alpha", float(rank))
+    random = np.random.default_rng(seed)
+    for layer in range(2):
+        for tensor in changes:
+            rows, columns = (_ATTENTION | _FEED_FORWARD).get(tensor, (WIDTH, WIDTH))
+            rows, columns = (width if size == WIDTH else size for size in (rows, columns))
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight.lora_a", _matrix(random, rank, columns, strength))
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight.lora_b", _matrix(random, rows, rank, strength))
+    return _end(writer, path)
+
+
 def write_tiny_mamba(path: Path, *, seed: int = 0) -> Path:
     """Writes a Mamba to `path` and returns it: 2 layers, whose state cannot be cut back."""
     layers, inner, state, kernel, rank = 2, 2 * WIDTH, 16, 4, 8

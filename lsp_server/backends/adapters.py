@@ -1,0 +1,73 @@
+"""LoRA adapters of a model that llama.cpp has loaded: put in place and taken away without loading it again."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lsp_server.backends.base import Adapter, ModelError
+from lsp_server.backends.llama_library import Library
+from lsp_server.models import lora
+from lsp_server.models.gguf import read_model
+
+# A file's path, size and time of change.
+_Stamp = tuple[str, int, int]
+
+
+class LoadedAdapters:
+    """What is loaded for one model and set on its context. llama.cpp frees it with the model.
+
+    model, context: llama.cpp's. path: the model's file.
+    """
+
+    def __init__(self, library: Library, model: Any, context: Any, path: Path) -> None:
+        self._api, self._log = library.api, library.log
+        self._model, self._context, self._path = model, context, path
+        self._loaded: dict[_Stamp, Any] = {}
+
+    def use(self, adapters: Sequence[Adapter]) -> None:
+        """Makes these, and no others, change what the model computes. What is in its KV cache is then of no use.
+
+        Raises ModelError, one line, if one is missing, damaged or for another model; nothing is changed then.
+        """
+        base = read_model(self._path) if adapters else []
+        wanted: dict[_Stamp, Any] = {}
+        scales: list[float] = []
+        try:
+            for adapter in adapters:
+                path = Path(adapter.path)
+                lora.admit(path, base)
+                entry = path.stat()
+                stamp = str(path), entry.st_size, entry.st_mtime_ns
+                if stamp in wanted:
+                    raise ModelError(f"the LoRA adapter {path} is named twice in `lora`")
+                wanted[stamp] = self._loaded.get(stamp) or self._open(path)
+                scales.append(adapter.scale)
+            self._set(list(wanted.values()), scales)
+        except ModelError:
+            self._free({stamp: pointer for stamp, pointer in wanted.items() if stamp not in self._loaded})
+            raise
+        unused = {stamp: pointer for stamp, pointer in self._loaded.items() if stamp not in wanted}
+        self._loaded = wanted
+        self._free(unused)
+
+    def _open(self, path: Path) -> Any:
+        self._log.errors.clear()
+        pointer = self._api.llama_adapter_lora_init(self._model, os.fsencode(path))
+        if not pointer:
+            raise ModelError(f"llama.cpp cannot load the LoRA adapter {path}: {self._log.reason()}")
+        return pointer
+
+    def _set(self, pointers: list[Any], scales: list[float]) -> None:
+        count = len(pointers)
+        array = (self._api.llama_adapter_lora_p_ctypes * count)(*pointers)
+        values = (ctypes.c_float * count)(*scales)
+        if self._api.llama_set_adapters_lora(self._context, array, count, values) != 0:
+            raise ModelError("llama.cpp does not take these LoRA adapters together; take one out of `lora`")
+
+    def _free(self, adapters: dict[_Stamp, Any]) -> None:
+        for pointer in adapters.values():
+            self._api.llama_adapter_lora_free(pointer)
