@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library
 from lsp_server.backends.adapters import LoadedAdapters
@@ -31,8 +32,8 @@ logger = logging.getLogger(__name__)
 # takes about 50 ms with the default model; a GPU needs larger ones to be worth its while.
 _CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
 
-# The weights of the models that are loaded, in bytes, by the backend's id.
-_mapped: dict[int, int] = {}
+# The weights of the models that are loaded, in bytes.
+_mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -47,11 +48,8 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
     # What is mapped from a file counts as free, and yet its model needs it.
     taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
-    need = estimate.check_room(headers, spec, devices.room(spec).without(taken))
-    backend = open_file(spec, progress)
-    if not need.device:
-        _mapped[id(backend)] = need.weights
-    return backend
+    estimate.check_room(headers, spec, devices.room(spec).without(taken))
+    return open_file(spec, progress)
 
 
 def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -125,6 +123,8 @@ class LlamaBackend:
                 costs=measured.costs if measured else None,
                 recurrent=self._recurrent,
             )
+            if not gpu:
+                _mapped[self] = self.info.bytes
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             if spec.adapters:
                 self.adapt(spec.adapters)
@@ -386,7 +386,7 @@ class LlamaBackend:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
-        _mapped.pop(id(self), None)
+        _mapped.pop(self, None)
         if self._batch is not None:
             self._api.llama_batch_free(self._batch)
         if self._context:
