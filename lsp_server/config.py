@@ -16,6 +16,7 @@ from platformdirs import user_config_path
 
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
+from lsp_server.features.actions.catalogue import BUILT_IN
 from lsp_server.features.inline import InlineOptions
 
 if sys.version_info >= (3, 11):
@@ -38,7 +39,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="LoRA adapters for the model: GGUF files, each as `PATH` or `PATH:SCALE`."),
     ] = msgspec.field(default_factory=list)
-    offline: Annotated[bool, Meta(description="Whether every use of the network is an error.")] = False
+    offline: Annotated[bool, Meta(description="Whether `models pull`, the one use of the network, is an error.")] = (
+        False
+    )
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
     ] = ""
@@ -107,6 +110,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     format_edits: Annotated[
         bool, Meta(description="Whether the project's formatter is applied to what an action changes.")
     ] = True
+    prettier: Annotated[
+        bool,
+        Meta(
+            description="Whether prettier may format edits; it runs code in the workspace's configuration. Counts in "
+            "your own settings, not in a workspace's fimble.toml."
+        ),
+    ] = False
     test_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="How long generated tests may run when you run them, in seconds.")
     ] = 60
@@ -148,6 +158,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             shared=bool(self.model) and not self.chat_model,
             deadline_seconds=self.action_seconds,
             format=self.format_edits,
+            prettier=self.prettier,
         )
 
     def inline_options(self) -> InlineOptions:
@@ -177,13 +188,18 @@ def adapter_of(text: str) -> Adapter:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Settings from one place. name: how the place is called in messages."""
+    """Settings from one place. name: how the place is called in messages. users: they are the user's own, not
+    those of a workspace, which anybody may have written."""
 
     name: str
     values: Mapping[str, Any]
+    users: bool = True
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
+# What only the user may allow.
+_USERS = frozenset({"prettier"})
+_MOST_BYTES = 1 << 20
 
 
 def _name(key: str) -> str:
@@ -210,21 +226,37 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
                 near = difflib.get_close_matches(name, _TYPES, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(_TYPES)}"
                 problems.append(f"unknown setting `{key}` in {source.name}; {hint}")
+            elif name in _USERS and not source.users:
+                problems.append(
+                    f"setting `{key}` in {source.name} does not count there; set it in your own {FILE_NAME}"
+                )
             elif value is not None:
                 try:
                     chosen[name] = msgspec.convert(value, _TYPES[name])
+                    if name == "actions" and not source.users:
+                        # Under the title of a built-in action it would do something else than the user expects.
+                        taken = [action.id for action in BUILT_IN if action.id in chosen[name]]
+                        problems += [f"action `{id}` in {source.name} has the name of a built-in one" for id in taken]
+                        chosen[name] = {id: each for id, each in chosen[name].items() if id not in taken}
                 except msgspec.ValidationError as error:
                     # Its words name types in back quotes: "Expected `int` >= 256 - at ...".
                     what = str(error).split(" - at")[0]
                     what = what[:1].lower() + what[1:]
-                    problems.append(f"setting `{key}` in {source.name}: {what}, found {value!r}")
+                    problems.append(f"setting `{key}` in {source.name}: {what}, found {repr(value)[:200]}")
     return Settings(**chosen), problems
 
 
-def read_file(path: Path) -> tuple[Source | None, str]:
-    """The settings in a TOML file, and what is wrong with the file; neither if there is no such file."""
+def read_file(path: Path, *, users: bool = True) -> tuple[Source | None, str]:
+    """The settings in a TOML file, and what is wrong with the file; neither if there is no such file. users: it is
+    the user's own, not a workspace's."""
     try:
-        values = tomllib.loads(path.read_text("utf-8"))
+        if not path.is_file():  # a device is read without end
+            return None, f"{path} cannot be read: it is not a file" if path.exists() else ""
+        with path.open("rb") as file:
+            content = file.read(_MOST_BYTES + 1)
+        if len(content) > _MOST_BYTES:
+            return None, f"{path} is larger than {_MOST_BYTES >> 20} MB"
+        values = tomllib.loads(content.decode("utf-8"))
         for key in ("model", "chat_model"):
             if isinstance(values.get(key), str) and values[key]:
                 # A relative file is one beside the settings, wherever the server was started.
@@ -234,13 +266,15 @@ def read_file(path: Path) -> tuple[Source | None, str]:
                 str(path.parent / Path(each).expanduser()) if isinstance(each, str) and each else each
                 for each in values["lora"]
             ]
-        return Source(str(path), values), ""
+        return Source(str(path), values, users), ""
     except (FileNotFoundError, NotADirectoryError):
         return None, ""
     except OSError as error:
         return None, f"{path} cannot be read: {error.strerror}"
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return None, f"{path} is not valid TOML: {error}"
+    except (ValueError, RuntimeError, RecursionError) as error:  # a path that cannot be, lists in lists in lists
+        return None, f"{path} cannot be used: {error}"
 
 
 def settings_files(roots: Sequence[Path]) -> list[Path]:
@@ -263,8 +297,8 @@ def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Setting
     """The settings in force: defaults, the user's file, the workspace's files, then `sources`."""
     found: list[Source] = []
     problems: list[str] = []
-    for path in settings_files(roots):
-        source, problem = read_file(path)
+    for number, path in enumerate(settings_files(roots)):
+        source, problem = read_file(path, users=number == 0)
         if source is not None:
             found.append(source)
         if problem:

@@ -20,6 +20,7 @@ from lsp_server.features.actions.places import Place
 from lsp_server.features.actions.runner import Outcome, new_tests
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.trust import syntax_objection
+from lsp_server.features.files import MOST_FILE_BYTES, read_bytes
 from lsp_server.lsp.delivery import Confirmation, new_file_edit, workspace_edit
 from lsp_server.lsp.explanations import Explanations
 from lsp_server.lsp.progress import ActionProgress
@@ -126,7 +127,7 @@ class Applying:
         source = tracked.document if not tracked.lost else document
         open_file = self._server.documents.get(uri)
         if open_file is None:
-            existing = await anyio.to_thread.run_sync(_read, place.file)
+            existing = await anyio.to_thread.run_sync(read_bytes, place.file, MOST_FILE_BYTES)
             if existing is not None:
                 open_file = DocumentSnapshot.of(uri, existing, path=place.file.name)
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
@@ -160,7 +161,7 @@ class Applying:
         if runnable is None:
             raise ActionFailedError("no tests have been generated yet")
         file = runnable.place.file
-        on_disk = await anyio.to_thread.run_sync(_read, file)
+        on_disk = await anyio.to_thread.run_sync(read_bytes, file, MOST_FILE_BYTES)
         saved = (on_disk or b"").decode("utf-8", "replace")
         if not all(name in saved for name in runnable.names):
             raise ActionFailedError(f"save {file.name} first: the tests are not in the file yet")
@@ -189,10 +190,3 @@ def moved(
     if not all(tracked.began <= edit.start and edit.end <= tracked.began + length for edit in edits):
         return None
     return [Replacement(edit.start + shift, edit.end + shift, edit.text) for edit in edits]
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except OSError:
-        return None

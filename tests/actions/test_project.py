@@ -12,8 +12,10 @@ import pytest
 
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions.formatters import find_formatter, formatted, only_within
+from lsp_server.features.actions.places import PlaceError, inside
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.workspace import names_found, signatures_of, source_files
+from lsp_server.features.files import read_bytes
 
 PYTHON, RUST = find_language("python"), find_language("rust")
 
@@ -49,7 +51,7 @@ def test_a_formatter_that_is_not_there_or_hangs_is_left_out(tmp_path: Path, monk
 
     monkeypatch.setattr(formatters, "_SECONDS", 0.2)
     for command in ((str(tmp_path / "missing"),), (sys.executable, "-c", "import time; time.sleep(60)")):
-        assert formatted(formatters.Formatter("x", command, tmp_path), b"x") is None
+        assert formatted(formatters.Formatter("x", command), b"x") is None
 
 
 def test_names_and_signatures_come_from_the_workspaces_sources(tmp_path: Path) -> None:
@@ -73,3 +75,67 @@ async def test_tests_run_within_a_time_limit(tmp_path: Path) -> None:
     )
     assert "stopped after 1.5 s" in text
     assert "could not be started" in await run_tests([str(tmp_path / "missing")], tmp_path, 1)
+
+
+def test_no_program_of_the_workspace_is_a_formatter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither by its place in the project, nor with the project on the path, nor through a link outside."""
+    root, outside = tmp_path / "w", tmp_path / "bin"
+    outside.mkdir()
+    (root / "src").mkdir(parents=True)
+    (root / "pyproject.toml").write_text("[tool.ruff]\n[tool.black]\n")
+    (root / ".prettierrc.json").write_text("{}")
+    inside = [root / ".venv" / "bin", root / "node_modules" / ".bin"]
+    files = [(root / "src" / name, find_language("", name)) for name in ("a.py", "a.ts", "a.go", "a.rs")]
+    for folder in inside:
+        folder.mkdir(parents=True)
+        for name in ("ruff", "black", "prettier", "gofmt", "rustfmt"):
+            (folder / name).write_text("#!/bin/sh\n")
+            (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", "")
+    assert not [file for file, language in files if find_formatter(file, root, language, prettier=True)]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, inside)))
+    assert not [file for file, language in files if find_formatter(file, root, language, prettier=True)]
+    (outside / "rustfmt").symlink_to(inside[0] / "rustfmt")
+    monkeypatch.setenv("PATH", str(outside))
+    assert find_formatter(*files[3][:1], root, RUST) is None
+    for name in ("ruff", "prettier"):
+        (outside / name).write_text("#!/bin/sh\npwd\n")
+        (outside / name).chmod(0o755)
+    found = find_formatter(files[0][0], root, PYTHON)
+    assert found is not None
+    assert found.command[0] == str(outside / "ruff")
+    monkeypatch.undo()
+    assert formatted(found, b"x") == f"{outside}\n".encode()  # not in the project, whose files rustup would follow
+    monkeypatch.setenv("PATH", str(outside))
+    assert find_formatter(files[1][0], root, files[1][1]) is None
+    allowed = find_formatter(files[1][0], root, files[1][1], prettier=True)
+    assert allowed is not None
+    assert allowed.command[0] == str(outside / "prettier")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
+def test_devices_are_not_read(tmp_path: Path) -> None:
+    for name in ("pyproject.toml", "package.json", "pipe"):
+        (tmp_path / name).symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo")
+    assert [read_bytes(tmp_path / name, 10) for name in ("pipe", "fifo", "missing", "a\0b")] == [None] * 4
+    (tmp_path / "long").write_bytes(b"x" * 100)
+    assert read_bytes(tmp_path / "long", 10) == b"x" * 10
+    assert find_formatter(tmp_path / "a.py", tmp_path, PYTHON) is None
+
+
+def test_places_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to(".git")
+    for name in (
+        "a\0b",
+        "x" * 300 + "/../../../etc",
+        "loop/a",
+        ".git/hooks/pre-commit",
+        ".GIT/config",
+        "link/config",
+        "../a",
+    ):
+        with pytest.raises(PlaceError):
+            inside(tmp_path, tmp_path / name)
+    assert inside(tmp_path, tmp_path / ".github" / "a.yml")

@@ -27,12 +27,14 @@ class ActionFailedError(Exception):
 @dataclass(frozen=True, slots=True)
 class ActionOptions:
     """What a user can set about actions. model: the chat model's specification. shared: the completion model
-    may serve if it follows instructions. deadline_seconds: for one answer."""
+    may serve if it follows instructions. deadline_seconds: for one answer. format: whether edits are formatted,
+    and prettier: whether with prettier too."""
 
     model: ModelSpec
     shared: bool = False
     deadline_seconds: float = 300.0
     format: bool = True
+    prettier: bool = False
 
 
 @dataclass(frozen=True, slots=True)

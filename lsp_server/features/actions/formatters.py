@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lsp_server.core.languages import Language
+from lsp_server.features.files import read_text
 
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
+_MOST_SETTINGS_BYTES = 200_000
 _PRETTIER = (
     ".prettierrc",
     ".prettierrc.json",
@@ -38,61 +40,64 @@ class Formatter:
 
     name: str
     command: tuple[str, ...]
-    folder: Path
 
 
-def find_formatter(file: Path, root: Path, language: Language) -> Formatter | None:
+def find_formatter(file: Path, root: Path, language: Language, *, prettier: bool = False) -> Formatter | None:
     """The formatter that a project uses for `file`: the one its files configure, if it is installed; for Go
-    and Rust the language's own. Reads files; None if there is none."""
+    and Rust the language's own. prettier: whether it may run, which runs code in a project's configuration.
+    Reads files; None if there is none.
+
+    Nothing below `root` is run: who opens a folder has not agreed to the programs in it.
+    """
     if language.name == "Python":
         settings = _text(root / "pyproject.toml")
         ruff = "[tool.ruff" in settings or any((root / name).exists() for name in ("ruff.toml", ".ruff.toml"))
         if ruff and (found := _program("ruff", root)):
-            return Formatter("ruff", (found, "format", "--no-cache", "--stdin-filename", str(file), "-"), root)
+            return Formatter("ruff", (found, "format", "--no-cache", "--stdin-filename", str(file), "-"))
         if "[tool.black" in settings and (found := _program("black", root)):
-            return Formatter("black", (found, "-q", "--stdin-filename", str(file), "-"), root)
-    elif language.name in {"JavaScript", "TypeScript", "TSX"}:
+            return Formatter("black", (found, "-q", "--stdin-filename", str(file), "-"))
+    elif prettier and language.name in {"JavaScript", "TypeScript", "TSX"}:
         folders = [folder for folder in file.parents if folder.is_relative_to(root)]
         configured = any((folder / name).exists() for folder in folders for name in _PRETTIER)
         configured = configured or any('"prettier"' in _text(folder / "package.json") for folder in folders)
-        for folder in folders:
-            found = shutil.which("prettier", path=str(folder / "node_modules" / ".bin"))
-            if configured and found:
-                return Formatter("prettier", (found, "--stdin-filepath", str(file)), folder)
-    elif language.name == "Go" and (found := shutil.which("gofmt")):
-        return Formatter("gofmt", (found,), file.parent)
-    elif language.name == "Rust" and (found := shutil.which("rustfmt")):
+        if configured and (found := _program("prettier", root)):
+            return Formatter("prettier", (found, "--stdin-filepath", str(file)))
+    elif language.name == "Go" and (found := _program("gofmt", root)):
+        return Formatter("gofmt", (found,))
+    elif language.name == "Rust" and (found := _program("rustfmt", root)):
         edition = re.search(r'edition\s*=\s*"(\d{4})"', _text(root / "Cargo.toml"))
         command = (found, "--emit", "stdout", "--edition", edition[1] if edition else "2021", "--quiet")
-        return Formatter("rustfmt", command, file.parent)
+        named = (folder / name for folder in file.parents for name in ("rustfmt.toml", ".rustfmt.toml"))
+        chosen = next((path for path in named if path.is_relative_to(root) and path.is_file()), None)
+        return Formatter("rustfmt", (*command, "--config-path", str(chosen)) if chosen else command)
     return None
 
 
 def _text(path: Path) -> str:
-    try:
-        return path.read_bytes()[:200_000].decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return read_text(path, _MOST_SETTINGS_BYTES)
 
 
 def _program(name: str, root: Path) -> str | None:
-    for folder in (".venv", "venv"):
-        for place in ("bin", "Scripts"):
-            if found := shutil.which(name, path=str(root / folder / place)):
-                return found
-    return shutil.which(name)
+    """The program of that name on the path, unless it or what it links to lies below `root`."""
+    found = shutil.which(name)
+    if found is None:
+        return None
+    places = (Path(found).absolute(), Path(found).resolve())
+    return None if any(place.is_relative_to(base) for place in places for base in (root, root.resolve())) else found
 
 
 def formatted(formatter: Formatter, text: bytes) -> bytes | None:
     """The whole text formatted, or None if the formatter fails or takes too long."""
     if len(text) > _MOST_BYTES:
         return None
+    # Not in the project: there rustup takes the toolchain, which is a program, from rust-toolchain.toml.
+    folder = Path(formatter.command[0]).parent
     try:
         done = subprocess.run(
             formatter.command,
             input=text,
             capture_output=True,
-            cwd=formatter.folder if formatter.folder.is_dir() else None,
+            cwd=folder if folder.is_dir() else None,
             timeout=_SECONDS,
             check=False,
         )

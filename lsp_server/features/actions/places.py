@@ -12,6 +12,7 @@ from typing import Any
 
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition
+from lsp_server.features.files import read_text
 
 _MARKERS = (
     "pyproject.toml",
@@ -25,7 +26,7 @@ _MARKERS = (
     "build.gradle.kts",
     ".git",
 )
-_MOST_READ = 200_000
+_MOST_READ_BYTES = 200_000
 
 
 class PlaceError(Exception):
@@ -72,10 +73,15 @@ def project_root(file: Path, roots: Sequence[Path]) -> Path:
 
 
 def inside(root: Path, file: Path) -> Path:
-    """`file`, if it lies inside `root` once links and dots are resolved. Raises PlaceError."""
-    resolved = file.resolve()
-    if not resolved.is_relative_to(root.resolve()) or resolved == root.resolve():
+    """`file`, if it lies inside `root`, and not in `.git`, once links and dots are resolved. Raises PlaceError."""
+    try:
+        resolved, base = file.resolve(), root.resolve()
+    except (OSError, ValueError, RuntimeError):  # links in a circle, a name too long or with a NUL
+        raise PlaceError(f"{str(file)[:200]!r} is no place for a file") from None
+    if not resolved.is_relative_to(base) or resolved == base:
         raise PlaceError(f"{file} lies outside the workspace {root}")
+    if ".git" in (part.lower() for part in resolved.relative_to(base).parts):
+        raise PlaceError(f"{file} belongs to git")
     return file
 
 
@@ -94,10 +100,7 @@ def find_place(file: Path, language: Language, definition: Definition, roots: Se
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_bytes()[:_MOST_READ].decode("utf-8", "replace")
-    except OSError:
-        return ""
+    return read_text(path, _MOST_READ_BYTES)
 
 
 # Python ---------------------------------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.offers import Offer
 from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
 from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names
+from lsp_server.features.files import MOST_FILE_BYTES, read_text
 
 _MOST_CALLED = 10
 
@@ -203,7 +204,7 @@ class ActionRunner:
         language = find_language(document.language_id, document.path)
 
         def work() -> Proposal:
-            formatter = formatters.find_formatter(path, root, language)
+            formatter = formatters.find_formatter(path, root, language, prettier=self._options().prettier)
             edited = document.edited(proposal.start, proposal.end, proposal.text)
             whole = None if formatter is None else formatters.formatted(formatter, edited.source)
             if whole is None:
@@ -243,7 +244,8 @@ class ActionRunner:
     async def _read_tests(
         self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, usage: Usage
     ) -> tuple[Outcome | None, str]:
-        existing = "" if place.file.is_symlink() else await anyio.to_thread.run_sync(_read_text, place.file)
+        linked = place.file.is_symlink()
+        existing = "" if linked else await anyio.to_thread.run_sync(read_text, place.file, MOST_FILE_BYTES)
         found = new_tests(document, offer, answer, place, existing)
         if found.problem:
             return None, found.problem
@@ -285,13 +287,6 @@ def new_tests(
     if language.name == "Rust":
         existing = source
     return testcode.read_tests(answer, existing, place, language, offer.subject.definition, source)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        return path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return ""
 
 
 def _first_code(answer: str) -> str:
