@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
 import re
+import shutil
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,7 +19,7 @@ import anyio
 
 from lsp_server import config
 from lsp_server.backends.base import BackendFactory
-from lsp_server.commands.place import CommandError, read_place
+from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
 from lsp_server.core.languages import find_language
@@ -24,7 +27,7 @@ from lsp_server.core.outline import broken_at
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
-from lsp_server.features.actions.catalogue import catalogue
+from lsp_server.features.actions.catalogue import Action, catalogue
 from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
 
@@ -34,7 +37,7 @@ _PLACE = re.compile(r"^(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?:-(?P<l
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A file and its text before and afterwards; before is None for a new file."""
+    """A file and its text before, of which the change was made, and afterwards; before is None for a new file."""
 
     path: Path
     before: str | None
@@ -54,18 +57,17 @@ def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
     if options.action not in actions:
         raise CommandError(f"there is no action {options.action!r}; known are {', '.join(actions)}")
     path, document, start, end = read_range(options.place)
-    offer = _offer(document, start, end, options)
+    offer = _offer(document, start, end, actions, options)
     try:
         outcome = anyio.run(_run, factory, settings, document, offer, path)
         change = _change(document, offer, outcome, path)
+        if change is not None and options.apply:
+            _write(change)
     except ActionFailedError as error:
         if options.json:
             print(json.dumps({"action": offer.action.id, "error": str(error)}))  # noqa: T201
         print(f"fimble: {error}", file=sys.stderr)  # noqa: T201
         return NO_EDIT
-    if change is not None and options.apply:
-        change.path.parent.mkdir(parents=True, exist_ok=True)
-        change.path.write_bytes(change.after.encode("utf-8", "surrogateescape"))
     if options.json:
         print(json.dumps(_as_json(offer, outcome, change, applied=options.apply), indent=2))  # noqa: T201
         return 0
@@ -98,9 +100,10 @@ def read_range(place: str) -> tuple[Path, DocumentSnapshot, int, int]:
     return path.absolute(), document, start, end
 
 
-def _offer(document: DocumentSnapshot, start: int, end: int, options: argparse.Namespace) -> Offer:
+def _offer(
+    document: DocumentSnapshot, start: int, end: int, actions: Mapping[str, Action], options: argparse.Namespace
+) -> Offer:
     """Raises CommandError."""
-    actions, _ = catalogue(config.load([Path.cwd()])[0].actions)
     action = actions[options.action]
     if options.instruction:
         subject = subject_at(document, start, end)
@@ -161,7 +164,7 @@ def _change(document: DocumentSnapshot, offer: Offer, outcome: Outcome, path: Pa
         return _Change(outcome.new_file[0], None, outcome.new_file[1])
     if outcome.tests is not None:
         file = outcome.tests.file
-        before = file.read_bytes().decode("utf-8", "replace") if file.is_file() else None
+        before = read_document(file).source.decode() if file.is_file() else None
         found = new_tests(document, offer, outcome.answer, outcome.tests, before or "")
         if found.problem:
             raise ActionFailedError(found.problem)
@@ -169,6 +172,34 @@ def _change(document: DocumentSnapshot, offer: Offer, outcome: Outcome, path: Pa
     if not outcome.edits:
         return None
     return _Change(path, document.source.decode(), applied(document.source, outcome.edits).decode("utf-8", "replace"))
+
+
+def _write(change: _Change) -> None:
+    """Writes a change, unless the file is no longer what the change was made of. Raises ActionFailedError."""
+    after = change.after.encode("utf-8", "replace")
+    temporary = None
+    try:
+        path = change.path.resolve()  # a link stays one
+        if change.before is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as new:
+                new.write(after)
+            return
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name[:100], suffix=".tmp")
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(after)
+        shutil.copymode(path, temporary)
+        if path.read_bytes() != change.before.encode():
+            raise ActionFailedError(f"{change.path} has changed meanwhile, so nothing was written")
+        Path(temporary).replace(path)
+    except FileExistsError:
+        raise ActionFailedError(f"{change.path} has come up meanwhile, so nothing was written") from None
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise ActionFailedError(f"{change.path} cannot be written: {why}") from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
 
 
 def _diff(change: _Change) -> str:

@@ -14,12 +14,16 @@ class CommandError(Exception):
 def read_document(path: Path) -> DocumentSnapshot:
     """The document at `path`, as one of the workspace that is the current folder. Raises CommandError."""
     try:
+        if path.exists() and not path.is_file():
+            raise CommandError(f"{path} is not a file")
         source = path.read_bytes()
         source.decode("utf-8")
     except UnicodeDecodeError as error:
         raise CommandError(f"{path} is not UTF-8 text (byte {error.start})") from None
     except OSError as error:
         raise CommandError(f"{path} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise CommandError(f"{str(path)!r} cannot be read: no file can be called so") from None
     root = Path.cwd()
     shown = path.absolute()
     if not shown.is_relative_to(root):

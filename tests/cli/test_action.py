@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lsp_server.cli import run
+from lsp_server.commands import action as command
 from tests.actions.cases import CASES
 
 CASE = CASES[0]
@@ -73,6 +75,11 @@ def test_an_instruction(folder: Path) -> None:
         (["nothing", "shop.py:1"], "there is no action 'nothing'"),
         (["explain", "shop.py"], "is not of the form FILE:LINE"),
         (["explain", "missing.py:1"], "missing.py cannot be read"),
+        (["explain", "a\0b:1"], "cannot be read"),
+        (["explain", "x" * 300 + ":1"], "cannot be read"),
+        (["explain", "shop.py/a.py:1"], "cannot be read"),
+        (["explain", "loop.py:1"], "cannot be read"),
+        (["explain", "zero.py:1"], "is not a file"),
         (["explain", "shop.py:999"], "line 999 is outside"),
         (["explain", "shop.py:3-2"], "line 2 is not behind line 3"),
         (["explain", "shop.py:2"], "not for this place"),
@@ -83,6 +90,8 @@ def test_an_instruction(folder: Path) -> None:
 def test_a_mistake_is_one_line(
     folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
+    (folder / "loop.py").symlink_to("loop.py")
+    (folder / "zero.py").symlink_to("/dev/zero")
     assert action(*arguments) == 2
     captured = capsys.readouterr()
     assert message in captured.err
@@ -95,3 +104,45 @@ def test_no_edit_is_status_1(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert action("simplify", "other.py:1") == 1
     assert capsys.readouterr().err == "fimble: no edit: `other` is missing in the answer\n"
     assert (folder / "other.py").read_text() == "def other(a):\n    return a + 0\n"
+
+
+@pytest.mark.parametrize(("name", "before"), [("simplify", True), ("tests", False), ("tests", True)])
+def test_what_is_typed_meanwhile_is_not_overwritten(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, before: bool
+) -> None:
+    file = folder / "shop.py" if name == "simplify" else folder / "tests" / "test_shop.py"
+    file.parent.mkdir(exist_ok=True)
+    if name == "tests" and before:
+        file.write_text("import os\n")
+    change = command._change
+
+    def typed(*arguments: Any) -> Any:
+        found = change(*arguments)
+        file.write_text("typed\n")
+        return found
+
+    monkeypatch.setattr(command, "_change", typed)
+    assert action(name, f"shop.py:{LINE}", "--apply", "--json") == 1
+    assert file.read_text() == "typed\n"
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 1
+    assert "so nothing was written" in captured.err
+    assert "so nothing was written" in json.loads(captured.out)["error"]
+    assert [each.name for each in file.parent.iterdir() if "tmp" in each.name] == []
+
+
+def test_apply_keeps_the_mode_and_a_link(folder: Path) -> None:
+    real = (folder / "shop.py").rename(folder / "real.py")
+    real.chmod(0o750)
+    (folder / "shop.py").symlink_to("real.py")
+    assert action("simplify", f"shop.py:{LINE}", "--apply") == 0
+    assert (folder / "shop.py").is_symlink()
+    assert real.read_text() == CASE.expected()
+    assert real.stat().st_mode & 0o777 == 0o750
+
+
+def test_a_test_file_that_cannot_be_written_is_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "tests").write_text("a file in place of the folder")
+    (folder / "test_shop.py").symlink_to("test_shop.py")
+    assert action("tests", f"shop.py:{LINE}", "--apply") == 1
+    assert capsys.readouterr().err.count("\n") == 1
