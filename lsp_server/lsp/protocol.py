@@ -52,6 +52,18 @@ class FimbleProtocol(LanguageServerProtocol):
     _server: FimbleServer
     exit_code: int | None = None
 
+    def __init__(self, server: FimbleServer, converter: Any) -> None:
+        super().__init__(server, converter)
+        structured = converter.get_structure_hook(types.Diagnostic)
+
+        def diagnostic(value: Any, kind: type[types.Diagnostic]) -> Any:
+            """A message may be Markdown since LSP 3.18, which lsprotocol does not know."""
+            if isinstance(value, dict) and isinstance(value.get("message"), dict):
+                value = {**value, "message": str(value["message"].get("value", ""))}
+            return structured(value, kind)
+
+        converter.register_structure_hook(types.Diagnostic, diagnostic)
+
     def receive(self, body: bytes) -> None:
         """Handles one message. Whatever is in it, a request gets an answer."""
         try:
@@ -73,6 +85,8 @@ class FimbleProtocol(LanguageServerProtocol):
                 self._send_error(
                     data["id"], types.ErrorCodes.InvalidParams, f"{data['method']}: the parameters do not fit"
                 )
+            elif "method" not in data:
+                self._answer_does_not_fit(data.get("id"))
             return
         try:
             self.handle_message(message)
@@ -93,6 +107,13 @@ class FimbleProtocol(LanguageServerProtocol):
             self._send_error(id, types.ErrorCodes.ServerNotInitialized, "the server is not initialized")
             return False
         return True
+
+    def _answer_does_not_fit(self, id: Any) -> None:
+        """Ends the wait for a client's answer that is not of the kind the protocol has."""
+        future = self._request_futures.pop(id, None) if isinstance(id, int | str) else None
+        if future is not None:
+            logger.warning("the client's answer to request %s does not fit", id)
+            future.set_exception(JsonRpcInvalidParams("the editor's answer does not fit the protocol"))
 
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
         stamped_documents.set(self._server.documents.snapshots())

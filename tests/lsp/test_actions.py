@@ -338,3 +338,68 @@ def test_the_users_own_actions(start: Start, tmp_path: Path) -> None:
     editor.choose(uri, "escape", editor.buffers[uri].text.index("def total"))
     assert "outside the workspace" in editor.finished(3)
     assert len(editor.files) == 1
+
+
+GO_DOC = ("", "```go\n// Total adds.\n```")
+GO = "package a\n\nfunc Total(xs []int) int {\n\treturn len(xs)\n}\n"
+
+
+@pytest.mark.parametrize("typed", ["", "// typed\n"])
+def test_an_edit_that_was_applied_and_denied_is_not_sent_again(start: Start, tmp_path: Path, typed: str) -> None:
+    """The insertion stands in front of the function, whose own text is as it was."""
+    editor = editor_of(start, tmp_path, GO_DOC, formatEdits=False)
+    apply = editor.server.answers["workspace/applyEdit"]
+    uri = editor.open("a.go", GO, "go")
+
+    def applying(params: Any) -> Any:
+        apply(params)
+        if typed:
+            editor.type(uri, 0, 0, typed)
+        return {"applied": False}
+
+    editor.server.answers["workspace/applyEdit"] = applying
+    editor.choose(uri, "doc", GO.index("Total"))
+    message = editor.finished()
+    assert editor.buffers[uri].text == typed + GO.replace("func", "// Total adds.\nfunc", 1)
+    assert len(editor.edits) == 1
+    assert (message == "edited") == (not typed)
+    assert "nothing was edited" not in message
+
+
+@pytest.mark.parametrize(("reason", "sent"), [(None, 2), ("the user said no", 1)])
+def test_an_edit_is_sent_once_more_if_the_document_was_another(
+    start: Start, tmp_path: Path, reason: str | None, sent: int
+) -> None:
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)), formatEdits=False)
+    uri, offset = open_case(editor, PYTHON)
+    asked: list[Any] = []
+
+    def refusing(params: Any) -> Any:
+        asked.append(params)
+        editor.type(uri, 0, 0, "# x\n")
+        return {"applied": False, **({"failureReason": reason} if reason else {})}
+
+    editor.server.answers["workspace/applyEdit"] = refusing
+    editor.choose(uri, "simplify", offset)
+    assert editor.finished() == f"not edited: {reason or 'it was not accepted'}"
+    assert len(asked) == sent
+
+
+@pytest.mark.parametrize("answer", [None, {}, 7, {"applied": "perhaps"}])
+def test_an_answer_that_makes_no_sense_ends_the_action(start: Start, tmp_path: Path, answer: Any) -> None:
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)), formatEdits=False)
+    editor.server.answers["workspace/applyEdit"] = lambda params: answer
+    uri, offset = open_case(editor, PYTHON)
+    editor.choose(uri, "simplify", offset)
+    assert editor.finished().startswith(
+        "edited" if answer == {"applied": "perhaps"} else "not edited: the editor's answer"
+    )
+
+
+def test_a_diagnostic_in_markdown(start: Start, tmp_path: Path) -> None:
+    editor = editor_of(start, tmp_path)
+    uri, offset = open_case(editor, PYTHON)
+    message = {"kind": "markdown", "value": "too **slow**"}
+    problem = {"range": editor.where(uri, offset + 40, offset + 44), "message": message}
+    found = editor.offered(uri, offset, diagnostics=[problem], only=["quickfix"])
+    assert [each["title"] for each in found] == ["fimble: Fix: too **slow**"]
