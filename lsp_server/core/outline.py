@@ -12,8 +12,9 @@ from lsp_server.core.syntax import parser_of
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
-# A walk over more nodes than this is given up: the file is data, not code.
-_MOST_NODES = 400_000
+# A walk over more nodes than this is given up: the file is data, not code. So is one into deeper nesting, where
+# each step to a parent costs the way from the root.
+_MOST_NODES, _MOST_DEPTH = 400_000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +95,10 @@ def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
     if kinds is None or tree is None:
         return ()
     found: list[Definition] = []
-    stack: list[tuple[Node, tuple[str, ...]]] = [(tree.root_node, ())]
+    stack: list[tuple[Node, tuple[str, ...], int]] = [(tree.root_node, (), 0)]
     seen = 0
     while stack and seen < _MOST_NODES:
-        node, parents = stack.pop()
+        node, parents, depth = stack.pop()
         seen += 1
         inner = parents
         definition = _definition(node, kinds, parents, language.name == "Python")
@@ -105,7 +106,8 @@ def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
             found.append(definition)
             if definition.kind == "class":
                 inner = (*parents, definition.name)
-        stack.extend((child, inner) for child in reversed(node.named_children))
+        if depth < _MOST_DEPTH:
+            stack.extend((child, inner, depth + 1) for child in reversed(node.named_children))
     return tuple(found)
 
 

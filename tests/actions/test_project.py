@@ -7,10 +7,12 @@ import pwd
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from lsp_server.core.languages import find_language
+from lsp_server.features.actions import formatters
 from lsp_server.features.actions.formatters import find_formatter, formatted, only_within
 from lsp_server.features.actions.places import PlaceError, inside
 from lsp_server.features.actions.runtests import run_tests
@@ -47,7 +49,6 @@ def test_the_formatter_is_the_one_that_is_configured(tmp_path: Path, monkeypatch
 
 
 def test_a_formatter_that_is_not_there_or_hangs_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lsp_server.features.actions import formatters
 
     monkeypatch.setattr(formatters, "_SECONDS", 0.2)
     for command in ((str(tmp_path / "missing"),), (sys.executable, "-c", "import time; time.sleep(60)")):
@@ -139,3 +140,21 @@ def test_places_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(PlaceError):
             inside(tmp_path, tmp_path / name)
     assert inside(tmp_path, tmp_path / ".github" / "a.yml")
+
+
+def test_a_large_file_is_compared_where_it_differs(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[int] = []
+    matcher = formatters.difflib.SequenceMatcher
+
+    def counting(junk: Any, old: list[bytes], new: list[bytes], **options: Any) -> Any:
+        compared.append(len(old) + len(new))
+        return matcher(junk, old, new, **options)
+
+    monkeypatch.setattr(formatters.difflib, "SequenceMatcher", counting)
+    before = b"a=1\n" * 20_000 + b"b=2\n\nc=3\n" + b"a=1\n" * 20_000
+    after = before.replace(b"b=2", b"b = 2").replace(b"c=3", b"c = 3")
+    assert only_within(before, after, [(20_000, 20_001)]) == before.replace(b"b=2", b"b = 2")
+    assert only_within(before, after.replace(b"c = 3\n", b"c = 3"), [(0, 3)]) == before
+    assert only_within(before, before, [(0, 3)]) == before
+    assert only_within(before, before.replace(b"=", b" = "), [(0, 90_000)]) == before  # given up
+    assert max(compared) < 10

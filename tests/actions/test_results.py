@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.features.actions.answer import without_repetition, without_thinking
+from lsp_server.features.actions.answer import blocks, is_prose, repeats, without_repetition, without_thinking
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import subject_at
 from lsp_server.features.actions.results import read_rewriting
@@ -86,3 +86,12 @@ def test_repetition_is_cut() -> None:
     assert without_repetition(f"It adds.\n{sentence}{sentence * 3}") == f"It adds.\n{sentence.strip()}"
     code = "if a:\n    x()\n}\n}\n}\n}\n}\n"
     assert without_repetition(code) == code
+
+
+def test_lines_without_end() -> None:
+    """They are neither prose nor fences, which is told by looking again and again; and they end an answer."""
+    assert is_prose("The " + "word " * 20)
+    assert not is_prose("The " + "word " * 400)
+    assert blocks("```" + " " * 2000 + "\nx") == []
+    assert repeats("x\n" + "abcdefgh " * 450)
+    assert not repeats("x\n" + "abcdefgh " * 400)

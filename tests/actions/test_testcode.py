@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import broken_at, definitions
 from lsp_server.features.actions.places import Place, PlaceError, find_place
+from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.testcode import NewTests, read_tests
 
 SOURCES = {
@@ -144,3 +146,67 @@ def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
     assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]
     place, found = made(tmp_path, "go", ANSWERS["go"])
     assert place.run_command(found.names) == ["go", "test", "-run", "^(TestTotal)$", "./shop"]
+
+
+RUNNERS = {
+    "pytest": ("python", {"pytest.ini": ""}, ["-q", "tests/test_shop.py::a", "tests/test_shop.py::b"]),
+    "unittest": (
+        "python",
+        {"tests/test_x.py": "from unittest import TestCase\nclass A(TestCase): pass\n"},
+        ["-v", "tests.test_shop.a", "tests.test_shop.b"],
+    ),
+    "vitest": ("typescript", {"package.json": '{"scripts": {"test": "vitest"}}'}, ["src/shop.test.ts", "-t", "a|b"]),
+    "jest": ("typescript", {"package.json": '{"scripts": {"test": "jest"}}'}, ["src/shop.test.ts", "-t", "a|b"]),
+    "node": ("typescript", {"package.json": "{}"}, ["--test", "--test-name-pattern", "a|b", "src/shop.test.ts"]),
+    "cargo": ("rust", {}, ["--offline", "--", "a", "b"]),
+    "gradle": ("java", {"build.gradle": ""}, ["test", "--tests=ShopTest.a", "--tests=ShopTest.b"]),
+    "maven": ("java", {"pom.xml": ""}, ["-Dtest=ShopTest#a+b", "test"]),
+}
+
+
+@pytest.mark.parametrize("runner", RUNNERS)
+def test_every_runner_is_told_which_tests(tmp_path: Path, runner: str) -> None:
+    language, files, end = RUNNERS[runner]
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    place, _ = made(tmp_path, language, ANSWERS[language])
+    assert place.run_command(["a", "b"])[-len(end) :] == end
+    if "a|b" in end:
+        assert r"adds\ \(1\)\." in place.run_command(["adds (1)."])
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="no node here")
+async def test_just_these_tests_run_and_none_is_no_pass(tmp_path: Path) -> None:
+    (tmp_path / "shop.js").write_text("exports.total = (a) => a.length;\n")
+    language = find_language("javascript")
+    source = (tmp_path / "shop.js").read_text()
+    (target,) = definitions(language, b"function total(a) {}\n")
+    place = find_place(tmp_path / "shop.js", language, target, [tmp_path])
+    text = 'const { test } = require("node:test");\ntest("old", () => { throw 1; });\ntest("new (1)", () => {});\n'
+    place.file.write_text(text + source)
+    found = await run_tests(place.run_command(["new (1)"]), tmp_path, 60)
+    assert ": the tests passed" in found
+    found = await run_tests(place.run_command(["missing"]), tmp_path, 60)
+    assert ": no tests ran" in found
+    assert ": ended with status" in await run_tests(place.run_command(["old"]), tmp_path, 60)
+
+
+@pytest.mark.parametrize(
+    ("output", "ran"),
+    [
+        ("running 0 tests\n\ntest result: ok. 0 passed; 0 failed", False),
+        ("running 0 tests\nrunning 2 tests\ntest result: ok. 2 passed", True),
+        ("ok  \tx/shop\t0.002s [no tests to run]", False),
+        ("ok  \tx/shop\t0.002s", True),
+        ("Ran 0 tests in 0.000s\n\nOK", False),
+        ("# tests 2\n# pass 0\n# skipped 2", False),
+        ("Tests:       3 skipped, 3 total", False),
+        ("Tests:       2 skipped, 10 passed, 12 total", True),
+        ("", True),
+    ],
+)
+async def test_no_tests_is_no_pass(tmp_path: Path, output: str, ran: bool) -> None:
+    found = await run_tests([sys.executable, "-c", f"print({output!r})"], tmp_path, 30)
+    assert (": the tests passed" in found) == ran
+    assert (": no tests ran" in found) != ran

@@ -16,7 +16,10 @@ _THOUGHTS = (
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
 
-_FENCE = re.compile(r"^\s{0,12}(?:>\s*)?(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
+# Longer lines are no fences and no sentences, and what tells them apart looks at a line again and again.
+_LONGEST_MARKUP = 1000
+_LONGEST_TEXT = 4000
+_FENCE_FORM = re.compile(r"^\s{0,12}(?:>\s*)?(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
 _NUMBERED = re.compile(r"^\s*\d+\s?[|:] ?")
 _PROSE = re.compile(
     r"^\s*(?:"
@@ -27,6 +30,10 @@ _PROSE = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*+]\s+[A-Z*`]|\d+\.\s+|#{1,6}\s|\*\*)")
+
+
+def _fence(line: str) -> re.Match[str] | None:
+    return _FENCE_FORM.match(line) if len(line) <= _LONGEST_MARKUP else None
 
 
 def without_thinking(text: str, *, opened: bool = False) -> tuple[str, str]:
@@ -58,7 +65,7 @@ def blocks(text: str) -> list[str]:
     inside: list[str] | None = None
     fence = ""
     for line in text.split("\n"):
-        match = _FENCE.match(line)
+        match = _fence(line)
         if match and inside is None:
             inside, fence = [], match[1]
         elif match and inside is not None and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2]:
@@ -79,14 +86,14 @@ def candidates(text: str) -> list[str]:
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     found = [_bare(block) for block in blocks(text)]
-    fences = [number for number, line in enumerate(text.split("\n")) if _FENCE.match(line)]
+    fences = [number for number, line in enumerate(text.split("\n")) if _fence(line)]
     lines = text.split("\n")
     if len(fences) % 2:  # half a fence: the code may as well be in front of it
         found.append(_bare("\n".join(lines[: fences[-1]])))
         found.append(_without_prose("\n".join(lines[: fences[-1]])))
     if found:
         found += [_without_prose(block) for block in list(found)]
-    unfenced = "\n".join(line for line in lines if not _FENCE.match(line))
+    unfenced = "\n".join(line for line in lines if not _fence(line))
     found += [_without_prose(unfenced), _bare(unfenced)]
     unique = dict.fromkeys(candidate for candidate in found if candidate.strip())
     return list(unique)
@@ -125,6 +132,8 @@ def is_prose(line: str) -> bool:
     text = line.rstrip()
     if text.endswith((";", "{", "}", ",", "):")) or "=" in text:
         return False
+    if len(line) > _LONGEST_MARKUP:
+        return False
     if re.search(r"\w[(`]", text) and not text.endswith((".", ":", "!")):
         return False
     return bool(_PROSE.match(line) or _BULLET.match(line))
@@ -134,18 +143,20 @@ def shown_text(text: str) -> str:
     """An explanation as it is shown: without a fence around the whole of it."""
     text = text.strip()
     lines = text.split("\n")
-    if len(lines) > 1 and _FENCE.match(lines[0]):
-        language = _FENCE.match(lines[0])
+    if len(lines) > 1 and _fence(lines[0]):
+        language = _fence(lines[0])
         if language is not None and language[2].lower() in {"markdown", "md", ""}:
             inner = lines[1:]
-            if inner and _FENCE.match(inner[-1]):
+            if inner and _fence(inner[-1]):
                 inner = inner[:-1]
             return textwrap.dedent("\n".join(inner)).strip()
     return text
 
 
 def repeats(text: str) -> bool:
-    """Whether a model has fallen into writing the same lines or sentences over and over."""
+    """Whether a model has fallen into writing the same lines or sentences over and over, or a line without end."""
+    if len(text) - text.rfind("\n") > _LONGEST_TEXT:
+        return True
     return without_repetition(text) != text
 
 

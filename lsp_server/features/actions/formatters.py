@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server.core.edits import common_ends
 from lsp_server.core.languages import Language
 from lsp_server.features.files import read_text
 
 _SECONDS = 10.0
 _MOST_BYTES = 1_000_000
+_MOST_LINES = 3000
 _MOST_SETTINGS_BYTES = 200_000
 _PRETTIER = (
     ".prettierrc",
@@ -109,11 +111,20 @@ def formatted(formatter: Formatter, text: bytes) -> bytes | None:
 def only_within(before: bytes, after: bytes, ranges: Sequence[tuple[int, int]]) -> bytes:
     """`before` with those changes of `after` that lie in the line ranges (first, behind the last) of `before`.
 
-    A change that reaches beyond a range, such as the blank lines around it, is left out.
+    A change that reaches beyond a range, such as the blank lines around it, is left out. All are if what differs
+    spans so many lines that a comparison takes seconds.
     """
-    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
-    kept: list[bytes] = []
+    start, tail = common_ends(before, after)
+    start = before.rfind(b"\n", 0, start) + 1
+    end = before.find(b"\n", len(before) - tail) + 1 or len(before)
+    tail = len(before) - end
+    skipped = len(before[:start].splitlines())
+    old = before[start:end].splitlines(keepends=True)
+    new = after[start : len(after) - tail].splitlines(keepends=True)
+    if len(old) + len(new) > _MOST_LINES:
+        return before
+    kept: list[bytes] = [before[:start]]
     for tag, a, b, c, d in difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
-        within = any(first <= a and b <= last for first, last in ranges)
+        within = any(first <= skipped + a and skipped + b <= last for first, last in ranges)
         kept += new[c:d] if tag == "equal" or within else old[a:b]
-    return b"".join(kept)
+    return b"".join((*kept, before[end:]))

@@ -6,7 +6,7 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class PlaceError(Exception):
 @dataclass(frozen=True, slots=True)
 class Place:
     """file: the test file, inside the root. framework: its name. imports: the lines that bring in the code
-    under test and the framework. hint: for the model. command: what runs the file; `{names}` and `{file}` in it
-    are filled in, `{names}` with the tests' names joined by `join`.
+    under test and the framework. hint: for the model. command: what runs the file; `{file}` in it is filled in,
+    `{module}` too, `{names}` with the tests' names joined by `join`, and a part with `{name}` becomes one a test.
     """
 
     root: Path
@@ -47,17 +47,18 @@ class Place:
     hint: str
     command: tuple[str, ...] = ()
     join: str = "|"
-    names: tuple[str, ...] = field(default=())
 
     def run_command(self, names: Sequence[str]) -> list[str]:
-        """The command that runs just these tests."""
+        """The command that runs just these tests. names: at least one."""
         relative = self.file.relative_to(self.root).as_posix()
+        module = relative.removesuffix(".py").replace("/", ".")
         filled: list[str] = []
         for part in self.command:
-            if part == "{each}":
-                filled += [f"{relative}::{name}" for name in names] or [relative]
-            else:
-                filled.append(part.replace("{file}", relative).replace("{names}", self.join.join(names)))
+            # The names are a pattern, and in JavaScript any text.
+            known = {"{file}": relative, "{module}": module, "{names}": self.join.join(map(re.escape, names))}
+            for key, value in known.items():
+                part = part.replace(key, value)  # noqa: PLW2901
+            filled += [part.replace("{name}", name) for name in names] if "{name}" in part else [part]
         return filled
 
 
@@ -136,9 +137,9 @@ def _python(root: Path, file: Path, name: str) -> Place:
     )
     python = _python_of(root)
     command = (
-        (python, "-m", "pytest", "-q", "{each}")
+        (python, "-m", "pytest", "-q", "{file}::{name}")
         if framework == "pytest"
-        else (python, "-m", "unittest", "-v", "{file}")
+        else (python, "-m", "unittest", "-v", "{module}.{name}")
     )
     return Place(root, target, framework, imports, f"{hint} Import nothing but `{imports[-1]}`.", command)
 
@@ -218,9 +219,9 @@ def _script(root: Path, file: Path, name: str) -> Place:
     checks = "assert from node:assert/strict" if framework == "node:test" else "expect()"
     hint = f"Write {framework} tests with test() and {checks}. `{name}` is imported already."
     run = {
-        "vitest": ("npx", "--no-install", "vitest", "run", "{file}"),
-        "jest": ("npx", "--no-install", "jest", "{file}"),
-        "node:test": ("node", "--test", "{file}"),
+        "vitest": ("npx", "--no-install", "vitest", "run", "{file}", "-t", "{names}"),
+        "jest": ("npx", "--no-install", "jest", "{file}", "-t", "{names}"),
+        "node:test": ("node", "--test", "--test-name-pattern", "{names}", "{file}"),
     }[framework]
     return Place(root, target, framework, (*frame, taken), hint, run)
 
@@ -267,8 +268,7 @@ def _rust(root: Path, file: Path, name: str) -> Place:
         "cargo test",
         (),
         f"Write Rust test functions with #[test] and assert_eq!; `{name}` is in scope through `use super::*`.",
-        ("cargo", "test", "--offline", "{names}"),
-        " ",
+        ("cargo", "test", "--offline", "--", "{name}"),
     )
 
 
@@ -289,9 +289,9 @@ def _java(root: Path, file: Path, name: str) -> Place:
     )
     gradle = (root / "build.gradle").exists() or (root / "build.gradle.kts").exists()
     command = (
-        ("gradle", "--offline", "test", "--tests", target.stem)
+        ("gradle", "--offline", "test", f"--tests={target.stem}.{{name}}")
         if gradle
-        else ("mvn", "-o", "-q", f"-Dtest={target.stem}", "test")
+        else ("mvn", "-o", "-q", f"-Dtest={target.stem}#{{names}}", "test")
     )
     kind = "JUnit 4" if old else "JUnit 5"
-    return Place(root, target, kind, imports, f"Write {kind} test methods with @Test for `{name}`.", command)
+    return Place(root, target, kind, imports, f"Write {kind} test methods with @Test for `{name}`.", command, "+")

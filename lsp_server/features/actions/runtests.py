@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -14,6 +15,13 @@ import anyio
 import anyio.abc
 
 _MOST_OUTPUT = 60_000
+_PASSED = "the tests passed"
+# What runners say, with status 0, when there was nothing to run, and what they say when there was.
+_NONE = re.compile(
+    r"\bRan 0 tests|no tests to run|no test files|\brunning 0 tests|^\W*(?:tests|pass) 0$|^\W*Tests:?\s+\d+ skipped\b",
+    re.MULTILINE,
+)
+_SOME = re.compile(r"\brunning [1-9]|^\W*pass [1-9]|\b[1-9]\d* passed", re.MULTILINE)
 
 
 async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str:
@@ -32,7 +40,7 @@ async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str
     except OSError as error:
         return f"{title} could not be started: {error.strerror}"
     output = bytearray()
-    ended = "the tests passed"
+    ended = _PASSED
     try:
         with anyio.move_on_after(seconds) as scope:
             assert process.stdout is not None
@@ -49,6 +57,8 @@ async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str
         with anyio.CancelScope(shield=True), anyio.move_on_after(2):
             await process.aclose()
     text = output.decode("utf-8", "replace").replace("````", "'''")
+    if ended == _PASSED and _NONE.search(text) and not _SOME.search(text):
+        ended = "no tests ran"
     return f"{title}: {ended}\n\n````text\n{text.strip()}\n````"
 
 
