@@ -21,8 +21,13 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
-    options = _parser().parse_args(_with_command(arguments))
-    logging.basicConfig(level=getattr(logging, options.log.upper()), format="fimble: %(message)s", stream=sys.stderr)
+    given = _with_command(arguments)
+    options = _parser(given).parse_args(given)
+    logging.basicConfig(
+        level=getattr(logging, getattr(options, "log", "warning").upper()),
+        format="fimble: %(message)s",
+        stream=sys.stderr,
+    )
     # What these log as errors reaches the user as the answer to the request, without a traceback.
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     if options.command == "serve":
@@ -38,7 +43,8 @@ def run(arguments: Sequence[str]) -> int:
 
 def _command(options: argparse.Namespace) -> int:
     if options.command == "models":
-        return models.run(options, _factory(options.backend), _overrides(options))
+        bench = options.action == "bench"
+        return models.run(options, _factory(options.backend if bench else ""), _overrides(options) if bench else {})
     if options.command == "doctor":
         return doctor.run(options)
     if options.command == "init":
@@ -67,26 +73,38 @@ def _with_command(arguments: Sequence[str]) -> list[str]:
     return ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve", *arguments]
 
 
-def _parser() -> argparse.ArgumentParser:
+def _actions() -> str:
+    """The built-in code actions, a line each."""
+    from lsp_server.features.actions.catalogue import BUILT_IN
+
+    lines = []
+    for action in BUILT_IN:
+        languages = f" ({', '.join(sorted(action.languages))})" if action.languages else ""
+        lines.append(f"  {action.id:18}{action.title.replace('{target}', 'the code')}{languages}")
+    return "actions:\n" + "\n".join(lines)
+
+
+def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fimble",
         description="A language server that completes code with a GGUF model in its own process.",
     )
     parser.add_argument("--version", action="version", version=f"fimble {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
+    logged = argparse.ArgumentParser(add_help=False)
+    logged.add_argument(
+        "--log",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="how much to tell on stderr",
+    )
+    common = argparse.ArgumentParser(add_help=False, parents=[logged])
     common.add_argument("--model", metavar="FILE.gguf", help="the model (default: the setting, else the starter model)")
     common.add_argument(
         "--backend",
         choices=("llama", "scripted"),
         default="llama",
         help="scripted needs no model and answers nonsense, always the same: for tests",
-    )
-    common.add_argument(
-        "--log",
-        choices=("debug", "info", "warning", "error"),
-        default="warning",
-        help="how much to tell on stderr",
     )
     serve = commands.add_parser(
         "serve",
@@ -97,23 +115,30 @@ def _parser() -> argparse.ArgumentParser:
     complete = commands.add_parser(
         "complete", parents=[common], help="complete at one place of a file, without an editor"
     )
-    complete.add_argument("place", metavar="FILE:LINE:COL", help="line and column from 1, columns in characters")
+    complete.add_argument("place", metavar="FILE:LINE[:COL]", help="from 1, in characters; a line alone means its end")
     complete.add_argument(
         "--open", action="append", default=[], metavar="FILE", help="another file that counts as open; can be repeated"
     )
     complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
     complete.add_argument("--json", action="store_true", help="print JSON")
-    action = commands.add_parser("action", parents=[common], help="carry out a code action at one place of a file")
-    action.add_argument("action", metavar="ACTION", help="explain, tests, doc, fix, edit, simplify, types, errors, …")
+    action = commands.add_parser(
+        "action",
+        parents=[common],
+        help="carry out a code action at one place of a file",
+        description="Carries out a code action at one place of a file.",
+        epilog=_actions() if arguments[:1] == ["action"] else "",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    action.add_argument("action", metavar="ACTION", help="one of those below, or one of your settings")
     action.add_argument("place", metavar="FILE:LINE[:COL][-LINE]", help="from 1; a line alone means what begins on it")
     action.add_argument("--chat-model", metavar="FILE.gguf", help="the model (default: the setting, else the starter)")
     action.add_argument("--instruction", default="", metavar="TEXT", help="what to do, for `edit`")
     action.add_argument("--problem", default="", metavar="MESSAGE", help="what is wrong, for `fix`")
     action.add_argument("--apply", action="store_true", help="write the change instead of only printing it")
     action.add_argument("--json", action="store_true", help="print JSON")
-    models.add_arguments(commands, common)
-    doctor.add_arguments(commands, common)
-    init.add_arguments(commands, common)
+    models.add_arguments(commands, logged, common)
+    doctor.add_arguments(commands, logged)
+    init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     return parser
 
 

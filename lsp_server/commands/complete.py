@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -29,7 +30,9 @@ _SHOWN_BYTES = 240
 def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
     """Prints the completion at `options.place`. Raises CommandError for a place or a model that is not there."""
     path, line, column = parse_place(options.place)
-    document, offset = read_place(path, line, column)
+    document, offset = read_place(path, line, 1 if column is None else column)
+    if column is None:
+        offset = document.line_end(line - 1)
     buffers = [read_document(Path(name)) for name in options.open]
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
@@ -47,12 +50,12 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     return 0
 
 
-def parse_place(place: str) -> tuple[Path, int, int]:
-    """`FILE:LINE:COL` in its parts. Raises CommandError."""
-    parts = place.rsplit(":", 2)
-    if len(parts) != 3 or not parts[0] or not (parts[1].isdecimal() and parts[2].isdecimal()):
-        raise CommandError(f"{place!r} is not of the form FILE:LINE:COL")
-    return Path(parts[0]), int(parts[1]), int(parts[2])
+def parse_place(place: str) -> tuple[Path, int, int | None]:
+    """`FILE:LINE[:COL]` in its parts, without a column None, which means the line's end. Raises CommandError."""
+    match = re.fullmatch(r"(.+?):(\d{1,9})(?::(\d{1,9}))?", place)
+    if match is None:
+        raise CommandError(f"{place!r} is not of the form FILE:LINE[:COL]")
+    return Path(match[1]), int(match[2]), int(match[3]) if match[3] else None
 
 
 async def _complete(

@@ -35,9 +35,9 @@ class Check:
     fix: str = ""
 
 
-def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
+def add_arguments(commands: Any, logged: argparse.ArgumentParser) -> None:
     """The arguments of `fimble doctor`."""
-    parser = commands.add_parser("doctor", parents=[common], help="what this machine has, and what is wrong or missing")
+    parser = commands.add_parser("doctor", parents=[logged], help="what this machine has, and what is wrong or missing")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -19,13 +19,14 @@ if TYPE_CHECKING:
 MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
 
 
-def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
-    """The arguments of `fimble models …`."""
+def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
+    """The arguments of `fimble models …`. logged: those that all actions have; common: those with a model."""
     parser = commands.add_parser("models", help="list, pull, import, verify, remove, use and measure models")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     def add(name: str, help: str, *, takes: str = "", optional: bool = False) -> argparse.ArgumentParser:
-        action: argparse.ArgumentParser = actions.add_parser(name, parents=[common], help=help)
+        parents = [common if name == "bench" else logged]
+        action: argparse.ArgumentParser = actions.add_parser(name, parents=parents, help=help)
         if takes:
             action.add_argument("name", metavar=takes, nargs="?" if optional else None, default="")
         return action
@@ -315,6 +316,8 @@ def _pinned(name: str) -> Pin:
         return meant[0]
     if meant:
         raise ModelError(f"{name!r} is not one model: {', '.join(pin.name for pin in meant)}")
+    if known:
+        raise ModelError(f"{name} is not here yet: `fimble models pull {name}`")
     there = f"; there are {', '.join(pins)}" if pins else "; none has been pulled or imported"
     raise ModelError(f"no model called {name!r} is pinned{there}")
 

@@ -9,10 +9,12 @@ import logging
 import os
 import re
 import shutil
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models import catalogue, gguf, ledger, lock
@@ -190,7 +192,22 @@ class _Explained:
             return "the hub no longer has that file; try again"
         if isinstance(error, errors.OfflineModeIsEnabled):
             return "HF_HUB_OFFLINE is set"
+        goes_on = ""
+        if any((lock.models_folder() / self._hub_id).glob("**/*.part")):
+            goes_on = "; what was loaded is kept, the same command goes on from there"
+        if _unreachable(error):
+            host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").netloc
+            return f"{host} cannot be reached; check the network or the proxy{goes_on}"
         if isinstance(error, OSError) and error.strerror:
-            return f"{error.strerror}; what was loaded is kept"
+            return f"{error.strerror}{goes_on}"
         text = " ".join(str(error).split())[:200] or type(error).__name__
-        return f"{text}; what was loaded is kept, the same command goes on from there"
+        return f"{text}{goes_on}"
+
+
+def _unreachable(error: BaseException | None) -> bool:
+    """Whether the hub did not answer at all, whatever the client's library wraps that in."""
+    while error is not None:
+        if isinstance(error, ConnectionError | socket.gaierror) or "Connect" in type(error).__name__:
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -40,7 +40,11 @@ def scripted(*more: str) -> list[str]:
 
 @pytest.mark.parametrize(
     ("place", "text"),
-    [("area.py:2:17", " * height"), ("area.py:6:20", "änge"), ("area.py:6:17", "+ länge")],
+    [
+        ("area.py:2:17", " * height"),
+        ("area.py:6:20", "änge"),
+        ("area.py:6:17", "+ länge"),
+    ],
 )
 def test_the_known_text_is_continued(home: dict[str, str], folder: Path, place: str, text: str) -> None:
     """Columns are characters, from 1, whatever their size in bytes or UTF-16 units."""
@@ -51,6 +55,8 @@ def test_the_known_text_is_continued(home: dict[str, str], folder: Path, place: 
     (folder / "typed.py").write_text("".join([*lines[: line - 1], cut]))
     done = fimble(home, folder, *scripted("--json", f"typed.py:{line}:{column}"))
     assert done.returncode == 0, done.stderr
+    same = fimble(home, folder, *scripted("--json", f"typed.py:{line}"))  # a line alone means its end
+    assert json.loads(same.stdout)["range"] == json.loads(done.stdout)["range"]
     answer = json.loads(done.stdout)
     assert answer["text"] == text
     assert answer["range"] == {"start": [line, column], "end": [line, column]}
@@ -83,8 +89,9 @@ def test_a_file_that_counts_as_open_is_in_the_prompt(home: dict[str, str], folde
 @pytest.mark.parametrize(
     ("place", "message"),
     [
-        ("area.py", "not of the form FILE:LINE:COL"),
-        ("area.py:x:1", "not of the form FILE:LINE:COL"),
+        ("area.py", "not of the form FILE:LINE[:COL]"),
+        ("area.py:x", "not of the form FILE:LINE[:COL]"),
+        ("area.py:x:1", "area.py:x cannot be read"),
         ("missing.py:1:1", "missing.py cannot be read: No such file"),
         ("area.py:99:1", "line 99 is outside area.py, which has 7 lines"),
         ("area.py:0:1", "line 0 is outside area.py"),

@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -275,3 +276,22 @@ def test_bench_measures(home: Path, hub: Hub) -> None:
     speed = json.loads(out)
     assert speed["name"] == "tiny"
     assert min(speed["prefill_tokens_s"], speed["decode_tokens_s"], speed["grown_bytes"]) > 0
+
+
+def test_without_a_network_it_says_so(home: Path, hub: Hub) -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # not listening
+        host = f"127.0.0.1:{bound.getsockname()[1]}"
+        status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", HF_ENDPOINT=f"http://{host}")
+    assert status == 2
+    expected = f"fimble: someone/Tiny-GGUF cannot be pulled: {host} cannot be reached; check the network or the proxy"
+    assert errors == [expected]
+
+
+@pytest.mark.parametrize("action", ["use", "rm", "verify"])
+def test_a_model_of_the_catalogue_has_to_be_pulled_first(home: Path, hub: Hub, action: str) -> None:
+    status, _, errors = run(home, hub, action, "qwen2.5-coder-7b")
+    assert (status, errors) == (
+        2,
+        ["fimble: qwen2.5-coder-7b is not here yet: `fimble models pull qwen2.5-coder-7b`"],
+    )
