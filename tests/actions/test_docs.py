@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
@@ -108,3 +110,18 @@ def test_nothing_ends_the_docstring_early() -> None:
 )
 def test_the_style_of_a_file(source: bytes, style: str) -> None:
     assert python_style(source) == style
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "answer"),
+    [
+        ("a.py", "def total(xs):\n    return 1\n", '"""def total(xs: list[int]) -> int:"""'),
+        ("a.go", "package a\n\nfunc Total(xs []int) int {\n\treturn 1\n}\n", "// func Total(xs, ys []int) int {"),
+        ("a.py", "def total(xs):\n    return 1\n", "def total(xs: list[int]) -> int:"),
+        ("a.rs", "fn total(a: u8) -> u8 {\n    a\n}\n", "pub fn total(a: &u8) -> u8"),
+    ],
+)
+def test_the_header_is_no_comment(path: str, source: str, answer: str) -> None:
+    marked = re.sub("(?i)(?=total)", "$0", source, count=1)
+    assert "comment" in documented(marked, f"```\n{answer}\n```", "", path).partition("!")[2]
+    assert not documented(marked, "```\nAdds what the total needs: the items.\n```", "", path).startswith("!")

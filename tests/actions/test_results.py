@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.answer import blocks, is_prose, repeats, without_repetition, without_thinking
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import subject_at
@@ -95,3 +96,14 @@ def test_lines_without_end() -> None:
     assert blocks("```" + " " * 2000 + "\nx") == []
     assert repeats("x\n" + "abcdefgh " * 450)
     assert not repeats("x\n" + "abcdefgh " * 400)
+
+
+@pytest.mark.parametrize("path", ["notes.txt", "notes.md", "notes.yaml"])
+def test_where_prose_parses_only_a_fence_is_an_edit(path: str) -> None:
+    source = b"some words here\n"
+    document = DocumentSnapshot.of(f"file:///w/{path}", source, path=path)
+    subject = subject_at(document, 0, len(source) - 1)
+    assert subject is not None
+    assert read_rewriting("I would rather not change this text.", document, subject, SIMPLIFY).problem
+    found = read_rewriting("Here:\n```\nwords\n```\nDone.", document, subject, SIMPLIFY)
+    assert (found.text, found.problem) == (b"words", "")

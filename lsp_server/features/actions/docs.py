@@ -10,7 +10,7 @@ import textwrap
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
-from lsp_server.core.outline import Definition, definitions
+from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.answer import blocks
 from lsp_server.features.actions.fitting import document_unit, indent_of
 from lsp_server.features.actions.offers import Subject
@@ -73,6 +73,8 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject) -> Propo
     lines = text.split("\n")
     if not re.search(r"[^\W\d_]{2}", text):
         return Proposal(problem="there is no comment in the answer")
+    if _is_header(lines[0], language, definition.name):
+        return Proposal(problem="the answer is the code's first line, not a comment")
     if len(lines) > _MOST_LINES:
         return Proposal(problem=f"the comment has {len(lines)} lines, more than {_MOST_LINES}")
     if language.name == "Go" and not text.startswith(definition.name):
@@ -145,6 +147,13 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
         if _defined(found, language):
             return ""
     return _harmless(_evened(found), language)
+
+
+def _is_header(line: str, language: Language, name: str) -> bool:
+    """Whether a line, in whatever wording, begins the definition of `name`."""
+    begun = line.rstrip(" :{") + (":\n    pass\n" if language.name == "Python" else " {}\n")
+    source = begun.encode("utf-8", "replace")
+    return any(one.name == name for one in definitions(language, source)) and not broken_at(language, source)
 
 
 def _defined(text: str, language: Language) -> tuple[Definition, ...]:

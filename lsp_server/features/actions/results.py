@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.languages import find_language
-from lsp_server.features.actions.answer import candidates, is_prose
+from lsp_server.core.languages import Language, find_language
+from lsp_server.features.actions.answer import blocks, candidates, is_prose
 from lsp_server.features.actions.catalogue import Action, Result
 from lsp_server.features.actions.fitting import fit, indent_of
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.trust import objection, syntax_objection
 
 _MOST_CANDIDATES = 12
+# In these any sentence parses, so that nothing but a fence tells the text from what is said about it.
+_TAKE_PROSE = frozenset({"Markdown", "HTML", "YAML"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +27,16 @@ class Proposal:
     problem: str = ""
 
 
+def _readings(answer: str, language: Language) -> list[str]:
+    if language.wheel is None or language.name in _TAKE_PROSE:
+        return [block for block in blocks(answer.replace("\r\n", "\n")) if block.strip()]
+    return candidates(answer)[:_MOST_CANDIDATES]
+
+
 def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
     """The text that replaces the subject's range: the first reading of the answer that can be trusted."""
     problems: list[str] = []
-    for candidate in candidates(answer)[:_MOST_CANDIDATES]:
+    for candidate in _readings(answer, find_language(document.language_id, document.path)):
         for new in fit(candidate, document, subject, action):
             problem = objection(document, subject, new, action)
             if not problem:
@@ -48,7 +56,7 @@ def read_insertion(answer: str, document: DocumentSnapshot, subject: Subject, ac
     first = document.line_start(document.line_at(subject.start))
     indent = indent_of(document.source[first : subject.end].decode("utf-8", "replace").split("\n")[0])
     problem = "there is no code in the answer"
-    for candidate in candidates(answer)[:_MOST_CANDIDATES]:
+    for candidate in _readings(answer, language):
         lines = [(indent + line).rstrip() for line in candidate.strip("\n").split("\n")]
         text = newline.join(line.encode("utf-8", "replace") for line in lines)
         if action.result is Result.BEFORE:
