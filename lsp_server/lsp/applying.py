@@ -135,6 +135,8 @@ class Applying:
         if open_file is None:
             existing = await anyio.to_thread.run_sync(read_bytes, place.file, MOST_FILE_BYTES)
             if existing is not None:
+                if len(existing) >= MOST_FILE_BYTES:
+                    raise ActionFailedError(f"{place.file.name} is too large to add tests to")
                 open_file = DocumentSnapshot.of(uri, existing, path=place.file.name)
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
         found = new_tests(source, offer, outcome.answer, place, old)
