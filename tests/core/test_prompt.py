@@ -34,6 +34,7 @@ def prompt_at(source: str, form: str = "qwen", budget: PromptBudget = AMPLE, **o
 
 LAYOUTS = {
     "mellum": ["<filename>", PATH, "<fim_suffix>", AFTER, "<fim_prefix>", BEFORE, "<fim_middle>", TYPED],
+    "gemma-adapter": ["<unused1640>", PATH, "<unused62>", BEFORE, "<unused465>", AFTER, "<unused2197>", TYPED],
     "qwen": ["<|file_sep|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED],
     "codegemma": [
         "<|file_separator|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED,
@@ -75,6 +76,7 @@ WITH_CONTEXT = {
     "qwen": [
         "<|repo_name|>", "paint\n", "<|file_sep|>", "shapes.py\n" + SHAPES, UNIT, "<|file_sep|>", "src/red.rs\n" + RED
     ],
+    "gemma-adapter": ["<unused1640>", "shapes.py\n" + SHAPES, UNIT, "<unused1640>", "src/red.rs\n" + RED],
     "codegemma": ["<|file_separator|>", "shapes.py\n" + SHAPES, UNIT, "<|file_separator|>", "src/red.rs\n" + RED],
     "starcoder2": [
         "<repo_name>", "paint\n", "<file_sep>", "shapes.py\n" + SHAPES, UNIT, "<file_sep>", "src/red.rs\n" + RED

@@ -105,6 +105,7 @@ def test_two_editors_at_once_and_a_key_every_45_ms(version: str, homes: Any) -> 
         second.terminal.type(two)
     for editor, keys in typed.items():
         editor.terminal.type(ESCAPE)
+        editor.terminal.wait(lambda editor=editor: editor.expression("mode()") == "n", "normal mode")
         journal = editor.lua("_G.journal")
         assert editor.buffer() == replayed(keys, journal)
         ours = version != "0.12" or editor is second

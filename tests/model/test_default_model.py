@@ -79,8 +79,10 @@ async def test_a_key_costs_a_token_or_two() -> None:
         assert model["format"] == "prefix-only"
         assert "Gemma Terms" in model["licence"]
         buffer.open("file:///w/textwrap.py", "python", text, at)
-        first = await buffer.suggestion()
-        assert first.cost["evaluatedTokens"] > 1000
+        cold = 0
+        while (evaluated := (await buffer.suggestion()).cost["evaluatedTokens"]) or not cold:
+            cold += evaluated  # on a busy machine the deadline can come before the prompt's end
+        assert cold > 1000
         costs = []
         for character in line[:24]:
             buffer.type(character)
