@@ -16,12 +16,13 @@ from rich.text import Text
 import lsp_server
 from bench import machine
 from bench.arms import quantile
+from bench.completers import loaded
 from bench.report import write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt, Segment
-from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.request import Finished, FinishReason, TextDelta
 
 _PROMPT_BYTES = 3600  # about 1,000 tokens
 
@@ -65,21 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _measure(options: argparse.Namespace, console: Console) -> tuple[list[dict[str, float]], ModelInfo, float]:
-    loaded = anyio.Event()
-
-    def changed(_: Role, model: ModelState) -> None:
-        if model.kind in ("ready", "failed"):
-            loaded.set()
-
-    client = EngineClient(llama.load, changed)
-    client.start()
-    try:
-        with console.status("loading and measuring the model …"):
-            client.load(ModelSpec(str(options.model or ""), calibrate=True))
-            await loaded.wait()
-        info = client.model.info
-        if info is None:
-            raise ModelError(client.model.message)
+    async with loaded(llama.load, ModelSpec(str(options.model or ""), calibrate=True)) as (client, info):
         whole, _ = await _prefill(client, 0, None)
         rng = random.Random(options.seed)
         aborts = []
@@ -89,9 +76,9 @@ async def _measure(options: argparse.Namespace, console: Console) -> tuple[list[
                 ms, tokens = await _prefill(client, number, after)
                 if tokens:
                     aborts.append({"after_ms": 1000 * after, "depth": tokens, "ms": 1000 * ms})
+        if not aborts:
+            raise ModelError("every prompt had ended before it could be cancelled; set --limit higher")
         return aborts, info, 1000 * whole
-    finally:
-        await client.stop()
 
 
 async def _prefill(client: EngineClient, number: int, abort_after: float | None) -> tuple[float, int]:

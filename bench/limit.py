@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
@@ -24,6 +23,7 @@ from bench.editor import ServerError
 from bench.engine_arm import EngineArm, engine_arm
 from bench.floor import Floor
 from bench.recordings import Change
+from bench.report import write_json
 from bench.timeline import with_gaps
 from lsp_server.backends.base import ModelError
 from lsp_server.config import Settings
@@ -87,9 +87,7 @@ def run(options: argparse.Namespace) -> int:
         console.print(_busy_line(result["busy"]))
     if options.plot is not None:
         _draw(result, options.plot)
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result) + "\n", "utf-8")
+    write_json(options.json, result)
     return 0
 
 

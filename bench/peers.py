@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, closing
 from dataclasses import replace
@@ -24,6 +23,7 @@ from bench.engine_arm import EngineArm, engine_arm
 from bench.floor import BareArm, Floor
 from bench.live import LiveKey, Player
 from bench.recordings import Change
+from bench.report import write_json
 from bench.timeline import with_gaps
 from lsp_server.backends import starter
 from lsp_server.backends.base import ModelError
@@ -82,9 +82,7 @@ def run(options: argparse.Namespace) -> int:
     _show(result, console)
     if options.plot is not None:
         _draw(result, options.plot)
-    if options.json is not None:
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result) + "\n", "utf-8")
+    write_json(options.json, result)
     return 0
 
 
