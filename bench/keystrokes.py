@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -20,6 +19,7 @@ from rich.text import Text
 from bench import machine, plot, recordings, repository, tables
 from bench.editor import ServerError, editor
 from bench.recordings import Change
+from bench.report import write_json
 from bench.timeline import Beat, densest, spread
 from lsp_server.backends.base import ModelError
 from lsp_server.config import Settings
@@ -95,11 +95,9 @@ def run(options: argparse.Namespace) -> int:
     result = {"machine": found, **result}
     if options.plot is not None:
         plot.draw(result, options.plot)
-    if options.json is not None:
-        if options.summary_only:
-            result.pop("keys")
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1 if options.summary_only else None) + "\n", "utf-8")
+    if options.summary_only:
+        result.pop("keys")
+    write_json(options.json, result, indent=1 if options.summary_only else None)
     return 0
 
 
