@@ -63,18 +63,29 @@ class ModelSpec:
 @dataclass(frozen=True, slots=True)
 class StepCosts:
     """What an evaluation costs on this machine, in ms: ms_at[i][j] is that of sizes[j] tokens in a sequence
-    that holds depths[i] already. Both axes ascend; there are two depths."""
+    that holds depths[i] already, with the logits behind the last. Both axes ascend; there are two depths.
+    rows_ms[j]: what the logits behind all of sizes[j] tokens cost beyond that, as far as it was measured; a small
+    model's output layer can cost more than the rest of it."""
 
     depths: tuple[int, int]
     sizes: tuple[int, ...]
     ms_at: tuple[tuple[float, ...], tuple[float, ...]]
+    rows_ms: tuple[float, ...] = ()
 
-    def ms(self, size: int, depth: int) -> float:
-        """The cost of `size` tokens at `depth`: interpolated between sizes, and on in a straight line beyond
-        what was measured."""
+    def ms(self, size: int, depth: int, logits: int = 1) -> float:
+        """The cost of `size` tokens at `depth`, with the logits behind the last `logits` of them: interpolated
+        between sizes, and on in a straight line beyond what was measured."""
         shallow, deep = (self._of_size(row, size) for row in self.ms_at)
         share = (depth - self.depths[0]) / (self.depths[1] - self.depths[0])
-        return max(shallow, shallow + share * (deep - shallow))
+        rows = max(0.0, self._of_size(self.rows_ms, logits)) if logits > 1 and len(self.rows_ms) > 1 else 0.0
+        return max(shallow, shallow + share * (deep - shallow)) + rows
+
+    def apart_pays(self, size: int, depth: int, logits: int) -> bool:
+        """Whether it takes less time to evaluate the tokens one by one whose logits are wanted, the last
+        `logits` of `size`, than all in one step."""
+        first = size - logits + 1
+        apart = self.ms(first, depth) + (logits - 1) * self.ms(1, depth + first)
+        return logits > 1 and apart < self.ms(size, depth, logits)
 
     def largest(self, budget_ms: float, depth: int) -> int:
         """The most tokens that cost at most `budget_ms` at `depth`, and no more than were measured; at
@@ -91,7 +102,7 @@ class StepCosts:
         return depth
 
     def _of_size(self, row: tuple[float, ...], size: int) -> float:
-        right = min(max(bisect_left(self.sizes, size), 1), len(self.sizes) - 1)
+        right = min(max(bisect_left(self.sizes, size), 1), len(row) - 1)
         low, high = self.sizes[right - 1], self.sizes[right]
         return row[right - 1] + (row[right] - row[right - 1]) * (size - low) / (high - low)
 

@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -26,12 +27,15 @@ from lsp_server.backends.base import ModelError, StepCosts
 logger = logging.getLogger(__name__)
 
 # Another number throws away what was measured in another way.
-_VERSION = 1
+_VERSION = 2
 
 # What is measured: steps of these many tokens, at the start of a sequence and this far into it.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
 DEEP = 512
 _REPEATS = 2
+
+# Of how many tokens at once the logits may be wanted, to verify a draft.
+_MOST_ROWS = 32
 
 # One busy core (the editor's) matters where there are few.
 _FEW_CORES = 8
@@ -69,8 +73,8 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 class Probe(Protocol):
     """A context of a model with some settings, one sequence, empty at first."""
 
-    def step(self, size: int) -> None:
-        """Evaluates `size` tokens, with the logits of the last."""
+    def step(self, size: int, logits: int = 1) -> None:
+        """Evaluates `size` tokens, with the logits behind the last `logits` of them."""
         ...
 
     def back_to(self, depth: int) -> None:
@@ -121,18 +125,21 @@ def calibrate(
             if costs is None or _score(found) < _score(costs):
                 use, costs = option, found
             done += 1
-        if (os.cpu_count() or 1) <= _FEW_CORES:
-            with make(use) as probe:
+        assert costs is not None
+        with make(use) as probe:
+            probe.use_threads(chosen)
+            if (os.cpu_count() or 1) <= _FEW_CORES:
                 chosen, busy_ms = _choose_threads(probe, threads, clock)
+                probe.back_to(0)
+                probe.use_threads(chosen)
                 if chosen != threads[0]:
-                    probe.back_to(0)
-                    probe.use_threads(chosen)
                     costs = _costs(probe, sizes, clock, check)
+                    probe.back_to(0)
+            costs = replace(costs, rows_ms=_rows_ms(probe, costs, clock, check))
     except _TooSlowError:
-        if costs is None:
-            # Not even the first part: a step at a time is all that can be afforded, and nothing is drafted.
-            costs = StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
-    assert costs is not None
+        # Not even the first part: a step at a time is all that can be afforded. And nothing is drafted.
+        costs = costs or StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
+        costs = replace(costs, rows_ms=(0.0, 1000.0))
     largest = costs.sizes[-1]
     return Calibration(
         version=_VERSION,
@@ -165,6 +172,18 @@ def _costs(probe: Probe, sizes: tuple[int, ...], clock: Callable[[], float], che
     return StepCosts((0, DEEP), sizes, (shallow, deep))
 
 
+def _rows_ms(
+    probe: Probe, costs: StepCosts, clock: Callable[[], float], check: Callable[[], None]
+) -> tuple[float, ...]:
+    """What the logits of all tokens cost beyond those of the last, for steps that may verify a draft."""
+    rows = []
+    for size in costs.sizes:
+        if size <= _MOST_ROWS:
+            check()
+            rows.append(max(0.0, _step_ms(probe, size, 0, clock, logits=size) - _step_ms(probe, size, 0, clock)))
+    return tuple(rows)
+
+
 def _row(
     probe: Probe, depth: int, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]
 ) -> tuple[float, ...]:
@@ -177,13 +196,13 @@ def _row(
     return tuple(row)
 
 
-def _step_ms(probe: Probe, size: int, depth: int, clock: Callable[[], float]) -> float:
+def _step_ms(probe: Probe, size: int, depth: int, clock: Callable[[], float], logits: int = 1) -> float:
     """The least of a few: whatever else runs on the machine only adds."""
     times = []
     for _ in range(_REPEATS):
         probe.back_to(depth)
         began = clock()
-        probe.step(size)
+        probe.step(size, logits)
         times.append(clock() - began)
     probe.back_to(depth)
     return 1000 * min(times)

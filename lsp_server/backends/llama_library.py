@@ -104,11 +104,19 @@ class Probe:
             raise ProbeError("llama.cpp gives no context to measure with")
         self._api, self._context, self._length = api, context, 0
         self._memory = api.llama_get_memory(context)
-        most = max(calibration.GPU_SIZES)
-        self._tokens = (api.llama_token * most)(*(index * 7 % vocabulary for index in range(most)))
+        self._vocabulary = vocabulary
+        self._batch = api.llama_batch_init(max(calibration.GPU_SIZES), 0, 1)
 
-    def step(self, size: int) -> None:
-        if self._api.llama_decode(self._context, self._api.llama_batch_get_one(self._tokens, size)) != 0:
+    def step(self, size: int, logits: int = 1) -> None:
+        batch = self._batch
+        batch.n_tokens = size
+        for index in range(size):
+            batch.token[index] = index * 7 % self._vocabulary
+            batch.pos[index] = self._length + index
+            batch.n_seq_id[index] = 1
+            batch.seq_id[index][0] = 0
+            batch.logits[index] = index >= size - logits
+        if self._api.llama_decode(self._context, batch) != 0:
             raise ProbeError("llama.cpp fails in a context to measure with")
         self._api.llama_synchronize(self._context)
         self._length += size
@@ -123,4 +131,5 @@ class Probe:
         self._api.llama_set_n_threads(self._context, threads, threads)
 
     def close(self) -> None:
+        self._api.llama_batch_free(self._batch)
         self._api.llama_free(self._context)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
@@ -130,8 +130,7 @@ class Engine:
             others = [other for other in others if other.request.max_tokens > 0]
             work = job.prepare(alone=not others)
             works = [(job, work)]
-            if work is not None and len(work.tokens) == 1:
-                works += self._joining(others, now)
+            works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
             self._evaluate([(job, work) for job, work in works if work is not None])
             ended = [(job, *job.write(self._clock())) for job in jobs]
@@ -152,9 +151,17 @@ class Engine:
         same = (entry.job for entry in self._scheduler if entry.job is not job)
         return [other for other in same if other.model is job.model and other.request.prompt == job.request.prompt]
 
-    def _joining(self, others: Iterable[Generation], now: float) -> list[tuple[Generation, Work | None]]:
-        """Those of `others` that need one token at most, which can be evaluated in one batch with another's."""
-        joining = []
+    def _joining(
+        self, work: Work | None, others: Sequence[Generation], now: float
+    ) -> list[tuple[Generation, Work | None]]:
+        """Those of `others` that need one token at most and can be evaluated in one batch with `work`; none where
+        that takes longer than one after another."""
+        joining: list[tuple[Generation, Work | None]] = []
+        if work is None or len(work.tokens) > 1 or not others:
+            return joining
+        costs, count = others[0].model.backend.info.costs, 1 + len(others)
+        if costs is not None and costs.apart_pays(count, work.position, count):
+            return joining
         for other in others:
             if other.sequence is None and not other.place(now):
                 continue

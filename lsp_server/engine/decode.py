@@ -147,13 +147,17 @@ class Generation:
         end = min(len(self._tokens), position + model.chunk_tokens(position, self.request.priority))
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
+        rows = max(0, end - max(position, first_row))
+        costs = model.backend.info.costs
+        if costs is not None and costs.apart_pays(end - position, position, rows):
+            end, rows = end - rows + 1, 1
         chunk = self._tokens[position:end]
         self._complete = end == len(self._tokens)
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
         if self.request.priority is Priority.ACTION:
             room = min(room, model.chunk_tokens(end, Priority.ACTION) - len(chunk))
         match, draft = self._draft(end, room) if wanted and alone and self._complete else (0, [])
-        return Work(sequence, position, chunk, max(0, end - max(position, first_row)), draft, match)
+        return Work(sequence, position, chunk, rows, draft, match)
 
     def take(self, work: Work, rows: list[Logits]) -> None:
         """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""

@@ -43,7 +43,7 @@ def draft_length(costs: StepCosts, depth: int, rate: float, limit: int) -> int:
     expected = 1.0
     for size in range(1, min(limit, _MOST_DRAFTED) + 1):
         expected += rate**size
-        gain = expected * single / costs.ms(1 + size, depth)
+        gain = expected * single / costs.ms(1 + size, depth, logits=1 + size)
         if gain > best_gain:
             best, best_gain = size, gain
     return best

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,9 +34,10 @@ class Machine:
         finally:
             self.opened -= 1
 
-    def step(self, size: int) -> None:
+    def step(self, size: int, logits: int = 1) -> None:
         threads = {2: 1.0, 1: 1.5}[self.threads]
-        ms = (20 + self.token_ms[self.flash] * size + self.depth / 100) * threads * self.slow
+        row_ms = 5 * (logits - 1)
+        ms = (20 + self.token_ms[self.flash] * size + row_ms + self.depth / 100) * threads * self.slow
         self.depth += size
         self.now += ms / 1000
 
@@ -67,6 +69,7 @@ def test_the_faster_attention_is_chosen(flash_token: float, plain_token: float, 
     assert machine.opened == 0
     assert found.costs.ms(1, 0) == pytest.approx(21)
     assert found.costs.ms(32, DEEP) == pytest.approx(20 + 32 + DEEP / 100, abs=1)
+    assert found.costs.ms(8, 0, logits=8) == pytest.approx(20 + 8 + 5 * 7)
     assert found.prefill_per_second == pytest.approx(1000 * 32 / found.costs.ms(32, DEEP))
 
 
@@ -80,6 +83,7 @@ def test_a_slow_model_is_measured_for_a_while_and_no_longer() -> None:
     found = machine.measure()
     assert machine.now < 60
     assert found.costs.largest(45, 0) == 1
+    assert found.costs.ms(2, 0, logits=2) > 1000
 
 
 def test_a_machine_that_is_measured_in_part_takes_what_it_has() -> None:
@@ -91,9 +95,9 @@ def test_a_machine_that_is_measured_in_part_takes_what_it_has() -> None:
 
 def test_other_work_meanwhile_is_noticed() -> None:
     class Disturbed(Machine):
-        def step(self, size: int) -> None:
+        def step(self, size: int, logits: int = 1) -> None:
             self.slow = 3.0 if self.depth >= DEEP and size > 1 else self.slow
-            super().step(size)
+            super().step(size, logits)
 
     with pytest.raises(BusyError):
         Disturbed().measure()
@@ -124,7 +128,7 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     calibration.remember(key, found)
     assert calibration.remembered(key) == found
     (file,) = (tmp_path / "calibration").iterdir()
-    file.write_text(file.read_text().replace('"version": 1', '"version": 0'))
+    file.write_text(file.read_text().replace(f'"version": {found.version}', '"version": 0'))
     assert calibration.remembered(key) is None
     file.write_text("{")
     assert calibration.remembered(key) is None
@@ -159,6 +163,28 @@ def test_costs_between_what_was_measured(size: int, depth: int, ms: float) -> No
 )
 def test_the_largest_step_within_a_budget(budget: float, depth: int, size: int) -> None:
     assert COSTS.largest(budget, depth) == size
+
+
+@pytest.mark.parametrize(("size", "logits", "ms"), [(8, 8, 17 + 35), (8, 1, 17), (8, 4, 17 + 15), (16, 16, 33 + 75)])
+def test_logits_of_several_tokens_cost_extra(size: int, logits: int, ms: float) -> None:
+    assert replace(COSTS, rows_ms=(0.0, 35.0)).ms(size, 0, logits) == pytest.approx(ms)
+
+
+@pytest.mark.parametrize(
+    ("rows_ms", "size", "logits", "apart"),
+    [
+        ((), 16, 5, False),
+        ((0.0, 35.0), 1, 1, False),
+        ((0.0, 35.0), 2, 2, False),
+        ((0.0, 140.0), 2, 2, True),
+        ((0.0, 140.0), 16, 2, True),
+        ((0.0, 40.0), 16, 5, False),
+    ],
+)
+def test_tokens_are_evaluated_apart_where_that_is_cheaper(
+    rows_ms: tuple[float, ...], size: int, logits: int, apart: bool
+) -> None:
+    assert replace(COSTS, rows_ms=rows_ms).apart_pays(size, 0, logits) is apart
 
 
 @pytest.mark.parametrize(("budget", "tokens"), [(1, 16), (33, 16), (34, 32), (200, 96)])

@@ -24,6 +24,12 @@ MOST_STEPS = 20_000
 # A batch of four costs little more than one token, so that drafts pay.
 CHEAP_BATCHES = StepCosts((0, 512), (1, 2, 4, 8, 16), ((10.0, 10.5, 11.0, 13.0, 20.0), (12.0, 12.5, 13.0, 15.0, 24.0)))
 
+# The logits of each further token cost more than a step of its own.
+DEAR_ROWS = replace(CHEAP_BATCHES, rows_ms=(0.0, 40.0))
+
+# As on a real CPU: the logits of a second token cost more than a step of its own, those of many little more.
+UNEVEN_ROWS = replace(CHEAP_BATCHES, rows_ms=(0.0, 12.0, 13.0, 14.0, 15.0))
+
 Progress = Callable[[float], bool]
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Cancel, FinishReason
-from tests.engine.harness import LINE, EngineHarness, PartlyFailing, Recurrent, ask, cold, make_prompt
+from tests.engine.harness import DEAR_ROWS, LINE, EngineHarness, PartlyFailing, Recurrent, ask, cold, make_prompt
 
 BEFORE = "value = compute(first, second)\n" * 8
 PROMPT = make_prompt(BEFORE, "result = ")
@@ -49,6 +49,15 @@ def test_the_prompt_is_evaluated_once_and_the_rest_together() -> None:
     assert usages[0].evaluated_tokens == usages[0].prompt_tokens
     assert [usage.evaluated_tokens for usage in usages[1:]] == [0, 0]
     assert harness.backend.batches.count(3) >= 10
+
+
+def test_they_take_turns_where_a_batch_of_theirs_is_dear() -> None:
+    harness = EngineHarness(lambda spec, progress: Batches(spec, progress, costs=DEAR_ROWS))
+    harness.load(sequences=3)
+    assert three(harness) == [cold(PROMPT, LINE, 12, rank=rank).text for rank in range(3)]
+    assert isinstance(harness.backend, Batches)
+    assert harness.backend.batches == []
+    assert [harness.finished(id).usage.evaluated_tokens for id in (1, 2)] == [0, 0]
 
 
 def test_another_place_is_not_decoded_with_it() -> None:

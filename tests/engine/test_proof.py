@@ -15,7 +15,7 @@ import pytest
 
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Generate
-from tests.engine.harness import CHEAP_BATCHES, EngineHarness, Recurrent
+from tests.engine.harness import UNEVEN_ROWS, EngineHarness, Recurrent
 from tests.engine.test_healing import MANY_WORDS, PARTS
 from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
 
@@ -40,7 +40,7 @@ def test_everything_at_once_equals_cold_runs(form: str, sequences: int, backend:
     rng = random.Random(f"proof {form} {sequences} {backend.__name__}")
     texts = (SOURCE,)
     harness = EngineHarness(
-        lambda spec, progress: backend(spec, progress, words=MANY_WORDS, texts=texts, costs=CHEAP_BATCHES)
+        lambda spec, progress: backend(spec, progress, words=MANY_WORDS, texts=texts, costs=UNEVEN_ROWS)
     )
     harness.load(sequences=sequences, form=form, context_tokens=256)
     pieces = (*PARTS, *PARTS, b"    total = ", b"def function_", b"    return ")

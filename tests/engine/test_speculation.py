@@ -8,7 +8,7 @@ from lsp_server.backends.base import StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Finished, FinishReason, Priority
 from lsp_server.engine.speculate import Drafter, DraftRates, draft_length
-from tests.engine.harness import BLOCK, CHEAP_BATCHES, EngineHarness, Recurrent, ask, cold, make_prompt
+from tests.engine.harness import BLOCK, CHEAP_BATCHES, DEAR_ROWS, LINE, EngineHarness, Recurrent, ask, cold, make_prompt
 
 FLAT = StepCosts((0, 512), (1, 8), ((10.0, 10.0), (10.0, 10.0)))
 STEEP = StepCosts((0, 512), (1, 8), ((10.0, 80.0), (10.0, 80.0)))
@@ -51,6 +51,7 @@ def test_a_draft_is_found_on_the_border_of_a_token_only() -> None:
         (STEEP, 0.9, 0, 0),
         (CHEAP_BATCHES, 0.9, 12, 8),
         (CHEAP_BATCHES, 0.02, 12, 0),
+        (DEAR_ROWS, 0.9, 12, 0),
     ],
 )
 def test_as_many_tokens_are_drafted_as_pay(costs: StepCosts, rate: float, limit: int, expected: int) -> None:
@@ -70,12 +71,13 @@ def test_rates_follow_what_was_verified() -> None:
 
 
 class Steps(ScriptedBackend):
-    """Counts its evaluations."""
+    """Counts its evaluations, and notes the most logits that one of them gave."""
 
-    evaluations = 0
+    evaluations = most_logits = 0
 
     def evaluate(self, sequence: int, position: int, tokens, *, logits: int):  # type: ignore[no-untyped-def]
         self.evaluations += 1
+        self.most_logits = max(self.most_logits, logits)
         return super().evaluate(sequence, position, tokens, logits=logits)
 
 
@@ -104,6 +106,17 @@ def test_repetitive_text_is_written_in_fewer_steps_and_is_the_same() -> None:
 
 def test_no_draft_where_batches_are_dear() -> None:
     assert written(STEEP)[0].usage.drafted_tokens == 0
+
+
+@pytest.mark.parametrize(("costs", "most"), [(None, 5), (DEAR_ROWS, 1)])
+def test_logits_are_asked_for_one_by_one_where_that_costs_less(costs: StepCosts | None, most: int) -> None:
+    """Behind what was typed they are wanted at several places, in case it has to be healed."""
+    prompt = make_prompt("x = 1\n" * 8, "value = alpha + ")
+    harness = EngineHarness(lambda spec, progress: Steps(spec, progress, costs=costs))
+    harness.load()
+    assert harness.run(ask(1, prompt, max_tokens=4)).text == cold(prompt, LINE, 4).text
+    assert isinstance(harness.backend, Steps)
+    assert harness.backend.most_logits == most
 
 
 def test_what_was_typed_over_is_a_draft() -> None:
