@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -30,6 +31,8 @@ REST_MS = 500.0
 # Kept free behind every prompt, the same for all, or the window would be cut differently for each.
 _RESERVE_TOKENS = 64
 _NEVER = -1e9
+# Logits behind more than one token are said to cost so much that nothing is drafted.
+_NO_ROWS = (0.0, 1e6)
 
 
 class OpenedBackend(llama.LlamaBackend):
@@ -155,15 +158,21 @@ class EngineArm:
 
 
 @asynccontextmanager
-async def engine_arm(spec: ModelSpec, progress: Callable[[float], None] = lambda _: None) -> AsyncIterator[EngineArm]:
-    """The arm with its model loaded; the engine is stopped at the end."""
+async def engine_arm(
+    spec: ModelSpec, progress: Callable[[float], None] = lambda _: None, *, drafts: bool = True
+) -> AsyncIterator[EngineArm]:
+    """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may speculate where
+    calibration says that it pays."""
     loaded = anyio.Event()
     made: list[EndlessBackend] = []
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
         path = Path(wanted.path) if wanted.path else starter.model_file(starter.DEFAULT)
         read_model(path)
-        made.append(EndlessBackend(OpenedBackend(load_library(), wanted, path, "", report)))
+        backend = OpenedBackend(load_library(), wanted, path, "", report)
+        if not drafts and backend.info.costs is not None:
+            backend.info = replace(backend.info, costs=replace(backend.info.costs, rows_ms=_NO_ROWS))
+        made.append(EndlessBackend(backend))
         return cast(Backend, made[-1])
 
     def changed(_: Role, model: ModelState) -> None:

@@ -61,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=12, metavar="N", help="tokens decoded per key (default: 12)")
     parser.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
+    parser.add_argument("--no-drafts", action="store_true", help="without speculation")
     parser.add_argument("--busy", action="store_true", help="also: a decode step while one core is kept busy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every key and the summary")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw it, as .png or .svg (needs matplotlib)")
@@ -98,12 +99,14 @@ async def _measure(
     summaries, keys, busy = [], {}, None
     async with AsyncExitStack() as stack:
         with console.status("loading the model …"):
-            arm = await stack.enter_async_context(engine_arm(spec))
+            arm = await stack.enter_async_context(engine_arm(spec, drafts=not options.no_drafts))
             floor = stack.enter_context(closing(Floor(arm.backend.inner, spec)))
         with console.status("filling the resident prompts …"):
             await arm.fill()
-        calibrated = "calibrated" if arm.info.costs else "not calibrated: no speculation"
-        described = f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}, {calibrated}"
+        drafts = (
+            "not calibrated: no drafts" if not arm.info.costs else "without drafts" if options.no_drafts else "drafts"
+        )
+        described = f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}, {drafts}"
         console.print(Text(described, style="dim"))
         for session in sessions:
             with console.status(f"reading {session.name} …"):
@@ -129,6 +132,7 @@ async def _measure(
             "flash_attention": flash,
             "threads": threads,
             "calibrated": arm.info.costs is not None,
+            "drafts": arm.info.costs is not None and not options.no_drafts,
         },
         "tokens": options.tokens,
         "resident_tokens": residents,
