@@ -12,26 +12,32 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from itertools import chain, islice
 from pathlib import PurePosixPath
 
 from lsp_server.core.definitions import Piece, defined_names, names_in, pieces_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole
+from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
-from lsp_server.core.syntax import import_lines
 
-# How many buffers are looked at, the most recent first, and how much text of theirs is parsed for one choice:
-# about 30 ms of work. What is left for later is parsed at the next one.
-MOST_BUFFERS, PARSED_BYTES = 16, 1 << 18
+# How many buffers are looked at, the most recent first, and how much text of theirs is read for one choice, about
+# 2 ms of work. Larger ones are read beforehand (`read_pieces`), beside the loop, or offer nothing until then.
+MOST_BUFFERS, PARSED_BYTES = 16, 1 << 14
+
+# How many of their pieces are weighed against each other: about 15 ms of work.
+WEIGHED_PIECES = 1500
 
 # A larger file is generated or data; so is one whose lines are this long on average.
 MOST_BYTES, MOST_LINE_BYTES = 1 << 18, 160
 
 # How much text around the cursor counts as near it, and what a name there weighs against one elsewhere.
 NEAR_BEFORE_BYTES, NEAR_AFTER_BYTES = 1500, 500
+# Of a large document, what lies further from the cursor counts for nothing.
+ELSEWHERE_BYTES = 1 << 15
 _ELSEWHERE, _IMPORTED, _NEAR = 0.25, 0.5, 1.0
 
 # What a piece is worth for each name the document uses: that it defines the name, has it as a member (and the
@@ -48,6 +54,9 @@ FIM_SHARE, PREFIX_ONLY_SHARE = 0.15, 0.0
 
 # How many documents' contexts are remembered.
 REMEMBERED = 32
+
+# What a snapshot remembers its pieces by.
+_PIECES = "pieces"
 
 _SCHEMES = ("file:", "untitled:")
 _DATA = {"JSON", "YAML", "TOML", "Markdown", UNKNOWN.name}
@@ -95,25 +104,41 @@ def is_source(buffer: DocumentSnapshot) -> bool:
     return b"\0" not in source and not _SECRET_TEXT.search(source)
 
 
+def shown_buffers(document: DocumentSnapshot, buffers: Sequence[DocumentSnapshot]) -> list[DocumentSnapshot]:
+    """Those of `buffers`, the most recent first, that prompts for `document` may show parts of."""
+    return list(islice((buffer for buffer in buffers if may_show(buffer, document)), MOST_BUFFERS))
+
+
+def is_read(buffer: DocumentSnapshot) -> bool:
+    return _PIECES in buffer.memo
+
+
+def read_pieces(buffer: DocumentSnapshot) -> tuple[Piece, ...]:
+    """What a buffer offers to the prompts for others. Worked out once for a version, on any thread."""
+    if _PIECES not in buffer.memo:
+        buffer.memo[_PIECES] = pieces_of(buffer) if is_source(buffer) else ()
+    found: tuple[Piece, ...] = buffer.memo[_PIECES]
+    return found
+
+
 class PieceIndex:
-    """The pieces of the buffers that were looked at last, by the very version they were made of."""
+    """The pieces of the buffers that were looked at last."""
 
     def __init__(self) -> None:
-        self._found: dict[str, tuple[DocumentSnapshot, tuple[Piece, ...]]] = {}
+        self._found: dict[str, tuple[Piece, ...]] = {}
 
     def pieces(self, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
-        """All pieces of `buffers`; parses what has changed, the first ones first, within the limit. A buffer that
-        has to wait offers what it did before."""
+        """The pieces of `buffers`, up to the limit; reads small ones that have changed, the first ones first, within
+        the limit. A buffer that has to wait offers what it did before."""
         old, self._found = self._found, {}
         room = PARSED_BYTES
         for buffer in buffers:
-            entry = old.get(buffer.uri)
-            if (entry is None or entry[0] is not buffer) and room >= len(buffer.source):
-                room -= len(buffer.source)
-                entry = buffer, pieces_of(buffer) if is_source(buffer) else ()
-            if entry is not None:
-                self._found[buffer.uri] = entry
-        return [piece for _, pieces in self._found.values() for piece in pieces]
+            if is_read(buffer) or room >= len(buffer.source):
+                room -= 0 if is_read(buffer) else len(buffer.source)
+                self._found[buffer.uri] = read_pieces(buffer)
+            elif buffer.uri in old:
+                self._found[buffer.uri] = old[buffer.uri]
+        return list(islice(chain.from_iterable(self._found.values()), WEIGHED_PIECES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +153,12 @@ class Wanted:
 
 def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
     """What `document` uses, most of all near `hole`."""
-    source = document.source[:MOST_BYTES]
+    start = max(0, hole.cursor - ELSEWHERE_BYTES)
+    head = document.source[:IMPORTS_WITHIN_BYTES]
+    source = document.source[start : hole.cursor + ELSEWHERE_BYTES]
     near = document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.cursor + NEAR_AFTER_BYTES]
     language = find_language(document.language_id, document.path)
-    imported = frozenset(names_in(_imports(language, source[:IMPORTS_WITHIN_BYTES])))
+    imported = frozenset(names_in(_imports(language, head)))
     names = dict.fromkeys(names_in(source), _ELSEWHERE)
     for name in imported:
         names[name] = names.get(name, 0.0) + _IMPORTED
@@ -139,7 +166,7 @@ def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
         names[name] = names.get(name, 0.0) + _NEAR
     for name in defined_names(source):
         names.pop(name, None)
-    attributes = frozenset(name.decode("utf-8", "replace") for name in _ATTRIBUTE.findall(source + b"\n" + near))
+    attributes = frozenset(name.decode("utf-8", "replace") for name in _ATTRIBUTE.findall(source))
     return Wanted(names, attributes, imported)
 
 
@@ -191,7 +218,7 @@ def choose_context(
     piece that is still right stays where it is and new ones come behind it, in place of those at the end if
     there is no room; or, if that gains more, everything is chosen anew. A pure function.
     """
-    worth = worths(pieces, wanted_names(document, hole))
+    worth = worths(pieces, wanted_names(document, hole)) if pieces else {}
     ranked = sorted(worth, key=lambda piece: (-worth[piece], piece.path, piece.offset))
     ranked = [piece for piece in ranked if piece_size(piece) <= budget]
     total = max(sum(worth[piece] for piece in _fitting(ranked, budget)), 1e-9)
@@ -330,5 +357,4 @@ class ContextBook:
     def _pieces(self, document: DocumentSnapshot, budget: int, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
         if budget <= 0:
             return []
-        shown = [buffer for buffer in buffers if may_show(buffer, document)]
-        return self._index.pieces(shown[:MOST_BUFFERS])
+        return self._index.pieces(shown_buffers(document, buffers))

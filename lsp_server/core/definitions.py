@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.syntax import parse
 from lsp_server.core.text import character_start
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ WHOLE_BYTES, MOST_PIECE_BYTES = 480, 1000
 _STATEMENT_BYTES = 160
 # How many parts a document can have, and how deep definitions are looked for in one another.
 MOST_PIECES, _MOST_DEPTH = 1000, 8
+# A parse of more steps than this is given up; 256 KB of ordinary code take 2,500.
+MOST_STEPS = 5000
 _BLOCK_BYTES = 480
 
 # Of the node kinds of all the grammars: what defines something, what only holds definitions, and what is read
@@ -85,12 +87,14 @@ def defined_names(text: bytes) -> frozenset[str]:
 
 
 def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
-    """What `document` offers, in its order, up to the limit. The time is in proportion to its size: 0.1 ms per KB."""
+    """What `document` offers, in its order, up to the limit; nothing if it is too hard to parse. The time is in
+    proportion to its size: 0.1 ms per KB."""
     language = find_language(document.language_id, document.path)
-    parser = parser_of(language)
-    if parser is None:
+    if language.wheel is None:
         return tuple(islice(_blocks(document, language), MOST_PIECES))
-    root = parser.parse(document.source).root_node
+    root, _ = parse(language, document.source, MOST_STEPS)
+    if root is None:
+        return ()
     return tuple(
         Piece(
             document.uri,

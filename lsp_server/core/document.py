@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Any
 
 from lsp_server.core import text
 
@@ -18,7 +19,8 @@ class DocumentSnapshot:
     that workspace folder, empty for a file outside. `version` is
     the client's own number, None where the client has none. edit_end: the offset behind the last edit,
     where the cursor most likely is. Two snapshots are equal only if they are the
-    same object, which is how an answer is found to be stale.
+    same object, which is how an answer is found to be stale. memo: what has been worked out about this version, by
+    the name of what did it; it goes with the snapshot.
     """
 
     uri: str
@@ -29,6 +31,7 @@ class DocumentSnapshot:
     starts: list[int]
     edit_end: int = 0
     folder: str = ""
+    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(

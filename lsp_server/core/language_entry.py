@@ -9,6 +9,9 @@ from dataclasses import dataclass
 BRACES = r"[{(\[]|=>|\b(?:case\b.*|default\s*):"
 
 
+# Of a longer line (minified code), only the two ends are looked at.
+_LINE_CHARACTERS = 1000
+
 _INDENTED_DATA = ("YAML", "Markdown", "plain text")
 
 
@@ -59,12 +62,16 @@ class Language:
 
     def opens_block(self, line: str) -> bool:
         """Whether a block follows `line`, judged by how it ends."""
-        return re.search(f"(?:{self.openers})$", line.rstrip()) is not None
+        line = line.rstrip()
+        if len(line) > 2 * _LINE_CHARACTERS:
+            line = f"{line[:_LINE_CHARACTERS]} {line[-_LINE_CHARACTERS:]}"
+        return re.search(f"(?:{self.openers})$", line) is not None
 
     def closes_block(self, line: str) -> bool:
         """Whether `line` begins with what closes a block."""
-        word = re.match(r"\w*", line.strip())
-        return line.strip()[:1] in tuple(")]}") or (word is not None and word.group() in self.closers)
+        line = line.lstrip()
+        word = re.match(r"\w*", line)
+        return line[:1] in tuple(")]}") or (word is not None and word.group() in self.closers)
 
 
 def language(

@@ -1,4 +1,7 @@
-"""What a file defines: functions and classes with their names, parameters and doc comments, and where it is broken."""
+"""What a file defines: functions and classes with their names, parameters and doc comments, and where it is broken.
+
+Parses whole files, which takes a tenth of a second for a large one: for a worker thread, not for an event loop.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +10,17 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from lsp_server.core.languages import Language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.syntax import parse
 
 if TYPE_CHECKING:
-    from tree_sitter import Node, Tree
+    from tree_sitter import Node
 
 # A walk over more nodes than this is given up: the file is data, not code. So is one into deeper nesting, where
 # each step to a parent costs the way from the root.
 _MOST_NODES, _MOST_DEPTH = 400_000, 200
+
+# A parse of more steps than this is given up: 1 MB of ordinary code takes 10,000.
+MOST_STEPS = 12_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +84,10 @@ _STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_
 
 
 @lru_cache(maxsize=16)
-def tree_of(language: Language, source: bytes) -> Tree | None:
-    """The syntax tree of `source`, or None without a grammar. Cached: clients ask for one text many times."""
-    parser = parser_of(language)
-    return None if parser is None else parser.parse(source)
+def root_of(language: Language, source: bytes) -> Node | None:
+    """The root of the syntax tree of `source`; None without a grammar, or if it is too hard to parse. Cached: clients
+    ask for one text many times."""
+    return parse(language, source, MOST_STEPS)[0]
 
 
 def has_definitions(language: Language) -> bool:
@@ -91,11 +97,12 @@ def has_definitions(language: Language) -> bool:
 @lru_cache(maxsize=16)
 def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
     """All functions and classes in `source`, outer ones before those inside them."""
-    kinds, tree = _BY_LANGUAGE.get(language.name), tree_of(language, source)
-    if kinds is None or tree is None:
+    kinds = _BY_LANGUAGE.get(language.name)
+    root = None if kinds is None else root_of(language, source)
+    if kinds is None or root is None:
         return ()
     found: list[Definition] = []
-    stack: list[tuple[Node, tuple[str, ...], int]] = [(tree.root_node, (), 0)]
+    stack: list[tuple[Node, tuple[str, ...], int]] = [(root, (), 0)]
     seen = 0
     while stack and seen < _MOST_NODES:
         node, parents, depth = stack.pop()
@@ -119,11 +126,11 @@ def definition_at(found: tuple[Definition, ...], start: int, end: int) -> Defini
 
 def broken_at(language: Language, source: bytes) -> list[tuple[int, int]]:
     """Where `source` does not parse: the ranges of errors and of what is missing. Empty without a grammar."""
-    tree = tree_of(language, source)
-    if tree is None or not tree.root_node.has_error:
+    root = root_of(language, source)
+    if root is None or not root.has_error:
         return []
     found: list[tuple[int, int]] = []
-    stack = [tree.root_node]
+    stack = [root]
     while stack:
         node = stack.pop()
         if node.is_error or node.is_missing:
@@ -139,13 +146,13 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
     Members (what stands behind a dot) are not among them: where they come from takes a type checker. Which
     names are introduced is judged by the fields of the tree; when in doubt, a name counts as introduced.
     """
-    tree = tree_of(language, source)
+    root = root_of(language, source)
     used: set[str] = set()
     bound: set[str] = set()
-    if tree is None:
+    if root is None:
         return used, bound
     last = len(source) if end is None else end
-    stack = [tree.root_node]
+    stack = [root]
     while stack:
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= last:
@@ -158,9 +165,9 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
 
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The names of the functions that `start:end` calls, in order, each once."""
-    tree = tree_of(language, source)
+    root = root_of(language, source)
     found: dict[str, None] = {}
-    stack = [] if tree is None else [tree.root_node]
+    stack = [] if root is None else [root]
     while stack:
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= end:
@@ -177,9 +184,9 @@ def called_in(language: Language, source: bytes, start: int, end: int) -> list[s
 
 def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str]:
     """The kinds of the nodes that lie in `start:end`."""
-    tree = tree_of(language, source)
+    root = root_of(language, source)
     found: set[str] = set()
-    stack = [] if tree is None else [tree.root_node]
+    stack = [] if root is None else [root]
     while stack:
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= end:
@@ -192,10 +199,10 @@ def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str
 
 def top_level(language: Language, source: bytes) -> list[tuple[str, int, int]]:
     """The kind, start and end of each node at the top level."""
-    tree = tree_of(language, source)
-    if tree is None:
+    root = root_of(language, source)
+    if root is None:
         return []
-    return [(node.type, node.start_byte, node.end_byte) for node in tree.root_node.named_children]
+    return [(node.type, node.start_byte, node.end_byte) for node in root.named_children]
 
 
 def _definition(node: Node, kinds: _Kinds, parents: tuple[str, ...], doc_inside: bool) -> Definition | None:

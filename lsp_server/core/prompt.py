@@ -10,9 +10,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.enclosing import enclosing_text
 from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
+from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
-from lsp_server.core.syntax import import_lines
 from lsp_server.core.text import character_start, next_character_start
 
 # Imports are looked for in this much of a file's beginning.

@@ -20,6 +20,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.text import indent_width
 
 if TYPE_CHECKING:
+    from tree_sitter import Language as Grammar
     from tree_sitter import Node, Parser
 
 # A document up to this size is parsed whole. Of a longer one, the top-level nodes within an eighth to a half of this
@@ -40,22 +41,36 @@ _FENCE = re.compile(rb"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)", re.MULTILINE)
 
 
 @lru_cache(maxsize=64)
-def parser_of(language: Language) -> Parser | None:
-    """The parser of `language`, or None if it has no grammar or its wheel is not installed."""
+def _grammar(language: Language) -> Grammar | None:
     if language.wheel is None:
         return None
     module, function = language.wheel
     try:
         import tree_sitter
 
-        grammar = tree_sitter.Language(getattr(import_module(module), function)())
+        return tree_sitter.Language(getattr(import_module(module), function)())
     except ImportError:
         return None
+
+
+def parser_of(language: Language) -> Parser | None:
+    """A new parser of `language`, or None if it has no grammar or its wheel is not installed.
+
+    A new one costs microseconds, and a parse that another thread is in the middle of would not survive a shared one.
+    """
+    grammar = _grammar(language)
+    if grammar is None:
+        return None
+    import tree_sitter
+
     return tree_sitter.Parser(grammar)
 
 
 def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Node | None, int]:
-    """The root of the tree of `source` and the steps it took; None without a grammar, or if it takes too many."""
+    """The root of the tree of `source` and the steps it took; None without a grammar, or if it takes too many.
+
+    A parse holds the interpreter's lock, but for its steps: at each, a thread that waits for it may go on.
+    """
     parser = parser_of(language)
     if parser is None:
         return None, 0
@@ -69,7 +84,6 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
     try:
         tree = parser.parse(lambda offset, point: source[offset:], progress_callback=too_hard)
     except ValueError:  # how the bindings say that the callback ended it
-        parser.reset()
         return None, steps
     return tree.root_node, steps
 
@@ -84,24 +98,6 @@ def error_spans(root: Node) -> list[tuple[int, int]]:
         if node.has_error:
             nodes.extend(node.children)
     return found
-
-
-@lru_cache(maxsize=32)
-def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
-    """The import statements among the top-level nodes of `head`, the first part of a file.
-
-    `head` may end anywhere: what is behind a broken end is not an import we could use anyway. The result
-    is cached, since a window that stays where it is asks for the same head at every key.
-    """
-    parser = parser_of(language)
-    if parser is None or not language.imports:
-        return ()
-    nodes = parser.parse(head).root_node.children
-    return tuple(
-        head[node.start_byte : node.end_byte].rstrip()
-        for node in nodes
-        if node.type in language.imports and not node.has_error
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,14 +63,10 @@ def byte_column(line: bytes, column: int, encoding: Encoding) -> int:
             column -= 1
         return column
     text = line.decode("utf-8", "replace")
-    if encoding == "utf-32":
-        return len(text[:column].encode())
-    units = 0
-    for index, character in enumerate(text):
-        units += 2 if ord(character) > 0xFFFF else 1
-        if units > column:
-            return len(text[:index].encode())
-    return len(line)
+    if encoding == "utf-16":
+        # Half a character at the end of the units in front of the column goes.
+        text = text.encode("utf-16-le")[: 2 * column].decode("utf-16-le", "ignore")
+    return len(text[:column].encode())
 
 
 def column_of(line: bytes, byte: int, encoding: Encoding) -> int:
@@ -81,7 +77,7 @@ def column_of(line: bytes, byte: int, encoding: Encoding) -> int:
     text = head.decode("utf-8", "replace")
     if encoding == "utf-32":
         return len(text)
-    return len(text) + sum(ord(character) > 0xFFFF for character in text)
+    return len(text.encode("utf-16-le")) // 2
 
 
 def character_start(source: bytes, offset: int) -> int:

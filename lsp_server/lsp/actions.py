@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,7 @@ class ActionService:
         self._applying = Applying(server, self._explanations)
         self._tracked: list[TrackedRange] = []
         self._running: dict[str, anyio.CancelScope] = {}
+        self._finding = 0
 
     def model_changed(self) -> None:
         self._runner.model_changed()
@@ -167,12 +168,6 @@ class ActionService:
         if asked.version is not None and document.version is not None and asked.version != document.version:
             self._warn(f"{asked.action}: the document has changed since; ask for the action again")
             return
-        offer = self._offer(document, asked)
-        self._start(offer.title, self._carry_out, document, offer)
-
-    def _offer(self, document: DocumentSnapshot, asked: _Arguments) -> Offer:
-        """What a command is about. Raises JsonRpcInvalidParams."""
-        encoding = self._server.documents.encoding
         actions = self._actions()
         action = actions.get(asked.action)
         if action is None:
@@ -181,18 +176,34 @@ class ActionService:
             start, end = self._selected(document, asked.range)
         except convert.PositionError as error:
             raise JsonRpcInvalidParams(str(error)) from None
-        if asked.instruction:
-            subject = subject_at(document, start, end)
-            if subject is not None:
-                return Offer(action, subject, asked.instruction[:60], asked.instruction)
-        found = offers(document, start, end, _problems(document, asked.diagnostics, encoding), {action.id: action})
-        if not found:
-            raise JsonRpcInvalidParams(f"the action {action.id!r} is not for this place")
-        return found[0]
+        if self._is_full():
+            return
+        problems = _problems(document, asked.diagnostics, self._server.documents.encoding)
+        self._finding += 1
+        find = partial(_offer, document, start, end, action, asked.instruction, problems)
+        self._server.start_task(self._find_and_start, document, action, find)
+
+    async def _find_and_start(
+        self, document: DocumentSnapshot, action: Action, find: Callable[[], Offer | None]
+    ) -> None:
+        try:
+            offer = await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+        finally:
+            self._finding -= 1
+        if offer is None:
+            self._warn(f"the action {action.id!r} is not for this place")
+        else:
+            self._start(offer.title, self._carry_out, document, offer)
+
+    def _is_full(self) -> bool:
+        """Whether no more actions can wait; the user is told so."""
+        full = len(self._running) + self._finding >= _MOST_WAITING
+        if full:
+            self._warn(f"{_MOST_WAITING} actions are waiting already")
+        return full
 
     def _start(self, title: str, work: Any, *arguments: Any) -> None:
-        if len(self._running) >= _MOST_WAITING:
-            self._warn(f"{_MOST_WAITING} actions are waiting already")
+        if self._is_full():
             return
         client = self._server.client
         progress = ActionProgress(self._server, progress_title(title, client), shown=client.progress)
@@ -289,6 +300,17 @@ def _problems(document: DocumentSnapshot, given: Sequence[_Diagnostic], encoding
             continue
         found.append(Problem(start, end, each.message, each.source or "", str(each.code or "")))
     return found
+
+
+def _offer(
+    document: DocumentSnapshot, start: int, end: int, action: Action, instruction: str, problems: Sequence[Problem]
+) -> Offer | None:
+    """What a command is about; None if the action is not for that place. May parse the whole document."""
+    if instruction:
+        subject = subject_at(document, start, end)
+        if subject is not None:
+            return Offer(action, subject, instruction[:60], instruction)
+    return next(iter(offers(document, start, end, problems, {action.id: action})), None)
 
 
 def register(server: FimbleServer) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,7 +79,8 @@ class Applying:
             if edits is None:
                 raise ActionFailedError(_MOVED)
             edited = DocumentSnapshot.of(current.uri, applied(current.source, edits), path=current.path)
-            problem = syntax_objection(current, edited, language, edits[0].start, edits[0].start)
+            check = partial(syntax_objection, current, edited, language, edits[0].start, edits[0].start)
+            problem = await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
             if problem:
                 raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
             confirm = Confirmation(f"fimble: {offer.title}", outcome.note)
@@ -139,13 +141,15 @@ class Applying:
                     raise ActionFailedError(f"{place.file.name} is too large to add tests to")
                 open_file = DocumentSnapshot.of(uri, existing, path=place.file.name)
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
-        found = new_tests(source, offer, outcome.answer, place, old)
+        work = partial(new_tests, source, offer, outcome.answer, place, old)
+        found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         if found.problem:
             raise ActionFailedError(found.problem)
         if open_file is None:
             said = await self._create(place.file, found.text, offer)
         else:
-            edits = minimal_edits(open_file.source, found.text.encode("utf-8", "replace"))
+            diff = partial(minimal_edits, open_file.source, found.text.encode("utf-8", "replace"))
+            edits = await anyio.to_thread.run_sync(diff, abandon_on_cancel=True)
             confirm = Confirmation(f"fimble: {offer.title}", str(place.file))
             answer = await self._apply(workspace_edit(open_file, edits, self._server.client, confirm), offer)
             said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"

@@ -11,9 +11,11 @@ from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot, Edit
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.text import Encoding
+from lsp_server.core.text import Encoding, character_start
 
 _WORD_BEFORE = re.compile(r"\w*$")
+# A longer word before the cursor is none: this much of the line is looked at.
+_WORD_BYTES = 256
 
 
 class PositionError(ValueError):
@@ -62,8 +64,9 @@ def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding
     The word before the cursor is part of the item and of its filter text, because clients filter the items
     by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
     """
-    line = document.line_at(suggestion.start)
-    before = document.source[document.line_start(line) : suggestion.start].decode("utf-8", "replace")
+    line_start = document.line_start(document.line_at(suggestion.start))
+    first = character_start(document.source, max(line_start, suggestion.start - _WORD_BYTES))
+    before = document.source[first : suggestion.start].decode("utf-8", "replace")
     found = _WORD_BEFORE.search(before)
     word = found.group() if found else ""
     start = suggestion.start - len(word.encode())

@@ -10,6 +10,7 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.lowlevel
 import msgspec
 from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcInvalidParams
@@ -23,6 +24,7 @@ from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
@@ -61,11 +63,9 @@ class FimbleServer(LanguageServer):
         self._client_settings: Mapping[str, Any] = {}
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        self._completer = InlineCompleter(
-            self._engine,
-            lambda: self.settings.inline_options(),  # noqa: PLW0108
-            buffers=self.documents.recent,
-        )
+        options = lambda: self.settings.inline_options()  # noqa: E731, PLW0108
+        self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
+        self._reader = BufferReader(self._engine, options, self.documents.recent)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
@@ -104,6 +104,7 @@ class FimbleServer(LanguageServer):
     async def _read(self, stdin: int) -> None:
         async for body in StdinReader(stdin):
             self.protocol.receive(body)
+            await anyio.lowlevel.checkpoint()  # one read may hold hundreds of messages
         self.stop()
 
     def stop(self) -> None:
@@ -228,7 +229,7 @@ class FimbleServer(LanguageServer):
             text_ = f"fimble: {model.info.name} is ready{licence}"
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
-                self._completer.warm(document, document.edit_end)
+                self.start_task(self._read_and_warm, document)
 
     def _show(self, kind: types.MessageType, message: str) -> None:
         """Shows a message in the editor, once, and writes it to stderr."""
@@ -252,7 +253,12 @@ class FimbleServer(LanguageServer):
         )
         self.documents.open(document)
         self._completer.document_changed(document)
-        self._completer.warm(document, 0)
+        self.start_task(self._read_and_warm, document)
+
+    async def _read_and_warm(self, document: DocumentSnapshot) -> None:
+        """Warms the first prompt of a document, once what it may show of others has been read."""
+        if await self._reader.read(document) and self.documents.get(document.uri) is document:
+            self._completer.warm(document, document.edit_end)
 
     def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
         uri = params.text_document.uri
@@ -280,10 +286,10 @@ class FimbleServer(LanguageServer):
         if self._resting is not None:
             self._resting.cancel()
         loop = asyncio.get_running_loop()
-        self._resting = loop.call_later(_REST_SECONDS, self._rest, document)
+        self._resting = loop.call_later(_REST_SECONDS, self.start_task, self._rest, document)
 
-    def _rest(self, document: DocumentSnapshot) -> None:
-        if self.documents.get(document.uri) is document:
+    async def _rest(self, document: DocumentSnapshot) -> None:
+        if await self._reader.read(document) and self.documents.get(document.uri) is document:
             self._completer.rest(document, document.edit_end)
 
     def _cancel(self, uri: str) -> None:

@@ -41,16 +41,18 @@ class StdioClient:
     answers: what to answer to the server's requests, by method; without an entry a request stays unanswered,
     and an exception is answered as an error.
     reading: whether to read the server's output from the start, or only when `read` is called.
-    command: the whole command line, if it is not `python -m lsp_server` with `arguments`.
+    command: the whole command line, if it is not `python -m lsp_server` with `arguments`. process: what runs the server
+    instead of a process of its own.
     """
 
     def __init__(
         self,
         *arguments: str,
-        cwd: Path,
-        env: dict[str, str],
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
         reading: bool = True,
         command: Sequence[str] | None = None,
+        process: Any = None,
     ) -> None:
         command = command or [sys.executable, "-m", "lsp_server", *(arguments or SERVE)]
         self.messages: list[Message] = []
@@ -65,7 +67,7 @@ class StdioClient:
         self._heard = threading.Condition()
         self._ended = False
         self._writing = threading.Lock()
-        self.process = subprocess.Popen(
+        self.process = process or subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env, bufsize=0
         )
         self._watchdog = threading.Timer(LIFETIME, self.process.kill)

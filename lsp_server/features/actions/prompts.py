@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.imports import import_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import Definition, called_in, definitions
 from lsp_server.core.prompt import BYTES_PER_TOKEN
-from lsp_server.core.syntax import import_lines
 from lsp_server.features.actions.catalogue import Action, Result, Target
 from lsp_server.features.actions.offers import Offer, Problem, Subject
 from lsp_server.features.actions.template import Message

@@ -87,18 +87,10 @@ class ActionRunner:
             role, info = await self._chat.ready(report)
             root = places.project_root(path, roots) if path is not None else None
             place = await self._place(document, offer, path, roots)
-            hints = self._hints(document, offer, place)
             report(Progress("reading the project"))
-            signatures = await self._signatures(document, offer, root, path)
+            first = partial(_question, document, offer, info.context_tokens, place, root, path)
             try:
-                asked = prompts.build(
-                    document,
-                    offer,
-                    info.context_tokens,
-                    signatures=signatures,
-                    hints=hints,
-                    imports=place.imports if place is not None else (),
-                )
+                asked = await anyio.to_thread.run_sync(first, abandon_on_cancel=True)
             except prompts.TooLargeError as error:
                 raise ActionFailedError(str(error)) from None
             problem = answer = ""
@@ -128,28 +120,6 @@ class ActionRunner:
             )
         except places.PlaceError as error:
             raise ActionFailedError(str(error)) from None
-
-    def _hints(self, document: DocumentSnapshot, offer: Offer, place: places.Place | None) -> list[str]:
-        if place is not None:
-            return [place.hint]
-        if offer.action.result is Result.DOC_COMMENT:
-            return [f"Use {style_hint(document)}."]
-        return []
-
-    async def _signatures(
-        self, document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None
-    ) -> list[str]:
-        """The headers of what the subject calls in other files of the workspace."""
-        language = find_language(document.language_id, document.path)
-        if root is None or not language.ids:
-            return []
-        called = called_in(language, document.source, offer.subject.start, offer.subject.end)
-        here = {one.name for one in definitions(language, document.source)}
-        wanted = [name for name in called if name not in here][:_MOST_CALLED]
-        if not wanted:
-            return []
-        look = partial(workspace.signatures_of, wanted, root, language, path)
-        return await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
 
     # The answer -----------------------------------------------------------------------------------------
 
@@ -190,9 +160,9 @@ class ActionRunner:
                 return None, f"the answer was cut after {usage.decoded_tokens} tokens"
             return None, proposal.problem
         proposal = await self._formatted(document, offer, proposal, path, root)
-        old = document.source[proposal.start : proposal.end]
-        edits = tuple(minimal_edits(old, proposal.text, proposal.start))
-        note = await self._note(document, proposal, edits, root)
+        # So does a diff.
+        work = partial(_edits, document, proposal, root)
+        edits, note = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         return Outcome(edits=edits, note=note, answer=answer, usage=usage), ""
 
     async def _formatted(
@@ -227,26 +197,14 @@ class ActionRunner:
 
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
-    async def _note(
-        self, document: DocumentSnapshot, proposal: Proposal, edits: tuple[Replacement, ...], root: Path | None
-    ) -> str:
-        """Which names the edit uses that nobody knows, in words for the user."""
-        edited = document.edited(proposal.start, proposal.end, proposal.text).source
-        unknown = unknown_names(document, list(edits), edited)
-        if unknown and root is not None:
-            language = find_language(document.language_id, document.path)
-            known = await anyio.to_thread.run_sync(
-                workspace.names_found, unknown, root, language, abandon_on_cancel=True
-            )
-            unknown = [name for name in unknown if name not in known]
-        return f"unknown names: {', '.join(unknown[:12])}" if unknown else ""
-
     async def _read_tests(
         self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, usage: Usage
     ) -> tuple[Outcome | None, str]:
-        linked = place.file.is_symlink()
-        existing = "" if linked else await anyio.to_thread.run_sync(read_text, place.file, MOST_FILE_BYTES)
-        found = new_tests(document, offer, answer, place, existing)
+        def work() -> testcode.NewTests:
+            existing = "" if place.file.is_symlink() else read_text(place.file, MOST_FILE_BYTES)
+            return new_tests(document, offer, answer, place, existing)
+
+        found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         if found.problem:
             return None, found.problem
         return Outcome(answer=answer, tests=place, usage=usage), ""
@@ -275,6 +233,49 @@ class ActionRunner:
             raise ActionFailedError(f"{target.name} exists already")
         text = shown_text(answer) if target.suffix in {".md", ".txt", ".rst"} else _first_code(answer)
         return (Outcome(new_file=(target, text.rstrip() + "\n"), usage=usage), "") if text.strip() else (None, "empty")
+
+
+def _question(
+    document: DocumentSnapshot,
+    offer: Offer,
+    context_tokens: int,
+    place: places.Place | None,
+    root: Path | None,
+    path: Path | None,
+) -> prompts.Asked:
+    """What the model is asked first. Reads the project's files. Raises TooLargeError."""
+    hints: list[str] = []
+    if place is not None:
+        hints = [place.hint]
+    elif offer.action.result is Result.DOC_COMMENT:
+        hints = [f"Use {style_hint(document)}."]
+    signatures = _signatures(document, offer, root, path)
+    imports = place.imports if place is not None else ()
+    return prompts.build(document, offer, context_tokens, signatures=signatures, hints=hints, imports=imports)
+
+
+def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None) -> list[str]:
+    """The headers of what the subject calls in other files of the workspace."""
+    language = find_language(document.language_id, document.path)
+    if root is None or not language.ids:
+        return []
+    called = called_in(language, document.source, offer.subject.start, offer.subject.end)
+    here = {one.name for one in definitions(language, document.source)}
+    wanted = [name for name in called if name not in here][:_MOST_CALLED]
+    return workspace.signatures_of(wanted, root, language, path) if wanted else []
+
+
+def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) -> tuple[tuple[Replacement, ...], str]:
+    """A proposal as edits, and which names they use that nobody knows, in words for the user."""
+    old = document.source[proposal.start : proposal.end]
+    edits = tuple(minimal_edits(old, proposal.text, proposal.start))
+    edited = document.edited(proposal.start, proposal.end, proposal.text).source
+    unknown = unknown_names(document, list(edits), edited)
+    if unknown and root is not None:
+        language = find_language(document.language_id, document.path)
+        known = workspace.names_found(unknown, root, language)
+        unknown = [name for name in unknown if name not in known]
+    return edits, f"unknown names: {', '.join(unknown[:12])}" if unknown else ""
 
 
 def new_tests(

@@ -16,6 +16,8 @@ from lsp_server.features.actions.offers import Subject
 
 # A rewriting that is this much longer than what it replaces is not one.
 _GROWTH, _GROWTH_BYTES = 4, 4000
+# Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much.
+_MOST_COMPILED_BYTES = 1 << 16
 
 
 def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
@@ -57,7 +59,7 @@ def syntax_objection(
     if inside or len(errors) > len(broken_at(language, document.source)):
         line = edited.line_at((inside or errors)[0][0])
         return f"it does not parse (line {line + 1}: {edited.line(line).decode('utf-8', 'replace').strip()[:80]!r})"
-    if language.name == "Python" and not _python_error(document.source):
+    if language.name == "Python" and len(edited.source) <= _MOST_COMPILED_BYTES and not _python_error(document.source):
         return _python_error(edited.source)
     return ""
 

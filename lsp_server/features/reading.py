@@ -1,0 +1,47 @@
+"""Reads other buffers for the prompts that show parts of them, beside the loop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import anyio
+
+from lsp_server.core.context import is_read, read_pieces, shown_buffers
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.engine.client import EngineClient
+from lsp_server.features.budget import budget_for
+
+if TYPE_CHECKING:
+    from lsp_server.features.inline import InlineOptions
+
+
+class BufferReader:
+    """Finds the definitions in buffers on a worker thread, one buffer at a time. A version is read once."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        options: Callable[[], InlineOptions],
+        buffers: Callable[[], Sequence[DocumentSnapshot]],
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._buffers = buffers
+        self._calls = 0
+        self._reading = anyio.Lock()
+
+    async def read(self, document: DocumentSnapshot) -> bool:
+        """Reads what prompts for `document` may show. False if a later call has taken over."""
+        self._calls += 1
+        call = self._calls
+        info = self._engine.model.info
+        if info is None or budget_for(info, self._options()).context <= 0:
+            return True
+        async with self._reading:
+            for buffer in shown_buffers(document, self._buffers()):
+                if call != self._calls:
+                    break
+                if not is_read(buffer):
+                    await anyio.to_thread.run_sync(read_pieces, buffer, abandon_on_cancel=True)
+        return call == self._calls
