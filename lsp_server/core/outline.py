@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # each step to a parent costs the way from the root.
 _MOST_NODES, _MOST_DEPTH = 400_000, 200
 
-# A parse of more steps than this is given up: 1 MB of ordinary code takes 10,000.
-MOST_STEPS = 12_000
+# A parse of more steps than this is given up: 1 MB of ordinary code takes 10,000, a 100,000th of a second each.
+MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)

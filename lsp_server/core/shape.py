@@ -18,11 +18,12 @@ from lsp_server.core.hole import Hole, sides
 from lsp_server.core.indentation import fitted, style_around
 from lsp_server.core.language_entry import Language
 from lsp_server.core.stopping import StopRule, find_end
-from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
+from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
 
-# How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them.
-MOST_CUTS, MOST_STEPS = 10, 400
+# How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them; the
+# fewer where there are many errors, among which a step takes ten times as long.
+MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 400, 120
 
 _SPELLINGS = {spelling for form in FORMATS for spelling in (*form.markers, *form.stops)}
 # Besides those of the formats, what chat models and tokenisers write around a text.
@@ -149,11 +150,13 @@ def _longest_that_fits(text: str, right: str, document: DocumentSnapshot, hole: 
     line = document.line_at(hole.cursor)
     least = view.errors_apart_from(document.line_start(line), hole.line_end)
     best, fewest = "", len(view.errors) + 1
-    begun, behind = view.steps, right.strip()[:1]
+    last = view.steps + (STEPS_AMONG_ERRORS if view.is_broken else MOST_STEPS)
+    behind = right.strip()[:1]
     for candidate in islice(_cuts(text, behind), MOST_CUTS):
-        if not candidate.strip() or view.steps - begun > MOST_STEPS:
+        if not candidate.strip() or view.steps >= last:
             break
-        errors = view.errors_with(hole.cursor, hole.cursor, encode(candidate.replace("\n", newline)))
+        room = min(PARSE_STEPS, last - view.steps)
+        errors = view.errors_with(hole.cursor, hole.cursor, encode(candidate.replace("\n", newline)), room)
         if errors is not None and errors < fewest:
             best, fewest = candidate, errors
             # The bracket that stands behind a text may be the one too many, wherever it is then missed.

@@ -28,11 +28,13 @@ if TYPE_CHECKING:
 WINDOW_BYTES = 8 << 10
 
 # In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window.
-WIDE_BYTES = 48 << 10
+WIDE_BYTES = 24 << 10
 
-# How many steps a parse may take, as the parser reports them. A window of ordinary code takes up to 80, of 0.01 ms;
-# where an error is hard to recover from, a step takes 0.1 ms.
-PARSE_STEPS, WIDE_STEPS = 150, 400
+# How many steps the parse of a window may take, as the parser reports them, and the two of a wider one together. A
+# window of ordinary code takes up to 110, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where
+# less is tried, 0.2 ms.
+PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 90
+MANY_ERRORS = 8
 
 # How many lines above a window are searched for what encloses it.
 _ENCLOSING_LINES = 2000
@@ -115,12 +117,13 @@ class SyntaxWindow:
 class SyntaxView:
     """The tree of a window of a document, as the document stands.
 
-    root: None if there is no grammar, or the window is too hard to parse. steps: what all parses took.
+    root: None if there is no grammar, or the window is too hard to parse. errors: where the errors are. steps: what all
+    parses took.
     """
 
     def __init__(self, document: DocumentSnapshot, window: SyntaxWindow, most_steps: int = PARSE_STEPS) -> None:
         self.language = window.language
-        self._most_steps = most_steps
+        self.is_whole = window.end - window.start == len(document.source)
         # A grammar takes a lone carriage return for white space.
         only_returns = document.newline == b"\r"
         self._source = document.source.replace(b"\r", b"\n") if only_returns else document.source
@@ -145,15 +148,20 @@ class SyntaxView:
         moved = self._moved
         return sum(last < start + moved or first > end + moved for first, last in self.errors)
 
-    def errors_with(self, start: int, end: int, text: bytes) -> int | None:
-        """How many errors there would be with `text` for the bytes `start:end`; None if that is too hard, or if
-        the text begins a string or comment that takes in the lines below."""
+    @property
+    def is_broken(self) -> bool:
+        """Whether there are so many errors that every parse is slow."""
+        return len(self.errors) > MANY_ERRORS
+
+    def errors_with(self, start: int, end: int, text: bytes, most_steps: int = PARSE_STEPS) -> int | None:
+        """How many errors there would be with `text` for the bytes `start:end`; None if that takes too many steps, or
+        if the text begins a string or comment that takes in the lines below."""
         source = self._with(start, end, text)
         if any(
             text.count(quote) % 2 and source.count(quote) % 2 for quote in map(str.encode, self.language.long_quotes)
         ):
             return None
-        root, steps = parse(self.language, source, self._most_steps)
+        root, steps = parse(self.language, source, most_steps)
         self.steps += steps
         if root is None:
             return None
@@ -182,9 +190,14 @@ def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
 
 
 def raises_errors(document: DocumentSnapshot, line: int, offset: int, text: bytes) -> bool:
-    """Whether `text` at `offset` of `line` brings errors into a wide window, or that is too hard to tell."""
-    view = SyntaxView(document, window_at(document, line, WIDE_BYTES), WIDE_STEPS)
-    errors = None if view.root is None else view.errors_with(offset, offset, text)
+    """Whether `text` at `offset` of `line` brings errors into a window wider than that of `view_of`, or that is too
+    hard to tell."""
+    near = view_of(document, line)
+    if near.is_whole:
+        return False
+    most_steps = WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS
+    view = SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
+    errors = None if view.root is None else view.errors_with(offset, offset, text, most_steps - view.steps)
     if errors is None:
         return True
     # What lies outside a window could tell otherwise: where the code around the place is broken, it has to be mended.

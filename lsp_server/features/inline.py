@@ -23,7 +23,7 @@ from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelt
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import RunningGeneration
 from lsp_server.features.parts import Part, first_part, next_part
-from lsp_server.features.prepared import Prepared, after_acceptance
+from lsp_server.features.prepared import Prepared, after_acceptance, soon
 from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
 from lsp_server.features.rhythm import Rhythm
 
@@ -156,7 +156,7 @@ class InlineCompleter:
         if outcome.suggestion is not None and unsure:
             return replace(outcome, suggestion=None, reason=unsure)
         if outcome.suggestion is not None and not explicit and generation.ended():
-            self._prepare(document, outcome.suggestion, info, options)
+            soon(self._prepare, document, outcome.suggestion, info, options)
         return outcome
 
     def _from_memory(
@@ -170,7 +170,7 @@ class InlineCompleter:
         unsure = why_unsure(entry.confidence, options)
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
         if suggestion is not None:
-            self._prepare(document, suggestion, info, options)
+            soon(self._prepare, document, suggestion, info, options)
         elapsed = 1000 * (self._clock() - began)
         reason = "" if suggestion else entry.reason or unsure
         return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)

@@ -80,7 +80,9 @@ class Bench:
         return await self.completer.complete(*parse_cursor(source, path=path), trigger)
 
     async def idle(self) -> None:
-        """Waits until the engine has ended all requests."""
+        """Waits until the engine has ended all requests, those included that an answer brings about."""
+        for _ in range(3):
+            await anyio.lowlevel.checkpoint()
         while self.client.running:
             await anyio.lowlevel.checkpoint()
 

@@ -301,7 +301,6 @@ def test_a_command_that_makes_no_sense_is_an_error(start: Start, tmp_path: Path)
         [{"action": "doc", "uri": 7}],
         [{"action": "doc", "uri": uri, "range": beyond}],
         [{"action": "doc", "uri": "file:///closed.py", "range": where}],
-        [{"action": "fix", "uri": uri, "range": where}],
     ]
     for each in arguments:
         params = {"command": "fimble.action", "arguments": each}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Mapping
@@ -22,7 +23,7 @@ class ServerThread:
         self._descriptors = [*os.pipe(), *os.pipe()]
         self.stdin = os.fdopen(self._descriptors[1], "wb", buffering=0)
         self.stdout = os.fdopen(self._descriptors[2], "rb", buffering=0)
-        self.stderr: list[bytes] = []
+        self.stderr = io.BytesIO()  # what the server logs goes where the test's own log goes
         self.loop: Any = None
         self.server: Any = None
         self._status: int | None = None

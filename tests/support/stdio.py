@@ -70,9 +70,11 @@ class StdioClient:
         self.process = process or subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd, env=env, bufsize=0
         )
+        self.seconds = SECONDS
         self._watchdog = threading.Timer(LIFETIME, self.process.kill)
         self._watchdog.daemon = True
-        self._watchdog.start()
+        if process is None:
+            self._watchdog.start()
         self._threads = [threading.Thread(target=self._drain, daemon=True)]
         self._threads[0].start()
         if reading:
@@ -117,8 +119,9 @@ class StdioClient:
         self._threads.append(threading.Thread(target=self._read, daemon=True))
         self._threads[-1].start()
 
-    def wait(self, condition: Callable[[], Any], what: str = "it", seconds: float = SECONDS) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str = "it", seconds: float | None = None) -> Any:
         """Waits until `condition` is true after some message, and returns its value."""
+        seconds = self.seconds if seconds is None else seconds
         deadline = time.monotonic() + seconds
         with self._heard:
             while not (value := condition()):

@@ -1,0 +1,292 @@
+"""No turn of the event loop takes long, whatever is open and typed: large files, broken ones, a line of 1 MB.
+
+The fast tests count the parser's steps in each turn, which do not depend on the machine. `FIMBLE_TURNS` sets how many
+random triples of a document, a cursor and a model's text are played against the server, by their CPU time:
+
+    FIMBLE_TURNS=10000 python -m pytest -n 0 -s tests/lsp/test_turns.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import random
+import sysconfig
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core import context, definitions, imports, outline, syntax
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.core.text import character_start, encode
+from tests.core.test_shape_fuzz import PIECES, damaged
+from tests.support.inprocess import ServerThread, served
+from tests.support.samples import FOLDER, SAMPLES
+from tests.support.stdio import inline_params, notification
+
+TRIPLES = int(os.environ.get("FIMBLE_TURNS", "0"))
+MOST_MS = 50
+# For one key: the tree around the place, and then that of what comes next; or the shaping of a text.
+MOST_STEPS = syntax.WIDE_STEPS + syntax.PARSE_STEPS + 400 + 50
+# In the fast tests.
+MOST_CHARACTERS = 200_000
+INLINE, MENU = "textDocument/inlineCompletion", "textDocument/completion"
+SOURCE = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60])
+LINES = SOURCE.decode("utf-8", "replace").split("\n")
+
+
+def python(lines: int) -> str:
+    return "\n".join((LINES * (1 + lines // len(LINES)))[:lines]) + "\n"
+
+
+def broken(text: str) -> str:
+    rng = random.Random(1)
+    characters = list(text)
+    for index in rng.sample(range(len(characters)), len(characters) // 100):
+        characters[index] = rng.choice("({[\"'")
+    return "".join(characters)
+
+
+CORPUS: dict[str, tuple[str, Callable[[], str]]] = {
+    "large.py": ("python", lambda: python(20_000)),
+    "broken.py": ("python", lambda: broken(python(20_000))),
+    "broken.c": ("c", lambda: "int f( { if (x } ;; #define }\n" * 20_000),
+    "open.rb": ("ruby", lambda: "def f\n  x = [1, 2\n" * 10_000),
+    "line.js": ("javascript", lambda: "var a={b:function(c){return c(1,'x')}};" * 26_000),
+    "line.json": ("json", lambda: json.dumps({f"k{i}": [i, str(i)] for i in range(40_000)})),
+    "line.swift": ("swift", lambda: "{ x in " * 140_000),
+    "line.txt": ("plaintext", lambda: "wort é 😀 " * 80_000),
+    "deep.js": ("javascript", lambda: "(" * 30_000 + "\n" + "[{" * 30_000),
+    "deep.json": ("json", lambda: "[" * 200_000),
+    "deep.html": ("html", lambda: "<div>\n<p>x</p>\n" * 20_000 + "<script>\n" + "let x = {a: 1};\n" * 5000),
+    "fences.md": ("markdown", lambda: ("# head\n\ntext\n\n```python\n" + python(40) + "\n```\n") * 400),
+}
+
+
+class Writer(ScriptedBackend):
+    """Writes `text` behind what ends in `before`, and nothing elsewhere."""
+
+    before = text = b""
+
+    def _continuation(self, cells: list[int]) -> int:
+        marker = next((index for index in range(len(cells) - 1, -1, -1) if cells[index] > 255), -1)
+        said = bytes(cells[marker + 1 :])[-100:]
+        whole = self.before + self.text
+        # Token healing takes back some of what stands there.
+        ends = range(max(0, len(self.before) - 4 * bool(said)), len(whole))
+        return next((whole[end] for end in ends if whole.endswith(said, 0, end)), 257)
+
+
+class Played:
+    """A client, the server on its thread, and the documents as the client has them."""
+
+    def __init__(self) -> None:
+        self.backends: list[Writer] = []
+        self.client, self.thread = served(self._load, context_tokens=600)
+        self.client.initialize(rootUri="file:///w", workspaceFolders=[{"uri": "file:///w", "name": "w"}])
+        self.documents: dict[str, DocumentSnapshot] = {}
+        self.thread.loop.forget()
+
+    def _load(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        self.backends.append(Writer(spec, progress))
+        return self.backends[-1]
+
+    def open(self, name: str, language: str, text: str) -> str:
+        uri = f"file:///w/{name}"
+        self.documents[uri] = DocumentSnapshot.of(uri, encode(text), version=1)
+        self.client.open(uri, text, language)
+        return uri
+
+    def type(self, uri: str, start: int, end: int, text: str) -> int:
+        """Replaces bytes of a document; returns the offset behind them."""
+        document = self.documents[uri]
+        first, last = document.position(start, "utf-16"), document.position(end, "utf-16")
+        version = (document.version or 0) + 1
+        self.documents[uri] = edited = document.edited(start, end, encode(text))
+        object.__setattr__(edited, "version", version)
+        where = {"start": point(*first), "end": point(*last)}
+        self.client.change(uri, version, {"range": where, "text": text})
+        return edited.edit_end
+
+    def ask(self, uri: str, offset: int, text: str, method: str = INLINE, trigger: int = 2) -> Any:
+        """The answer to a request at an offset, where the model writes `text`."""
+        document = self.documents[uri]
+        for backend in self.backends:
+            backend.before, backend.text = document.source[max(0, offset - 200) : offset], encode(text)
+        line, column = document.position(offset, "utf-16")
+        answer = self.client.call(method, inline_params(uri, line, column, trigger))
+        assert "error" not in answer, answer
+        return answer["result"]
+
+    def offer(self, uri: str, offset: int) -> None:
+        where = point(*self.documents[uri].position(offset, "utf-16"))
+        params = {"textDocument": {"uri": uri}, "range": {"start": where, "end": where}, "context": {"diagnostics": []}}
+        self.client.call("textDocument/codeAction", params)
+        self.client.call("textDocument/hover", {"textDocument": {"uri": uri}, "position": where})
+
+    def rest(self, uri: str) -> None:
+        """Half a second without a key, at once."""
+        self.client.status()
+        server = self.thread.server
+        rest = server._rest(server.documents.get(uri))
+        asyncio.run_coroutine_threadsafe(rest, self.thread.loop).result(self.client.seconds)
+        self.client.status()
+
+    def close(self, uri: str) -> None:
+        del self.documents[uri]
+        self.client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+def point(line: int, character: int) -> dict[str, int]:
+    return {"line": line, "character": character}
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """A server whose parses are counted, by the turn of the loop that they are in."""
+    threads: list[ServerThread] = []
+    parse = syntax.parse
+
+    def counted(*arguments: Any) -> Any:
+        root, steps = parse(*arguments)
+        for thread in threads:
+            thread.loop.parsed(steps)
+        return root, steps
+
+    for module in (syntax, imports, definitions, outline):
+        monkeypatch.setattr(module, "parse", counted)
+    found = Played()
+    threads.append(found.thread)
+    yield found
+    found.client.kill()
+
+
+@pytest.mark.parametrize("name", CORPUS)
+def test_the_parses_of_one_turn_are_bounded(played: Played, name: str) -> None:
+    """Typing a line, asking for everything, and resting, at the beginning, in the middle and at the end."""
+    language, made = CORPUS[name]
+    uri = played.open(name, language, made()[:MOST_CHARACTERS])
+    for part in (0, 1, 2):
+        document = played.documents[uri]
+        offset = document.line_start(document.line_at(part * len(document.source) // 2))
+        for typed in ("x", " = foo(", '"""', "\n", "    if "):
+            offset = played.type(uri, offset, offset, typed)
+            played.ask(uri, offset, "bar(1)\n    baz]\n")
+        played.ask(uri, offset, "", MENU)
+        played.offer(uri, offset)
+        played.rest(uri)
+    assert played.thread.loop.most_steps <= MOST_STEPS, played.thread.loop.longest()[0]
+    assert played.thread.loop.most_steps > 0 or name == "line.txt"
+
+
+def test_each_message_has_a_turn_of_its_own(played: Played) -> None:
+    """However many come in one write: here 200 buffers are opened at once."""
+    text = python(20)
+    items = [{"uri": f"file:///w/{n}.py", "languageId": "python", "version": 1, "text": text} for n in range(200)]
+    played.client.send(*(notification("textDocument/didOpen", {"textDocument": item}) for item in items))
+    assert played.client.status()["documents"] == 200
+    assert played.thread.loop.most_notes == 1
+
+
+def test_other_buffers_are_read_beside_the_loop(played: Played) -> None:
+    """Large ones parsed on a worker thread; and then a prompt shows them."""
+    read: list[tuple[int, str]] = []
+
+    def seen(document: DocumentSnapshot) -> tuple[definitions.Piece, ...]:
+        read.append((threading.get_ident(), document.path))
+        return pieces_of(document)
+
+    with pytest.MonkeyPatch.context() as patch:
+        pieces_of = context.pieces_of
+        patch.setattr(context, "pieces_of", seen)
+        for number in range(6):
+            text = f"def helper_{number}(width):\n    return width\n\n\n" + python(1000)
+            played.open(f"{number}.py", "python", text)
+        uri = played.open("main.py", "python", "x = helper_5(")
+        offset = played.type(uri, 13, 13, "1")
+        for _ in range(2):
+            played.rest(uri)
+            played.client.wait(lambda: played.client.status()["context"][uri], "the context")
+        played.ask(uri, offset, "2)")
+    assert [piece["defines"] for piece in played.client.status()["context"][uri]] == [["helper_5"]]
+    assert {thread for thread, _ in read}.isdisjoint({played.thread.loop.thread})
+    paths = [path for _, path in read]
+    assert len(paths) == len(set(paths)), "a version is read once"
+
+
+def test_an_answer_from_memory_waits_for_no_parse(played: Played) -> None:
+    uri = played.open("a.py", "python", "def area(width, height):\n    return ")
+    offset = len(played.documents[uri].source)
+    (first,) = played.ask(uri, offset, "width * height\n")["items"]
+    assert first["insertText"] == "width * height"
+    played.client.status()
+    protocol, loop = played.thread.server.protocol, played.thread.loop
+    receive, respond = protocol.receive, protocol._send_response
+    counts: list[int] = []
+
+    def received(body: bytes) -> None:
+        counts.append(loop.parses)
+        receive(body)
+
+    def responded(*arguments: Any, **keywords: Any) -> None:
+        counts[-1] = loop.parses - counts[-1]
+        respond(*arguments, **keywords)
+
+    protocol.receive, protocol._send_response = received, responded
+    for key in "width":
+        offset = played.type(uri, offset, offset, key)
+        assert played.ask(uri, offset, "")["items"]
+    played.client.status()
+    assert counts[1::2] == [0] * 5
+    assert loop.parses > 0, "nothing is counted"
+    assert played.client.status()["requests"]["counts"]["memory"] == 5
+
+
+@pytest.mark.skipif(not TRIPLES, reason="FIMBLE_TURNS says how many random triples to play")
+def test_no_turn_takes_long(played: Played) -> None:
+    """Random documents, cursors and model texts, over 200 open buffers; every 100 a large document is opened anew."""
+    rng = random.Random(1)
+    loop = played.thread.loop
+    played.client.seconds = 120
+    names = {path.name: language_of(path) for path in SAMPLES.values()}
+    for number in range(200):
+        played.open(f"buffer{number}.py", "python", f"def buffer_{number}():\n    pass\n\n\n" + python(5000))
+    large = ""
+    shown = 0
+    for number in range(TRIPLES):
+        if number % 100 == 0:
+            if large:
+                played.close(large)
+            name = rng.choice(list(CORPUS))
+            large = played.open(name, CORPUS[name][0], CORPUS[name][1]())
+        if number % 10 == 0:
+            name = rng.choice(list(names))
+            source = damaged((FOLDER / name).read_bytes() * rng.choice([1, 1, 5]), rng)
+            small = played.open(name, names[name], source.decode("utf-8", "replace"))
+        uri = rng.choice([large, small, small, f"file:///w/buffer{rng.randrange(200)}.py"])
+        source = played.documents[uri].source
+        start = character_start(source, rng.randrange(len(source) + 1))
+        end = character_start(source, min(len(source), start + rng.choice([0, 0, 0, 1, 40])))
+        offset = played.type(uri, start, end, rng.choice(PIECES))
+        around = source[max(0, start - 300) : start + 300].decode("utf-8", "replace")
+        text = "".join(rng.choice([*PIECES, around[: rng.randrange(300)]]) for _ in range(rng.randrange(5)))
+        answer = played.ask(uri, offset, text, rng.choice([INLINE, INLINE, INLINE, MENU]), rng.choice([1, 2, 2]))
+        shown += bool(answer["items"])
+        if number % 20 == 0:
+            played.offer(uri, offset)
+            played.rest(uri)
+        if number % 500 == 499:
+            print(number + 1, "triples,", shown, "shown; the longest turns:", *loop.longest()[:3], sep="\n", flush=True)
+    assert shown > TRIPLES // 20
+    assert loop.longest()[0].cpu_ms <= MOST_MS, loop.longest()[0]
+
+
+def language_of(path: Path) -> str:
+    return find_language("", path.name).ids[0]
