@@ -16,6 +16,34 @@ _INDENTED_DATA = ("YAML", "Markdown", "plain text")
 
 
 @dataclass(frozen=True, slots=True)
+class Embedded:
+    """Lines in another language between two marks, each on a line of its own or at a line's end.
+
+    opens: how the mark in front of them begins; pattern: all of it. closes: how the mark behind them begins.
+    language: an LSP identifier. first: whether a file begins with such lines.
+    """
+
+    opens: bytes
+    pattern: bytes
+    closes: bytes
+    language: str
+    first: bool = False
+
+
+# The scripts and styles of a web page.
+IN_PAGES = (
+    Embedded(
+        b"<script", rb"<script\b[^>]*\btype=.(?:application/(?:ld\+)?json|importmap)\b[^>]*>", b"</script", "json"
+    ),
+    Embedded(b"<script", rb"<script\b[^>]*\blang=.(?:ts|typescript)\b[^>]*>", b"</script", "typescript"),
+    Embedded(b"<script", rb"<script\b[^>]*>", b"</script", "javascript"),
+    Embedded(b"<style", rb"<style\b[^>]*>", b"</style", "css"),
+)
+# Behind what ends a part in PHP a page goes on, up to the next part.
+AROUND_PHP = (Embedded(b"?>", rb"\?>", b"<?", "html", first=True),)
+
+
+@dataclass(frozen=True, slots=True)
 class Language:
     """What fimble knows of a language.
 
@@ -31,6 +59,8 @@ class Language:
     which closes a block begins with. quotes: the characters that strings of any length begin and end with.
     long_quotes: what those that may go over lines begin and end with.
     prologue: what a part of a file needs in front of it to be parsed by itself.
+    embedded: what of a file is in other languages; where several fit, the first counts. fenced: whether fences say what
+    language the lines between them are in, as Markdown's do.
     """
 
     name: str
@@ -49,6 +79,8 @@ class Language:
     quotes: str = "\"'"
     long_quotes: tuple[str, ...] = ()
     prologue: bytes = b""
+    embedded: tuple[Embedded, ...] = ()
+    fenced: bool = False
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
@@ -92,6 +124,8 @@ def language(
     quotes: str = "\"'",
     long_quotes: str = "",
     prologue: bytes = b"",
+    embedded: tuple[Embedded, ...] = (),
+    fenced: bool = False,
 ) -> Language:
     """An entry, with lists written as words."""
     module, _, function = wheel.partition(":")
@@ -112,4 +146,6 @@ def language(
         quotes,
         tuple(long_quotes.split()),
         prologue,
+        embedded,
+        fenced,
     )

@@ -2,7 +2,7 @@
 
 To add a language, add an entry here and its grammar's wheel to `pyproject.toml`; no code changes. The node kinds are
 those of the grammar's `node-types.json`; `tests/core/test_languages.py` checks that the grammar has each of them, and
-wants a sample of code.
+wants a sample of code. What a file may hold of other languages is `embedded`, in the entry of the one around them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from lsp_server.core.language_entry import BRACES, Language, language
+from lsp_server.core.language_entry import AROUND_PHP, BRACES, IN_PAGES, Language, language
 
 __all__ = ["LANGUAGES", "UNKNOWN", "Language", "find_language"]
 
@@ -271,6 +271,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="compound_statement declaration_list enum_declaration_list switch_block match_block",
         strings="string encapsed_string heredoc nowdoc",
         prologue=b"<?php\n",
+        embedded=AROUND_PHP,
     ),
     language(
         "Lua",
@@ -318,6 +319,7 @@ LANGUAGES: tuple[Language, ...] = (
         statements="element script_element style_element doctype",
         blocks="element",
         openers=r"<[A-Za-z][^<>]*(?<!/)>",
+        embedded=IN_PAGES,
     ),
     language(
         "CSS",
@@ -372,6 +374,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="section list_item",
         comments="",
         openers=r"^\s*(?:```|~~~).*",
+        fenced=True,
     ),
 )
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
-from lsp_server.core.languages import find_language
 from lsp_server.core.text import encode, indent_width
 
 # A repetition loop: up to so many characters, at least five times in a row, and so many in all.
@@ -56,7 +56,7 @@ class StopRule:
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRule:
     """The rule for `hole`, from the text around it."""
-    language = find_language(document.language_id, document.path)
+    language, _, _ = language_at(document, document.line_at(hole.cursor))
     following = document.source[hole.line_end : hole.line_end + 2000].decode("utf-8", "replace")
     next_line = next((line for line in following.splitlines() if line.strip()), "")
     start = document.line_start(document.line_at(hole.cursor))

@@ -7,7 +7,6 @@ parser's own steps, so that what is given up does not depend on the machine.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.embedded import language_at
 from lsp_server.core.language_entry import Language
-from lsp_server.core.languages import find_language
 from lsp_server.core.text import indent_width
 
 if TYPE_CHECKING:
@@ -38,8 +37,6 @@ MANY_ERRORS = 8
 
 # How many lines above a window are searched for what encloses it.
 _ENCLOSING_LINES = 2000
-
-_FENCE = re.compile(rb"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)", re.MULTILINE)
 
 
 @lru_cache(maxsize=64)
@@ -209,10 +206,7 @@ def raises_errors(document: DocumentSnapshot, line: int, offset: int, text: byte
 
 def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -> SyntaxWindow:
     """The part of `document` that is parsed for a place in `line`: up to about `size` bytes."""
-    language = find_language(document.language_id, document.path)
-    first, last = 0, document.line_count
-    if language.name == "Markdown":
-        language, first, last = _fenced(document, line, language)
+    language, first, last = language_at(document, line)
     start = document.line_start(first)
     end = document.line_start(last) if last < document.line_count else len(document.source)
     if end - start <= size:
@@ -226,7 +220,9 @@ def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -
         end = document.line_start(bottom)
         opened = [document.source[a:b].rstrip() for a, b in enclosing_headers(document, language, bottom)]
         tail = b"".join(_closer(language, header) for header in reversed(opened))
-    return SyntaxWindow(language, document.line_start(top), end, (language.prologue if top else b"") + head, tail)
+    # A part of a file in PHP may begin in the page around it.
+    prologue = language.prologue if top and language_at(document, top)[0] is language else b""
+    return SyntaxWindow(language, document.line_start(top), end, prologue + head, tail)
 
 
 def enclosing_headers(document: DocumentSnapshot, language: Language, line: int) -> list[tuple[int, int]]:
@@ -302,26 +298,3 @@ def _closer(language: Language, header: bytes) -> bytes:
         if header.endswith(opener):
             return closer
     return b"end\n" if "end" in language.closers else b""
-
-
-def _fenced(document: DocumentSnapshot, line: int, outside: Language) -> tuple[Language, int, int]:
-    """The language and the lines of the fenced code that `line` is in, else those of all of a Markdown text."""
-    opened: re.Match[bytes] | None = None
-    for match in _FENCE.finditer(document.source, 0, document.line_start(line)):
-        if opened is None:
-            opened = match
-        elif _closes(match, opened):
-            opened = None
-    if opened is None:
-        return outside, 0, document.line_count
-    closers = (match for match in _FENCE.finditer(document.source, document.line_start(line)) if _closes(match, opened))
-    closing = next(closers, None)
-    end = document.line_count if closing is None else document.line_at(closing.start())
-    if end == line:
-        return outside, 0, document.line_count
-    info = opened[2].decode("utf-8", "replace").lower()
-    return find_language(info, f"x.{info}"), document.line_at(opened.start()) + 1, end
-
-
-def _closes(fence: re.Match[bytes], opened: re.Match[bytes]) -> bool:
-    return fence[1].startswith(opened[1]) and not fence[2]

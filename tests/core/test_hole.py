@@ -115,6 +115,9 @@ PLACES = {
         ("json", '{\n  "a": 1,\n  $0\n}\n', BLOCK, 2),
         ("markdown", "# Title\n\n$0\n", BLOCK, 0),
         ("markdown", "```python\ndef f():\n    $0\n```\n", BLOCK, 4),
+        ("html", "<script>\nfunction f() {\n  $0\n}\n</script>\n", BLOCK, 2),
+        ("html", "<style>\np {\n  $0\n}\n</style>\n", BLOCK, 2),
+        ("php", "<ul>\n  $0\n</ul>\n<?php f();\n", BLOCK, 2),
     ],
     "the line opens a block": [
         ("python", "class A:\n    def f(self):$0\n", BLOCK, 5),
@@ -136,6 +139,7 @@ PLACES = {
         ("bash", "cat $0\n", LINE, 0),
         ("markdown", "Some words$0\n", LINE, 0),
         ("markdown", "```python\nx = 'a' + $0\n```\n", LINE, 0),
+        ("html", "<script>\nlet x = 'a' + $0\n</script>\n", LINE, 0),
     ],
 }
 
