@@ -12,6 +12,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from functools import lru_cache
 from itertools import chain, islice
 from pathlib import PurePosixPath
 
@@ -197,6 +198,7 @@ def worths(pieces: Sequence[Piece], wanted: Wanted) -> dict[Piece, float]:
     return {piece: worth for piece, worth in found.items() if worth >= least}
 
 
+@lru_cache(maxsize=256)
 def _stem(path: str) -> str:
     """The name by which a file is imported."""
     parts = PurePosixPath(path)

@@ -120,8 +120,6 @@ class InlineCompleter:
             return Outcome(reason=reason)
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        if hole.kind is HoleKind.NONE:
-            return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
         if not explicit and (answer := self._from_memory(document, hole, info, options, began)) is not None:
             return answer
         generation = None if explicit else self._adopt(document, hole)

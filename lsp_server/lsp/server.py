@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from pathlib import Path
@@ -224,6 +225,7 @@ class FimbleServer(LanguageServer):
             self._failure = model.message + origin
             self._show(types.MessageType.Error, self._failure)
         elif model.info is not None:
+            gc.freeze()  # a collection that walks over all modules, which stay anyway, takes the loop 50 ms
             self._shown.discard(self._failure)  # should it fail so again, that is news
             licence = f" ({model.info.licence})" if model.info.licence else ""
             text_ = f"fimble: {model.info.name} is ready{licence}"

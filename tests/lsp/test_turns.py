@@ -8,28 +8,25 @@ random triples of a document, a cursor and a model's text are played against the
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import random
 import sysconfig
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lsp_server.backends.base import Backend, ModelSpec
-from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.core import context, definitions, imports, outline, syntax
+from lsp_server.core import context, definitions, syntax
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.core.text import character_start, encode
+from lsp_server.core.text import character_start
 from tests.core.test_shape_fuzz import PIECES, damaged
-from tests.support.inprocess import ServerThread, served
+from tests.lsp.played import INLINE, MENU, Played
 from tests.support.samples import FOLDER, SAMPLES
-from tests.support.stdio import inline_params, notification
+from tests.support.stdio import notification
 
 TRIPLES = int(os.environ.get("FIMBLE_TURNS", "0"))
 MOST_MS = 50
@@ -37,7 +34,6 @@ MOST_MS = 50
 MOST_STEPS = syntax.WIDE_STEPS + syntax.PARSE_STEPS + 400 + 50
 # In the fast tests.
 MOST_CHARACTERS = 200_000
-INLINE, MENU = "textDocument/inlineCompletion", "textDocument/completion"
 SOURCE = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60])
 LINES = SOURCE.decode("utf-8", "replace").split("\n")
 
@@ -68,104 +64,6 @@ CORPUS: dict[str, tuple[str, Callable[[], str]]] = {
     "deep.html": ("html", lambda: "<div>\n<p>x</p>\n" * 20_000 + "<script>\n" + "let x = {a: 1};\n" * 5000),
     "fences.md": ("markdown", lambda: ("# head\n\ntext\n\n```python\n" + python(40) + "\n```\n") * 400),
 }
-
-
-class Writer(ScriptedBackend):
-    """Writes `text` behind what ends in `before`, and nothing elsewhere."""
-
-    before = text = b""
-
-    def _continuation(self, cells: list[int]) -> int:
-        marker = next((index for index in range(len(cells) - 1, -1, -1) if cells[index] > 255), -1)
-        said = bytes(cells[marker + 1 :])[-100:]
-        whole = self.before + self.text
-        # Token healing takes back some of what stands there.
-        ends = range(max(0, len(self.before) - 4 * bool(said)), len(whole))
-        return next((whole[end] for end in ends if whole.endswith(said, 0, end)), 257)
-
-
-class Played:
-    """A client, the server on its thread, and the documents as the client has them."""
-
-    def __init__(self) -> None:
-        self.backends: list[Writer] = []
-        self.client, self.thread = served(self._load, context_tokens=600)
-        self.client.initialize(rootUri="file:///w", workspaceFolders=[{"uri": "file:///w", "name": "w"}])
-        self.documents: dict[str, DocumentSnapshot] = {}
-        self.thread.loop.forget()
-
-    def _load(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-        self.backends.append(Writer(spec, progress))
-        return self.backends[-1]
-
-    def open(self, name: str, language: str, text: str) -> str:
-        uri = f"file:///w/{name}"
-        self.documents[uri] = DocumentSnapshot.of(uri, encode(text), version=1)
-        self.client.open(uri, text, language)
-        return uri
-
-    def type(self, uri: str, start: int, end: int, text: str) -> int:
-        """Replaces bytes of a document; returns the offset behind them."""
-        document = self.documents[uri]
-        first, last = document.position(start, "utf-16"), document.position(end, "utf-16")
-        version = (document.version or 0) + 1
-        self.documents[uri] = edited = document.edited(start, end, encode(text))
-        object.__setattr__(edited, "version", version)
-        where = {"start": point(*first), "end": point(*last)}
-        self.client.change(uri, version, {"range": where, "text": text})
-        return edited.edit_end
-
-    def ask(self, uri: str, offset: int, text: str, method: str = INLINE, trigger: int = 2) -> Any:
-        """The answer to a request at an offset, where the model writes `text`."""
-        document = self.documents[uri]
-        for backend in self.backends:
-            backend.before, backend.text = document.source[max(0, offset - 200) : offset], encode(text)
-        line, column = document.position(offset, "utf-16")
-        answer = self.client.call(method, inline_params(uri, line, column, trigger))
-        assert "error" not in answer, answer
-        return answer["result"]
-
-    def offer(self, uri: str, offset: int) -> None:
-        where = point(*self.documents[uri].position(offset, "utf-16"))
-        params = {"textDocument": {"uri": uri}, "range": {"start": where, "end": where}, "context": {"diagnostics": []}}
-        self.client.call("textDocument/codeAction", params)
-        self.client.call("textDocument/hover", {"textDocument": {"uri": uri}, "position": where})
-
-    def rest(self, uri: str) -> None:
-        """Half a second without a key, at once."""
-        self.client.status()
-        server = self.thread.server
-        rest = server._rest(server.documents.get(uri))
-        asyncio.run_coroutine_threadsafe(rest, self.thread.loop).result(self.client.seconds)
-        self.client.status()
-
-    def close(self, uri: str) -> None:
-        del self.documents[uri]
-        self.client.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
-
-
-def point(line: int, character: int) -> dict[str, int]:
-    return {"line": line, "character": character}
-
-
-@pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
-    """A server whose parses are counted, by the turn of the loop that they are in."""
-    threads: list[ServerThread] = []
-    parse = syntax.parse
-
-    def counted(*arguments: Any) -> Any:
-        root, steps = parse(*arguments)
-        for thread in threads:
-            thread.loop.parsed(steps)
-        return root, steps
-
-    for module in (syntax, imports, definitions, outline):
-        monkeypatch.setattr(module, "parse", counted)
-    found = Played()
-    threads.append(found.thread)
-    yield found
-    found.client.kill()
 
 
 @pytest.mark.parametrize("name", CORPUS)

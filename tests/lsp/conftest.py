@@ -1,0 +1,32 @@
+"""The fixture that starts a server in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lsp_server.core import definitions, imports, outline, syntax
+from tests.lsp.played import Played
+from tests.support.inprocess import ServerThread
+
+
+@pytest.fixture
+def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
+    """A server whose parses are counted, by the turn of the loop that they are in. Its parameter: settings."""
+    threads: list[ServerThread] = []
+    parse = syntax.parse
+
+    def counted(*arguments: Any) -> Any:
+        root, steps = parse(*arguments)
+        for thread in threads:
+            thread.loop.parsed(steps)
+        return root, steps
+
+    for module in (syntax, imports, definitions, outline):
+        monkeypatch.setattr(module, "parse", counted)
+    found = Played(**getattr(request, "param", {}))
+    threads.append(found.thread)
+    yield found
+    found.client.kill()
