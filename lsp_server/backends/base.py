@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from lsp_server.core.formats import FimFormat
@@ -45,6 +45,7 @@ class ModelSpec:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
     calibrate: whether to measure what steps cost here, at the first load, and to choose by that.
     adapters: what changes the model; two specs that differ in these alone need no second loading.
+    draft: the GGUF file of a small model that drafts for this one; empty means none.
     """
 
     path: str
@@ -58,6 +59,11 @@ class ModelSpec:
     calibrate: bool = False
     chat: bool = False
     adapters: tuple[Adapter, ...] = ()
+    draft: str = ""
+
+    def of_draft(self) -> ModelSpec:
+        """How the model that drafts is loaded: as this one, so that it follows every resident prompt."""
+        return replace(self, path=self.draft, adapters=(), draft="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +120,7 @@ class ModelInfo:
     if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
     input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
     have not been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
+    draft: the name of the model that drafts for it, if there is one.
     """
 
     name: str
@@ -134,6 +141,7 @@ class ModelInfo:
     costs: StepCosts | None = None
     recurrent: bool = False
     adapters: tuple[Adapter, ...] = ()
+    draft: str = ""
 
 
 class Backend(Protocol):

@@ -156,6 +156,10 @@ class ScriptedBackend:
     def length(self, sequence: int) -> int:
         return len(self._cells[sequence])
 
+    def tokens(self, sequence: int) -> list[int]:
+        """What the cells of a sequence hold, for tests."""
+        return [cell & ((1 << _TOKEN_BITS) - 1) for cell in self._cells[sequence]]
+
     def close(self) -> None:
         self._cells = []
 

@@ -43,7 +43,8 @@ _MOST_REQUESTS = 256
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """kind: none before a model was asked for; idle if it was unloaded because nobody used it, until `wake`.
-    progress: 0 to 1 while loading. message: why it failed or is idle."""
+    progress: 0 to 1 while loading. message: why it failed or is idle, or what is not as asked for though it is ready.
+    """
 
     kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
     progress: float = 0.0
@@ -179,7 +180,7 @@ class EngineClient:
         elif isinstance(event, ModelLoading):
             self._set_model(event.role, ModelState("loading", progress=event.progress))
         elif isinstance(event, ModelReady):
-            self._set_model(event.role, ModelState("ready", info=event.info))
+            self._set_model(event.role, ModelState("ready", info=event.info, message=event.notice))
         elif isinstance(event, ModelFailed):
             self._set_model(event.role, ModelState("failed", message=event.message))
         elif isinstance(event, ModelIdle):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
-from lsp_server.engine.decode import Generation, Work
+from lsp_server.engine.decode import Generation
 from lsp_server.engine.loader import Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -30,6 +30,7 @@ from lsp_server.engine.request import (
 )
 from lsp_server.engine.residency import Residency
 from lsp_server.engine.scheduler import Scheduler
+from lsp_server.engine.work import Work
 
 logger = logging.getLogger(__name__)
 
@@ -173,7 +174,7 @@ class Engine:
     def _evaluate(self, works: list[tuple[Generation, Work]]) -> None:
         if not works:
             return
-        backend, cache = works[0][0].model.backend, works[0][0].model.cache
+        backend = works[0][1].backend
         began = self._clock()
         try:
             if len(works) == 1:
@@ -186,11 +187,16 @@ class Engine:
         except Exception:
             # Part of it may be in the cache; only the backend knows.
             for _, work in works:
-                cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
-            raise
+                work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
+            draft = works[0][0].model.draft
+            if draft is None or backend is not draft.backend:
+                raise
+            logger.exception("%s fails, and drafts no more", backend.info.name)
+            draft.failed = True
+            return
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
-            job.spend(seconds, len(work.tokens) + len(work.draft))
+            job.spend(seconds, work)
             job.take(work, found)
 
     # Messages -------------------------------------------------------------------------------------------
@@ -260,17 +266,17 @@ class Engine:
             return
         self.models[load.role], self._loads[load.role] = model.emptied(), load
         self._residency.use(load.role, self._clock())
-        self._post(ModelReady(model.backend.info, load.number, load.role))
+        self._post(ModelReady(self.models[load.role].info, load.number, load.role))
 
     def _take(self, loaded: Loaded) -> None:
         """Makes a model the one that requests for its role are worked on with."""
         load, model = loaded.load, loaded.model
         if not self._loader.wanted(load):
-            model.backend.close()
+            model.close()
             return
         self.models[load.role], self._loads[load.role] = model, load
         self._residency.use(load.role, self._clock())
-        self._post(ModelReady(model.backend.info, load.number, load.role))
+        self._post(ModelReady(model.info, load.number, load.role, loaded.notice))
 
     # Requests -------------------------------------------------------------------------------------------
 
@@ -327,7 +333,7 @@ class Engine:
         self._residency.drop(role)
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
-            model.backend.close()
+            model.close()
 
 
 def _differ_in_adapters(loaded: ModelSpec | None, wanted: ModelSpec | None) -> bool:

@@ -7,15 +7,16 @@ once, and each decoded token is one more that is wanted.
 from __future__ import annotations
 
 import codecs
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
+from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
-from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta, Usage
-from lsp_server.engine.speculate import Drafter, draft_length
+from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
+from lsp_server.engine.work import Work, take_sequence
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -28,19 +29,6 @@ Healing = tuple[int, int, "Logits", bytes]
 
 # How much of what was typed a longer token may take over.
 MOST_HEALED_TOKENS = 4
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Tokens to evaluate in a sequence from `position` on, with the logits behind the last `logits` of them and
-    behind each token of the draft. match: how many tokens spoke for the draft."""
-
-    sequence: int
-    position: int
-    tokens: list[int]
-    logits: int
-    draft: list[int]
-    match: int
 
 
 class Generation:
@@ -81,6 +69,9 @@ class Generation:
         self._draft_work: Work | None = None
         self._rows: list[Logits] = []
         self._drafter: Drafter | None = None
+        self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
+        self._draft: Draft | None = None  # what is drafted behind the last token
+        self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
         self._drafted = self._accepted = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
@@ -88,22 +79,16 @@ class Generation:
         """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
         if self.request.max_tokens > 0 or self.model.cache.match(self._tokens)[1] < len(self._tokens):
             return False
+        if self._drafts_lag():
+            return False
         self._reused = len(self._tokens)
         return True
 
     def place(self, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
-        backend, cache = self.model.backend, self.model.cache
-        placement = cache.place(self._tokens)
-        if placement is None:
+        self.sequence = take_sequence(self.model.backend, self.model.cache, self._tokens)
+        if self.sequence is None:
             return False
-        self.sequence = placement.target
-        if placement.source is not None:
-            try:
-                backend.copy(placement.source, placement.target)
-            except Exception:
-                cache.truncate(placement.target, backend.truncate(placement.target, 0))
-                raise
         if self._started is None:
             self._started = now
         return True
@@ -114,10 +99,12 @@ class Generation:
             # Another candidate's text is seldom gone on with.
             self.model.cache.release(self.sequence, worthless=self.request.rank > 0)
             self.sequence = None
+        if self._drafts is not None:
+            self._drafts.release()
 
     def prepare(self, *, alone: bool = True) -> Work | None:
-        """What must be evaluated next; None if a token can be written at once. alone: whether it is evaluated
-        by itself, so that a draft may be verified with it.
+        """What must be evaluated next, by the model or by the one that drafts for it; None if a token can be written
+        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it.
 
         Cuts the sequence back to what it shares with the request's tokens.
         """
@@ -138,8 +125,9 @@ class Generation:
         if position == len(self._tokens):
             row = model.cache.row(sequence, position - 1)
             self._rows = [row] if row is not None else []
-            self._complete = True
-            return None
+            work = self._follow() if self._drafts_lag() else None
+            self._complete = work is None
+            return work
         if len(held) > position:
             # What is left is asked of the backend, not assumed: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
@@ -152,15 +140,25 @@ class Generation:
         if costs is not None and costs.apart_pays(end - position, position, rows):
             end, rows = end - rows + 1, 1
         chunk = self._tokens[position:end]
-        self._complete = end == len(self._tokens)
+        self._complete = end == len(self._tokens) and not self._drafts_lag()
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
         if self.request.priority is Priority.ACTION:
             room = min(room, model.chunk_tokens(end, Priority.ACTION) - len(chunk))
-        match, draft = self._draft(end, room) if wanted and alone and self._complete else (0, [])
-        return Work(sequence, position, chunk, rows, draft, match)
+        draft = Draft()
+        if wanted and alone and self._complete:
+            draft = self._next_draft(end, room)
+            work = self._follow(draft) if draft.match == MODEL and len(draft.tokens) < draft.size else None
+            if work is not None:
+                self._complete = False
+                return work
+        return Work(model.backend, model.cache, sequence, position, chunk, rows, draft.tokens[:room], draft.match)
 
     def take(self, work: Work, rows: list[Logits]) -> None:
         """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""
+        if work.backend is not self.model.backend:
+            self._take_drafted(work, rows)
+            return
+        self._draft, self._followed_ms = None, 0.0
         cache, end = self.model.cache, work.position + len(work.tokens)
         cache.append(work.sequence, [*work.tokens, *work.draft])
         for index, row in enumerate(rows[: work.logits], end - work.logits):
@@ -172,10 +170,10 @@ class Generation:
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
-    def spend(self, seconds: float, size: int) -> None:
-        """Adds the model's time for a step of `size` tokens to what the request has cost."""
-        if self.request.priority is Priority.ACTION:
-            self.model.actions.learn(size, 1000 * seconds)
+    def spend(self, seconds: float, work: Work) -> None:
+        """Adds the time of a step to what the request has cost."""
+        if self.request.priority is Priority.ACTION and work.backend is self.model.backend:
+            self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds)
         if self._decoded:
             self._decode_seconds += seconds
         else:
@@ -234,21 +232,22 @@ class Generation:
             index, token, row, piece = healing
             del self._tokens[index:]
             return self._append(token, row, piece)
-        reason, accepted = None, 0
+        reason, verified, accepted = None, 0, 0
         draft = work.draft if work else []
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
+            verified += drafted is not None
+            accepted += token == drafted
             if self.model.ends(token):
                 reason = FinishReason.END
                 break
             reason = self._append(token, row, self.model.vocabulary.piece(token))
             if reason is not None or token != drafted:
                 break
-            accepted += 1
         if work is not None:
             self._drafted += len(draft)
             self._accepted += accepted
-            self.model.rates.learn(work.match, len(draft), accepted)
+            self.model.rates.learn(work.match, verified, accepted)
         return reason
 
     def _best(self, row: Logits) -> int:
@@ -257,18 +256,82 @@ class Generation:
             return int(row.argmax())
         return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
 
-    def _draft(self, end: int, room: int) -> tuple[int, list[int]]:
-        """Tokens that may follow, if verifying them pays, and how many of the last tokens spoke for them."""
+    # Drafts ---------------------------------------------------------------------------------------------
+
+    def _next_draft(self, end: int, room: int) -> Draft:
+        """What is drafted behind the last token: what promises most of what was looked up and what the small model
+        writes, if verifying it pays."""
+        if self._draft is not None:
+            return self._draft
         model, info = self.model, self.model.backend.info
         room = min(room, self.request.max_tokens - self._decoded - 1)
         if info.costs is None or info.recurrent or room <= 0 or (self._decoded == 0 and self.request.rank > 0):
-            return 0, []
+            return Draft()
         if self._drafter is None:
             self._drafter = Drafter(model.cache.texts(self.sequence))
-        match, draft = self._drafter.propose(self._tokens)
-        if not draft:
-            return 0, []
-        return match, draft[: draft_length(info.costs, end, model.rates[match], min(room, len(draft)))]
+        match, tokens = self._drafter.propose(self._tokens)
+        draft = Draft()
+        if tokens:
+            size, gain = draft_length(info.costs, end, model.rates[match], min(room, len(tokens)))
+            draft = Draft(match, size, gain, tokens[:size])
+            if not size:
+                model.rates.turned_down(match)
+        # The first token is not kept waiting for what may follow it; nor the next for a small model far behind, which
+        # may take as long as a token does, and goes on after that.
+        if self._decoded > 0 and self._followed_ms < info.costs.ms(1, end):
+            size, gain = self._model_draft(end, room)
+            if gain > draft.gain:
+                draft = Draft(MODEL, size, gain)
+        self._draft = draft
+        return draft
+
+    def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
+        """How many tokens the small model should draft, and how many times as fast that makes decoding."""
+        costs = self.model.backend.info.costs
+        if costs is None or self._drafts is None or not self._drafts.model.usable:
+            return 0, 1.0
+        size, gain = draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.ms(1, depth))
+        if not size:
+            self.model.rates.turned_down(MODEL)
+        return size, gain
+
+    def _drafts_lag(self) -> bool:
+        """Whether a prompt that is only evaluated should be by the small model, too."""
+        if self._drafts is None or self.request.max_tokens > 0 or not self._drafts.behind(self._tokens):
+            return False
+        return self._model_draft(len(self._tokens), self.model.backend.info.chunk_tokens)[0] > 0
+
+    def _follow(self, draft: Draft | None = None) -> Work | None:
+        """The small model's next step: to follow the request's tokens, and with a draft to add a token to it."""
+        assert self._drafts is not None
+        tokens = self._tokens if draft is None else [*self._tokens, *draft.tokens]
+        work = self._drafts.prepare(tokens, step_ms(self.request.priority), draft=draft is not None)
+        if work is None and draft is not None:
+            draft.size = len(draft.tokens)
+        return work
+
+    def _take_drafted(self, work: Work, rows: list[Logits]) -> None:
+        assert self._drafts is not None
+        token = self._drafts.take(work, rows)
+        draft = self._draft
+        if draft is None:
+            return
+        if not work.logits:
+            self._draft = None
+            self._followed_ms += self._drafts.model.ms(len(work.tokens), work.position)
+        elif token is None or self.model.ends(token):
+            draft.size = len(draft.tokens)
+        else:
+            draft.tokens.append(token)
+            if self._ends_with(draft.tokens):
+                draft.size = len(draft.tokens)
+
+    def _ends_with(self, tokens: list[int]) -> bool:
+        """Whether the text would end with these."""
+        if self.request.stop is None:
+            return False
+        text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
+        return find_end(self.text + text, self.request.stop) is not None
 
     def _heal(self, sequence: int) -> Healing | None:
         """The longer token to write over the end of what was typed, if the model prefers one. None if it does

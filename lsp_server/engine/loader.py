@@ -18,10 +18,12 @@ Spawn = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready to be taken over by the engine's thread."""
+    """A model that is ready to be taken over by the engine's thread. notice: why it comes without the model that was
+    to draft for it."""
 
     load: Load
     model: LoadedModel
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,11 @@ class Loader:
     def _run(self, load: Load) -> None:
         assert load.spec is not None
 
+        share = 0.5 if load.spec.draft else 1.0
+
         def progress(fraction: float) -> bool:
             if self.wanted(load):
-                self._post(ModelLoading(fraction, load.number, load.role))
+                self._post(ModelLoading(share * fraction, load.number, load.role))
             return self.wanted(load)
 
         backend: Backend | None = None
@@ -108,11 +112,34 @@ class Loader:
                 if self.wanted(load):
                     self._post(ModelFailed(_explained(load.spec.path, error), load.number, load.role))
                 return
+            notice = ""
+            if load.spec.draft:
+                model, notice = self._with_draft(load, model)
             with self._state:
                 if self.wanted(load):
-                    self._deliver(Loaded(load, model))
+                    self._deliver(Loaded(load, model, notice))
                     return
-            backend.close()
+            model.close()
+
+    def _with_draft(self, load: Load, model: LoadedModel) -> tuple[LoadedModel, str]:
+        """The model with the small one that is to draft for it; without, and why, if that cannot be."""
+        assert load.spec is not None
+
+        def progress(fraction: float) -> bool:
+            if self.wanted(load):
+                self._post(ModelLoading(0.5 + 0.5 * fraction, load.number, load.role))
+            return self.wanted(load)
+
+        backend: Backend | None = None
+        try:
+            if model.backend.info.recurrent:
+                raise ModelError(f"{model.backend.info.name} is recurrent and cannot take a draft back")
+            backend = self._factory(load.spec.of_draft(), progress)
+            return model.with_draft(backend), ""
+        except Exception as error:
+            if backend is not None:
+                backend.close()
+            return model, f"`draft_model` {load.spec.draft} is not used: {_explained(load.spec.draft, error)}"
 
 
 def _explained(path: str, error: Exception) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from lsp_server.backends.base import Backend
+from lsp_server.backends.base import Backend, ModelInfo
+from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
@@ -19,6 +20,11 @@ ACTION_STEP_MS = 25.0
 
 # With how many tokens an action begins where nothing has been measured.
 _FIRST_ACTION_TOKENS = 8
+
+
+def step_ms(priority: Priority) -> float:
+    """How long a step may take for a request of this priority."""
+    return ACTION_STEP_MS if priority is Priority.ACTION else STEP_MS
 
 
 class ActionSteps:
@@ -44,7 +50,7 @@ class ActionSteps:
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held. actions: how long an action's steps may be."""
+    often drafts have held. actions: how long an action's steps may be. draft: the small model that drafts for it."""
 
     backend: Backend
     encoder: Encoder
@@ -53,6 +59,7 @@ class LoadedModel:
     stops: frozenset[int]
     rates: DraftRates
     actions: ActionSteps
+    draft: DraftModel | None = None
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -68,6 +75,20 @@ class LoadedModel:
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
         )
 
+    @property
+    def info(self) -> ModelInfo:
+        return replace(self.backend.info, draft=self.draft.backend.info.name if self.draft else "")
+
+    def with_draft(self, backend: Backend) -> LoadedModel:
+        """The model with another one that drafts for it. Raises ModelError if that one is not fit for it."""
+        return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
+
+    def close(self) -> None:
+        """Gives the memory of both back."""
+        if self.draft is not None:
+            self.draft.backend.close()
+        self.backend.close()
+
     def emptied(self) -> LoadedModel:
         """The model with nothing in its cache, and nothing learned from what was there."""
         return replace(self, cache=PrefixCache(self.backend.info.sequences), rates=DraftRates())
@@ -76,9 +97,8 @@ class LoadedModel:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
         before a more urgent request is looked at."""
         info = self.backend.info
-        action = priority is Priority.ACTION
-        most = min(info.chunk_tokens, self.actions.limit) if action else info.chunk_tokens
-        return min(most, info.costs.largest(ACTION_STEP_MS if action else STEP_MS, depth)) if info.costs else most
+        most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
+        return min(most, info.costs.largest(step_ms(priority), depth)) if info.costs else most
 
     def ends(self, token: int) -> bool:
         return token in self.stops or self.backend.ends(token)

@@ -101,9 +101,12 @@ class ModelLoading:
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
+    """notice: one line for the user on what is not as it was asked for; empty if all is."""
+
     info: ModelInfo
     load: int = 0
     role: Role = "completion"
+    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,9 @@ DEAR_ROWS = replace(CHEAP_BATCHES, rows_ms=(0.0, 40.0))
 # As on a real CPU: the logits of a second token cost more than a step of its own, those of many little more.
 UNEVEN_ROWS = replace(CHEAP_BATCHES, rows_ms=(0.0, 12.0, 13.0, 14.0, 15.0))
 
+# Of a model that drafts for one with the costs above.
+QUICK = StepCosts((0, 512), (1, 16), ((0.5, 1.0), (0.6, 1.2)))
+
 Progress = Callable[[float], bool]
 
 
@@ -70,11 +73,15 @@ class EngineHarness:
     def backend(self) -> Backend:
         return self.backends[-1]
 
-    def load(self, *, sequences: int = 1, context_tokens: int = 1024, form: str = "qwen") -> None:
-        """Loads a model and checks that it is there."""
-        self.engine.send(Load(ModelSpec("", context_tokens, sequences, fim_format=form)))
+    def load(
+        self, *, sequences: int = 1, context_tokens: int = 1024, form: str = "qwen", draft: str = ""
+    ) -> ModelReady:
+        """Loads a model and checks that it is there. draft: as in ModelSpec."""
+        self.engine.send(Load(ModelSpec("", context_tokens, sequences, fim_format=form, draft=draft)))
         self.receive()
-        assert isinstance(self.events[-1], ModelReady), self.events[-1]
+        ready = self.events[-1]
+        assert isinstance(ready, ModelReady), ready
+        return ready
 
     def receive(self) -> None:
         """Handles the messages that have been sent, and loads what they ask for."""
@@ -97,7 +104,11 @@ class EngineHarness:
 
     def check(self) -> None:
         for model in self.engine.models.values():
-            model.cache.check(model.backend.length)
+            for part in (model, *([model.draft] if model.draft else [])):
+                part.cache.check(part.backend.length)
+                if isinstance(part.backend, ScriptedBackend):
+                    for sequence in part.cache:
+                        assert part.backend.tokens(sequence.id) == sequence.tokens
 
     def drain(self) -> None:
         """Steps until nothing is left to do. Ends even if the engine never would."""

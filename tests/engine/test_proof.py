@@ -1,7 +1,8 @@
 """The long proof of reuse: everything at once, against cold runs.
 
-Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates and speculation. The
-fast tier plays some; `FIMBLE_PROOF_STEPS=10000 python -m pytest tests/engine/test_proof.py` plays as many as asked.
+Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates and speculation, with
+and without a model that drafts. The fast tier plays some;
+`FIMBLE_PROOF_STEPS=10000 python -m pytest tests/engine/test_proof.py` plays as many as asked.
 """
 
 from __future__ import annotations
@@ -13,15 +14,18 @@ from dataclasses import replace
 
 import pytest
 
+from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Generate
-from tests.engine.harness import UNEVEN_ROWS, EngineHarness, Recurrent
+from tests.engine.harness import QUICK, UNEVEN_ROWS, EngineHarness, Progress, Recurrent
 from tests.engine.test_healing import MANY_WORDS, PARTS
 from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
 
 STEPS = int(os.environ.get("FIMBLE_PROOF_STEPS", "900"))
 FORMS = ("qwen", "codestral", "prefix-only")
 SEQUENCES = (1, 2, 4)
+# What the model that drafts has read: it is often right, and often wrong.
+NEARLY = SOURCE.replace(b"total + second", b"total - first").replace(b"def function_3(", b"def function_4(")
 
 
 def with_candidates(session: Iterator[Generate], rng: random.Random) -> Iterator[Generate]:
@@ -33,22 +37,39 @@ def with_candidates(session: Iterator[Generate], rng: random.Random) -> Iterator
             yield from (replace(request, id=4 * number + rank, rank=rank) for rank in (1, 2))
 
 
-@pytest.mark.parametrize("backend", [ScriptedBackend, Recurrent])
+@pytest.mark.parametrize(
+    ("backend", "draft"),
+    [(ScriptedBackend, ""), (ScriptedBackend, "draft"), (Recurrent, "")],
+    ids=["cells", "draft", "state"],
+)
 @pytest.mark.parametrize("sequences", SEQUENCES)
 @pytest.mark.parametrize("form", FORMS)
-def test_everything_at_once_equals_cold_runs(form: str, sequences: int, backend: type[ScriptedBackend]) -> None:
-    rng = random.Random(f"proof {form} {sequences} {backend.__name__}")
+def test_everything_at_once_equals_cold_runs(
+    form: str, sequences: int, backend: type[ScriptedBackend], draft: str
+) -> None:
+    rng = random.Random(f"proof {form} {sequences} {backend.__name__} {draft}")
     texts = (SOURCE,)
-    harness = EngineHarness(
-        lambda spec, progress: backend(spec, progress, words=MANY_WORDS, texts=texts, costs=UNEVEN_ROWS)
-    )
-    harness.load(sequences=sequences, form=form, context_tokens=256)
+
+    def load(spec: ModelSpec, progress: Progress) -> ScriptedBackend:
+        if spec.path == "draft":
+            spec = replace(spec, path="")
+            return ScriptedBackend(spec, progress, words=MANY_WORDS, texts=[NEARLY], costs=QUICK)
+        return backend(spec, progress, words=MANY_WORDS, texts=texts, costs=UNEVEN_ROWS)
+
+    harness = EngineHarness(load)
+    ready = harness.load(sequences=sequences, form=form, context_tokens=256, draft=draft)
+    assert bool(ready.info.draft) == bool(draft)
     pieces = (*PARTS, *PARTS, b"    total = ", b"def function_", b"    return ")
-    steps = -(-STEPS // (len(FORMS) * len(SEQUENCES) * 2))
+    steps = -(-STEPS // (len(FORMS) * len(SEQUENCES) * 3))
     requests = play(harness, with_candidates(editing(rng, form, steps, pieces), rng), rng)
     ended = {id: harness.finished(id) for id in requests}
     for id, request in requests.items():
         check_equals_cold(request, ended[id], MANY_WORDS, texts)
     assert any(request.rank for request in requests.values())
     drafted = sum(finished.usage.drafted_tokens for finished in ended.values())
-    assert drafted > 0 or backend is Recurrent
+    assert (drafted > 0) != (backend is Recurrent)
+    if ready.info.draft:
+        small = harness.engine.models["completion"].draft
+        assert small is not None and not small.failed
+        assert isinstance(small.backend, ScriptedBackend)
+        assert small.backend.evaluated_tokens > 500

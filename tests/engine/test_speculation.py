@@ -55,7 +55,18 @@ def test_a_draft_is_found_on_the_border_of_a_token_only() -> None:
     ],
 )
 def test_as_many_tokens_are_drafted_as_pay(costs: StepCosts, rate: float, limit: int, expected: int) -> None:
-    assert draft_length(costs, 256, rate, limit) == expected
+    size, gain = draft_length(costs, 256, rate, limit)
+    assert size == expected
+    assert (gain > 1) == (size > 0)
+
+
+@pytest.mark.parametrize(
+    ("rate", "token_ms", "expected"),
+    [(0.9, 0.0, 8), (0.9, 1.0, 7), (0.9, 9.0, 1), (0.9, 12.0, 0), (0.1, 1.0, 0), (0.5, 1.0, 2)],
+)
+def test_what_drafting_costs_counts(rate: float, token_ms: float, expected: int) -> None:
+    """With a small model, a drafted token costs a step of it."""
+    assert draft_length(CHEAP_BATCHES, 256, rate, 12, token_ms)[0] == expected
 
 
 def test_rates_follow_what_was_verified() -> None:
@@ -68,6 +79,18 @@ def test_rates_follow_what_was_verified() -> None:
     for _ in range(20):
         rates.learn(2, drafted=4, accepted=4)
     assert rates[2] > 0.9
+
+
+def test_what_was_worthless_is_tried_again_after_a_while() -> None:
+    rates = DraftRates()
+    for _ in range(20):
+        rates.learn(2, drafted=4, accepted=0)
+    dear = StepCosts((0, 512), (1, 8), ((10.0, 40.0), (10.0, 40.0)))
+    tries = 0
+    while not draft_length(dear, 256, rates[2])[0]:
+        rates.turned_down(2)
+        tries += 1
+    assert 50 < tries < 300
 
 
 class Steps(ScriptedBackend):

@@ -1,0 +1,135 @@
+"""A small model that drafts for a large one, and how a request's drafts come of it.
+
+It has a KV cache of its own, with as many sequences, in which it follows the requests' tokens; so a key costs it no
+more than the new tokens either. Each of its steps is one of the engine's, so that an abort need not wait for a draft.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lsp_server.backends.base import Backend, ModelError
+from lsp_server.engine.prefix_cache import PrefixCache, common_prefix
+from lsp_server.engine.work import Work, take_sequence
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
+    from lsp_server.engine.vocabulary import Vocabulary
+
+# A token that the small model is less sure of ends its draft.
+_LEAST_PROBABILITY = 0.4
+
+
+class DraftModel:
+    """The small model. shared: tokens with lower ids are the same in both. failed: it is not asked any more."""
+
+    def __init__(self, backend: Backend, shared: int) -> None:
+        self.backend = backend
+        self.cache = PrefixCache(backend.info.sequences)
+        self.shared = shared
+        self.failed = False
+
+    @classmethod
+    def of(cls, backend: Backend, main: Backend, vocabulary: Vocabulary) -> DraftModel:
+        """Raises ModelError if it cannot draft for `main`, whose tokens `vocabulary` knows."""
+        if backend.info.recurrent:
+            raise ModelError(f"{backend.info.name} is recurrent, so that a draft cannot be taken back")
+        return cls(backend, _shared_tokens(backend, main, vocabulary))
+
+    @property
+    def usable(self) -> bool:
+        """Whether it works, and is known to pay or not: its steps have been measured."""
+        return not self.failed and self.backend.info.costs is not None
+
+    def ms(self, size: int, depth: int) -> float:
+        """What a step of `size` tokens behind `depth` others costs; 0 if that was not measured."""
+        costs = self.backend.info.costs
+        return costs.ms(size, depth) if costs else 0.0
+
+    def chunk_tokens(self, step_ms: float, depth: int) -> int:
+        """How many tokens it may evaluate at once behind `depth` others, so that it takes `step_ms` at most."""
+        info = self.backend.info
+        return min(info.chunk_tokens, info.costs.largest(step_ms, depth)) if info.costs else info.chunk_tokens
+
+
+class ModelDrafts:
+    """One request's use of a draft model. It has a sequence of its cache from the first `prepare` until `release`."""
+
+    def __init__(self, model: DraftModel) -> None:
+        self.model = model
+        self._sequence: int | None = None
+
+    def behind(self, tokens: Sequence[int]) -> int:
+        """How many of `tokens` the model has yet to evaluate."""
+        cache = self.model.cache
+        if self._sequence is None:
+            return len(tokens) - cache.match(tokens)[1]
+        return len(tokens) - common_prefix(cache.tokens(self._sequence), tokens)
+
+    def prepare(self, tokens: Sequence[int], step_ms: float, *, draft: bool) -> Work | None:
+        """What the model must evaluate next to follow `tokens`, in a step of up to `step_ms`; None if nothing, or if
+        it cannot. draft: whether a token is wanted that goes on from there."""
+        backend, cache = self.model.backend, self.model.cache
+        if self.model.failed or len(tokens) > backend.info.context_tokens:
+            return None
+        if self._sequence is None:
+            self._sequence = take_sequence(backend, cache, tokens)
+            if self._sequence is None:
+                return None
+        held = cache.tokens(self._sequence)
+        position = min(common_prefix(held, tokens), len(tokens) - draft)
+        if position == len(tokens):
+            return None
+        if len(held) > position:
+            position = backend.truncate(self._sequence, position)
+            cache.truncate(self._sequence, position)
+        end = min(len(tokens), position + self.model.chunk_tokens(step_ms, position))
+        chunk = list(tokens[position:end])
+        if max(chunk) >= self.model.shared:
+            return None
+        return Work(backend, cache, self._sequence, position, chunk, int(draft and end == len(tokens)))
+
+    def take(self, work: Work, rows: list[Logits]) -> int | None:
+        """Records that `work` has been evaluated. Returns the token that the model would write, if one was asked for
+        and it is sure enough of it."""
+        self.model.cache.append(work.sequence, work.tokens)
+        if not work.logits:
+            return None
+        (row,) = rows
+        row = row[: self.model.shared]
+        token = int(row.argmax())
+        return token if _probability(row, token) >= _LEAST_PROBABILITY else None
+
+    def release(self) -> None:
+        """Gives the sequence back; what it holds stays resident."""
+        if self._sequence is not None:
+            self.model.cache.release(self._sequence)
+            self._sequence = None
+
+
+def _probability(row: Logits, token: int) -> float:
+    import numpy as np
+
+    return 1 / float(np.exp(row - row[token]).sum())
+
+
+def _shared_tokens(draft: Backend, main: Backend, vocabulary: Vocabulary) -> int:
+    """How many tokens, from 0 on, the two models have in common. Beyond them there may be padding, of which models
+    of one family have more or less. Raises ModelError if they differ before."""
+    shared = min(draft.info.vocabulary, main.info.vocabulary)
+    names = f"its vocabulary is not that of {main.info.name}"
+    for token in range(shared):
+        ours, theirs = vocabulary.piece(token), draft.piece(token)
+        if ours != theirs:
+            raise ModelError(f"{names}: token {token} is {_shown(theirs)} in it, and {_shown(ours)} there")
+    form = main.info.format
+    for spelling in (*form.spellings, *form.stops):
+        marker = main.marker(spelling)
+        if marker is not None and draft.marker(spelling) != marker:
+            raise ModelError(f"{names}: {spelling} is not the same token")
+    return shared
+
+
+def _shown(piece: bytes) -> str:
+    return repr(piece.decode("utf-8", "backslashreplace"))
