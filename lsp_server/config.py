@@ -39,6 +39,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         list[str],
         Meta(description="LoRA adapters for the model: GGUF files, each as `PATH` or `PATH:SCALE`."),
     ] = msgspec.field(default_factory=list)
+    draft_model: Annotated[
+        str,
+        Meta(
+            description="A small GGUF file of the same vocabulary that drafts for the model, which writes faster so. "
+            "Empty: none."
+        ),
+    ] = ""
     offline: Annotated[bool, Meta(description="Whether `models pull`, the one use of the network, is an error.")] = (
         False
     )
@@ -140,6 +147,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             fim_format=self.fim_format or None,
             calibrate=self.calibrate,
             adapters=tuple(map(adapter_of, self.lora)),
+            draft=self.draft_model,
         )
 
     def action_options(self) -> ActionOptions:
@@ -257,7 +265,7 @@ def read_file(path: Path, *, users: bool = True) -> tuple[Source | None, str]:
         if len(content) > _MOST_BYTES:
             return None, f"{path} is larger than {_MOST_BYTES >> 20} MB"
         values = tomllib.loads(content.decode("utf-8"))
-        for key in ("model", "chat_model"):
+        for key in ("model", "chat_model", "draft_model"):
             if isinstance(values.get(key), str) and values[key]:
                 # A relative file is one beside the settings, wherever the server was started.
                 values[key] = str(path.parent / Path(values[key]).expanduser())

@@ -23,6 +23,7 @@ GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
 _LITTLE_DISK = 2 << 30
 _CALIBRATIONS = 20
+_PADDING = 1024  # tokens by which the vocabularies of one family's models may differ
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,16 @@ def run(options: argparse.Namespace) -> int:
 
 def examine() -> Iterator[Check]:
     """All checks, in the order of the page. One that breaks is a line of its own, not the end of the page."""
-    parts: list[Callable[[], Iterator[Check]]] = [_python, _llama, _hardware, _settings, _model, _calibration, _editors]
+    parts: list[Callable[[], Iterator[Check]]] = [
+        _python,
+        _llama,
+        _hardware,
+        _settings,
+        _model,
+        _draft_model,
+        _calibration,
+        _editors,
+    ]
     for part in parts:
         try:
             yield from part()
@@ -188,6 +198,33 @@ def _model() -> Iterator[Check]:
         f"{headers[0].text('general.name') or path.name} {headers[0].quantisation}, "
         f"{f'FIM format {form}' if form else 'no FIM'}, about {estimate.megabytes(need.total)} MB{where}{tried}",
     )
+
+
+def _draft_model() -> Iterator[Check]:
+    from lsp_server import config
+    from lsp_server.backends import starter
+    from lsp_server.models import estimate, gguf, lock
+
+    settings, _ = config.load([Path.cwd()])
+    if not settings.draft_model:
+        return
+    origin = config.origins([Path.cwd()]).get("draft_model")
+    where = f" (set in {origin})" if origin else ""
+    try:
+        small = gguf.read_model(Path(settings.draft_model).expanduser())
+    except ModelError as error:
+        yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
+        return
+    main = Path(settings.model).expanduser() if settings.model else lock.models_folder() / starter.DEFAULT.name
+    known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
+    wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
+    if abs(known - wanted) > _PADDING:
+        text = f"{name} has {known} tokens and the model {wanted}: it cannot draft for it{where}"
+        yield Check("draft model", YELLOW, text, "set `draft_model` to a smaller model of the same family")
+        return
+    need = estimate.estimate(small, settings.model_spec().of_draft())
+    size = estimate.megabytes(need.total)
+    yield Check("draft model", GREEN, f"{name} {small[0].quantisation}, about {size} MB{where}; compared when it loads")
 
 
 def _calibration() -> Iterator[Check]:

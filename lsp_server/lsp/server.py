@@ -230,6 +230,8 @@ class FimbleServer(LanguageServer):
             licence = f" ({model.info.licence})" if model.info.licence else ""
             text_ = f"fimble: {model.info.name} is ready{licence}"
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
+            if model.message:
+                self._show(types.MessageType.Warning, model.message)
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
                 self.start_task(self._read_and_warm, document)
 

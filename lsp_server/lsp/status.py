@@ -40,6 +40,8 @@ class RequestLog:
                 "reusedTokens": usage.reused_tokens,
                 "evaluatedTokens": usage.evaluated_tokens,
                 "decodedTokens": usage.decoded_tokens,
+                "draftedTokens": usage.drafted_tokens,
+                "acceptedTokens": usage.accepted_tokens,
                 "queuedMs": round(usage.queued_ms, 3),
                 "prefillMs": round(usage.prefill_ms, 3),
                 "decodeMs": round(usage.decode_ms, 3),
