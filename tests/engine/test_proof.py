@@ -17,7 +17,7 @@ import pytest
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Generate
-from tests.engine.harness import QUICK, UNEVEN_ROWS, EngineHarness, Progress, Recurrent
+from tests.engine.harness import CHEAP_BATCHES, QUICK, UNEVEN_ROWS, EngineHarness, Progress, Recurrent
 from tests.engine.test_healing import MANY_WORDS, PARTS
 from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
 
@@ -54,7 +54,7 @@ def test_everything_at_once_equals_cold_runs(
         if spec.path == "draft":
             spec = replace(spec, path="")
             return ScriptedBackend(spec, progress, words=MANY_WORDS, texts=[NEARLY], costs=QUICK)
-        return backend(spec, progress, words=MANY_WORDS, texts=texts, costs=UNEVEN_ROWS)
+        return backend(spec, progress, words=MANY_WORDS, texts=texts, costs=CHEAP_BATCHES if draft else UNEVEN_ROWS)
 
     harness = EngineHarness(load)
     ready = harness.load(sequences=sequences, form=form, context_tokens=256, draft=draft)
