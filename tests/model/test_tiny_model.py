@@ -19,7 +19,7 @@ from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
-from tests.engine.harness import CHEAP_BATCHES, make_prompt
+from tests.engine.harness import CHEAP_BATCHES, QUICK, make_prompt
 from tests.support.healing import record_healing
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
@@ -77,12 +77,14 @@ class Session:
     """An engine driven step by step, and the events it has posted."""
 
     def __init__(self, spec: ModelSpec, costs: StepCosts | None = None) -> None:
-        """costs: what steps are said to cost, so that drafts pay."""
+        """costs: what steps are said to cost, so that drafts pay; those of a model that drafts cost little."""
 
         def load(spec: ModelSpec, progress: Callable[[float], bool]) -> llama.LlamaBackend:
             backend = llama.load(spec, progress)
-            backend.info = replace(backend.info, costs=costs)
+            backend.info = replace(backend.info, costs=QUICK if drafts and spec.path == drafts else costs)
             return backend
+
+        drafts = spec.draft
 
         self.events: list[Event] = []
         self.engine = Engine(load, self.events.append, spawn=at_once)

@@ -104,23 +104,26 @@ def write_tiny_gguf(
     architecture: str = "llama",
     context: int = 2048,
     quantisation: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+    noise: float = 0.0,
 ) -> Path:
     """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads. quantisation: of the
-    layers' matrices."""
+    layers' matrices. noise: what is added to these, of the size of what they hold; with a little, it mostly writes
+    what it writes without."""
     layers = 2
     writer, vocabulary = _begin(path, architecture, name, context, layers, markers)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_rope_dimension_count(WIDTH // HEADS)
-    random = np.random.default_rng(seed)
+    random, other = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     norm = np.ones(WIDTH, dtype=np.float32)
     writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
     writer.add_tensor("output.weight", _matrix(random, vocabulary, WIDTH, 4.0))
     writer.add_tensor("output_norm.weight", norm)
     for layer in range(layers):
         for tensor, (rows, columns) in (_ATTENTION | _FEED_FORWARD).items():
-            matrix = gguf.quants.quantize(_matrix(random, rows, columns, 2.0), quantisation)
+            matrix = _matrix(random, rows, columns, 2.0) + _matrix(other, rows, columns, 2.0 * noise)
+            matrix = gguf.quants.quantize(matrix, quantisation)
             writer.add_tensor(f"blk.{layer}.{tensor}.weight", matrix, raw_dtype=quantisation)
         writer.add_tensor(f"blk.{layer}.attn_norm.weight", norm)
         writer.add_tensor(f"blk.{layer}.ffn_norm.weight", norm)
