@@ -151,7 +151,8 @@ class Generation:
             if work is not None:
                 self._complete = False
                 return work
-        return Work(model.backend, model.cache, sequence, position, chunk, rows, draft.tokens[:room], draft.match)
+        fitting = draft.tokens[: max(0, room)]
+        return Work(model.backend, model.cache, sequence, position, chunk, rows, fitting, draft.match)
 
     def take(self, work: Work, rows: list[Logits]) -> None:
         """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""
@@ -237,10 +238,10 @@ class Generation:
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
             verified += drafted is not None
-            accepted += token == drafted
             if self.model.ends(token):
                 reason = FinishReason.END
                 break
+            accepted += token == drafted
             reason = self._append(token, row, self.model.vocabulary.piece(token))
             if reason is not None or token != drafted:
                 break
@@ -282,6 +283,8 @@ class Generation:
             size, gain = self._model_draft(end, room)
             if gain > draft.gain:
                 draft = Draft(MODEL, size, gain)
+            elif not size:
+                model.rates.turned_down(MODEL)
         self._draft = draft
         return draft
 
@@ -290,10 +293,7 @@ class Generation:
         costs = self.model.backend.info.costs
         if costs is None or self._drafts is None or not self._drafts.model.usable:
             return 0, 1.0
-        size, gain = draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.ms(1, depth))
-        if not size:
-            self.model.rates.turned_down(MODEL)
-        return size, gain
+        return draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.ms(1, depth))
 
     def _drafts_lag(self) -> bool:
         """Whether a prompt that is only evaluated should be by the small model, too."""

@@ -18,7 +18,7 @@ from lsp_server.commands import doctor
 from lsp_server.models import machine
 from lsp_server.models.machine import Gpu
 from tests.conftest import environment
-from tests.support.tiny_gguf import write_tiny_gguf
+from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 GIB = 1 << 30
 
@@ -115,6 +115,27 @@ def test_settings_and_where_they_come_from(place: Path) -> None:
     (check,) = checks("model")
     assert check.status == "red"
     assert f"(set in {place / 'fimble.toml'})" in check.text
+
+
+def test_a_model_that_drafts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = place / "fimble.toml"
+    write_tiny_gguf(place / "mine.gguf")
+    write_tiny_gguf(place / "small.gguf", name="small")
+    settings.write_text('model = "mine.gguf"\n')
+    assert checks("draft model") == []
+    settings.write_text('model = "mine.gguf"\ndraft_model = "small.gguf"\n')
+    (check,) = checks("draft model")
+    assert (check.status, check.text.split()[0]) == ("green", "small")
+    assert f"(set in {settings})" in check.text
+    write_tiny_gguf(place / "small.gguf", name="small", markers=MARKERS[:3])
+    monkeypatch.setattr(doctor, "_PADDING", 3)
+    (check,) = checks("draft model")
+    assert check.status == "yellow"
+    assert "cannot draft" in check.text
+    (place / "small.gguf").unlink()
+    (check,) = checks("draft model")
+    assert check.status == "red"
+    assert "does not exist" in check.text
 
 
 def test_what_breaks_is_a_line_and_not_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
