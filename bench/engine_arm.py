@@ -187,6 +187,8 @@ async def engine_arm(
         await loaded.wait()
         if client.model.info is None:
             raise ModelError(client.model.message)
-        yield EngineArm(client, made[-1], spec, client.model.info)
+        if spec.draft and not client.model.info.draft:
+            raise ModelError(client.model.message)
+        yield EngineArm(client, made[0], spec, client.model.info)  # a model that drafts comes second
     finally:
         await client.stop()

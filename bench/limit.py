@@ -61,6 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=12, metavar="N", help="tokens decoded per key (default: 12)")
     parser.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
+    parser.add_argument("--draft-model", type=Path, metavar="FILE", help="a small GGUF file that drafts for the model")
     parser.add_argument("--no-drafts", action="store_true", help="without speculation")
     parser.add_argument("--busy", action="store_true", help="also: a decode step while one core is kept busy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every key and the summary")
@@ -95,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
 async def _measure(
     options: argparse.Namespace, sessions: Sequence[keystrokes.Session], console: Console
 ) -> dict[str, Any]:
-    spec = Settings(model=str(options.model or "")).model_spec()
+    spec = Settings(model=str(options.model or ""), draft_model=str(options.draft_model or "")).model_spec()
     summaries, keys, busy = [], {}, None
     async with AsyncExitStack() as stack:
         with console.status("loading the model …"):
@@ -105,7 +106,7 @@ async def _measure(
             await arm.fill()
         drafts = (
             "not calibrated: no drafts" if not arm.info.costs else "without drafts" if options.no_drafts else "drafts"
-        )
+        ) + (f" by {arm.info.draft}" if arm.info.draft else "")
         described = f"{arm.info.name}, format {arm.format.name}, on the {arm.info.device}, {drafts}"
         console.print(Text(described, style="dim"))
         for session in sessions:
