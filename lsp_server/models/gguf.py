@@ -26,7 +26,7 @@ MAGIC = b"GGUF"
 VERSIONS = (2, 3)
 
 # Value types by their number in the file: (struct format, bytes). Strings and arrays have sizes of their own.
-_FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+FIXED = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 STRING, ARRAY = 8, 9
 
 _MOST_KEYS, _MOST_TENSORS = 65_536, 65_536
@@ -72,7 +72,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says about itself. data_offset: where the tensors begin. file_bytes: the whole file."""
+    """What a GGUF file says about itself. data_offset: where the tensors begin. file_bytes: the whole file.
+    spans: where in the file each key's value begins, with the number of its type, and where it ends."""
 
     path: Path
     version: int
@@ -81,6 +82,7 @@ class Header:
     tensors: tuple[Tensor, ...]
     data_offset: int
     file_bytes: int
+    spans: Mapping[str, tuple[int, int]]
 
     @property
     def architecture(self) -> str:
@@ -171,9 +173,13 @@ def strings(path: Path, array: LargeArray) -> list[bytes]:
     """The elements of an array of strings that was stepped over."""
     with path.open("rb") as file:
         file.seek(array.offset)
-        data = file.read(array.bytes)
+        return split_strings(file.read(array.bytes), array.count)
+
+
+def split_strings(data: bytes, count: int) -> list[bytes]:
+    """The first `count` strings of an array, from its bytes."""
     found, position, length_at = [], 0, struct.Struct("<Q").unpack_from
-    for _ in range(array.count):
+    for _ in range(count):
         end = position + 8 + length_at(data, position)[0]
         found.append(data[position + 8 : end])
         position = end
@@ -203,11 +209,14 @@ class _Reader:
         tensor_count = self._count("tensors", _MOST_TENSORS, 24)
         key_count = self._count("keys", _MOST_KEYS, 13)
         metadata: dict[str, Value] = {}
+        spans: dict[str, tuple[int, int]] = {}
         for _ in range(key_count):
             key = self._string("a key", _LONGEST_KEY)
             if not key or key in metadata:
                 raise self._damaged(f"key {key!r} is {'there twice' if key else 'empty'}")
+            start = self._position
             metadata[key] = self._value(self._number("I", key), key)
+            spans[key] = start, self._position
             if self._position > _LARGEST_HEADER:
                 raise self._damaged("its header does not end")
         alignment = metadata.get("general.alignment", 32)
@@ -218,7 +227,7 @@ class _Reader:
         tensors = tuple(self._placed(tensor, data, alignment) for tensor in described)
         if len({tensor.name for tensor in tensors}) < len(tensors):
             raise self._damaged("two tensors have the same name")
-        header = Header(self._path, version, alignment, metadata, tensors, data, self._size)
+        header = Header(self._path, version, alignment, metadata, tensors, data, self._size, spans)
         self._check_architecture(header)
         return header
 
@@ -260,19 +269,19 @@ class _Reader:
     # Values ---------------------------------------------------------------------------------------------
 
     def _value(self, type: int, key: str) -> Value:
-        if type in _FIXED:
-            value: Scalar = self._number(_FIXED[type], key)
+        if type in FIXED:
+            value: Scalar = self._number(FIXED[type], key)
             return value
         if type == STRING:
             return self._string(key, None)
         if type != ARRAY:
             raise self._damaged(f"key {key!r} has the unknown type {type}")
         element = self._number("I", key)
-        if element in _FIXED:
-            width = struct.calcsize(f"<{_FIXED[element]}")
+        if element in FIXED:
+            width = struct.calcsize(f"<{FIXED[element]}")
             count = self._count(f"elements of {key}", None, width)
             if count <= _KEPT_ELEMENTS:
-                return struct.unpack(f"<{count}{_FIXED[element]}", self._take(count * width))
+                return struct.unpack(f"<{count}{FIXED[element]}", self._take(count * width))
             array = LargeArray(element, count, self._position, count * width)
             self._skip(array.bytes)
             return array

@@ -63,28 +63,63 @@ def _matrix(random: np.random.Generator, rows: int, columns: int, scale: float) 
 
 
 def _begin(
-    path: Path, architecture: str, name: str, context: int, layers: int, markers: tuple[str, ...]
+    path: Path,
+    architecture: str,
+    name: str,
+    context: int,
+    layers: int,
+    markers: tuple[str, ...],
+    merges: tuple[str, ...] = _MERGES,
+    spm: bool = False,
 ) -> tuple[gguf.GGUFWriter, int]:
     """A writer with what all architectures have, the vocabulary among it, and how many tokens that has."""
-    characters = byte_characters()
-    merged = [merge.replace(" ", "") for merge in _MERGES]
-    tokens = [*(characters[byte] for byte in range(256)), *merged, *markers]
-    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_name(name)
     writer.add_context_length(context)
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(layers)
     writer.add_layer_norm_rms_eps(1e-5)
-    writer.add_vocab_size(len(tokens))
+    size = (_add_spm if spm else _add_bpe)(writer, markers, merges)
+    writer.add_vocab_size(size)
+    return writer, size
+
+
+def _add_bpe(writer: gguf.GGUFWriter, markers: tuple[str, ...], merges: tuple[str, ...]) -> int:
+    """A vocabulary of bytes and merges. Returns how many tokens it has."""
+    characters = byte_characters()
+    merged = dict.fromkeys(merge.replace(" ", "") for merge in merges)
+    tokens = [*(characters[byte] for byte in range(256)), *merged, *markers]
+    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
     writer.add_token_types([normal] * (len(tokens) - len(markers)) + [control] * len(markers))
-    writer.add_token_merges(list(_MERGES))
+    writer.add_token_merges(list(merges))
     writer.add_eos_token_id(len(tokens) - len(markers))
     writer.add_add_bos_token(False)
-    return writer, len(tokens)
+    return len(tokens)
+
+
+def _add_spm(writer: gguf.GGUFWriter, markers: tuple[str, ...], merges: tuple[str, ...]) -> int:
+    """A vocabulary like Gemma's: special tokens, tokens for bytes, then text with scores. Returns its size."""
+    kinds = gguf.TokenType
+    special = [("<pad>", kinds.CONTROL), ("<eos>", kinds.CONTROL), ("<bos>", kinds.CONTROL), ("<unk>", kinds.UNKNOWN)]
+    single = [(f"<0x{byte:02X}>", kinds.BYTE) for byte in range(256)]
+    spelled = dict.fromkeys(character for merge in merges for character in merge if character != " ")
+    letters = [chr(code) for code in range(0x21, 0x7F)]
+    text = dict.fromkeys([*spelled, *letters, "▁", *(merge.replace(" ", "") for merge in merges)])
+    defined = [("\n\n", kinds.USER_DEFINED), *((marker, kinds.CONTROL) for marker in markers)]
+    tokens = [*special, *single, *((one, kinds.NORMAL) for one in text), *defined]
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list([one for one, _ in tokens])
+    writer.add_token_scores([-float(index) for index in range(len(tokens))])
+    writer.add_token_types([int(kind) for _, kind in tokens])
+    for add, token in ((writer.add_bos_token_id, 2), (writer.add_eos_token_id, 1), (writer.add_unk_token_id, 3)):
+        add(token)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(False)
+    return len(tokens)
 
 
 def _end(writer: gguf.GGUFWriter, path: Path) -> Path:
@@ -105,20 +140,25 @@ def write_tiny_gguf(
     context: int = 2048,
     quantisation: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     noise: float = 0.0,
+    outer: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
+    merges: tuple[str, ...] = _MERGES,
+    spm: bool = False,
 ) -> Path:
     """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads. quantisation: of the
-    layers' matrices. noise: what is added to these, of the size of what they hold; with a little, it mostly writes
-    what it writes without."""
+    layers' matrices; outer: of the embeddings and the output. noise: what is added to the layers' matrices, of the
+    size of what they hold; with a little, it mostly writes what it writes without. merges: what the vocabulary is
+    made of. spm: whether it is one of text with scores and not of bytes with merges."""
     layers = 2
-    writer, vocabulary = _begin(path, architecture, name, context, layers, markers)
+    writer, vocabulary = _begin(path, architecture, name, context, layers, markers, merges, spm)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)
     writer.add_rope_dimension_count(WIDTH // HEADS)
     random, other = np.random.default_rng(seed), np.random.default_rng(seed + 1000)
     norm = np.ones(WIDTH, dtype=np.float32)
-    writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
-    writer.add_tensor("output.weight", _matrix(random, vocabulary, WIDTH, 4.0))
+    for tensor, scale in (("token_embd", 8.0), ("output", 4.0)):
+        matrix = gguf.quants.quantize(_matrix(random, vocabulary, WIDTH, scale), outer)
+        writer.add_tensor(f"{tensor}.weight", matrix, raw_dtype=outer)
     writer.add_tensor("output_norm.weight", norm)
     for layer in range(layers):
         for tensor, (rows, columns) in (_ATTENTION | _FEED_FORWARD).items():
