@@ -9,7 +9,7 @@ from typing import Any
 
 from lsp_server.backends.base import BackendFactory, ModelSpec
 
-_PROMPT = b"def area(width, height):\n    return width * height\n\n\n" * 200
+PROMPT = b"def area(width, height):\n    return width * height\n\n\n" * 200
 _PROMPT_TOKENS, _DECODED_TOKENS = 512, 64
 
 
@@ -45,7 +45,7 @@ def measure(factory: BackendFactory, spec: ModelSpec, clock: Callable[[], float]
         load_ms = 1000 * (clock() - began)
         info = backend.info
         count = min(_PROMPT_TOKENS, info.context_tokens - _DECODED_TOKENS - 1)
-        tokens = [*backend.start_tokens(), *backend.tokenize(_PROMPT)][:count]
+        tokens = [*backend.start_tokens(), *backend.tokenize(PROMPT)][:count]
         backend.evaluate(0, 0, tokens[: info.chunk_tokens], logits=1)  # what only the first call costs
         backend.truncate(0, 0)
         began, logits = clock(), []
