@@ -6,11 +6,15 @@ none; as Q4_0 it reads a prompt more than twice as fast.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import json
 import logging
 import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from platformdirs import user_cache_path
@@ -18,17 +22,19 @@ from platformdirs import user_cache_path
 from lsp_server.backends import starter
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.backends.llama_library import default_threads, load_library
-from lsp_server.models import estimate
+from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import Header, read_header
+from lsp_server.models.gguf_types import TENSOR_TYPES
 
 logger = logging.getLogger(__name__)
 
-TYPE = "Q4_0"
+TYPE, _TYPE_NUMBER = "Q4_0", 2
 # Where a copy says what it was made of.
 SOURCE_KEY, SHA256_KEY = "fimble.source", "fimble.source.sha256"
 _LONGEST_VALUE = 127
 # Quantisations of about as many bits that have no faster layout on any CPU.
 _SLOW_TYPES = ("Q4_1", "Q5_0", "Q5_1")
+_POLL_S = 0.05
 
 
 def for_this_cpu(path: Path, sha256: str, progress: Callable[[float], bool]) -> Path:
@@ -71,6 +77,16 @@ def wants_copy(header: Header) -> bool:
     return 2 * slow > header.parameters and estimate.has_cpu_layout(TYPE)
 
 
+def can_be_faster(header: Header) -> bool:
+    """Whether a copy in `TYPE` may be faster on this CPU: there is a layout for it here, most of the layers' weights
+    are of other types, and none of those is as small."""
+    rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
+    block, block_bytes = TENSOR_TYPES[_TYPE_NUMBER][1:]
+    elements, size = sum(tensor.elements for tensor in rows), sum(tensor.bytes for tensor in rows)
+    same = sum(tensor.elements for tensor in rows if tensor.type == _TYPE_NUMBER)
+    return 2 * same < elements and size * block >= elements * block_bytes and estimate.has_cpu_layout(TYPE)
+
+
 def _made_of(path: Path, sha256: str) -> bool:
     try:
         return read_header(path).text(SHA256_KEY) == sha256
@@ -95,6 +111,11 @@ def _write(source: Header, sha256: str, target: Path) -> None:
 
 
 def _quantise(source: Header, sha256: str, target: Path) -> None:
+    quantise(source, target, {SOURCE_KEY: source.path.name, SHA256_KEY: sha256})
+
+
+def quantise(source: Header, target: Path, entries: Mapping[str, str]) -> None:
+    """Writes a model's matrices as Q4_0. entries: metadata that is added. Raises ModelError."""
     library = load_library()
     api = library.api
     params = api.llama_model_quantize_default_params()
@@ -105,8 +126,8 @@ def _quantise(source: Header, sha256: str, target: Path) -> None:
     kept = {tensor.name: tensor.type for tensor in source.tensors}
     params.token_embedding_type = kept["token_embd.weight"]
     params.output_tensor_type = kept.get("output.weight", kept["token_embd.weight"])
-    overrides = (api.llama_model_kv_override * 3)()  # the last one, empty, ends them
-    for override, (key, value) in zip(overrides, ((SOURCE_KEY, source.path.name), (SHA256_KEY, sha256)), strict=False):
+    overrides = (api.llama_model_kv_override * (len(entries) + 1))()  # the last one, empty, ends them
+    for override, (key, value) in zip(overrides, entries.items(), strict=False):
         override.tag = api.LLAMA_KV_OVERRIDE_TYPE_STR
         override.key = key.encode()
         override.value.val_str = value.encode()[:_LONGEST_VALUE]
@@ -114,3 +135,48 @@ def _quantise(source: Header, sha256: str, target: Path) -> None:
     library.log.errors.clear()
     if api.llama_model_quantize(os.fsencode(source.path), os.fsencode(target), ctypes.byref(params)) != 0:
         raise ModelError(library.log.reason())
+
+
+def quantise_in_child(
+    source: Path, target: Path, entries: Mapping[str, str], progress: Callable[[float], bool]
+) -> None:
+    """`quantise` in a process of its own, which can be ended at any time and may crash. Raises ModelError, also if
+    `progress` says to give up."""
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
+        arguments = [__name__, str(source.absolute()), str(target.absolute()), json.dumps(dict(entries))]
+        child = admission.start_module(arguments, out, errors)
+        try:
+            while child.poll() is None:
+                if not progress(0.0):
+                    raise ModelError("quantising was given up")
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(_POLL_S)
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+        out.seek(0)
+        errors.seek(0)
+        answers = admission.read_answers(out.read())
+        said = errors.read().decode("utf-8", "replace")
+    refusal = answers[0] if answers else admission.describe_end(child.returncode, said)
+    if refusal:
+        raise ModelError(f"{source.name} cannot be quantised as {TYPE}: {refusal}")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Quantises one file into another; one line of JSON on stdout says why it could not, empty if it could."""
+    source, target, entries = arguments
+    out = os.dup(1)
+    os.dup2(2, 1)  # whatever the native library prints is not the answer
+    refusal = ""
+    try:
+        quantise(read_header(Path(source)), Path(target), json.loads(entries))
+    except ModelError as error:
+        refusal = str(error)
+    os.write(out, json.dumps({"refusal": refusal}).encode() + b"\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -7,14 +7,12 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lsp_server.backends.base import Adapter, BackendFactory, ModelError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from lsp_server.models.lock import Pin
+from lsp_server.commands import optimize
+from lsp_server.commands.named import pinned, resolve, use
+from lsp_server.commands.output import console, human_size, tell
 
 MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
 
@@ -39,6 +37,7 @@ def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argpar
     add("verify", "check models against their pinned SHA-256", takes="NAME", optional=True)
     add("rm", "remove a pulled model, or forget an imported one", takes="NAME")
     add("use", "make a model the one that completes code", takes="NAME|FILE.gguf|starter")
+    optimize.add_arguments(add("optimize", optimize.HELP, takes="NAME|FILE.gguf|starter", optional=True))
     bench = add("bench", "measure how fast a model is here", takes="NAME|FILE.gguf", optional=True)
     bench.add_argument("--json", action="store_true", help="print JSON")
 
@@ -51,20 +50,11 @@ def run(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
         "import": lambda: _import(options.name),
         "verify": lambda: _verify(options.name),
         "rm": lambda: _remove(options.name),
-        "use": lambda: _use(options.name),
+        "use": lambda: use(options.name),
+        "optimize": lambda: optimize.run(options, factory),
         "bench": lambda: _bench(options, factory, overrides),
     }
     return actions[options.action]()
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console(highlight=False, markup=False, file=sys.stdout, width=None if sys.stdout.isatty() else 200)
-
-
-def _tell(line: str) -> None:
-    print(line)  # noqa: T201 - the command line's own output
 
 
 # list ----------------------------------------------------------------------------------------------------
@@ -98,7 +88,7 @@ def _list(options: argparse.Namespace) -> int:
         )
     installed = _installed(settings.model, spec.adapters)
     if options.json:
-        _tell(json.dumps({"installed": installed, "catalogue": known, "memory": here.memory}, indent=2))
+        tell(json.dumps({"installed": installed, "catalogue": known, "memory": here.memory}, indent=2))
         return 0
     _print_list(installed, [one for one in known if options.all or one["recommended"]], bool(code))
     return 0
@@ -181,40 +171,39 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
     from rich.table import Table
     from rich.text import Text
 
-    console = _console()
+    page = console()
     table = Table("installed", "size", "type", "FIM", "licence", "from", title_justify="left")
     for entry in installed:
         name = Text(("● " if entry["used"] else "  ") + entry["name"], style="bold" if entry["used"] else "")
         if entry["problem"]:
             name.append(f"\n{entry['problem']}", style="red")
-        size = _size(entry["bytes"]) if entry["bytes"] else "-"
+        size = human_size(entry["bytes"]) if entry["bytes"] else "-"
         adapter = entry["kind"] == "adapter"
         kind = f"LoRA × {entry['scale']:g}" if adapter else entry["quantisation"]
         fim = "" if adapter else entry["fim"] or "no"
         table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
     if installed:
-        console.print(table)
+        page.print(table)
     table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")
     for entry in known:
         style = "green" if entry["recommended"] else "" if entry["fits"] else "dim"
         mark = "★ " if entry["recommended"] else "  "
         table.add_row(
             Text(mark + entry["name"], style=style),
-            _size(entry["bytes"]),
-            Text(_size(entry["need"]) + ("" if entry["fits"] else " too large"), style="" if entry["fits"] else "red"),
+            human_size(entry["bytes"]),
+            Text(
+                human_size(entry["need"]) + ("" if entry["fits"] else " too large"),
+                style="" if entry["fits"] else "red",
+            ),
             (entry["fim"] or "no") if entry["use"] == "code" else "chat",
             entry["licence"],
             entry["source"],
         )
     if known:
-        console.print(table)
+        page.print(table)
     if not has_code:
-        console.print("The starter model suits this machine best: nothing larger answers between two keys here.")
-    console.print("● in use   ★ recommended here: fimble models pull NAME, then fimble models use NAME")
-
-
-def _size(count: int) -> str:
-    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+        page.print("The starter model suits this machine best: nothing larger answers between two keys here.")
+    page.print("● in use   ★ recommended here: fimble models pull NAME, then fimble models use NAME")
 
 
 # pull, import, verify, rm --------------------------------------------------------------------------------
@@ -227,15 +216,15 @@ def _pull(name: str) -> int:
     # The user's own file alone: a workspace cannot allow what the user has ruled out.
     settings, _ = config.load([])
     try:
-        path = hub.pull(name, offline=settings.offline, tell=_tell)
+        path = hub.pull(name, offline=settings.offline, tell=tell)
     except KeyboardInterrupt:
         print(f"fimble: stopped; what was loaded of {name} is kept, the same command goes on", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     pin = lock.pin_of(path)
     licence = pin.licence if pin and pin.licence else "not stated"
     short = pin.name if pin else str(path)
-    _tell(f"{path} ({_size(path.stat().st_size)}, licence {licence}), checked against the hub's SHA-256")
-    _tell(f"to complete code with it: fimble models use {short}")
+    tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked against the hub's SHA-256")
+    tell(f"to complete code with it: fimble models use {short}")
     return 0
 
 
@@ -245,33 +234,33 @@ def _import(name: str) -> int:
     models = found.find_models()
     if not name:
         if not models:
-            _tell("Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold no GGUF files here")
+            tell("Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold no GGUF files here")
             return 0
         for model in models:
-            _tell(f"{model.holder}: {model.name} ({_size(model.size)}) {model.path}")
-        _tell("to use one where it is: fimble models import NAME, then fimble models use NAME")
+            tell(f"{model.holder}: {model.name} ({human_size(model.size)}) {model.path}")
+        tell("to use one where it is: fimble models import NAME, then fimble models use NAME")
         return 0
     fitting = [model for model in models if name in (model.name, str(model.path), f"{model.holder}: {model.name}")]
     if not fitting:
         raise ModelError(f"no program here holds a model called {name!r}; `fimble models import` shows what there is")
     model = fitting[0]
     header = gguf.read_model(model.path)[0]
-    _tell(f"hashing {model.path} ({_size(model.size)})")
+    tell(f"hashing {model.path} ({human_size(model.size)})")
     digest = ledger.sha256(model.path)
     if model.sha256 and model.sha256 != digest:
         raise ModelError(f"{model.path} is damaged: {model.holder} names it by another SHA-256 than it has")
     licence = header.text("general.license")
     lock.add(lock.Pin(str(model.path.absolute()), model.size, digest, f"{model.holder}: {model.name}", licence))
-    _tell(f"{model.name} stays where {model.holder} keeps it; to complete code with it: fimble models use {model.name}")
+    tell(f"{model.name} stays where {model.holder} keeps it; to complete code with it: fimble models use {model.name}")
     return 0
 
 
 def _verify(name: str) -> int:
     from lsp_server.models import ledger, lock
 
-    pins = [_pinned(name)] if name else list(lock.pins().values())
+    pins = [pinned(name)] if name else list(lock.pins().values())
     if not pins:
-        _tell("no model has been pulled or imported")
+        tell("no model has been pulled or imported")
     worst = 0
     for pin in pins:
         path = lock.path_of(pin)
@@ -281,96 +270,29 @@ def _verify(name: str) -> int:
         except OSError as error:
             good, outcome = False, f"MISSING: {error.strerror}"
         worst = worst if good else FAILED
-        _tell(f"{pin.name}: {outcome}")
+        tell(f"{pin.name}: {outcome}")
     return worst
 
 
 def _remove(name: str) -> int:
     from lsp_server.models import lock
 
-    pin = _pinned(name)
+    pin = pinned(name)
     path = lock.path_of(pin)
     lock.remove(pin.name)
     if Path(pin.name).is_absolute():
-        _tell(f"{pin.name} is forgotten; the file stays, it is {pin.source.partition(':')[0]}'s")
+        tell(f"{pin.name} is forgotten; the file stays, it is {pin.source.partition(':')[0]}'s")
         return 0
     path.unlink(missing_ok=True)
     for folder in path.parents:
         if folder == lock.models_folder() or any(folder.iterdir()):
             break
         folder.rmdir()
-    _tell(f"{path} is removed")
+    tell(f"{path} is removed")
     return 0
 
 
-def _pinned(name: str) -> Pin:
-    """The pin that a name means: its own, a part of its source's, or the file's name alone. Raises ModelError."""
-    from lsp_server.models import catalogue, lock
-
-    pins = lock.pins()
-    if name in pins:
-        return pins[name]
-    known = catalogue.find(name)
-    meant = [pin for pin in pins.values() if _means(name, pin, known.hub if known else "")]
-    if len(meant) == 1:
-        return meant[0]
-    if meant:
-        raise ModelError(f"{name!r} is not one model: {', '.join(pin.name for pin in meant)}")
-    if known:
-        raise ModelError(f"{name} is not here yet: `fimble models pull {name}`")
-    there = f"; there are {', '.join(pins)}" if pins else "; none has been pulled or imported"
-    raise ModelError(f"no model called {name!r} is pinned{there}")
-
-
-def _means(name: str, pin: Pin, hub: str) -> bool:
-    from lsp_server.models import lock
-
-    if hub and pin.name.startswith(f"{hub}/"):
-        return True
-    holder, _, held = pin.source.partition(": ")
-    names = {Path(pin.name).name, str(lock.path_of(pin)), pin.source.partition("@")[0]}
-    return name in names or bool(held and name in (held, f"{holder}: {held}"))
-
-
-# use, bench ----------------------------------------------------------------------------------------------
-
-
-def resolve(name: str) -> str:
-    """The path that a name means; empty for the starter model. Raises ModelError."""
-    from lsp_server.models import lock
-
-    if name in ("", "starter"):
-        return ""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return str(path.absolute())
-    inside = lock.models_folder() / name
-    if inside.is_file():
-        return str(inside)
-    return str(lock.path_of(_pinned(name)))
-
-
-def _use(name: str) -> int:
-    from lsp_server import config
-    from lsp_server.models import admission, estimate, settings_file
-
-    path = resolve(name)
-    settings, _ = config.load([])
-    if path:
-        headers = admission.admit(Path(path), gpu_layers=settings.gpu_layers)
-        need = estimate.estimate(headers, settings.model_spec())
-        _tell(
-            f"{headers[0].text('general.name') or Path(path).name} loads and works here; with your settings it takes "
-            f"about {estimate.megabytes(need.total)} MB"
-        )
-    target = config.settings_files([])[0]
-    before = settings_file.set_value(target, "model", path)
-    was = f" (it was {json.dumps(before)})" if before is not None else ""
-    _tell(f"{target}: model = {json.dumps(path)}{was}")
-    workspace = config.origins([Path.cwd()]).get("model")
-    if workspace not in (None, str(target)):
-        _tell(f"note: {workspace} names another model, and counts in this folder")
-    return 0
+# bench --------------------------------------------------------------------------------------------------
 
 
 def _bench(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
@@ -385,10 +307,10 @@ def _bench(options: argparse.Namespace, factory: BackendFactory, overrides: Mapp
         raise ModelError("; ".join(problems))
     speed = measure.measure(factory, settings.model_spec())
     if options.json:
-        _tell(json.dumps(speed.as_json(), indent=2))
+        tell(json.dumps(speed.as_json(), indent=2))
         return 0
-    _tell(f"{speed.name}, {_size(speed.bytes)}, on the {speed.device}")
-    _tell(f"prompt: {speed.prefill_tokens_s:.0f} tokens a second, in chunks of {speed.chunk_tokens}")
-    _tell(f"decoding: {speed.decode_tokens_s:.0f} tokens a second, {speed.token_ms:.0f} ms each")
-    _tell(f"loading: {speed.load_ms:.0f} ms; memory: {speed.grown_bytes >> 20} MB more than before")
+    tell(f"{speed.name}, {human_size(speed.bytes)}, on the {speed.device}")
+    tell(f"prompt: {speed.prefill_tokens_s:.0f} tokens a second, in chunks of {speed.chunk_tokens}")
+    tell(f"decoding: {speed.decode_tokens_s:.0f} tokens a second, {speed.token_ms:.0f} ms each")
+    tell(f"loading: {speed.load_ms:.0f} ms; memory: {speed.grown_bytes >> 20} MB more than before")
     return 0

@@ -88,22 +88,28 @@ def try_in_child(path: Path, size: int, progress: Progress, gpu_layers: int) -> 
         return answers[0], "given up" not in answers[0]
     if child.returncode == -getattr(signal, "SIGKILL", 9):
         return "a trial of it was killed, as the system does when memory runs out; use a smaller model", False
-    return describe_end(child.returncode, said), child.returncode < 0
+    stopped = (-signal.SIGINT, -signal.SIGTERM)  # somebody else's doing, and not the file's
+    return describe_end(child.returncode, said), child.returncode < 0 and child.returncode not in stopped
 
 
 def start_child(paths: Sequence[Path], gpu_layers: int, out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    files = [str(path.absolute()) for path in paths]
+    return start_module(["lsp_server.models.probe", f"--gpu-layers={gpu_layers}", "--", *files], out, errors)
+
+
+def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Starts a module of this package, the first argument, as a process of its own. Raises ModelError."""
     # `-m` puts the current folder first on the module path. It may be a workspace with an `llama_cpp.py` of its
     # own, so the child starts where this package is.
     folder = Path(__file__).resolve().parents[2]
-    files = [str(path.absolute()) for path in paths]
-    command = [sys.executable, "-m", "lsp_server.models.probe", f"--gpu-layers={gpu_layers}", "--", *files]
+    command = [sys.executable, "-m", *arguments]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         return subprocess.Popen(
             command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
         )
     except OSError as error:
-        raise ModelError(f"a trial of {paths[0]} cannot be started: {error}") from None
+        raise ModelError(f"{arguments[0]} cannot be started: {error}") from None
 
 
 def read_answers(output: bytes) -> list[str]:

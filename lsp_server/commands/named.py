@@ -1,0 +1,81 @@
+"""Models by the names that a user gives them, and making one the model that completes code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lsp_server.backends.base import ModelError
+from lsp_server.commands.output import tell
+
+if TYPE_CHECKING:
+    from lsp_server.models.lock import Pin
+
+
+def resolve(name: str) -> str:
+    """The path that a name means; empty for the starter model. Raises ModelError."""
+    from lsp_server.models import lock
+
+    if name in ("", "starter"):
+        return ""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return str(path.absolute())
+    inside = lock.models_folder() / name
+    if inside.is_file():
+        return str(inside)
+    return str(lock.path_of(pinned(name)))
+
+
+def use(name: str) -> int:
+    """Tries a model and writes it to the user's settings. Raises ModelError."""
+    from lsp_server import config
+    from lsp_server.models import admission, estimate, settings_file
+
+    path = resolve(name)
+    settings, _ = config.load([])
+    if path:
+        headers = admission.admit(Path(path), gpu_layers=settings.gpu_layers)
+        need = estimate.estimate(headers, settings.model_spec())
+        tell(
+            f"{headers[0].text('general.name') or Path(path).name} loads and works here; with your settings it takes "
+            f"about {estimate.megabytes(need.total)} MB"
+        )
+    target = config.settings_files([])[0]
+    before = settings_file.set_value(target, "model", path)
+    was = f" (it was {json.dumps(before)})" if before is not None else ""
+    tell(f"{target}: model = {json.dumps(path)}{was}")
+    workspace = config.origins([Path.cwd()]).get("model")
+    if workspace not in (None, str(target)):
+        tell(f"note: {workspace} names another model, and counts in this folder")
+    return 0
+
+
+def pinned(name: str) -> Pin:
+    """The pin that a name means: its own, a part of its source's, or the file's name alone. Raises ModelError."""
+    from lsp_server.models import catalogue, lock
+
+    pins = lock.pins()
+    if name in pins:
+        return pins[name]
+    known = catalogue.find(name)
+    meant = [pin for pin in pins.values() if _means(name, pin, known.hub if known else "")]
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        raise ModelError(f"{name!r} is not one model: {', '.join(pin.name for pin in meant)}")
+    if known:
+        raise ModelError(f"{name} is not here yet: `fimble models pull {name}`")
+    there = f"; there are {', '.join(pins)}" if pins else "; none has been pulled or imported"
+    raise ModelError(f"no model called {name!r} is pinned{there}")
+
+
+def _means(name: str, pin: Pin, hub: str) -> bool:
+    from lsp_server.models import lock
+
+    if hub and pin.name.startswith(f"{hub}/"):
+        return True
+    holder, _, held = pin.source.partition(": ")
+    names = {Path(pin.name).name, str(lock.path_of(pin)), pin.source.partition("@")[0]}
+    return name in names or bool(held and name in (held, f"{holder}: {held}"))
