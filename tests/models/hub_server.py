@@ -15,7 +15,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 class Hub(ThreadingHTTPServer):
     """files: content by `owner/name/file`. cuts: how many bytes each of the next downloads gives before the line
-    goes dead. hashes: what the hub claims instead of the truth. hold: downloads stop halfway until it is set.
+    goes dead. hashes, sizes: what the hub claims instead of the truth. hold: downloads stop halfway until it is set.
     """
 
     daemon_threads = True
@@ -25,6 +25,7 @@ class Hub(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
         self.hashes: dict[str, str] = {}
+        self.sizes: dict[str, int] = {}
         self.ranges: list[str | None] = []
         self.hold: threading.Event | None = None
         self.halfway = threading.Event()
@@ -56,7 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         siblings = [
             {
                 "rfilename": name.removeprefix(f"{repository}/"),
-                "size": len(content),
+                "size": self.server.sizes.get(name, len(content)),
                 "lfs": {"sha256": self._hash(name), "size": len(content), "pointerSize": 1},
             }
             for name, content in self.server.files.items()

@@ -201,6 +201,17 @@ def test_a_full_disk(home: Path, hub: Hub, content: bytes) -> None:
     assert run(home, hub, "pull", "someone/Tiny-GGUF")[0] == 0
 
 
+def test_too_little_room_is_said_before_anything_is_loaded(home: Path, hub: Hub) -> None:
+    hub.sizes[FILE] = 1 << 60
+    status, out, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+    assert (status, out) == (2, "")
+    (line,) = errors
+    assert f"tiny-Q4_K_M.gguf needs {1 << 40} MB more in {models(home) / 'someone/Tiny-GGUF'}, where" in line
+    assert line.endswith("MB are free")
+    assert hub.ranges == []
+    assert not [path for path in models(home).rglob("*") if path.is_file()]
+
+
 @pytest.mark.parametrize("way", ["setting", "variable"])
 def test_offline_means_no_connection(home: Path, hub: Hub, way: str) -> None:
     variables = {"HF_HUB_OFFLINE": "1"} if way == "variable" else {}
