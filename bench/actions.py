@@ -3,105 +3,226 @@
 from __future__ import annotations
 
 import argparse
+import ast
+import difflib
 import random
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import anyio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
+from bench import machine
+from bench.remembering import RememberingEngine
+from bench.report import write_json
 from lsp_server import config
 from lsp_server.cli import _factory
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
-from lsp_server.core.languages import find_language
-from lsp_server.core.outline import broken_at, definitions
-from lsp_server.engine.client import EngineClient
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.asking import ActionFailedError
-from lsp_server.features.actions.catalogue import catalogue
-from lsp_server.features.actions.offers import Offer, subject_at
-from lsp_server.features.actions.runner import ActionRunner, new_tests
+from lsp_server.features.actions.catalogue import Action, Target, catalogue
+from lsp_server.features.actions.offers import Offer, Problem, problem_subject, subject_at
+from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
+
+_LANGUAGES = ("Python", "TypeScript", "Go", "Rust", "Java")
+_ACTIONS = ("doc", "fix", "simplify", "types", "errors", "tests")
+_CHUNK_TOKENS = 128
+_KINDS = ("edited", "message", "broken")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders with source files")
-    parser.add_argument("--language", default="Python", help="of the files (default: Python)")
-    parser.add_argument("--actions", nargs="+", default=["simplify", "doc", "tests"], help="which actions")
-    parser.add_argument("--functions", type=int, default=20, help="how many functions (default: 20)")
+    parser.add_argument("--languages", nargs="+", default=list(_LANGUAGES), help="of the files")
+    parser.add_argument("--actions", nargs="+", default=list(_ACTIONS), help="one a function, in turn")
+    parser.add_argument("--functions", type=int, default=20, help="how many of each language (default: 20)")
+    parser.add_argument("--lines", type=int, default=30, help="the longest function (default: 30 lines)")
+    parser.add_argument("--tokens", type=int, default=320, help="the longest answer (default: 320 tokens)")
+    parser.add_argument("--window", type=int, default=4096, help="the model's (default: 4096 tokens)")
+    parser.add_argument("--threads", type=int, default=0, help="of the model (default: as many as pay)")
     parser.add_argument("--chat-model", default="", help="a GGUF file (default: the starter's chat model)")
+    parser.add_argument("--answers", type=Path, metavar="FILE", help="answers are kept there; a run goes on with them")
+    parser.add_argument("--diffs", action="store_true", help="print what every edit changes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts and the messages")
     parser.add_argument("--seed", type=int, default=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One action on one function. offset: where the function begins."""
+
+    language: Language
+    path: Path
+    source: bytes
+    offset: int
+    action: Action
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What came of a task. kind: edited, message or broken. words: the message, or what the user is told with the
+    edit. before, after: the text that was edited."""
+
+    kind: str
+    words: str
+    before: bytes = b""
+    after: bytes = b""
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints a table. Returns 1 if any edit would have broken a file."""
-    chosen = _functions(options)
-    counts = anyio.run(_run_all, options, chosen)
-    print(f"\n{options.language}, {len(chosen)} functions")
-    for action in options.actions:
-        row = counts[action]
-        print(f"{action:10} edited {row['edited']:3}  message {row['message']:3}  broken {row['broken']:3}")
+    console = Console(highlight=False)
+    tasks = list(_tasks(options))
+    counts: dict[str, Counter[str]] = {name: Counter() for name in options.languages}
+    by_action: dict[str, Counter[str]] = {name: Counter() for name in options.actions}
+    said: Counter[str] = Counter()
+    result: dict[str, Any] = {"machine": machine.facts(), "seed": options.seed, "tokens": options.tokens}
+
+    def note(task: Task, found: Result) -> None:
+        counts[task.language.name][found.kind] += 1
+        by_action[task.action.id][found.kind] += 1
+        if found.kind == "message":
+            said[found.words] += 1
+
+    asked = anyio.run(_run_all, options, tasks, console, note)
+    for title, rows in (("language", counts), ("action", by_action)):
+        table = Table(title, *_KINDS)
+        for name, row in rows.items():
+            table.add_row(name, *(str(row[kind]) for kind in _KINDS))
+        console.print(table)
+    console.print(f"{sum(map(Counter.total, counts.values()))} actions, {asked} answers written in this run")
+    result |= {"languages": counts, "actions": by_action, "messages": dict(said.most_common())}
+    write_json(options.json, result, indent=1)
     return int(any(row["broken"] for row in counts.values()))
 
 
-def _functions(options: argparse.Namespace) -> list[tuple[Path, bytes, int]]:
-    """Functions of 3 to 40 lines: their file, its text and an offset in them."""
-    found: list[tuple[Path, bytes, int]] = []
-    for folder in options.data:
-        for path in sorted(folder.rglob("*")):
-            language = find_language("", path.name)
-            if language.name != options.language or not path.is_file() or path.stat().st_size > 100_000:
-                continue
-            source = path.read_bytes()
-            if broken_at(language, source):
-                continue
-            found += [
-                (path, source, one.start)
-                for one in definitions(language, source)
-                if one.kind == "function" and 3 <= source[one.start : one.end].count(b"\n") <= 40
-            ]
+def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+    """The languages in turn, so that a run that is ended early has some of each."""
+    known, _ = catalogue({})
+    each = [list(_tasks_of(name, options, [known[action] for action in options.actions])) for name in options.languages]
+    for turn in range(options.functions):
+        yield from (tasks[turn] for tasks in each if turn < len(tasks))
+
+
+def _tasks_of(name: str, options: argparse.Namespace, actions: Sequence[Action]) -> Iterator[Task]:
+    """Functions of one language, each with the next of the actions that speak it."""
+    language = find_language(name.lower())
+    speaking = [action for action in actions if not action.languages or name in action.languages]
+    found = _functions(options.data, language, options.lines)
     random.Random(options.seed).shuffle(found)
-    return found[: options.functions]
+    for number, (path, source, offset) in enumerate(found[: options.functions]):
+        yield Task(language, path, source, offset, speaking[number % len(speaking)])
 
 
-async def _run_all(options: argparse.Namespace, chosen: list[tuple[Path, bytes, int]]) -> dict[str, Counter[str]]:
-    settings, _ = config.merge([config.Source("the command line", {"chat_model": options.chat_model})])
-    actions, _ = catalogue({})
-    counts: dict[str, Counter[str]] = {action: Counter() for action in options.actions}
+def _functions(folders: Sequence[Path], language: Language, most_lines: int) -> list[tuple[Path, bytes, int]]:
+    """Functions of three lines or more: their file, its text and where they begin."""
+    found: list[tuple[Path, bytes, int]] = []
+    for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
+        if find_language("", path.name).name != language.name or not path.is_file() or path.stat().st_size > 100_000:
+            continue
+        source = path.read_bytes()
+        if broken_at(language, source):
+            continue
+        found += [
+            (path, source, one.start)
+            for one in definitions(language, source)
+            if one.kind == "function" and 2 <= source[one.start : one.end].count(b"\n") < most_lines
+        ]
+    return found
+
+
+async def _run_all(options: argparse.Namespace, tasks: Sequence[Task], console: Console, note: Any) -> int:
+    given = {
+        "chat_model": options.chat_model,
+        "chat_context_tokens": options.window,
+        "threads": options.threads,
+    }
+    settings, _ = config.merge([config.Source("the command line", given)])
     runner: ActionRunner | None = None
-    engine = EngineClient(_factory("llama"), lambda role, state: runner.model_changed() if runner else None)
-    runner = ActionRunner(engine, settings.action_options)
+    engine = RememberingEngine(
+        _factory("llama"),
+        lambda role, state: runner.model_changed() if runner else None,
+        options.answers,
+        options.tokens,
+    )
+    chosen = settings.action_options()
+    long_steps = replace(chosen, model=replace(chosen.model, chunk_tokens=_CHUNK_TOKENS))
+    runner = ActionRunner(engine, lambda: long_steps)
     engine.start()
     try:
-        for path, source, offset in chosen:
-            document = DocumentSnapshot.of(path.as_uri(), source, path=path.name)
-            subject = subject_at(document, offset, offset)
-            if subject is None or subject.definition is None:
+        for number, task in enumerate(tasks, 1):
+            document = DocumentSnapshot.of(task.path.as_uri(), task.source, path=task.path.name)
+            offer = _offer(document, task)
+            if offer is None or offer.subject.definition is None:
                 continue
-            for name in options.actions:
-                began = time.monotonic()
-                offer = Offer(actions[name], subject, name)
-                kind, words = await _one(runner, document, offer, path, options.data)
-                counts[name][kind] += 1
-                print(
-                    f"{time.monotonic() - began:6.1f} s  {name:9} {path.name}:{subject.definition.name}: {kind} {words}"
-                )
+            began = time.monotonic()
+            found = await _one(runner, document, offer, task, options.data)
+            note(task, found)
+            seconds = time.monotonic() - began
+            what = f"{task.action.id} {task.path.name}:{offer.subject.definition.name}"
+            console.print(Text(f"{number:4} {seconds:6.1f} s  {what}: {found.kind} {found.words}"))
+            if options.diffs and found.kind != "message":
+                console.print(Text(_diff(found, task.path.name)))
+        return engine.asked
     finally:
         await engine.stop()
-    return counts
+
+
+def _offer(document: DocumentSnapshot, task: Task) -> Offer | None:
+    subject = subject_at(document, task.offset, task.offset)
+    if subject is None or subject.definition is None:
+        return None
+    if Target.DIAGNOSTIC in task.action.targets and len(task.action.targets) == 1:
+        subject = problem_subject(document, [_made_up(document, subject.definition)])
+    return Offer(task.action, subject, task.action.id)
+
+
+def _made_up(document: DocumentSnapshot, definition: Definition) -> Problem:
+    """A diagnostic as a checker might give it, about the first parameter's first use in the body."""
+    body = document.source[definition.header_end : definition.end]
+    name = next((each for each in definition.parameters if each.isidentifier() and each not in ("self", "cls")), "")
+    start = definition.header_end + max(0, body.find(name.encode())) if name else definition.header_end
+    return Problem(start, start + len(name), f"`{name or 'the result'}` may be empty here", "checker")
 
 
 async def _one(
-    runner: ActionRunner, document: DocumentSnapshot, offer: Offer, path: Path, folders: list[Path]
-) -> tuple[str, str]:
-    language = find_language("", path.name)
+    runner: ActionRunner, document: DocumentSnapshot, offer: Offer, task: Task, folders: Sequence[Path]
+) -> Result:
     try:
-        outcome = await runner.run(document, offer, lambda _: None, path=path, roots=tuple(folders))
+        outcome = await runner.run(document, offer, lambda _: None, path=task.path, roots=tuple(folders))
     except ActionFailedError as error:
-        return "message", str(error)
-    if outcome.tests is not None:
-        assert offer.subject.definition is not None
-        found = new_tests(document, offer, outcome.answer, outcome.tests, "")
-        broken = bool(found.problem) or bool(broken_at(language, found.text.encode()))
-        return ("broken" if broken else "edited"), ", ".join(found.names)
-    after = applied(document.source, outcome.edits)
-    return ("broken" if broken_at(language, after) else "edited"), outcome.note
+        return Result("message", str(error))
+    before, after, words = _delivered(document, offer, outcome)
+    return Result("broken" if _is_broken(task.language, after) else "edited", words, before, after)
+
+
+def _delivered(document: DocumentSnapshot, offer: Offer, outcome: Outcome) -> tuple[bytes, bytes, str]:
+    """The text before and after, and what the user is told."""
+    if outcome.tests is None:
+        return document.source, applied(document.source, outcome.edits), outcome.note
+    # Where there is a test file already, the tests are put into it; here it is as if there were none.
+    found = new_tests(document, offer, outcome.answer, outcome.tests, "")
+    return b"" if outcome.tests.file.suffix != ".rs" else document.source, found.text.encode(), ", ".join(found.names)
+
+
+def _is_broken(language: Language, source: bytes) -> bool:
+    if not source.strip() or broken_at(language, source):
+        return True
+    if language.name == "Python":
+        try:
+            ast.parse(source)
+        except (SyntaxError, ValueError):
+            return True
+    return False
+
+
+def _diff(found: Result, name: str) -> str:
+    before, after = (text.decode("utf-8", "replace").splitlines() for text in (found.before, found.after))
+    return "\n".join(difflib.unified_diff(before, after, name, name, lineterm="", n=2))

@@ -5,6 +5,7 @@ Parses whole files, which takes a tenth of a second for a large one: for a worke
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
@@ -161,6 +162,31 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
             (bound if _introduces(node) else used).add(node.text.decode("utf-8", "replace"))
         stack.extend(node.named_children)
     return used, bound
+
+
+def leaves_in(language: Language, source: bytes, start: int, end: int) -> list[tuple[str, str]]:
+    """The kind and text of each token in `start:end`, without comments, semicolons and blank space."""
+    return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in _COMMENTS]
+
+
+def comments_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
+    """The comments in `start:end`, in order."""
+    return [text for kind, text in _leaves(language, source, start, end) if kind in _COMMENTS]
+
+
+def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator[tuple[str, str]]:
+    tree = tree_of(language, source)
+    stack = [] if tree is None else [tree.root_node]
+    while stack:
+        node = stack.pop()
+        if node.end_byte <= start or node.start_byte >= end:
+            continue
+        if node.child_count and node.type not in _COMMENTS:
+            stack.extend(reversed(node.children))
+            continue
+        text = source[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
+        if text and text != ";":
+            yield node.type, text
 
 
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:

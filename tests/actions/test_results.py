@@ -95,7 +95,7 @@ def test_lines_without_end() -> None:
     assert not is_prose("The " + "word " * 400)
     assert blocks("```" + " " * 2000 + "\nx") == []
     assert repeats("x\n" + "abcdefgh " * 450)
-    assert not repeats("x\n" + "abcdefgh " * 400)
+    assert not repeats("x\n" + " ".join(map(str, range(900))))
 
 
 @pytest.mark.parametrize("path", ["notes.txt", "notes.md", "notes.yaml"])
@@ -107,3 +107,13 @@ def test_where_prose_parses_only_a_fence_is_an_edit(path: str) -> None:
     assert read_rewriting("I would rather not change this text.", document, subject, SIMPLIFY).problem
     found = read_rewriting("Here:\n```\nwords\n```\nDone.", document, subject, SIMPLIFY)
     assert (found.text, found.problem) == (b"words", "")
+
+
+def test_a_loop_ends_an_answer_and_not_one_that_the_code_has_too() -> None:
+    assert repeats("def f(" + "a: int, " * 20)
+    assert repeats("```\n\n" * 20)
+    table = "x = [" + "0, 1, " * 20
+    assert repeats(table)
+    assert not repeats(table, f"{table}0]")
+    assert not repeats("if a:\n    b()\n" * 3)
+    assert without_repetition("It adds. " + "and so on, " * 20) == "It adds. and so on,"

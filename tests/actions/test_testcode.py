@@ -141,6 +141,24 @@ def test_an_answer_without_tests_is_none(tmp_path: Path, answer: str) -> None:
     assert made(tmp_path, "python", answer)[1].problem
 
 
+@pytest.mark.parametrize(
+    ("language", "answer"),
+    [
+        ("python", "def test_total():\n    total([1])\n"),
+        ("python", "def test_total():\n    assert 1 + 1 == 2  # total\n"),
+        ("typescript", 'test("total() adds", () => {\n  expect(1).toBe(1);\n});\n'),
+        ("go", "func TestTotal(t *testing.T) {\n\tTotal(nil)\n}\n"),
+        ("rust", "#[test]\nfn total() {\n    assert_eq!(1, 1);\n}\n"),
+        (
+            "java",
+            "class ShopTest {\n    @Test\n    void total(int n) throws IOException {\n        // TODO\n    }\n}\n",
+        ),
+    ],
+)
+def test_a_test_that_checks_nothing_of_the_code_is_none(tmp_path: Path, language: str, answer: str) -> None:
+    assert "checks `" in made(tmp_path, language, answer)[1].problem
+
+
 def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
     place, found = made(tmp_path, "python", ANSWERS["python"])
     assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]

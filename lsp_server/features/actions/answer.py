@@ -19,6 +19,8 @@ _THOUGHTS = (
 # Longer lines are no fences and no sentences, and what tells them apart looks at a line again and again.
 _LONGEST_MARKUP = 1000
 _LONGEST_TEXT = 4000
+# What is said this often in a row, over this many characters, is said for ever.
+_LOOP_TIMES, _LOOP_LENGTH, _LONGEST_PERIOD = 8, 80, 100
 _FENCE_FORM = re.compile(r"^\s{0,12}(?:>\s*)?(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
 _NUMBERED = re.compile(r"^\s*\d+\s?[|:] ?")
 _PROSE = re.compile(
@@ -153,15 +155,37 @@ def shown_text(text: str) -> str:
     return text
 
 
-def repeats(text: str) -> bool:
-    """Whether a model has fallen into writing the same lines or sentences over and over, or a line without end."""
+def repeats(text: str, known: str = "") -> bool:
+    """Whether a model has fallen into writing the same over and over, or a line without end. known: the text it was
+    given; what repeats there may repeat in the answer."""
     if len(text) - text.rfind("\n") > _LONGEST_TEXT:
         return True
-    return without_repetition(text) != text
+    start = _loop(text)
+    if start < len(text) and text[-_LOOP_LENGTH:] not in known:
+        return True
+    return _said_again(text) != text
 
 
 def without_repetition(text: str) -> str:
     """`text` up to where it begins to say again, to its end, what it has just said."""
+    return _said_again(text[: _loop(text)])
+
+
+def _loop(text: str) -> int:
+    """Where the end of `text` begins to be one short piece over and over; its length if that is not so."""
+    for period in range(1, min(_LONGEST_PERIOD, len(text) // _LOOP_TIMES) + 1):
+        size = max(_LOOP_TIMES * period, _LOOP_LENGTH)
+        tail = text[-size:]
+        if len(tail) == size and tail[period:] == tail[:-period] and tail.strip():
+            start = len(text) - size
+            while start > 0 and text[start - 1] == text[start - 1 + period]:
+                start -= 1
+            return start + period
+    return len(text)
+
+
+def _said_again(text: str) -> str:
+    """`text` without the lines or sentences at its end that repeat those before them."""
     parts = [match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?=\n)|$)", text) if match[0].strip()]
     filled = [match[0].strip() for match in parts]
     whole = len(filled) - 1  # the last one may not be finished

@@ -113,6 +113,9 @@ class ChatModel:
         prompt = chat.prompt
         if lead:
             prompt = replace(prompt, segments=(*prompt.segments, Segment("message", lead.encode())))
+        # Asked the same way again, a small model gives the same answer: its second one begins with another token.
+        rank = 1 if lead and attempt > 1 else 0
+        given = "".join(text for message in asked.messages for _, text in message.pieces)
         done = anyio.Event()
         finished: list[Finished] = []
         text = lead
@@ -134,7 +137,7 @@ class ChatModel:
             name = "thinking" if thought and not visible else "writing"
             report(Progress(name, (visible or thought)[-200:], usage.decoded_tokens, rate))
             looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
-            if (looked_at and repeats(text)) or any(stop in text for stop in chat.stops):
+            if (looked_at and repeats(text, given)) or any(stop in text for stop in chat.stops):
                 self._engine.cancel(number)
 
         report(Progress(phase))
@@ -146,6 +149,7 @@ class ChatModel:
             priority=Priority.ACTION,
             deadline=self._clock() + self._options().deadline_seconds,
             role=role,
+            rank=rank,
         )
         try:
             await done.wait()

@@ -34,8 +34,9 @@ class Action:
     """title: for the menu; `{target}` in it becomes what the action is about. kind: the LSP's code action kind.
     instruction: what the model is asked to do. languages: names or identifiers; empty means all. nodes: syntax
     node kinds of which one must lie in the target; empty means any. signature: whether the function's own
-    parameters may change. more: whether new definitions may come beside the target. file: for a new file, its
-    name, with `{stem}`, `{name}` and `{extension}`.
+    parameters may change. more: whether new definitions may come beside the target. keeps: whether what the code
+    uses and what its comments say must be there afterwards. file: for a new file, its name, with `{stem}`, `{name}`
+    and `{extension}`.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Action:
     nodes: frozenset[str] = frozenset()
     signature: bool = False
     more: bool = False
+    keeps: bool = True
     file: str = ""
 
 
@@ -111,6 +113,7 @@ EDIT = Action(
     "",
     signature=True,
     more=True,
+    keeps=False,
 )
 
 
@@ -249,6 +252,7 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
         frozenset(values.get("languages", [])),
         signature=True,
         more=True,
+        keeps=False,
         file=texts["file"],
     )
 

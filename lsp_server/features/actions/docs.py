@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import replace
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
@@ -14,11 +15,16 @@ from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.answer import blocks
 from lsp_server.features.actions.fitting import document_unit, indent_of
 from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.prose import says_less, says_nothing, without_echoes
 from lsp_server.features.actions.results import Proposal
 from lsp_server.features.actions.trust import syntax_objection
 
 _MOST_LINES = 80
 _LINE_COMMENTS = {"Rust": "///", "Go": "//"}
+# How doc comments begin where others do not document.
+_DOC_MARKS = {"Rust": ("///", "/**", "#[doc"), "Java": ("/**",)} | dict.fromkeys(
+    ("JavaScript", "TypeScript", "TSX"), ("/**",)
+)
 
 _STYLES: dict[str, str] = {
     "google": "a Python docstring in Google style (a summary line, then `Args:`, `Returns:` and `Raises:`)",
@@ -55,26 +61,42 @@ def style_hint(document: DocumentSnapshot, project: bytes = b"") -> str:
     return _STYLES.get(language.name, "a comment")
 
 
-def read_doc(answer: str, document: DocumentSnapshot, subject: Subject) -> Proposal:
-    """The edit that puts the answer's comment where it belongs: in place of the old one, or new."""
+def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question: str = "") -> Proposal:
+    """The edit that puts the answer's comment where it belongs: in place of the old one, or new. question: what the
+    model was told, without the code."""
     language = find_language(document.language_id, document.path)
     definition = subject.definition
     if definition is None:
         return Proposal(problem="there is nothing to document here")
+    marks = _DOC_MARKS.get(language.name, ())
+    if (
+        definition.doc is not None
+        and marks
+        and not document.source[definition.doc[0] :].startswith(tuple(mark.encode() for mark in marks))
+    ):
+        definition = replace(definition, doc=None)  # a note beside the code, which stays
     code = document.source[definition.start : definition.end].decode("utf-8", "replace")
     said = {re.sub(r"\s+", "", line) for line in code.split("\n")} - {""}
+    old = ""
     if definition.doc is not None:
         old = document.source[slice(*definition.doc)].decode("utf-8", "replace")
         said -= {re.sub(r"\s+", "", line) for line in old.split("\n")}
     text = _known_parameters(doc_text(answer, language, definition), definition)
     # A model that repeats the code line by line has not commented on it.
     lines = [line for line in text.split("\n") if re.sub(r"\s+", "", line) not in said]
-    text = "\n".join(lines).strip()
+    text = without_echoes("\n".join(lines), question)
     lines = text.split("\n")
     if not re.search(r"[^\W\d_]{2}", text):
         return Proposal(problem="there is no comment in the answer")
     if _is_header(lines[0], language, definition.name):
         return Proposal(problem="the answer is the code's first line, not a comment")
+    header = next((line for line in lines if _is_header(line, language)), "")
+    if header:
+        return Proposal(problem=f"there is code in the comment: `{header.strip()[:60]}`")
+    if says_nothing(text, code if not old else code.replace(old, "")):
+        return Proposal(problem="the comment says nothing about the code")
+    if old and says_less(text, old):
+        return Proposal(problem="the answer says less than the comment that is there")
     if len(lines) > _MOST_LINES:
         return Proposal(problem=f"the comment has {len(lines)} lines, more than {_MOST_LINES}")
     if language.name == "Go" and not text.startswith(definition.name):
@@ -146,14 +168,17 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
         found = "\n".join(line for line in lines if not line.lstrip().startswith(("```", "~~~")))
         if _defined(found, language):
             return ""
+    if language.name == "Python":
+        found = re.sub(r"^(\s*)#+ ", r"\1", found, flags=re.MULTILINE)
     return _harmless(_evened(found), language)
 
 
-def _is_header(line: str, language: Language, name: str) -> bool:
-    """Whether a line, in whatever wording, begins the definition of `name`."""
+def _is_header(line: str, language: Language, name: str = "") -> bool:
+    """Whether a line, in whatever wording, begins the definition of `name`, or of anything."""
     begun = line.rstrip(" :{") + (":\n    pass\n" if language.name == "Python" else " {}\n")
     source = begun.encode("utf-8", "replace")
-    return any(one.name == name for one in definitions(language, source)) and not broken_at(language, source)
+    found = any(one.name == name or not name for one in definitions(language, source))
+    return found and not broken_at(language, source)
 
 
 def _defined(text: str, language: Language) -> tuple[Definition, ...]:
@@ -174,7 +199,9 @@ def _from_comment(text: str) -> str:
     match = re.search(r'[rRuU]?("""|\'\'\')(.*?)\1', text, re.DOTALL)
     if match:
         return match[2]
-    match = re.search(r"/\*+!?(.*?)\*/", text, re.DOTALL)
+    # The innermost, and one whose end is missing.
+    match = re.search(r"/\*+!?((?:(?!/\*).)*?)\*/", text, re.DOTALL)
+    match = match or re.search(r"/\*\*((?:(?!/\*).)*)$", text, re.DOTALL)
     if match:
         return "\n".join(re.sub(r"^\s*\*(?: |$)", "", line) for line in match[1].split("\n"))
     lines = text.split("\n")
@@ -191,8 +218,10 @@ def _from_comment(text: str) -> str:
 
 
 def _evened(text: str) -> str:
-    """The first line at the margin, the others with the least indentation among them taken off."""
+    """The first line at the margin, the others with the least indentation among them taken off, and no lines of
+    marks alone."""
     lines = [line.rstrip() for line in text.strip().split("\n")]
+    lines = [line for line in lines if not line.strip() or re.search(r"[\w\-=]", line)] or [""]
     rest = textwrap.dedent("\n".join(lines[1:]))
     return "\n".join([lines[0].strip(), *rest.split("\n")]).strip() if len(lines) > 1 else lines[0].strip()
 

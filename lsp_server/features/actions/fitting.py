@@ -96,6 +96,34 @@ def fit(candidate: str, document: DocumentSnapshot, subject: Subject, action: Ac
             yield result
 
 
+def with_old_docstring(document: DocumentSnapshot, subject: Subject, new: bytes) -> bytes:
+    """`new` with the docstring that the function has, to the letter: only an action about it may change it."""
+    language, old = find_language(document.language_id, document.path), subject.definition
+    if language.name != "Python" or not subject.whole or old is None or old.doc is None:
+        return new
+    edited = document.edited(subject.start, subject.end, new)
+    end = subject.start + len(new)
+    found = [
+        one
+        for one in definitions(language, edited.source)
+        if (one.name, one.parents) == (old.name, old.parents) and subject.start <= one.start and one.end <= end
+    ]
+    if len(found) != 1 or broken_at(language, edited.source) != broken_at(language, document.source):
+        return new
+    doc, at = document.source[slice(*old.doc)], found[0].header_end
+    if found[0].doc is not None:
+        start, stop = found[0].doc
+        return edited.source[subject.start : start] + doc + edited.source[stop:end]
+    line = edited.line_at(at)
+    lead = edited.source[edited.line_start(line) : at]
+    if lead.strip():  # the body stands behind the header, on its line
+        return new
+    while edited.line(line - 1).lstrip().startswith(b"#"):  # the grammar has a comment in front of the body
+        line -= 1
+    at = edited.line_start(line) + len(lead)
+    return edited.source[subject.start : at] + doc + document.newline + lead + edited.source[at:end]
+
+
 def _base_indent(document: DocumentSnapshot, subject: Subject) -> str:
     """The indentation of the subject's first line that is not blank."""
     text = document.source[document.line_start(document.line_at(subject.start)) : subject.end]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.imports import import_lines
@@ -28,11 +28,14 @@ _TOKENS = {Result.DOCUMENT: 600, Result.TESTS: 900, Result.DOC_COMMENT: 350}
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A question for the model. max_tokens: how long the answer may be. lead: how the answer begins, for a small
-    model that would begin with something else."""
+    model that would begin with something else. wanted: what the answer is to be, in words. told: all that the model
+    is told, without the code."""
 
     messages: tuple[Message, ...]
     max_tokens: int
     lead: str = ""
+    wanted: str = "the complete code in one fence"
+    told: str = ""
 
 
 class TooLargeError(Exception):
@@ -72,11 +75,16 @@ def build(
         (Message("system", (("message", system),)), Message("user", pieces)),
         max_tokens,
         _lead(document, offer, imports),
+        "the comment" if action.result is Result.DOC_COMMENT else "the complete code in one fence",
+        "\n".join([system, question.replace(code, "")]),
     )
 
 
 def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str]) -> str:
-    """The beginning of a good answer: a fence, and as much of the code as is known beforehand."""
+    """The beginning of a good answer: a fence, and as much of the code as is known beforehand.
+
+    It ends in no space: a tokeniser puts that in front of the next word, and alone it leads to nonsense.
+    """
     subject, action = offer.subject, offer.action
     language = find_language(document.language_id, document.path)
     definition = subject.definition
@@ -88,22 +96,21 @@ def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str]) -> s
             _shown(document, definition.start, definition.header_end).rstrip() if keeps and definition else ""
         )
     if action.result is Result.TESTS:
-        starts = {"Python": "\n\n\ndef test_", "Go": "\n\nfunc Test", "Rust": "#[test]\nfn ", "Java": "@Test\nvoid "}
+        starts = {"Python": "\n\n\ndef test_", "Go": "\n\nfunc Test", "Rust": "#[test]\nfn", "Java": "@Test\nvoid"}
         return fence + "\n".join(imports) + starts.get(language.name, '\n\ntest("')
     if action.result is Result.DOC_COMMENT:
-        return {"Python": '"""', "Go": "// ", "Rust": "/// "}.get(language.name, "/**\n * ")
+        return {"Python": '"""', "Go": "//", "Rust": "///"}.get(language.name, "/**\n *")
     return ""
 
 
 def again(asked: Asked, answer: str, problem: str, window_tokens: int) -> Asked:
     """The same question once more, with the answer that could not be used and why, as far as there is room."""
-    complaint = (
-        f"This answer cannot be used: {problem}. Answer again, with the complete code in one fence and nothing else."
-    )
+    complaint = f"This answer cannot be used: {problem}. Answer again, with {asked.wanted} and nothing else."
     used = sum(len(text.encode()) for message in asked.messages for _, text in message.pieces)
     room = int((window_tokens - asked.max_tokens - 200) * BYTES_PER_TOKEN) - used - len(complaint)
     first = Message("assistant", (("before", answer[: max(0, min(room, 3000))] or "…"),))
-    return Asked((*asked.messages, first, Message("user", (("message", complaint),))), asked.max_tokens, asked.lead)
+    messages = (*asked.messages, first, Message("user", (("message", complaint),)))
+    return replace(asked, messages=messages, told=f"{asked.told}\n{complaint}")
 
 
 def answer_tokens(action: Action, code_bytes: int, window_tokens: int) -> int:

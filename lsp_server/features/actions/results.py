@@ -8,7 +8,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.features.actions.answer import blocks, candidates, is_prose
 from lsp_server.features.actions.catalogue import Action, Result
-from lsp_server.features.actions.fitting import fit, indent_of
+from lsp_server.features.actions.fitting import fit, indent_of, with_old_docstring
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.trust import objection, syntax_objection
 
@@ -37,7 +37,8 @@ def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, ac
     """The text that replaces the subject's range: the first reading of the answer that can be trusted."""
     problems: list[str] = []
     for candidate in _readings(answer, find_language(document.language_id, document.path)):
-        for new in fit(candidate, document, subject, action):
+        for fitted in fit(candidate, document, subject, action):
+            new = with_old_docstring(document, subject, fitted) if action.keeps else fitted
             problem = objection(document, subject, new, action)
             if not problem:
                 return Proposal(subject.start, subject.end, new)

@@ -97,7 +97,7 @@ class ActionRunner:
             for attempt in (1, 2):
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
                 answer, finished = await self._chat.ask(role, info, question, report, attempt)
-                outcome, problem = await self._read(document, offer, answer, finished, place, path, root)
+                outcome, problem = await self._read(document, offer, answer, finished, question.told, place, path, root)
                 if outcome is not None:
                     return outcome
                 if offer.action.result is Result.DOCUMENT:
@@ -129,6 +129,7 @@ class ActionRunner:
         offer: Offer,
         answer: str,
         finished: Finished,
+        told: str,
         place: places.Place | None,
         path: Path | None,
         root: Path | None,
@@ -144,10 +145,10 @@ class ActionRunner:
             return Outcome(document=text, usage=usage), ""
         if action.result is Result.TESTS:
             assert place is not None
-            return await self._read_tests(document, offer, answer, place, usage)
+            return await self._read_tests(document, offer, answer, place, finished)
         if action.result is Result.NEW_FILE:
             return self._read_file(document, offer, answer, path, root, usage)
-        read = {Result.DOC_COMMENT: lambda: read_doc(without_repetition(answer), document, offer.subject)}.get(
+        read = {Result.DOC_COMMENT: lambda: read_doc(without_repetition(answer), document, offer.subject, told)}.get(
             action.result,
             (lambda: read_rewriting(answer, document, offer.subject, action))
             if action.result is Result.REPLACE
@@ -156,9 +157,7 @@ class ActionRunner:
         # Parsing a dozen readings of an answer takes tens of milliseconds: not on the loop.
         proposal = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         if proposal.problem:
-            if finished.reason is FinishReason.LENGTH:
-                return None, f"the answer was cut after {usage.decoded_tokens} tokens"
-            return None, proposal.problem
+            return None, _cut_short(finished) or proposal.problem
         proposal = await self._formatted(document, offer, proposal, path, root)
         # So does a diff.
         work = partial(_edits, document, proposal, root)
@@ -198,7 +197,7 @@ class ActionRunner:
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
     async def _read_tests(
-        self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, usage: Usage
+        self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, finished: Finished
     ) -> tuple[Outcome | None, str]:
         def work() -> testcode.NewTests:
             existing = "" if place.file.is_symlink() else read_text(place.file, MOST_FILE_BYTES)
@@ -206,8 +205,8 @@ class ActionRunner:
 
         found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         if found.problem:
-            return None, found.problem
-        return Outcome(answer=answer, tests=place, usage=usage), ""
+            return None, _cut_short(finished) or found.problem
+        return Outcome(answer=answer, tests=place, usage=finished.usage), ""
 
     def _read_file(
         self,
@@ -288,6 +287,13 @@ def new_tests(
     if language.name == "Rust":
         existing = source
     return testcode.read_tests(answer, existing, place, language, offer.subject.definition, source)
+
+
+def _cut_short(finished: Finished) -> str:
+    """Why an answer ended before its time; empty if it did not."""
+    if finished.reason is FinishReason.LENGTH:
+        return f"the answer was cut after {finished.usage.decoded_tokens} tokens"
+    return "the model began to repeat itself" if finished.reason is FinishReason.CANCELLED else ""
 
 
 def _first_code(answer: str) -> str:

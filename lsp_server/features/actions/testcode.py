@@ -16,6 +16,12 @@ from lsp_server.features.actions.answer import candidates
 from lsp_server.features.actions.places import Place
 
 _TEST_CALL = re.compile(r"^(describe|it|test|suite)(\.\w+)*\s*\(")
+# What a test checks with, in any of the frameworks.
+_CHECK = re.compile(
+    r"(?i)assert|\bexpect|raises|throws?\(|\.(?:Error|Fatal|Fail)|should_panic|panic!|\bverify|\bfail\("
+)
+_COMMENT = re.compile(r"(?m)(?:^|\s)(?://|# ).*$")
+_STRING = re.compile(r"""(['"`])(?:\\.|(?!\1).)*\1""")
 _MOST_BYTES = 200_000
 
 
@@ -53,6 +59,10 @@ def read_tests(
             continue
         if not parts.tests:
             continue
+        parts.tests = [test for test in parts.tests if _tests(test, parts.helpers, target)]
+        if not parts.tests:
+            problem = f"no test in the answer checks `{target.name}`"
+            continue
         newline = "\r\n" if "\r\n" in (existing or source) else "\n"
         old = existing.replace("\r\n", "\n")
         _rename_taken(parts, old)
@@ -64,6 +74,17 @@ def read_tests(
             continue
         return NewTests(text.replace("\n", newline), tuple(name for name, _ in parts.tests))
     return NewTests(problem=problem)
+
+
+def _tests(test: tuple[str, str], helpers: Iterable[tuple[str, str]], target: Definition) -> bool:
+    """Whether a test checks something and uses what it is to test, by itself or through a helper."""
+    name, code = test
+    code = re.sub(rf"\b{re.escape(name)}\b", "", code, count=1)
+    reached = "\n".join([code, *(body for helper, body in helpers if re.search(rf"\b{re.escape(helper)}\b", code))])
+    reached = _COMMENT.sub("", _STRING.sub("", reached))
+    words = set(re.findall(r"\w+", reached))
+    wanted = {part for each in (target.name, *target.parents) for part in re.findall(r"\w+", each)[:1]}
+    return bool(wanted & words) and bool(_CHECK.search(reached))
 
 
 def _parts(text: str, language: Language, target: Definition, place: Place) -> _Parts:

@@ -13,6 +13,7 @@ from lsp_server.core.outline import Definition, broken_at, definitions, names_in
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.worth import loss
 
 # A rewriting that is this much longer than what it replaces is not one.
 _GROWTH, _GROWTH_BYTES = 4, 4000
@@ -33,21 +34,32 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     if problem:
         return problem
     if not subject.whole or subject.definition is None:
-        return ""
+        return _loss(document, subject, new, action)
     was = subject.definition
     found = definitions(language, edited.source)
     inside = [one for one in found if subject.start <= one.start and one.end <= subject.start + len(new)]
     same = [one for one in inside if one.name == was.name and one.kind == was.kind and one.parents == was.parents]
     if len(same) != 1:
         return f"`{was.name}` is {'missing' if not same else 'defined more than once'} in the answer"
-    if not action.signature and same[0].parameters != was.parameters:
+    if not _may_change_parameters(subject, action) and same[0].parameters != was.parameters:
         listed = ", ".join(was.parameters)
         return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
     others = [one.name for one in inside if one.parents == was.parents and one is not same[0]]
     others = [name for name in others if not _nested(inside, name, same[0].start, same[0].end)]
     if others and not action.more:
         return f"the answer defines `{others[0]}`, which was not asked for"
-    return ""
+    return _loss(document, subject, new, action)
+
+
+def _may_change_parameters(subject: Subject, action: Action) -> bool:
+    """An action that may, and if it is to solve problems, one of them must be where the parameters are."""
+    assert subject.definition is not None
+    header_end = subject.definition.header_end
+    return action.signature and (not subject.problems or any(each.start < header_end for each in subject.problems))
+
+
+def _loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
+    return loss(document, subject, new, action) if action.keeps else ""
 
 
 def syntax_objection(

@@ -1,0 +1,123 @@
+"""Whether an edit is worth proposing: what parses, and keeps its name, can still be what a person undoes at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import Language, find_language
+from lsp_server.core.outline import called_in, comments_in, has_definitions, leaves_in, names_in
+from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.names import known_names
+from lsp_server.features.actions.offers import Subject
+
+# What models write in place of code that they do not repeat.
+_PLACEHOLDER = re.compile(
+    r"\b(?:rest of (?:the|your)|existing code|(?:code|implementation|logic) (?:goes )?here|unchanged"
+    r"|same as (?:before|above)|omitted|previous code|remaining code|your code|todo\W+implement)\b"
+    r"|^\W*(?:\.\.\.|…)\W*$",
+    re.IGNORECASE,
+)
+_MODIFIERS = re.compile(
+    r"\b(?:public|private|protected|static|final|abstract|synchronized|native|default|export|async|override|readonly"
+    r"|pub|const|unsafe|extern|inline|virtual|constexpr)\b"
+)
+# Names that an edit has to keep, as a share; of its comments, too.
+_KEPT = 0.5
+
+
+def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
+    """What `new` loses of the subject's range or leaves as it is, in words for the model and the user; empty if it
+    is worth proposing. For actions that leave what the code does alone, and code that parses."""
+    language = find_language(document.language_id, document.path)
+    if not has_definitions(language):
+        return ""
+    old = document.source[subject.start : subject.end]
+    edited = document.edited(subject.start, subject.end, new).source
+    end = subject.start + len(new)
+    said = comments_in(language, edited, subject.start, end)
+    placeholder = next((text for text in said if _PLACEHOLDER.search(text) and text.encode() not in old), "")
+    if placeholder:
+        return f"the answer leaves code out: `{_short(placeholder)}`"
+    before = leaves_in(language, document.source, subject.start, subject.end)
+    after = leaves_in(language, edited, subject.start, end)
+    if [text for _, text in before] == [text for _, text in after]:
+        return "the answer only changes comments"
+    if not subject.problems and _only_renames(before, after):
+        return "the answer only gives other names or words to what is there"
+    if action.id == "types" and not _is_within([text for _, text in before], [text for _, text in after]):
+        return "the answer changes more than the types"
+    missing = _lost_marks(document, subject, edited, end)
+    if missing:
+        return f"the answer loses `{missing}`"
+    lost = _lost_names(document, subject, edited, end, language, strict=action.id == "errors")
+    if lost:
+        return f"the answer no longer uses {', '.join(f'`{name}`' for name in lost[:4])}"
+    was = comments_in(language, document.source, subject.start, subject.end)
+    gone = [text for text in was if text not in said]
+    if len(gone) > (1 - _KEPT) * len(was):
+        return f"the answer loses the comment `{_short(gone[0])}`"
+    return ""
+
+
+def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> bool:
+    """Whether one is the other with names exchanged for others, each for the same one everywhere, or with other
+    words in its texts."""
+    if len(before) != len(after):
+        return False
+    names: dict[str, str] = {}
+    for (kind, old), (other, new) in zip(before, after, strict=True):
+        is_name = kind.endswith("identifier")
+        if kind != other or (old != new and not is_name and "string" not in kind):
+            return False
+        if is_name and names.setdefault(old, new) != new:
+            return False
+    return len(set(names.values())) == len(names)
+
+
+def _is_within(part: Iterable[str], whole: Iterable[str]) -> bool:
+    """Whether all of `part` comes in `whole`, in its order."""
+    rest = iter(whole)
+    return all(text in rest for text in part)
+
+
+def _lost_names(
+    document: DocumentSnapshot, subject: Subject, edited: bytes, end: int, language: Language, *, strict: bool
+) -> list[str]:
+    """What the code took from outside it and the edit does not: a parameter, or most of the names. strict: any of
+    them, or of what it called."""
+    begin = subject.start
+    if subject.whole and subject.definition is not None:
+        begin = subject.definition.header_end
+    used, bound = names_in(language, document.source, begin, subject.end)
+    ours = used - bound - known_names(language)
+    kept, introduced = names_in(language, edited, subject.start, end)
+    lost = sorted(ours - kept)
+    parameters = subject.definition.parameters if subject.whole and subject.definition is not None else ()
+    dropped = [name for name in lost if name in parameters and name in introduced]
+    if strict:
+        calls = set(called_in(language, edited, subject.start, end))
+        called = called_in(language, document.source, begin, subject.end)
+        return dropped or lost + [name for name in called if name not in calls]
+    return dropped or (lost if len(lost) > (1 - _KEPT) * len(ours) else [])
+
+
+def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end: int) -> str:
+    """A decorator, an attribute or a modifier in front of a function that the edit takes away."""
+    definition = subject.definition
+    if not subject.whole or definition is None or any(each.start < definition.header_end for each in subject.problems):
+        return ""
+    header = document.source[definition.start : definition.header_end].decode("utf-8", "replace")
+    new = edited[subject.start : end].decode("utf-8", "replace")
+    squeezed = re.sub(r"\s+", "", new)
+    for mark in re.findall(r"^\s*(@[\w.]+|#\[.*\])", header, re.MULTILINE):
+        if re.sub(r"\s+", "", mark) not in squeezed:
+            return str(mark)
+    head = header.partition(definition.name)[0]
+    return next((word for word in _MODIFIERS.findall(head) if not re.search(rf"\b{word}\b", new)), "")
+
+
+def _short(comment: str) -> str:
+    line = " ".join(comment.split())
+    return line if len(line) <= 60 else line[:59] + "…"

@@ -1,0 +1,180 @@
+"""Edits that parse and keep their name, and that a person would undo at once: each ends in a message."""
+
+from __future__ import annotations
+
+import pytest
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.features.actions.catalogue import catalogue
+from lsp_server.features.actions.docs import read_doc
+from lsp_server.features.actions.offers import Problem, Subject, problem_subject, subject_at
+from lsp_server.features.actions.results import read_rewriting
+
+ACTIONS, _ = catalogue({})
+
+PYTHON = '''
+@cached
+def load(path, strict=False):
+    """Reads a file.
+
+    Blank lines are kept.
+    """
+    # The file may be missing.
+    found = open_file(path, "old")
+    for line in found:
+        check(line, strict)
+    return found
+'''
+TYPESCRIPT = """
+export async function load(path: string, strict: boolean): Promise<string[]> {
+  // The file may be missing.
+  const found = await openFile(path, "old");
+  check(found, strict);
+  return found;
+}
+"""
+PATHS = {"python": "a.py", "typescript": "a.ts"}
+
+
+def opened(source: str, language: str) -> tuple[DocumentSnapshot, Subject]:
+    document = DocumentSnapshot.of(f"file:///{PATHS[language]}", source.encode(), path=PATHS[language])
+    at = source.index("load")
+    subject = subject_at(document, at, at)
+    assert subject is not None
+    return document, subject
+
+
+def rewritten(action: str, source: str, answer: str, language: str = "python", problem_at: str = "") -> str:
+    """The document afterwards, or the problem behind `!`. problem_at: where a diagnostic is, if there is one."""
+    document, subject = opened(source, language)
+    if problem_at:
+        at = source.index(problem_at)
+        subject = problem_subject(document, [Problem(at, at + len(problem_at), "it may be missing")])
+    found = read_rewriting(f"```\n{answer}\n```", document, subject, ACTIONS[action])
+    return f"!{found.problem}" if found.problem else document.edited(found.start, found.end, found.text).source.decode()
+
+
+def changed(source: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert old in source
+        source = source.replace(old, new)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("action", "changes", "problem"),
+    [
+        ("simplify", [("found", "data")], "other names"),
+        ("simplify", [('"old"', '"new"')], "other names or words"),
+        ("simplify", [("# The file may be missing.", "# Look.")], "only changes comments"),
+        ("simplify", [("    # The file may be missing.\n", ""), ("strict=False", "strict = False")], "only changes"),
+        (
+            "simplify",
+            [("# The file may be missing.", "# ... rest of the code"), ("in found:", "in iter(found):")],
+            "leaves",
+        ),
+        ("simplify", [("    # The file may be missing.\n", ""), ("found\n", "list(found)\n")], "loses the comment"),
+        ("simplify", [("check(line, strict)", "check(line)")], "no longer uses `strict`"),
+        ("errors", [("        check(line, strict)", "        assert strict")], "no longer uses `check`"),
+        (
+            "types",
+            [("path, strict=False", "path: str, strict: bool = False"), ('"old"', '"new"')],
+            "more than the types",
+        ),
+    ],
+)
+def test_what_is_not_worth_it_in_python(action: str, changes: list[tuple[str, str]], problem: str) -> None:
+    after = rewritten(action, PYTHON, changed(PYTHON, *changes))
+    assert after.startswith("!"), after
+    assert problem in after
+
+
+@pytest.mark.parametrize(
+    ("action", "changes", "problem"),
+    [
+        ("simplify", [("found", "data")], "other names"),
+        ("simplify", [("// The file may be missing.", "// ..."), ("return found", "return [...found]")], "leaves"),
+        ("errors", [("  check(found, strict);\n", "  console.log(strict);\n")], "no longer uses `check`"),
+        ("fix", [("export async", "async"), ("found;\n", "found ?? [];\n")], "loses `export`"),
+        ("fix", [("path: string, strict", "strict"), ("(path, ", "(strict, ")], "parameters"),
+    ],
+)
+def test_what_is_not_worth_it_in_typescript(action: str, changes: list[tuple[str, str]], problem: str) -> None:
+    at = "return found" if action == "fix" else ""
+    after = rewritten(action, TYPESCRIPT, changed(TYPESCRIPT, *changes), "typescript", at)
+    assert after.startswith("!"), after
+    assert problem in after
+
+
+@pytest.mark.parametrize(
+    ("action", "changes"),
+    [
+        ("types", [("path, strict=False)", "path: str, strict: bool = False) -> list[str]")]),
+        ("errors", [("    # The", "    if not path:\n        return []\n    # The")]),
+        ("simplify", [("for line in found:\n        check(line, strict)", "[check(line, strict) for line in found]")]),
+    ],
+)
+def test_what_is_asked_for_passes(action: str, changes: list[tuple[str, str]]) -> None:
+    new = changed(PYTHON, *changes)
+    assert rewritten(action, PYTHON, new) == new
+
+
+def test_a_diagnostic_in_the_header_lets_the_parameters_change() -> None:
+    new = changed(TYPESCRIPT, (", strict: boolean", ""), (", strict", ""))
+    assert rewritten("fix", TYPESCRIPT, new, "typescript", "strict: boolean") == new
+    assert "parameters" in rewritten("fix", TYPESCRIPT, new, "typescript", "found;")
+
+
+def test_a_diagnostic_may_be_solved_by_another_name() -> None:
+    new = changed(TYPESCRIPT, ("openFile", "readFile"))
+    assert rewritten("fix", TYPESCRIPT, new, "typescript", "openFile") == new
+
+
+@pytest.mark.parametrize("doc", ["", '    """Reads."""\n', '    """Reads a file.\n\n    Not blank lines.\n    """\n'])
+def test_the_docstring_stays_as_it_was(doc: str) -> None:
+    start, end = PYTHON.index('    """'), PYTHON.index("    # The")
+    answer = PYTHON[:start] + doc + PYTHON[end:]
+    kept = changed(PYTHON, ("return found", "return list(found)"))
+    assert rewritten("simplify", PYTHON, changed(answer, ("return found", "return list(found)"))) == kept
+
+
+def documented(source: str, answer: str, language: str = "python") -> str:
+    document, subject = opened(source, language)
+    told = "This is the function `load` in a.py:\nInstruction: Write the comment for this code, in a few words."
+    found = read_doc(answer, document, subject, told)
+    return f"!{found.problem}" if found.problem else document.edited(found.start, found.end, found.text).source.decode()
+
+
+PLAIN = "def load(path, strict=False):\n    return open_file(path)\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ('"""This is a function."""', "says nothing"),
+        ('"""This is the function `load` in a.py:"""', "no comment"),
+        ('"""Write the comment for this code, in a few words."""', "no comment"),
+        ('"""# A way to load\ndef save(path):\n"""', "there is code"),
+        ('"""The weather today brings sunshine over mountains while rivers freeze."""', "says nothing"),
+    ],
+)
+def test_comments_that_are_none(answer: str, problem: str) -> None:
+    long = PLAIN + "    # names to tell: alpha beta gamma delta epsilon\n"
+    after = documented(long, answer)
+    assert after.startswith("!"), after
+    assert problem in after
+
+
+def test_what_is_said_again_is_left_out() -> None:
+    text = "Opens the file that the path names.\n\nOpens the file that a path names."
+    assert '"""Opens the file that the path names."""' in documented(PLAIN, text)
+
+
+def test_less_than_the_old_comment_is_no_update() -> None:
+    assert "says less" in documented(PYTHON, '"""Reads."""')
+
+
+def test_a_note_above_the_code_is_no_doc_comment() -> None:
+    source = "// TODO: use this elsewhere\nfunction load(path: string) {\n  return openFile(path);\n}\n"
+    after = documented(source, "/**\n * Opens a path", "typescript")
+    assert after == source.replace("function", "/**\n * Opens a path\n */\nfunction")
