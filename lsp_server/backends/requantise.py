@@ -1,7 +1,7 @@
 """A copy of a model in a quantisation that llama.cpp is faster with on CPUs, made once, in the user's cache folder.
 
 Only some quantisations have a second, interleaved layout there. The starter's chat model comes as Q4_1, which has
-none; as Q4_0 it reads a prompt more than twice as fast.
+none; as Q4_0 it reads a prompt more than twice as fast. `bench copies` compares that with others.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def _write(source: Header, sha256: str, target: Path) -> None:
     os.close(descriptor)
     temporary = Path(name)
     try:
-        _quantise(source, sha256, temporary)
+        quantise(source, temporary, {SOURCE_KEY: source.path.name, SHA256_KEY: sha256})
         if not _made_of(temporary, sha256):
             raise ModelError("llama.cpp wrote something else")
         temporary.chmod(0o644)
@@ -110,17 +110,14 @@ def _write(source: Header, sha256: str, target: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def _quantise(source: Header, sha256: str, target: Path) -> None:
-    quantise(source, target, {SOURCE_KEY: source.path.name, SHA256_KEY: sha256})
-
-
-def quantise(source: Header, target: Path, entries: Mapping[str, str]) -> None:
-    """Writes a model's matrices as Q4_0. entries: metadata that is added. Raises ModelError."""
+def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name: str = TYPE) -> None:
+    """Writes a copy of `source` in one of llama.cpp's mixtures, by its name. entries: metadata that is added. Raises
+    ModelError."""
     library = load_library()
     api = library.api
     params = api.llama_model_quantize_default_params()
     params.nthread = default_threads()
-    params.ftype = api.LLAMA_FTYPE_MOSTLY_Q4_0
+    params.ftype = getattr(api, f"LLAMA_FTYPE_MOSTLY_{type_name}")
     params.allow_requantize = True
     # The embeddings, which often are the output layer too, stay as they are.
     kept = {tensor.name: tensor.type for tensor in source.tensors}

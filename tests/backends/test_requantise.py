@@ -71,11 +71,11 @@ def test_without_a_place_to_write_the_original_is_used(slow: Path, cache: Path) 
 
 
 def test_what_llama_cannot_write_leaves_nothing(slow: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = requantise._quantise
+    real = requantise.quantise
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    monkeypatch.setattr(requantise, "_quantise", lambda source, sha256, target: real(source, sha256, full))
+    monkeypatch.setattr(requantise, "quantise", lambda source, sha256, target: real(source, sha256, full))
     assert requantise.for_this_cpu(slow, HASH, lambda _: True) == slow
     assert not list(cache.iterdir())
 
