@@ -117,14 +117,18 @@ class Editor:
 
 
 @asynccontextmanager
-async def editor(server_arguments: Sequence[str] = ()) -> AsyncIterator[Editor]:
-    """An editor connected to a fresh `fimble serve`; the server is shut down at the end."""
+async def editor(
+    server_arguments: Sequence[str] = (), window: types.WindowClientCapabilities | None = None
+) -> AsyncIterator[Editor]:
+    """An editor connected to a fresh `fimble serve`; the server is shut down at the end. window: what else the
+    client says it can do."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
         text_document=types.TextDocumentClientCapabilities(
             inline_completion=types.InlineCompletionClientCapabilities()
         ),
+        window=window,
     )
 
     # What the server says of the model is in its status too.

@@ -83,7 +83,7 @@ class Applying:
             problem = await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
             if problem:
                 raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
-            confirm = Confirmation(f"fimble: {offer.title}", outcome.note)
+            confirm = Confirmation(f"fimble: {offer.title}", outcome.note, needed=bool(outcome.note))
             edit = workspace_edit(current, edits, self._server.client, confirm)
             answer = await self._apply(edit, offer)
             latest = self._server.documents.get(document.uri)
@@ -119,11 +119,13 @@ class Applying:
     async def _create(self, path: Path, text: str, offer: Offer) -> str:
         """Creates a file, or shows its text to a client that cannot."""
         client = self._server.client
-        if not client.create_files:
+        if not (client.create_files or client.edits_new_files):
             fence = f"````\n{text}````"
             await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{fence}", client)
             return f"shown: the editor cannot create {path.name}"
-        edit = new_file_edit(path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path)))
+        edit = new_file_edit(
+            path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path), needed=True)
+        )
         answer = await self._apply(edit, offer)
         return f"created {path.name}" if answer.applied else f"not created: {answer.failure_reason or 'not accepted'}"
 
@@ -150,7 +152,7 @@ class Applying:
         else:
             diff = partial(minimal_edits, open_file.source, found.text.encode("utf-8", "replace"))
             edits = await anyio.to_thread.run_sync(diff, abandon_on_cancel=True)
-            confirm = Confirmation(f"fimble: {offer.title}", str(place.file))
+            confirm = Confirmation(f"fimble: {offer.title}", str(place.file), needed=open_file.uri != document.uri)
             answer = await self._apply(workspace_edit(open_file, edits, self._server.client, confirm), offer)
             said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"
         if said.startswith(("created", "added")):

@@ -19,7 +19,8 @@ class ClientNeeds:
     name the version it is for. create_files, annotations, show_document, markdown: whether the client can
     create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover. names_progress:
     whether it shows progress under the server's name, which the title then need not say. block_cursor: whether a
-    cursor without a selection is the character under it, as a range.
+    cursor without a selection is the character under it, as a range. edits_new_files: whether an edit of a file that is
+    not there makes it, for a client that knows no other way.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ClientNeeds:
     markdown: bool
     names_progress: bool
     block_cursor: bool
+    edits_new_files: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -46,6 +48,8 @@ _INLINE_UNDECLARED = ("emacs",)
 _NAMES_PROGRESS = ("helix",)
 # Those whose selections have one character at least.
 _BLOCK_CURSOR = ("helix",)
+# Those that visit whatever file an edit is for, and take every change of a document for such an edit.
+_EDITS_NEW_FILES = ("eglot",)
 
 _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
 
@@ -76,6 +80,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         markdown=types.MarkupKind.Markdown in hover,
         names_progress=name.lower() in _NAMES_PROGRESS,
         block_cursor=name.lower() in _BLOCK_CURSOR,
+        edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
     )
 
 

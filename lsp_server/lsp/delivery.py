@@ -19,10 +19,13 @@ _TextEdit = types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a client shows where it asks the user to confirm an edit."""
+    """What a client shows with an edit. needed: there is something that the user must see before it is applied, so
+    that the client is to ask. VS Code then previews the edit with nothing ticked: too much for what a person sees
+    anyway, and undoes with one key."""
 
     label: str
     description: str = ""
+    needed: bool = False
 
 
 def workspace_edit(
@@ -41,18 +44,17 @@ def workspace_edit(
 
 
 def new_file_edit(uri: str, text: str, client: ClientNeeds, confirm: Confirmation) -> types.WorkspaceEdit:
-    """An edit that creates a file, which must not exist. Only for clients with `create_files`."""
+    """An edit that creates a file, which must not exist. Only for clients with `create_files` or
+    `edits_new_files`."""
     empty = DocumentSnapshot.of(uri, b"")
     replacement = [Replacement(0, 0, text.encode("utf-8", "replace"))]
     changes = _text_edits(empty, replacement, client.encoding, annotated=client.annotations)
     identifier = types.OptionalVersionedTextDocumentIdentifier(uri, None)
     annotation = _ANNOTATION if client.annotations else None
     options = types.CreateFileOptions(overwrite=False, ignore_if_exists=False)
+    created = [types.CreateFile(uri, options=options, annotation_id=annotation)] if client.create_files else []
     return types.WorkspaceEdit(
-        document_changes=[
-            types.CreateFile(uri, options=options, annotation_id=annotation),
-            types.TextDocumentEdit(identifier, changes),
-        ],
+        document_changes=[*created, types.TextDocumentEdit(identifier, changes)],
         change_annotations=_annotations(client, confirm),
     )
 
@@ -62,7 +64,7 @@ def _annotations(client: ClientNeeds, confirm: Confirmation) -> dict[str, types.
         return None
     return {
         _ANNOTATION: types.ChangeAnnotation(
-            confirm.label, needs_confirmation=True, description=confirm.description or None
+            confirm.label, needs_confirmation=confirm.needed, description=confirm.description or None
         )
     }
 

@@ -75,7 +75,7 @@ def test_what_llama_cannot_write_leaves_nothing(slow: Path, cache: Path, monkeyp
     full = Path("/dev/full")
     if not full.exists():
         pytest.skip("this system has no /dev/full")
-    monkeypatch.setattr(requantise, "quantise", lambda source, sha256, target: real(source, sha256, full))
+    monkeypatch.setattr(requantise, "quantise", lambda source, target, entries: real(source, full, entries))
     assert requantise.for_this_cpu(slow, HASH, lambda _: True) == slow
     assert not list(cache.iterdir())
 

@@ -64,9 +64,13 @@ FUNCTION = "def add(first, second):\n    result = first + second\n    return res
 SIMPLIFIED = "def add(first, second):\n    return first + second\n"
 INSTRUCTED = "def add(first, second):\n    # checked\n    return first + second\n"
 INSTRUCTION = "say that it is checked"
+# An edit that uses a name which exists nowhere.
+CHECKED = "def add(first, second):\n    check_sum(first, second)\n    return first + second\n"
+CHECKING = "check the sum"
 EXPLANATION = "It **adds** two numbers."
 REPLIES = (
     (INSTRUCTION, f"```python\n{INSTRUCTED}```"),
+    (CHECKING, f"```python\n{CHECKED}```"),
     ("shorter and easier", f"```python\n{SIMPLIFIED}```"),
     ("Explain", EXPLANATION),
 )

@@ -22,7 +22,7 @@ import pytest
 from lsp_server.backends import starter
 from tests.conftest import environment
 from tests.editors import generate
-from tests.editors.support import FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
+from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import CodeServer, Window, browser, package, server_program, wait_for
 
@@ -575,26 +575,28 @@ def test_the_actions_are_listed(function_window: Window) -> None:
     assert any("Explain" in entry for entry in entries)
 
 
-@in_editor
-def test_an_edit_asks_for_its_instruction(function_window: Window, tmp_path: Path) -> None:
-    window = function_window
+def edit_by_instruction(window: Window, instruction: str) -> None:
     window.command_palette("fimble: Edit by Instruction")
     box = window.page.locator(".quick-input-widget input")
     box.wait_for()
     window.screenshot("edit-by-instruction")
-    box.fill(INSTRUCTION)
+    box.fill(instruction)
     window.press("Enter")
-    apply_all(window)
+
+
+@in_editor
+def test_an_edit_asks_for_its_instruction(function_window: Window, tmp_path: Path) -> None:
+    window = function_window
+    edit_by_instruction(window, INSTRUCTION)
+    wait_for_edit(window)
     assert window.saved(file_of(tmp_path)) == INSTRUCTED
 
 
 @in_editor
-def test_an_edit_is_applied_once_it_is_confirmed_and_undone_in_one_step(
-    function_window: Window, tmp_path: Path
-) -> None:
+def test_an_edit_is_applied_at_once_and_undone_in_one_step(function_window: Window, tmp_path: Path) -> None:
     window = function_window
     window.command_palette("fimble: Simplify")
-    apply_all(window)
+    wait_for_edit(window)
     assert window.saved(file_of(tmp_path)) == SIMPLIFIED
     window.to_end()
     window.press("Control+z")
@@ -602,13 +604,22 @@ def test_an_edit_is_applied_once_it_is_confirmed_and_undone_in_one_step(
     assert window.notifications() == []
 
 
-def apply_all(window: Window) -> None:
-    """Confirms the edit that VS Code previews: it wants a tick at the file first, else “Apply” does nothing."""
+@in_editor
+def test_an_edit_with_an_unknown_name_is_applied_once_it_is_confirmed(function_window: Window, tmp_path: Path) -> None:
+    """VS Code previews it, and wants a tick at the file first, else “Apply” does nothing."""
+    window = function_window
+    edit_by_instruction(window, CHECKING)
     button = window.page.locator(".bulk-edit-panel .monaco-button", has_text="Apply")
     button.wait_for()
     window.page.locator(".bulk-edit-panel .edit-checkbox").first.click()
     window.screenshot("edit-preview")
+    assert file_of(tmp_path).read_text() == FUNCTION
     button.click()
+    wait_for_edit(window)
+    assert window.saved(file_of(tmp_path)) == CHECKED
+
+
+def wait_for_edit(window: Window) -> None:
     wait_for("the edit", lambda: "result = " not in visible(window))
     window.screenshot("edit-applied")
 

@@ -44,6 +44,7 @@ class Editor:
         self.server = start()
         sent = initialize or recorded(client)
         self.capabilities = sent["capabilities"]
+        self.client = sent.get("clientInfo", {}).get("name", "")
         self.buffers: dict[str, Buffer] = {}
         self.files: dict[str, str] = {}
         self.edits: list[Message] = []
@@ -150,7 +151,9 @@ class Editor:
             uri, version = change["textDocument"]["uri"], change["textDocument"]["version"]
             if uri not in self.buffers:
                 path = Path(uri.removeprefix("file://"))
-                self.buffers[uri] = Buffer(uri, path.read_text("utf-8"), self.encoding)
+                visits = self.client == "Eglot" and not path.exists()  # as find-file does
+                text = "" if visits else path.read_text("utf-8")
+                self.buffers[uri] = Buffer(uri, text, self.encoding)
                 self.files[uri] = ""
             assert version in (None, self.buffers[uri].version), f"version {version} is not the document's"
             self._edit(uri, change["edits"], annotations)
@@ -161,7 +164,7 @@ class Editor:
         buffer = self.buffers[uri]
         places = []
         for edit in edits:
-            assert "annotationId" not in edit or annotations[edit["annotationId"]]["needsConfirmation"]
+            assert "annotationId" not in edit or edit["annotationId"] in annotations
             start, end = (self.offset(uri, edit["range"][name]) for name in ("start", "end"))
             places.append((start, end, edit["newText"]))
         places.sort()
