@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 from lsprotocol import types
+from pygls.lsp.client import LanguageClient
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -63,11 +64,11 @@ class Key:
 class Actions:
     """Keeps an action running at the server, one function after the other, as long as it is wanted."""
 
-    def __init__(self, buffer: Editor, action: str) -> None:
+    def __init__(self, action: str) -> None:
         self.under_way = 0
         self.ended = 0
         self._wanted = False
-        self._client = buffer.client
+        self._client: LanguageClient | None = None
         self._action = action
         self._tokens: set[Any] = set()
         text = _EXPLAINED.read_text("utf-8")
@@ -75,13 +76,15 @@ class Actions:
         found = [one for one in definitions(language, text.encode()) if one.kind == "function"]
         lines = [text.encode()[: one.start].count(b"\n") for one in found]
         self._lines = itertools.cycle(lines)
-        self._uri = _EXPLAINED.as_uri()
-        item = types.TextDocumentItem(self._uri, "python", 1, text)
-        self._client.text_document_did_open(types.DidOpenTextDocumentParams(item))
+        self._document = types.TextDocumentItem(_EXPLAINED.as_uri(), "python", 1, text)
+
+    def open(self, client: LanguageClient) -> None:
+        """Opens the file that the actions are about."""
+        self._client = client
+        client.text_document_did_open(types.DidOpenTextDocumentParams(self._document))
 
     def progress(self, params: types.ProgressParams) -> None:
         """To be called with each `$/progress`."""
-        print("PROGRESS", params, flush=True)
         value = params.value
         kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", "")
         title = value.get("title", "") if isinstance(value, dict) else getattr(value, "title", "") or ""
@@ -100,19 +103,20 @@ class Actions:
     async def stop(self) -> None:
         """Cancels what runs and waits for its end."""
         self._wanted = False
+        assert self._client is not None
         await self._client.workspace_execute_command_async(types.ExecuteCommandParams("fimble.cancel"))
         with anyio.fail_after(30):
             while self.under_way:
                 await anyio.sleep(0.01)
 
     def _start(self) -> None:
+        assert self._client is not None
         self.under_way += 1
         line = next(self._lines)
         where = {"line": line, "character": 8}
-        given = {"action": self._action, "uri": self._uri, "range": {"start": where, "end": where}}
+        given = {"action": self._action, "uri": self._document.uri, "range": {"start": where, "end": where}}
         params = types.ExecuteCommandParams("fimble.action", [given])
-        f = self._client.protocol.send_request(types.WORKSPACE_EXECUTE_COMMAND, params)
-        f.add_done_callback(lambda f: print("DONE", f.exception(), flush=True))
+        self._client.protocol.send_request(types.WORKSPACE_EXECUTE_COMMAND, params)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -162,13 +166,11 @@ def summary(keys: Sequence[Key]) -> dict[str, Any]:
 
 
 async def _measure(options: argparse.Namespace, console: Console) -> list[Key]:
-    window = types.WindowClientCapabilities(work_done_progress=True)
     keys: list[Key] = []
-    async with editor(["--model", options.model] if options.model else [], window=window) as buffer:
+    actions = Actions(options.action)
+    async with editor(["--model", options.model] if options.model else [], actions.progress) as buffer:
         await buffer.ready()
-        actions = Actions(buffer, options.action)
-        buffer.client.feature(types.PROGRESS)(actions.progress)
-        buffer.client.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)(lambda _: None)
+        actions.open(buffer.client)
         actions.start()  # loads the chat model, which both arms then have in memory
         while not actions.ended:
             await anyio.sleep(0.1)

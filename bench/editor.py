@@ -118,22 +118,26 @@ class Editor:
 
 @asynccontextmanager
 async def editor(
-    server_arguments: Sequence[str] = (), window: types.WindowClientCapabilities | None = None
+    server_arguments: Sequence[str] = (), on_progress: Callable[[types.ProgressParams], None] | None = None
 ) -> AsyncIterator[Editor]:
-    """An editor connected to a fresh `fimble serve`; the server is shut down at the end. window: what else the
-    client says it can do."""
+    """An editor connected to a fresh `fimble serve`; the server is shut down at the end. on_progress: gets every
+    `$/progress`, which the client then says it can show."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
         text_document=types.TextDocumentClientCapabilities(
             inline_completion=types.InlineCompletionClientCapabilities()
         ),
-        window=window,
+        window=types.WindowClientCapabilities(work_done_progress=on_progress is not None),
     )
 
     # What the server says of the model is in its status too.
     for method in (types.WINDOW_SHOW_MESSAGE, types.WINDOW_LOG_MESSAGE):
         client.feature(method)(lambda _: None)
+    if on_progress is not None:
+        client.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)(lambda _: None)
+        # pygls writes on what it is given, which a method does not allow.
+        client.feature(types.PROGRESS)(lambda params: on_progress(params))  # noqa: PLW0108
     began = time.perf_counter()
     await client.start_io(sys.executable, "-m", "lsp_server", "serve", *server_arguments)
     try:

@@ -64,6 +64,9 @@ def test_a_class_a_documented_function_and_nothing() -> None:
         "Explain `Box`",
         "Generate tests for `Box`",
         "Write the doc comment of `Box`",
+        "Simplify `Box`",
+        "Add types to `Box`",
+        "Handle errors and edge cases in `Box`",
     )
     assert "Update the doc comment of `free`" in [
         offer.title for offer in offered(PY.replace("return a", "$0return a"))

@@ -178,3 +178,31 @@ def test_a_note_above_the_code_is_no_doc_comment() -> None:
     source = "// TODO: use this elsewhere\nfunction load(path: string) {\n  return openFile(path);\n}\n"
     after = documented(source, "/**\n * Opens a path", "typescript")
     assert after == source.replace("function", "/**\n * Opens a path\n */\nfunction")
+
+
+CLASS = """
+class load:
+    def push(self, item):
+        if item is not None:
+            self.items.append(item)
+
+    def pop(self):
+        item = self.items[-1]
+        del self.items[-1]
+        return item
+"""
+
+
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ([("        item = self.items[-1]\n        del self.items[-1]\n        return item", "        return self.items.pop()")], ""),
+        ([("push(self, item)", "push(self, thing)"), ("if item", "if thing"), ("append(item)", "append(thing)")], "push"),
+        ([(CLASS[CLASS.index("\n    def pop") :], "")], "`pop` is missing"),
+    ],
+)  # fmt: skip
+def test_a_class_keeps_its_methods(changes: list[tuple[str, str]], problem: str) -> None:
+    new = changed(CLASS, *changes)
+    after = rewritten("simplify", CLASS, new)
+    assert after.startswith("!") == bool(problem), after
+    assert problem in after if problem else after == new

@@ -55,6 +55,7 @@ class Action:
 
 _ANYTHING = frozenset(Target)
 _CODE = frozenset({Target.FUNCTION, Target.SELECTION})
+_ANY_CODE = _CODE | {Target.CLASS}
 _DEFINITIONS = frozenset({Target.FUNCTION, Target.CLASS})
 _TYPED_LATER = frozenset({"Python", "JavaScript", "TypeScript", "TSX"})
 _TESTED = frozenset({"Python", "JavaScript", "TypeScript", "TSX", "Go", "Rust", "Java"})
@@ -108,7 +109,7 @@ EDIT = Action(
     "edit",
     "Edit {target} as the comment says",
     "refactor.rewrite.fimble.edit",
-    _CODE,
+    _ANY_CODE,
     Result.REPLACE,
     "",
     signature=True,
@@ -118,11 +119,12 @@ EDIT = Action(
 
 
 def _rewrite(id: str, title: str, instruction: str, languages: Iterable[str] = (), nodes: str = "") -> Action:
+    """nodes: of a conversion, which is about one of them and not about a whole class."""
     return Action(
         id,
         title,
         f"refactor.rewrite.fimble.{id}",
-        _CODE,
+        _CODE if nodes else _ANY_CODE,
         Result.REPLACE,
         f"{instruction} What the code does must stay the same.",
         frozenset(languages),
@@ -143,7 +145,7 @@ BUILT_IN: tuple[Action, ...] = (
         "types",
         "Add types to {target}",
         "refactor.rewrite.fimble.types",
-        _CODE,
+        _ANY_CODE,
         Result.REPLACE,
         "Add type annotations to the parameters, the result and the variables that need them. Change nothing else.",
         _TYPED_LATER - {"JavaScript"},
@@ -152,7 +154,7 @@ BUILT_IN: tuple[Action, ...] = (
         "errors",
         "Handle errors and edge cases in {target}",
         "refactor.rewrite.fimble.errors",
-        _CODE,
+        _ANY_CODE,
         Result.REPLACE,
         "Handle the errors and the edge cases that this code overlooks: empty and missing input, failing calls.",
     ),
@@ -246,7 +248,7 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
         id,
         texts["title"] or id,
         texts["kind"] or default,
-        frozenset(_TARGETS[target] for target in values.get("targets", [])) or _CODE | _DEFINITIONS,
+        frozenset(_TARGETS[target] for target in values.get("targets", [])) or _ANY_CODE,
         result,
         texts["prompt"],
         frozenset(values.get("languages", [])),

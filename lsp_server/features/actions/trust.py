@@ -44,11 +44,30 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     if not _may_change_parameters(subject, action) and same[0].parameters != was.parameters:
         listed = ", ".join(was.parameters)
         return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
+    if was.kind == "class" and action.keeps:
+        problem = _changed_member(definitions(language, document.source), found, subject, len(new))
+        if problem:
+            return problem
     others = [one.name for one in inside if one.parents == was.parents and one is not same[0]]
     others = [name for name in others if not _nested(inside, name, same[0].start, same[0].end)]
     if others and not action.more:
         return f"the answer defines `{others[0]}`, which was not asked for"
     return _loss(document, subject, new, action)
+
+
+def _changed_member(
+    before: tuple[Definition, ...], after: tuple[Definition, ...], subject: Subject, length: int
+) -> str:
+    """What the edit takes from a class: a method, or a method's parameters."""
+    old = [one for one in before if subject.start < one.start and one.end <= subject.end and one.kind == "function"]
+    new = {(one.parents, one.name, one.parameters) for one in after if one.end <= subject.start + length}
+    names = {(parents, name) for parents, name, _ in new}
+    for one in old:
+        if (one.parents, one.name) not in names:
+            return f"`{one.name}` is missing in the answer"
+        if (one.parents, one.name, one.parameters) not in new:
+            return f"the parameters of `{one.name}` must stay ({', '.join(one.parameters)})"
+    return ""
 
 
 def _may_change_parameters(subject: Subject, action: Action) -> bool:
