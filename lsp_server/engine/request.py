@@ -20,8 +20,8 @@ class Priority(IntEnum):
 
     INLINE = 0
     PREPARED = 1
-    ACTION = 2
-    WARMING = 3
+    WARMING = 2  # of the place where the user types: the next key waits for it
+    ACTION = 3
 
 
 class FinishReason(str, Enum):

@@ -72,6 +72,22 @@ def test_a_completion_is_taken_between_two_steps_of_an_action(role: str, costs: 
     assert max(acting.sizes) == (25 if costs else 16)
 
 
+@pytest.mark.parametrize("role", ["completion", "chat"])
+def test_the_place_where_the_user_types_is_evaluated_while_an_action_runs(role: str) -> None:
+    """Else the next key would find its prompt where it was when the action began."""
+    harness, (_, chat) = harness_of(1.0, None)
+    harness.send(replace(ask(1, LONG, priority=Priority.ACTION), role=role))
+    for _ in range(4):
+        harness.step()
+    harness.send(ask(2, "a = ", max_tokens=0, priority=Priority.WARMING))
+    before = len(chat.sizes)
+    while 2 not in harness.answered():
+        harness.step()
+    assert harness.answered() == [2]
+    assert len(chat.sizes) == before
+    harness.drain()
+
+
 def test_what_is_not_an_action_takes_longer_steps() -> None:
     harness, (completion, _) = harness_of(1.0, LINEAR)
     harness.run(ask(1, LONG))

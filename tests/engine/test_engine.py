@@ -125,15 +125,15 @@ def test_the_more_urgent_goes_first_and_the_other_goes_on(begun: int) -> None:
 
 def test_the_least_urgent_gives_its_sequence_up() -> None:
     harness = ready(sequences=2)
-    for id, priority in enumerate([Priority.WARMING, Priority.ACTION, Priority.INLINE]):
+    for id, priority in enumerate([Priority.ACTION, Priority.WARMING, Priority.INLINE]):
         harness.send(ask(id, f"{id}{LONG}", stop=BLOCK, max_tokens=20, priority=priority))
         for _ in range(3):
             harness.step()
     harness.drain()
     assert harness.answered() == [2, 1, 0]
-    warming, action = harness.finished(0).usage, harness.finished(1).usage
-    assert action.evaluated_tokens == action.prompt_tokens
-    assert warming.evaluated_tokens > warming.prompt_tokens
+    action, warming = harness.finished(0).usage, harness.finished(1).usage
+    assert warming.evaluated_tokens == warming.prompt_tokens
+    assert action.evaluated_tokens > action.prompt_tokens
     for id in range(3):
         assert harness.finished(id).text == cold(make_prompt(f"{id}{LONG}", ""), BLOCK, 20).text
 

@@ -30,13 +30,13 @@ def test_the_most_urgent_comes_first_and_then_the_oldest(arrivals: list, order: 
 
 @pytest.mark.parametrize(
     ("newcomer", "goes"),
-    [(Priority.INLINE, 3), (Priority.ACTION, 3), (Priority.WARMING, 4)],
+    [(Priority.INLINE, 3), (Priority.WARMING, 3), (Priority.ACTION, 4)],
 )
 def test_a_full_queue_gives_up_its_least_urgent_newest(newcomer: Priority, goes: int) -> None:
     scheduler: Scheduler[str] = Scheduler(3)
     scheduler.add(1, "a", Priority.INLINE, None)
-    scheduler.add(2, "b", Priority.WARMING, None)
-    scheduler.add(3, "c", Priority.WARMING, None)
+    scheduler.add(2, "b", Priority.ACTION, None)
+    scheduler.add(3, "c", Priority.ACTION, None)
     dropped = scheduler.add(4, "d", newcomer, None)
     assert dropped is not None
     assert dropped.id == goes
