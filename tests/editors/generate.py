@@ -18,7 +18,7 @@ from lsp_server.core.languages import LANGUAGES
 
 EDITORS = Path(__file__).parents[2] / "editors"
 # Settings of VS Code's extension itself; the server does not know them (vscode/src/settings.ts).
-VSCODE_OWN = ("fimble.path", "fimble.trace.server")
+VSCODE_OWN = ("fimble.path", "fimble.installFrom", "fimble.trace.server")
 
 
 def settings_schema() -> dict[str, Any]:

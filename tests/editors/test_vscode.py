@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lsp_server.backends import starter
-from tests.conftest import environment
+from tests.conftest import ROOT, environment
 from tests.editors import generate
 from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
@@ -313,6 +313,14 @@ def test_a_missing_server_is_told_once_and_found_when_it_is_there(
     window.wait_until_ready("not found")
     window.screenshot("missing")
     window.notification_button("Install")
+    box = window.page.locator(".quick-input-widget input")
+    box.wait_for()
+    asked = window.page.locator(".quick-input-widget")
+    wait_for("the question", lambda: "no release on PyPI" in asked.inner_text())
+    box.fill(str(tmp_path))
+    wait_for("what is wrong with it", lambda: "neither a checkout" in asked.inner_text())
+    box.fill(str(ROOT))
+    window.press("Enter")
     terminal = window.page.locator(".terminal-wrapper.active .xterm-rows")
     typed = wait_for("the command", lambda: "fimble[starter]" in terminal.inner_text() and terminal.inner_text())
     assert "Collecting" not in typed and "ERROR" not in typed, "it is left to the user to run it"

@@ -2,7 +2,7 @@
 
 import * as vscode from "vscode";
 import { chooseAction, editByInstruction, offersActions, runAction } from "./actions.ts";
-import { installCommand } from "./locate.ts";
+import { installCommand, installSource, sourceProblem } from "./locate.ts";
 import type { Session } from "./session.ts";
 import { toggled } from "./settings.ts";
 import { headline, languageIsOff, type Remedy, why } from "./status.ts";
@@ -66,7 +66,24 @@ export class Commands {
 
   /** Types the command that installs the server into a terminal. Running it is left to the user. */
   private async install(): Promise<void> {
-    const command = installCommand(await this.session.surroundings());
+    const around = await this.session.surroundings();
+    const setting = vscode.workspace.getConfiguration("fimble").get("installFrom", "");
+    let source = installSource(setting, around);
+    const problem = source === undefined ? undefined : sourceProblem(source, around);
+    if (source === undefined || problem !== undefined) {
+      source = await vscode.window.showInputBox({
+        title: "Install fimble",
+        prompt: `${problem ?? "There is no release on PyPI yet."} A folder with a checkout, or a URL for pip:`,
+        placeHolder: "~/src/fimble or git+https://…",
+        value: source ?? "",
+        ignoreFocusOut: true,
+        validateInput: (text) => (text.trim() ? sourceProblem(text.trim(), around) : undefined),
+      });
+      if (!source?.trim()) return;
+      source = source.trim();
+      await update("fimble", "installFrom", source);
+    }
+    const command = installCommand(source, around);
     const terminal = vscode.window.createTerminal({ name: "Install fimble" });
     terminal.show();
     terminal.sendText(command, false);

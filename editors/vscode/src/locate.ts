@@ -78,18 +78,41 @@ export function locate(around: Surroundings): Location {
 }
 
 /**
- * The command that installs fimble with its starter model: into the environment the user works in, if there is
- * one, else as a tool of its own.
+ * Where fimble is installed from, of what there is: the setting `fimble.installFrom`, or a folder of the workspace
+ * that is a checkout of fimble. Undefined where there is neither: there is no release to fall back on.
  */
-export function installCommand(around: Surroundings): string {
+export function installSource(setting: string, around: Surroundings): string | undefined {
+  if (setting.trim()) return setting.trim();
+  return around.roots.find((root) => sourceProblem(root, around) === undefined);
+}
+
+/** What is wrong with a source, which is a folder with a checkout, a file that pip takes, or a URL. */
+export function sourceProblem(source: string, around: Surroundings): string | undefined {
+  if (isUrl(source)) return undefined;
+  const { join } = rules(around.windows);
+  const named = expand(source, around);
+  const isCheckout = around.isFile(join(named, "pyproject.toml")) && around.isFile(join(named, "lsp_server", "cli.py"));
+  if (isCheckout || /\.(whl|tar\.gz|zip)$/.test(named) && around.isFile(named)) return undefined;
+  return `${named} is neither a checkout of fimble nor a file that pip installs.`;
+}
+
+function isUrl(source: string): boolean {
+  return /^(git\+)?(https?|ssh|file):\/\//.test(source);
+}
+
+/**
+ * The command that installs fimble with its starter model from `source`: into the environment the user works in, if
+ * there is one, else as a tool of its own.
+ */
+export function installCommand(source: string, around: Surroundings): string {
   const { join } = rules(around.windows);
   const suffix = around.windows ? ".exe" : "";
-  const what = around.windows ? '"fimble[starter]"' : "'fimble[starter]'";
+  const what = quoted(`fimble[starter] @ ${isUrl(source) ? source : fileUrl(expand(source, around))}`, around.windows);
   const inRoots = around.roots
     .flatMap((root) => [".venv", "venv"].map((name) => join(root, name, scripts(around.windows), `python${suffix}`)))
     .find(around.isFile);
   const python = inRoots ?? around.python;
-  if (python !== undefined) return `${quoted(python, around.windows)} -m pip install ${what}`;
+  if (python !== undefined) return `${program(python, around.windows)} -m pip install ${what}`;
   const folders = around.searchPath.split(around.windows ? ";" : ":");
   const has = (tool: string): boolean => folders.some((folder) => around.isFile(join(folder, tool + suffix)));
   if (has("uv")) return `uv tool install ${what}`;
@@ -97,8 +120,23 @@ export function installCommand(around: Surroundings): string {
   return `${around.windows ? "py" : "python3"} -m pip install --user ${what}`;
 }
 
-function quoted(file: string, windows: boolean): string {
-  if (/^[\w@%+=:,./\\-]+$/.test(file)) return file;
+/** The URL of a file or folder on this machine, whose path is absolute. */
+function fileUrl(file: string): string {
+  const path = file.replaceAll("\\", "/");
+  return `file://${path.startsWith("/") ? "" : "/"}${path.split("/").map(escaped).join("/")}`;
+}
+
+function escaped(part: string): string {
+  return encodeURIComponent(part).replaceAll("%3A", ":").replaceAll("'", "%27");
+}
+
+function quoted(word: string, windows: boolean): string {
+  if (/^[\w@%+=:,./\\-]+$/.test(word)) return word;
+  return windows ? `"${word}"` : `'${word.replaceAll("'", "'\\''")}'`;
+}
+
+function program(file: string, windows: boolean): string {
+  const word = quoted(file, windows);
   // PowerShell, the default terminal on Windows, runs a quoted path only after an ampersand.
-  return windows ? `& "${file}"` : `'${file.replaceAll("'", "'\\''")}'`;
+  return windows && word !== file ? `& ${word}` : word;
 }

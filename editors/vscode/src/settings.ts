@@ -1,7 +1,7 @@
 // Which settings the server is told. Knows nothing of VS Code.
 
 /** Settings of the extension itself, under `fimble.`. */
-export const CLIENT_SETTINGS: readonly string[] = ["path", "trace.server"];
+export const CLIENT_SETTINGS: readonly string[] = ["path", "installFrom", "trace.server"];
 
 /** A setting's values, as `WorkspaceConfiguration.inspect` gives them. */
 export interface Inspected {

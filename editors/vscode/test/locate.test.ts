@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { expand, installCommand, locate, type Surroundings } from "../src/locate.ts";
+import { expand, installCommand, installSource, locate, sourceProblem, type Surroundings } from "../src/locate.ts";
 
 function around(files: readonly string[], more: Partial<Surroundings> = {}): Surroundings {
   const isFile = (file: string): boolean => files.includes(file);
@@ -60,13 +60,41 @@ test("Windows has other names", () => {
 });
 
 test("the install command is for the environment the user works in", () => {
-  const what = "'fimble[starter]'";
-  assert.equal(installCommand(around(["/w/b/.venv/bin/python"], { python })), `/w/b/.venv/bin/python -m pip install ${what}`);
-  assert.equal(installCommand(around([], { python })), `/py/bin/python3 -m pip install ${what}`);
-  assert.equal(installCommand(around(["/bin/uv", "/bin/pipx"])), `uv tool install ${what}`);
-  assert.equal(installCommand(around(["/bin/pipx"])), `pipx install ${what}`);
-  assert.equal(installCommand(around([])), `python3 -m pip install --user ${what}`);
-  assert.equal(installCommand(around([], { python: "/my env/it's/python" })), `'/my env/it'\\''s/python' -m pip install ${what}`);
-  const windows = { windows: true, python: "C:\\my env\\python.exe", roots: [] };
-  assert.equal(installCommand(around([], windows)), '& "C:\\my env\\python.exe" -m pip install "fimble[starter]"');
+  const what = "'fimble[starter] @ file:///s/fimble'";
+  const command = (files: string[], more: Partial<Surroundings> = {}): string => installCommand("/s/fimble", around(files, more));
+  assert.equal(command(["/w/b/.venv/bin/python"], { python }), `/w/b/.venv/bin/python -m pip install ${what}`);
+  assert.equal(command([], { python }), `/py/bin/python3 -m pip install ${what}`);
+  assert.equal(command(["/bin/uv", "/bin/pipx"]), `uv tool install ${what}`);
+  assert.equal(command(["/bin/pipx"]), `pipx install ${what}`);
+  assert.equal(command([]), `python3 -m pip install --user ${what}`);
+  assert.equal(command([], { python: "/my env/it's/python" }), `'/my env/it'\\''s/python' -m pip install ${what}`);
+});
+
+test("it names a folder or a URL as pip takes it", () => {
+  const source = (named: string): string => installCommand(named, around([])).replace("python3 -m pip install --user ", "");
+  assert.equal(source("git+https://example.org/fimble"), "'fimble[starter] @ git+https://example.org/fimble'");
+  assert.equal(source("~/src/fimble"), "'fimble[starter] @ file:///home/u/src/fimble'");
+  assert.equal(source("/it's 100%/fimble"), "'fimble[starter] @ file:///it%27s%20100%25/fimble'");
+  const windows = { windows: true, python: "C:\\my env\\python.exe", roots: [], home: "C:\\u" };
+  assert.equal(
+    installCommand("C:\\s\\fimble", around([], windows)),
+    '& "C:\\my env\\python.exe" -m pip install "fimble[starter] @ file:///C:/s/fimble"',
+  );
+});
+
+test("it is installed from the setting, or from a checkout in the workspace, and else nobody knows", () => {
+  const checkout = ["/w/b/pyproject.toml", "/w/b/lsp_server/cli.py"];
+  assert.equal(installSource(" /s/fimble ", around(checkout)), "/s/fimble");
+  assert.equal(installSource("", around(checkout)), "/w/b");
+  assert.equal(installSource("", around(["/w/b/pyproject.toml"])), undefined);
+});
+
+test("a source that pip cannot install is named", () => {
+  const files = ["/w/b/pyproject.toml", "/w/b/lsp_server/cli.py", "/s/fimble-0.1.0-py3-none-any.whl", "/s/notes.txt"];
+  for (const good of ["/w/b", "/s/fimble-0.1.0-py3-none-any.whl", "https://example.org/fimble.whl"]) {
+    assert.equal(sourceProblem(good, around(files)), undefined, good);
+  }
+  for (const bad of ["/w/a", "/s/notes.txt", "/s/missing.whl", "fimble"]) {
+    assert.match(sourceProblem(bad, around(files)) ?? "", /neither a checkout/, bad);
+  }
 });
