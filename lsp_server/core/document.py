@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
@@ -145,6 +145,19 @@ class DocumentStore:
         self._closed[uri] = document
         while len(self._closed) > MOST_CLOSED or sum(len(d.source) for d in self._closed.values()) > MOST_CLOSED_BYTES:
             del self._closed[next(iter(self._closed))]
+
+    def rename(self, place: Callable[[str], tuple[str, str]]) -> list[DocumentSnapshot]:
+        """Follows a change of the workspace's folders: `place` gives the path and the folder of a URI. Returns the
+        open documents that have other names now. Closed ones that lie in no folder any more are forgotten."""
+        renamed = []
+        for documents in (self._documents, self._closed):
+            for uri, document in list(documents.items()):
+                path, folder = place(uri)
+                if (path, folder) != (document.path, document.folder):
+                    documents[uri] = replace(document, path=path, folder=folder)
+                    renamed.append(documents[uri])
+        self._closed = {uri: document for uri, document in self._closed.items() if document.folder}
+        return [document for document in renamed if document.uri in self._documents]
 
     def _put(self, document: DocumentSnapshot) -> None:
         self._documents.pop(document.uri, None)

@@ -142,6 +142,9 @@ class FimbleServer(LanguageServer):
         added = _paths(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
+        for document in self.documents.rename(self._place):
+            self._cancel(document.uri)
+            self.actions.document_changed(document)
         self.start_task(self._configure, None)
 
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
@@ -247,13 +250,14 @@ class FimbleServer(LanguageServer):
     def document_opened(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
         self._cancel(item.uri)
+        path, folder = self._place(item.uri)
         document = DocumentSnapshot.of(
             item.uri,
             text.encode(item.text),
-            path=convert.shown_path(item.uri, self.roots),
+            path=path,
             language_id=str(getattr(item.language_id, "value", item.language_id)),
             version=item.version,
-            folder=convert.folder_name(item.uri, self.roots),
+            folder=folder,
         )
         self.documents.open(document)
         self._completer.document_changed(document)
@@ -284,6 +288,10 @@ class FimbleServer(LanguageServer):
         self.documents.close(params.text_document.uri)
         self._completer.document_closed(params.text_document.uri)
         self.actions.document_closed(params.text_document.uri)
+
+    def _place(self, uri: str) -> tuple[str, str]:
+        """What a document is called in the workspace, and the name of its folder."""
+        return convert.shown_path(uri, self.roots), convert.folder_name(uri, self.roots)
 
     def _rest_after(self, document: DocumentSnapshot) -> None:
         """Starts the time after which the user counts as resting; each change starts it anew."""

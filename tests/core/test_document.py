@@ -127,6 +127,27 @@ def test_closed_documents_are_bounded_in_number_and_size() -> None:
         assert len(kept) == {1: MOST_CLOSED, MOST_CLOSED_BYTES // 2: 2}.get(size, 0)
 
 
+def test_documents_follow_the_workspaces_folders() -> None:
+    store = DocumentStore()
+    for uri in ("new/open", "new/closed", "old/closed", "old/open", "same/open"):
+        folder = "same" if uri.startswith("same") else "w"
+        store.open(DocumentSnapshot.of(uri, uri.encode(), path=uri if folder == "same" else "x", folder=folder))
+    same = store.get("same/open")
+    for uri in ("new/closed", "old/closed"):
+        store.close(uri)
+    renamed = store.rename(lambda uri: (uri, "" if uri.startswith("old") else uri.partition("/")[0]))
+    assert [each.uri for each in renamed] == ["new/open", "old/open"]
+    assert {each.uri: (each.path, each.folder) for each in store.recent()} == {
+        "same/open": ("same/open", "same"),
+        "old/open": ("old/open", ""),
+        "new/open": ("new/open", "new"),
+        "new/closed": ("new/closed", "new"),
+    }
+    assert [each.uri for each in store.recent()] == ["same/open", "old/open", "new/open", "new/closed"]
+    assert store.get("same/open") is same
+    assert store.rename(lambda uri: (uri, "" if uri.startswith("old") else uri.partition("/")[0])) == []
+
+
 def test_a_snapshot_cannot_be_changed() -> None:
     with pytest.raises(AttributeError):
         document("a").source = b"b"  # type: ignore[misc]

@@ -409,6 +409,20 @@ def test_documents_of_a_new_folder_are_named_in_it(start: Start, home: Path) -> 
     assert server.finish() == 0
 
 
+def test_open_documents_follow_the_folders(start: Start, home: Path) -> None:
+    """A folder that is renamed is one that goes and one that comes."""
+    server = start()
+    old, new = home / "old", home / "old" / "inside"
+    new.mkdir(parents=True)
+    server.initialize(workspaceFolders=[folder(old)])
+    shop, user = (new / "shop.py").as_uri(), (new / "b.py").as_uri()
+    server.open(shop, "def price_of(item):\n    return item.price\n")
+    change_folders(server, [new], [old])
+    server.open(user, "price_of")
+    assert [piece["path"] for piece in server.status()["context"][user]] == ["shop.py"]
+    assert server.finish() == 0
+
+
 @pytest.mark.parametrize("place", ["user", "workspace", "options", "pushed", "command line"])
 def test_the_error_about_a_model_says_where_it_was_named(start: Start, home: Path, tmp_path: Path, place: str) -> None:
     root = home / "project"
