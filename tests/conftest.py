@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.stdio import StdioClient
+from tests.support.forked import ForkedServer
+from tests.support.stdio import SERVE, StdioClient
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -36,13 +37,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
+def server_in(home: Path, *arguments: str, reading: bool = True) -> StdioClient:
+    """A client of a new server, whose user folders lie in `home`."""
+    return StdioClient(process=ForkedServer(arguments or SERVE, home, environment(home)), reading=reading)
+
+
 @pytest.fixture
 def start(home: Path) -> Iterator[Callable[..., StdioClient]]:
     """Starts servers; those that a test leaves running are ended."""
     clients: list[StdioClient] = []
 
     def starter(*arguments: str, **options: Any) -> StdioClient:
-        clients.append(StdioClient(*arguments, **{"cwd": home, "env": environment(home), **options}))
+        clients.append(server_in(home, *arguments, **options))
+        return clients[-1]
+
+    yield starter
+    for client in clients:
+        client.kill()
+
+
+@pytest.fixture
+def start_anew(home: Path) -> Iterator[Callable[..., StdioClient]]:
+    """Starts servers as an editor does, by their command line, for tests of how a process begins and ends."""
+    clients: list[StdioClient] = []
+
+    def starter(*arguments: str, **options: Any) -> StdioClient:
+        clients.append(StdioClient(*arguments, cwd=home, env=environment(home), **options))
         return clients[-1]
 
     yield starter
@@ -53,8 +73,7 @@ def start(home: Path) -> Iterator[Callable[..., StdioClient]]:
 @pytest.fixture(scope="module")
 def lasting_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StdioClient]:
     """One initialised server for all tests of a module that ask for it. It has to survive them all."""
-    home = tmp_path_factory.mktemp("home")
-    client = StdioClient(cwd=home, env=environment(home))
+    client = server_in(tmp_path_factory.mktemp("home"))
     try:
         client.initialize()
         yield client

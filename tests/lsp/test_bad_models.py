@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import environment
+from tests.conftest import server_in
 from tests.support.stdio import StdioClient
 from tests.support.tiny_gguf import write_tiny_gguf
 
@@ -96,7 +96,7 @@ def test_the_model_of_the_command_line(start: Start, tmp_path: Path) -> None:
 def llama_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StdioClient]:
     """One server that is given one bad model after the other, and survives them all."""
     home = tmp_path_factory.mktemp("home")
-    client = StdioClient("serve", "--backend", "llama", cwd=home, env=environment(home))
+    client = server_in(home, "serve", "--backend", "llama")
     try:
         client.initialize(ready=False, initializationOptions={"model": str(home / "first")})
         client.wait(lambda: errors(client), "the error about the first")

@@ -38,8 +38,8 @@ def type_and_ask(server: StdioClient, buffer: Buffer, keys: int) -> None:
         server.messages.clear()  # or each look for an answer would go through all before it
 
 
-def test_three_thousand_requests_keep_no_memory(start: Start) -> None:
-    server = start()
+def test_three_thousand_requests_keep_no_memory(start_anew: Start) -> None:
+    server = start_anew()
     server.initialize(initializationOptions={"max_tokens": 8})
     buffer = Buffer("file:///w/a.py", "")
     server.open(buffer.uri, buffer.text)
@@ -56,14 +56,14 @@ def test_three_thousand_requests_keep_no_memory(start: Start) -> None:
 STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
 
 
-def test_no_network_and_no_files_elsewhere(start: Start, home: Path, tmp_path: Path) -> None:
+def test_no_network_and_no_files_elsewhere(start_anew: Start, home: Path, tmp_path: Path) -> None:
     strace, log = shutil.which("strace"), tmp_path / "strace.log"
     if strace is None:
         pytest.skip("strace is not installed")
     tried = subprocess.run([strace, "-e", "trace=none", "true"], capture_output=True, check=False)
     if tried.returncode:
         pytest.skip(f"strace may not trace here: {tried.stderr[:100]!r}")
-    server = start(command=[strace, *STRACE, "-o", str(log), sys.executable, "-m", "lsp_server", *SERVE])
+    server = start_anew(command=[strace, *STRACE, "-o", str(log), sys.executable, "-m", "lsp_server", *SERVE])
     server.initialize()
     buffer = Buffer("file:///w/a.py", CODE)
     server.open(buffer.uri, buffer.text)

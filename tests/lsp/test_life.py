@@ -84,8 +84,8 @@ def test_initialize_a_second_time_is_refused(start: Start) -> None:
 
 
 @pytest.mark.parametrize("handshake", [False, True])
-def test_exit_without_shutdown_is_a_failure(start: Start, handshake: bool) -> None:
-    server = start()
+def test_exit_without_shutdown_is_a_failure(start_anew: Start, handshake: bool) -> None:
+    server = start_anew()
     if handshake:
         server.initialize()
     server.notify("exit")
@@ -93,8 +93,8 @@ def test_exit_without_shutdown_is_a_failure(start: Start, handshake: bool) -> No
 
 
 @pytest.mark.parametrize("rest", [b"", b"Content-Le", b"Content-Length: 20\r\n\r\n{"])
-def test_the_end_of_stdin_ends_it(start: Start, rest: bytes) -> None:
-    server = start()
+def test_the_end_of_stdin_ends_it(start_anew: Start, rest: bytes) -> None:
+    server = start_anew()
     server.initialize()
     server.write(rest)
     server.close_stdin()
@@ -110,8 +110,8 @@ def test_bytes_that_are_no_frame_end_it(start: Start, header: bytes) -> None:
     assert "Traceback" not in server.stderr
 
 
-def test_it_ends_though_nobody_reads_its_output(start: Start) -> None:
-    server = start(reading=False)
+def test_it_ends_though_nobody_reads_its_output(start_anew: Start) -> None:
+    server = start_anew(reading=False)
     server.send(request(1, "initialize", {"processId": None, "rootUri": None, "capabilities": {}}))
     server.process.stdout.close()  # type: ignore[union-attr]
     server.send(request(2, "no/such"), notification("exit"))
@@ -122,14 +122,14 @@ def test_it_ends_though_nobody_reads_its_output(start: Start) -> None:
     "arguments",
     [("serve", "--backend", "scripted", "--stdio"), ("--backend=scripted",), ("--stdio", "--backend=scripted")],
 )
-def test_ways_to_start_it(start: Start, arguments: tuple[str, ...]) -> None:
-    server = start(*arguments)
+def test_ways_to_start_it(start_anew: Start, arguments: tuple[str, ...]) -> None:
+    server = start_anew(*arguments)
     server.initialize()
     assert server.finish() == 0
 
 
-def test_no_argument_at_all_serves_when_stdin_is_a_pipe(start: Start) -> None:
-    server = start(command=[sys.executable, "-m", "lsp_server"])
+def test_no_argument_at_all_serves_when_stdin_is_a_pipe(start_anew: Start) -> None:
+    server = start_anew(command=[sys.executable, "-m", "lsp_server"])
     assert "inlineCompletionProvider" in server.initialize(ready=False)
 
 
