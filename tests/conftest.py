@@ -14,6 +14,10 @@ from tests.support.stdio import SERVE, StdioClient
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# As `load_library` does, but before any test imports torch or llama_cpp: OpenMP reads it once, and with two workers
+# on two cores the models' threads would spin for most of the time.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 
 def environment(home: Path) -> dict[str, str]:
     """The environment of a process whose home and user folders lie in `home`."""

@@ -11,8 +11,6 @@ from tests.conftest import server_in
 from tests.support.stdio import StdioClient
 from tests.support.tiny_gguf import write_tiny_gguf
 
-pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
-
 Start = Callable[..., StdioClient]
 URI = "file:///w/a.py"
 

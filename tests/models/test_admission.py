@@ -15,8 +15,6 @@ from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.models import admission, estimate, ledger, lock
 from tests.support.tiny_gguf import write_tiny_gguf
 
-pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
-
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

@@ -15,8 +15,6 @@ from lsp_server.models import estimate
 from lsp_server.models.gguf import read_model
 from tests.models.architectures import write_model
 
-pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
-
 MODELS = {
     "llama": ("llama", "Q4_0"),
     "gemma3": ("gemma3", "Q8_0"),

@@ -15,14 +15,10 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from lsp_server.backends.base import ModelError
 from lsp_server.models import admission
 from lsp_server.models.gguf import read_header
 from tests.support.tiny_gguf import write_tiny_gguf
-
-pytest.importorskip("llama_cpp", reason="the llama backend is not installed")
 
 FILES = int(os.environ.get("FIMBLE_FUZZ_FILES", "40"))
 SEED = int(os.environ.get("FIMBLE_FUZZ_SEED", "1"))
