@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.forked import ForkedServer
+from tests.support.forked import ForkedProcess
 from tests.support.stdio import SERVE, StdioClient
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def server_in(home: Path, *arguments: str, reading: bool = True) -> StdioClient:
     """A client of a new server, whose user folders lie in `home`."""
-    return StdioClient(process=ForkedServer(arguments or SERVE, home, environment(home)), reading=reading)
+    return StdioClient(process=ForkedProcess(arguments or SERVE, home, environment(home)), reading=reading)
 
 
 @pytest.fixture

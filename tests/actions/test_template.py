@@ -66,7 +66,6 @@ async def test_a_template_that_opens_the_thinking() -> None:
     [
         ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "SecurityError|leaves out"),
         ("{{ messages.append(1) }}{{ messages }}", "SecurityError"),
-        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "longer than"),
         ("{% for a in range(99999) %}aaaaaaaaaaaaaaa{% endfor %}", "more than"),
         ("{{ 'a' * 99999999999 }}", "MemoryError|cannot be rendered"),
         ("{% for m in messages %}hello{% endfor %}", "leaves out"),
@@ -77,9 +76,16 @@ async def test_a_template_that_opens_the_thinking() -> None:
     ],
 )
 async def test_a_hostile_template_is_an_error(template: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_SECONDS", 2.0)
+    monkeypatch.setattr(module, "_SECONDS", 20.0)
     with pytest.raises(TemplateError, match=message):
         await ChatTemplates().prompt(info(template), MESSAGES)
+
+
+async def test_a_template_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_SECONDS", 0.3)
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    with pytest.raises(TemplateError, match="longer than"):
+        await ChatTemplates().prompt(info(endless), MESSAGES)
 
 
 async def test_nothing_is_imported_from_the_folder_it_is_started_in(

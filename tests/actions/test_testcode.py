@@ -85,35 +85,42 @@ def test_adding_twice_says_nothing_twice(tmp_path: Path, language: str) -> None:
     assert place.file.is_relative_to(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "answer",
-    [
-        ANSWERS["python"],
-        "```python\nimport pytest\nfrom shop import total\n\n@pytest.mark.parametrize('a', [[1], []])\ndef test_it(a):\n    assert total(a) >= 0\n```",
-        "assert total([1]) == 1\nassert total([]) == 0",
-        "import unittest\nfrom shop import total\n\nclass TotalTest(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(total([]), 0)\n\nif __name__ == '__main__':\n    unittest.main()",
-        "Tests:\n\n```python\nhelper = [1, 2]\n\ndef test_helper():\n    assert total(helper) == 3\n```\n\nThese cover the basics.",
-    ],
-)
-def test_pytest_collects_what_was_generated(tmp_path: Path, answer: str) -> None:
-    (tmp_path / "shop.py").write_text("def total(a):\n    return sum(a)\n")
+WRITTEN = {
+    "function": ANSWERS["python"],
+    "parametrized": "```python\nimport pytest\nfrom shop import total\n\n@pytest.mark.parametrize('a', [[1], []])\ndef test_it(a):\n    assert total(a) >= 0\n```",
+    "bare": "assert total([1]) == 1\nassert total([]) == 0",
+    "unittest": "import unittest\nfrom shop import total\n\nclass TotalTest(unittest.TestCase):\n    def test_a(self):\n        self.assertEqual(total([]), 0)\n\nif __name__ == '__main__':\n    unittest.main()",
+    "helper": "Tests:\n\n```python\nhelper = [1, 2]\n\ndef test_helper():\n    assert total(helper) == 3\n```\n\nThese cover the basics.",
+}
+
+
+def test_pytest_collects_what_was_generated(tmp_path: Path) -> None:
+    """Each answer in a project of its own, and one pytest for them all."""
     language = find_language("python")
-    source = (tmp_path / "shop.py").read_text()
-    place = find_place(tmp_path / "shop.py", language, definitions(language, source.encode())[0], [tmp_path])
-    found = read_tests(answer, "", place, language, definitions(language, source.encode())[0], source)
-    assert found.problem == ""
-    place.file.parent.mkdir()
-    place.file.write_text(found.text)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "--rootdir", ".", "tests"]
+    files = []
+    for name, answer in WRITTEN.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        source = "def total(a):\n    return sum(a)\n"
+        (folder / "shop.py").write_text(source)
+        target = definitions(language, source.encode())[0]
+        place = find_place(folder / "shop.py", language, target, [folder])
+        found = read_tests(answer, "", place, language, target, source)
+        assert found.problem == ""
+        place.file.parent.mkdir()
+        place.file.write_text(found.text)
+        files.append(place.file.relative_to(tmp_path).as_posix())
+    options = ["-rA", "-p", "no:cacheprovider", "-n", "0", "--rootdir", ".", "--import-mode", "importlib"]
     done = subprocess.run(
-        command,
+        [sys.executable, "-m", "pytest", *options, *files],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(tmp_path), "PATH": ""},
+        env={"PYTHONPATH": str(tmp_path / "function"), "PATH": ""},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "passed" in done.stdout, done.stdout + found.text
+    assert done.returncode == 0, done.stdout
+    assert [file for file in files if f"PASSED {file}::" not in done.stdout] == [], done.stdout
 
 
 def test_the_framework_is_the_projects(tmp_path: Path) -> None:

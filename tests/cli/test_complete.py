@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import environment
+from tests.support.forked import run
+
 SOURCE = "def area(width, height):\n    return width * height\n\n\ndef größe(länge):\n    return 'é😀' + länge\n"
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> dict[str, str]:
-    """An environment whose user folders are empty."""
-    folders = {f"XDG_{name}_HOME": str(tmp_path / name) for name in ("CACHE", "CONFIG", "STATE")}
-    return {**os.environ, **folders, "HOME": str(tmp_path), "PYTHONPATH": str(Path(__file__).parents[2])}
-
-
-def fimble(home: dict[str, str], folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "lsp_server", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=home, timeout=60, check=False)
+def fimble(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(arguments, folder, environment(home))
 
 
 @pytest.fixture
@@ -46,7 +39,7 @@ def scripted(*more: str) -> list[str]:
         ("area.py:6:17", "+ länge"),
     ],
 )
-def test_the_known_text_is_continued(home: dict[str, str], folder: Path, place: str, text: str) -> None:
+def test_the_known_text_is_continued(home: Path, folder: Path, place: str, text: str) -> None:
     """Columns are characters, from 1, whatever their size in bytes or UTF-16 units."""
     line = int(place.split(":")[1])
     column = int(place.split(":")[2])
@@ -64,14 +57,14 @@ def test_the_known_text_is_continued(home: dict[str, str], folder: Path, place: 
     assert usage["evaluated_tokens"] + usage["reused_tokens"] == usage["prompt_tokens"]
 
 
-def test_explain_shows_the_prompt_and_its_cost(home: dict[str, str], folder: Path) -> None:
+def test_explain_shows_the_prompt_and_its_cost(home: Path, folder: Path) -> None:
     done = fimble(home, folder, *scripted("--explain", "area.py:2:12"))
     assert done.returncode == 0, done.stderr
     for word in ("typed", "before", "marker", "<|fim_prefix|>", "reused", "evaluated", "anchored at 2:1"):
         assert word in done.stdout
 
 
-def test_a_file_that_counts_as_open_is_in_the_prompt(home: dict[str, str], folder: Path) -> None:
+def test_a_file_that_counts_as_open_is_in_the_prompt(home: Path, folder: Path) -> None:
     (folder / "fimble.toml").write_text("buffers_tokens = 200\n")
     (folder / "main.py").write_text("from area import area\nprint(area(2, 3))\n")
     arguments = scripted("--json", "main.py:2:12")
@@ -99,7 +92,7 @@ def test_a_file_that_counts_as_open_is_in_the_prompt(home: dict[str, str], folde
         ("latin.py:1:1", "latin.py is not UTF-8 text"),
     ],
 )
-def test_a_wrong_place_is_named(home: dict[str, str], folder: Path, place: str, message: str) -> None:
+def test_a_wrong_place_is_named(home: Path, folder: Path, place: str, message: str) -> None:
     (folder / "latin.py").write_bytes("x = 'ä'\n".encode("latin-1"))
     done = fimble(home, folder, *scripted(place))
     assert done.returncode == 2
@@ -108,7 +101,7 @@ def test_a_wrong_place_is_named(home: dict[str, str], folder: Path, place: str, 
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_wrong_setting_is_named(home: dict[str, str], folder: Path) -> None:
+def test_a_wrong_setting_is_named(home: Path, folder: Path) -> None:
     (folder / "fimble.toml").write_text('context_tokens = "many"\n')
     done = fimble(home, folder, *scripted("area.py:1:1"))
     assert done.returncode == 2
@@ -118,7 +111,7 @@ def test_a_wrong_setting_is_named(home: dict[str, str], folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"hello", b"GGUF\x03\x00"])
-def test_a_bad_model_is_named(home: dict[str, str], folder: Path, content: bytes | None) -> None:
+def test_a_bad_model_is_named(home: Path, folder: Path, content: bytes | None) -> None:
     if content is not None:
         (folder / "bad.gguf").write_bytes(content)
     done = fimble(home, folder, "complete", "--model", "bad.gguf", "area.py:1:1")
@@ -128,7 +121,7 @@ def test_a_bad_model_is_named(home: dict[str, str], folder: Path, content: bytes
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_help_names_the_commands(home: dict[str, str], folder: Path) -> None:
+def test_help_names_the_commands(home: Path, folder: Path) -> None:
     done = fimble(home, folder, "--help")
     assert done.returncode == 0
     assert "serve" in done.stdout

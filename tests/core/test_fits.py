@@ -1,11 +1,7 @@
-"""Properties of what is shown: over holes cut from real code in every language, whatever a model writes there.
-
-`FIMBLE_HOLES` sets the number of holes per language; 500 take some minutes.
-"""
+"""Properties of what is shown: over holes cut from real code in every language, whatever a model writes there."""
 
 from __future__ import annotations
 
-import os
 import random
 import re
 
@@ -16,9 +12,10 @@ from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import stop_rule
+from tests.support.effort import scaled
 from tests.support.holes import SPECIAL_TOKENS, CutHole, cut_holes, error_count, model_texts
 
-HOLES = int(os.environ.get("FIMBLE_HOLES", "25"))
+HOLES = scaled(25)  # for each language
 
 
 def shown_at(hole: CutHole, text: str) -> str | None:

@@ -13,6 +13,7 @@ from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptBook
 from tests.support.cursor import parse_cursor
+from tests.support.effort import scaled
 
 TOKENS = 2560
 LINES = "".join(f"value_{n:03} = compute({n})\n" for n in range(400))
@@ -65,7 +66,7 @@ def test_typing_at_random_places_beside_random_buffers(name: str, seed: int) -> 
     budget = prompt_budget(form, TOKENS, rng.choice([0, 100, 384, 1280]))
     document, cursor = parse_cursor(LINES + "$0" + LINES)
     book, buffers = PromptBook(), [library("library.py", 20)]
-    for _ in range(60):
+    for _ in range(scaled(20)):
         cursor = document.line_end(rng.randrange(document.line_count))
         buffers = [library(f"{rng.randrange(4)}.py", rng.randrange(1, 30), rng.randrange(20)), *buffers][:5]
         context = None

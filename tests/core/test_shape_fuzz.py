@@ -1,11 +1,7 @@
-"""Random places and texts: nothing raises, no parse goes on for long, and accepting never brings errors.
-
-`FIMBLE_FUZZ` sets how many triples of a document, a cursor and a model's text there are; 10,000 take some minutes.
-"""
+"""Random places and texts: nothing raises, no parse goes on for long, and accepting never brings errors."""
 
 from __future__ import annotations
 
-import os
 import random
 
 import pytest
@@ -18,10 +14,11 @@ from lsp_server.core.languages import LANGUAGES
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.core.text import encode
+from tests.support.effort import scaled
 from tests.support.holes import SPECIAL_TOKENS, error_count
 from tests.support.samples import sample, sample_document
 
-TRIPLES = int(os.environ.get("FIMBLE_FUZZ", "1000"))
+TRIPLES = scaled(1000)  # of a document, a cursor and a model's text
 SEEDS = 20
 PIECES = (
     *"()[]{}<>\"'`\\:;,.=+-*/#@$%&|!?\n\n\n \t\r\0",

@@ -1,13 +1,11 @@
 """The long proof of reuse: everything at once, against cold runs.
 
 Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates and speculation, with
-and without a model that drafts. The fast tier plays some;
-`FIMBLE_PROOF_STEPS=10000 python -m pytest tests/engine/test_proof.py` plays as many as asked.
+and without a model that drafts.
 """
 
 from __future__ import annotations
 
-import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,8 +18,9 @@ from lsp_server.engine.request import Generate
 from tests.engine.harness import CHEAP_BATCHES, QUICK, UNEVEN_ROWS, EngineHarness, Progress, Recurrent
 from tests.engine.test_healing import MANY_WORDS, PARTS
 from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
+from tests.support.effort import scaled
 
-STEPS = int(os.environ.get("FIMBLE_PROOF_STEPS", "900"))
+STEPS = scaled(900)
 FORMS = ("qwen", "codestral", "prefix-only")
 SEQUENCES = (1, 2, 4)
 # What the model that drafts has read: it is often right, and often wrong.

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.buffer import Buffer
+from tests.support.effort import scaled
 from tests.support.stdio import SERVE, Message, StdioClient, frame, inline_params, notification, request
 
 Start = Callable[..., StdioClient]
@@ -196,14 +197,14 @@ def known(home: Path) -> str:
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-def test_two_thousand_random_messages(start: Start, known: str, seed: int) -> None:
+def test_random_messages_in_random_pieces(start: Start, known: str, seed: int) -> None:
     session = Session(seed)
     server = start(*SERVE, "--model", known)
     server.initialize()
     server.send(*session.opening())
     chance = random.Random(1000 + seed)
     sent, settled, filled = 0, 0, 0
-    while sent < 2000:
+    while sent < scaled(1000):
         burst = [session.next() for _ in range(chance.randint(1, 6))]
         sent += len(burst)
         data = b"".join(frame(message) for messages in burst for message in messages)
@@ -216,8 +217,8 @@ def test_two_thousand_random_messages(start: Start, known: str, seed: int) -> No
                 settled += 1
                 filled += bool(answer.get("result", {}).get("items"))
     assert server.finish() == 0
-    assert len(check(server, session)) >= 100
-    assert settled >= 150
+    assert len(check(server, session)) >= 0.05 * sent
+    assert settled >= 0.075 * sent
     # The cursor is anywhere: inside a name, where nothing is wanted, at one place in six.
     assert filled >= 0.75 * settled, f"{filled} of {settled} undisturbed requests have a completion"
 
@@ -231,7 +232,7 @@ def test_a_client_that_writes_everything_before_it_reads_anything(start: Start, 
     server = start(*SERVE, "--model", known, reading=False)
     handshake = request(0, "initialize", {"processId": None, "rootUri": None, "capabilities": {}})
     server.send(handshake, notification("initialized", {}), *session.opening())
-    for _ in range(2000):
+    for _ in range(scaled(1000)):
         server.send(*session.next())
     big = request("big", "fimble/status", {"padding": "x" * 3_000_000})  # far more than pipes hold
     server.send(big, *(request(f"s{number}", "fimble/status") for number in range(200)))

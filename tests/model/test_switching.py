@@ -1,11 +1,7 @@
-"""Switching between models while requests arrive: every request is answered once, and memory stays as it is.
-
-FIMBLE_SWITCHES sets how often it is switched; 200 take about half a minute.
-"""
+"""Switching between models while requests arrive: every request is answered once, and memory stays as it is."""
 
 from __future__ import annotations
 
-import os
 import random
 import statistics
 from collections import Counter
@@ -22,9 +18,10 @@ from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelt
 from lsp_server.models import estimate
 from lsp_server.models.gguf import read_model
 from tests.engine.harness import BLOCK, make_prompt
+from tests.support.effort import scaled
 from tests.support.tiny_gguf import write_tiny_gguf
 
-SWITCHES = int(os.environ.get("FIMBLE_SWITCHES", "30"))
+SWITCHES = scaled(30)
 DONE = (FinishReason.LENGTH, FinishReason.STOP, FinishReason.END)
 SETTLED = 20  # switches after which memory may not grow any more
 

@@ -1,7 +1,7 @@
 """Mutated GGUF files: each is refused with one line, or loads and works; none ends the server's process.
 
 The fast tier takes a few by seed. All 5,000:
-    FIMBLE_FUZZ_FILES=5000 python -m pytest -n 0 tests/models/test_fuzz.py -s
+    FIMBLE_TEST_EFFORT=100 python -m pytest -n 0 tests/models/test_fuzz.py -s
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 from lsp_server.backends.base import ModelError
 from lsp_server.models import admission
 from lsp_server.models.gguf import read_header
+from tests.support.effort import scaled
 from tests.support.tiny_gguf import write_tiny_gguf
 
-FILES = int(os.environ.get("FIMBLE_FUZZ_FILES", "40"))
-SEED = int(os.environ.get("FIMBLE_FUZZ_SEED", "1"))
+FILES = scaled(40)
+SEED = 1
 BATCH = 50  # files that one child tries, as long as none of them kills it
 _LIMITS = ((1 << 31) - 1, 1 << 31, 4_000_000_000, (1 << 32) - 1, 1 << 62, (1 << 64) - 1)
 INTERESTING = (0, 1, 2, 7, 127, 255, 65535, *_LIMITS)

@@ -16,9 +16,11 @@ import pytest
 
 from tests.conftest import environment
 from tests.models.hub_server import Hub, serving
+from tests.support import forked
 from tests.support.tiny_gguf import write_tiny_gguf
 
 FILE = "someone/Tiny-GGUF/tiny-Q4_K_M.gguf"
+PULL = [sys.executable, "-m", "lsp_server", "models", "pull", "someone/Tiny-GGUF"]
 LARGE = 24 << 20  # the client writes in pieces of 10 MB; what lies behind the tensors is nobody's
 
 
@@ -34,26 +36,20 @@ def hub(content: bytes) -> Iterator[Hub]:
         yield server
 
 
-def start(home: Path, hub: Hub, *arguments: str, **variables: str) -> subprocess.Popen[str]:
+def variables(home: Path, hub: Hub, **more: str) -> dict[str, str]:
+    """The environment of a command that pulls from `hub`."""
     proxies = {f"{name}_proxy": "" for name in ("http", "https", "all", "HTTP", "HTTPS", "ALL")}
-    environ = {**environment(home), **proxies, "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1", **variables}
-    environ.pop("HF_HUB_OFFLINE", None) if "HF_HUB_OFFLINE" not in variables else None
-    return subprocess.Popen(
-        [sys.executable, "-m", "lsp_server", "models", *arguments],
-        cwd=home,
-        env=environ,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    environ = {**environment(home), **proxies, "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1", **more}
+    if "HF_HUB_OFFLINE" not in more:
+        environ.pop("HF_HUB_OFFLINE", None)
+    return environ
 
 
-def run(home: Path, hub: Hub, *arguments: str, **variables: str) -> tuple[int, str, list[str]]:
+def run(home: Path, hub: Hub, *arguments: str, **more: str) -> tuple[int, str, list[str]]:
     """Exit status, stdout, and the lines of stderr that are not the progress bar."""
-    process = start(home, hub, *arguments, **variables)
-    out, err = process.communicate(timeout=120)
-    lines = [line for line in err.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
-    return process.returncode, out, lines
+    done = forked.run(["models", *arguments], home, variables(home, hub, **more))
+    lines = [line for line in done.stderr.replace("\r", "\n").splitlines() if line.strip() and "%|" not in line]
+    return done.returncode, done.stdout, lines
 
 
 def models(home: Path) -> Path:
@@ -98,7 +94,7 @@ def test_a_stop_by_ctrl_c_is_gone_on_from_later(home: Path, hub: Hub, content: b
 
     content = hub.files[FILE] = content + bytes(LARGE)
     hub.hold = threading.Event()
-    process = start(home, hub, "pull", "someone/Tiny-GGUF")
+    process = subprocess.Popen(PULL, cwd=home, env=variables(home, hub), stderr=subprocess.PIPE, text=True)
     assert hub.halfway.wait(60)
     (partial,) = _wait_for_part(home, LARGE // 4)
     process.send_signal(signal.SIGINT)
@@ -184,15 +180,20 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(home: Path, hub: Hub, co
 
 def test_a_full_disk(home: Path, hub: Hub, content: bytes) -> None:
     """No file of this process may become larger than a third of the model: writing fails as on a full disk."""
-    command = [sys.executable, "-m", "lsp_server", "models", "pull", "someone/Tiny-GGUF"]
-    environ = {**environment(home), "HF_ENDPOINT": hub.url, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 
     def limit() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) // 3, len(content) // 3))
 
     done = subprocess.run(
-        command, env=environ, cwd=home, capture_output=True, text=True, preexec_fn=limit, timeout=60, check=False
+        PULL,
+        env=variables(home, hub),
+        cwd=home,
+        capture_output=True,
+        text=True,
+        preexec_fn=limit,
+        timeout=60,
+        check=False,
     )
     assert done.returncode == 2
     last = done.stderr.replace("\r", "\n").strip().splitlines()[-1]
@@ -214,12 +215,12 @@ def test_too_little_room_is_said_before_anything_is_loaded(home: Path, hub: Hub)
 
 @pytest.mark.parametrize("way", ["setting", "variable"])
 def test_offline_means_no_connection(home: Path, hub: Hub, way: str) -> None:
-    variables = {"HF_HUB_OFFLINE": "1"} if way == "variable" else {}
+    more = {"HF_HUB_OFFLINE": "1"} if way == "variable" else {}
     if way == "setting":
         (home / "config" / "fimble").mkdir(parents=True)
         (home / "config" / "fimble" / "fimble.toml").write_text("offline = true\n")
         (home / "fimble.toml").write_text("offline = false\n")  # a workspace cannot allow it
-    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", **variables)
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", **more)
     assert status == 2
     (line,) = errors
     assert "cannot be pulled" in line

@@ -1,4 +1,4 @@
-"""Servers that start in milliseconds: forked from a process that has imported what a server imports.
+"""fimble in processes that start in milliseconds: forked from one that has imported what fimble imports.
 
 Each is still a process of its own, with its own folders, descriptors and exit status. What it lacks is the start of
 the interpreter and its end; tests of these start `python -m lsp_server`.
@@ -10,14 +10,17 @@ import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-# What every server imports sooner or later. The backends that need a native library import it themselves.
+# What servers and commands import sooner or later. Those that need llama.cpp import it themselves.
 _IMPORTED = [
     "anyio.to_thread",
     "anyio._backends._asyncio",
+    "httpx",
     "lsp_server.lsp.server",
     "lsp_server.cli",
     "lsp_server.backends.scripted",
@@ -31,8 +34,8 @@ _IMPORTED = [
 ]
 
 
-class ForkedServer:
-    """A server's process, with what StdioClient wants of a subprocess.Popen."""
+class ForkedProcess:
+    """`python -m lsp_server` with these arguments, with what StdioClient wants of a subprocess.Popen."""
 
     def __init__(self, arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
         stdin, to_stdin = multiprocessing.Pipe(duplex=False)
@@ -40,7 +43,7 @@ class ForkedServer:
         from_stderr, stderr = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED)
-        self._process = context.Process(target=_serve, args=(list(arguments), str(cwd), env, stdin, stdout, stderr))
+        self._process = context.Process(target=_main, args=(list(arguments), str(cwd), env, stdin, stdout, stderr))
         self._process.start()
         self.stdin = os.fdopen(os.dup(to_stdin.fileno()), "wb", buffering=0)
         self.stdout = os.fdopen(os.dup(from_stdout.fileno()), "rb", buffering=0)
@@ -56,17 +59,29 @@ class ForkedServer:
         """The exit status. Raises subprocess.TimeoutExpired, as a Popen does."""
         self._process.join(timeout)
         if (status := self._process.exitcode) is None:
-            raise subprocess.TimeoutExpired("the server", timeout or 0)
+            raise subprocess.TimeoutExpired("fimble", timeout or 0)
         return status
 
     def kill(self) -> None:
         self._process.kill()
 
 
-def _serve(
+def run(arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, for up to a minute."""
+    process = ForkedProcess(arguments, cwd, env)
+    process.stdin.close()
+    watchdog = threading.Timer(60, process.kill)
+    watchdog.start()
+    with ThreadPoolExecutor(2) as pool, process.stdout, process.stderr:
+        out, err = pool.map(lambda pipe: pipe.read().decode(), (process.stdout, process.stderr))
+    watchdog.cancel()
+    return subprocess.CompletedProcess([*arguments], process.wait(), out, err)
+
+
+def _main(
     arguments: list[str], cwd: str, env: dict[str, str], stdin: Connection, stdout: Connection, stderr: Connection
 ) -> None:
-    """Runs in the new process, as `python -m lsp_server` would."""
+    """Runs in the new process."""
     for number, end in enumerate((stdin, stdout, stderr)):
         os.dup2(end.fileno(), number)
         end.close()
