@@ -54,6 +54,7 @@ def test_aborts_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert abort.run(parsed(abort, "--limit", "10", "--model", str(model), "--json", str(out))) == 0
     result = json.loads(out.read_text())
     assert result["p50_ms"] <= result["p95_ms"] <= result["worst_ms"]
+    assert 1 <= len(result["aborts"]) <= 10
     assert all(0 < entry["depth"] <= 1900 for entry in result["aborts"])
 
 
