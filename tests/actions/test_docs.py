@@ -95,11 +95,18 @@ def test_what_is_no_comment_changes_nothing(answer: str) -> None:
     assert documented(PY, answer).startswith("!")
 
 
-def test_nothing_ends_the_docstring_early() -> None:
-    after = documented(PY, 'It says \\"""\nimport os\n"""')
-    (function,) = ast.parse(after).body[0].body  # type: ignore[attr-defined]
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("It ends with a backslash \\", "It ends with a backslash \\"),
+        ("'''It says \"\"\".\nimport os\n\"\"\"\n'''", "It says '''.\nimport os\n'''"),
+        ('It says \\"""\nimport os\n"""', "import os"),
+    ],
+)
+def test_nothing_ends_the_docstring_early(answer: str, text: str) -> None:
+    (function,) = ast.parse(documented(PY, answer)).body[0].body  # type: ignore[attr-defined]
     assert [type(part) for part in function.body] == [ast.Expr, ast.Return]
-    assert "import os" in str(ast.get_docstring(function))
+    assert ast.get_docstring(function) == text
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ def test_the_command_line_outranks_all(start: Start, home: Path) -> None:
     answer_with(server, {"model": "/no/other/file"})
     server.initialize(PULL, initializationOptions={"model": "/nor/this"})
     assert server.status()["model"]["path"] == str(known)
+    assert server.finish() == 0
     assert not warnings(server)
 
 
@@ -302,9 +303,8 @@ def test_settings_of_other_servers_are_not_ours(start: Start) -> None:
     server = start()
     server.initialize(initializationOptions={"residentPrompts": 3})
     server.notify("workspace/didChangeConfiguration", {"settings": {"pylsp": {"plugins": {}}, "gopls": {}}})
-    assert model(server)[0] == 3
-    assert not warnings(server)
     assert server.finish() == 0
+    assert not warnings(server)
 
 
 def refuse(params: Message) -> None:
