@@ -175,8 +175,8 @@ def comments_in(language: Language, source: bytes, start: int, end: int) -> list
 
 
 def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator[tuple[str, str]]:
-    tree = tree_of(language, source)
-    stack = [] if tree is None else [tree.root_node]
+    root = root_of(language, source)
+    stack = [] if root is None else [root]
     while stack:
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= end:
