@@ -238,11 +238,12 @@ class Helix:
         self.terminal.wait_for("scripted")
 
     def _written_ns(self) -> int:
-        """When the file was last written; 0 for the moment in which Helix puts the new one in place."""
+        """When the file was last written; 0 for the moment in which Helix puts the new one in place and fills it."""
         try:
-            return self.path.stat().st_mtime_ns
+            found = self.path.stat()
         except FileNotFoundError:
             return 0
+        return found.st_mtime_ns if found.st_size else 0
 
     def wait_menu(self, text: str) -> None:
         """Waits for a menu with `text`. It waits half a second for the model, and Helix asks again at a key only, so
