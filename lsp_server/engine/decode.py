@@ -314,16 +314,14 @@ class Generation:
         assert self._drafts is not None
         token = self._drafts.take(work, rows)
         draft = self._draft
-        if draft is None:
-            return
-        if not work.logits:
+        if token is None:
             self._draft = None
             self._followed_ms += self._drafts.model.ms(len(work.tokens), work.position)
-        elif token is None or self.model.ends(token):
-            draft.size = len(draft.tokens)
-        else:
-            draft.tokens.append(token)
-            if self._ends_with(draft.tokens):
+        elif draft is not None:
+            over = self.model.ends(token)
+            if not over:
+                draft.tokens.append(token)
+            if over or self._ends_with(draft.tokens):
                 draft.size = len(draft.tokens)
 
     def _ends_with(self, tokens: list[int]) -> bool:

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
     from lsp_server.engine.vocabulary import Vocabulary
 
-# A token that the small model is less sure of ends its draft.
-_LEAST_PROBABILITY = 0.4
-
 
 class DraftModel:
     """The small model. shared: tokens with lower ids are the same in both. failed: it is not asked any more."""
@@ -91,27 +88,15 @@ class ModelDrafts:
         return Work(backend, cache, self._sequence, position, chunk, int(draft and end == len(tokens)))
 
     def take(self, work: Work, rows: list[Logits]) -> int | None:
-        """Records that `work` has been evaluated. Returns the token that the model would write, if one was asked for
-        and it is sure enough of it."""
+        """Records that `work` has been evaluated. Returns the token that the model would write, if one was wanted."""
         self.model.cache.append(work.sequence, work.tokens)
-        if not work.logits:
-            return None
-        (row,) = rows
-        row = row[: self.model.shared]
-        token = int(row.argmax())
-        return token if _probability(row, token) >= _LEAST_PROBABILITY else None
+        return int(rows[0][: self.model.shared].argmax()) if work.logits else None
 
     def release(self) -> None:
         """Gives the sequence back; what it holds stays resident."""
         if self._sequence is not None:
             self.model.cache.release(self._sequence)
             self._sequence = None
-
-
-def _probability(row: Logits, token: int) -> float:
-    import numpy as np
-
-    return 1 / float(np.exp(row - row[token]).sum())
 
 
 def _shared_tokens(draft: Backend, main: Backend, vocabulary: Vocabulary) -> int:
