@@ -48,7 +48,9 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
     # What is mapped from a file counts as free, and yet its model needs it.
     taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
-    estimate.check_room(headers, spec, devices.room(spec).without(taken))
+    room = devices.room(spec).without(taken)
+    spec = estimate.fit_layers(headers, spec, room)
+    estimate.check_room(headers, spec, room if spec.gpu_layers else estimate.Room(room.host))
     return open_file(spec, progress)
 
 
@@ -113,7 +115,7 @@ class LlamaBackend:
                 sequences=spec.sequences,
                 chunk_tokens=self._chunk,
                 format=self._format(spec, path),
-                device="GPU" if gpu else "CPU",
+                device=(f"GPU ({spec.gpu_layers} layers)" if spec.gpu_layers > 0 else "GPU") if gpu else "CPU",
                 licence=licence or self._meta("general.license"),
                 chat_template=(self._api.llama_model_chat_template(self._model, None) or b"").decode(
                     "utf-8", "replace"

@@ -260,6 +260,13 @@ def layers_that_fit(headers: Sequence[Header], spec: ModelSpec, device_bytes: in
     return 0
 
 
+def fit_layers(headers: Sequence[Header], spec: ModelSpec, room: Room) -> ModelSpec:
+    """The settings with as many layers on the GPU as its memory holds, where the user leaves that open."""
+    if spec.gpu_layers >= 0 or room.device is None or estimate(headers, spec, gpu=True).device <= room.device:
+        return spec
+    return dataclasses.replace(spec, gpu_layers=layers_that_fit(headers, spec, room.device))
+
+
 def with_context(spec: ModelSpec, context_tokens: int) -> ModelSpec:
     return dataclasses.replace(spec, context_tokens=context_tokens)
 

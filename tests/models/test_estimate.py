@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.backends import starter
+from lsp_server.backends import devices, llama, starter
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.models import estimate
 from lsp_server.models.gguf import read_model
@@ -67,3 +67,35 @@ def test_the_estimate_of_the_starter_model(context: int, sequences: int, flash: 
     except ModelError as error:
         pytest.skip(str(error))
     check_growth(path, context, sequences, flash)
+
+
+@pytest.mark.parametrize(("share", "wanted", "layers"), [(2.0, -1, -1), (0.5, -1, 2), (0.001, -1, 0), (0.001, 2, 2)])
+def test_as_many_layers_lie_on_the_gpu_as_its_memory_holds(
+    folder: Path, share: float, wanted: int, layers: int
+) -> None:
+    """Unless the user has said how many: then what does not fit is refused."""
+    headers = read_model(model(folder, "llama"))
+    spec = ModelSpec("", 4096, 6, gpu_layers=wanted)
+    whole = estimate.estimate(headers, ModelSpec("", 4096, 6), gpu=True).device
+    room = estimate.Room(1 << 40, round(share * whole))
+    fitted = estimate.fit_layers(headers, spec, room)
+    assert fitted.gpu_layers == layers
+    if wanted < 0:
+        assert estimate.fits(estimate.estimate(headers, fitted, gpu=fitted.gpu_layers != 0), room)
+    else:
+        with pytest.raises(ModelError, match="GPU"):
+            estimate.check_room(headers, fitted, room)
+    assert estimate.fit_layers(headers, spec, estimate.Room(1 << 40)) == spec
+
+
+def test_a_model_too_large_for_the_gpu_is_loaded_with_fewer_layers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = model(folder, "llama")
+    spec = ModelSpec(str(path), 4096, 6)
+    half = estimate.estimate(read_model(path), spec, gpu=True).device // 2
+    monkeypatch.setattr(devices, "room", lambda _: estimate.Room(1 << 40, half))
+    opened: list[ModelSpec] = []
+    monkeypatch.setattr(llama, "open_file", lambda spec, _: opened.append(spec))
+    llama.load(spec, lambda _: True)
+    assert 0 < opened[0].gpu_layers < read_model(path)[0].hyper("block_count") + 1
