@@ -29,8 +29,8 @@ from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, Pr
 # 2 ms of work. Larger ones are read beforehand (`read_pieces`), beside the loop, or offer nothing until then.
 MOST_BUFFERS, PARSED_BYTES = 16, 1 << 14
 
-# How many of their pieces are weighed against each other: about 15 ms of work.
-WEIGHED_PIECES = 1500
+# How many of their pieces are weighed against each other: about 5 ms of work.
+WEIGHED_PIECES = 800
 
 # A larger file is generated or data; so is one whose lines are this long on average.
 MOST_BYTES, MOST_LINE_BYTES = 1 << 18, 160
@@ -56,8 +56,9 @@ FIM_SHARE, PREFIX_ONLY_SHARE = 0.15, 0.0
 # How many documents' contexts are remembered.
 REMEMBERED = 32
 
-# What a snapshot remembers its pieces by.
-_PIECES = "pieces"
+# What the buffers that were read last offer.
+_read: OrderedDict[DocumentSnapshot, tuple[Piece, ...]] = OrderedDict()
+_MOST_READ = 3 * MOST_BUFFERS
 
 _SCHEMES = ("file:", "untitled:")
 _DATA = {"JSON", "YAML", "TOML", "Markdown", UNKNOWN.name}
@@ -111,14 +112,17 @@ def shown_buffers(document: DocumentSnapshot, buffers: Sequence[DocumentSnapshot
 
 
 def is_read(buffer: DocumentSnapshot) -> bool:
-    return _PIECES in buffer.memo
+    return buffer in _read
 
 
 def read_pieces(buffer: DocumentSnapshot) -> tuple[Piece, ...]:
-    """What a buffer offers to the prompts for others. Worked out once for a version, on any thread."""
-    if _PIECES not in buffer.memo:
-        buffer.memo[_PIECES] = pieces_of(buffer) if is_source(buffer) else ()
-    found: tuple[Piece, ...] = buffer.memo[_PIECES]
+    """What a buffer offers to the prompts for others. Worked out once for a version, on any thread; the latest ones are
+    kept."""
+    found = _read.get(buffer)
+    if found is None:
+        found = _read[buffer] = pieces_of(buffer) if is_source(buffer) else ()
+        while len(_read) > _MOST_READ:
+            _read.popitem(last=False)
     return found
 
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any
 
 from lsp_server.core import text
 
@@ -19,8 +18,8 @@ class DocumentSnapshot:
     that workspace folder, empty for a file outside. `version` is
     the client's own number, None where the client has none. edit_end: the offset behind the last edit,
     where the cursor most likely is. Two snapshots are equal only if they are the
-    same object, which is how an answer is found to be stale. memo: what has been worked out about this version, by
-    the name of what did it; it goes with the snapshot.
+    same object, which is how an answer is found to be stale. starts: a tuple, because the garbage collector walks over
+    lists, and 200 buffers of 5,000 lines would take it 20 ms.
     """
 
     uri: str
@@ -28,10 +27,9 @@ class DocumentSnapshot:
     language_id: str
     version: int | None
     source: bytes
-    starts: list[int]
+    starts: tuple[int, ...]
     edit_end: int = 0
     folder: str = ""
-    memo: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -44,7 +42,7 @@ class DocumentSnapshot:
         version: int | None = None,
         folder: str = "",
     ) -> DocumentSnapshot:
-        return cls(uri, path, language_id, version, source, text.line_starts(source), folder=folder)
+        return cls(uri, path, language_id, version, source, tuple(text.line_starts(source)), folder=folder)
 
     @property
     def line_count(self) -> int:
@@ -95,7 +93,7 @@ class DocumentSnapshot:
         """The document with the bytes `start:end` replaced."""
         source = b"".join((self.source[:start], replacement, self.source[end:]))
         starts = text.updated_line_starts(self.starts, source, start, end, len(replacement))
-        return replace(self, source=source, starts=starts, edit_end=start + len(replacement))
+        return replace(self, source=source, starts=tuple(starts), edit_end=start + len(replacement))
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,9 +45,11 @@ def _between(
         if tag is None or source.rfind(embedded.closes, tag.end(), start) >= 0:
             return None
         first = document.line_at(tag.end()) + 1
-    elif first or not embedded.first or source.rfind(embedded.closes, low, start) >= 0:
+    elif first or not embedded.at_ends or source.rfind(embedded.closes, low, start) >= 0:
         return None
     closed = source.find(embedded.closes, start, end)
+    if closed < 0 and not embedded.at_ends:
+        return None
     until = last if closed < 0 else document.line_at(closed)
     return (first, until) if first <= line < until else None
 

@@ -10,7 +10,7 @@ from lsp_server.core.syntax import parse
 
 # How much is parsed at a time, and the parser's steps for all of it: ordinary code takes 10 for a KB. What is left
 # when they are spent is not looked at.
-_PART_BYTES, _MOST_STEPS = 4 << 10, 160
+_PART_BYTES, _MOST_STEPS = 4 << 10, 120
 
 # Lines that may be an import, in whatever language: no other part of a file is parsed.
 _CANDIDATE = re.compile(

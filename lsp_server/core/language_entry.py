@@ -20,14 +20,15 @@ class Embedded:
     """Lines in another language between two marks, each on a line of its own or at a line's end.
 
     opens: how the mark in front of them begins; pattern: all of it. closes: how the mark behind them begins.
-    language: an LSP identifier. first: whether a file begins with such lines.
+    language: an LSP identifier. at_ends: whether a file begins and may end with such lines; else a missing mark means
+    that there are none.
     """
 
     opens: bytes
     pattern: bytes
     closes: bytes
     language: str
-    first: bool = False
+    at_ends: bool = False
 
 
 # The scripts and styles of a web page.
@@ -40,7 +41,7 @@ IN_PAGES = (
     Embedded(b"<style", rb"<style\b[^>]*>", b"</style", "css"),
 )
 # Behind what ends a part in PHP a page goes on, up to the next part.
-AROUND_PHP = (Embedded(b"?>", rb"\?>", b"<?", "html", first=True),)
+AROUND_PHP = (Embedded(b"?>", rb"\?>", b"<?", "html", at_ends=True),)
 
 
 @dataclass(frozen=True, slots=True)

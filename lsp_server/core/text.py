@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import Literal
 
@@ -31,7 +32,9 @@ def line_starts(source: bytes) -> list[int]:
     return starts
 
 
-def updated_line_starts(starts: list[int], source: bytes, start: int, end: int, replacement_length: int) -> list[int]:
+def updated_line_starts(
+    starts: Sequence[int], source: bytes, start: int, end: int, replacement_length: int
+) -> list[int]:
     """The line starts of `source`, which came from a text with `starts` by replacing `start:end`.
 
     Only the lines that the edit touched are scanned again. One line more on the left is scanned because

@@ -32,6 +32,8 @@ HTML <script type="module">
 JavaScript let a = 1
 JavaScript
 HTML </script></p>
+HTML <script>
+HTML let a = 1
 """
 PHP = """\
 HTML <html>

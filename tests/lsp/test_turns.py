@@ -177,7 +177,7 @@ def test_no_turn_takes_long(played: Played) -> None:
         text = "".join(rng.choice([*PIECES, around[: rng.randrange(300)]]) for _ in range(rng.randrange(5)))
         answer = played.ask(uri, offset, text, rng.choice([INLINE, INLINE, INLINE, MENU]), rng.choice([1, 2, 2]))
         shown += bool(answer["items"])
-        if number % 20 == 0:
+        if number % 50 == 0:
             played.offer(uri, offset)
             played.rest(uri)
         if number % 500 == 499:
