@@ -23,7 +23,15 @@ from bench import machine
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.config import Settings
-from lsp_server.core.context import MOST_BYTES, PieceIndex, choose_context, may_show, prompt_budget, wanted_names
+from lsp_server.core.context import (
+    MOST_BYTES,
+    PieceIndex,
+    choose_context,
+    may_show,
+    prompt_budget,
+    read_pieces,
+    wanted_names,
+)
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, find_hole
@@ -117,6 +125,8 @@ def prompt_with(hole: LineHole, form: FimFormat, tokens: int, buffers_tokens: in
     """The prompt that a user who rests at the hole is answered from."""
     budget = prompt_budget(form, tokens, buffers_tokens)
     place: Hole = find_hole(hole.document, hole.cursor)
+    for buffer in hole.buffers:
+        read_pieces(buffer)
     context = choose_context(hole.document, place, PieceIndex().pieces(hole.buffers), budget.context)
     anchor = new_anchor(hole.document, place, form, budget.beside(context.size))
     return lay_out(hole.document, anchor, place.cursor, form, context)

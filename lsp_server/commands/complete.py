@@ -20,6 +20,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.reading import BufferReader
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -79,6 +80,7 @@ async def _complete(
         if engine.model.info is None:
             raise CommandError(engine.model.message)
         completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
+        await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
         return engine.model.info, await completer.complete(document, offset, Trigger.INVOKED)
     finally:
         await engine.stop()

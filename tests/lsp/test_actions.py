@@ -309,6 +309,19 @@ def test_a_command_that_makes_no_sense_is_an_error(start: Start, tmp_path: Path)
     assert editor.offered(uri, offset)
 
 
+def test_a_command_for_a_place_that_it_is_not_for_says_so(start: Start, tmp_path: Path) -> None:
+    """Which takes a parse, so the command has been answered by then."""
+    editor = editor_of(start, tmp_path)
+    uri, offset = open_case(editor, PYTHON)
+    arguments = [{"action": "fix", "uri": uri, "range": editor.where(uri, offset)}]
+    answer = editor.server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
+    assert answer["result"] is None
+    editor.server.wait(lambda: editor.server.notifications("window/showMessage"), "the message")
+    (message,) = editor.server.notifications("window/showMessage")
+    assert message["message"] == "fimble: the action 'fix' is not for this place"
+    assert editor.offered(uri, offset)
+
+
 def test_a_model_that_only_continues_says_which_setting_to_change(start: Start, tmp_path: Path) -> None:
     missing = editor_of(start, tmp_path, chatModel=str(tmp_path / "missing"))
     uri, offset = open_case(missing, PYTHON)
