@@ -153,8 +153,10 @@ PLAIN = "def load(path, strict=False):\n    return open_file(path)\n"
     [
         ('"""This is a function."""', "says nothing"),
         ('"""This is the function `load` in a.py:"""', "no comment"),
+        ('"""The answer was given to the user."""', "no comment"),
+        ('"""A summary of the arguments:"""', "no comment"),
         ('"""Write the comment for this code, in a few words."""', "no comment"),
-        ('"""# A way to load\ndef save(path):\n"""', "there is code"),
+        ('"""# A way to load\ndef save(path):\n    return path"""', "there is code"),
         ('"""The weather today brings sunshine over mountains while rivers freeze."""', "says nothing"),
     ],
 )
@@ -172,6 +174,10 @@ def test_what_is_said_again_is_left_out() -> None:
 
 def test_less_than_the_old_comment_is_no_update() -> None:
     assert "says less" in documented(PYTHON, '"""Reads."""')
+    long = changed(PYTHON, ("Blank lines are kept.", "Blank lines are kept, comments skipped until the end."))
+    other = '"""Sorts all the paths that a list of paths has.\n\n    Equal paths keep their order.\n"""'
+    assert "something else" in documented(long, other)
+    assert "Reads lines" in documented(long, '"""Reads lines of a file, with its blank lines kept."""')
 
 
 def test_a_note_above_the_code_is_no_doc_comment() -> None:

@@ -84,7 +84,7 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question
     text = _known_parameters(doc_text(answer, language, definition), definition)
     # A model that repeats the code line by line has not commented on it.
     lines = [line for line in text.split("\n") if re.sub(r"\s+", "", line) not in said]
-    text = without_echoes("\n".join(lines), question)
+    text = without_echoes("\n".join(lines), question, code)
     lines = text.split("\n")
     if not re.search(r"[^\W\d_]{2}", text):
         return Proposal(problem="there is no comment in the answer")
@@ -96,7 +96,7 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question
     if says_nothing(text, code if not old else code.replace(old, "")):
         return Proposal(problem="the comment says nothing about the code")
     if old and says_less(text, old):
-        return Proposal(problem="the answer says less than the comment that is there")
+        return Proposal(problem="the answer says less than the comment that is there, or something else")
     if len(lines) > _MOST_LINES:
         return Proposal(problem=f"the comment has {len(lines)} lines, more than {_MOST_LINES}")
     if language.name == "Go" and not text.startswith(definition.name):

@@ -18,11 +18,16 @@ _ALIKE = 0.7
 _LONG_WORDS = 5
 # Among this many words one should be of the code; words are the same if they begin alike.
 _MANY_WORDS, _STEM = 6, 4
+# What of an old comment's words a new one about the same must have.
+_SAME_SUBJECT = 0.25
+_TALK = re.compile(
+    r"(?i)(?:the|this|your|my|an?|above)\s+(answer|question|response|request|instruction|prompt|model)\b"
+)
 
 
-def without_echoes(text: str, question: str) -> str:
-    """`text` without the sentences that the question is made of, and without those that say what one before them
-    has said. Lines keep their places."""
+def without_echoes(text: str, question: str, code: str) -> str:
+    """`text` without the sentences that the question is made of, those about the talk instead of the code, those that
+    say what one before them has said, and a last line that introduces nothing. Lines keep their places."""
     asked = _squeezed(question)
     told = map(_words, re.split(r"(?<=[.!?:])\s+|\n", question))
     seen = [set(words) for words in told if len(words) >= _LONG_WORDS]
@@ -35,6 +40,9 @@ def without_echoes(text: str, question: str) -> str:
         fresh = []
         for part in parts:
             words = _words(part)
+            talk = _TALK.match(part)
+            if talk and talk[1].lower() not in code.lower():
+                continue
             if len(words) >= _LONG_WORDS and (
                 _squeezed(part) in asked or any(_alike(set(words), other) for other in seen)
             ):
@@ -44,6 +52,8 @@ def without_echoes(text: str, question: str) -> str:
                 seen.append(set(words))
         if fresh:
             kept.append(line[: len(line) - len(line.lstrip())] + " ".join(fresh))
+    while kept and (not kept[-1].strip() or kept[-1].rstrip().endswith(":")):
+        kept.pop()
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
 
 
@@ -58,8 +68,15 @@ def says_nothing(text: str, code: str) -> bool:
 
 
 def says_less(text: str, old: str) -> bool:
-    """Whether a new comment says less than half of what the old one said, by its words."""
-    return 2 * len(_words(text)) < len(_words(old))
+    """Whether a new comment says less than half of what the old one said, by the number of its words, or something
+    else altogether."""
+    new, was = _stems(text), _stems(old)
+    other = len(was) >= _MANY_WORDS and len(new & was) < _SAME_SUBJECT * len(was)
+    return other or 2 * len(_words(text)) < len(_words(old))
+
+
+def _stems(text: str) -> set[str]:
+    return {word[:_STEM] for word in _words(text) if word not in _EMPTY}
 
 
 def _parts(name: str) -> list[str]:
