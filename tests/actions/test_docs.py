@@ -46,8 +46,8 @@ def test_a_docstring_however_it_comes(answer: str) -> None:
 
 def test_an_old_docstring_is_replaced_and_one_line_functions_are_opened() -> None:
     old = 'def f(a):\n    """Old."""\n    ret$0urn a\n'
-    assert documented(old, '"""New."""') == 'def f(a):\n    """New."""\n    return a\n'
-    assert documented("def f(a): ret$0urn a\n", "New.") == 'def f(a):\n    """New."""\n    return a\n'
+    assert documented(old, '"""Newer."""') == 'def f(a):\n    """Newer."""\n    return a\n'
+    assert documented("def f(a): ret$0urn a\n", "Newer.") == 'def f(a):\n    """Newer."""\n    return a\n'
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.features.actions.answer import blocks, is_prose, repeats, without_repetition, without_thinking
+from lsp_server.features.actions.answer import (
+    blocks,
+    is_prose,
+    repeats,
+    without_cut_end,
+    without_repetition,
+    without_thinking,
+)
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import subject_at
 from lsp_server.features.actions.results import read_rewriting
@@ -117,3 +124,9 @@ def test_a_loop_ends_an_answer_and_not_one_that_the_code_has_too() -> None:
     assert not repeats(table, f"{table}0]")
     assert not repeats("if a:\n    b()\n" * 3)
     assert without_repetition("It adds. " + "and so on, " * 20) == "It adds. and so on,"
+
+
+def test_an_answer_that_was_cut_ends_with_its_last_sentence() -> None:
+    assert without_cut_end("It adds. It also ta") == "It adds."
+    assert without_cut_end("It adds\nwhat it") == "It adds"
+    assert without_cut_end("It ad") == ""

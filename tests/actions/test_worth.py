@@ -75,7 +75,16 @@ def changed(source: str, *changes: tuple[str, str]) -> str:
         ),
         ("simplify", [("    # The file may be missing.\n", ""), ("found\n", "list(found)\n")], "loses the comment"),
         ("simplify", [("check(line, strict)", "check(line)")], "no longer uses `strict`"),
-        ("errors", [("        check(line, strict)", "        assert strict")], "no longer uses `check`"),
+        (
+            "errors",
+            [("    for line in found:\n        check(line, strict)\n", "    check(strict)\n")],
+            "takes code away",
+        ),
+        (
+            "errors",
+            [("        check(line, strict)", "        assert line and strict in (True, False)")],
+            "no longer uses `check`",
+        ),
         (
             "types",
             [("path, strict=False", "path: str, strict: bool = False"), ('"old"', '"new"')],
@@ -95,6 +104,7 @@ def test_what_is_not_worth_it_in_python(action: str, changes: list[tuple[str, st
         ("simplify", [("found", "data")], "other names"),
         ("simplify", [("// The file may be missing.", "// ..."), ("return found", "return [...found]")], "leaves"),
         ("errors", [("  check(found, strict);\n", "  console.log(strict);\n")], "no longer uses `check`"),
+        ("simplify", [(TYPESCRIPT[TYPESCRIPT.index("  // The") : -2], "")], "no longer uses"),
         ("fix", [("export async", "async"), ("found;\n", "found ?? [];\n")], "loses `export`"),
         ("fix", [("path: string, strict", "strict"), ("(path, ", "(strict, ")], "parameters"),
     ],

@@ -171,6 +171,12 @@ def without_repetition(text: str) -> str:
     return _said_again(text[: _loop(text)])
 
 
+def without_cut_end(text: str) -> str:
+    """`text`, which ended before its time, up to its last whole sentence or line."""
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|\n", text)]
+    return text[: ends[-1]].rstrip() if ends else ""
+
+
 def _loop(text: str) -> int:
     """Where the end of `text` begins to be one short piece over and over; its length if that is not so."""
     for period in range(1, min(_LONGEST_PERIOD, len(text) // _LOOP_TIMES) + 1):

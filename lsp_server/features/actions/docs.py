@@ -221,6 +221,8 @@ def _evened(text: str) -> str:
     """The first line at the margin, the others with the least indentation among them taken off, and no lines of
     marks alone."""
     lines = [line.rstrip() for line in text.strip().split("\n")]
+    # A fence and a tag without a word are marks too.
+    lines = [line for line in lines if not re.match(r"\s*(?:[`~]{3}.*|@\w+:?)$", line)]
     lines = [line for line in lines if not line.strip() or re.search(r"[\w\-=]", line)] or [""]
     rest = textwrap.dedent("\n".join(lines[1:]))
     return "\n".join([lines[0].strip(), *rest.split("\n")]).strip() if len(lines) > 1 else lines[0].strip()

@@ -6,11 +6,12 @@ import re
 
 # Words that say nothing of one piece of code rather than another.
 _EMPTY_WORDS = """
-    a above an and answer answered any are as at be been below by can class code comment created doc docstring
-    documentation does each editor example following for from function functions given gives has have here how
-    if in into is it its language method methods module no not object of on or program programmer programming
-    provided question result return returns should simple some that the their then there these this to type use
-    used user uses value values we when where which will with written you your
+    a above an and answer answered any are as at based be been below by called calls can class code comment
+    created doc docstring documentation does each editor example file first following for from function
+    functions given gives has have here how if in instance into is it its language method methods module new no
+    not object of on or original program programmer programming provided question result return returns second
+    should simple some that the their then there these this to type use used user uses value values version we
+    when where which will with written you your
 """
 _EMPTY = frozenset(_EMPTY_WORDS.split())
 _ALIKE = 0.7

@@ -21,7 +21,7 @@ from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Usage
 from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
-from lsp_server.features.actions.answer import candidates, shown_text, without_repetition
+from lsp_server.features.actions.answer import candidates, shown_text, without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
@@ -148,7 +148,10 @@ class ActionRunner:
             return await self._read_tests(document, offer, answer, place, finished)
         if action.result is Result.NEW_FILE:
             return self._read_file(document, offer, answer, path, root, usage)
-        read = {Result.DOC_COMMENT: lambda: read_doc(without_repetition(answer), document, offer.subject, told)}.get(
+        said = without_repetition(answer)
+        if finished.reason is FinishReason.LENGTH:
+            said = without_cut_end(said)
+        read = {Result.DOC_COMMENT: lambda: read_doc(said, document, offer.subject, told)}.get(
             action.result,
             (lambda: read_rewriting(answer, document, offer.subject, action))
             if action.result is Result.REPLACE

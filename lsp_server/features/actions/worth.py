@@ -23,6 +23,8 @@ _MODIFIERS = re.compile(
     r"\b(?:public|private|protected|static|final|abstract|synchronized|native|default|export|async|override|readonly"
     r"|pub|const|unsafe|extern|inline|virtual|constexpr)\b"
 )
+# Actions that take nothing away.
+_ONLY_ADD = frozenset({"errors", "types"})
 # Names that an edit has to keep, as a share; of its comments, too.
 _KEPT = 0.5
 
@@ -48,6 +50,8 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
         return "the answer only gives other names or words to what is there"
     if action.id == "types" and not _is_within([text for _, text in before], [text for _, text in after]):
         return "the answer changes more than the types"
+    if len(after) < len(before) and action.id in _ONLY_ADD:
+        return "the answer takes code away, which was not asked for"
     missing = _lost_marks(document, subject, edited, end)
     if missing:
         return f"the answer loses `{missing}`"
