@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 import anyio
 
+from bench.outputs import Output, Piece, Place, answered, digest
 from bench.scores import Completion
+from bench.store import Store
 from bench.tasks import Task
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import FimPrompt, PromptBudget, Segment, build_prompt
+from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.core.prompt_book import PromptBook
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
+from lsp_server.features.budget import budget_for
 from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
 
 # The names of the treatments.
@@ -86,8 +90,9 @@ class History:
 class Fimble:
     """The server's own path to an answer, as an explicit request takes it: hole, prompt, healing, stopping, shaping.
 
-    What is shown and the raw output come from the same decoding: the raw output of a hole is decoded on from the
-    very KV cells of the answer. `history` other than fresh gives the treatment `shown` alone, under its name.
+    A hole is decoded once, greedily, somewhat further than its rules let it go; what is shown and the raw output are
+    both made of that (`outputs.answered`). outputs: what has been decoded already, used where the prompt is the
+    same. `history` other than fresh asks the completer itself and gives the treatment `shown` alone, under its name.
     unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole.
     """
 
@@ -96,57 +101,52 @@ class Fimble:
         engine: EngineClient,
         options: InlineOptions,
         *,
+        outputs: Store | None = None,
         history: History | None = None,
         unhealed: bool = False,
         no_suffix: bool = False,
     ) -> None:
         self._engine = engine
-        self._options = replace(options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS)
+        self._options = replace(
+            options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS, candidates=1, prepare_next=False
+        )
+        self._outputs = outputs or Store(None, {})
         self._history = history or History()
         self._unhealed = unhealed
         self._no_suffix = no_suffix
 
     async def complete(self, task: Task) -> Answer:
+        if self._history.kind != "fresh":
+            return await self._elsewhere(task)
+        place = Place.of(task, self._options.max_lines)
+        prompt = self._prompt(place.document, place.hole)
+        answer = treatments(task, place, await self._output(task, place, prompt))
+        cursor = Completion("", task.cursor, task.cursor)
+        if self._unhealed:
+            text = (await self._decode(unhealed(prompt), _LINE_END.search)).text
+            answer.completions[NOT_HEALED] = replace(cursor, text=_to_newline(text))
+        if self._no_suffix:
+            document = place.document.edited(task.cursor, len(place.document.source), b"")
+            prompt = self._prompt(document, find_hole(document, task.cursor))
+            text = (await self._decode(prompt, _LINE_END.search)).text
+            answer.completions[NO_SUFFIX] = replace(cursor, text=_to_newline(text))
+        return answer
+
+    async def _elsewhere(self, task: Task) -> Answer:
+        """The answer to a user who comes from elsewhere."""
         # One of its own, so that nothing is remembered from another hole.
         completer = InlineCompleter(self._engine, lambda: self._options)
         document, cursor = task.document(), task.cursor
         await self._arrive(completer, document, cursor)
-        outcome = await completer.complete(document, cursor, Trigger.INVOKED)
-        shown = outcome.suggestion
-        place = Completion("", cursor, cursor)
-        completion = Completion(shown.text, shown.start, shown.end) if shown else place
-        facts = {"reason": outcome.reason, "logprob": round(outcome.logprob, 4)}
-        if self._history.kind != "fresh":
-            return Answer({f"{SHOWN}, {self._history}": completion})
-        # Where fimble does not ask the model (inside a comment, say), the raw output is that of the usual prompt.
-        prompt = outcome.prompt or self._prompt(document, cursor)
-        raw = await self._raw(outcome.written, prompt, task)
-        # It begins with what was written for the answer, unless rounding has decided a tie otherwise.
-        departed = not (raw.startswith(outcome.written.rstrip()) or outcome.written.startswith(raw))
-        raw = outcome.written if departed else raw
-        facts |= {"written": outcome.written, "raw": raw, "prompt_tokens": outcome.usage.prompt_tokens}
-        facts["departed"] = departed
-        answer = {SHOWN: completion}
-        if task.single_line:
-            answer[SHOWN_LINE] = replace(completion, text=_first_line(completion.text))
-        else:
-            answer[RAW] = replace(place, text=raw)
-        answer[RAW_LINE] = replace(place, text=_to_newline(raw))
-        if self._unhealed:
-            text = await self._decode(unhealed(prompt), _LINE_END)
-            answer[NOT_HEALED] = replace(place, text=_to_newline(text))
-        if self._no_suffix:
-            prompt = self._prompt(document.edited(cursor, len(document.source), b""), cursor)
-            answer[NO_SUFFIX] = replace(place, text=_to_newline(await self._decode(prompt, _LINE_END)))
-        return Answer(answer, facts)
+        shown = (await completer.complete(document, cursor, Trigger.INVOKED)).suggestion
+        completion = Completion(shown.text, shown.start, shown.end) if shown else Completion("", cursor, cursor)
+        return Answer({f"{SHOWN}, {self._history}": completion})
 
-    def _prompt(self, document: DocumentSnapshot, cursor: int) -> FimPrompt:
+    def _prompt(self, document: DocumentSnapshot, hole: Hole) -> FimPrompt:
         info = self._engine.model.info
         if info is None:
             raise ModelError(self._engine.model.message)
-        return build_prompt(
-            document, find_hole(document, cursor), info.format, PromptBudget.of_tokens(info.context_tokens)
-        )
+        return PromptBook().choose(document, hole, info.format, budget_for(info, self._options))
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
         """Does what the history says, so that the anchors are as they would be."""
@@ -163,36 +163,71 @@ class Fimble:
             while self._engine.running:  # the better anchor is used once it has been evaluated
                 await anyio.sleep(_POLL_SECONDS)
 
-    async def _raw(self, written: str, prompt: FimPrompt, task: Task) -> str:
-        """The model's greedy output behind `prompt`: its first line where one line is asked for, else until the
-        model ends it, a blank line, or `max_tokens`."""
-        if task.single_line and "\n" in written:
-            return written
-        return await self._decode(prompt, _LINE_END if task.single_line else _BLANK_LINE)
+    async def _output(self, task: Task, place: Place, prompt: FimPrompt) -> Output:
+        """The model's greedy output at the hole, long enough for every treatment."""
+        known = self._outputs.records.get((task.set, task.id))
+        if known is not None and known["prompt"] == digest(prompt):
+            output = Output.from_dict(known)
+            if not answered(output, place).short:
+                return output
+        raw_end = _LINE_END if task.single_line else _BLANK_LINE
+        output = await self._decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text))
+        self._outputs.add({"set": task.set, "id": task.id, **output.as_dict()})
+        return output
 
-    async def _decode(self, prompt: FimPrompt, end: re.Pattern[str]) -> str:
-        """Greedy output without the rules of a hole, in front of the first match of `end`."""
+    async def _decode(self, prompt: FimPrompt, enough: Callable[[str], object]) -> Output:
+        """Greedy output without the rules of a hole, until it is `enough`, the model ends it, or `max_tokens`."""
         done = anyio.Event()
         finished: list[Finished] = []
-        text = ""
+        pieces: list[Piece] = []
+        text, tokens = "", 0
 
         def listen(event: TextDelta | Finished) -> None:
-            nonlocal text
+            nonlocal text, tokens
             if isinstance(event, Finished):
                 finished.append(event)
                 done.set()
                 return
-            text += event.text
-            if end.search(text):
+            pieces.append(Piece(event.text, event.logprob, event.usage.decoded_tokens - tokens))
+            text, tokens = text + event.text, event.usage.decoded_tokens
+            if enough(text):
                 self._engine.cancel(event.id)
 
         self._engine.submit(prompt, None, self._options.max_tokens, listen)
         await done.wait()
-        if finished[0].reason in (FinishReason.FAILED, FinishReason.REJECTED):
+        reason = finished[0].reason
+        if reason in (FinishReason.FAILED, FinishReason.REJECTED):
             raise ModelError(finished[0].message)
-        text = finished[0].text  # a token or two may have come behind the end
-        found = end.search(text)
-        return text[: found.start()] if found else text
+        end = {FinishReason.END: "end", FinishReason.LENGTH: "length"}.get(reason, "enough")
+        return Output(tuple(pieces), end, digest(prompt), finished[0].usage.prompt_tokens)
+
+
+class Replay:
+    """Makes of the outputs of an earlier run what fimble would make of them now. No model is asked."""
+
+    def __init__(self, outputs: Store, max_lines: int) -> None:
+        self._outputs = outputs
+        self._max_lines = max_lines
+
+    async def complete(self, task: Task) -> Answer:
+        place = Place.of(task, self._max_lines)
+        return treatments(task, place, Output.from_dict(self._outputs.records[task.set, task.id]))
+
+
+def treatments(task: Task, place: Place, output: Output) -> Answer:
+    """What is shown of `output`, and what would be shown of it without fimble."""
+    found = answered(output, place)
+    cursor, shown, text = Completion("", task.cursor, task.cursor), found.suggestion, output.text
+    completion = Completion(shown.text, shown.start, shown.end) if shown else cursor
+    completions = {SHOWN: completion}
+    if task.single_line:
+        completions[SHOWN_LINE] = replace(completion, text=_first_line(completion.text))
+    else:
+        blank = _BLANK_LINE.search(text)
+        completions[RAW] = replace(cursor, text=text[: blank.start()] if blank else text)
+    completions[RAW_LINE] = replace(cursor, text=_to_newline(text))
+    facts = {"reason": found.reason, "confidence": found.confidence, "tokens": found.tokens, "written": found.written}
+    return Answer(completions, {**facts, "short": found.short, "prompt_tokens": output.prompt_tokens})
 
 
 def unhealed(prompt: FimPrompt) -> FimPrompt:

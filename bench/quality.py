@@ -19,7 +19,7 @@ from rich.text import Text
 
 import lsp_server
 from bench import holes, humaneval, machine, quality_tables, safim
-from bench.completers import GOLD, Completer, Fimble, Gold, History, loaded
+from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay, loaded
 from bench.scores import Score, score
 from bench.store import Store
 from bench.tasks import Task, chosen, mid_word
@@ -42,6 +42,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--language", action="append", metavar="NAME", help="with --repo: only these languages")
     parser.add_argument("--out", type=Path, metavar="FILE", help="results as JSON; FILE.holes.jsonl lets a run go on")
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on with --out")
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="shape and score the outputs that the model wrote for --out anew, without the model",
+    )
     parser.add_argument("--max-tokens", type=int, default=Settings().max_tokens, help="default: as the server")
     parser.add_argument("--threads", type=int, default=0, help="of the model; 1 is fastest on a busy machine")
     parser.add_argument("--gold", action="store_true", help="score the authors' own answers: all must pass")
@@ -94,6 +99,8 @@ def load_tasks(options: argparse.Namespace) -> list[Task]:
     if options.limit is not None and options.limit < 1:
         raise ValueError("--limit is at least 1")
     given = [*(SETS[:3] if options.data else ()), *((holes.NAME,) if options.repo else ())]
+    if options.replay and (options.gold or options.mid_word or options.no_suffix or options.anchor):
+        raise ValueError("--replay has one output of each hole: leave out --gold, --mid-word, --no-suffix and --anchor")
     names = options.set or given
     if missing := [name for name in names if name not in given]:
         raise ValueError(f"--set {missing[0]} needs {'--repo' if missing[0] == holes.NAME else '--data'} DIR")
@@ -145,13 +152,24 @@ async def _measure(
     async with AsyncExitStack() as stack:
         completers: list[Completer] = [Gold()]
         model: dict[str, Any] = {"name": GOLD}
-        if not options.gold:
+        if options.replay:
+            outputs = Store.held(_beside(options, "outputs"))
+            model, known = outputs.run["model"], len(tasks)
+            tasks = [task for task in tasks if (task.set, task.id) in outputs.records]
+            if len(tasks) < known:
+                console.print(Text(f"there are outputs for {len(tasks)} of {known} holes", style="yellow"))
+            completers = [Replay(outputs, settings.max_lines)]
+        elif not options.gold:
             with console.status("loading the model …"):
                 engine, info = await stack.enter_async_context(loaded(model_factory(), settings.model_spec()))
             model = {"name": info.name, "file": Path(info.path).name, "bytes": info.bytes, "format": info.format.name}
             console.print(Text(f"{info.name}, format {info.format.name}, on the {info.device}", style="dim"))
             inline = settings.inline_options()
-            completers = [Fimble(engine, inline, unhealed=options.mid_word, no_suffix=options.no_suffix)]
+            asked_with = {"model": model, "max_tokens": options.max_tokens, "mid_word": options.mid_word}
+            outputs = Store(_beside(options, "outputs"), asked_with, fresh=options.fresh)
+            completers = [
+                Fimble(engine, inline, outputs=outputs, unhealed=options.mid_word, no_suffix=options.no_suffix)
+            ]
             completers += [Fimble(engine, inline, history=history) for history in histories]
         key = {
             "model": model,
@@ -162,10 +180,15 @@ async def _measure(
             "no_suffix": options.no_suffix,
             "anchor": options.anchor,
         }
-        store = Store(options.out.with_suffix(".holes.jsonl") if options.out else None, key, fresh=options.fresh)
+        store = Store(_beside(options, "holes"), key, fresh=options.fresh or options.replay)
         await evaluate(tasks, completers, store, console)
     wanted = [store.records[task.set, task.id] for task in tasks]
-    return {**key, "summary": quality_tables.summarise(wanted), "departed": sum(r.get("departed", 0) for r in wanted)}
+    return {**key, "summary": quality_tables.summarise(wanted)}
+
+
+def _beside(options: argparse.Namespace, what: str) -> Path | None:
+    """The file beside --out that goes on being written during a run."""
+    return options.out.with_suffix(f".{what}.jsonl") if options.out else None
 
 
 async def evaluate(tasks: Sequence[Task], completers: Sequence[Completer], store: Store, console: Console) -> None:

@@ -14,6 +14,7 @@ class Store:
     def __init__(self, path: Path | None, run: dict[str, Any], *, fresh: bool = False) -> None:
         """Raises ValueError if the file belongs to a run with other options."""
         self.records: dict[tuple[str, str], dict[str, Any]] = {}
+        self.run = run
         self._path = path
         if path is None:
             return
@@ -29,6 +30,14 @@ class Store:
             self.records = {(line["set"], line["id"]): line for line in lines[1:]}
         else:
             path.write_text(json.dumps(run) + "\n", "utf-8")
+
+    @classmethod
+    def held(cls, path: Path | None) -> Store:
+        """What a run has left at `path`, whatever run it was. Raises ValueError if there is none."""
+        lines = _whole_lines(path) if path is not None and path.exists() else []
+        if path is None or not lines:
+            raise ValueError(f"there are no results at {path}" if path else "name the --out FILE of the earlier run")
+        return cls(path, lines[0])
 
     def add(self, record: dict[str, Any]) -> None:
         """Keeps the results of one hole, which has a `set` and an `id`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +31,7 @@ from bench.completers import (
     History,
     loaded,
 )
+from bench.outputs import Output, Piece, Place, answered
 from bench.scores import Completion
 from bench.store import Store
 from bench.tasks import Task, Test
@@ -37,7 +39,7 @@ from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelS
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.client import EngineClient
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome
+from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
 from tests.bench.test_holes import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")
@@ -109,7 +111,7 @@ def test_treatments_of_a_line() -> None:
     assert list(found) == [SHOWN, SHOWN_LINE, RAW_LINE]
     assert found[RAW_LINE] == found[SHOWN_LINE] == LINE.reference
     assert found[SHOWN].startswith(LINE.reference)
-    assert answer.facts["raw"].startswith(LINE.reference + "\n")
+    assert answer.facts["written"].startswith(LINE.reference + "\n")
 
 
 def test_treatments_of_a_block() -> None:
@@ -128,15 +130,93 @@ def test_nothing_shown_is_an_empty_completion() -> None:
     assert answer.facts["reason"]
 
 
-def test_where_the_model_is_not_asked_its_raw_output_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def silent(*_: Any) -> Outcome:
-        return Outcome(reason="the cursor is inside a comment")
-
-    monkeypatch.setattr(InlineCompleter, "complete", silent)
-    answer = completed(LINE, fimble())
+def test_inside_a_name_nothing_is_shown_but_the_raw_output_still_counts() -> None:
+    task = replace(LINE, before="wid", after="th = 3\n", reference="")
+    answer = completed(task, fimble(), b"width = 4\n" * 8)
     found = texts(answer)
-    assert (found[SHOWN], found[RAW_LINE]) == ("", LINE.reference)
-    assert answer.facts["reason"] == "the cursor is inside a comment"
+    assert not found[SHOWN]
+    assert found[RAW_LINE]
+    assert answer.facts["reason"] == "the cursor is inside a name"
+
+
+@pytest.mark.parametrize(
+    ("task", "text"),
+    [
+        pytest.param(LINE, LINE_TEXT, id="line"),
+        pytest.param(BLOCK, BLOCK_TEXT, id="block"),
+        pytest.param(
+            replace(LINE, before="value = compute(", after=")\n"), b"value = compute(1, 2)\n" * 9, id="bracket"
+        ),
+        pytest.param(
+            replace(LINE, before="def f():\n    ", after=""), b"def f():\n    long_" + b"er_" * 99, id="limit"
+        ),
+        pytest.param(replace(LINE, before="x = 1", after="\n"), b"x = 1", id="the model's end"),
+        pytest.param(replace(LINE, before="name = '", after="'\n"), b"name = 'somebody'\n" * 5, id="string"),
+        pytest.param(replace(LINE, before="wid", after="th = 3\n"), b"width = 4\n" * 8, id="inside a name"),
+    ],
+)
+def test_what_is_made_of_an_output_is_what_the_server_shows(task: Task, text: bytes) -> None:
+    """The stored output, cut and shaped afterwards, against the engine's own stopping and the completer's answer."""
+
+    async def both() -> None:
+        with anyio.fail_after(SECONDS):
+            async with loaded(factory(text), SPEC) as (engine, _):
+                options = InlineOptions(candidates=1)
+                live = await InlineCompleter(engine, lambda: options).complete(
+                    task.document(), task.cursor, Trigger.INVOKED
+                )
+                answer = await Fimble(engine, options).complete(task)
+        shown = live.suggestion.text if live.suggestion else ""
+        assert answer.completions[SHOWN] == Completion(shown, task.cursor, task.cursor)
+        assert answer.facts["written"] == live.written
+        assert answer.facts["reason"] == live.reason
+
+    anyio.run(both)
+
+
+def test_confidence_is_that_of_what_is_shown() -> None:
+    place = Place.of(LINE, 8)
+    sure, unsure = Piece("    return width * height", math.log(0.25), 2), Piece("\nprint(area(2, 3))", -50.0)
+    found = answered(Output((sure, unsure, Piece("\n", -50.0)), "enough"), place)
+    assert found.suggestion is not None
+    assert found.suggestion.text == sure.text
+    assert found.confidence == pytest.approx(0.5)
+    assert (found.tokens, found.short) == (3, False)
+
+
+def test_an_output_that_is_too_short_for_the_rules_is_told() -> None:
+    assert answered(Output((Piece("    return wid", -1.0),), "enough"), Place.of(LINE, 8)).short
+    assert not answered(Output((Piece("    return wid", -1.0),), "end"), Place.of(LINE, 8)).short
+
+
+def test_outputs_are_decoded_once_and_again_for_another_prompt() -> None:
+    outputs = Store(None, {})
+
+    async def prompts(*tasks: Task) -> list[int]:
+        counts = []
+        with anyio.fail_after(SECONDS):
+            async with loaded(factory(), SPEC) as (engine, _):
+                completer = Fimble(engine, InlineOptions(), outputs=outputs)
+                decode = completer._decode
+                asked: list[Any] = []
+
+                async def counted(*given: Any) -> Output:
+                    asked.append(given)
+                    return await decode(*given)
+
+                completer._decode = counted  # type: ignore[method-assign]
+                for task in tasks:
+                    await completer.complete(task)
+                    counts.append(len(asked))
+        return counts
+
+    assert anyio.run(prompts, LINE, LINE, BLOCK) == [1, 1, 2]
+    kept = Output.from_dict(json.loads(json.dumps(outputs.records[LINE.set, LINE.id])))
+    assert kept.text.startswith(LINE.reference)
+    assert sum(piece.tokens for piece in kept.pieces) == len(kept.pieces) > 1
+    other = replace(LINE, before="# more\n" + LINE.before)
+    outputs.records[LINE.set, LINE.id] |= {"end": "enough", "pieces": outputs.records[LINE.set, LINE.id]["pieces"][:1]}
+    assert anyio.run(prompts, LINE, LINE, other) == [1, 1, 2], "too short, long enough, another prompt"
 
 
 def test_a_model_that_fails_ends_the_run() -> None:
@@ -389,10 +469,40 @@ def test_a_folder_of_ones_own(
     assert len(lines["groups"]) > 1
 
 
+def test_a_replay_judges_the_outputs_anew_without_a_model(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    known = b"\n\n".join(str(row["prompt"] + row["canonical_solution"]).encode() for row in HUMANEVAL_ROWS)
+    monkeypatch.setattr(quality, "model_factory", lambda: factory(known))
+    out = tmp_path / "results.json"
+    command = ["quality", "--data", str(data), "--set", "humaneval", "--out", str(out)]
+    assert main([*command, "--limit", "3"]) == 0
+    first, outputs = json.loads(out.read_text()), out.with_suffix(".outputs.jsonl").read_text()
+
+    def no_model() -> BackendFactory:
+        raise AssertionError("a replay loads no model")
+
+    monkeypatch.setattr(quality, "model_factory", no_model)
+    assert main([*command, "--limit", "3", "--replay"]) == 0
+    assert json.loads(out.read_text())["summary"] == first["summary"]
+    # Other code makes something else of the same outputs.
+    monkeypatch.setattr("lsp_server.features.generation.shape", lambda *_, **__: None)
+    capsys.readouterr()
+    assert main([*command, "--replay"]) == 0
+    assert "3 of 4 holes" in capsys.readouterr().out
+    (replayed,) = json.loads(out.read_text())["summary"]
+    assert replayed["treatments"][SHOWN]["shown"] == 0
+    assert replayed["treatments"][RAW_LINE] == first["summary"][0]["treatments"][RAW_LINE]
+    assert out.with_suffix(".outputs.jsonl").read_text() == outputs
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ([], "give --data DIR"),
+        (["--data", "DATA", "--replay"], "name the --out FILE"),
+        (["--data", "DATA", "--replay", "--out", "none.json"], "no results at none.outputs.jsonl"),
+        (["--data", "DATA", "--replay", "--mid-word"], "--replay"),
         (["--data", "DATA", "--set", "repo"], "needs --repo"),
         (["--repo", "CODE", "--set", "humaneval"], "needs --data"),
         (["--repo", "DATA"], "no source files"),
