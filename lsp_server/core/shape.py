@@ -189,6 +189,7 @@ def _beginnings(text: str) -> Iterator[str]:
     line = text[: text.find("\n", start)] if "\n" in text[start:] else text
     tokens = [(match.end(), match.group()) for match in _TOKENS.finditer(line)]
     for end, token in reversed(tokens[:-1]):
-        # What ends in an operator or an open bracket is not whole.
-        if (token.strip() and (token[0].isalnum() or token in "_)]}\"'`;")) and not open_brackets(line[:end]):
+        # What ends in an operator, an open bracket or the middle of a long quote is not whole.
+        ends = token.strip() and (token[0].isalnum() or token in "_)]}\"'`;")
+        if ends and not (token in "\"'`" and line[end] == token) and not open_brackets(line[:end]):
             yield line[:end]

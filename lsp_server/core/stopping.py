@@ -156,6 +156,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
     """The end of the lines that belong together: by their indentation, a blank line, or a repetition."""
     offset, blank_at, least = 0, -1, rule.indent
     shown: list[str] = []
+    code = False  # whether any line so far is more than a comment
     lines = text.split("\n")
     for number, line in enumerate(lines):
         complete = number < len(lines) - 1
@@ -167,7 +168,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
         if content:
             if number == 0 and not rule.left and width:
                 least = width  # the cursor stood in front of the block's indentation
-            if rule.below >= least and shown and (end := _end_of_statement(text[:offset], line, least, rule, complete)):
+            if rule.below >= least and code and (end := _end_of_statement(text[:offset], line, least, rule, complete)):
                 return end
             # The first line continues the cursor's own; the others have an indentation of their own.
             below = number > 0 and width < least
@@ -176,10 +177,11 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
                 return blank_at if blank_at >= 0 else offset - 1
             blank_at = -1
             shown.append(content)
+            code = code or not _is_comment(content, rule)
             if complete:
                 if _repeats(line, shown, rule, first=number == 0):
                     return max(0, offset - 1)
-                if rule.below > least and not open_brackets(text[:offset] + line, rule.quotes, rule.comment):
+                if code and rule.below > least and not open_brackets(text[:offset] + line, rule.quotes, rule.comment):
                     return offset + len(line)  # what it opens stands below it
                 goes_on = _GOES_ON.match(content) or content.endswith(tuple(OPENING))
                 if len(shown) >= rule.max_lines or (closes and not goes_on):
@@ -201,6 +203,10 @@ def _end_of_statement(before: str, line: str, least: int, rule: StopRule, comple
         return len(before) + len(line) if ended else None
     open_still = open_brackets(before, rule.quotes, rule.comment)
     return None if _GOES_ON.match(content) or open_still else len(before.rstrip("\n"))
+
+
+def _is_comment(content: str, rule: StopRule) -> bool:
+    return bool(rule.comment) and content.startswith(rule.comment)
 
 
 def _first(content: str) -> str:

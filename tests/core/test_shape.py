@@ -43,6 +43,8 @@ def check(source: str, written: str, shown: str | None, max_lines: int = 8) -> N
         pytest.param("def f():\n    $0\n", "\ta = 1", "a = 1", id="indentation that stands there already"),
         pytest.param("$0\nnext_line()\n", "a\nnext_line()\n", "a", id="the next line"),
         pytest.param("$0\nnext_line()\n", "next_line()\n", None, id="nothing but the next line"),
+        pytest.param("x = 1\n$0\ny = 2\n", '"""a\nb', None, id="half a long quote is no string"),
+        pytest.param("x = 1\n$0\ny = 2\n", 'z = "" +', 'z = ""', id="an empty string is one"),
         pytest.param("語$0", "日本 = '😀'", "日本 = '😀'", id="not ASCII"),
     ],
 )
