@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import anyio
@@ -18,9 +19,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 import lsp_server
-from bench import holes, humaneval, machine, quality_tables, safim
+from bench import holes, humaneval, machine, quality_tables, safim, sandbox
+from bench import scores as scoring
 from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay, loaded
-from bench.scores import Score, score
+from bench.scores import Completion, score
 from bench.store import Store
 from bench.tasks import Task, chosen, mid_word
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
@@ -181,9 +183,18 @@ async def _measure(
             "anchor": options.anchor,
         }
         store = Store(_beside(options, "holes"), key, fresh=options.fresh or options.replay)
-        await evaluate(tasks, completers, store, console)
+        await evaluate(tasks, completers, store, console, _scored(options))
     wanted = [store.records[task.set, task.id] for task in tasks]
     return {**key, "summary": quality_tables.summarise(wanted)}
+
+
+def _scored(options: argparse.Namespace) -> Store:
+    """The scores of completions by earlier runs, so that a replay runs the tests of what is new."""
+    path, scorer = _beside(options, "scores"), {"scorer": _code(sandbox, scoring)}
+    try:
+        return Store(path, scorer, fresh=options.fresh)
+    except ValueError:  # scored in another way
+        return Store(path, scorer, fresh=True)
 
 
 def _beside(options: argparse.Namespace, what: str) -> Path | None:
@@ -191,11 +202,19 @@ def _beside(options: argparse.Namespace, what: str) -> Path | None:
     return options.out.with_suffix(f".{what}.jsonl") if options.out else None
 
 
-async def evaluate(tasks: Sequence[Task], completers: Sequence[Completer], store: Store, console: Console) -> None:
-    """Fills the holes that `store` has no results for, with every completer, and scores them beside it.
+async def evaluate(
+    tasks: Sequence[Task],
+    completers: Sequence[Completer],
+    store: Store,
+    console: Console,
+    known: Store | None = None,
+) -> None:
+    """Fills the holes that `store` has no results for, with every completer, and scores them beside it. known: the
+    scores of completions, which are added to it.
 
     Raises what a completer raises; the results so far are in the store.
     """
+    known = known or Store(None, {})
     todo = [task for task in tasks if (task.set, task.id) not in store.records]
     workers = anyio.CapacityLimiter(machine.facts()["cores"])
     # The model may be this many holes ahead of the tests.
@@ -206,10 +225,15 @@ async def evaluate(tasks: Sequence[Task], completers: Sequence[Completer], store
         bar = progress.add_task("", total=len(tasks), completed=len(tasks) - len(todo))
 
         async def finish(task: Task, completions: dict[str, Any], facts: dict[str, Any]) -> None:
+            ids = {name: _score_id(task, completion) for name, completion in completions.items()}
+            new = {ids[name]: one for name, one in completions.items() if (task.set, ids[name]) not in known.records}
             try:
-                scores = await anyio.to_thread.run_sync(_scores, task, completions, limiter=workers)
+                found = await anyio.to_thread.run_sync(_scores, task, new, limiter=workers)
             finally:
                 ahead.release()
+            for id, one in found.items():
+                known.add({"set": task.set, "id": id, "score": one})
+            scores = {name: known.records[task.set, id]["score"] for name, id in ids.items()}
             store.add({"set": task.set, "id": task.id, "group": task.group, "scores": scores, **facts})
             progress.update(bar, advance=1, description=task.set)
 
@@ -232,23 +256,25 @@ async def evaluate(tasks: Sequence[Task], completers: Sequence[Completer], store
         raise failure
 
 
-def _scores(task: Task, completions: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Scores by treatment; equal completions are scored once."""
-    known: dict[Any, Score] = {}
-    found = {}
-    for name, completion in completions.items():
-        if completion not in known:
-            known[completion] = score(task, completion)
-        found[name] = known[completion].as_dict()
-    return found
+def _scores(task: Task, completions: dict[str, Completion]) -> dict[str, dict[str, Any]]:
+    """The scores of completions by their names."""
+    return {name: score(task, completion).as_dict() for name, completion in completions.items()}
 
 
-def _code() -> str:
-    """A digest of fimble's own source: results of different code must not be mixed in one run."""
+def _score_id(task: Task, completion: Completion) -> str:
+    """Tells the completions of a task apart."""
+    text = json.dumps([completion.text, completion.start, completion.end])
+    return f"{task.id} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
+
+
+def _code(*modules: ModuleType) -> str:
+    """A digest of fimble's own source, or of these modules: results of different code must not be mixed in one run."""
     digest = hashlib.sha256()
     root = Path(lsp_server.__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    paths = [Path(str(module.__file__)) for module in modules] or sorted(root.rglob("*.py"))
+    for path in paths:
+        digest.update(path.name.encode() if modules else path.relative_to(root).as_posix().encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -78,7 +78,8 @@ def shape(
     if style is not None and language.reindents:
         required = _required_indent(document, line, rule, style.columns, language)
         text = fitted(text, left, required, style, language)
-    text = _trimmed(_longest_that_fits(text, right, document, hole, view), right)
+    text = _without_bare_header(_longest_that_fits(text, right, document, hole, view), rule, language)
+    text = _trimmed(text, right)
     if not text.strip():
         return None
     return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, hole.cursor)
@@ -165,6 +166,21 @@ def _longest_that_fits(text: str, right: str, document: DocumentSnapshot, hole: 
     if best and fewest and raises_errors(document, line, hole.cursor, encode(best.replace("\n", newline))):
         return ""
     return best
+
+
+def _without_bare_header(text: str, rule: StopRule, language: Language) -> str:
+    """`text` without headers at its end whose block is neither in it nor below it: where indentation makes a block, a
+    grammar does not miss it. A text that is nothing but a header stays: its block is what comes next."""
+    rest, newline, last = text.rpartition("\n")
+    while newline and rest.strip() and (not last.strip() or _is_bare_header(last, rule, language)):
+        text = rest
+        rest, newline, last = text.rpartition("\n")
+    return text
+
+
+def _is_bare_header(line: str, rule: StopRule, language: Language) -> bool:
+    header = language.reindents and line.rstrip().endswith(":") and language.opens_block(line)
+    return header and rule.below <= indent_width(encode(line))
 
 
 def _cuts(text: str, behind: str) -> Iterator[str]:

@@ -7,6 +7,7 @@ once, and each decoded token is one more that is wanted.
 from __future__ import annotations
 
 import codecs
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
@@ -231,8 +232,10 @@ class Generation:
         if healing is not None:
             self._healing = None
             index, token, row, piece = healing
+            whole = self.model.vocabulary.piece(token)
+            rivals = [self._tokens[index], *self.model.vocabulary.longer_than(whole.removesuffix(piece))]
             del self._tokens[index:]
-            return self._append(token, row, piece)
+            return self._append(token, row, piece, rivals)
         reason, verified, accepted = None, 0, 0
         draft = work.draft if work else []
         for row, drafted in zip(rows, [*draft, None], strict=True):
@@ -346,11 +349,15 @@ class Generation:
                 return index, token, row, vocabulary.piece(token)[len(written) :]
         return None
 
-    def _append(self, token: int, logits: Logits, piece: bytes) -> FinishReason | None:
-        """Takes `token` as the next one; `piece` is what it adds to the text. Returns why that was the last."""
+    def _append(
+        self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None
+    ) -> FinishReason | None:
+        """Takes `token` as the next one; `piece` is what it adds to the text. rivals: all tokens that could stand
+        there, which its probability is one among; None for any. Returns why that was the last."""
         import numpy as np
 
-        logprob = -float(np.log(np.exp(logits - logits[token]).sum()))
+        among = logits if rivals is None else logits[rivals]
+        logprob = -float(np.log(np.exp(among - logits[token]).sum()))
         self._tokens.append(token)
         self._decoded += 1
         self._logprob += logprob

@@ -35,8 +35,9 @@ class RunningGeneration:
         self.finished: Finished | None = None
         self.waiting = 0
         self._told_tokens = 0
-        self._earlier_tokens = 0
-        self._marks: list[tuple[int, float, int]] = []
+        self._continued = False
+        self._decoded_tokens = 0  # of the part under way
+        self._marks: list[tuple[int, float]] = []
         self._shown = ""
         self._shaped = "", False
         self._changed = anyio.Event()
@@ -44,22 +45,23 @@ class RunningGeneration:
     def on_event(self, event: TextDelta | Finished) -> None:
         if isinstance(event, Finished):
             self.finished = event
-            if not self._earlier_tokens:
+            if not self._continued:
                 self.text = event.text
         else:
             self.text += event.text
-            before = self._marks[-1][1] if self._marks else 0.0
-            self._marks.append(
-                (len(self.text), before + event.logprob, self._earlier_tokens + event.usage.decoded_tokens)
-            )
+            tokens = event.usage.decoded_tokens - self._decoded_tokens
+            self._decoded_tokens = event.usage.decoded_tokens
+            # Several tokens come at once where a draft was right; their mean stands for each.
+            self._marks.append((len(self.text), event.logprob / max(1, tokens)))
         self.usage = event.usage
         self._changed.set()
         self._changed = anyio.Event()
 
-    def next_part(self, text: str, finished: Finished) -> None:
-        """Takes `text` as all that has been written so far; the last part of it is `finished`, another follows."""
+    def next_part(self, text: str) -> None:
+        """Takes `text` as all that has been written so far; another part follows."""
         self.text = text
-        self._earlier_tokens += finished.usage.decoded_tokens
+        self._continued = True
+        self._decoded_tokens = 0
 
     def cost(self) -> Usage:
         """Its cost so far, for one answer: prompt tokens that an earlier answer has told of count as reused."""
@@ -96,14 +98,15 @@ class RunningGeneration:
         return self._shown
 
     def confidence(self) -> float:
-        """How probable the model holds the tokens of what is shown, from 0 to 1: their geometric mean. 1 for
-        text that nothing is known of."""
+        """How probable the model holds the least probable token of what is shown, from 0 to 1. 1 for text that
+        nothing is known of.
+
+        A text goes wrong where the model has hesitated: of several ways to sum up its tokens, this one tells right
+        from wrong nearly as well as their product, and does not depend on how long the text is (`bench quality`).
+        """
         size = len(self.shown())
-        mark = next((mark for mark in self._marks if mark[0] >= size), self._marks[-1] if self._marks else None)
-        if mark is None:
-            return 1.0
-        _, logprob, tokens = mark
-        return math.exp(logprob / max(1, tokens))
+        count = next((count for count, (end, _) in enumerate(self._marks, 1) if end >= size), len(self._marks))
+        return math.exp(min((logprob for _, logprob in self._marks[:count]), default=0.0))
 
     def visible(self, typed: Typed) -> str:
         """What can be shown behind `typed`."""

@@ -52,7 +52,7 @@ def next_part(
     left = part.max_tokens - finished.usage.decoded_tokens
     if lines >= rule.max_lines or left <= 0 or find_end(whole + "\n", rule) is not None:
         return None
-    generation.next_part(whole, finished)
+    generation.next_part(whole)
     longer = generation.document.edited(hole.cursor, hole.cursor, encode(whole))
     there = find_hole(longer, longer.edit_end)
     anchor = new_anchor(longer, there, form, budget.beside(context.size), short=True)

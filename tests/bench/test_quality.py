@@ -32,7 +32,7 @@ from bench.completers import (
     loaded,
 )
 from bench.outputs import Output, Piece, Place, answered
-from bench.scores import Completion
+from bench.scores import Completion, score
 from bench.store import Store
 from bench.tasks import Task, Test
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
@@ -174,14 +174,14 @@ def test_what_is_made_of_an_output_is_what_the_server_shows(task: Task, text: by
     anyio.run(both)
 
 
-def test_confidence_is_that_of_what_is_shown() -> None:
+def test_confidence_is_that_of_the_least_probable_token_shown() -> None:
     place = Place.of(LINE, 8)
-    sure, unsure = Piece("    return width * height", math.log(0.25), 2), Piece("\nprint(area(2, 3))", -50.0)
-    found = answered(Output((sure, unsure, Piece("\n", -50.0)), "enough"), place)
+    line = [Piece("    return ", -0.1), Piece("width *", 2 * math.log(0.5), 2), Piece(" height", -0.2)]
+    found = answered(Output((*line, Piece("\nprint(area(2, 3))", -50.0), Piece("\n", -50.0)), "enough"), place)
     assert found.suggestion is not None
-    assert found.suggestion.text == sure.text
+    assert found.suggestion.text == LINE.reference
     assert found.confidence == pytest.approx(0.5)
-    assert (found.tokens, found.short) == (3, False)
+    assert (found.tokens, found.short) == (5, False)
 
 
 def test_an_output_that_is_too_short_for_the_rules_is_told() -> None:
@@ -485,7 +485,10 @@ def test_a_replay_judges_the_outputs_anew_without_a_model(
     monkeypatch.setattr(quality, "model_factory", no_model)
     assert main([*command, "--limit", "3", "--replay"]) == 0
     assert json.loads(out.read_text())["summary"] == first["summary"]
-    # Other code makes something else of the same outputs.
+    # Other code makes something else of the same outputs, and no test is run twice.
+    monkeypatch.setattr(
+        quality, "score", lambda task, completion: score(task, completion) if not completion.text else 1 / 0
+    )
     monkeypatch.setattr("lsp_server.features.generation.shape", lambda *_, **__: None)
     capsys.readouterr()
     assert main([*command, "--replay"]) == 0

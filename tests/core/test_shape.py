@@ -45,6 +45,11 @@ def check(source: str, written: str, shown: str | None, max_lines: int = 8) -> N
         pytest.param("$0\nnext_line()\n", "next_line()\n", None, id="nothing but the next line"),
         pytest.param("x = 1\n$0\ny = 2\n", '"""a\nb', None, id="half a long quote is no string"),
         pytest.param("x = 1\n$0\ny = 2\n", 'z = "" +', 'z = ""', id="an empty string is one"),
+        pytest.param("$0\n", "a = 1\nif a:\n", "a = 1", id="a header without its block, behind more"),
+        pytest.param("$0\n", "if a:\n    for b in a:\n", "if a:", id="a header in another"),
+        pytest.param("$0\n", "if a:\n    b()\nelse:\n", "if a:\n    b()", id="another branch without its block"),
+        pytest.param("$0\n    b()\n", "# c\nif a:\n", "# c\nif a:", id="a header, with its block below"),
+        pytest.param("$0\n", "a = 1\nb = {\n  c:\n", "a = 1", id="an open bracket"),
         pytest.param("語$0", "日本 = '😀'", "日本 = '😀'", id="not ASCII"),
     ],
 )
