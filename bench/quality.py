@@ -89,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
             console.print(quality_tables.groups_table(summary))
         if summary["comparisons"]:
             console.print(quality_tables.comparisons_table(summary))
+        if summary["confidence"]:
+            console.print(quality_tables.confidence_table(summary))
     if options.out is not None:
         options.out.write_text(json.dumps({"machine": found, **result}, indent=1) + "\n", "utf-8")
     return _report_gold(result, console) if options.gold else 0

@@ -8,9 +8,12 @@ from typing import Any
 from rich.table import Table
 
 from bench.comparison import compare, interval
-from bench.completers import NO_SUFFIX, NOT_HEALED, RAW_LINE
+from bench.completers import NO_SUFFIX, NOT_HEALED, RAW_LINE, SHOWN
 
 Record = dict[str, Any]
+
+# Where `min_confidence` could stand.
+_THRESHOLDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
 def summarise(records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -41,7 +44,33 @@ def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
         "treatments": {treatment: _figures(records, treatment) for treatment in treatments},
         "comparisons": comparisons,
         "groups": groups if len(groups) > 1 else {},
+        "confidence": _confidence(records),
     }
+
+
+def _confidence(records: Sequence[Record]) -> list[dict[str, float]]:
+    """What a threshold on the confidence leaves of the suggestions, in percent of their number (shown), how many of
+    those left are right, and how many of the right and of the wrong ones it keeps and removes."""
+    measure = _measures(records)[0]
+    made = [record for record in records if "confidence" in record and record["scores"][SHOWN]["text"].strip()]
+    right = _column(made, SHOWN, measure) if made else []
+    found = []
+    for threshold in _THRESHOLDS:
+        left = [good for record, good in zip(made, right, strict=True) if record["confidence"] >= threshold]
+        found.append(
+            {
+                "threshold": threshold,
+                "shown": _share(len(left), len(made)),
+                "right": _share(sum(left), len(left)),
+                "right_kept": _share(sum(left), sum(right)),
+                "wrong_removed": _share(right.count(False) - left.count(False), right.count(False)),
+            }
+        )
+    return found if made else []
+
+
+def _share(count: int, total: int) -> float:
+    return round(100 * count / total, 1) if total else 0.0
 
 
 def _pairs(treatments: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -118,6 +147,16 @@ def comparisons_table(summary: dict[str, Any]) -> Table:
         points = f"{row['points']:+.1f} ({row['low']:+.1f} to {row['high']:+.1f})"
         names = (row["first"], row["second"], row["measure"])
         table.add_row(*names, points, str(row["only_first"]), str(row["only_second"]), f"{row['p']:.3g}")
+    return table
+
+
+def confidence_table(summary: dict[str, Any]) -> Table:
+    table = Table(title=f"{summary['set']}: if less confident suggestions were not shown (percent)")
+    for name in ("min_confidence", "shown", "right of these", "right ones kept", "wrong ones removed"):
+        table.add_column(name, justify="right")
+    for row in summary["confidence"]:
+        shares = [row[name] for name in ("shown", "right", "right_kept", "wrong_removed")]
+        table.add_row(f"{row['threshold']:.2f}", *map(_cell, shares))
     return table
 
 

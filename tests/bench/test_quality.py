@@ -353,6 +353,19 @@ def test_completers_are_compared_hole_by_hole() -> None:
     assert row["p"] == pytest.approx(2 / 2**6, abs=1e-4)
 
 
+def test_what_a_threshold_of_confidence_leaves() -> None:
+    store = Store(None, {})
+    half = {task.id: task.reference if number < 3 else "    return width" for number, task in enumerate(TASKS)}
+    evaluated(TASKS, [Scripted({**half, "5": ""}, SHOWN)], store)
+    for confidence, task in zip((0.9, 0.5, 0.05, 0.12, 0.01, 0.0), TASKS, strict=True):
+        store.records[task.set, task.id]["confidence"] = confidence
+    (summary,) = quality_tables.summarise(list(store.records.values()))
+    rows = {row.pop("threshold"): row for row in summary["confidence"]}
+    assert rows[0.0] == {"shown": 100, "right": 60, "right_kept": 100, "wrong_removed": 0}
+    assert rows[0.1] == {"shown": 60, "right": 66.7, "right_kept": 66.7, "wrong_removed": 50}
+    assert rows[0.5] == {"shown": 40, "right": 100, "right_kept": 66.7, "wrong_removed": 100}
+
+
 def test_a_run_goes_on_where_it_ended(tmp_path: Path) -> None:
     path = tmp_path / "run" / "quality.holes.jsonl"
     broken = Scripted(RIGHT, fails_at="3")
