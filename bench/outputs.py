@@ -107,7 +107,7 @@ def answered(output: Output, place: Place) -> Answered:
     return Answered(
         suggestion,
         "" if suggestion else nothing,
-        round(generation.confidence(), 4),
+        round(generation.sureness(), 4),
         written,
         usage.decoded_tokens,
         wanted and reason is FinishReason.CANCELLED,

@@ -77,8 +77,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = 8000
     min_confidence: Annotated[
         float,
-        Meta(ge=0, le=1, description="How probable a suggestion's tokens must be, on average, to show it unasked."),
-    ] = 0.0
+        Meta(ge=0, le=1, description="How probable each token of a suggestion must be to show it unasked."),
+    ] = 0.15
 
     cold_ms: Annotated[
         int,

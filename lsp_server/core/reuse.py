@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.shape import without_overlap
 
@@ -83,13 +84,13 @@ class Typed:
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
-    what else was shown there. confidence: how probable its tokens were, from 0 to 1."""
+    what else was shown there. confidence: how sure the model was of the text."""
 
     place: Place
     text: str
     reason: str = ""
     alternatives: tuple[str, ...] = ()
-    confidence: float = 1.0
+    confidence: Confidence = NOTHING_KNOWN
 
 
 class SuggestionMemory:

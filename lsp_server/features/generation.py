@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import replace
 
 import anyio
 
+from lsp_server.core.confidence import Confidence
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
@@ -37,7 +37,7 @@ class RunningGeneration:
         self._told_tokens = 0
         self._continued = False
         self._decoded_tokens = 0  # of the part under way
-        self._marks: list[tuple[int, float]] = []
+        self._tokens: list[tuple[int, float]] = []
         self._shown = ""
         self._shaped = "", False
         self._changed = anyio.Event()
@@ -52,7 +52,7 @@ class RunningGeneration:
             tokens = event.usage.decoded_tokens - self._decoded_tokens
             self._decoded_tokens = event.usage.decoded_tokens
             # Several tokens come at once where a draft was right; their mean stands for each.
-            self._marks.append((len(self.text), event.logprob / max(1, tokens)))
+            self._tokens.append((len(self.text), event.logprob / max(1, tokens)))
         self.usage = event.usage
         self._changed.set()
         self._changed = anyio.Event()
@@ -97,16 +97,13 @@ class RunningGeneration:
                 self._shown = shaped.text
         return self._shown
 
-    def confidence(self) -> float:
-        """How probable the model holds the least probable token of what is shown, from 0 to 1. 1 for text that
-        nothing is known of.
+    def confidence(self) -> Confidence:
+        return Confidence(tuple(self._tokens))
 
-        A text goes wrong where the model has hesitated: of several ways to sum up its tokens, this one tells right
-        from wrong nearly as well as their product, and does not depend on how long the text is (`bench quality`).
-        """
+    def sureness(self, left: str | None = None) -> float:
+        """How sure the model is of `left`, the end of what is shown, from 0 to 1; of all that is shown by default."""
         size = len(self.shown())
-        count = next((count for count, (end, _) in enumerate(self._marks, 1) if end >= size), len(self._marks))
-        return math.exp(min((logprob for _, logprob in self._marks[:count]), default=0.0))
+        return self.confidence().between(0 if left is None else size - len(left), size)
 
     def visible(self, typed: Typed) -> str:
         """What can be shown behind `typed`."""

@@ -44,7 +44,7 @@ class InlineOptions:
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
-    min_confidence: from 0 to 1, how probable a suggestion's tokens must be for it to be shown unasked.
+    min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
     """
 
     enabled: bool = True
@@ -58,7 +58,7 @@ class InlineOptions:
     prepare_next: bool = True
     cold_ms: int = 4000
     buffers_tokens: int = -1
-    min_confidence: float = 0.0
+    min_confidence: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,12 +150,12 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
-        unsure = "" if explicit else why_unsure(generation.confidence(), options)
-        if outcome.suggestion is not None and unsure:
-            return replace(outcome, suggestion=None, reason=unsure)
-        if outcome.suggestion is not None and not explicit and generation.ended():
+        if outcome.suggestion is None or explicit:
+            return outcome
+        unsure = why_unsure(generation.sureness(outcome.suggestion.text), options)
+        if not unsure and generation.ended():
             soon(self._prepare, document, outcome.suggestion, info, options)
-        return outcome
+        return replace(outcome, suggestion=None, reason=unsure) if unsure else outcome
 
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
@@ -165,7 +165,8 @@ class InlineCompleter:
         if remembered is None:
             return None
         entry, left = remembered
-        unsure = why_unsure(entry.confidence, options)
+        size = len(entry.text)
+        unsure = why_unsure(entry.confidence.between(size - len(left), size), options)
         suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
         if suggestion is not None:
             soon(self._prepare, document, suggestion, info, options)
