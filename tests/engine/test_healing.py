@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
@@ -153,6 +154,25 @@ def test_a_hole_inside_a_word_is_completed_as_if_it_had_no_split(typed: str) -> 
     assert finished.reason is FinishReason.STOP
     assert "".join(delta.text for delta in harness.deltas(1)) == finished.text
     assert finished.logprob == pytest.approx(0, abs=0.01), "every token was the likeliest by far"
+
+
+class Rival(Reader):
+    """Behind LEAD it would rather have written another word."""
+
+    def _logits(self, cells: list[int]) -> NDArray[np.float32]:
+        logits = super()._logits(cells)
+        if b"".join(map(self.piece, cells)).endswith(LEAD.encode()):
+            (word,) = self.tokenize(b"def ")
+            logits[word] = logits.max() + 2
+        return logits
+
+
+def test_how_probable_a_healed_token_is_leaves_out_what_cannot_stand_there() -> None:
+    harness = EngineHarness(Rival)
+    harness.load(form="prefix-only")
+    finished = harness.run(key(1, "ret"))
+    assert "ret" + finished.text == LINE + "\n"
+    assert finished.logprob == pytest.approx(0, abs=0.01), "the other word does not begin with what was typed"
 
 
 def test_the_holes_above_take_one_to_four_tokens_back_and_some_more() -> None:
