@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -97,6 +97,10 @@ def path_of(uri: str) -> Path | None:
     if re.match(r"^/[A-Za-z]:", path):
         path = path[1:]  # file:///C:/…
     return Path(path)
+
+
+def paths_of(uris: Iterable[str]) -> list[Path]:
+    return [path for uri in uris if (path := path_of(uri)) is not None]
 
 
 def folder_name(uri: str, roots: Sequence[Path]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +124,7 @@ class FimbleServer(LanguageServer):
         uris = [folder.uri for folder in params.workspace_folders or []]
         if not uris and params.root_uri:
             uris = [params.root_uri]
-        self.roots = _paths(uris)
+        self.roots = convert.paths_of(uris)
         options = params.initialization_options
         self._initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
@@ -138,8 +138,8 @@ class FimbleServer(LanguageServer):
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
-        removed = _paths(folder.uri for folder in event.removed)
-        added = _paths(folder.uri for folder in event.added)
+        removed = convert.paths_of(folder.uri for folder in event.removed)
+        added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
         for document in self.documents.rename(self._place):
@@ -340,13 +340,7 @@ class FimbleServer(LanguageServer):
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
             documents=len(self.documents),
-            context={
-                document.uri: [
-                    {"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)}
-                    for piece in self._completer.context(document.uri).pieces
-                ]
-                for document in self.documents.snapshots().values()
-            },
+            context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
 
     async def _complete(
@@ -375,10 +369,6 @@ class FimbleServer(LanguageServer):
             outcome = STALE
         self._log.add(document.uri, document.version, method, outcome)
         return outcome
-
-
-def _paths(uris: Iterable[str]) -> list[Path]:
-    return [path for uri in uris if (path := convert.path_of(uri)) is not None]
 
 
 def _register(server: FimbleServer) -> None:

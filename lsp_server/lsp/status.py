@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from lsp_server import __version__
+from lsp_server.core.definitions import Piece
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.inline import Outcome
 
@@ -65,8 +67,11 @@ class RequestLog:
         }
 
 
-def status(engine: EngineClient, log: RequestLog, **more: Any) -> dict[str, Any]:
-    """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms."""
+def status(
+    engine: EngineClient, log: RequestLog, context: Mapping[str, Iterable[Piece]], **more: Any
+) -> dict[str, Any]:
+    """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms. context: what
+    each document's prompts show of other files."""
     model = engine.model
     resident, forks, evictions = engine.cache
     info: dict[str, Any] = {}
@@ -77,6 +82,10 @@ def status(engine: EngineClient, log: RequestLog, **more: Any) -> dict[str, Any]
     return {
         "version": __version__,
         **more,
+        "context": {
+            uri: [{"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)} for piece in pieces]
+            for uri, pieces in context.items()
+        },
         "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
