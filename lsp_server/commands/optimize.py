@@ -153,11 +153,12 @@ def _progress(line: str) -> None:
 def _print(
     plan: Plan, arms: Sequence[Arm], speeds: Sequence[Speed], agreements: Sequence[Agreement], chosen: int
 ) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
 
     for note in plan.notes:
         tell(note)
-    table = Table(plan.source.name, "size", "prompt", "decoding", "same lines", "not ASCII", "same next tokens")
+    tell(f"{plan.source.name} and what can be made of it:")
+    table = Table(Column("", min_width=16), "size", "prompt", "decoding", "same lines", "not ASCII", "same tokens")
     for index, (arm, speed, same) in enumerate(zip(arms, speeds, agreements, strict=True)):
         if index == 0:
             shown = [f"{speed.prefill_tokens_s:.0f} tokens/s", f"{speed.decode_tokens_s:.0f} tokens/s", "", "", ""]
@@ -185,7 +186,7 @@ def _print(
 
 
 def _times(ratio: Ratio) -> str:
-    return f"{ratio.all:.2f} times ({ratio.low:.2f} to {ratio.high:.2f})"
+    return f"{ratio.all:.2f}× ({ratio.low:.2f} to {ratio.high:.2f})"
 
 
 def _as_json(

@@ -126,6 +126,31 @@ def test_the_model_that_is_set_is_meant_and_can_be_used_at_once(
     assert config.load([])[0].model == found["copy"] == str(models / "tiny.ascii.gguf")
 
 
+@pytest.mark.parametrize(("said", "used"), [("y", True), ("", False), ("no", False)])
+def test_a_person_is_asked(
+    place: Path,
+    models: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    said: str,
+    used: bool,
+) -> None:
+    for stream in (sys.stdin, sys.stdout):
+        monkeypatch.setattr(stream, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "120")
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or said)
+    assert run(["models", "optimize", str(tiny(place / "tiny.gguf"))]) == 0
+    copy = models / "tiny.latin.gguf"
+    assert len(asked) == 1
+    out = capsys.readouterr().out
+    assert "same tokens" in out
+    assert "kept: latin vocabulary" in out
+    assert ("fimble models use tiny.latin.gguf" in out) == (not used)
+    assert config.load([])[0].model == (str(copy) if used else "")
+    assert copy.is_file()
+
+
 @pytest.mark.parametrize("spm", [True, False])
 def test_vocabulary_and_type_together(place: Path, optimized: Callable[..., Found], spm: bool) -> None:
     source = tiny(place / "tiny.Q4_1.gguf", Q4_1, spm=spm)

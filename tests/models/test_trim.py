@@ -106,8 +106,8 @@ def test_other_text_becomes_bytes_and_none_is_lost(model: Path, tmp_path: Path, 
         found = after.tokenize(text.encode())
         assert b"".join(map(after.piece, found)).decode() == text
         assert all(0 <= token < len(plan.kept) for token in found)
-    assert len(before.tokenize("мир".encode())) == 1
-    assert len(after.tokenize("мир".encode())) >= 3
+    assert len(before.tokenize("щщ".encode())) == 1
+    assert len(after.tokenize("щщ".encode())) > 1
 
 
 def test_kept_tokens_have_their_logits(model: Path, tmp_path: Path, opened: Opened) -> None:
