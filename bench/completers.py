@@ -22,7 +22,8 @@ from lsp_server.core.prompt_book import PromptBook
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
 from lsp_server.features.budget import budget_for
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
+from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.options import InlineOptions
 
 # The names of the treatments.
 SHOWN, SHOWN_LINE = "shown", "shown, its first line"

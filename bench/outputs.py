@@ -101,8 +101,8 @@ def answered(output: Output, place: Place) -> Answered:
             break
     finished = Finished(0, written, reason, usage)
     generation.on_event(finished)
-    text, cursor = generation.shown(), place.hole.cursor
-    suggestion = Suggestion(text, cursor, cursor) if text.strip() else None
+    shown = generation.shown()
+    suggestion = shown.at(place.hole.cursor) if shown.text.strip() else None
     nothing = why_nothing(finished) if wanted else place.hole.reason
     return Answered(
         suggestion,

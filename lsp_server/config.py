@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.actions.catalogue import BUILT_IN
-from lsp_server.features.inline import InlineOptions
+from lsp_server.features.options import InlineOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -169,7 +169,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prettier=self.prettier,
         )
 
-    def inline_options(self) -> InlineOptions:
+    def inline_options(self, *, replaces: bool = True) -> InlineOptions:
         return InlineOptions(
             enabled=self.enabled,
             disabled_languages=frozenset(self.disabled_languages),
@@ -183,6 +183,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prepare_next=self.prepare_next,
             buffers_tokens=self.buffers_tokens,
             min_confidence=self.min_confidence,
+            replaces=replaces,
         )
 
 

@@ -122,8 +122,9 @@ def _print_suggestion(console: Console, document: DocumentSnapshot, offset: int,
         console.print(shown)
         console.print(Text(f"nothing: {outcome.reason}", style="yellow"))
         return
+    replaced = outcome.suggestion.end - outcome.suggestion.start
     shown.append(outcome.suggestion.text.replace("\r", ""), style="bold green")
-    shown.append(right)
+    shown.append(document.source[offset + replaced : document.line_end(line)].decode())
     console.print(shown)
 
 

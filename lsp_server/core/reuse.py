@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.shape import without_overlap
+from lsp_server.core.overlap import contains, meeting
+from lsp_server.core.shape import Suggestion
 
 # How much text on either side of a place must be unchanged for the place to be the same.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
@@ -15,7 +16,21 @@ _BEFORE_BYTES, _AFTER_BYTES = 256, 64
 _LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
-_QUOTES = "\"'`"
+
+
+@dataclass(frozen=True, slots=True)
+class Insertion:
+    """What a suggestion puts in at a place. over: what stands right of the place, which it replaces and contains."""
+
+    text: str
+    over: bytes = b""
+
+    @classmethod
+    def of(cls, suggestion: Suggestion, document: DocumentSnapshot) -> Insertion:
+        return cls(suggestion.text, document.source[suggestion.start : suggestion.end])
+
+    def at(self, cursor: int) -> Suggestion:
+        return Suggestion(self.text, cursor, cursor + len(self.over))
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +55,59 @@ class Place:
     def typed_since(self, document: DocumentSnapshot, cursor: int) -> Typed | None:
         """What has been typed here since, if `document` is otherwise as it was around this place; else None.
 
-        Closing brackets and quotes that an editor puts behind what is typed do not count as a change.
+        Closing brackets and quotes that an editor puts behind what is typed do not count as a change, nor does going
+        over those that stood there by typing them.
         """
         source = document.source
         if document.uri != self.uri or cursor < self.cursor:
             return None
         if source[self.cursor - len(self.before) : self.cursor] != self.before:
             return None
-        for closers in range(_MOST_CLOSERS + 1):
-            start = cursor + closers
-            ends = start + len(self.after) == len(source)
-            if source.startswith(self.after, start) and (ends or not self.is_last):
-                return Typed(source[self.cursor : cursor], source[cursor:start])
-            if source[start : start + 1] not in _CLOSERS:
+        text = source[self.cursor : cursor]
+        for passed in range(min(_MOST_CLOSERS, len(self.after)) + 1):
+            after = self.after[passed:]
+            if passed and (self.after[passed - 1] not in _CLOSERS or self.after[passed - 1] not in text):
                 break
+            for closers in range(_MOST_CLOSERS + 1):
+                start = cursor + closers
+                ends = start + len(after) == len(source)
+                if source.startswith(after, start) and (ends or not self.is_last):
+                    return Typed(text, source[cursor:start], self.after[:passed])
+                if source[start : start + 1] not in _CLOSERS:
+                    break
         return None
 
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """text: what has been typed at a place. closers: what an editor has put behind it by itself."""
+    """text: what has been typed at a place. closers: what an editor has put behind it by itself. passed: what stood
+    right of the place and is now part of the text, because typing it has only moved the cursor."""
 
     text: bytes
     closers: bytes = b""
+    passed: bytes = b""
 
     def agrees_with(self, written: str) -> bool:
         """Whether it is the beginning of `written`, or all of it; the model's line ends are `\\n`."""
         return written.encode().startswith(self.text.replace(b"\r\n", b"\n"))
 
-    def rest_of(self, suggestion: str) -> str | None:
-        """What is left of `suggestion` once its beginning has been typed; None if something else was. It ends
-        in front of a bracket or quote that the editor has put there already."""
-        encoded = suggestion.encode()
-        if not encoded.startswith(self.text):
+    def rest_of(self, suggestion: Insertion) -> Insertion | None:
+        """What is left of `suggestion` once its beginning has been typed; None if something else was, or it went over
+        what is not there any more. Accepting the rest makes what accepting the suggestion would have made.
+
+        It replaces what the editor has put behind the cursor, if it goes on behind that, and else ends in front of it.
+        """
+        encoded = suggestion.text.encode()
+        if not encoded.startswith(self.text) or not suggestion.over.startswith(self.passed):
             return None
         left = encoded[len(self.text) :].decode("utf-8", "ignore")
-        closers = self.closers.decode()
-        if closers[:1] in _QUOTES:
-            return left.partition(closers[0])[0] if closers else left
-        return without_overlap(left, closers)
+        over = (self.closers + suggestion.over[len(self.passed) :]).decode("utf-8", "replace")
+        at = meeting(left, over)
+        if at is not None and left[at:] == over:
+            return Insertion(left[:at])
+        if at is not None or (contains(left, over) and not self.closers):
+            return Insertion(left, over.encode())
+        return None if suggestion.over else Insertion(left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +116,9 @@ class Remembered:
     what else was shown there. confidence: how sure the model was of the text."""
 
     place: Place
-    text: str
+    shown: Insertion
     reason: str = ""
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Insertion, ...] = ()
     confidence: Confidence = NOTHING_KNOWN
 
 
@@ -109,16 +138,16 @@ class SuggestionMemory:
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
-    def find(self, document: DocumentSnapshot, cursor: int) -> tuple[Remembered, str] | None:
+    def find(self, document: DocumentSnapshot, cursor: int) -> tuple[Remembered, Insertion] | None:
         """The latest suggestion that has something left at `cursor`, and what that is. A suggestion of
         nothing is found at its very place only."""
         for entry in reversed(self._entries.values()):
             typed = entry.place.typed_since(document, cursor)
             if typed is None:
                 continue
-            for text in (entry.text, *entry.alternatives):
-                left = typed.rest_of(text)
-                if left is not None and (left.strip() or not typed.text):
+            for suggestion in (entry.shown, *entry.alternatives):
+                left = typed.rest_of(suggestion)
+                if left is not None and (left.text.strip() or not typed.text):
                     return entry, left
         return None
 

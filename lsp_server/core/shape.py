@@ -2,6 +2,7 @@
 
 Everything here cuts a text at its end or rewrites the indentation of its lines, so that what is shown of a beginning
 is the beginning of what is shown of the whole, and a suggestion can be typed through while it is still being written.
+A text that goes on behind the brackets right of the cursor replaces them, if that brings no error into the tree.
 """
 
 from __future__ import annotations
@@ -9,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
-from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
+from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS
 from lsp_server.core.hole import Hole, sides
 from lsp_server.core.indentation import fitted, style_around
 from lsp_server.core.language_entry import Language
+from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.stopping import StopRule, find_end
 from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
@@ -24,6 +26,8 @@ from lsp_server.core.text import encode, indent_width
 # How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them; the
 # fewer where there are many errors, among which a step takes ten times as long.
 MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 400, 120
+# As many cuts more for those of its beginnings that replace something.
+MOST_CUTS_OVER = 6
 
 _SPELLINGS = {spelling for form in FORMATS for spelling in (*form.markers, *form.stops)}
 # Besides those of the formats, what chat models and tokenisers write around a text.
@@ -38,8 +42,8 @@ _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Text for the bytes `start:end` of a document; the range is empty unless text right of the cursor is
-    replaced."""
+    """Text for the bytes `start:end` of a document. The range begins at the cursor and ends there too, unless the text
+    goes on behind brackets that stand right of it: then it replaces them, and contains them in their order."""
 
     text: str
     start: int
@@ -66,9 +70,6 @@ def shape(
         text = _without_beginning_repeat(text, rule)
     left, right = sides(document, hole.cursor)
     text = _trimmed(text, right)
-    if right.strip():
-        text = without_overlap(text, right.strip())
-        text = _trimmed(_without_closed_quote(text, left, right), right)
     if not text.strip():
         return None
     line = document.line_at(hole.cursor)
@@ -78,11 +79,22 @@ def shape(
     if style is not None and language.reindents:
         required = _required_indent(document, line, rule, style.columns, language)
         text = fitted(text, left, required, style, language)
-    text = _without_bare_header(_longest_that_fits(text, right, document, hole, view), rule, language)
-    text = _trimmed(text, right)
+    splice = _Splice(document, hole, view)
+    text, replaced = _longest_that_fits(text, left, right, rule, splice)
+    text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
     if not text.strip():
         return None
-    return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, hole.cursor)
+    end = hole.cursor + len(encode(replaced))
+    return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, end)
+
+
+def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Suggestion | None:
+    """The part of `suggestion` in front of what it replaces, which stays; None if nothing is left of it."""
+    if suggestion.start == suggestion.end:
+        return suggestion
+    over = document.source[suggestion.start : suggestion.end].decode("utf-8", "replace")
+    text = suggestion.text[: meeting(suggestion.text, over) or 0].rstrip()
+    return Suggestion(text, suggestion.start, suggestion.start) if text.strip() else None
 
 
 def without_special_tokens(text: str, *, whole: bool = True) -> str:
@@ -91,37 +103,12 @@ def without_special_tokens(text: str, *, whole: bool = True) -> str:
     return text[: match.start()] if match else text
 
 
-def without_overlap(text: str, right: str) -> str:
-    """`text` without what stands to its right already.
-
-    The model does not see the rest of the cursor's line, so it writes it again: text ends in front of a
-    bracket that it closes without having opened it, if that is the one that stands there.
-    """
-    depth = 0
-    for index, character in enumerate(text):
-        if character in OPENING:
-            depth += 1
-        elif character in CLOSING:
-            if depth == 0:
-                return text[:index] if right.startswith(character) else text.removesuffix(right)
-            depth -= 1
-    return text.removesuffix(right) if right.strip(CLOSING) else text
-
-
 def _trimmed(text: str, right: str) -> str:
     """`text` without white space at its end, but for the space that keeps it apart from a word to its right."""
     trimmed = text.rstrip()
     if len(trimmed) < len(text) and _WORD_END.search(trimmed) and _WORD_START.match(right):
         return trimmed + " "
     return trimmed
-
-
-def _without_closed_quote(text: str, left: str, right: str) -> str:
-    """`text` without the quote at its end that stands to its right, if it closes what was opened in front."""
-    quote = right.strip()[0]
-    if quote in "\"'`" and text.endswith(quote) and not open_quote(left + text, quote):
-        return text[:-1]
-    return text
 
 
 def _without_beginning_repeat(text: str, rule: StopRule) -> str:
@@ -142,29 +129,60 @@ def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, colu
     return indent_width(document.line(above)) + (columns if opens else 0)
 
 
-def _longest_that_fits(text: str, right: str, document: DocumentSnapshot, hole: Hole, view: SyntaxView) -> str:
-    """The longest part of `text` with which the tree has the fewest errors, and no more than without it."""
+class _Splice:
+    """Where a text goes in, and how many errors the tree then has."""
+
+    def __init__(self, document: DocumentSnapshot, hole: Hole, view: SyntaxView) -> None:
+        self.view = view
+        self._document = document
+        self._cursor = hole.cursor
+        self._line = document.line_at(hole.cursor)
+        self._newline = "\r\n" if document.newline == b"\r\n" else "\n"
+        # Errors elsewhere stay whatever is written here.
+        self.least = view.errors_apart_from(document.line_start(self._line), hole.line_end)
+
+    def errors(self, text: str, replaced: str, most_steps: int) -> int | None:
+        """The errors with `text` in place of what is `replaced` behind the cursor; None if that is too hard to tell."""
+        end = self._cursor + len(encode(replaced))
+        return self.view.errors_with(self._cursor, end, self._encoded(text), most_steps)
+
+    def raises_errors(self, text: str, replaced: str = "") -> bool:
+        """Whether it brings errors into what lies farther around, or that is too hard to tell."""
+        end = self._cursor + len(encode(replaced))
+        return raises_errors(self._document, self._line, self._cursor, end, self._encoded(text))
+
+    def _encoded(self, text: str) -> bytes:
+        return encode(text.replace("\n", self._newline))
+
+
+def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> tuple[str, str]:
+    """The longest part of `text` with which the tree has the fewest errors, and no more than without it; and what it
+    replaces right of the cursor."""
+    in_front = _in_front(text, left, right)
+    view = splice.view
     if view.root is None:
-        return text
-    newline = "\r\n" if document.newline == b"\r\n" else "\n"
-    # Errors elsewhere stay whatever is written here.
-    line = document.line_at(hole.cursor)
-    least = view.errors_apart_from(document.line_start(line), hole.line_end)
-    best, fewest = "", len(view.errors) + 1
-    last = view.steps + (STEPS_AMONG_ERRORS if view.is_broken else MOST_STEPS)
-    behind = right.strip()[:1]
-    for candidate in islice(_cuts(text, behind), MOST_CUTS):
+        return in_front, ""
+    best, fewest = ("", ""), len(view.errors) + 1
+    most = STEPS_AMONG_ERRORS if view.is_broken else MOST_STEPS
+    begun, last = view.steps, view.steps + most
+    over = islice(_cuts_over(text, left, rule), MOST_CUTS_OVER)
+    cuts = ((cut, "") for cut in islice(_cuts(in_front, right.strip()[:1]), MOST_CUTS))
+    for candidate, replaced in chain(over, cuts):
+        # Half of the steps are kept for what replaces nothing.
+        until = begun + most // 2 if replaced else last
+        if replaced and view.steps >= until:
+            continue
         if not candidate.strip() or view.steps >= last:
             break
-        room = min(PARSE_STEPS, last - view.steps)
-        errors = view.errors_with(hole.cursor, hole.cursor, encode(candidate.replace("\n", newline)), room)
+        errors = splice.errors(candidate, replaced, min(PARSE_STEPS, until - view.steps))
         if errors is not None and errors < fewest:
-            best, fewest = candidate, errors
+            best, fewest = (candidate, replaced), errors
             # The bracket that stands behind a text may be the one too many, wherever it is then missed.
-            if errors <= least and (errors == 0 or candidate[-1:] != behind):
+            behind = right[len(replaced) :].strip()[:1]
+            if errors <= splice.least and (errors == 0 or candidate[-1:] != behind):
                 break
-    if best and fewest and raises_errors(document, line, hole.cursor, encode(best.replace("\n", newline))):
-        return ""
+    if best[0] and fewest and splice.raises_errors(*best):
+        return "", ""
     return best
 
 
@@ -181,6 +199,23 @@ def _without_bare_header(text: str, rule: StopRule, language: Language) -> str:
 def _is_bare_header(line: str, rule: StopRule, language: Language) -> bool:
     header = language.reindents and line.rstrip().endswith(":") and language.opens_block(line)
     return header and rule.below <= indent_width(encode(line))
+
+
+def _in_front(text: str, left: str, right: str) -> str:
+    """`text` as it goes in front of what stands right of the cursor."""
+    if right.strip():
+        text = without_overlap(text, right.strip())
+        text = without_closed_quote(text, left, right)
+    return _trimmed(text, right)
+
+
+def _cuts_over(text: str, left: str, rule: StopRule) -> Iterator[tuple[str, str]]:
+    """`text` and its beginnings, the longest first, as long as they replace something; and what that is."""
+    for cut in _beginnings(text) if rule.over else ():
+        over = written_over(cut, left, rule.over, rule.quotes, rule.comment)
+        if over is None:
+            return
+        yield over[0], rule.over[: over[1]]
 
 
 def _cuts(text: str, behind: str) -> Iterator[str]:

@@ -14,6 +14,7 @@ from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.text import encode, indent_width
 
 # A repetition loop: up to so many characters, at least five times in a row, and so many in all.
@@ -32,11 +33,12 @@ class StopRule:
 
     indent: for a block, lines indented by less than this lie below it. next_line, last_line: the lines of the
     document around it that are not blank, which the completion must not repeat. left: what stands in front of
-    it in its line. single: whether it must stay in its line. is_body: whether it is a whole block, which blank
-    lines do not end. closers: what a line begins with that closes a block. closer_indent: where the line stands
-    that closes this block and is missing in the document; -1 if it is not. below: for a blank line, how far the
-    code right below it is indented; -1 if there is none. quotes, comment: of the language (see
-    `brackets.marks`).
+    it in its line. over: what stands behind it there, if that is little enough to be replaced by a completion that
+    contains it. single: whether it must stay in its line; an expression, behind the brackets that it replaces.
+    is_body: whether it is a whole block, which blank lines do not end. closers: what a line begins with that closes
+    a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
+    not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
+    of the language (see `brackets.marks`).
     """
 
     kind: HoleKind
@@ -45,6 +47,7 @@ class StopRule:
     next_line: str = ""
     last_line: str = ""
     left: str = ""
+    over: str = ""
     single: bool = False
     is_body: bool = False
     closers: tuple[str, ...] = ()
@@ -54,8 +57,9 @@ class StopRule:
     comment: str = ""
 
 
-def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRule:
-    """The rule for `hole`, from the text around it."""
+def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
+    """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
+    the cursor."""
     language, _, _ = language_at(document, document.line_at(hole.cursor))
     following = document.source[hole.line_end : hole.line_end + 2000].decode("utf-8", "replace")
     next_line = next((line for line in following.splitlines() if line.strip()), "")
@@ -66,6 +70,10 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRul
     is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
     indent = indent_width(encode(left))
     closers = (*language.closers, *CLOSING)
+    over = right.rstrip() if replaces and len(right.rstrip()) <= MOST_REPLACED else ""
+    behind = right
+    if hole.kind is HoleKind.EXPRESSION:
+        behind = right[len(closers_behind(left, right, language.quotes)) :].strip(TERMINATORS)
     return StopRule(
         hole.kind,
         max_lines,
@@ -73,7 +81,8 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int) -> StopRul
         next_line.strip(),
         last_line.strip(),
         left,
-        bool(right.strip()) and hole.kind is HoleKind.LINE,
+        over,
+        bool(behind.strip()) and hole.kind is not HoleKind.BLOCK,
         is_body,
         closers,
         indent if is_body and _lacks_closer(next_line, indent, closers) else -1,
@@ -129,16 +138,21 @@ def _end_of_kind(text: str, rule: StopRule) -> int | None:
 
 
 def _end_of_line(text: str, rule: StopRule) -> int | None:
-    """The end of a line, and of the statement that begins in it if its brackets are still open."""
+    """The end of a line, and of the statement that begins in it if its brackets are still open. An expression ends at
+    a bracket that it has not opened, unless it can replace the one that stands there."""
     expression = rule.kind is HoleKind.EXPRESSION
     depth = 0 if expression else open_brackets(rule.left, rule.quotes, rule.comment)
-    lines = 0
+    closers = closers_behind(rule.left, rule.over, rule.quotes)
+    lines = replaced = 0
     for index, mark in marks(text, rule.quotes, rule.comment):
         if mark in OPENING:
             depth += 1
         elif mark in CLOSING:
-            if depth == 0 and expression:
-                return index
+            expected = closers[replaced : replaced + 1]
+            if depth == 0 and expression and (expected or not closers):
+                if mark != expected:
+                    return index
+                replaced += 1
             depth = max(0, depth - 1)
         else:
             lines += 1
@@ -147,7 +161,8 @@ def _end_of_line(text: str, rule: StopRule) -> int | None:
                 return start - 1
             if lines == 1 and repeats_a_line(text[:index], rule, first=True):
                 return 0
-            if depth == 0 or rule.single or lines >= rule.max_lines or not text[:index].strip():
+            single = rule.single and (replaced or not expression)
+            if depth == 0 or single or lines >= rule.max_lines or not text[:index].strip():
                 return index
     return None
 

@@ -186,15 +186,15 @@ def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
     return SyntaxView(document, window_at(document, line))
 
 
-def raises_errors(document: DocumentSnapshot, line: int, offset: int, text: bytes) -> bool:
-    """Whether `text` at `offset` of `line` brings errors into a window wider than that of `view_of`, or that is too
-    hard to tell."""
+def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, text: bytes) -> bool:
+    """Whether `text` for the bytes `start:end` of `line` brings errors into a window wider than that of `view_of`, or
+    that is too hard to tell."""
     near = view_of(document, line)
     if near.is_whole:
         return False
     most_steps = WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS
     view = SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
-    errors = None if view.root is None else view.errors_with(offset, offset, text, most_steps - view.steps)
+    errors = None if view.root is None else view.errors_with(start, end, text, most_steps - view.steps)
     if errors is None:
         return True
     # What lies outside a window could tell otherwise: where the code around the place is broken, it has to be mended.

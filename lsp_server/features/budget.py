@@ -11,7 +11,7 @@ from lsp_server.core.prompt import PromptBudget
 from lsp_server.engine.model import STEP_MS
 
 if TYPE_CHECKING:
-    from lsp_server.features.inline import InlineOptions
+    from lsp_server.features.options import InlineOptions
 
 # About 1,000 tokens before the hole and 200 after it.
 _LEAST_WINDOW_TOKENS = 1800

@@ -11,7 +11,7 @@ from lsp_server.core.confidence import Confidence
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
-from lsp_server.core.reuse import Place, Typed
+from lsp_server.core.reuse import Insertion, Place, Typed
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
@@ -38,7 +38,7 @@ class RunningGeneration:
         self._continued = False
         self._decoded_tokens = 0  # of the part under way
         self._tokens: list[tuple[int, float]] = []
-        self._shown = ""
+        self._shown = Insertion("")
         self._shaped = "", False
         self._changed = anyio.Event()
 
@@ -74,13 +74,16 @@ class RunningGeneration:
         """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""
         if typed is None:
             return False
-        return not typed.text or typed.agrees_with(self.text) or typed.rest_of(self.shown()) is not None
+        # It may yet go on behind a bracket that has been typed over, if it may replace it.
+        if typed.agrees_with(self.text) and self.rule.over.startswith(typed.passed.decode()):
+            return True
+        return typed.rest_of(self.shown()) is not None
 
     def ended(self) -> bool:
         """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
         return self.finished is not None and self.finished.reason in (FinishReason.STOP, FinishReason.END)
 
-    def shown(self) -> str:
+    def shown(self) -> Insertion:
         """What can be shown of its text: of one that is not whole, up to the end of a word. One long word is
         shown as it is when nothing more comes.
 
@@ -93,8 +96,8 @@ class RunningGeneration:
         if (text, whole) != self._shaped:
             self._shaped = text, whole
             shaped = shape(text, self.document, self.hole, self.rule, whole=whole)
-            if shaped is not None and shaped.text.startswith(self._shown):
-                self._shown = shaped.text
+            if shaped is not None and shaped.text.startswith(self._shown.text):
+                self._shown = Insertion.of(shaped, self.document)
         return self._shown
 
     def confidence(self) -> Confidence:
@@ -102,18 +105,18 @@ class RunningGeneration:
 
     def sureness(self, left: str | None = None) -> float:
         """How sure the model is of `left`, the end of what is shown, from 0 to 1; of all that is shown by default."""
-        size = len(self.shown())
+        size = len(self.shown().text)
         return self.confidence().between(0 if left is None else size - len(left), size)
 
-    def visible(self, typed: Typed) -> str:
+    def visible(self, typed: Typed) -> Insertion | None:
         """What can be shown behind `typed`."""
         left = typed.rest_of(self.shown())
-        return left if left and left.strip() else ""
+        return left if left is not None and left.text.strip() else None
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:
         """Waits for the end, but once the budget is spent only until something can be shown behind `typed`."""
         with anyio.move_on_after(budget_seconds):
             while self.finished is None:
                 await self._changed.wait()
-        while self.finished is None and not self.visible(typed):
+        while self.finished is None and self.visible(typed) is None:
             await self._changed.wait()

@@ -15,13 +15,14 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
 from lsp_server.core.prompt import Context, FimPrompt
 from lsp_server.core.prompt_book import PromptBook
-from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
+from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.parts import Part, first_part, next_part
 from lsp_server.features.prepared import Prepared, after_acceptance, soon
 from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
@@ -34,31 +35,6 @@ _ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
 class Trigger(str, Enum):
     AUTOMATIC = "automatic"
     INVOKED = "invoked"
-
-
-@dataclass(frozen=True, slots=True)
-class InlineOptions:
-    """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
-    long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
-    candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
-    fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
-    cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
-    buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
-    min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
-    """
-
-    enabled: bool = True
-    disabled_languages: frozenset[str] = frozenset()
-    answer_ms: int = 120
-    max_tokens: int = 64
-    max_lines: int = 8
-    deadline_ms: int = 8000
-    candidates: int = 3
-    debounce: bool = True
-    prepare_next: bool = True
-    cold_ms: int = 4000
-    buffers_tokens: int = -1
-    min_confidence: float = 0.15
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,14 +141,14 @@ class InlineCompleter:
         if remembered is None:
             return None
         entry, left = remembered
-        size = len(entry.text)
-        unsure = why_unsure(entry.confidence.between(size - len(left), size), options)
-        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left.strip() and not unsure else None
+        size = len(entry.shown.text)
+        unsure = why_unsure(entry.confidence.between(size - len(left.text), size), options)
+        suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
         if suggestion is not None:
             soon(self._prepare, document, suggestion, info, options)
         elapsed = 1000 * (self._clock() - began)
         reason = "" if suggestion else entry.reason or unsure
-        return Outcome(suggestion, (), reason, "memory", hole, written=entry.text, total_ms=elapsed)
+        return Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=elapsed)
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         """Ends the generations for a document that the change makes useless."""
@@ -227,7 +203,7 @@ class InlineCompleter:
 
         if self._warming is not None:
             self._engine.cancel(self._warming)
-        rule = stop_rule(document, hole, options.max_lines)
+        rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
         self._warming = self._engine.submit(
             prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
         )
@@ -263,7 +239,9 @@ class InlineCompleter:
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         prompt = self._prompts.choose(document, hole, info.format, budget_for(info, options), self._buffers())
-        return RunningGeneration(document, hole, stop_rule(document, hole, options.max_lines), prompt)
+        return RunningGeneration(
+            document, hole, stop_rule(document, hole, options.max_lines, replaces=options.replaces), prompt
+        )
 
     def _submit(
         self,
@@ -354,9 +332,10 @@ class InlineCompleter:
             self._prepared = None
         self._rhythm.decoded(finished.usage)
         if finished.reason in _WHOLE:
-            text = generation.visible(Typed(b""))
-            reason = "" if text else why_nothing(finished)
-            self._memory.remember(Remembered(generation.place, text, reason, confidence=generation.confidence()))
+            shown = generation.visible(Typed(b""))
+            reason = "" if shown else why_nothing(finished)
+            remembered = Remembered(generation.place, shown or Insertion(""), reason, (), generation.confidence())
+            self._memory.remember(remembered)
 
     def _outcome(
         self,
@@ -368,17 +347,16 @@ class InlineCompleter:
         others: Sequence[RunningGeneration],
     ) -> Outcome:
         finished = generation.finished
-        left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else ""
-        suggestion = Suggestion(left, hole.cursor, hole.cursor) if left else None
+        left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else None
+        suggestion = left.at(hole.cursor) if left else None
         nothing = why_nothing(finished) if finished else "nothing to show yet"
         whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
-        texts = dict.fromkeys(text for other in whole if (text := other.visible(typed)))
-        texts.pop(left, None)
-        if texts:
-            self._memory.remember(Remembered(generation.place, left, alternatives=tuple(texts)))
+        found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
+        if found:
+            self._memory.remember(Remembered(generation.place, left or Insertion(""), alternatives=tuple(found)))
         return Outcome(
             suggestion,
-            tuple(Suggestion(text, hole.cursor, hole.cursor) for text in texts),
+            tuple(shown.at(hole.cursor) for shown in found),
             "" if suggestion else nothing,
             "model",
             hole,

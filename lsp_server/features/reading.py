@@ -13,7 +13,7 @@ from lsp_server.engine.client import EngineClient
 from lsp_server.features.budget import budget_for
 
 if TYPE_CHECKING:
-    from lsp_server.features.inline import InlineOptions
+    from lsp_server.features.options import InlineOptions
 
 
 class BufferReader:

@@ -10,7 +10,7 @@ from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason
 
 if TYPE_CHECKING:
-    from lsp_server.features.inline import InlineOptions
+    from lsp_server.features.options import InlineOptions
 
 
 def why_silent(engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:

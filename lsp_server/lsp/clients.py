@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsprotocol import types
 
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.shape import without_replacing
 from lsp_server.core.text import Encoding
+from lsp_server.features.inline import Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,17 +18,18 @@ class ClientNeeds:
 
     completion: whether to announce `textDocument/completion`. A client that shows inline completions gets
     no second copy in its menu. Inline completion itself is always announced, since some use it without
-    saying so. literals: whether code actions may be more than commands. document_changes: whether an edit can
-    name the version it is for. create_files, annotations, show_document, markdown: whether the client can
-    create a file in an edit, have an edit confirmed, open a document, and show Markdown in a hover. names_progress:
-    whether it shows progress under the server's name, which the title then need not say. block_cursor: whether a
-    cursor without a selection is the character under it, as a range. edits_new_files: whether an edit of a file that is
-    not there makes it, for a client that knows no other way.
+    saying so. replaces: whether a suggestion may replace what stands right of the cursor. literals: whether code
+    actions may be more than commands. document_changes: whether an edit can name the version it is for. create_files,
+    annotations, show_document, markdown: whether the client can create a file in an edit, have an edit confirmed, open
+    a document, and show Markdown in a hover. names_progress: whether it shows progress under the server's name, which
+    the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
+    range. edits_new_files: whether an edit of a file that is not there makes it, for a client that knows no other way.
     """
 
     name: str
     encoding: Encoding
     completion: bool
+    replaces: bool
     progress: bool
     configuration: bool
     watch_configuration: bool
@@ -44,6 +48,12 @@ class ClientNeeds:
 # lsp-mode ("emacs") did not declare it before 10, but asks for it.
 _INLINE_UNDECLARED = ("emacs",)
 
+# Named clients that put in the whole range of an inline completion, or of a menu's item, as the protocol has it. Others
+# do so if they are built on Microsoft's client, which tells of its regular expressions. JetBrains' editors put the text
+# in at the cursor, whatever the range is.
+_REPLACES_INLINE, _REPLACES_IN_MENU = ("neovim", "emacs"), ("helix",)
+_MICROSOFT_ENGINE = "ECMAScript"
+
 # Those that write the server's name before the title of a progress; no capability tells.
 _NAMES_PROGRESS = ("helix",)
 # Those whose selections have one character at least.
@@ -61,13 +71,18 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     inline = capabilities.text_document is not None and capabilities.text_document.inline_completion is not None
     workspace, window = capabilities.workspace, capabilities.window
     change = workspace.did_change_configuration if workspace else None
+    completion = not inline and name.lower() not in _INLINE_UNDECLARED
+    expressions = capabilities.general.regular_expressions if capabilities.general else None
+    microsoft = expressions is not None and str(expressions.engine) == _MICROSOFT_ENGINE
+    replacing = _REPLACES_IN_MENU if completion else _REPLACES_INLINE
     text, edit = capabilities.text_document, workspace.workspace_edit if workspace else None
     resources = [str(getattr(each, "value", each)) for each in (edit.resource_operations or [])] if edit else []
     hover = text.hover.content_format or [] if text and text.hover else []
     return ClientNeeds(
         name=name,
         encoding=_encoding(capabilities.general),
-        completion=not inline and name.lower() not in _INLINE_UNDECLARED,
+        completion=completion,
+        replaces=name.lower() in replacing or (microsoft and not completion),
         progress=bool(window and window.work_done_progress),
         configuration=bool(workspace and workspace.configuration),
         watch_configuration=bool(change and change.dynamic_registration),
@@ -81,6 +96,20 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         names_progress=name.lower() in _NAMES_PROGRESS,
         block_cursor=name.lower() in _BLOCK_CURSOR,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
+    )
+
+
+def outcome_for(client: ClientNeeds, outcome: Outcome, document: DocumentSnapshot) -> Outcome:
+    """The outcome as `client` can put it in: where it cannot replace, what goes in front of that."""
+    if client.replaces or outcome.suggestion is None:
+        return outcome
+    suggestion = without_replacing(outcome.suggestion, document)
+    others = (without_replacing(other, document) for other in outcome.alternatives)
+    return replace(
+        outcome,
+        suggestion=suggestion,
+        alternatives=tuple(dict.fromkeys(other for other in others if other not in (None, suggestion))),
+        reason="" if suggestion else "the suggestion replaces text, which this editor cannot do",
     )
 
 

@@ -28,7 +28,7 @@ from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
-from lsp_server.lsp.clients import client_needs
+from lsp_server.lsp.clients import client_needs, outcome_for
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, stamped_document
 from lsp_server.lsp.status import STALE, RequestLog, status
@@ -64,7 +64,7 @@ class FimbleServer(LanguageServer):
         self._client_settings: Mapping[str, Any] = {}
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        options = lambda: self.settings.inline_options()  # noqa: E731, PLW0108
+        options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
         self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
         self.actions = ActionService(self, self._engine)
@@ -367,6 +367,7 @@ class FimbleServer(LanguageServer):
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or self.documents.get(document.uri) is not document:
             outcome = STALE
+        outcome = outcome_for(self.client, outcome, document)
         self._log.add(document.uri, document.version, method, outcome)
         return outcome
 

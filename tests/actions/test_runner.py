@@ -22,7 +22,8 @@ from lsp_server.features.actions.asking import ActionFailedError, ActionOptions,
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import Offer, subject_at
 from lsp_server.features.actions.runner import ActionRunner
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
+from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.options import InlineOptions
 from tests.actions.cases import CASES
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled

@@ -39,7 +39,8 @@ from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelS
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.client import EngineClient
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Trigger
+from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.options import InlineOptions
 from tests.bench.test_holes import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")

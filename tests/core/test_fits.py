@@ -7,41 +7,54 @@ import re
 
 import pytest
 
+from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import asked, find_hole, refined
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES
-from lsp_server.core.shape import shape
+from lsp_server.core.reuse import Insertion, Place
+from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import stop_rule
 from tests.support.effort import scaled
-from tests.support.holes import SPECIAL_TOKENS, CutHole, cut_holes, error_count, model_texts
+from tests.support.holes import SPECIAL_TOKENS, CutHole, closed_holes, cut_holes, error_count, model_texts
+from tests.support.keys import final, keys_typed
 
 HOLES = scaled(25)  # for each language
 
 
-def shown_at(hole: CutHole, text: str) -> str | None:
+def shown_at(hole: CutHole, text: str, *, replaces: bool = True) -> Suggestion | None:
     document = hole.document
     found = asked(refined(document, find_hole(document, hole.cursor)))
-    suggestion = shape(text, document, found, stop_rule(document, found, 8))
+    return shape(text, document, found, stop_rule(document, found, 8, replaces=replaces))
+
+
+def check(hole: CutHole, language: Language, text: str, errors: int, rng: random.Random) -> Suggestion | None:
+    """What is shown of `text` fits, and so does what is shown of it where nothing can be replaced."""
+    suggestion = shown_at(hole, text)
     if suggestion is None:
         return None
-    assert (suggestion.start, suggestion.end) == (hole.cursor, hole.cursor)
-    return suggestion.text
+    check_fit(hole, language, suggestion, errors)
+    if suggestion.end > suggestion.start and (without := shown_at(hole, text, replaces=False)) is not None:
+        assert without.start == without.end
+        check_fit(hole, language, without, errors)
+    check_typed_through(hole.document, suggestion, rng)
+    return suggestion
 
 
-def check(hole: CutHole, language: Language, text: str, errors: int) -> bool:
-    """What is shown of `text` fits; returns whether anything is."""
-    shown = shown_at(hole, text)
-    if shown is None:
-        return False
-    source, cursor = hole.document.source, hole.cursor
-    right, _, below = source[cursor:].decode().partition("\n")
+def check_fit(hole: CutHole, language: Language, suggestion: Suggestion, errors: int) -> None:
+    shown, source, cursor = suggestion.text, hole.document.source, hole.cursor
+    assert suggestion.start == cursor <= suggestion.end
+    replaced = source[cursor : suggestion.end].decode()
+    behind = iter(shown)
+    assert all(character in behind for character in replaced), "it replaces what it does not contain"
+    assert "\n" not in replaced
+    right, _, below = source[suggestion.end :].decode().partition("\n")
     assert shown == shown.rstrip() + (" " if shown[-1] == " " and right[:1].isidentifier() else "")
     assert shown.strip()
     assert not any(token in shown for token in SPECIAL_TOKENS)
-    accepted = source[:cursor] + shown.encode() + source[cursor:]
-    assert error_count(language, accepted) <= errors, f"more errors with {shown!r}"
+    accepted = final(hole.document, suggestion)
+    assert error_count(language, accepted) <= errors, f"more errors with {shown!r} for {replaced!r}"
     if right.strip()[:1] in (*")]}\"'`",) and shown.endswith(right.strip()[0]):
-        without = source[:cursor] + shown[:-1].encode() + source[cursor:]
+        without = source[:cursor] + shown[:-1].encode() + source[suggestion.end :]
         assert error_count(language, without) >= error_count(language, accepted), f"doubled in {shown!r}"
     next_line = next((line.strip() for line in below.split("\n") if line.strip()), "")
     last = (source[:cursor].decode().rpartition("\n")[2] + shown).split("\n")[-1].strip()
@@ -51,7 +64,17 @@ def check(hole: CutHole, language: Language, text: str, errors: int) -> bool:
         assert not re.search(r"\n {4}", shown), "spaces in a file of tabs"
     elif language.reindents and "\n\t" not in source.decode() and "\n  " in source.decode():
         assert "\n\t" not in shown, "tabs in a file of spaces"
-    return True
+
+
+def check_typed_through(document: DocumentSnapshot, suggestion: Suggestion, rng: random.Random) -> None:
+    """Whatever is left of it at a key, accepting that makes what accepting it whole would have made."""
+    place, insertion = Place.of(document, suggestion.start), Insertion.of(suggestion, document)
+    accepted = final(document, suggestion)
+    for now, cursor in keys_typed(document, suggestion.start, suggestion.text[:40], rng, closes=False):
+        typed = place.typed_since(now, cursor)
+        rest = typed and typed.rest_of(insertion)
+        if typed and rest and not typed.closers:
+            assert final(now, rest.at(cursor)) == accepted, f"{rest} behind {typed} of {insertion}"
 
 
 @pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
@@ -61,7 +84,33 @@ def test_what_is_shown_fits(language: Language) -> None:
     for hole in cut_holes(language, HOLES):
         errors = error_count(language, hole.document.source)
         for number, text in enumerate(model_texts(hole, rng)):
-            shows = check(hole, language, text, errors)
+            shown = check(hole, language, text, errors, rng)
             golds += number == 0
-            answered += number == 0 and shows
+            answered += number == 0 and shown is not None
     assert answered > 0.8 * golds, f"only {answered} of {golds} right answers are shown at all"
+
+
+@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.name)
+def test_what_goes_on_over_closed_brackets_fits(language: Language) -> None:
+    """Holes behind a bracket that an editor has closed: of the rest of the line it has only what closes brackets."""
+    rng = random.Random(f"closed {language.name}")
+    for hole in closed_holes(language, HOLES):
+        errors = error_count(language, hole.document.source)
+        for text in (hole.gold, *model_texts(hole, rng)):
+            check(hole, language, text, errors, rng)
+
+
+def test_right_answers_behind_closed_brackets_come_out_right() -> None:
+    """What its author wrote goes on over the bracket, or ends in front of it: both make the author's line."""
+    replacing = right = count = 0
+    for language in LANGUAGES:
+        for hole in closed_holes(language, HOLES):
+            shown = shown_at(hole, hole.gold + "\n")
+            if shown is None:
+                continue
+            count += 1
+            replacing += shown.end > shown.start
+            wanted = hole.document.source[: hole.cursor] + hole.gold.encode()
+            right += final(hole.document, shown).startswith(wanted)
+    assert replacing > count // 4
+    assert right > 0.9 * count, f"{right} of {count}"

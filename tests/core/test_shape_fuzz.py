@@ -11,6 +11,7 @@ from lsp_server.core import syntax
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import asked, find_hole, refined
 from lsp_server.core.languages import LANGUAGES
+from lsp_server.core.overlap import contains
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.core.text import encode
@@ -89,4 +90,6 @@ def test_random_triples(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         accepted = source[: suggestion.start] + encode(suggestion.text) + source[suggestion.end :]
         assert error_count(language, accepted) <= error_count(language, source), (language.name, cursor, text)
         assert not any(token in suggestion.text for token in SPECIAL_TOKENS)
+        assert contains(suggestion.text, source[suggestion.start : suggestion.end].decode())
+        assert b"\n" not in source[suggestion.start : suggestion.end]
     assert shows > TRIPLES // SEEDS // 20, "hardly anything is shown"

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
+from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from tests.support.cursor import parse_cursor
 
 BEFORE = "import os\n\n\ndef size(path):\n    "
@@ -18,13 +18,13 @@ TEXT = 'größe = f("a")\n    if größe:\n        return größe\n    return 0'
 def remembering(source: str, text: str, reason: str = "") -> SuggestionMemory:
     """A memory with one suggestion, made at the `$0` of `source`."""
     memory = SuggestionMemory()
-    memory.remember(Remembered(Place.of(*parse_cursor(source)), text, reason))
+    memory.remember(Remembered(Place.of(*parse_cursor(source)), Insertion(text), reason))
     return memory
 
 
 def left_at(memory: SuggestionMemory, source: str, **options: str) -> str | None:
     found = memory.find(*parse_cursor(source, **options))
-    return None if found is None else found[1]
+    return None if found is None else found[1].text
 
 
 def steps(sizes: str) -> list[int]:
@@ -98,7 +98,7 @@ def test_brackets_that_the_editor_closes_are_no_change(typed: str, closed: str, 
     now, there = parse_cursor(f"call{typed}$0{closed}{behind}")
     assert place.typed_since(now, there) == (Typed(typed.encode(), closed.encode()) if found else None)
     memory = SuggestionMemory()
-    memory.remember(Remembered(place, text))
+    memory.remember(Remembered(place, Insertion(text)))
     assert (memory.find(now, there) is not None) == found
 
 
@@ -121,25 +121,34 @@ def test_what_was_accepted_is_not_suggested_again(source: str, text: str, now: s
 
 
 @pytest.mark.parametrize(
-    ("source", "text", "now", "left"),
+    ("source", "text", "now", "left", "over"),
     [
-        ("def area$0\n", "(self):\n        return self.w", "def area($0)\n", "self"),
-        ("x = foo$0\n", "(a, b) + c", "x = foo($0)\n", "a, b"),
-        ("x = foo$0\n", "[0].strip()", "x = foo[$0]\n", "0"),
-        ("x = $0\n", '"a".join(b)', 'x = "$0"\n', "a"),
-        ("x = $0\n", "'it' + y", "x = 'i$0'\n", "t"),
-        ("f$0\n", "(g(1), 2)", "f(g($0))\n", "1"),
+        ("def area$0\n", "(self):\n        return self.w", "def area($0)\n", "self):\n        return self.w", ")"),
+        ("x = foo$0\n", "(a, b)", "x = foo($0)\n", "a, b", ""),
+        ("x = foo$0\n", "(a, b) + c", "x = foo($0)\n", "a, b) + c", ")"),
+        ("x = foo$0\n", "(a, b", "x = foo($0)\n", "a, b", ""),
+        ("x = foo$0\n", "[0].strip()", "x = foo[$0]\n", "0].strip()", "]"),
+        ("x = $0\n", '"a".join(b)', 'x = "$0"\n', 'a".join(b)', '"'),
+        ("x = $0\n", '"a"', 'x = "$0"\n', "a", ""),
+        ("x = $0\n", "'it' + y", "x = 'i$0'\n", "t' + y", "'"),
+        ("f$0\n", "(g(1), 2)", "f(g($0))\n", "1), 2)", "))"),
+        ("f$0\n", "(g(1))", "f(g($0))\n", "1", ""),
+        ("x: Vec$0\n", "<u8> = y", "x: Vec<$0>\n", "u8> = y", ">"),
     ],
 )
-def test_a_suggestion_ends_at_the_bracket_that_the_editor_closed(source: str, text: str, now: str, left: str) -> None:
-    assert left_at(remembering(source, text), now) == left
+def test_a_suggestion_goes_on_over_the_bracket_that_the_editor_closed(
+    source: str, text: str, now: str, left: str, over: str
+) -> None:
+    found = remembering(source, text).find(*parse_cursor(now))
+    assert found is not None
+    assert found[1] == Insertion(left, over.encode())
 
 
 def test_a_suggestion_of_nothing_is_found_at_its_very_place_only() -> None:
     memory = remembering("a = b$0\n", "", "the model wrote nothing")
     found = memory.find(*parse_cursor("a = b$0\n"))
     assert found is not None
-    assert (found[0].reason, found[1]) == ("the model wrote nothing", "")
+    assert (found[0].reason, found[1].text) == ("the model wrote nothing", "")
     assert left_at(memory, "a = bc$0\n") is None
     assert left_at(memory, "a = $0\n") is None
 
@@ -152,11 +161,11 @@ def test_white_space_that_is_left_is_nothing_to_suggest() -> None:
 
 def test_the_latest_that_fits_is_served() -> None:
     memory = remembering("a = $0\n", "first()")
-    memory.remember(Remembered(Place.of(*parse_cursor("a = f$0\n")), "second()"))
+    memory.remember(Remembered(Place.of(*parse_cursor("a = f$0\n")), Insertion("second()")))
     assert left_at(memory, "a = $0\n") == "first()"
     assert left_at(memory, "a = f$0\n") == "second()"
     assert left_at(memory, "a = fi$0\n") == "rst()", "the second has nothing for this, the first has"
-    memory.remember(Remembered(Place.of(*parse_cursor("a = f$0\n")), "third()"))
+    memory.remember(Remembered(Place.of(*parse_cursor("a = f$0\n")), Insertion("third()")))
     assert left_at(memory, "a = f$0\n") == "third()"
     assert len(memory) == 2
 
@@ -164,7 +173,7 @@ def test_the_latest_that_fits_is_served() -> None:
 def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
     memory = SuggestionMemory(limit=3)
     for number in (0, 1, 2, 3, 1, 4):
-        memory.remember(Remembered(Place.of(*parse_cursor(f"value_{number} = $0\n")), f"text_{number}"))
+        memory.remember(Remembered(Place.of(*parse_cursor(f"value_{number} = $0\n")), Insertion(f"text_{number}")))
         assert len(memory) <= 3
     kept = [left_at(memory, f"value_{number} = $0\n") for number in range(5)]
     assert kept == [None, "text_1", None, "text_3", "text_4"]
@@ -189,7 +198,7 @@ def test_the_memory_is_bounded_and_forgets_the_oldest() -> None:
     ],
 )
 def test_the_rest_of_a_text(text: str, typed: bytes, rest: str | None) -> None:
-    assert Typed(typed).rest_of(text) == rest
+    assert Typed(typed).rest_of(Insertion(text)) == (None if rest is None else Insertion(rest))
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -209,7 +218,7 @@ def test_random_typing_is_served_what_the_documents_say(seed: int) -> None:
             place = entry.place
             served += cursor > place.cursor
             typed = document.source[place.cursor : cursor]
-            assert typed + left.encode() == entry.text.encode()
+            assert typed + left.text.encode() == entry.shown.text.encode()
             then = made[place].source
             assert document.source[: cursor - len(typed)][-256:] == then[: place.cursor][-256:]
             line_end = then.find(b"\n", place.cursor)
@@ -218,9 +227,9 @@ def test_random_typing_is_served_what_the_documents_say(seed: int) -> None:
         if found is None and event < 0.5:
             place = Place.of(document, cursor)
             made[place] = document
-            memory.remember(Remembered(place, rng.choice([TEXT, "größe()\n", "x = 1\ny = 2", ""])))
+            memory.remember(Remembered(place, Insertion(rng.choice([TEXT, "größe()\n", "x = 1\ny = 2", ""]))))
         elif event < 0.8:
-            follow = found[1] if found is not None and found[1] and rng.random() < 0.8 else "gx \n"
+            follow = found[1].text if found is not None and found[1].text and rng.random() < 0.8 else "gx \n"
             text = follow[: rng.randrange(1, 5)].encode()
             document, cursor = document.edited(cursor, cursor, text), cursor + len(text)
         elif event < 0.9:

@@ -15,7 +15,8 @@ from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Generate, Role
-from lsp_server.features.inline import InlineCompleter, InlineOptions, Outcome, Trigger
+from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.options import InlineOptions
 from tests.support.cursor import parse_cursor
 
 KNOWN = b"def area(width, height):\n    return width * height\n\nprint(area(2, 3))\n"

@@ -33,7 +33,7 @@ PIECES = (("width", 0.3, 1), (" *", 0.9, 1), (" height", 0.25, 2), ("\n", 0.01, 
 
 def test_the_least_probable_token_that_is_shown_decides() -> None:
     generation = written(*PIECES)
-    assert generation.shown() == "width * height"
+    assert generation.shown().text == "width * height"
     assert generation.sureness() == pytest.approx(0.3)
 
 

@@ -17,8 +17,10 @@ from lsp_server.core.reuse import SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate
 from lsp_server.features import inline
-from lsp_server.features.inline import InlineOptions, Outcome, Trigger
+from lsp_server.features.inline import Outcome, Trigger
+from lsp_server.features.options import InlineOptions
 from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding
+from tests.support.cursor import parse_cursor
 
 
 async def test_the_model_answers_and_then_the_memory(bench: Opener) -> None:
@@ -89,6 +91,74 @@ async def test_a_bracket_that_the_editor_closed_is_not_suggested_again(bench: Op
             outcome = await b.complete(f"{lead}{typed}$0{closed}\n")
             assert outcome.suggestion is not None
             assert f"{typed}{outcome.suggestion.text}{closed}" == line, f"from the {outcome.source}"
+
+
+REPLACING = "total_area = sum(area(2, 3)).real\n"
+
+
+def replacing(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+    return ScriptedBackend(spec, progress, texts=[REPLACING.encode()])
+
+
+async def test_what_goes_on_over_a_closed_bracket_is_typed_through(bench: Opener) -> None:
+    async with bench(replacing) as b:
+        await b.ready()
+        for typed, left, over in [
+            ("$0)", "area(2, 3)).real", 1),
+            ("area($0))", "2, 3)).real", 2),  # the inner one has been closed too
+            ("area(2, $0)", "3)).real", 1),
+            ("area(2, 3$0))", ")).real", 2),
+            ("area(2, 3)$0)", ").real", 1),
+            ("area(2, 3))$0", ".real", 0),
+        ]:
+            outcome = await b.complete(f"total_area = sum({typed}\n")
+            offset = len("total_area = sum(") + typed.index("$0")
+            assert outcome.suggestion == Suggestion(left, offset, offset + over)
+        assert b.generates() == 1
+        gone = await b.complete("total_area = sum(area(2, 3$0]\n")
+        assert gone.source == "model", "what it would replace is not there any more"
+
+
+async def test_where_nothing_can_be_replaced_it_ends_in_front(bench: Opener) -> None:
+    async with bench(replacing) as b:
+        await b.ready()
+        b.options = replace(PATIENT, replaces=False)
+        outcome = await b.complete("total_area = sum($0)\n")
+        offset = len("total_area = sum(")
+        assert outcome.suggestion == Suggestion("area(2, 3)", offset, offset)
+
+
+@pytest.mark.parametrize("typed", ["area(2, 3", "area(2, 3)", "area(2, 3))"])
+async def test_typing_over_a_bracket_does_not_end_what_may_replace_it(bench: Opener, typed: str) -> None:
+    gate = Gate()
+
+    class Holding(ScriptedBackend):
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
+            if b"2, 3))." in cells:
+                gate.hold()
+            return super().evaluate(sequence, position, tokens, logits=logits)
+
+    async with bench(lambda spec, progress: Holding(spec, progress, texts=[REPLACING.encode()])) as b:
+        await b.ready()
+        outcomes: list[Outcome] = []
+
+        async def ask(source: str) -> None:
+            outcomes.append(await b.complete(source))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "total_area = sum($0)\n")
+            await gate.reached.wait()
+            source = f"total_area = sum({typed}$0{'' if typed.endswith('))') else ')'}\n"
+            document, cursor = parse_cursor(source)
+            b.completer.document_changed(replace(document, edit_end=cursor))
+            assert not [message for message in b.sent if isinstance(message, Cancel)]
+            tasks.start_soon(ask, source)
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        assert b.generates() == 1
+        assert outcomes[-1].suggestion is not None
+        assert f"{typed}{outcomes[-1].suggestion.text}" == REPLACING.strip().partition("(")[2]
 
 
 # Silence has a reason -----------------------------------------------------------------------------------------

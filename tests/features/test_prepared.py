@@ -53,6 +53,12 @@ def test_the_place_after_acceptance(source: str, text: str, expected: str) -> No
     assert shown.decode() == expected
 
 
+def test_the_place_after_what_replaces_a_bracket() -> None:
+    document, cursor = parse_cursor("    a = f($0)\n")
+    accepted, place = after_acceptance(document, Suggestion("1).real", cursor, cursor + 1))
+    assert (accepted.source[:place], accepted.source[place:]) == (b"    a = f(1).real\n    ", b"\n")
+
+
 async def test_the_line_after_an_accepted_one_is_there_at_once(bench: Opener) -> None:
     async with bench(knowing) as b:
         b.options = PREPARING

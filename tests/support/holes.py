@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ SPECIAL_TOKENS = (
     "<eos>",
 )
 _MOST_BYTES = 60_000
+_CLOSED_BY = {b"(": b")", b"[": b"]", b"{": b"}", b'"': b'"'}
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,31 @@ def cut_holes(language: Language, count: int, seed: object = 0) -> Iterator[CutH
         if gold.strip():
             count -= 1
             yield CutHole(sample_document(language, source[:start] + source[end:]), start, gold, kind)
+
+
+def closed_holes(language: Language, count: int) -> Iterator[CutHole]:
+    """Holes behind an opening bracket or quote of a line, of which the rest is taken out, but for what an editor puts
+    there by itself when those that are open are typed. Fewer than `count` if the code has not so many."""
+    rng = random.Random(f"closed {language.name}")
+    for _ in range(4 * count):
+        source = rng.choice(sources(language))
+        places = [match.end() for match in re.finditer(rb"[(\[{\"](?=[^\n]*[)\]}\"][^\n]*\n)", source)]
+        if not places or not count:
+            return
+        cursor = rng.choice(places)
+        start, end = source.rfind(b"\n", 0, cursor) + 1, source.index(b"\n", cursor)
+        opened: list[bytes] = []
+        for index in range(start, cursor):
+            key = source[index : index + 1]
+            if opened and (key == opened[-1] or opened[-1] == b'"'):
+                opened = opened[:-1] if key == opened[-1] else opened
+            elif key in _CLOSED_BY:
+                opened.append(_CLOSED_BY[key])
+        gold = source[cursor:end].decode("utf-8", "replace").rstrip()
+        if gold.strip() and opened and len(opened) <= 3:
+            count -= 1
+            left = source[:cursor] + b"".join(reversed(opened)) + source[end:]
+            yield CutHole(sample_document(language, left), cursor, gold, "closed")
 
 
 def model_texts(hole: CutHole, rng: random.Random) -> Iterator[str]:

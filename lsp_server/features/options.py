@@ -1,0 +1,32 @@
+"""What a user can set about completions, as the features see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class InlineOptions:
+    """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
+    long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
+    candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
+    fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
+    cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
+    buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
+    min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
+    replaces: whether one may replace what stands right of the cursor, which is the client's to say.
+    """
+
+    enabled: bool = True
+    disabled_languages: frozenset[str] = frozenset()
+    answer_ms: int = 120
+    max_tokens: int = 64
+    max_lines: int = 8
+    deadline_ms: int = 8000
+    candidates: int = 3
+    debounce: bool = True
+    prepare_next: bool = True
+    cold_ms: int = 4000
+    buffers_tokens: int = -1
+    min_confidence: float = 0.15
+    replaces: bool = True
