@@ -31,6 +31,7 @@ class Volume:
     def total(self):
         surface = area_of(self.width, self.height)
         largest = max(self.depth, self.limit)
+        rounded = round(largest / 7, 2).hex()
         return surface * largest
 """
 

@@ -39,6 +39,19 @@ def test_the_menu_previews_and_accepts(editor: Helix) -> None:
     )
 
 
+def test_a_bracket_that_stands_there_is_replaced(editor: Helix) -> None:
+    editor.terminal.type_paced([*"        rounded = round()", "\x1b[D"], KEY_MS)
+    editor.wait_menu("largest / 7, 2).hex()")
+    editor.terminal.type(NEXT)
+    editor.terminal.wait(
+        lambda: editor.terminal.lines[2].endswith("rounded = round(largest / 7, 2).hex()"), "the preview in the text"
+    )
+    editor.terminal.type(ACCEPT)
+    assert editor.saved().startswith(
+        "class Volume:\n    def total(self):\n        rounded = round(largest / 7, 2).hex()\n"
+    )
+
+
 def test_typing_goes_on_while_the_menu_is_open(editor: Helix) -> None:
     editor.terminal.type_paced("        surface = area_of(self.wi", KEY_MS)
     editor.wait_menu("width, self.height)")

@@ -140,6 +140,42 @@ def test_what_is_accepted_is_undone_in_one_step(editor: Neovim) -> None:
     assert editor.buffer().endswith("\n        larg")
 
 
+CLOSED = "class Volume:\n    def total(self):\n        rounded = round()"
+ROUNDED = "        rounded = round(largest / 7, 2).hex()"
+
+
+def test_a_bracket_that_stands_there_is_replaced_in_one_step(editor: Neovim) -> None:
+    editor.edit(CLOSED)
+    editor.terminal.type("i")
+    editor.terminal.type_paced("lar", KEY_MS)
+    editor.wait_ghost("gest / 7, 2.hex()")  # the bracket between the two is the one that stands there
+    editor.terminal.wait_for(ROUNDED)
+    editor.terminal.type(ACCEPT)
+    editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer().endswith(f"\n{ROUNDED}")
+    editor.terminal.type("u")
+    editor.terminal.wait_for("round(lar)")
+    assert editor.buffer().endswith("\n        rounded = round(lar)")
+
+
+@pytest.mark.parametrize("keys", [[WORD] * 5, [*" / 7, 2)"], [*" / 7, 2", "\x1b[C"]], ids=["words", "typed", "moved"])
+def test_what_goes_over_a_bracket_is_taken_in_parts(editor: Neovim, keys: list[str]) -> None:
+    editor.edit(CLOSED)
+    editor.command("inoremap <buffer> <expr> ) getline('.')[col('.')-1] == ')' ? '<Right>' : ')'")
+    editor.terminal.type("i")
+    editor.terminal.type_paced("largest", KEY_MS)
+    editor.wait_ghost(" / 7, 2.hex()")
+    for key in keys:
+        editor.terminal.type(key)
+        editor.terminal.wait(lambda: ROUNDED in editor.terminal.text, "the line with what is left of it")
+    editor.terminal.wait(lambda: editor.ghost() in (".hex()", "hex()"), f"the rest, not {editor.ghost()!r}")
+    editor.terminal.type(ACCEPT + ESCAPE)
+    editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
+    assert editor.buffer().endswith(f"\n{ROUNDED}")
+    assert not editor.messages()
+
+
 def test_typing_something_else_takes_it_away_at_once(editor: Neovim) -> None:
     editor.edit("class Volume:\n    def total(self):\n")
     editor.insert("\r        surfa", KEY_MS)

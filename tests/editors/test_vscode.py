@@ -52,6 +52,7 @@ def _statements() -> str:
 
 
 STATEMENTS = _statements()
+CLOSED = "rounded_total = round(largest_of_all / 7, 2).hex()\n"
 
 _MISSING = install.missing()
 in_editor = pytest.mark.skipif(bool(_MISSING), reason=f"missing {_MISSING}: python -m tests.editors.install vscode")
@@ -168,10 +169,10 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `fimble` whose model knows KNOWN and STATEMENTS."""
+    """A `fimble` whose model knows KNOWN, CLOSED and STATEMENTS."""
     folder = tmp_path_factory.mktemp("scripted")
     script = folder / "known.py"
-    script.write_text(KNOWN + STATEMENTS)
+    script.write_text(KNOWN + CLOSED + STATEMENTS)
     return server_program(folder / "bin" / "fimble", "--backend", "scripted", "--model", str(script))
 
 
@@ -259,6 +260,25 @@ def test_a_line_is_accepted_and_the_rest_stays(open_window: Callable[..., Window
     window.press("Escape")
     window.wait_for_no_ghost()
     assert window.saved(file_of(tmp_path)).split("\n")[1] == "    value = argument * 0 + other_0"
+
+
+@in_editor
+@pytest.mark.parametrize("typed", ["", "largest_of_all / 7, 2", "largest_of_all / 7, 2)"])
+def test_what_goes_on_over_a_bracket_that_the_editor_has_closed(
+    open_window: Callable[..., Window], tmp_path: Path, typed: str
+) -> None:
+    window = open_window(**{"editor.autoClosingBrackets": "always", "editor.autoClosingOvertype": "always"})
+    window.wait_until_ready()
+    window.to_end()
+    start, rest = CLOSED.strip().split("(", 1)
+    window.type(f"{start}({typed}")
+    left = rest.removeprefix(typed)
+    # The bracket that stands there is not drawn a second time.
+    wait_for("the ghost text", lambda: window.ghost().replace("\n", "") in (left, left.replace(")", "", 1)))
+    window.screenshot(f"closed-{len(typed)}")
+    window.press("Tab")
+    window.wait_for_no_ghost()
+    assert window.saved(file_of(tmp_path)) == CLOSED.strip()
 
 
 @in_editor

@@ -42,8 +42,12 @@ local function fit(item, place)
   local range
   if item.range then
     local row, col, end_row, end_col = item.range:to_extmark()
-    -- What has been typed since is part of it.
-    end_col = end_row == place.row and math.max(end_col, place.col) or end_col
+    if item.range:is_empty() then
+      -- What has been typed since is part of it.
+      end_col = end_row == place.row and math.max(end_col, place.col) or end_col
+    elseif row ~= place.row or col ~= place.col then
+      return nil -- what it replaces has moved
+    end
     range = { start = { line = row, character = col }, ['end'] = { line = end_row, character = end_col } }
   end
   local as_sent = { insertText = item.insert_text, range = range, command = item.command }
@@ -77,6 +81,21 @@ local function state(buf)
   if found and type(found.hide) == 'function' and type(found.request) == 'function' then
     return found
   end
+end
+
+--- Takes an item that replaces something from Neovim, which would draw it over the rest of the line, and would no
+--- longer know what it replaces once a key has been typed. nil if it shows none such.
+---@param place table
+---@return fimble.Suggestion?, integer?
+function M.take_replacing(place)
+  local found = state(place.buf)
+  local item = found and found.current
+  if not item or not item.range or item.range:is_empty() then
+    return nil
+  end
+  found.current = nil
+  found:hide()
+  return fit(item, place), item.client_id
 end
 
 --- The text that Neovim shows in a buffer, as it came from the server.

@@ -9,7 +9,9 @@ local M = {}
 
 local api = vim.api
 local namespace = api.nvim_create_namespace('fimble')
-local MARK, REPLACED = 1, 2
+-- Combined with what is around it, it loses its colour behind a bracket that is highlighted as the cursor's.
+local HL_MODE = 'replace'
+local MARK, REPLACED, PIECE = 1, 2, 3 -- and from the last one on, as many as there are
 
 ---@class fimble.Shown
 ---@field buf integer
@@ -58,15 +60,21 @@ function M.clear()
   erase()
 end
 
---- What was typed since `from` was shown, if nothing else has happened in its buffer; else nil.
+--- What was typed since `from` was shown, if nothing else has happened in its buffer; else nil. And how many
+--- characters right of the cursor that went over, as editors do with brackets that they have closed.
+---@return string?, integer?
 local function typed_since(from, place)
   if place.buf ~= from.buf then
     return nil
   end
-  if place.tick == from.tick then
-    return place.row == from.row and place.col == from.col and '' or nil
+  if place.tick == from.tick and place.col == from.col then
+    return place.row == from.row and '' or nil, 0
   end
-  if place.row < from.row or place.lines - from.lines ~= place.row - from.row or place.after ~= from.after then
+  local passed = #from.after - #place.after
+  if place.row < from.row or place.lines - from.lines ~= place.row - from.row then
+    return nil
+  end
+  if passed < 0 or place.after ~= from.after:sub(passed + 1) or (place.tick == from.tick and passed == 0) then
     return nil
   end
   if place.row == from.row and place.col < from.col then
@@ -77,7 +85,7 @@ local function typed_since(from, place)
     return nil
   end
   local text = api.nvim_buf_get_text(place.buf, from.row, from.col, place.row, place.col, {})
-  return table.concat(text, '\n')
+  return table.concat(text, '\n'), passed
 end
 
 --- What is shown, brought up to date with the buffer; nil, and nothing is shown, if nothing is left of it.
@@ -87,13 +95,13 @@ function M.current()
     return nil
   end
   local place = M.place()
-  local typed = typed_since(shown, place)
+  local typed, passed = typed_since(shown, place)
   if typed == '' and place.tick == shown.tick then
     return shown
   end
   local items, index = {}, nil
   for number, item in ipairs(typed and shown.items or {}) do
-    local rest = suggestions.rest(item, typed)
+    local rest = suggestions.rest(item, typed, passed)
     if rest then
       items[#items + 1] = rest
       if number == shown.index then
@@ -134,9 +142,14 @@ function M.draw()
     rest[#rest + 1] = { { suggestions.expand(lines[number], 0, tabstop), 'FimbleSuggestion' } }
   end
   local column = api.nvim_strwidth(suggestions.expand(now.before, 0, tabstop))
-  local first = { { suggestions.expand(lines[1], column, tabstop), 'FimbleSuggestion' } }
+  local pieces = suggestions.pieces(item)
+  local first = { { suggestions.expand(pieces and pieces[1] or lines[1], column, tabstop), 'FimbleSuggestion' } }
+  local behind = {}
+  for number = 2, pieces and #pieces or 0 do
+    behind[number] = pieces[number] ~= '' and { { (pieces[number]:gsub('\t', (' '):rep(tabstop))), 'FimbleSuggestion' } } or nil
+  end
   if now.counted then
-    local last = rest[#rest] or first
+    local last = rest[#rest] or pieces and behind[#pieces] or first
     last[#last + 1] = { (' (%d/%d)'):format(now.index, #now.items), 'FimbleCount' }
   end
   api.nvim_buf_set_extmark(now.buf, namespace, now.row, now.col, {
@@ -144,10 +157,19 @@ function M.draw()
     virt_text = first,
     virt_text_pos = 'inline',
     virt_lines = #rest > 0 and rest or nil,
-    hl_mode = 'combine',
+    hl_mode = HL_MODE,
     undo_restore = false,
   })
-  if item.replaces ~= '' then
+  for number, piece in pairs(behind) do
+    api.nvim_buf_set_extmark(now.buf, namespace, now.row, now.col + number - 1, {
+      id = PIECE + number,
+      virt_text = piece,
+      virt_text_pos = 'inline',
+      hl_mode = HL_MODE,
+      undo_restore = false,
+    })
+  end
+  if item.replaces ~= '' and not pieces then
     api.nvim_buf_set_extmark(now.buf, namespace, now.row, now.col, {
       id = REPLACED,
       end_col = now.col + #item.replaces,
@@ -223,9 +245,10 @@ function M.accept(part)
   local text = part == 'word' and suggestions.word(item.text)
     or part == 'line' and suggestions.line(item.text)
     or item.text
-  local rest = suggestions.rest(item, text)
+  local passed = suggestions.passed(item, text)
+  local rest = suggestions.rest(item, text, passed)
   if rest then
-    M.insert(text, '')
+    M.insert(text, item.replaces:sub(1, passed))
     shown = vim.tbl_extend('error', M.place(), { items = { rest }, index = 1, counted = false, client = now.client })
     M.draw()
   else

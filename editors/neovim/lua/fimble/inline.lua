@@ -64,12 +64,18 @@ local function ask_rest(place, text)
   )
 end
 
---- After an answer to Neovim's own request: it shows it itself, from here on also what we have shown.
+--- After an answer to Neovim's own request: it shows it itself, from here on also what we have shown, unless it
+--- replaces something.
 local function builtin_answered(buf)
   ghost.clear()
   vim.schedule(function()
     if buf == api.nvim_get_current_buf() then
-      ask_rest(ghost.place(), builtin.text(buf))
+      local place = ghost.place()
+      local item, client = builtin.take_replacing(place)
+      if item and inserting() and not hidden() then
+        ghost.show({ item }, client)
+      end
+      ask_rest(place, ghost.text() or builtin.text(buf))
     end
   end)
 end

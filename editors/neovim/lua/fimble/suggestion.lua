@@ -4,7 +4,7 @@ local M = {}
 
 ---@class fimble.Suggestion
 ---@field text string what is inserted at the cursor, with "\n" between lines
----@field replaces string what stands right of the cursor and goes; empty but for a few
+---@field replaces string what stands right of the cursor and goes; the text has all its characters, in their order
 ---@field command? lsp.Command to be run when all of it has been accepted
 
 ---@param line string
@@ -58,16 +58,79 @@ function M.of(item, row, col, line, encoding)
   return { text = text, replaces = line:sub(col + 1, last), command = command }
 end
 
+local CLOSES = { [')'] = '(', [']'] = '[', ['}'] = '{' }
+local OPENS = { ['('] = true, ['['] = true, ['{'] = true }
+
+--- Where in `text` the characters are that it replaces: brackets that it has not opened, and quotes. Fewer than it
+--- replaces if they cannot be told from their like.
+---@param text string
+---@param replaces string
+---@return integer[]
+local function places(text, replaces)
+  local found, depth = {}, 0
+  for at = 1, #text do
+    local character, wanted = text:sub(at, at), replaces:sub(#found + 1, #found + 1)
+    if wanted == '' then
+      break
+    elseif depth == 0 and character == wanted and not OPENS[character] then
+      found[#found + 1] = at
+    elseif OPENS[character] then
+      depth = depth + 1
+    elseif CLOSES[character] then
+      depth = math.max(0, depth - 1)
+    end
+  end
+  return found
+end
+
+--- How many characters of what a suggestion replaces are part of `text`, a beginning of it.
+---@param suggestion fimble.Suggestion
+---@param text string
+---@return integer
+function M.passed(suggestion, text)
+  local count = 0
+  for _, at in ipairs(places(suggestion.text, suggestion.replaces)) do
+    count = at <= #text and count + 1 or count
+  end
+  return count
+end
+
+--- The first line of a suggestion in pieces, to be shown in front of each of the characters it replaces and behind the
+--- last of them, which stay on the screen; nil if they cannot.
+---@param suggestion fimble.Suggestion
+---@return string[]?
+function M.pieces(suggestion)
+  local line, pieces, from = suggestion.text:match('^[^\n]*'), {}, 1
+  local found = places(suggestion.text, suggestion.replaces)
+  for _, at in ipairs(found) do
+    if at > #line then
+      return nil
+    end
+    pieces[#pieces + 1] = line:sub(from, at - 1)
+    from = at + 1
+  end
+  pieces[#pieces + 1] = line:sub(from)
+  return #found == #suggestion.replaces and pieces or nil
+end
+
 --- What is left of a suggestion once `typed` has been typed, or nil if nothing is or something else was.
 ---@param suggestion fimble.Suggestion
 ---@param typed string
+---@param passed? integer how many characters of what it replaces have been typed over
 ---@return fimble.Suggestion?
-function M.rest(suggestion, typed)
-  local text = suggestion.text:sub(#typed + 1)
-  if suggestion.text:sub(1, #typed) ~= typed or not text:find('%S') then
+function M.rest(suggestion, typed, passed)
+  local text, replaces = suggestion.text:sub(#typed + 1), suggestion.replaces:sub((passed or 0) + 1)
+  if suggestion.text:sub(1, #typed) ~= typed or not text:find('%S') or (passed or 0) > #suggestion.replaces then
     return nil
   end
-  return { text = text, replaces = suggestion.replaces, command = suggestion.command }
+  local at = 0
+  for character in replaces:gmatch('.') do
+    at = text:find(character, at + 1, true)
+    if not at then
+      return nil
+    end
+  end
+  return text ~= replaces and { text = text, replaces = replaces, command = suggestion.command } or nil
 end
 
 --- The first word of a text, with the white space in front of it; what is no word goes up to the next one.
