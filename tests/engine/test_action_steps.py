@@ -9,6 +9,7 @@ import pytest
 
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.engine.core import REST_SECONDS
 from lsp_server.engine.model import ACTION_STEP_MS, ActionSteps
 from lsp_server.engine.request import Load, Priority
 from tests.engine.harness import BLOCK, LINE, EngineHarness, ModelSpec, Progress, ask, cold, make_prompt
@@ -86,6 +87,27 @@ def test_the_place_where_the_user_types_is_evaluated_while_an_action_runs(role: 
     assert harness.answered() == [2]
     assert len(chat.sizes) == before
     harness.drain()
+
+
+def test_an_action_rests_while_the_user_types() -> None:
+    """What comes is handled at once; when nothing has come for a while, the action goes on."""
+    harness, _ = harness_of(1.0, None)
+    harness.send(replace(ask(1, LONG, priority=Priority.ACTION), role="chat"))
+    harness.step()
+    harness.send(ask(2, "a = ", stop=LINE, max_tokens=0))
+    while not harness.answered():
+        harness.step()
+    harness.clock.now = harness.engine._rest_until - REST_SECONDS / 2
+    harness.engine.send(ask(3, "a = b", stop=LINE))
+    harness.engine.rest()
+    assert next(iter(harness.engine._scheduler)).id == 3
+    harness.clock.now = harness.engine._rest_until + 1
+    harness.engine.send(ask(4, "c = ", stop=LINE))
+    harness.engine.rest()
+    assert harness.engine._scheduler.get(4) is None  # it did not wait, so nothing was looked at
+    harness.receive()
+    harness.drain()
+    assert set(harness.answered()) == {1, 2, 3, 4}
 
 
 def test_what_is_not_an_action_takes_longer_steps() -> None:
