@@ -13,7 +13,7 @@ from bench.recordings import Change, Replacement
 from bench.repository import retyped
 from bench.timeline import Beat, densest, spread, with_gaps
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import find_format
+from tests.support.formats import format_named
 
 KEY_MS = 100.0
 # A window for 1,500 bytes before the hole and 300 after it, where the engine's counts bytes too.
@@ -77,8 +77,7 @@ class Typist:
 
 
 def counted(changes: Iterable[Change], form_name: str, clock: Rules = CLOCK) -> list[KeyCount]:
-    form = find_format(form_name)
-    assert form is not None
+    form = format_named(form_name)
     return list(count(changes, Anchored(form, BUDGET), Bytes(), clock))
 
 
@@ -241,8 +240,7 @@ def test_credit_is_what_was_typed_of_a_suggestion() -> None:
 
 
 def test_the_counting_backend_refuses_to_evaluate_out_of_order() -> None:
-    form = find_format("qwen-fim")
-    assert form is not None
+    form = format_named("qwen-fim")
     backend = counting.CountingBackend(Bytes(), form, CLOCK, 2)
     with pytest.raises(AssertionError):
         backend.evaluate(0, 3, [1], logits=1)

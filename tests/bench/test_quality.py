@@ -41,7 +41,7 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.inline import InlineCompleter, Trigger
 from lsp_server.features.options import InlineOptions
-from tests.bench.test_holes import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
+from tests.bench.rows import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")
 

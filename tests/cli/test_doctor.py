@@ -23,15 +23,6 @@ from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 GIB = 1 << 30
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def checks(topic: str) -> list[doctor.Check]:
     return [check for check in doctor.examine() if check.topic == topic]
 

@@ -18,15 +18,6 @@ FILES = ROOT / "editors"
 BY_NAME = pytest.mark.parametrize("editor", editors.EDITORS, ids=lambda editor: editor.name)
 
 
-@pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in ("CACHE", "CONFIG", "DATA", "STATE"):
-        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name.lower()))
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def contents(path: Path) -> dict[str, bytes]:
     """The bytes of a file, or of all files in a folder by their path in it, but for what a build of VS Code's
     extension leaves there."""

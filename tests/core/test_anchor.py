@@ -8,10 +8,10 @@ import pytest
 
 from lsp_server.core.anchor import REMEMBERED, SUFFIX_LINES, AnchorBook
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat, find_format
 from lsp_server.core.hole import TYPED_LIMIT_BYTES, find_hole
 from lsp_server.core.prompt import SHORT_SUFFIX_BYTES, Anchor, FimPrompt, PromptBudget, lay_out
 from tests.support.cursor import parse_cursor
+from tests.support.formats import format_named
 
 BUDGET = PromptBudget(before=1200, after=600)
 PSM, SPM, PLAIN = "qwen", "codestral", "prefix-only"  # the last two show the suffix first
@@ -21,9 +21,7 @@ class Editor:
     """A document, a cursor and a book of anchors."""
 
     def __init__(self, source: str, form: str = PSM) -> None:
-        found = find_format(form)
-        assert found is not None
-        self.form: FimFormat = found
+        self.form = format_named(form)
         self.document, self.cursor = parse_cursor(source)
         self.book = AnchorBook()
 

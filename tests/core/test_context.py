@@ -22,10 +22,11 @@ from lsp_server.core.context import (
 )
 from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS, find_format
+from lsp_server.core.formats import FORMATS
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, piece_size
 from tests.support.cursor import parse_cursor
+from tests.support.formats import format_named
 
 AMPLE = 100_000
 PROMPT_BYTES = 6000
@@ -426,8 +427,7 @@ def test_the_window_beside_the_context_is_large_enough(form: Any) -> None:
 
 @pytest.mark.parametrize(("asked", "bytes"), [(-1, 1152), (0, 0), (100, 300), (100_000, 3840)])
 def test_what_the_user_asks_for_is_bounded_by_half_of_the_window(asked: int, bytes: int) -> None:
-    form = find_format("qwen")
-    assert form is not None
+    form = format_named("qwen")
     budget = prompt_budget(form, 2560, asked)
     assert budget.context == bytes
     assert 0 < budget.beside(bytes).before <= budget.before

@@ -8,11 +8,12 @@ import pytest
 
 from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format, find_format
+from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format
 from lsp_server.core.hole import find_hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, build_prompt, lay_out, new_anchor, window_start
 from tests.support.cursor import parse_cursor
+from tests.support.formats import format_named
 
 AMPLE = PromptBudget(10_000, 10_000)
 SOURCE = "import os\n\ndef f():\n    return a$0b\n\nprint(f())\n"
@@ -21,15 +22,9 @@ PATH, NOTE = "main.py\n", "# main.py\n"
 LATER = "# Later in this file:\n# print(f())\n\n"
 
 
-def named(name: str) -> FimFormat:
-    form = find_format(name)
-    assert form is not None
-    return form
-
-
 def prompt_at(source: str, form: str = "qwen", budget: PromptBudget = AMPLE, **options: str) -> FimPrompt:
     document, offset = parse_cursor(source, **options)
-    return build_prompt(document, find_hole(document, offset), named(form), budget)
+    return build_prompt(document, find_hole(document, offset), format_named(form), budget)
 
 
 LAYOUTS = {
@@ -131,7 +126,7 @@ def test_small_documents(source: str, texts: dict[str, str]) -> None:
     prompt = prompt_at(source)
     assert {kind: prompt.text(kind).decode() for kind in texts} == texts
     assert all(segment.text for segment in prompt.segments), "an empty segment"
-    assert [s.text.decode() for s in prompt.segments if s.kind == "marker"] == list(named("qwen").markers)
+    assert [s.text.decode() for s in prompt.segments if s.kind == "marker"] == list(format_named("qwen").markers)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +215,7 @@ def test_all_places_of_a_window_share_what_stands_in_front_of_it() -> None:
     heads: dict[int, set[bytes]] = {}
     for line in range(100, document.line_count):
         cursor = document.line_start(line)
-        anchor = new_anchor(document, find_hole(document, cursor), named("qwen"), PromptBudget(1600, 100))
+        anchor = new_anchor(document, find_hole(document, cursor), format_named("qwen"), PromptBudget(1600, 100))
         heads.setdefault(anchor.start, set()).add(anchor.head)
         assert b"class " in anchor.head or text[anchor.start :].startswith((b"class", b"\n"))
     assert len(heads) > 5
@@ -271,7 +266,7 @@ def test_the_window_jumps_by_quarters_of_the_budget(budget: int) -> None:
         line = b"    x = %d\n" % number
         document = document.edited(cursor, cursor, line)
         cursor += len(line)
-        prompt = build_prompt(document, find_hole(document, cursor), named("qwen"), PromptBudget(budget, 100))
+        prompt = build_prompt(document, find_hole(document, cursor), format_named("qwen"), PromptBudget(budget, 100))
         start = window_start(document, cursor, budget)
         assert document.line_start(document.line_at(start)) == start
         assert budget * 3 // 4 - longest <= cursor - start <= budget
@@ -293,7 +288,7 @@ def test_very_long_lines_are_cut_between_characters_and_within_the_budget(letter
         source = f"{text}\n{text}$0{text}\n{text}{rng.choice(['', chr(10), 'x'])}"
         document, offset = parse_cursor(source)
         hole = find_hole(document, offset)
-        prompt = build_prompt(document, hole, named("qwen"), budget)
+        prompt = build_prompt(document, hole, format_named("qwen"), budget)
         shown = [prompt.text(kind).decode() for kind in ("before", "typed", "after")]  # raises inside a character
         assert text.endswith(shown[1][-len(text) :])
         start = window_start(document, hole.anchor, budget.before)

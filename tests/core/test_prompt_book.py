@@ -8,12 +8,12 @@ import pytest
 
 from lsp_server.core.context import prompt_budget
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import find_format
 from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptBook
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
+from tests.support.formats import format_named
 
 TOKENS = 2560
 LINES = "".join(f"value_{n:03} = compute({n})\n" for n in range(400))
@@ -32,8 +32,7 @@ def stable(prompt: FimPrompt) -> list[tuple[str, bytes]]:
 
 @pytest.mark.parametrize("name", ["qwen", "starcoder2", "deepseek", "codestral", "prefix-only"])
 def test_the_window_makes_room_for_the_context(name: str) -> None:
-    form = find_format(name)
-    assert form is not None
+    form = format_named(name)
     budget = prompt_budget(form, TOKENS, 384)
     document, cursor = parse_cursor(LINES + "compute_1(compute_2($0\n" + LINES)
     hole = find_hole(document, cursor)
@@ -61,8 +60,7 @@ def test_the_window_makes_room_for_the_context(name: str) -> None:
 def test_typing_at_random_places_beside_random_buffers(name: str, seed: int) -> None:
     """What does not depend on the key stays between rests, and no prompt is larger than the window."""
     rng = random.Random(seed)
-    form = find_format(name)
-    assert form is not None
+    form = format_named(name)
     budget = prompt_budget(form, TOKENS, rng.choice([0, 100, 384, 1280]))
     document, cursor = parse_cursor(LINES + "$0" + LINES)
     book, buffers = PromptBook(), [library("library.py", 20)]

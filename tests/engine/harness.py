@@ -10,12 +10,12 @@ from typing import Any
 
 from lsp_server.backends.base import Backend, ModelError, ModelSpec, StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.core.formats import find_format
 from lsp_server.core.hole import HoleKind
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, Priority, TextDelta, Usage
+from tests.support.formats import format_named
 
 LINE = StopRule(HoleKind.LINE, max_lines=1)
 BLOCK = StopRule(HoleKind.BLOCK, max_lines=100)
@@ -142,8 +142,7 @@ class EngineHarness:
 
 def make_prompt(before: str, typed: str, after: str = "\n", form: str = "qwen") -> FimPrompt:
     """A prompt laid out in a format, without a document."""
-    found = find_format(form)
-    assert found is not None
+    found = format_named(form)
     texts = {"context": b"", "path": b"", "before": before.encode(), "after": after.encode(), "typed": typed.encode()}
     segments = [
         Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece.value])

@@ -17,7 +17,7 @@ from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
 from lsp_server.engine.vocabulary import Vocabulary
 from tests.engine.harness import BLOCK, EngineHarness, Forgetful, Progress, Recurrent, ask, make_prompt
-from tests.engine.test_reuse import check_equals_cold, editing, play
+from tests.engine.sessions import MANY_WORDS, PARTS, WHOLE, WORDS, check_equals_cold, editing, play
 from tests.support.healing import record_healing
 
 # The vocabulary ------------------------------------------------------------------------------------------
@@ -94,9 +94,6 @@ def test_an_empty_vocabulary_heals_nothing() -> None:
 
 LEAD = "twelve bytes = "
 LINE = "return self.größe + construct(länge)"
-WHOLE = ("return", "ret", "self", "self.", "def ", "größe", "construct")
-# Besides words, tokens that end and begin inside a character: `länge` is l+half of ä, half of ä+nge.
-WORDS = (*(word.encode() for word in WHOLE), b"l\xc3", b"\xa4nge")
 
 
 class Reader(ScriptedBackend):
@@ -302,9 +299,6 @@ def test_a_special_token_is_never_put_in_place_of_what_was_typed(typed: str, spe
 
 
 # The proof of reuse, with healing ------------------------------------------------------------------------
-
-MANY_WORDS = (*WORDS, b"re", b"refs", b"turn", b"tuna", b"elf", b"selves", b"delta", b"()", b"( self", b" re", b" def ")
-PARTS = (b"r", b"e", b"re", b"tu", b"t", b"s", b"el", b"f", b"d", b" ", b"(", "grö".encode(), b"l", "ä".encode(), b"\n")
 
 
 @pytest.mark.parametrize("backend", [ScriptedBackend, Recurrent, Forgetful])

@@ -16,8 +16,7 @@ from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Generate
 from tests.engine.harness import CHEAP_BATCHES, QUICK, UNEVEN_ROWS, EngineHarness, Progress, Recurrent
-from tests.engine.test_healing import MANY_WORDS, PARTS
-from tests.engine.test_reuse import SOURCE, check_equals_cold, editing, play
+from tests.engine.sessions import MANY_WORDS, PARTS, SOURCE, check_equals_cold, editing, play
 from tests.support.effort import scaled
 
 STEPS = scaled(900)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.support.buffer import Buffer
-from tests.support.stdio import SERVE, StdioClient
+from tests.support.stdio import SERVE, StdioClient, offers
 
 Start = Callable[..., StdioClient]
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -30,10 +30,6 @@ STARTS = {
     "empty": "",
     "no newline at the end": "x = 1",
 }
-
-
-def offers(encoding: str) -> dict[str, Any]:
-    return {"general": {"positionEncodings": [encoding]}}
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)

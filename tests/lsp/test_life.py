@@ -10,16 +10,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.stdio import SERVE, StdioClient, frame, inline_params, notification, request
+from tests.support.stdio import SERVE, StdioClient, frame, inline_params, notification, offers, request
 
 Start = Callable[..., StdioClient]
 URI = "file:///w/a.py"
 
 INLINE = {"textDocument": {"inlineCompletion": {"dynamicRegistration": False}}}
-
-
-def offers(*encodings: str) -> dict[str, Any]:
-    return {"general": {"positionEncodings": list(encodings)}}
 
 
 @pytest.mark.parametrize(

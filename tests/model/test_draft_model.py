@@ -20,7 +20,8 @@ from lsp_server.engine.request import Generate, ModelReady, Priority
 from lsp_server.models import estimate
 from lsp_server.models.gguf import read_model
 from tests.engine.harness import CHEAP_BATCHES
-from tests.model.test_tiny_model import PIECES, SOURCE, Session, evaluate
+from tests.model.session import Session
+from tests.model.test_tiny_model import PIECES, SOURCE, evaluate
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 RULE = StopRule(HoleKind.BLOCK, max_lines=100)

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lsp_server.backends import llama
-from lsp_server.backends.base import ModelError, ModelSpec, StepCosts
+from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.prompt import PromptBudget, build_prompt
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.loader import at_once
-from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, ModelFailed, ModelReady
-from tests.engine.harness import CHEAP_BATCHES, QUICK, make_prompt
+from lsp_server.engine.request import Event, Finished, FinishReason, Generate, Load, ModelFailed
+from tests.engine.harness import CHEAP_BATCHES, make_prompt
+from tests.model.session import Session
 from tests.support.healing import record_healing
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
@@ -71,42 +71,6 @@ def backend(tiny: Path) -> Iterator[llama.LlamaBackend]:
     backend = llama.load(ModelSpec(path=str(tiny), context_tokens=512, sequences=3), lambda _: True)
     yield backend
     backend.close()
-
-
-class Session:
-    """An engine driven step by step, and the events it has posted."""
-
-    def __init__(self, spec: ModelSpec, costs: StepCosts | None = None) -> None:
-        """costs: what steps are said to cost, so that drafts pay; those of a model that drafts cost little."""
-
-        def load(spec: ModelSpec, progress: Callable[[float], bool]) -> llama.LlamaBackend:
-            backend = llama.load(spec, progress)
-            backend.info = replace(backend.info, costs=QUICK if drafts and spec.path == drafts else costs)
-            return backend
-
-        drafts = spec.draft
-
-        self.events: list[Event] = []
-        self.engine = Engine(load, self.events.append, spawn=at_once)
-        self.engine.send(Load(spec))
-        self.engine.receive()
-        ready = self.events[-1]
-        assert isinstance(ready, ModelReady), ready
-        self.info = ready.info
-
-    def run(self, request: Generate, cancel_after: int | None = None) -> Finished:
-        """The request's end; with cancel_after, it is cancelled after that many steps, unless it ends first."""
-        self.engine.send(request)
-        self.engine.receive()
-        steps = 0
-        while self.engine.step():
-            steps += 1
-            if steps == cancel_after:
-                self.engine.send(Cancel(request.id))
-                self.engine.receive()
-        finished = self.events[-1]
-        assert isinstance(finished, Finished) and finished.id == request.id
-        return finished
 
 
 def evaluate(backend: llama.LlamaBackend, sequence: int, tokens: list[int], position: int) -> np.ndarray:

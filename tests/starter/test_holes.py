@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from lsp_server.core.definitions import Piece, pieces_of
-from lsp_server.core.formats import FimFormat, find_format
 from models.starter import holes
 from models.starter.corpus import SourceFile
 from models.starter.holes import HoleOrigin, Sample, document_of, node_spans, samples_of
+from tests.support.formats import format_named
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = [
@@ -30,12 +30,6 @@ JAVASCRIPT = SourceFile(
 )
 
 
-def form(name: str = "qwen") -> FimFormat:
-    found = find_format(name)
-    assert found is not None
-    return found
-
-
 def text(sample: Sample, *kinds: str) -> bytes:
     return b"".join(segment.text for segment in sample.prompt if segment.kind in kinds)
 
@@ -46,7 +40,7 @@ def test_a_sample_gives_the_source_back(file: SourceFile, name: str) -> None:
     source = file.text.encode()
     seen: Counter[HoleOrigin] = Counter()
     for seed in range(12):
-        for sample in samples_of(file, form(name), 200_000, str(seed)):
+        for sample in samples_of(file, format_named(name), 200_000, str(seed)):
             seen[sample.origin] += 1
             if sample.origin is HoleOrigin.NONE:
                 assert source.endswith(sample.middle)
@@ -61,7 +55,7 @@ def test_a_sample_gives_the_source_back(file: SourceFile, name: str) -> None:
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.path)
 def test_a_window_shows_whole_parts_of_the_source(file: SourceFile) -> None:
     """With a small window, in front of a hole stands what the server would put there."""
-    for sample in samples_of(file, form(), 512, "1"):
+    for sample in samples_of(file, format_named("qwen"), 512, "1"):
         if sample.origin is not HoleOrigin.NONE:
             middle = text(sample, "typed") + sample.middle + text(sample, "after")
             before = text(sample, "before")
@@ -71,14 +65,15 @@ def test_a_window_shows_whole_parts_of_the_source(file: SourceFile) -> None:
 
 
 def test_the_layout_is_the_format_s() -> None:
-    sample = next(s for s in samples_of(FILES[0], form("gemma-adapter"), 2048, "2") if s.origin is not HoleOrigin.NONE)
+    form = format_named("gemma-adapter")
+    sample = next(s for s in samples_of(FILES[0], form, 2048, "2") if s.origin is not HoleOrigin.NONE)
     markers = [segment.text.decode() for segment in sample.prompt if segment.kind == "marker"]
-    assert markers == list(form("gemma-adapter").markers)
+    assert markers == list(form.markers)
     assert text(sample, "path") == b"lsp_server/core/document.py\n"
 
 
 def test_the_same_seed_gives_the_same_samples() -> None:
-    first, again, other = ([*samples_of(FILES[1], form(), 2048, seed)] for seed in ("1", "1", "2"))
+    first, again, other = ([*samples_of(FILES[1], format_named("qwen"), 2048, seed)] for seed in ("1", "1", "2"))
     assert first == again
     assert first != other
 
@@ -97,7 +92,7 @@ def test_the_shares_are_as_named() -> None:
     count: Counter[HoleOrigin] = Counter()
     typed = whole_lines = 0
     for seed in range(60):
-        for sample in samples_of(FILES[1], form(), 2048, str(seed)):
+        for sample in samples_of(FILES[1], format_named("qwen"), 2048, str(seed)):
             count[sample.origin] += 1
             typed += bool(text(sample, "typed").strip())
             whole_lines += text(sample, "after").startswith(b"\n")
@@ -113,11 +108,11 @@ def test_other_files_are_shown_where_they_define_what_is_used() -> None:
     shown = [
         sample
         for seed in range(10)
-        for sample in samples_of(FILES[1], form(), 2048, str(seed), pieces)
+        for sample in samples_of(FILES[1], format_named("qwen"), 2048, str(seed), pieces)
         if text(sample, "context")
     ]
     assert shown
     for sample in shown:
         assert b"lsp_server/core/document.py\n" in text(sample, "context")
         assert len(text(sample, "context")) <= 2048 * holes.CONTEXT_OF_WINDOW * 3 + 100
-    assert not any(text(s, "context") for s in samples_of(FILES[1], form(), 2048, "1"))
+    assert not any(text(s, "context") for s in samples_of(FILES[1], format_named("qwen"), 2048, "1"))

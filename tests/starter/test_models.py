@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install --group st
 pytest.importorskip("tokenizers", reason="needs tokenizers: pip install --group starter-training")
 gguf = pytest.importorskip("gguf", reason="needs gguf: pip install --group starter-training")
 
-from lsp_server.core.formats import find_format  # noqa: E402
 from models.starter import check, export, loop, loss, markers, optimizers, pack, parts, tokenizer  # noqa: E402
 from models.starter.batches import PackedRows  # noqa: E402
 from models.starter.corpus import SourceFile  # noqa: E402
@@ -26,6 +25,7 @@ from models.starter.holes import samples_of  # noqa: E402
 from models.starter.llama_cpp_logits import loaded_model  # noqa: E402
 from models.starter.llama_model import LlamaConfig, LlamaModel  # noqa: E402
 from models.starter.pack import Role, Rows, codec_of  # noqa: E402
+from tests.support.formats import format_named  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 CORE = sorted((ROOT / "lsp_server/core").glob("*.py"))
@@ -54,8 +54,7 @@ def tokens_file(folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def packed(folder: Path, tokens_file: Path) -> Path:
     """Rows as `pack` writes them, without its worker processes."""
-    form = find_format("qwen")
-    assert form is not None
+    form = format_named("qwen")
     codec = codec_of(tokens_file, form)
     rows = Rows(LENGTH)
     for path in CORE[:6]:
@@ -80,8 +79,7 @@ def test_indentation_and_digits_are_tokens(tokens_file: Path) -> None:
 
 
 def test_a_sample_is_encoded_with_its_markers_and_its_end(tokens_file: Path) -> None:
-    form = find_format("qwen")
-    assert form is not None
+    form = format_named("qwen")
     codec = codec_of(tokens_file, form)
     source = SourceFile("p", "a.py", "Python", "# <|fim_middle|> in a text is text\n" + CORE[0].read_text("utf-8"))
     holes = [sample for sample in samples_of(source, form, 2048, "3") if sample.origin.value != "none"]
@@ -409,7 +407,6 @@ def test_parts_are_joined_and_checked(tmp_path: Path) -> None:
 
 
 def test_a_format_that_the_vocabulary_lacks_is_refused(tokens_file: Path) -> None:
-    form = find_format("starcoder")
-    assert form is not None
+    form = format_named("starcoder")
     with pytest.raises(ValueError, match="<fim_prefix>"):
         pack.codec_of(tokens_file, form)

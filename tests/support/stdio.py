@@ -272,3 +272,8 @@ def _frames(buffer: bytes) -> tuple[bytes, list[bytes]]:
 def inline_params(uri: str, line: int, character: int, trigger: int = 2) -> Message:
     position = {"line": line, "character": character}
     return {"textDocument": {"uri": uri}, "position": position, "context": {"triggerKind": trigger}}
+
+
+def offers(*encodings: str) -> Message:
+    """The capabilities of a client that can count positions in these encodings."""
+    return {"general": {"positionEncodings": list(encodings)}}
