@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from lsp_server.backends import starter
+from lsp_server.features.actions.catalogue import BUILT_IN
 from tests.conftest import ROOT, environment
 from tests.editors import generate
 from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
@@ -91,12 +92,11 @@ def test_the_generator_and_the_extension_agree_about_its_own_settings() -> None:
 
 
 def test_there_is_a_command_for_every_action() -> None:
-    catalogue = pytest.importorskip("lsp_server.features.actions.catalogue", reason="the server has no actions yet")
     commands = [entry["command"] for entry in _manifest()["contributes"]["commands"]]
     prefix = "fimble.vscode.action."
     listed = {name.removeprefix(prefix) for name in commands if name.startswith(prefix)}
     # An edit by instruction has a command of its own, which asks for the instruction.
-    assert listed == {action.id for action in catalogue.BUILT_IN} - {"edit"}
+    assert listed == {action.id for action in BUILT_IN} - {"edit"}
 
 
 def test_every_command_in_a_menu_is_declared() -> None:
@@ -577,8 +577,7 @@ def test_the_server_is_restarted_by_command(open_window: Callable[..., Window], 
 
 @pytest.fixture
 def function_window(open_window: Callable[..., Window], tmp_path: Path) -> Window:
-    """A window with a function in front, the cursor in it, of a server that has actions."""
-    pytest.importorskip("lsp_server.features.actions", reason="the server has no actions yet")
+    """A window with a function in front, the cursor in it."""
     workspace = tmp_path / "work"
     workspace.mkdir()
     file = file_of(tmp_path)

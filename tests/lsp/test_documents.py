@@ -35,7 +35,8 @@ STARTS = {
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_edited_text_is_the_text(start: Start, encoding: str) -> None:
     server = start()
-    assert server.initialize(offers(encoding))["positionEncoding"] == encoding
+    announced = server.initialize(offers(encoding), initializationOptions={"answer_ms": 20000})
+    assert announced["positionEncoding"] == encoding
     chance = random.Random(encoding)
     for name, text in STARTS.items():
         for round in range(3):
