@@ -281,7 +281,7 @@ class Spelled(ScriptedBackend):
 
     def _logits(self, cells: list[int]) -> np.ndarray:
         logits = super()._logits(cells)
-        logits[self.special] = 30.0
+        logits[self.special] = logits.max() + 10
         return logits
 
 
