@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from lsp_server.core.context import is_read, read_pieces, shown_buffers
+from lsp_server.core.context import PARSED_BYTES, is_read, read_pieces, shown_buffers
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.budget import budget_for
@@ -32,16 +32,20 @@ class BufferReader:
         self._reading = anyio.Lock()
 
     async def read(self, document: DocumentSnapshot) -> bool:
-        """Reads what prompts for `document` may show. False if a later call has taken over."""
+        """Reads what prompts for `document` may show, unless it is so little that a choice reads it in passing.
+        False if a later call has taken over."""
         self._calls += 1
         call = self._calls
         info = self._engine.model.info
         if info is None or budget_for(info, self._options()).context <= 0:
             return True
+        if sum(len(buffer.source) for buffer in self._unread(document)) <= PARSED_BYTES:
+            return True
         async with self._reading:
-            for buffer in shown_buffers(document, self._buffers()):
-                if call != self._calls:
-                    break
-                if not is_read(buffer):
+            for buffer in self._unread(document):
+                if call == self._calls:
                     await anyio.to_thread.run_sync(read_pieces, buffer, abandon_on_cancel=True)
         return call == self._calls
+
+    def _unread(self, document: DocumentSnapshot) -> list[DocumentSnapshot]:
+        return [buffer for buffer in shown_buffers(document, self._buffers()) if not is_read(buffer)]
