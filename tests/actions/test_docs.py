@@ -99,7 +99,7 @@ def test_what_is_no_comment_changes_nothing(answer: str) -> None:
     ("answer", "text"),
     [
         ("It ends with a backslash \\", "It ends with a backslash \\"),
-        ("'''It says \"\"\".\nimport os\n\"\"\"\n'''", "It says '''.\nimport os\n'''"),
+        ("'''It says \"\"\".\nimport os\n\"\"\"\n'''", "It says '''.\nimport os"),
         ('It says \\"""\nimport os\n"""', "import os"),
     ],
 )
