@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -27,12 +27,13 @@ from lsp_server.backends.base import ModelError, StepCosts
 logger = logging.getLogger(__name__)
 
 # Another number throws away what was measured in another way.
-_VERSION = 2
+_VERSION = 3
 
 # What is measured: steps of these many tokens, at the start of a sequence and this far into it.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
 DEEP = 512
 _REPEATS = 2
+_TURNS = 3
 
 # Of how many tokens at once the logits may be wanted, to verify a draft.
 _MOST_ROWS = 32
@@ -117,15 +118,17 @@ def calibrate(
     use, chosen, busy_ms = flash[0], threads[0], 0.0
     costs: StepCosts | None = None
     try:
-        for option in flash:
-            with make(option) as probe:
+        with ExitStack() as stack:
+            probes, found = {}, {}
+            for option in flash:
+                probe = probes[option] = stack.enter_context(make(option))
                 probe.use_threads(threads[0])
-                found = _costs(probe, sizes, clock, check)
-            # Much of a model's work is chunks of prompt; a suggestion's tokens come one by one.
-            if costs is None or _score(found) < _score(costs):
-                use, costs = option, found
-            done += 1
-        assert costs is not None
+                found[option] = _costs(probe, sizes, clock, check)
+                costs = costs or found[option]
+                done += 1
+            if len(probes) > 1:
+                use = _fastest(probes, clock)
+            costs = found[use]
         with make(use) as probe:
             probe.use_threads(chosen)
             if (os.cpu_count() or 1) <= _FEW_CORES:
@@ -154,8 +157,14 @@ def calibrate(
     )
 
 
-def _score(costs: StepCosts) -> float:
-    return costs.ms(16, DEEP) + 4 * costs.ms(1, DEEP)
+def _fastest(probes: dict[bool, Probe], clock: Callable[[], float]) -> bool:
+    """Which of the probes, each filled to `DEEP`, is the fastest. They take turns, so that other work on the machine
+    is not taken for one of them."""
+    best = dict.fromkeys(probes, float("inf"))
+    for _ in range(_TURNS):
+        for option, probe in probes.items():
+            best[option] = min(best[option], _mixed_ms(probe, DEEP, clock))
+    return min(best, key=best.__getitem__)
 
 
 def _costs(probe: Probe, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]) -> StepCosts:
@@ -214,20 +223,20 @@ def _choose_threads(probe: Probe, options: tuple[int, ...], clock: Callable[[], 
     idle = {}
     for threads in options:
         probe.use_threads(threads)
-        idle[threads] = _mixed_ms(probe, clock)
+        idle[threads] = _mixed_ms(probe, 0, clock)
     busy, alone = {}, {}
     with _busy_core():
         for threads in options:
             probe.use_threads(threads)
-            busy[threads] = _mixed_ms(probe, clock)
+            busy[threads] = _mixed_ms(probe, 0, clock)
             alone[threads] = _step_ms(probe, 1, 0, clock)
     chosen = min(options, key=lambda threads: idle[threads] + busy[threads])
     return chosen, alone[chosen]
 
 
-def _mixed_ms(probe: Probe, clock: Callable[[], float]) -> float:
+def _mixed_ms(probe: Probe, depth: int, clock: Callable[[], float]) -> float:
     """A chunk of a prompt and a few decoded tokens, which is what a key costs at most places."""
-    return _step_ms(probe, 16, 0, clock) + 4 * _step_ms(probe, 1, 0, clock)
+    return _step_ms(probe, 16, depth, clock) + 4 * _step_ms(probe, 1, depth, clock)
 
 
 @contextmanager

@@ -22,30 +22,23 @@ class Machine:
         self.now = 0.0
         self.token_ms = {True: flash_token, False: plain_token}
         self.slow = slow
-        self.depth, self.threads, self.flash = 0, 0, False
         self.opened = 0
 
     @contextmanager
-    def probe(self, flash: bool) -> Iterator[Machine]:
-        self.flash, self.depth = flash, 0
+    def probe(self, flash: bool) -> Iterator[Context]:
         self.opened += 1
         try:
-            yield self
+            yield Context(self, flash)
         finally:
             self.opened -= 1
 
-    def step(self, size: int, logits: int = 1) -> None:
-        threads = {2: 1.0, 1: 1.5}[self.threads]
+    def step(self, context: Context, size: int, logits: int) -> None:
+        """A step of a context of this machine."""
+        threads = {2: 1.0, 1: 1.5}[context.threads]
         row_ms = 5 * (logits - 1)
-        ms = (20 + self.token_ms[self.flash] * size + row_ms + self.depth / 100) * threads * self.slow
-        self.depth += size
+        ms = (20 + self.token_ms[context.flash] * size + row_ms + context.depth / 100) * threads * self.slow
+        context.depth += size
         self.now += ms / 1000
-
-    def back_to(self, depth: int) -> None:
-        self.depth = min(self.depth, depth)
-
-    def use_threads(self, threads: int) -> None:
-        self.threads = threads
 
     def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
         return calibrate(
@@ -58,6 +51,23 @@ class Machine:
             progress=lambda _: True,
             clock=lambda: self.now,
         )
+
+
+class Context:
+    """A context of the machine."""
+
+    def __init__(self, machine: Machine, flash: bool) -> None:
+        self.machine, self.flash = machine, flash
+        self.depth, self.threads = 0, 0
+
+    def step(self, size: int, logits: int = 1) -> None:
+        self.machine.step(self, size, logits)
+
+    def back_to(self, depth: int) -> None:
+        self.depth = min(self.depth, depth)
+
+    def use_threads(self, threads: int) -> None:
+        self.threads = threads
 
 
 @pytest.mark.parametrize(("flash_token", "plain_token", "expected"), [(1.0, 2.0, True), (2.0, 1.0, False)])
@@ -95,12 +105,23 @@ def test_a_machine_that_is_measured_in_part_takes_what_it_has() -> None:
 
 def test_other_work_meanwhile_is_noticed() -> None:
     class Disturbed(Machine):
-        def step(self, size: int, logits: int = 1) -> None:
-            self.slow = 3.0 if self.depth >= DEEP and size > 1 else self.slow
-            super().step(size, logits)
+        def step(self, context: Context, size: int, logits: int) -> None:
+            self.slow = 3.0 if context.depth >= DEEP and size > 1 else self.slow
+            super().step(context, size, logits)
 
     with pytest.raises(BusyError):
         Disturbed().measure()
+
+
+def test_other_work_while_one_attention_is_measured_does_not_decide() -> None:
+    class Disturbed(Machine):
+        def step(self, context: Context, size: int, logits: int) -> None:
+            self.slow = 1.4 if context.flash and self.opened == 2 and self.now < 4.5 else 1.0
+            super().step(context, size, logits)
+
+    machine = Disturbed(flash_token=1.0, plain_token=1.2)
+    assert machine.measure().flash_attention is True
+    assert machine.now > 4.5
 
 
 def test_a_load_that_is_not_wanted_any_more_ends() -> None:
