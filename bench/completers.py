@@ -13,12 +13,13 @@ import anyio
 from bench.outputs import Output, Piece, Place, answered, digest
 from bench.scores import Completion
 from bench.store import Store
-from bench.tasks import Task
+from bench.tasks import CLOSED, Task
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.prompt_book import PromptBook
+from lsp_server.core.shape import without_replacing
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
 from lsp_server.features.budget import budget_for
@@ -30,6 +31,7 @@ SHOWN, SHOWN_LINE = "shown", "shown, its first line"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
+NOTHING_REPLACED = "shown, replacing nothing"
 GOLD = "gold"
 
 _LINE_END = re.compile(r"\n")
@@ -227,6 +229,9 @@ def treatments(task: Task, place: Place, output: Output) -> Answer:
         blank = _BLANK_LINE.search(text)
         completions[RAW] = replace(cursor, text=text[: blank.start()] if blank else text)
     completions[RAW_LINE] = replace(cursor, text=_to_newline(text))
+    if task.group == CLOSED:
+        cut = without_replacing(shown, place.document) if shown else None
+        completions[NOTHING_REPLACED] = replace(cursor, text=cut.text if cut else "")
     facts = {"reason": found.reason, "confidence": found.confidence, "tokens": found.tokens, "written": found.written}
     return Answer(completions, {**facts, "short": found.short, "prompt_tokens": output.prompt_tokens})
 

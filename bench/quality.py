@@ -24,7 +24,7 @@ from bench import scores as scoring
 from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay, loaded
 from bench.scores import Completion, score
 from bench.store import Store
-from bench.tasks import Task, chosen, mid_word
+from bench.tasks import Task, chosen, closed, mid_word
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.config import Settings
 from lsp_server.core.languages import LANGUAGES
@@ -56,6 +56,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--mid-word",
         action="store_true",
         help="type each line's beginning, up to the middle of a word; with and without token healing",
+    )
+    parser.add_argument(
+        "--closed",
+        action="store_true",
+        help="type each line's beginning, up to behind a bracket that an editor closes; with and without replacing it",
     )
     parser.add_argument("--no-suffix", action="store_true", help="also ask without the text after the hole")
     parser.add_argument(
@@ -105,6 +110,8 @@ def load_tasks(options: argparse.Namespace) -> list[Task]:
     given = [*(SETS[:3] if options.data else ()), *((holes.NAME,) if options.repo else ())]
     if options.replay and (options.gold or options.mid_word or options.no_suffix or options.anchor):
         raise ValueError("--replay has one output of each hole: leave out --gold, --mid-word, --no-suffix and --anchor")
+    if options.closed and options.mid_word:
+        raise ValueError("--closed and --mid-word type different beginnings: give one of them")
     names = options.set or given
     if missing := [name for name in names if name not in given]:
         raise ValueError(f"--set {missing[0]} needs {'--repo' if missing[0] == holes.NAME else '--data'} DIR")
@@ -115,6 +122,8 @@ def _chosen(name: str, options: argparse.Namespace) -> list[Task]:
     found = _load(name, options)
     if options.mid_word:
         found = mid_word(found, options.seed)
+    if options.closed:
+        found = closed(found, options.seed)
     # A folder's files come in random order; no more of them are read than it takes.
     tasks = list(
         islice(found, options.limit) if name == holes.NAME else chosen(list(found), options.limit, options.seed)
@@ -170,6 +179,8 @@ async def _measure(
             console.print(Text(f"{info.name}, format {info.format.name}, on the {info.device}", style="dim"))
             inline = settings.inline_options()
             asked_with = {"model": model, "max_tokens": options.max_tokens, "mid_word": options.mid_word}
+            if options.closed:
+                asked_with["closed"] = True
             outputs = Store(_beside(options, "outputs"), asked_with, fresh=options.fresh)
             completers = [
                 Fimble(engine, inline, outputs=outputs, unhealed=options.mid_word, no_suffix=options.no_suffix)
@@ -181,6 +192,7 @@ async def _measure(
             "seed": options.seed,
             "max_tokens": options.max_tokens,
             "mid_word": options.mid_word,
+            "closed": options.closed,
             "no_suffix": options.no_suffix,
             "anchor": options.anchor,
         }

@@ -16,6 +16,12 @@ from lsp_server.core.text import encode
 
 _WORD = re.compile(r"[A-Za-z_]{4,}")
 
+# The group of holes with brackets right of the cursor that an editor has closed.
+CLOSED = "closed brackets"
+_CLOSING = {"(": ")", "[": "]", "{": "}"}
+# A string, a comment or a bracket of a line of Python.
+_PART = re.compile(r"""("[^"]*"|'[^']*'|#.*)|([(\[{])|([)\]}])""")
+
 
 @dataclass(frozen=True, slots=True)
 class Test:
@@ -96,4 +102,32 @@ def mid_word(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
             after=after,
             reference=line[split:],
             single_line=True,
+        )
+
+
+def closed(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
+    """The tasks with the beginning of the reference typed already, up to behind an opening bracket, in an editor that
+    closes brackets: those that are still open stand closed right of the cursor. Only the rest of that line is asked
+    for. Tasks without a bracket are left out."""
+    for task in tasks:
+        line = task.reference.split("\n", 1)[0].rstrip("\r")
+        places: list[tuple[int, str]] = []  # behind an opening bracket, and what closes all that is open there
+        closing = ""
+        for part in _PART.finditer(line):
+            if part[2]:
+                closing = _CLOSING[part[2]] + closing
+                places.append((part.end(), closing))
+            elif part[3]:
+                closing = closing[1:]
+        if not places:
+            continue
+        split, closing = random.Random(f"{seed} {task.id}").choice(places)
+        yield replace(
+            task,
+            id=f"{task.id}/{split}",
+            before=task.before + line[:split],
+            after=closing + task.reference[len(line) :] + task.after,
+            reference=line[split:].removesuffix(closing),
+            single_line=True,
+            group=CLOSED,
         )

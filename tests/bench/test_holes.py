@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import subprocess
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from bench import holes, humaneval, safim
-from bench.tasks import chosen, mid_word
+from bench.tasks import chosen, closed, mid_word
 from lsp_server.core.languages import find_language
 from tests.bench.rows import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
@@ -101,6 +102,23 @@ def test_a_larger_limit_adds_to_a_smaller_one(data: Path) -> None:
     assert chosen(tasks, 2, seed=5) == three[:2]
     assert chosen(tasks, None, seed=5)[:3] == three
     assert any(chosen(tasks, 3, seed=seed) != three for seed in range(6, 12))
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("return f(a)[0]", {("return f(", "a)[0]", ")"), ("return f(a)[", "0", "]")}),
+        ("x = g(h(1), 2)", {("x = g(", "h(1), 2", ")"), ("x = g(h(", "1), 2)", "))")}),
+        ("print('(', [1])", {("print(", "'(', [1]", ")"), ("print('(', [", "1", "])")}),
+        ("y = 1  # (a)", set()),
+    ],
+)
+def test_an_editor_has_closed_what_is_open(data: Path, line: str, expected: set[tuple[str, str, str]]) -> None:
+    task = replace(humaneval.load(data)[0], before="    ", reference=line, after="\nend")
+    found = {hole for seed in range(40) for hole in closed([task], seed)}
+    assert all(task.after.endswith("\nend") and task.single_line for task in found)
+    places = {(task.before.strip(), task.reference, task.after.removesuffix("\nend")) for task in found}
+    assert places == expected
 
 
 def test_the_cursor_goes_into_a_word(data: Path) -> None:

@@ -20,6 +20,7 @@ from bench.__main__ import main
 from bench.completers import (
     NO_SUFFIX,
     NOT_HEALED,
+    NOTHING_REPLACED,
     RAW,
     RAW_LINE,
     SHOWN,
@@ -465,6 +466,28 @@ def test_mid_word_holes_compare_healing(data: Path, monkeypatch: pytest.MonkeyPa
     pairs = [(row["first"], row["second"]) for row in summary["comparisons"]]
     assert (RAW_LINE, NOT_HEALED) in pairs
     assert summary["treatments"][NOT_HEALED]["exact"]["percent"] == 25
+
+
+def test_closed_brackets_compare_replacing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {**HUMANEVAL_ROWS[1], "canonical_solution": "    return int(value) + 1\n"}
+    data = tmp_path / "data"
+    data.mkdir()
+    write_rows(data / "humaneval-infilling-single-line.jsonl.gz", [row])
+    known = str(row["prompt"] + row["canonical_solution"]).encode()
+    monkeypatch.setattr(quality, "model_factory", lambda: factory(known))
+    out = tmp_path / "results.json"
+    command = ["quality", "--data", str(data), "--set", "humaneval", "--closed", "--out", str(out)]
+    assert main(command) == 0
+    (summary,) = json.loads(out.read_text())["summary"]
+    passed = {name: found["pass@1"]["percent"] for name, found in summary["treatments"].items()}
+    assert passed == {SHOWN: 100, SHOWN_LINE: 100, RAW_LINE: 0, NOTHING_REPLACED: 0}
+    assert (SHOWN, NOTHING_REPLACED) in [(row["first"], row["second"]) for row in summary["comparisons"]]
+    assert main([*command, "--replay"]) == 0
+    assert json.loads(out.read_text())["summary"] == [summary]
+    assert main([*command, "--mid-word"]) == 2
+    assert "--closed" in capsys.readouterr().out
 
 
 def test_a_folder_of_ones_own(
