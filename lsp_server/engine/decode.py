@@ -72,6 +72,7 @@ class Generation:
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
         self._draft: Draft | None = None  # what is drafted behind the last token
+        self._watched: Draft | None = None  # one that is not verified, but compared with what is written
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
         self._drafted = self._accepted = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -167,6 +168,8 @@ class Generation:
             cache.keep_row(work.sequence, index, row, first=self._heal_from - 1)
         self._rows = rows[max(0, work.logits - 1) :]
         self._draft_work = work if work.draft else None
+        if work.draft:
+            self._watched = None  # it learns from this one
         if self._decoded == 0:
             self._evaluated += len(work.tokens)
         if end in self._stable and self.model.backend.info.recurrent:
@@ -278,8 +281,8 @@ class Generation:
         if tokens:
             size, gain = draft_length(info.costs, end, model.rates[match], min(room, len(tokens)))
             draft = Draft(match, size, gain, tokens[:size])
-            if not size:
-                model.rates.turned_down(match)
+            if not size and self._watched is None:
+                self._watched = Draft(match, tokens=tokens)
         # The first token is not kept waiting for what may follow it; nor the next for a small model far behind, which
         # may take as long as a token does, and goes on after that.
         if self._decoded > 0 and self._followed_ms < info.costs.ms(1, end):
@@ -287,9 +290,18 @@ class Generation:
             if gain > draft.gain:
                 draft = Draft(MODEL, size, gain)
             elif not size:
-                model.rates.turned_down(MODEL)
+                model.rates.turned_down()
         self._draft = draft
         return draft
+
+    def _watch(self, token: int) -> None:
+        """Learns from a draft that did not seem to pay whether it would have held, which costs nothing."""
+        watched = self._watched
+        if watched is not None:
+            held = watched.tokens.pop(0) == token
+            self.model.rates.learn(watched.match, 1, int(held))
+            if not held or not watched.tokens:
+                self._watched = None
 
     def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
         """How many tokens the small model should draft, and how many times as fast that makes decoding."""
@@ -358,6 +370,7 @@ class Generation:
 
         among = logits if rivals is None else logits[rivals]
         logprob = -float(np.log(np.exp(among - logits[token]).sum()))
+        self._watch(token)
         self._tokens.append(token)
         self._decoded += 1
         self._logprob += logprob

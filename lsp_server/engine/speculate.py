@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 
 from lsp_server.backends.base import StepCosts
 
-# The last tokens that are looked up, the longest match first. One token alone says too little.
-_LONGEST_MATCH, _SHORTEST_MATCH = 4, 2
+# How many of the last tokens are looked up, the longest match first: the longer, the surer. One alone says too little.
+_MATCHES = (16, 8, 4, 3, 2)
 _MOST_DRAFTED = 15  # verified in a batch of sixteen
 
 # Stands for the length of the match where the small model has drafted.
 MODEL = 0
 
 # The share of drafts that held, by the length of the match: where it begins, how fast it follows, and how
-# fast it goes back where none is tried.
+# fast that of the small model goes back while it does not draft.
 _FIRST_RATE, _RATE_STEP, _RECOVERY_STEP = 0.6, 0.15, 0.01
 
 
@@ -42,7 +42,7 @@ class DraftRates:
     """How likely a drafted token is right, learned from those that were verified."""
 
     def __init__(self) -> None:
-        self._rates = dict.fromkeys([MODEL, *range(_SHORTEST_MATCH, _LONGEST_MATCH + 1)], _FIRST_RATE)
+        self._rates = dict.fromkeys((MODEL, *_MATCHES), _FIRST_RATE)
 
     def __getitem__(self, match: int) -> float:
         return self._rates[match]
@@ -52,10 +52,10 @@ class DraftRates:
         for held in [True] * accepted + [False] * (accepted < drafted):
             self._rates[match] += _RATE_STEP * (held - self._rates[match])
 
-    def turned_down(self, match: int) -> None:
-        """A draft did not seem to pay. What was worthless in one text may be of use in the next, so that it is tried
-        again after a while."""
-        self._rates[match] += _RECOVERY_STEP * (_FIRST_RATE - self._rates[match])
+    def turned_down(self) -> None:
+        """A draft of the small model did not seem to pay. What was worthless in one text may be of use in the next, so
+        that it is tried again after a while."""
+        self._rates[MODEL] += _RECOVERY_STEP * (_FIRST_RATE - self._rates[MODEL])
 
 
 def draft_length(
@@ -86,7 +86,9 @@ class Drafter:
         stand nowhere else."""
         own = _packed(tokens)
         width = array("i").itemsize
-        for match in range(min(_LONGEST_MATCH, len(tokens) - 1), _SHORTEST_MATCH - 1, -1):
+        for match in _MATCHES:
+            if match >= len(tokens):
+                continue
             pattern = own[-match * width :]
             for source in (own, *self._sources):
                 # A match needs something behind it; that leaves out the pattern itself.

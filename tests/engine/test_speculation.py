@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Finished, FinishReason, Priority
-from lsp_server.engine.speculate import Drafter, DraftRates, draft_length
+from lsp_server.engine.speculate import MODEL, Drafter, DraftRates, draft_length
 from tests.engine.harness import BLOCK, CHEAP_BATCHES, DEAR_ROWS, LINE, EngineHarness, Recurrent, ask, cold, make_prompt
 
 FLAT = StepCosts((0, 512), (1, 8), ((10.0, 10.0), (10.0, 10.0)))
@@ -81,14 +83,14 @@ def test_rates_follow_what_was_verified() -> None:
     assert rates[2] > 0.9
 
 
-def test_what_was_worthless_is_tried_again_after_a_while() -> None:
+def test_a_small_model_that_was_worthless_is_tried_again_after_a_while() -> None:
     rates = DraftRates()
     for _ in range(20):
-        rates.learn(2, drafted=4, accepted=0)
+        rates.learn(MODEL, drafted=4, accepted=0)
     dear = StepCosts((0, 512), (1, 8), ((10.0, 40.0), (10.0, 40.0)))
     tries = 0
-    while not draft_length(dear, 256, rates[2])[0]:
-        rates.turned_down(2)
+    while not draft_length(dear, 256, rates[MODEL])[0]:
+        rates.turned_down()
         tries += 1
     assert 50 < tries < 300
 
@@ -125,6 +127,17 @@ def test_repetitive_text_is_written_in_fewer_steps_and_is_the_same() -> None:
     assert drafted.usage.accepted_tokens > 40
     assert fewer < steps / 3
     assert plain.usage.drafted_tokens == 0
+
+
+def test_drafts_that_do_not_seem_to_pay_are_watched_until_they_do() -> None:
+    """Only a draft that is all but sure pays here; that it is, is learned without verifying one."""
+    costs = replace(CHEAP_BATCHES, rows_ms=(0.0, 20.0, 30.0, 40.0, 40.0))
+    assert draft_length(costs, 100, DraftRates()[16])[0] == 0
+    plain, steps = written(None)
+    drafted, fewer = written(costs)
+    assert drafted.text == plain.text
+    assert drafted.usage.accepted_tokens == drafted.usage.drafted_tokens > 0
+    assert fewer < steps
 
 
 def test_no_draft_where_batches_are_dear() -> None:
