@@ -1,15 +1,14 @@
 """No turn of the event loop takes long, whatever is open and typed: large files, broken ones, a line of 1 MB.
 
-The fast tests count the parser's steps in each turn, which do not depend on the machine. `FIMBLE_TURNS` sets how many
-random triples of a document, a cursor and a model's text are played against the server, by their CPU time:
+The fast tests count the parser's steps in each turn, which do not depend on the machine. With more effort, 1,000 random
+triples of a document, a cursor and a model's text for each are played against the server, by their CPU time:
 
-    FIMBLE_TURNS=10000 python -m pytest -n 0 -s tests/lsp/test_turns.py
+    FIMBLE_TEST_EFFORT=10 python -m pytest -n 0 -s tests/lsp/test_turns.py
 """
 
 from __future__ import annotations
 
 import json
-import os
 import random
 import sysconfig
 import threading
@@ -25,10 +24,11 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.text import character_start
 from tests.core.test_shape_fuzz import PIECES, damaged
 from tests.lsp.played import INLINE, MENU, Played
+from tests.support.effort import EFFORT, scaled
 from tests.support.samples import FOLDER, SAMPLES
 from tests.support.stdio import notification
 
-TRIPLES = int(os.environ.get("FIMBLE_TURNS", "0"))
+TRIPLES = scaled(1000)
 MOST_MS = 50
 # For one key: the tree around the place, and then that of what comes next; or the shaping of a text.
 MOST_STEPS = syntax.WIDE_STEPS + syntax.PARSE_STEPS + 400 + 50
@@ -147,7 +147,7 @@ def test_an_answer_from_memory_waits_for_no_parse(played: Played) -> None:
     assert played.client.status()["requests"]["counts"]["memory"] == 5
 
 
-@pytest.mark.skipif(not TRIPLES, reason="FIMBLE_TURNS says how many random triples to play")
+@pytest.mark.skipif(EFFORT < 2, reason="timed on a quiet machine, with FIMBLE_TEST_EFFORT=10")
 def test_no_turn_takes_long(played: Played) -> None:
     """Random documents, cursors and model texts, over 200 open buffers; every 100 a large document is opened anew."""
     rng = random.Random(1)

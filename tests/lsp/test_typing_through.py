@@ -1,12 +1,11 @@
 """A suggestion that was shown is never taken back while the user types exactly it: through the real server.
 
 Random sessions over real code: a hole, what the model writes there, and keys, words, lines and backspaces within the
-suggestion, in whatever pieces it has been written so far. `FIMBLE_TYPING` sets how many suggestions are typed.
+suggestion, in whatever pieces it has been written so far.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
 
@@ -14,9 +13,10 @@ import pytest
 
 from lsp_server.core.languages import LANGUAGES
 from tests.lsp.played import Played
+from tests.support.effort import scaled
 from tests.support.holes import cut_holes
 
-SUGGESTIONS = int(os.environ.get("FIMBLE_TYPING", "60"))
+SUGGESTIONS = scaled(60)
 SEEDS = 3
 _WORD, _LINE = re.compile(r"\s*(?:\w+|[^\w\s])"), re.compile(r"[^\n]*\n?")
 
