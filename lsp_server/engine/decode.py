@@ -72,7 +72,7 @@ class Generation:
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
         self._draft: Draft | None = None  # what is drafted behind the last token
-        self._watched: Draft | None = None  # one that is not verified, but compared with what is written
+        self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
         self._drafted = self._accepted = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
@@ -282,7 +282,7 @@ class Generation:
             size, gain = draft_length(info.costs, end, model.rates[match], min(room, len(tokens)))
             draft = Draft(match, size, gain, tokens[:size])
             if not size and self._watched is None:
-                self._watched = Draft(match, tokens=tokens)
+                self._watched = Draft(match, tokens=tokens[:room])
         # The first token is not kept waiting for what may follow it; nor the next for a small model far behind, which
         # may take as long as a token does, and goes on after that.
         if self._decoded > 0 and self._followed_ms < info.costs.ms(1, end):
@@ -297,11 +297,13 @@ class Generation:
     def _watch(self, token: int) -> None:
         """Learns from a draft that did not seem to pay whether it would have held, which costs nothing."""
         watched = self._watched
-        if watched is not None:
-            held = watched.tokens.pop(0) == token
-            self.model.rates.learn(watched.match, 1, int(held))
-            if not held or not watched.tokens:
-                self._watched = None
+        if watched is None:
+            return
+        held = watched.tokens[watched.size] == token
+        watched.size += held
+        if not held or watched.size == len(watched.tokens):
+            self.model.rates.learn(watched.match, len(watched.tokens), watched.size)
+            self._watched = None
 
     def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
         """How many tokens the small model should draft, and how many times as fast that makes decoding."""

@@ -21,9 +21,13 @@ _MOST_DRAFTED = 15  # verified in a batch of sixteen
 # Stands for the length of the match where the small model has drafted.
 MODEL = 0
 
-# The share of drafts that held, by the length of the match: where it begins, how fast it follows, and how
-# fast that of the small model goes back while it does not draft.
-_FIRST_RATE, _RATE_STEP, _RECOVERY_STEP = 0.6, 0.15, 0.01
+# How likely a token holds behind one that did, before anything is known; how much the latest draft counts at least, of
+# which the first ones count more; and how fast the small model's are forgiven while it writes none.
+_FIRST_RATE, _RATE_STEP, _RECOVERY_STEP = 0.6, 0.1, 0.01
+_FIRST_SHARES = [_FIRST_RATE**size for size in range(1, _MOST_DRAFTED + 1)]
+
+# What a draft promises at least, as times the speed without one: costs and shares are estimates.
+_LEAST_GAIN = 1.1
 
 
 @dataclass(slots=True)
@@ -39,40 +43,49 @@ class Draft:
 
 
 class DraftRates:
-    """How likely a drafted token is right, learned from those that were verified."""
+    """The share of drafts whose first tokens all held, for each number of them, learned from those that came before.
+
+    It does not follow from one rate for each token: a draft is mostly wrong at once or not at all.
+    """
 
     def __init__(self) -> None:
-        self._rates = dict.fromkeys((MODEL, *_MATCHES), _FIRST_RATE)
+        self._shares = {match: list(_FIRST_SHARES) for match in (MODEL, *_MATCHES)}
+        self._seen = dict.fromkeys(self._shares, 1)
 
-    def __getitem__(self, match: int) -> float:
-        return self._rates[match]
+    def __getitem__(self, match: int) -> Sequence[float]:
+        """Item n - 1 is the share of drafts of which n tokens held."""
+        return self._shares[match]
 
     def learn(self, match: int, drafted: int, accepted: int) -> None:
-        """Of `drafted` tokens the first `accepted` were right. Those behind a wrong one tell nothing."""
-        for held in [True] * accepted + [False] * (accepted < drafted):
-            self._rates[match] += _RATE_STEP * (held - self._rates[match])
+        """Of `drafted` tokens the first `accepted` were right. If all were, no more is known."""
+        shares = self._shares[match]
+        self._seen[match] += 1
+        step = max(_RATE_STEP, 1 / self._seen[match])
+        for index in range(drafted if accepted == drafted else len(shares)):
+            shares[index] += step * ((index < accepted) - shares[index])
 
     def turned_down(self) -> None:
         """A draft of the small model did not seem to pay. What was worthless in one text may be of use in the next, so
         that it is tried again after a while."""
-        self._rates[MODEL] += _RECOVERY_STEP * (_FIRST_RATE - self._rates[MODEL])
+        shares = self._shares[MODEL]
+        shares[:] = [now + _RECOVERY_STEP * (first - now) for now, first in zip(shares, _FIRST_SHARES, strict=True)]
 
 
 def draft_length(
-    costs: StepCosts, depth: int, rate: float, limit: int = _MOST_DRAFTED, token_ms: float = 0.0
+    costs: StepCosts, depth: int, shares: Sequence[float], limit: int = _MOST_DRAFTED, token_ms: float = 0.0
 ) -> tuple[int, float]:
-    """How many tokens to draft so that a token costs the least time, where each is right with probability
-    `rate` if the one before it was and costs `token_ms` to draft; 0 if none pays. And how many times as fast that
-    is as decoding one by one."""
+    """How many tokens to draft so that a token costs the least time, where the first n of them hold in shares[n - 1] of
+    the cases and each costs `token_ms` to draft; 0 if none pays. And how many times as fast that is as decoding one by
+    one, which is 1 without a draft."""
     single = costs.ms(1, depth)
-    best, best_gain = 0, 1.0
+    best, best_gain = 0, _LEAST_GAIN
     expected = 1.0
-    for size in range(1, min(limit, _MOST_DRAFTED) + 1):
-        expected += rate**size
+    for size, share in enumerate(shares[:limit], 1):
+        expected += share
         gain = expected * single / (costs.ms(1 + size, depth, logits=1 + size) + size * token_ms)
         if gain > best_gain:
             best, best_gain = size, gain
-    return best, best_gain
+    return best, best_gain if best else 1.0
 
 
 class Drafter:

@@ -225,7 +225,7 @@ def test_what_is_looked_up_and_right_needs_no_small_model() -> None:
     pair.load(draft="draft", sequences=1)
     pair.run(ask(1, make_prompt("", (line * 4).decode()), stop=BLOCK, max_tokens=100))
     usage = pair.finished(1).usage
-    assert usage.accepted_tokens > 80
+    assert usage.accepted_tokens > 70
     assert len(pair.taken()) < 10
 
 
