@@ -6,6 +6,7 @@ import argparse
 import logging
 import os
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -176,6 +177,10 @@ def _serve(options: argparse.Namespace) -> int:
         return await FimbleServer(_factory(options.backend), _overrides(options)).serve(0, protocol_out)
 
     try:
-        return anyio.run(main)
+        status = anyio.run(main)
     except KeyboardInterrupt:
-        return INTERRUPTED
+        status = INTERRUPTED
+    if any(thread.name == "AnyIO worker thread" for thread in threading.enumerate()):
+        sys.stderr.flush()
+        os._exit(status)  # the interpreter would wait for work (a formatter, say) that nobody waits for any more
+    return status

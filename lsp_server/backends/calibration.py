@@ -27,7 +27,7 @@ from lsp_server.backends.base import ModelError, StepCosts
 logger = logging.getLogger(__name__)
 
 # Another number throws away what was measured in another way.
-_VERSION = 3
+_VERSION = 4
 
 # What is measured: steps of these many tokens, at the start of a sequence and this far into it.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
@@ -43,9 +43,15 @@ _FEW_CORES = 8
 
 # A start must not wait longer than this. What has been measured by then is what there is.
 _MOST_SECONDS = 15.0
+# And the logits of several tokens no longer than this beyond it: a model for which drafts pay is a slow one.
+_ROWS_SECONDS = 10.0
 
 # The same step, measured again at the end, may differ by this share; more means that something else ran meanwhile.
 _STEADY = 0.3
+
+
+class ProbeError(Exception):
+    """A context to measure with cannot be had. The model itself may work."""
 
 
 class BusyError(Exception):
@@ -109,36 +115,43 @@ def calibrate(
     parts = len(flash) + (len(threads) > 1)
     done = 0
 
-    def check() -> None:
+    def check(seconds: float = _MOST_SECONDS) -> None:
         if not progress(done / parts):
             raise ModelError("loading was given up")
-        if clock() - began > _MOST_SECONDS:
+        if clock() - began > seconds:
             raise _TooSlowError
 
     use, chosen, busy_ms = flash[0], threads[0], 0.0
     costs: StepCosts | None = None
     try:
         with ExitStack() as stack:
-            probes, found = {}, {}
+            probes: dict[bool, Probe] = {}
+            found: dict[bool, StepCosts] = {}
             for option in flash:
-                probe = probes[option] = stack.enter_context(make(option))
-                probe.use_threads(threads[0])
-                found[option] = _costs(probe, sizes, clock, check)
+                try:
+                    probes[option] = stack.enter_context(make(option))
+                    probes[option].use_threads(threads[0])
+                    found[option] = _costs(probes[option], sizes, clock, check)
+                except (_TooSlowError, ProbeError):  # no time, or no room for a second context: the first must do
+                    if not found:
+                        raise
+                    break
                 costs = costs or found[option]
                 done += 1
-            if len(probes) > 1:
+            if len(found) > 1:
                 use = _fastest(probes, clock)
             costs = found[use]
         with make(use) as probe:
             probe.use_threads(chosen)
-            if (os.cpu_count() or 1) <= _FEW_CORES:
+            if (os.cpu_count() or 1) <= _FEW_CORES and clock() - began < _MOST_SECONDS:
                 chosen, busy_ms = _choose_threads(probe, threads, clock)
                 probe.back_to(0)
                 probe.use_threads(chosen)
                 if chosen != threads[0]:
                     costs = _costs(probe, sizes, clock, check)
                     probe.back_to(0)
-            costs = replace(costs, rows_ms=_rows_ms(probe, costs, clock, check))
+            rows_ms = _rows_ms(probe, costs, clock, lambda: check(_MOST_SECONDS + _ROWS_SECONDS))
+            costs = replace(costs, rows_ms=rows_ms)
     except _TooSlowError:
         # Not even the first part: a step at a time is all that can be afforded. And nothing is drafted.
         costs = costs or StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
@@ -185,11 +198,17 @@ def _rows_ms(
     probe: Probe, costs: StepCosts, clock: Callable[[], float], check: Callable[[], None]
 ) -> tuple[float, ...]:
     """What the logits of all tokens cost beyond those of the last, for steps that may verify a draft."""
-    rows = []
+    rows: list[float] = []
     for size in costs.sizes:
-        if size <= _MOST_ROWS:
+        if size > _MOST_ROWS:
+            break
+        try:
             check()
-            rows.append(max(0.0, _step_ms(probe, size, 0, clock, logits=size) - _step_ms(probe, size, 0, clock)))
+        except _TooSlowError:
+            if len(rows) < 2:
+                raise
+            break
+        rows.append(max(0.0, _step_ms(probe, size, 0, clock, logits=size) - _step_ms(probe, size, 0, clock)))
     return tuple(rows)
 
 

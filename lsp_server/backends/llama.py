@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from lsp_server.backends import calibration, devices, llama_library
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, ProbeError, load_library, thread_options
+from lsp_server.backends.llama_library import Library, Probe, load_library, thread_options
 from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate, lora
@@ -125,8 +125,9 @@ class LlamaBackend:
                 costs=measured.costs if measured else None,
                 recurrent=self._recurrent,
             )
-            if not gpu:
-                _mapped[self] = self.info.bytes
+            layers = self._api.llama_model_n_layer(self._model) + 1
+            on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
+            _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             if spec.adapters:
                 self.adapt(spec.adapters)
@@ -220,7 +221,7 @@ class LlamaBackend:
             )
         except calibration.BusyError:
             return None
-        except ProbeError as error:
+        except calibration.ProbeError as error:
             logger.warning("the machine is not measured: %s", error)
             return None
         calibration.remember(key, found)

@@ -92,16 +92,12 @@ def thread_options(gpu: bool) -> tuple[int, ...]:
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
 
 
-class ProbeError(Exception):
-    """A context to measure with cannot be had. The model itself may work."""
-
-
 class Probe:
     """A context that is there to be timed."""
 
     def __init__(self, api: Any, vocabulary: int, context: Any) -> None:
         if not context:
-            raise ProbeError("llama.cpp gives no context to measure with")
+            raise calibration.ProbeError("llama.cpp gives no context to measure with")
         self._api, self._context, self._length = api, context, 0
         self._memory = api.llama_get_memory(context)
         self._vocabulary = vocabulary
@@ -117,7 +113,7 @@ class Probe:
             batch.seq_id[index][0] = 0
             batch.logits[index] = index >= size - logits
         if self._api.llama_decode(self._context, batch) != 0:
-            raise ProbeError("llama.cpp fails in a context to measure with")
+            raise calibration.ProbeError("llama.cpp fails in a context to measure with")
         self._api.llama_synchronize(self._context)
         self._length += size
 

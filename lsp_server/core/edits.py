@@ -110,7 +110,7 @@ def changed_region(old: DocumentSnapshot, new: DocumentSnapshot) -> tuple[int, i
     return start, end, end + grown - start
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TrackedRange:
     """A range of a document that moves with it. lost: something in it has changed, so it stands for nothing.
     began: its start in the first version."""

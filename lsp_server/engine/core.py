@@ -118,6 +118,7 @@ class Engine:
                 self._handle(self._inbox.get(timeout=left))
             except queue.Empty:
                 return
+            self.receive()
 
     def step(self) -> bool:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
@@ -147,6 +148,8 @@ class Engine:
                     self._preempt(job.model)
                     job.place(now)
             others = [other for other in others if other.request.max_tokens > 0]
+            if not job.together_pays(1 + len(others)):
+                others = []  # one after another, each with its drafts
             work = job.prepare(alone=not others)
             works = [(job, work)]
             works += self._joining(work, others, now)
@@ -173,13 +176,9 @@ class Engine:
     def _joining(
         self, work: Work | None, others: Sequence[Generation], now: float
     ) -> list[tuple[Generation, Work | None]]:
-        """Those of `others` that need one token at most and can be evaluated in one batch with `work`; none where
-        that takes longer than one after another."""
+        """Those of `others` that need one token at most and can be evaluated in one batch with `work`."""
         joining: list[tuple[Generation, Work | None]] = []
-        if work is None or len(work.tokens) > 1 or not others:
-            return joining
-        costs, count = others[0].model.backend.info.costs, 1 + len(others)
-        if costs is not None and costs.apart_pays(count, work.position, count):
+        if work is None or len(work.tokens) > 1:
             return joining
         for other in others:
             if other.sequence is None and not other.place(now):

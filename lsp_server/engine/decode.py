@@ -156,6 +156,11 @@ class Generation:
         fitting = draft.tokens[: max(0, room)]
         return Work(model.backend, model.cache, sequence, position, chunk, rows, fitting, draft.match)
 
+    def together_pays(self, count: int) -> bool:
+        """Whether `count` candidates take less time in one batch than one after another."""
+        costs = self.model.backend.info.costs
+        return costs is None or not costs.apart_pays(count, len(self._tokens) - 1, count)
+
     def take(self, work: Work, rows: list[Logits]) -> None:
         """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""
         if work.backend is not self.model.backend:
@@ -287,7 +292,7 @@ class Generation:
         # may take as long as a token does, and goes on after that.
         if self._decoded > 0 and self._followed_ms < info.costs.ms(1, end):
             size, gain = self._model_draft(end, room)
-            if gain > draft.gain:
+            if gain > draft.gain and self._drafts is not None and self._drafts.can_follow(self._tokens):
                 draft = Draft(MODEL, size, gain)
             elif not size:
                 model.rates.turned_down()
@@ -340,6 +345,8 @@ class Generation:
                 draft.tokens.append(token)
             if over or self._ends_with(draft.tokens):
                 draft.size = len(draft.tokens)
+            if over and not draft.tokens:
+                self._watched = Draft(MODEL, tokens=[token])  # whether this is the end is told by what is written
 
     def _ends_with(self, tokens: list[int]) -> bool:
         """Whether the text would end with these."""

@@ -64,6 +64,10 @@ class ModelDrafts:
             return len(tokens) - cache.match(tokens)[1]
         return len(tokens) - common_prefix(cache.tokens(self._sequence), tokens)
 
+    def can_follow(self, tokens: Sequence[int]) -> bool:
+        """Whether the model can read all of `tokens` and one more."""
+        return len(tokens) < self.model.backend.info.context_tokens and max(tokens) < self.model.shared
+
     def prepare(self, tokens: Sequence[int], step_ms: float, *, draft: bool) -> Work | None:
         """What the model must evaluate next to follow `tokens`, in a step of up to `step_ms`; None if nothing, or if
         it cannot. draft: whether a token is wanted that goes on from there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -74,7 +75,8 @@ class ActionService:
         self._applying = Applying(server, self._explanations)
         self._tracked: list[TrackedRange] = []
         self._running: dict[str, anyio.CancelScope] = {}
-        self._finding = 0
+        self._finding: set[anyio.CancelScope] = set()
+        self._looking = anyio.CapacityLimiter(2)
 
     def model_changed(self) -> None:
         self._runner.model_changed()
@@ -98,7 +100,7 @@ class ActionService:
             scope.cancel()
 
     def cancel_all(self) -> None:
-        for scope in list(self._running.values()):
+        for scope in [*self._running.values(), *self._finding]:
             scope.cancel()
 
     # Offers ---------------------------------------------------------------------------------------------
@@ -119,7 +121,7 @@ class ActionService:
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
         # A large file takes a tenth of a second to parse and walk: beside the loop.
-        found = await anyio.to_thread.run_sync(partial(offers, document, start, end, problems, self._actions(), kinds))
+        found = await self._beside(partial(offers, document, start, end, problems, self._actions(), kinds))
         answer: list[types.CodeAction | types.Command] = []
         for offer in found:
             diagnostics = given if offer.subject.problems else []
@@ -132,6 +134,16 @@ class ActionService:
             about = params.context.diagnostics if offer.subject.problems else None
             answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command))
         return answer
+
+    async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
+        """Looks on a worker thread, two at a time: a thread goes on when the client has cancelled its request, and
+        keeps its place until it has ended; what has not begun by then never does."""
+        wanted = True
+        work = anyio.to_thread.run_sync(lambda: look() if wanted else [], limiter=self._looking)
+        try:
+            return await asyncio.shield(asyncio.ensure_future(work))
+        finally:
+            wanted = False
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = stamped_document(params.text_document.uri)
@@ -179,17 +191,21 @@ class ActionService:
         if self._is_full():
             return
         problems = _problems(document, asked.diagnostics, self._server.documents.encoding)
-        self._finding += 1
+        self._finding.add(scope := anyio.CancelScope())
         find = partial(_offer, document, start, end, action, asked.instruction, problems)
-        self._server.start_task(self._find_and_start, document, action, find)
+        self._server.start_task(self._find_and_start, scope, document, action, find)
 
     async def _find_and_start(
-        self, document: DocumentSnapshot, action: Action, find: Callable[[], Offer | None]
+        self, scope: anyio.CancelScope, document: DocumentSnapshot, action: Action, find: Callable[[], Offer | None]
     ) -> None:
+        offer = None
         try:
-            offer = await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+            with scope:
+                offer = await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
         finally:
-            self._finding -= 1
+            self._finding.discard(scope)
+        if scope.cancel_called:
+            return
         if offer is None:
             self._warn(f"the action {action.id!r} is not for this place")
         else:
@@ -197,7 +213,7 @@ class ActionService:
 
     def _is_full(self) -> bool:
         """Whether no more actions can wait; the user is told so."""
-        full = len(self._running) + self._finding >= _MOST_WAITING
+        full = len(self._running) + len(self._finding) >= _MOST_WAITING
         if full:
             self._warn(f"{_MOST_WAITING} actions are waiting already")
         return full

@@ -22,6 +22,7 @@ from lsp_server.features.actions.runner import Outcome, new_tests
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.trust import syntax_objection
 from lsp_server.features.files import MOST_FILE_BYTES, read_bytes
+from lsp_server.lsp.convert import path_of
 from lsp_server.lsp.delivery import Confirmation, new_file_edit, workspace_edit
 from lsp_server.lsp.explanations import Explanations
 from lsp_server.lsp.progress import ActionProgress
@@ -71,7 +72,8 @@ class Applying:
     async def _edit(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
         """Sends the edit for the document as it is now, and once more if that had changed when it arrived."""
         language = find_language(document.language_id, document.path)
-        for attempt in (1, 2):
+        attempt = 1
+        while True:
             current = self._server.documents.get(document.uri)
             if tracked.lost or current is None or tracked.document is not current:
                 raise ActionFailedError(_MOVED if current is not None else "the document has been closed meanwhile")
@@ -83,6 +85,8 @@ class Applying:
             problem = await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
             if problem:
                 raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
+            if self._server.documents.get(document.uri) is not current:
+                continue  # it has changed while the edit was checked, which has not been sent
             confirm = Confirmation(f"fimble: {offer.title}", outcome.note, needed=bool(outcome.note))
             edit = workspace_edit(current, edits, self._server.client, confirm)
             answer = await self._apply(edit, offer)
@@ -100,7 +104,7 @@ class Applying:
                 raise ActionFailedError(
                     "the editor did not say whether it has applied the edit; look before you ask again"
                 )
-        raise AssertionError("two tries end in an answer")
+            attempt += 1
 
     async def _apply(self, edit: types.WorkspaceEdit, offer: Offer) -> types.ApplyWorkspaceEditResult:
         params = types.ApplyWorkspaceEditParams(edit, label=f"fimble: {offer.title}")
@@ -133,15 +137,17 @@ class Applying:
         self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, place: Place, tracked: TrackedRange
     ) -> str:
         """Puts the test file together from what it is now, which may be open and not saved."""
-        uri = place.file.as_uri()
-        source = tracked.document if not tracked.lost else document
-        open_file = self._server.documents.get(uri)
+        opened = open_file = self._open(place.file)
         if open_file is None:
             existing = await anyio.to_thread.run_sync(read_bytes, place.file, MOST_FILE_BYTES)
             if existing is not None:
                 if len(existing) >= MOST_FILE_BYTES:
                     raise ActionFailedError(f"{place.file.name} is too large to add tests to")
-                open_file = DocumentSnapshot.of(uri, existing, path=place.file.name)
+                if existing.decode("utf-8", "ignore").encode() != existing:
+                    raise ActionFailedError(f"{place.file.name} is not in UTF-8")
+                open_file = DocumentSnapshot.of(place.file.as_uri(), existing, path=place.file.name)
+        # Where the tests go into the file under test, they go into that text which is compared below.
+        source = open_file if open_file is not None and path_of(document.uri) == place.file else document
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
         work = partial(new_tests, source, offer, outcome.answer, place, old)
         found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
@@ -152,6 +158,8 @@ class Applying:
         else:
             diff = partial(minimal_edits, open_file.source, found.text.encode("utf-8", "replace"))
             edits = await anyio.to_thread.run_sync(diff, abandon_on_cancel=True)
+            if self._open(place.file) is not opened:
+                return await self._write_tests(document, offer, outcome, place, tracked)  # it has changed meanwhile
             confirm = Confirmation(f"fimble: {offer.title}", str(place.file), needed=open_file.uri != document.uri)
             answer = await self._apply(workspace_edit(open_file, edits, self._server.client, confirm), offer)
             said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"
@@ -159,6 +167,10 @@ class Applying:
             self.runnable = RunnableTests(place, found.names)
             self._server.start_task(self._offer_to_run, f"{said} {len(found.names)} tests in {place.file.name}")
         return f"{said} ({', '.join(found.names[:6])})"
+
+    def _open(self, file: Path) -> DocumentSnapshot | None:
+        """The open document of a file, however its URI is spelt."""
+        return next((each for uri, each in self._server.documents.snapshots().items() if path_of(uri) == file), None)
 
     async def _offer_to_run(self, message: str) -> None:
         """Asks whether to run the tests. Nothing runs unless the user says so, now or by the command."""

@@ -228,10 +228,10 @@ class FimbleServer(LanguageServer):
             self._failure = model.message + origin
             self._show(types.MessageType.Error, self._failure)
         elif model.info is not None:
-            gc.freeze()  # a collection that walks over all modules, which stay anyway, takes the loop 50 ms
+            if not gc.get_freeze_count():  # a collection that walks over all modules takes the loop 50 ms
+                gc.freeze()
             self._shown.discard(self._failure)  # should it fail so again, that is news
-            licence = f" ({model.info.licence})" if model.info.licence else ""
-            text_ = f"fimble: {model.info.name} is ready{licence}"
+            text_ = f"fimble: {model.info.name} is ready" + (f" ({model.info.licence})" if model.info.licence else "")
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
                 self._show(types.MessageType.Warning, model.message)

@@ -71,6 +71,16 @@ def test_a_new_file_in_the_usual_place(tmp_path: Path, language: str) -> None:
         assert "./x" not in found.text
 
 
+def test_a_bracket_in_a_string_does_not_end_the_tests_of_a_file(tmp_path: Path) -> None:
+    module = (
+        ANSWERS["rust"].replace("assert_eq!(total(&[1]), 1);", 'assert_eq!(close(), "}");').replace("counts", "closes")
+    )
+    _, found = made(tmp_path, "rust", f"```\n{ANSWERS['rust']}```", SOURCES["rust"][1] + "\n" + module)
+    assert found.problem == ""
+    closes, counts = found.text.index("fn closes"), found.text.index("fn counts")
+    assert found.text[closes:counts].count("{") == found.text[closes:counts].count("}") - 1  # one is in the string
+
+
 @pytest.mark.parametrize("language", SOURCES)
 def test_adding_twice_says_nothing_twice(tmp_path: Path, language: str) -> None:
     _, first = made(tmp_path, language, ANSWERS[language])

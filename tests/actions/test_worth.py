@@ -197,11 +197,14 @@ def test_a_note_above_the_code_is_no_doc_comment() -> None:
 
 
 CLASS = """
-class load:
+class load(Base):
+    limit = 8
+
     def push(self, item):
         if item is not None:
             self.items.append(item)
 
+    @property
     def pop(self):
         item = self.items[-1]
         del self.items[-1]
@@ -214,7 +217,11 @@ class load:
     [
         ([("        item = self.items[-1]\n        del self.items[-1]\n        return item", "        return self.items.pop()")], ""),
         ([("push(self, item)", "push(self, thing)"), ("if item", "if thing"), ("append(item)", "append(thing)")], "push"),
-        ([(CLASS[CLASS.index("\n    def pop") :], "")], "`pop` is missing"),
+        ([(CLASS[CLASS.index("\n    @property") :], "")], "`pop` is missing"),
+        ([("class load(Base):", "class load:")], "loses `"),
+        ([("    limit = 8\n\n", "")], "loses `limit`"),
+        ([("    @property\n", "")], "loses `@`"),
+        ([("(self, item):", "(self, item: int) -> None:")], ""),
     ],
 )  # fmt: skip
 def test_a_class_keeps_its_methods(changes: list[tuple[str, str]], problem: str) -> None:

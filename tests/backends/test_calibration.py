@@ -211,3 +211,25 @@ def test_tokens_are_evaluated_apart_where_that_is_cheaper(
 @pytest.mark.parametrize(("budget", "tokens"), [(1, 16), (33, 16), (34, 32), (200, 96)])
 def test_the_longest_prompt_within_a_budget(budget: float, tokens: int) -> None:
     assert COSTS.prompt_tokens(budget, 45) == tokens
+
+
+@pytest.mark.parametrize("slow", [2.5, 3.5, 6])
+def test_a_slow_model_may_draft(slow: float) -> None:
+    """It is the kind of model for which drafts pay most."""
+    found = Machine(slow=slow).measure()
+    assert len(found.costs.rows_ms) >= 2
+    assert found.costs.ms(2, 0, logits=2) == pytest.approx(
+        found.costs.ms(2, 0) + 5 * slow * (1.5 if found.threads == 1 else 1)
+    )
+
+
+def test_no_room_for_a_second_context_leaves_the_first() -> None:
+    class Full(Machine):
+        @contextmanager
+        def probe(self, flash: bool) -> Iterator[Context]:
+            if self.opened:
+                raise calibration.ProbeError("no room")
+            with super().probe(flash) as context:
+                yield context
+
+    assert Full(1.0, 2.0).measure().flash_attention is False

@@ -76,6 +76,14 @@ def test_an_insertion_in_front_of_equal_text_moves_the_range() -> None:
     assert (tracked.start, tracked.end, tracked.lost) == (6, 12, False)
 
 
+def test_two_ranges_of_equal_extent_are_two() -> None:
+    document = DocumentSnapshot.of("file:///a", b"ab")
+    first, second = TrackedRange(document, 0, 1), TrackedRange(document, 0, 1)
+    tracked = [first, second]
+    tracked.remove(second)
+    assert tracked[0] is first
+
+
 def test_text_at_an_empty_range_loses_it() -> None:
     document = DocumentSnapshot.of("file:///a", b"ab")
     tracked = TrackedRange(document, 1, 1)

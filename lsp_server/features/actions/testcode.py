@@ -259,7 +259,7 @@ def _rename_taken(parts: _Parts, existing: str) -> None:
 def _joined(parts: _Parts, existing: str, place: Place, language: Language, source: str) -> str:
     added = [code.strip("\n") for _, code in [*parts.helpers, *parts.tests]]
     if language.name == "Rust":
-        return _rust_file(parts, existing, added)
+        return _rust_file(parts, existing, added, language)
     if language.name == "Java":
         return _java_file(parts, existing, added, place, source)
     gap = "\n\n\n" if language.name == "Python" else "\n\n"
@@ -331,15 +331,14 @@ def _with_imports(existing: str, imports: list[str], language: Language) -> str:
     return source[:at].decode() + "\n" + block + source[at:].decode()
 
 
-def _rust_file(parts: _Parts, existing: str, added: list[str]) -> str:
+def _rust_file(parts: _Parts, existing: str, added: list[str], language: Language) -> str:
     """Unit tests live in the file under test, in a module of their own at its end."""
     body = textwrap.indent("\n\n".join(added), "    ")
     found = re.search(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{", existing)
     if found:
-        depth, at = 1, found.end()
-        while at < len(existing) and depth:
-            depth += {"{": 1, "}": -1}.get(existing[at], 0)
-            at += 1
+        source, inside = existing.encode(), len(existing[: found.end()].encode())
+        ends = [end for _, start, end in top_level(language, source) if start < inside <= end]
+        at = len(source[: ends[0]].decode()) if ends else len(existing.rstrip())
         more = [line for line in parts.imports if line not in existing]
         head = "".join(f"\n    {line}" for line in more)
         inner = existing[found.end() : at - 1].rstrip()

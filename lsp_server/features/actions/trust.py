@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
 from lsp_server.core.languages import Language, find_language
-from lsp_server.core.outline import Definition, broken_at, definitions, names_in
+from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.offers import Subject
@@ -45,7 +45,13 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
         listed = ", ".join(was.parameters)
         return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
     if was.kind == "class" and action.keeps:
-        problem = _changed_member(definitions(language, document.source), found, subject, len(new))
+        before = definitions(language, document.source)
+        problem = _changed_member(before, found, subject, len(new))
+        kept = _outside_bodies(language, document.source, before, subject.start, subject.end)
+        rest = iter(_outside_bodies(language, edited.source, found, subject.start, subject.start + len(new)))
+        lost = next((text for text in kept if text not in rest), "")
+        if lost and not problem:
+            problem = f"the answer loses `{lost[:60]}` of the class, outside its methods' bodies"
         if problem:
             return problem
     others = [one.name for one in inside if one.parents == was.parents and one is not same[0]]
@@ -68,6 +74,18 @@ def _changed_member(
         if (one.parents, one.name, one.parameters) not in new:
             return f"the parameters of `{one.name}` must stay ({', '.join(one.parameters)})"
     return ""
+
+
+def _outside_bodies(
+    language: Language, source: bytes, found: tuple[Definition, ...], start: int, end: int
+) -> list[str]:
+    """What a class is apart from what its methods do: its header, its fields, the methods' headers and decorators."""
+    texts, at = [], start
+    for one in sorted(found, key=lambda one: one.start):
+        if one.kind == "function" and at <= one.start and one.end <= end:
+            texts += leaves_in(language, source, at, one.header_end)
+            at = one.end
+    return [text for _, text in texts + leaves_in(language, source, at, end)]
 
 
 def _may_change_parameters(subject: Subject, action: Action) -> bool:
