@@ -183,7 +183,8 @@ class Generation:
     def spend(self, seconds: float, work: Work) -> None:
         """Adds the time of a step to what the request has cost."""
         if self.request.priority is Priority.ACTION and work.backend is self.model.backend:
-            self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds)
+            budget_ms = self.model.budget_ms(work.position, Priority.ACTION)
+            self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds, budget_ms)
         if self._decoded:
             self._decode_seconds += seconds
         else:

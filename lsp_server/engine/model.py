@@ -38,12 +38,12 @@ class ActionSteps:
         self.limit = min(first, most)
         self._most = most
 
-    def learn(self, size: int, ms: float) -> None:
+    def learn(self, size: int, ms: float, budget_ms: float = ACTION_STEP_MS) -> None:
         """A step of `size` tokens took `ms`. One that was too long shortens the next at once; where a full step
-        takes less than half of what it may, the next may be twice as long."""
-        if ms > ACTION_STEP_MS:
-            self.limit = max(1, min(self.limit, int(size * ACTION_STEP_MS / ms)))
-        elif size >= self.limit and 2 * ms < ACTION_STEP_MS:
+        takes less than half of what it may, the next may be twice as long; and also where one token takes that long."""
+        if ms > budget_ms:
+            self.limit = max(1, min(self.limit, int(size * budget_ms / ms)))
+        elif size >= self.limit and (2 * ms < budget_ms or budget_ms > ACTION_STEP_MS):
             self.limit = min(self._most, 2 * self.limit)
 
 
@@ -93,12 +93,18 @@ class LoadedModel:
         """The model with nothing in its cache, and nothing learned from what was there."""
         return replace(self, cache=PrefixCache(self.backend.info.sequences), rates=DraftRates())
 
+    def budget_ms(self, depth: int, priority: Priority) -> float:
+        """How long a step may take. Whoever waits for it waits for one token's at least, and a batch that takes little
+        longer is as good."""
+        costs = self.backend.info.costs
+        return max(step_ms(priority), 1.25 * costs.ms(1, depth)) if costs else step_ms(priority)
+
     def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE) -> int:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
         before a more urgent request is looked at."""
         info = self.backend.info
         most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
-        return min(most, info.costs.largest(step_ms(priority), depth)) if info.costs else most
+        return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 
     def ends(self, token: int) -> bool:
         return token in self.stops or self.backend.ends(token)

@@ -116,6 +116,13 @@ def test_what_is_not_an_action_takes_longer_steps() -> None:
     assert max(completion.sizes) == 45
 
 
+def test_a_model_slower_than_a_step_reads_in_batches_that_take_little_longer_than_a_token() -> None:
+    costs = StepCosts((0, 512), (1, 16, 64), ((30.0, 36.0, 60.0), (30.0, 36.0, 60.0)))
+    harness, (_, chat) = harness_of(0.01, costs)
+    harness.run(replace(ask(1, LONG, priority=Priority.ACTION), role="chat"))
+    assert max(chat.sizes) == costs.largest(1.25 * 30, 0) == 19
+
+
 @pytest.mark.parametrize(("token_ms", "most"), [(30.0, 1), (3.0, 8), (0.5, 32), (0.01, 64)])
 def test_steps_that_were_not_measured_are_learned(token_ms: float, most: int) -> None:
     harness, (_, chat) = harness_of(token_ms)
