@@ -78,7 +78,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     min_confidence: Annotated[
         float,
         Meta(ge=0, le=1, description="How probable each token of a suggestion must be to show it unasked."),
-    ] = 0.15
+    ] = 0.0
 
     cold_ms: Annotated[
         int,

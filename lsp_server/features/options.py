@@ -28,5 +28,5 @@ class InlineOptions:
     prepare_next: bool = True
     cold_ms: int = 4000
     buffers_tokens: int = -1
-    min_confidence: float = 0.15
+    min_confidence: float = 0.0
     replaces: bool = True

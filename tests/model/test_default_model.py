@@ -68,11 +68,8 @@ def test_without_the_starter_the_message_says_what_to_install(monkeypatch: pytes
         starter.model_file(starter.GEMMA_270M)
 
 
-async def test_a_key_costs_a_token_or_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_key_costs_a_token_or_two() -> None:
     """24 characters typed inside one line of a file that is longer than the window."""
-    (tmp_path / "fimble").mkdir()
-    (tmp_path / "fimble" / "fimble.toml").write_text("min_confidence = 0.0\n")
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     source = Path(textwrap.__file__).read_text()
     line = "chunks = [c for c in chunks if c]"
     at = source.index(line)
