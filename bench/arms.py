@@ -91,10 +91,10 @@ def ratios(ours: Sequence[Answer], theirs: Sequence[Answer], tokens: int | None)
 def _ratios(pairs: Sequence[tuple[Answer, Answer]]) -> dict[str, Any]:
     each = [b.ms / a.ms for a, b in pairs if a.ms > 0]
 
-    def of(percent: float, name: str) -> float:
+    def of(percent: float, name: str) -> float | None:
         mine, other = ([getattr(pair[side], name) for pair in pairs] for side in (0, 1))
         divisor = quantile(mine, percent)
-        return round(quantile(other, percent) / divisor, 2) if divisor else 0.0
+        return round(quantile(other, percent) / divisor, 2) if divisor else None
 
     return {
         "keys": len(pairs),

@@ -128,7 +128,7 @@ async def _measure(
         "model": {"name": arm.info.name, "format": arm.format.name, "device": arm.info.device},
         "settings": {
             **asdict(spec),
-            "path": arm.info.path,
+            "path": Path(arm.info.path).name,
             "chunk_tokens": arm.info.chunk_tokens,
             "flash_attention": flash,
             "threads": threads,

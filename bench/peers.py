@@ -132,6 +132,7 @@ async def _measure(
         "resident_tokens": residents,
         "rest_tokens": rest_tokens,
         "passes": passes,
+        "together": together(passes),
         "served": served,
     }
 
@@ -213,6 +214,21 @@ def _pass_result(session: str, tokens: int | None, answers: dict[str, list[Answe
     }
 
 
+def together(passes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The keys of all sessions as one pass for each number of tokens, without the keys themselves."""
+    found = []
+    for tokens in sorted({one["tokens"] for one in passes if one["tokens"]}):
+        answers: dict[str, list[Answer]] = {}
+        for one in passes:
+            if one["tokens"] == tokens:
+                for arm, keys in one["keys"].items():
+                    answers.setdefault(arm, []).extend(Answer(**key) for key in keys)
+        result = _pass_result("all", tokens, answers)
+        del result["keys"]
+        found.append(result)
+    return found
+
+
 # Showing ------------------------------------------------------------------------------------------------
 
 
@@ -220,7 +236,7 @@ def _show(result: dict[str, Any], console: Console) -> None:
     forced = [one for one in result["passes"] if one["tokens"]]
     free = [one for one in result["passes"] if not one["tokens"]]
     console.print(_arms_table("the same number of tokens; fimble's engine, below the protocol", forced))
-    console.print(_ratios_table(forced))
+    console.print(_ratios_table([*forced, *result["together"]]))
     if free:
         console.print(_arms_table("as users have it: the peers", free))
         console.print("as users have it: fimble's server over stdio, in real time, its own prompts")
@@ -269,7 +285,7 @@ def _ratios_table(passes: Sequence[dict[str, Any]]) -> Table:
     for one in passes:
         for arm, found in one["ratios"].items():
             for title, part in ((arm, found), (f"{arm}; decoded anew", found["anew"])):
-                figures: list[str] = [f"{part[name]:g}" for name in columns]
+                figures = ["ours is 0" if part[name] is None else f"{part[name]:g}" for name in columns]
                 table.add_row(one["session"], str(one["tokens"]), title, *figures)
     return table
 
