@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from pathlib import Path
@@ -9,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.backends import starter
-from tests.editors.support import PLAIN_INDENT, Neovim, fimble_program
+from tests.editors.support import EDITORS, PLAIN_INDENT, Neovim, fimble_program, neovim_binary
 
 VERSIONS = ("0.11", "0.10", "0.12")
 KEY_MS = 50
@@ -174,6 +176,32 @@ def test_what_goes_over_a_bracket_is_taken_in_parts(editor: Neovim, keys: list[s
     editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
     assert editor.buffer().endswith(f"\n{ROUNDED}")
     assert not editor.messages()
+
+
+# Accepted by words: in front of the `é` that stands right of the cursor, a letter that begins with the same byte.
+LETTERS = """
+local ghost = require('fimble.ghost')
+vim.o.virtualedit = 'onemore' -- the cursor goes behind the line's end, as in Insert mode
+vim.api.nvim_buf_set_lines(0, 0, -1, false, { 'f(, é)' })
+vim.api.nvim_win_set_cursor(0, { 1, 2 })
+ghost.show({ { text = 'a, è, é).x', replaces = ', é)' } }, 1)
+repeat
+  io.write(vim.api.nvim_get_current_line(), '\\n')
+until not ghost.accept('word')
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_a_letter_of_several_bytes_is_replaced_as_a_whole(version: str, tmp_path: Path) -> None:
+    program, variables = neovim_binary(version)
+    (tmp_path / "letters.lua").write_text(f"vim.opt.rtp:prepend('{EDITORS / 'neovim'}')\n{LETTERS}", encoding="utf-8")
+    command = [program, "--clean", "-l", tmp_path / "letters.lua"]
+    environment = {**os.environ, **variables, "XDG_STATE_HOME": str(tmp_path)}
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=True)
+    lines = done.stdout.decode("utf-8").splitlines()  # raises where half a letter is left
+    assert lines[0] == "f(, é)"
+    assert lines[-1] == "f(a, è, é).x"
+    assert len(lines) > 4
 
 
 def test_typing_something_else_takes_it_away_at_once(editor: Neovim) -> None:

@@ -62,7 +62,7 @@ local CLOSES = { [')'] = '(', [']'] = '[', ['}'] = '{' }
 local OPENS = { ['('] = true, ['['] = true, ['{'] = true }
 
 --- Where in `text` the characters are that it replaces: brackets that it has not opened, and quotes. Fewer than it
---- replaces if they cannot be told from their like.
+--- replaces if they cannot be told from their like. Of a character of several bytes all count, or none.
 ---@param text string
 ---@param replaces string
 ---@return integer[]
@@ -73,7 +73,12 @@ local function places(text, replaces)
     if wanted == '' then
       break
     elseif depth == 0 and character == wanted and not OPENS[character] then
-      found[#found + 1] = at
+      local size = #replaces:match('^[^\128-\191]?[\128-\191]*', #found + 1)
+      if text:sub(at, at + size - 1) == replaces:sub(#found + 1, #found + size) then
+        for byte = at, at + size - 1 do
+          found[#found + 1] = byte
+        end
+      end
     elseif OPENS[character] then
       depth = depth + 1
     elseif CLOSES[character] then
