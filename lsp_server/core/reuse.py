@@ -107,7 +107,14 @@ class Typed:
             return Insertion(left[:at])
         if at is not None or (contains(left, over) and not self.closers):
             return Insertion(left, over.encode())
-        return None if suggestion.over else Insertion(left)
+        if suggestion.over:
+            return None
+        # It goes on over those that it closes; the others stay behind it.
+        for size in range(len(self.closers) - 1, 0, -1):
+            over = self.closers[:size].decode("utf-8", "replace")
+            if (at := meeting(left, over)) is not None:
+                return Insertion(left[:at]) if left[at:] == over else Insertion(left, over.encode())
+        return Insertion(left)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,6 +134,11 @@ def test_what_was_accepted_is_not_suggested_again(source: str, text: str, now: s
         ("f$0\n", "(g(1), 2)", "f(g($0))\n", "1), 2)", "))"),
         ("f$0\n", "(g(1))", "f(g($0))\n", "1", ""),
         ("x: Vec$0\n", "<u8> = y", "x: Vec<$0>\n", "u8> = y", ">"),
+        # The outer bracket is not closed: the one that the editor has put there stays behind it.
+        ("x = $0\n", "foo(bar(a), [", "x = foo(bar($0))\n", "a), [", ")"),
+        ("x = $0\n", "foo(bar(a)", "x = foo(bar($0))\n", "a", ""),
+        ("x = $0\n", 'foo("a", [', 'x = foo("$0")\n', 'a", [', '"'),
+        ("f$0\n", "(g(h(1), 2), 3", "f(g(h($0)))\n", "1), 2), 3", "))"),
     ],
 )
 def test_a_suggestion_goes_on_over_the_bracket_that_the_editor_closed(
