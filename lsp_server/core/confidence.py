@@ -6,9 +6,16 @@ import math
 from dataclasses import dataclass
 
 
+def solid(text: str) -> int:
+    """The length of a text in characters that are the same in what a model wrote and in what is shown of it: line
+    breaks count one each, and other white space, which is made to fit the document, does not count."""
+    return sum(character == "\n" or not character.isspace() for character in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """tokens: where in the text each token ends, in characters, and the logarithm of its probability."""
+    """tokens: where in the text each token ends, and the logarithm of its probability. Places are in the characters
+    that `solid` counts."""
 
     tokens: tuple[tuple[int, float], ...] = ()
 
@@ -24,6 +31,11 @@ class Confidence:
                 least = min(least, logprob)
             begins = ends
         return math.exp(least)
+
+    def behind(self, text: str, size: int) -> float:
+        """The same for what is shown as `text`, without the first `size` bytes of it."""
+        typed = text.encode()[:size].decode("utf-8", "ignore")
+        return self.between(solid(typed), solid(text))
 
 
 NOTHING_KNOWN = Confidence()

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import anyio
 
-from lsp_server.core.confidence import Confidence
+from lsp_server.core.confidence import Confidence, solid
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
@@ -38,6 +38,7 @@ class RunningGeneration:
         self._continued = False
         self._decoded_tokens = 0  # of the part under way
         self._tokens: list[tuple[int, float]] = []
+        self._solid = 0  # the length of all tokens
         self._shown = Insertion("")
         self._shaped = "", False
         self._changed = anyio.Event()
@@ -52,7 +53,8 @@ class RunningGeneration:
             tokens = event.usage.decoded_tokens - self._decoded_tokens
             self._decoded_tokens = event.usage.decoded_tokens
             # Several tokens come at once where a draft was right; their mean stands for each.
-            self._tokens.append((len(self.text), event.logprob / max(1, tokens)))
+            self._solid += solid(event.text)
+            self._tokens.append((self._solid, event.logprob / max(1, tokens)))
         self.usage = event.usage
         self._changed.set()
         self._changed = anyio.Event()
@@ -60,6 +62,12 @@ class RunningGeneration:
     def next_part(self, text: str) -> None:
         """Takes `text` as all that has been written so far; another part follows."""
         self.text = text
+        self._solid = solid(text)
+        while self._tokens and self._tokens[-1][0] > self._solid:
+            begins = self._tokens[-2][0] if len(self._tokens) > 1 else 0
+            _, logprob = self._tokens.pop()
+            if begins < self._solid:
+                self._tokens.append((self._solid, logprob))
         self._continued = True
         self._decoded_tokens = 0
 
@@ -103,10 +111,10 @@ class RunningGeneration:
     def confidence(self) -> Confidence:
         return Confidence(tuple(self._tokens))
 
-    def sureness(self, left: str | None = None) -> float:
-        """How sure the model is of `left`, the end of what is shown, from 0 to 1; of all that is shown by default."""
-        size = len(self.shown().text)
-        return self.confidence().between(0 if left is None else size - len(left), size)
+    def sureness(self, cursor: int | None = None) -> float:
+        """How sure the model is of what is shown, from 0 to 1; of what is behind `cursor`, if one is given: the byte
+        offset that typing the beginning has led to."""
+        return self.confidence().behind(self.shown().text, 0 if cursor is None else cursor - self.place.cursor)
 
     def visible(self, typed: Typed) -> Insertion | None:
         """What can be shown behind `typed`."""

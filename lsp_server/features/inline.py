@@ -128,7 +128,7 @@ class InlineCompleter:
         outcome = self._outcome(generation, document, hole, typed, began, others)
         if outcome.suggestion is None or explicit:
             return outcome
-        unsure = why_unsure(generation.sureness(outcome.suggestion.text), options)
+        unsure = why_unsure(generation.sureness(hole.cursor), options)
         if not unsure and generation.ended():
             soon(self._prepare, document, outcome.suggestion, info, options)
         return replace(outcome, suggestion=None, reason=unsure) if unsure else outcome
@@ -141,8 +141,7 @@ class InlineCompleter:
         if remembered is None:
             return None
         entry, left = remembered
-        size = len(entry.shown.text)
-        unsure = why_unsure(entry.confidence.between(size - len(left.text), size), options)
+        unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
         suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
         if suggestion is not None:
             soon(self._prepare, document, suggestion, info, options)
