@@ -40,6 +40,7 @@ class RunningGeneration:
         self._tokens: list[tuple[int, float]] = []
         self._solid = 0  # the length of all tokens
         self._shown = Insertion("")
+        self._least = 0.0  # how probable each token must be that what is shown grows by
         self._shaped = "", False
         self._changed = anyio.Event()
 
@@ -95,7 +96,7 @@ class RunningGeneration:
         """What can be shown of its text: of one that is not whole, up to the end of a word. One long word is
         shown as it is when nothing more comes.
 
-        What could be shown once is never taken back: where more text only brings errors, it stays at that.
+        What could be shown once is never taken back: where more text only brings errors, or doubt, it stays at that.
         """
         text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)
         if self.finished is not None and not text.strip():
@@ -105,8 +106,14 @@ class RunningGeneration:
             self._shaped = text, whole
             shaped = shape(text, self.document, self.hole, self.rule, whole=whole)
             if shaped is not None and shaped.text.startswith(self._shown.text):
-                self._shown = Insertion.of(shaped, self.document)
+                size = len(self._shown.text.encode())
+                if self.confidence().behind(shaped.text, size) >= self._least:
+                    self._shown = Insertion.of(shaped, self.document)
         return self._shown
+
+    def told(self, least: float) -> None:
+        """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""
+        self._least = least
 
     def confidence(self) -> Confidence:
         return Confidence(tuple(self._tokens))

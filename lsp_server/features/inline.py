@@ -129,6 +129,8 @@ class InlineCompleter:
         if outcome.suggestion is None or explicit:
             return outcome
         unsure = why_unsure(generation.sureness(hole.cursor), options)
+        if not unsure and generation.finished is None:
+            generation.told(options.min_confidence)
         if not unsure and generation.ended():
             soon(self._prepare, document, outcome.suggestion, info, options)
         return replace(outcome, suggestion=None, reason=unsure) if unsure else outcome

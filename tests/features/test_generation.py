@@ -75,6 +75,26 @@ def test_the_documents_line_ends_and_indentation_are_not_the_models(newline: str
     assert certain.sureness(start + behind + len(newline)) == pytest.approx(0.9)
 
 
+def test_what_is_on_the_screen_does_not_grow_by_what_is_doubtful() -> None:
+    document, cursor = parse_cursor("return $0\n")
+    hole = refined(document, find_hole(document, cursor))
+    generation = RunningGeneration(document, hole, stop_rule(document, hole, 8), FimPrompt("", ()))
+    text = ""
+    for number, (piece, probability) in enumerate(
+        (("width * ", 0.8), ("height ", 0.5), ("+ q ", 0.1), ("+ 1", 0.9)), 1
+    ):
+        text += piece
+        generation.on_event(TextDelta(1, piece, math.log(probability), Usage(decoded_tokens=number)))
+        if number == 1:
+            assert generation.shown().text == "width"
+            generation.told(0.15)
+        else:
+            assert generation.shown().text == "width * height"
+    generation.on_event(Finished(1, text + "\n", FinishReason.STOP, Usage(decoded_tokens=5)))
+    assert generation.shown().text == "width * height"
+    assert generation.sureness() == pytest.approx(0.5)
+
+
 def test_what_is_cut_off_in_front_of_another_part_does_not_count() -> None:
     generation = written(("a = 1\n", 0.9, 1), ("b = 2\nxx", 0.5, 1), ("y = 3\n", 0.01, 1))
     generation.next_part("a = 1\nb = 2\n")

@@ -274,6 +274,38 @@ async def test_what_the_model_is_not_sure_of_is_shown_to_who_asks_only(bench: Op
         assert (await b.complete(UNKNOWN_SOURCE)).suggestion is not None
 
 
+async def test_what_is_shown_stays_when_the_model_comes_to_doubt(bench: Opener) -> None:
+    """It hesitates behind what has been shown: what is on the screen can be typed through all the same."""
+    sure, gate = b"return width * height + ", Gate()
+
+    class Doubting(ScriptedBackend):
+        def _logits(self, cells: list[int]) -> Any:
+            tail = b"".join(self.piece(cell & 0xFFFF) for cell in cells[-40:])
+            if tail.endswith(sure):
+                gate.hold()
+                logits = super()._logits(cells)
+                logits[:] = -40.0
+                logits[list(b"abcdefghijklmnopq")] = 10.0
+                return logits
+            return super()._logits(cells)
+
+    known = sure + b"a\n"
+    async with bench(lambda spec, progress: Doubting(spec, progress, texts=[known])) as b:
+        await b.ready()
+        b.options = replace(PATIENT, min_confidence=0.15, answer_ms=0)
+        first = await b.complete("return width$0\n")
+        await gate.reached.wait()
+        assert first.suggestion is not None
+        shown = first.suggestion.text
+        assert " * height".startswith(shown)
+        gate.open()
+        await b.idle()
+        for count in range(len(shown)):
+            again = await b.complete(f"return width{shown[:count]}$0\n")
+            assert again.suggestion is not None, again.reason
+            assert again.suggestion.text.startswith(shown[count:])
+
+
 async def test_an_answer_from_memory_costs_no_parse(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     async with bench() as b:
         await b.ready()
