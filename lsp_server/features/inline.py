@@ -126,14 +126,10 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
-        if outcome.suggestion is None or explicit:
-            return outcome
-        unsure = why_unsure(generation.sureness(hole.cursor), options)
-        if not unsure and generation.finished is None:
-            generation.told(options.min_confidence)
-        if not unsure and generation.ended():
-            soon(self._prepare, document, outcome.suggestion, info, options)
-        return replace(outcome, suggestion=None, reason=unsure) if unsure else outcome
+        if not explicit:
+            return self._if_sure(generation, document, outcome, info, options)
+        self._keep_asked(generation, document, outcome)
+        return outcome
 
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
@@ -353,8 +349,6 @@ class InlineCompleter:
         nothing = why_nothing(finished) if finished else "nothing to show yet"
         whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
         found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
-        if found:
-            self._memory.remember(Remembered(generation.place, left or Insertion(""), alternatives=tuple(found)))
         return Outcome(
             suggestion,
             tuple(shown.at(hole.cursor) for shown in found),
@@ -367,6 +361,32 @@ class InlineCompleter:
             finished.logprob if finished else 0.0,
             1000 * (self._clock() - began),
         )
+
+    def _keep_asked(self, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome) -> None:
+        """Remembers the answer to an explicit request, without how sure the model was: it stays while it is typed."""
+        shown = [Insertion.of(one, document) for one in (outcome.suggestion, *outcome.alternatives) if one]
+        if shown and generation.finished is not None:
+            self._memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
+
+    def _if_sure(
+        self,
+        generation: RunningGeneration,
+        document: DocumentSnapshot,
+        outcome: Outcome,
+        info: ModelInfo,
+        options: InlineOptions,
+    ) -> Outcome:
+        """The answer to an automatic request, without its suggestion if the model is not sure of that."""
+        suggestion = outcome.suggestion
+        if suggestion is None:
+            return outcome
+        if unsure := why_unsure(generation.sureness(suggestion.start), options):
+            return replace(outcome, suggestion=None, reason=unsure)
+        if generation.finished is None:
+            generation.told(options.min_confidence)
+        if generation.ended():
+            soon(self._prepare, document, suggestion, info, options)
+        return outcome
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""

@@ -268,10 +268,16 @@ async def test_what_the_model_is_not_sure_of_is_shown_to_who_asks_only(bench: Op
             silent = await b.complete(UNKNOWN_SOURCE)
             assert (silent.suggestion, silent.source) == (None, source)
             assert "min_confidence" in silent.reason
-        asked = await b.complete(UNKNOWN_SOURCE, Trigger.INVOKED)
-        assert asked.suggestion is not None
         b.options = replace(b.options, min_confidence=0.0)
         assert (await b.complete(UNKNOWN_SOURCE)).suggestion is not None
+        b.options = replace(b.options, min_confidence=0.9)
+        asked = await b.complete(UNKNOWN_SOURCE, Trigger.INVOKED)
+        assert asked.suggestion is not None
+        text = asked.suggestion.text
+        for count in range(len(text)):  # it stays while it is typed
+            typed = await b.complete(UNKNOWN_SOURCE.replace("$0", text[:count] + "$0"))
+            assert typed.suggestion is not None
+            assert (typed.source, typed.suggestion.text) == ("memory", text[count:])
 
 
 async def test_what_is_shown_stays_when_the_model_comes_to_doubt(bench: Opener) -> None:
