@@ -308,7 +308,7 @@ class InlineCompleter:
         if hole.kind is HoleKind.NONE:
             return
         generation = self._generation(accepted, hole, info, options)
-        inserted = accepted.source[suggestion.start : cursor].decode()
+        inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
         self._prepared = Prepared(Place.of(document, suggestion.start), inserted, generation)
         self._submit(generation, options, priority=Priority.PREPARED)
 

@@ -72,15 +72,21 @@ async def test_the_line_after_an_accepted_one_is_there_at_once(bench: Opener) ->
         assert (after.source, after.written.split("\n")[0]) == ("memory", "second = first + width")
 
 
-async def test_typing_into_the_shown_suggestion_keeps_what_is_prepared(bench: Opener) -> None:
-    async with bench(knowing) as b:
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+async def test_typing_into_the_shown_suggestion_keeps_what_is_prepared(bench: Opener, newline: str) -> None:
+    gate = Gate()
+    async with bench(holding_second(gate)) as b:
         b.options = PREPARING
         await b.ready()
-        await b.complete(SHOWN)
-        for typed in (" ", " *", " * height", " * height\n", " * height\n    "):
-            document, cursor = parse_cursor(SHOWN.replace("$0", typed + "$0"))
+        outcome = await b.complete(SHOWN.replace("\n", newline))
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == " * height"
+        await gate.reached.wait()
+        for typed in (" ", " *", " * height", " * height\n", " * height\n  ", " * height\n    "):
+            document, cursor = parse_cursor(SHOWN.replace("$0", typed + "$0").replace("\n", newline))
             document = replace(document, edit_end=cursor)
             b.completer.document_changed(document)
+        gate.open()
         await b.idle()
         assert not [message for message in b.sent if isinstance(message, Cancel)]
 
@@ -106,7 +112,7 @@ def holding_second(gate: Gate) -> Callable[[ModelSpec, Callable[[float], bool]],
     class Holding(ScriptedBackend):
         def evaluate(self, sequence: int, position: int, tokens: list[int], *, logits: int):  # type: ignore[no-untyped-def, override]
             cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
-            if b"* height\n    " in cells:
+            if b"* height\n    " in cells.replace(b"\r\n", b"\n"):
                 gate.hold()
             return super().evaluate(sequence, position, tokens, logits=logits)
 
