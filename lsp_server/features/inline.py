@@ -126,6 +126,8 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
+        if outcome.suggestion is None and typed.passed and generation.ended():
+            return await self.complete(document, offset, trigger)  # it ends in front of what was typed over
         if not explicit:
             return self._if_sure(generation, document, outcome, info, options)
         self._keep_asked(generation, document, outcome)

@@ -161,6 +161,39 @@ async def test_typing_over_a_bracket_does_not_end_what_may_replace_it(bench: Ope
         assert f"{typed}{outcomes[-1].suggestion.text}" == REPLACING.strip().partition("(")[2]
 
 
+async def test_behind_a_bracket_typed_over_the_model_is_asked_if_nothing_goes_on_there(bench: Opener) -> None:
+    gate = Gate()
+    known = b"total_area = sum(area)\n"
+
+    class Holding(ScriptedBackend):
+        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
+            cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
+            if cells.endswith(b"sum(area)"):
+                gate.hold()
+            return super().evaluate(sequence, position, tokens, logits=logits)
+
+    async with bench(lambda spec, progress: Holding(spec, progress, texts=[known])) as b:
+        await b.ready()
+        b.options = replace(PATIENT, min_confidence=0.0)
+        outcomes: list[Outcome] = []
+
+        async def ask(source: str) -> None:
+            outcomes.append(await b.complete(source))
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(ask, "total_area = sum($0)\n")
+            await gate.reached.wait()
+            document, cursor = parse_cursor("total_area = sum(area)$0\n")
+            b.completer.document_changed(replace(document, edit_end=cursor))
+            tasks.start_soon(ask, "total_area = sum(area)$0\n")
+            await anyio.lowlevel.checkpoint()
+            assert b.generates() == 1
+            gate.open()
+        assert b.generates() == 2
+        (behind,) = [outcome for outcome in outcomes if outcome.hole and outcome.hole.cursor == cursor]
+        assert (behind.source, behind.written) == ("model", "\n"), "not that of the place in front"
+
+
 # Silence has a reason -----------------------------------------------------------------------------------------
 
 
