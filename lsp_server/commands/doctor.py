@@ -233,8 +233,7 @@ def _calibration() -> Iterator[Check]:
     folder = calibration.folder()
     for path in sorted(folder.glob("*.json"))[:_CALIBRATIONS] if folder.is_dir() else ():
         found = calibration.remembered(path.stem)
-        if found is None:
-            yield Check("calibration", YELLOW, f"{path} cannot be understood", "remove it, and it is made anew")
+        if found is None:  # of an earlier version, or damaged: it is made anew when the model is loaded
             continue
         token_ms = found.costs.ms(1, calibration.DEEP)
         busy = f" ({found.busy_ms:.0f} ms beside a busy core)" if found.busy_ms else ""
