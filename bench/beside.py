@@ -30,7 +30,7 @@ _CORE = Path(__file__).parents[1] / "lsp_server" / "core"
 _TYPED, _EXPLAINED = _CORE / "document.py", _CORE / "context.py"
 _LINES = (
     "return bisect_right(self.starts, offset) - 1",
-    "return self.source[self.line_start(line) : self.line_end(line)]",
+    "return self.source[self.starts[line] : self.line_end(line)]",
 )
 _ARMS = ("alone", "beside")
 
