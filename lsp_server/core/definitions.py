@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
-from lsp_server.core.syntax import parse
+from lsp_server.core.syntax import parse, text_of
 from lsp_server.core.text import character_start
 
 if TYPE_CHECKING:
@@ -92,9 +92,10 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
     language = find_language(document.language_id, document.path)
     if language.wheel is None:
         return tuple(islice(_blocks(document, language), MOST_PIECES))
-    root, _ = parse(language, document.source, MOST_STEPS)
-    if root is None:
+    tree, _ = parse(language, document.source, MOST_STEPS)
+    if tree is None:
         return ()
+    source = document.source
     return tuple(
         Piece(
             document.uri,
@@ -102,12 +103,12 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
             text,
             language,
             node.start_byte,
-            frozenset(_defined_by(inner)),
+            frozenset(_defined_by(inner, source)),
             frozenset(members),
             frozenset(names_in(text)),
         )
-        for node, inner in islice(_definitions(root, language), MOST_PIECES)
-        for text, members in [_shown(node, inner, document.source)]
+        for node, inner in islice(_definitions(tree.root_node, language), MOST_PIECES)
+        for text, members in [_shown(node, inner, source)]
         if 0 < len(text) <= MOST_PIECE_BYTES
     )
 
@@ -134,22 +135,24 @@ def _assigns(node: Node) -> bool:
     return node.type == "expression_statement" and any("assignment" in child.type for child in node.named_children)
 
 
-def _defined_by(node: Node, depth: int = 0) -> Iterator[str]:
+def _defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
     """The names that a definition gives to something, in whatever field its grammar keeps them."""
     found = depth > _MOST_DEPTH
     for name in () if found else ("name", "declarator", "left"):
         for child in node.children_by_field_name(name):
             found = True
             if child.named_child_count == 0 or name == "name":
-                yield _decoded(child)
+                yield text_of(child, source).decode("utf-8", "replace")
+            elif name == "declarator":
+                yield from _defined_by(child, source, depth + 1)
             else:
-                yield from _defined_by(child, depth + 1) if name == "declarator" else names_in(child.text or b"")
+                yield from names_in(text_of(child, source))
     if not found and node.type == "impl_item":
-        yield from names_in(b"".join(child.text or b"" for child in node.children_by_field_name("type")))
+        yield from names_in(b" ".join(text_of(child, source) for child in node.children_by_field_name("type")))
     elif not found:
         for child in node.named_children:
             if re.search(r"declarator|assignment|_spec$|definition", child.type):
-                yield from _defined_by(child, depth + 1)
+                yield from _defined_by(child, source, depth + 1)
 
 
 def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
@@ -162,7 +165,7 @@ def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
         room = MOST_PIECE_BYTES - len(outline[0]) - 16
         for member in body.named_children:
             line = _member(member, source)
-            names = [name for name in _defined_by(_inner(member)) if not _PRIVATE.match(name)]
+            names = [name for name in _defined_by(_inner(member), source) if not _PRIVATE.match(name)]
             if line and names and len(line) < room:
                 members.extend(names)
                 room -= len(line) + 1
@@ -184,7 +187,7 @@ def _member(member: Node, source: bytes) -> bytes:
     body = _inner(member).child_by_field_name("body")
     if body is not None:
         return indent + _signature(member, body, source)
-    text = member.text or b""
+    text = text_of(member, source)
     if "comment" in member.type or len(text) > _STATEMENT_BYTES:
         return b""
     if member.type == "expression_statement" and not _assigns(member):
@@ -201,10 +204,6 @@ def _signature(node: Node, body: Node | None, source: bytes) -> bytes:
     lines = [line for line in head.splitlines() if not line.lstrip().startswith((b"#", b"//"))]
     mark = b" { ... }" if source[body.start_byte : body.start_byte + 1] == b"{" else b" ..."
     return b"\n".join(lines).rstrip() + mark
-
-
-def _decoded(node: Node) -> str:
-    return (node.text or b"").decode("utf-8", "replace")
 
 
 def _blocks(document: DocumentSnapshot, language: Language) -> Iterator[Piece]:

@@ -35,12 +35,12 @@ def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
             continue
         prologue = language.prologue if start else b""
         part = head[start : start + _PART_BYTES]
-        root, used = parse(language, prologue + part, _MOST_STEPS - steps)
+        tree, used = parse(language, prologue + part, _MOST_STEPS - steps)
         steps += used
-        if root is None:
+        if tree is None:
             break
         end, last = start + len(part), start
-        for node in root.children:
+        for node in tree.root_node.children:
             first, behind = (max(start, offset + start - len(prologue)) for offset in (node.start_byte, node.end_byte))
             if node.type in language.imports and not node.has_error and (behind < end or end == len(head)):
                 found.append(head[first:behind].rstrip())

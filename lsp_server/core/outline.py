@@ -11,10 +11,10 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from lsp_server.core.languages import Language
-from lsp_server.core.syntax import parse
+from lsp_server.core.syntax import parse, text_of
 
 if TYPE_CHECKING:
-    from tree_sitter import Node
+    from tree_sitter import Node, Tree
 
 # A walk over more nodes than this is given up: the file is data, not code. So is one into deeper nesting, where
 # each step to a parent costs the way from the root.
@@ -84,11 +84,17 @@ _BINDING_FIELDS = frozenset({"name", "left", "pattern", "parameter", "parameters
 _STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_item", "module", "program")
 
 
-@lru_cache(maxsize=16)
-def root_of(language: Language, source: bytes) -> Node | None:
-    """The root of the syntax tree of `source`; None without a grammar, or if it is too hard to parse. Cached: clients
-    ask for one text many times."""
+@lru_cache(maxsize=4)
+def _tree_of(language: Language, source: bytes) -> Tree | None:
+    """Cached: clients ask for one text many times, and an action compares it with another or two. A tree takes about
+    thirty times the memory of its text."""
     return parse(language, source, MOST_STEPS)[0]
+
+
+def root_of(language: Language, source: bytes) -> Node | None:
+    """The root of the syntax tree of `source`; None without a grammar, or if it is too hard to parse."""
+    tree = _tree_of(language, source)
+    return None if tree is None else tree.root_node
 
 
 def has_definitions(language: Language) -> bool:
@@ -109,7 +115,7 @@ def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
         node, parents, depth = stack.pop()
         seen += 1
         inner = parents
-        definition = _definition(node, kinds, parents, language.name == "Python")
+        definition = _definition(node, source, kinds, parents, language.name == "Python")
         if definition is not None:
             found.append(definition)
             if definition.kind == "class":
@@ -158,8 +164,8 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= last:
             continue
-        if node.type in _IDENTIFIERS and node.text is not None and not _is_member(node):
-            (bound if _introduces(node) else used).add(node.text.decode("utf-8", "replace"))
+        if node.type in _IDENTIFIERS and not _is_member(node):
+            (bound if _introduces(node) else used).add(text_of(node, source).decode("utf-8", "replace"))
         stack.extend(node.named_children)
     return used, bound
 
@@ -200,7 +206,7 @@ def called_in(language: Language, source: bytes, start: int, end: int) -> list[s
             continue
         if node.type in {"call", "call_expression", "method_invocation"}:
             callee = node.child_by_field_name("function") or node.child_by_field_name("name")
-            text = callee.text.decode("utf-8", "replace") if callee is not None and callee.text else ""
+            text = text_of(callee, source).decode("utf-8", "replace") if callee is not None else ""
             name = text.replace("::", ".").rpartition(".")[2]
             if name.isidentifier():
                 found[name] = None
@@ -231,7 +237,9 @@ def top_level(language: Language, source: bytes) -> list[tuple[str, int, int]]:
     return [(node.type, node.start_byte, node.end_byte) for node in root.named_children]
 
 
-def _definition(node: Node, kinds: _Kinds, parents: tuple[str, ...], doc_inside: bool) -> Definition | None:
+def _definition(
+    node: Node, source: bytes, kinds: _Kinds, parents: tuple[str, ...], doc_inside: bool
+) -> Definition | None:
     if node.type in kinds.functions:
         kind: Literal["function", "class"] = "function"
     elif node.type in kinds.classes:
@@ -253,7 +261,7 @@ def _definition(node: Node, kinds: _Kinds, parents: tuple[str, ...], doc_inside:
         if name is None or node.type == "function_definition":
             name = name if name is not None and kind == "function" and doc_inside else _declared(node) or name
     body = holder.child_by_field_name("body")
-    if name is None or name.text is None or (node.type.endswith("_specifier") and body is None):
+    if name is None or (node.type.endswith("_specifier") and body is None):
         return None
     around = node
     while around.parent is not None and around.parent.type in kinds.wrappers:
@@ -263,12 +271,12 @@ def _definition(node: Node, kinds: _Kinds, parents: tuple[str, ...], doc_inside:
         first = before
     return Definition(
         kind=kind,
-        name=name.text.decode("utf-8", "replace"),
-        parameters=_parameters(holder),
+        name=text_of(name, source).decode("utf-8", "replace"),
+        parameters=_parameters(holder, source),
         start=first.start_byte,
         end=around.end_byte,
         header_end=body.start_byte if body is not None else holder.end_byte,
-        doc=_docstring(body) if doc_inside else _doc_before(first),
+        doc=_docstring(body) if doc_inside else _doc_before(first, source),
         parents=parents,
     )
 
@@ -284,7 +292,7 @@ def _declared(node: Node) -> Node | None:
     return inner
 
 
-def _parameters(holder: Node) -> tuple[str, ...]:
+def _parameters(holder: Node, source: bytes) -> tuple[str, ...]:
     listed = holder.child_by_field_name("parameters")
     declarator = holder.child_by_field_name("declarator")
     while listed is None and declarator is not None:
@@ -292,7 +300,7 @@ def _parameters(holder: Node) -> tuple[str, ...]:
         declarator = declarator.child_by_field_name("declarator")
     if listed is None:
         single = holder.child_by_field_name("parameter")  # x => …
-        return (_text(single),) if single is not None else ()
+        return (_text(single, source),) if single is not None else ()
     found: list[str] = []
     for node in listed.named_children:
         if node.type in _COMMENTS or node.type == "attribute_item":
@@ -302,7 +310,7 @@ def _parameters(holder: Node) -> tuple[str, ...]:
             named = [inner]
         if not named:
             named = [_first_identifier(node) or node]
-        found.extend(map(_text, named))
+        found.extend(_text(node, source) for node in named)
     return tuple(found)
 
 
@@ -316,8 +324,8 @@ def _first_identifier(node: Node) -> Node | None:
     return None
 
 
-def _text(node: Node) -> str:
-    return " ".join((node.text or b"").decode("utf-8", "replace").split())
+def _text(node: Node, source: bytes) -> str:
+    return " ".join(text_of(node, source).decode("utf-8", "replace").split())
 
 
 def _docstring(body: Node | None) -> tuple[int, int] | None:
@@ -327,12 +335,12 @@ def _docstring(body: Node | None) -> tuple[int, int] | None:
     return (first.start_byte, first.end_byte) if first.named_children[0].type == "string" else None
 
 
-def _doc_before(node: Node) -> tuple[int, int] | None:
+def _doc_before(node: Node, source: bytes) -> tuple[int, int] | None:
     """The comment that ends on the line above `node`, or several of them one under the other."""
     start, end, row = -1, -1, node.start_point.row
     before = node.prev_named_sibling
     while before is not None and before.type in _COMMENTS:
-        text = (before.text or b"").rstrip()
+        text = text_of(before, source).rstrip()
         last_row = before.start_point.row + text.count(b"\n")
         behind_code = before.prev_named_sibling
         if last_row != row - 1 or (

@@ -20,7 +20,7 @@ from lsp_server.core.text import indent_width
 
 if TYPE_CHECKING:
     from tree_sitter import Language as Grammar
-    from tree_sitter import Node, Parser
+    from tree_sitter import Node, Parser, Tree
 
 # A document up to this size is parsed whole. Of a longer one, the top-level nodes within an eighth to a half of this
 # on either side of the place.
@@ -34,6 +34,9 @@ WIDE_BYTES = 24 << 10
 # less is tried, 0.2 ms.
 PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 90
 MANY_ERRORS = 8
+
+# How much of a text the parser reads at a time.
+_READ_BYTES = 1 << 16
 
 # How many lines above a window are searched for what encloses it.
 _ENCLOSING_LINES = 2000
@@ -65,10 +68,11 @@ def parser_of(language: Language) -> Parser | None:
     return tree_sitter.Parser(grammar)
 
 
-def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Node | None, int]:
-    """The root of the tree of `source` and the steps it took; None without a grammar, or if it takes too many.
+def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Tree | None, int]:
+    """The tree of `source` and the steps it took; None without a grammar, or if it takes too many.
 
-    A parse holds the interpreter's lock, but for its steps: at each, a thread that waits for it may go on.
+    A parse holds the interpreter's lock, but for its steps: at each, a thread that waits for it may go on. To be kept,
+    trees are smaller than nodes, each of which keeps all of its children that were ever asked for.
     """
     parser = parser_of(language)
     if parser is None:
@@ -81,10 +85,16 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
         return steps > most_steps
 
     try:
-        tree = parser.parse(lambda offset, point: source[offset:], progress_callback=too_hard)
+        tree = parser.parse(lambda offset, point: source[offset : offset + _READ_BYTES], progress_callback=too_hard)
     except ValueError:  # how the bindings say that the callback ended it
         return None, steps
-    return tree.root_node, steps
+    return tree, steps
+
+
+def text_of(node: Node, source: bytes) -> bytes:
+    """The text of a node of the tree of `source`. `Node.text` does not do: of a tree that was read through a callback
+    it reads on to the end of what that gives, and never frees it."""
+    return source[node.start_byte : node.end_byte]
 
 
 def error_spans(root: Node) -> list[tuple[int, int]]:
@@ -125,7 +135,8 @@ class SyntaxView:
         only_returns = document.newline == b"\r"
         self._source = document.source.replace(b"\r", b"\n") if only_returns else document.source
         self._window = window
-        self.root, self.steps = parse(window.language, self._with(window.start, window.start, b""), most_steps)
+        tree, self.steps = parse(window.language, self._with(window.start, window.start, b""), most_steps)
+        self.root = None if tree is None else tree.root_node
         self.errors = [] if self.root is None else error_spans(self.root)
 
     def ancestors(self, offset: int) -> Iterator[tuple[str, int, int]]:
@@ -158,10 +169,11 @@ class SyntaxView:
             text.count(quote) % 2 and source.count(quote) % 2 for quote in map(str.encode, self.language.long_quotes)
         ):
             return None
-        root, steps = parse(self.language, source, most_steps)
+        tree, steps = parse(self.language, source, most_steps)
         self.steps += steps
-        if root is None:
+        if tree is None:
             return None
+        root = tree.root_node
         first, last = start + self._moved, start + self._moved + len(text)
         node = root.descendant_for_byte_range(last, last)
         while node is not None:

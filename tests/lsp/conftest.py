@@ -19,10 +19,10 @@ def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     parse = syntax.parse
 
     def counted(*arguments: Any) -> Any:
-        root, steps = parse(*arguments)
+        tree, steps = parse(*arguments)
         for thread in threads:
             thread.loop.parsed(steps)
-        return root, steps
+        return tree, steps
 
     for module in (syntax, imports, definitions, outline):
         monkeypatch.setattr(module, "parse", counted)

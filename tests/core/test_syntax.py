@@ -1,0 +1,74 @@
+"""Trees of whole files: what is read from them frees what it takes, and takes no more than in proportion."""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lsp_server.core import outline, syntax
+from lsp_server.core.definitions import pieces_of
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.core.syntax import parse, text_of
+
+PYTHON = find_language("python", "m.py")
+PART = "class Box{n}(Base):\n    def size_{n}(self, width, height):\n        return area(width) * height\n\n"
+SOURCE = "".join(PART.replace("{n}", str(number)) for number in range(2000)).encode()
+
+READERS: dict[str, Callable[[bytes], object]] = {
+    "definitions": lambda source: outline.definitions(PYTHON, source),
+    "names": lambda source: outline.names_in(PYTHON, source),
+    "calls": lambda source: outline.called_in(PYTHON, source, 0, len(source)),
+    "leaves": lambda source: outline.leaves_in(PYTHON, source, 0, len(source)),
+    "pieces": lambda source: pieces_of(DocumentSnapshot.of("file:///w/m.py", source, path="m.py")),
+}
+
+
+class Counted:
+    """A parser that counts how much of a text is asked for, while it parses and when its tree is read."""
+
+    def __init__(self, parser: Any) -> None:
+        self._parser, self.given = parser, 0
+
+    def parse(self, read: Callable[[int, object], bytes], **options: Any) -> Any:
+        def counted(offset: int, point: object) -> bytes:
+            part = read(offset, point)
+            self.given += len(part)
+            return part
+
+        return self._parser.parse(counted, **options)
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_what_reads_a_tree_takes_no_more_than_in_proportion(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file is read once, not once for each of its names, and of a tree that was read no node is left."""
+    outline._tree_of.cache_clear()
+    outline.definitions.cache_clear()
+    counted = Counted(syntax.parser_of(PYTHON))
+    monkeypatch.setattr(syntax, "parser_of", lambda language: counted)
+    tracemalloc.start()
+    try:
+        assert READERS[name](SOURCE)
+        outline.definitions.cache_clear()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(SOURCE) <= counted.given < 2 * len(SOURCE)
+    assert kept < 50 * len(SOURCE)  # the tree, of 33 times the text, is kept
+
+
+def test_text_of_a_node() -> None:
+    source = "größe = 'é'\n".encode()
+    tree, _ = parse(PYTHON, source)
+    assert tree is not None
+    stack, texts = [tree.root_node], []
+    while stack:
+        node = stack.pop()
+        texts.append(text_of(node, source).decode())
+        stack.extend(node.children)
+    assert {"größe", "=", "'é'", "é"} <= set(texts)
