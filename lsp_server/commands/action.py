@@ -75,8 +75,8 @@ def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
         print(outcome.document)  # noqa: T201
         return 0
     sys.stdout.write(_diff(change))
-    if outcome.note:
-        print(f"fimble: {outcome.note}", file=sys.stderr)  # noqa: T201
+    if note := _note(outcome, change):
+        print(f"fimble: {note}", file=sys.stderr)  # noqa: T201
     return 0
 
 
@@ -174,6 +174,13 @@ def _change(document: DocumentSnapshot, offer: Offer, outcome: Outcome, path: Pa
     return _Change(path, document.source.decode(), applied(document.source, outcome.edits).decode("utf-8", "replace"))
 
 
+def _note(outcome: Outcome, change: _Change | None) -> str:
+    """What the user should know of a change; a test file is one that there was not, where it has something to say."""
+    if outcome.tests is not None and change is not None and change.before is None:
+        return outcome.tests.note
+    return outcome.note
+
+
 def _write(change: _Change) -> None:
     """Writes a change, unless the file is no longer what the change was made of. Raises ActionFailedError."""
     after = change.after.encode("utf-8", "replace")
@@ -220,6 +227,6 @@ def _as_json(offer: Offer, outcome: Outcome, change: _Change | None, *, applied:
         "new": change is not None and change.before is None,
         "diff": _diff(change) if change else None,
         "applied": applied and change is not None,
-        "note": outcome.note,
+        "note": _note(outcome, change),
         "usage": asdict(outcome.usage),
     }

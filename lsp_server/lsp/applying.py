@@ -17,7 +17,7 @@ from lsp_server.core.edits import Replacement, TrackedRange, applied, minimal_ed
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions.asking import ActionFailedError
 from lsp_server.features.actions.offers import Offer
-from lsp_server.features.actions.places import Place
+from lsp_server.features.actions.place import Place
 from lsp_server.features.actions.runner import Outcome, new_tests
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.trust import syntax_objection
@@ -165,7 +165,13 @@ class Applying:
             said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"
         if said.startswith(("created", "added")):
             self.runnable = RunnableTests(place, found.names)
-            self._server.start_task(self._offer_to_run, f"{said} {len(found.names)} tests in {place.file.name}")
+            note = f"; {place.note}" if place.note and open_file is None else ""
+            message = f"{said.split()[0]} {len(found.names)} tests in {place.file.name}{note}"
+            if place.command:
+                self._server.start_task(self._offer_to_run, message)
+            else:
+                self._say(message)
+            return f"{said} ({', '.join(found.names[:6])}){note}"
         return f"{said} ({', '.join(found.names[:6])})"
 
     def _open(self, file: Path) -> DocumentSnapshot | None:
@@ -187,9 +193,11 @@ class Applying:
         if runnable is None:
             raise ActionFailedError("no tests have been generated yet")
         file = runnable.place.file
+        if not runnable.place.command:
+            raise ActionFailedError(f"how the project builds {file.name} is not known; run it as its other tests")
         on_disk = await anyio.to_thread.run_sync(read_bytes, file, MOST_FILE_BYTES)
         saved = (on_disk or b"").decode("utf-8", "replace")
-        if not all(name in saved for name in runnable.names):
+        if not all(part in saved for name in runnable.names for part in name.split(".")):  # `Suite.Name` in C++
             raise ActionFailedError(f"save {file.name} first: the tests are not in the file yet")
         command = runnable.place.run_command(runnable.names)
         progress.report(" ".join(command), "running")

@@ -14,7 +14,8 @@ import pytest
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions import formatters
 from lsp_server.features.actions.formatters import find_formatter, formatted, only_within
-from lsp_server.features.actions.places import PlaceError, inside
+from lsp_server.features.actions.place import PlaceError
+from lsp_server.features.actions.places import inside
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.workspace import names_found, signatures_of, source_files
 from lsp_server.features.files import read_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import pytest
 
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import broken_at, definitions
-from lsp_server.features.actions.places import Place, PlaceError, find_place
+from lsp_server.features.actions.place import Place, PlaceError
+from lsp_server.features.actions.places import find_place
 from lsp_server.features.actions.runtests import run_tests
 from lsp_server.features.actions.testcode import NewTests, read_tests
 
@@ -93,6 +95,33 @@ def test_adding_twice_says_nothing_twice(tmp_path: Path, language: str) -> None:
     lines = [line for line in third.text.split("\n") if line.strip().startswith(("import", "from", "use", "package"))]
     assert len(lines) == len(set(lines))
     assert place.file.is_relative_to(tmp_path)
+
+
+HELPED = {
+    "python": "def two():\n    return one() * {}\n\ndef one():\n    return 1\n\ndef unused():\n    return 0\n\n"
+    "def test_two():\n    assert total([two()]) == two()\n",
+    "go": "func two() int {{\n\treturn one() * {}\n}}\n\nfunc one() int {{\n\treturn 1\n}}\n\nfunc unused() {{}}\n\n"
+    "func TestTwo(t *testing.T) {{\n\tif Total([]int{{two()}}) != 1 {{\n\t\tt.Fail()\n\t}}\n}}\n",
+    "typescript": "function two() {{\n  return one() * {};\n}}\n\nfunction one() {{\n  return 1;\n}}\n\n"
+    'function unused() {{}}\n\ntest("two", () => {{\n  expect(total([two()])).toBe(1);\n}});\n',
+    "rust": "fn two() -> i32 {{\n    one() * {}\n}}\n\nfn one() -> i32 {{\n    1\n}}\n\nfn unused() {{}}\n\n"
+    "#[test]\nfn counts_two() {{\n    assert_eq!(total(&[two()]), 1);\n}}\n",
+}
+
+
+@pytest.mark.parametrize("language", HELPED)
+def test_helpers_of_helpers_come_along_and_nothing_is_defined_twice(tmp_path: Path, language: str) -> None:
+    (tmp_path / "package.json").write_text('{"devDependencies": {"vitest": "1"}}')
+    _, first = made(tmp_path, language, HELPED[language].format(2))
+    assert first.problem == ""
+    assert "one()" in first.text
+    assert "unused" not in first.text
+    _, second = made(tmp_path, language, HELPED[language].format(3), first.text)
+    assert second.problem == ""
+    found = [one.name for one in definitions(find_language(language), second.text.encode())]
+    assert {"two", "two_2", "one"} <= set(found)
+    assert len(found) == len(set(found))
+    assert len(re.findall(r"\btwo_2\(\)", second.text)) == (3 if language == "python" else 2)
 
 
 WRITTEN = {

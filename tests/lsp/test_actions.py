@@ -185,6 +185,27 @@ def test_tests_run_when_the_user_says_so(start: Start, tmp_path: Path) -> None:
     assert "1 passed" in editor.shown[0]
 
 
+def test_tests_in_cpp_for_which_no_command_is_known(start: Start, tmp_path: Path) -> None:
+    """The first answer calls nothing of the code. The file is not built until the user has added it."""
+    good = fenced("TEST(ShopTest, Adds) {\n  EXPECT_EQ(total(1), 1);\n}")
+    bad = fenced("TEST(ShopTest, Adds) {\n  EXPECT_EQ(1, 1);\n}")
+    editor = editor_of(start, tmp_path, ("no test in the answer checks `total`", good), ("TEST(ShopTest, Name)", bad))
+    folder = tmp_path / "w"
+    (folder / "CMakeLists.txt").write_text("find_package(GTest)\nadd_executable(other_test other_test.cpp)\n")
+    (folder / "shop.h").write_text("int total(int a);\n")
+    text = '#include "shop.h"\n\nint total(int a) {\n  return a;\n}\n'
+    uri = editor.open("shop.cpp", text, "cpp")
+    editor.choose(uri, "tests", text.index("total"))
+    assert editor.finished() == "created shop_test.cpp (ShopTest.Adds); add it to CMakeLists.txt"
+    made = '#include <gtest/gtest.h>\n\n#include "../shop.h"\n\nTEST(ShopTest, Adds) {\n  EXPECT_EQ(total(1), 1);\n}\n'
+    assert editor.files == {(folder / "tests" / "shop_test.cpp").as_uri(): made}
+    said = "fimble: created 1 tests in shop_test.cpp; add it to CMakeLists.txt"
+    assert said in [each["message"] for each in editor.server.notifications("window/showMessage")]
+    assert not editor.requests
+    editor.server.call("workspace/executeCommand", {"command": "fimble.runTests", "arguments": []})
+    assert editor.finished(2) == "how the project builds shop_test.cpp is not known; run it as its other tests"
+
+
 def test_a_fix_takes_the_diagnostics_the_client_sends(start: Start, tmp_path: Path) -> None:
     case = PYTHON
     editor = editor_of(start, tmp_path, ("too slow", fenced(case.new)), ("", "wrong question"))

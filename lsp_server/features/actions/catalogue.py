@@ -58,7 +58,7 @@ _CODE = frozenset({Target.FUNCTION, Target.SELECTION})
 _ANY_CODE = _CODE | {Target.CLASS}
 _DEFINITIONS = frozenset({Target.FUNCTION, Target.CLASS})
 _TYPED_LATER = frozenset({"Python", "JavaScript", "TypeScript", "TSX"})
-_TESTED = frozenset({"Python", "JavaScript", "TypeScript", "TSX", "Go", "Rust", "Java"})
+_TESTED = frozenset({"Python", "JavaScript", "TypeScript", "TSX", "Go", "Rust", "Java", "C", "C++"})
 
 EXPLAIN = Action(
     "explain",

@@ -6,13 +6,13 @@ import json
 import re
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition
-from lsp_server.features.files import read_text
+from lsp_server.features.actions.c_places import c_place
+from lsp_server.features.actions.place import Place, PlaceError, read, relative, test_folders
 
 _MARKERS = (
     "pyproject.toml",
@@ -26,40 +26,8 @@ _MARKERS = (
     "build.gradle.kts",
     ".git",
 )
-_MOST_READ_BYTES = 200_000
-
-
-class PlaceError(Exception):
-    """There is no place for tests; the message is one line that says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """file: the test file, inside the root. framework: its name. imports: the lines that bring in the code
-    under test and the framework. hint: for the model. command: what runs the file; `{file}` in it is filled in,
-    `{module}` too, `{names}` with the tests' names joined by `join`, and a part with `{name}` becomes one a test.
-    """
-
-    root: Path
-    file: Path
-    framework: str
-    imports: tuple[str, ...]
-    hint: str
-    command: tuple[str, ...] = ()
-    join: str = "|"
-
-    def run_command(self, names: Sequence[str]) -> list[str]:
-        """The command that runs just these tests. names: at least one."""
-        relative = self.file.relative_to(self.root).as_posix()
-        module = relative.removesuffix(".py").replace("/", ".")
-        filled: list[str] = []
-        for part in self.command:
-            # The names are a pattern, and in JavaScript any text.
-            known = {"{file}": relative, "{module}": module, "{names}": self.join.join(map(re.escape, names))}
-            for key, value in known.items():
-                part = part.replace(key, value)  # noqa: PLW2901
-            filled += [part.replace("{name}", name) for name in names] if "{name}" in part else [part]
-        return filled
+# Files that a project has in many of its folders: the outermost counts.
+_NESTED_MARKERS = ("CMakeLists.txt", "meson.build")
 
 
 def project_root(file: Path, roots: Sequence[Path]) -> Path:
@@ -70,7 +38,8 @@ def project_root(file: Path, roots: Sequence[Path]) -> Path:
     for folder in file.parents:
         if any((folder / marker).exists() for marker in _MARKERS):
             return folder
-    return file.parent
+    building = [folder for folder in file.parents if any((folder / marker).exists() for marker in _NESTED_MARKERS)]
+    return building[-1] if building else file.parent
 
 
 def inside(root: Path, file: Path) -> Path:
@@ -91,17 +60,13 @@ def find_place(file: Path, language: Language, definition: Definition, roots: Se
     root = project_root(file, roots)
     # What tests import: the function, or the class that a method is in.
     name = definition.parents[0] if definition.parents else definition.name
-    makers = {"Python": _python, "Go": _go, "Rust": _rust, "Java": _java}
+    makers = {"Python": _python, "Go": _go, "Rust": _rust, "Java": _java, "C": c_place, "C++": c_place}
     maker = _script if language.name in {"JavaScript", "TypeScript", "TSX"} else makers.get(language.name)
     if maker is None:
         raise PlaceError(f"tests for {language.name} are not known")
     place = maker(root, file, name)
     inside(root, place.file)
     return place
-
-
-def _read(path: Path) -> str:
-    return read_text(path, _MOST_READ_BYTES)
 
 
 # Python ---------------------------------------------------------------------------------------------------
@@ -112,14 +77,14 @@ def _python(root: Path, file: Path, name: str) -> Place:
     if file.name.startswith("test_") or file.stem.endswith("_test"):
         raise PlaceError(f"{file.name} is a test file itself")
     candidates = [
-        *(folder / form for folder in _test_folders(root, file) for form in (f"test_{stem}.py", f"{stem}_test.py")),
+        *(folder / form for folder in test_folders(root, file) for form in (f"test_{stem}.py", f"{stem}_test.py")),
     ]
     found = next((path for path in candidates if path.is_file()), None)
-    folders = [folder for folder in _test_folders(root, file) if folder != file.parent and folder.is_dir()]
+    folders = [folder for folder in test_folders(root, file) if folder != file.parent and folder.is_dir()]
     target = found or (folders[0] if folders else root / "tests") / f"test_{stem}.py"
-    settings = "".join(_read(root / each) for each in ("pyproject.toml", "setup.cfg", "tox.ini", "requirements.txt"))
+    settings = "".join(read(root / each) for each in ("pyproject.toml", "setup.cfg", "tox.ini", "requirements.txt"))
     neighbours = [target] if found else sorted(target.parent.glob("test_*.py"))[:5]
-    texts = [_read(path) for path in neighbours]
+    texts = [read(path) for path in neighbours]
     unittest = any("unittest.TestCase" in text or "(TestCase)" in text for text in texts)
     pytest = (root / "pytest.ini").exists() or (root / "conftest.py").exists() or "pytest" in settings
     pytest = pytest or any("import pytest" in text or re.search(r"^def test_", text, re.MULTILINE) for text in texts)
@@ -142,17 +107,6 @@ def _python(root: Path, file: Path, name: str) -> Place:
         else (python, "-m", "unittest", "-v", "{module}.{name}")
     )
     return Place(root, target, framework, imports, f"{hint} Import nothing but `{imports[-1]}`.", command)
-
-
-def _test_folders(root: Path, file: Path) -> list[Path]:
-    """Where a project keeps tests, the likeliest first: folders that mirror the source's, then plain ones."""
-    relative = file.parent.relative_to(root) if file.is_relative_to(root) else Path()
-    parts = relative.parts[1:] if relative.parts[:1] in {("src",), ("lib",)} else relative.parts
-    found = [root / top / Path(*parts) for top in ("tests", "test")]
-    if len(parts) > 1:
-        found += [root / top / Path(*parts[1:]) for top in ("tests", "test")]
-    found += [root / "tests", root / "test", file.parent / "tests", file.parent]
-    return list(dict.fromkeys(found))
 
 
 def _module(root: Path, file: Path) -> str:
@@ -187,20 +141,20 @@ def _script(root: Path, file: Path, name: str) -> Place:
     home = next((folder for folder in file.parents if (folder / "package.json").exists()), root)
     if not home.is_relative_to(root):
         home = root
-    package = _json(_read(home / "package.json"))
+    package = _json(read(home / "package.json"))
     known = json.dumps([package.get(key) for key in ("dependencies", "devDependencies", "scripts", "jest")])
     framework = next((each for each in ("vitest", "jest") if each in known), "node:test")
     modules = package.get("type") == "module" or file.suffix in {".mts", ".ts", ".tsx", ".mjs"}
-    modules = modules or bool(re.search(r"^\s*(import .* from|export )", _read(file), re.MULTILINE))
+    modules = modules or bool(re.search(r"^\s*(import .* from|export )", read(file), re.MULTILINE))
     suffix = file.suffix
     forms = [f"{file.stem}.test{suffix}", f"{file.stem}.spec{suffix}"]
-    folders = [file.parent, file.parent / "__tests__", *_test_folders(root, file)]
+    folders = [file.parent, file.parent / "__tests__", *test_folders(root, file)]
     found = next((folder / form for folder in folders for form in forms if (folder / form).is_file()), None)
     nested = next((f for f in (file.parent / "__tests__", home / "test", home / "tests") if f.is_dir()), file.parent)
     target = found or nested / forms[0]
-    path = _relative(target.parent, file.with_suffix(suffix if framework == "node:test" else ""))
+    path = relative(target.parent, file.with_suffix(suffix if framework == "node:test" else ""))
     default = bool(
-        re.search(rf"export\s+default\s+(?:async\s+)?(?:function|class)?\s*\*?\s*{re.escape(name)}\b", _read(file))
+        re.search(rf"export\s+default\s+(?:async\s+)?(?:function|class)?\s*\*?\s*{re.escape(name)}\b", read(file))
     )
     names = name if default else f"{{ {name} }}"
     taken = f'import {names} from "{path}";' if modules else f'const {names} = require("{path}");'
@@ -232,15 +186,6 @@ def _json(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-def _relative(folder: Path, file: Path) -> str:
-    ups = 0
-    base = folder
-    while not file.is_relative_to(base) and base != base.parent:
-        base, ups = base.parent, ups + 1
-    path = file.relative_to(base).as_posix()
-    return "../" * ups + path if ups else f"./{path}"
 
 
 # Go, Rust, Java -------------------------------------------------------------------------------------------
@@ -280,7 +225,7 @@ def _java(root: Path, file: Path, name: str) -> Place:
     if places:
         parts[places[-1] + 1] = "test"
     target = root.joinpath(*parts) / f"{file.stem}Test.java"
-    build = "".join(_read(root / each) for each in ("pom.xml", "build.gradle", "build.gradle.kts"))
+    build = "".join(read(root / each) for each in ("pom.xml", "build.gradle", "build.gradle.kts"))
     old = "junit:junit" in build or ("<artifactId>junit</artifactId>" in build and "jupiter" not in build)
     imports = (
         ("import org.junit.Test;", "import static org.junit.Assert.*;")

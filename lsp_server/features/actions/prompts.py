@@ -50,12 +50,13 @@ def build(
     signatures: Sequence[str] = (),
     hints: Sequence[str] = (),
     imports: Sequence[str] = (),
+    begin: str = "",
 ) -> Asked:
     """The question for an action. A pure function.
 
     window_tokens: the model's. signatures: of what the code calls in other files. hints: further sentences for
-    the instruction. imports: how a test file begins. Context that does not fit is left out; the code itself has
-    to fit. Raises TooLargeError.
+    the instruction. imports: how a test file begins; begin: its first test, empty for the language's usual way. Context
+    that does not fit is left out; the code itself has to fit. Raises TooLargeError.
     """
     subject, action = offer.subject, offer.action
     language = find_language(document.language_id, document.path)
@@ -74,13 +75,13 @@ def build(
     return Asked(
         (Message("system", (("message", system),)), Message("user", pieces)),
         max_tokens,
-        _lead(document, offer, imports),
+        _lead(document, offer, imports, begin),
         "the comment" if action.result is Result.DOC_COMMENT else "the complete code in one fence",
         "\n".join([system, question.replace(code, "")]),
     )
 
 
-def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str]) -> str:
+def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str], begin: str) -> str:
     """The beginning of a good answer: a fence, and as much of the code as is known beforehand.
 
     It ends in no space: a tokeniser puts that in front of the next word, and alone it leads to nonsense.
@@ -97,7 +98,7 @@ def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str]) -> s
         )
     if action.result is Result.TESTS:
         starts = {"Python": "\n\n\ndef test_", "Go": "\n\nfunc Test", "Rust": "#[test]\nfn", "Java": "@Test\nvoid"}
-        return fence + "\n".join(imports) + starts.get(language.name, '\n\ntest("')
+        return fence + "\n".join(imports) + (begin or starts.get(language.name, '\n\ntest("'))
     if action.result is Result.DOC_COMMENT:
         return {"Python": '"""', "Go": "//", "Rust": "///"}.get(language.name, "/**\n *")
     return ""

@@ -26,7 +26,9 @@ from lsp_server.features.actions.asking import ActionFailedError, ActionOptions,
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.offers import Offer
+from lsp_server.features.actions.place import Place, PlaceError
 from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
+from lsp_server.features.actions.testparts import NewTests
 from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names
 from lsp_server.features.files import MOST_FILE_BYTES, read_text
 
@@ -46,7 +48,7 @@ class Outcome:
     edits: tuple[Replacement, ...] = ()
     note: str = ""
     answer: str = ""
-    tests: places.Place | None = None
+    tests: Place | None = None
     new_file: tuple[Path, str] | None = None
     usage: Usage = field(default_factory=Usage)
     asked: int = 1
@@ -108,7 +110,7 @@ class ActionRunner:
 
     async def _place(
         self, document: DocumentSnapshot, offer: Offer, path: Path | None, roots: tuple[Path, ...]
-    ) -> places.Place | None:
+    ) -> Place | None:
         if offer.action.result is not Result.TESTS:
             return None
         if path is None or offer.subject.definition is None:
@@ -118,7 +120,7 @@ class ActionRunner:
             return await anyio.to_thread.run_sync(
                 places.find_place, path, language, offer.subject.definition, roots, abandon_on_cancel=True
             )
-        except places.PlaceError as error:
+        except PlaceError as error:
             raise ActionFailedError(str(error)) from None
 
     # The answer -----------------------------------------------------------------------------------------
@@ -130,7 +132,7 @@ class ActionRunner:
         answer: str,
         finished: Finished,
         told: str,
-        place: places.Place | None,
+        place: Place | None,
         path: Path | None,
         root: Path | None,
     ) -> tuple[Outcome | None, str]:
@@ -200,9 +202,9 @@ class ActionRunner:
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
     async def _read_tests(
-        self, document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, finished: Finished
+        self, document: DocumentSnapshot, offer: Offer, answer: str, place: Place, finished: Finished
     ) -> tuple[Outcome | None, str]:
-        def work() -> testcode.NewTests:
+        def work() -> NewTests:
             existing = "" if place.file.is_symlink() else read_text(place.file, MOST_FILE_BYTES)
             return new_tests(document, offer, answer, place, existing)
 
@@ -229,7 +231,7 @@ class ActionRunner:
             name = name.replace("{" + key + "}", value)
         try:
             target = places.inside(root, path.parent / name)
-        except places.PlaceError as error:
+        except PlaceError as error:
             raise ActionFailedError(str(error)) from None
         if target.exists():
             raise ActionFailedError(f"{target.name} exists already")
@@ -241,7 +243,7 @@ def _question(
     document: DocumentSnapshot,
     offer: Offer,
     context_tokens: int,
-    place: places.Place | None,
+    place: Place | None,
     root: Path | None,
     path: Path | None,
 ) -> prompts.Asked:
@@ -252,8 +254,10 @@ def _question(
     elif offer.action.result is Result.DOC_COMMENT:
         hints = [f"Use {style_hint(document)}."]
     signatures = _signatures(document, offer, root, path)
-    imports = place.imports if place is not None else ()
-    return prompts.build(document, offer, context_tokens, signatures=signatures, hints=hints, imports=imports)
+    imports, begin = (place.imports, place.begin) if place is not None else ((), "")
+    return prompts.build(
+        document, offer, context_tokens, signatures=signatures, hints=hints, imports=imports, begin=begin
+    )
 
 
 def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None) -> list[str]:
@@ -280,9 +284,7 @@ def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) ->
     return edits, f"unknown names: {', '.join(unknown[:12])}" if unknown else ""
 
 
-def new_tests(
-    document: DocumentSnapshot, offer: Offer, answer: str, place: places.Place, existing: str
-) -> testcode.NewTests:
+def new_tests(document: DocumentSnapshot, offer: Offer, answer: str, place: Place, existing: str) -> NewTests:
     """The test file that an answer makes of `existing`. For Rust that is the document itself."""
     assert offer.subject.definition is not None
     language = find_language(document.language_id, document.path)

@@ -18,7 +18,8 @@ _MOST_OUTPUT = 60_000
 _PASSED = "the tests passed"
 # What runners say, with status 0, when there was nothing to run, and what they say when there was.
 _NONE = re.compile(
-    r"\bRan 0 tests|no tests to run|no test files|\brunning 0 tests|^\W*(?:tests|pass) 0$|^\W*Tests:?\s+\d+ skipped\b",
+    r"\bRan 0 tests|no tests to run|no test files|No tests were found|\brunning 0 tests"
+    r"|^\W*(?:tests|pass) 0$|^\W*Tests:?\s+\d+ skipped\b",
     re.MULTILINE,
 )
 _SOME = re.compile(r"\brunning [1-9]|^\W*pass [1-9]|\b[1-9]\d* passed", re.MULTILINE)

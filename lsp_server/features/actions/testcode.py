@@ -7,40 +7,30 @@ import re
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
 from lsp_server.features.actions.answer import candidates
-from lsp_server.features.actions.places import Place
+from lsp_server.features.actions.c_tests import add_c_tests
+from lsp_server.features.actions.place import Place
+from lsp_server.features.actions.testparts import (
+    ALREADY,
+    NewTests,
+    Parts,
+    checks_target,
+    fresh_name,
+    leave_out_known,
+    used_helpers,
+)
 
 _TEST_CALL = re.compile(r"^(describe|it|test|suite)(\.\w+)*\s*\(")
 # What a test checks with, in any of the frameworks.
 _CHECK = re.compile(
     r"(?i)assert|\bexpect|raises|throws?\(|\.(?:Error|Fatal|Fail)|should_panic|panic!|\bverify|\bfail\("
 )
-_COMMENT = re.compile(r"(?m)(?:^|\s)(?://|# ).*$")
-_STRING = re.compile(r"""(['"`])(?:\\.|(?!\1).)*\1""")
 _MOST_BYTES = 200_000
-
-
-@dataclass(frozen=True, slots=True)
-class NewTests:
-    """text: the whole file afterwards. names: of the tests in it that are new. problem: why there is none."""
-
-    text: str = ""
-    names: tuple[str, ...] = ()
-    problem: str = ""
-
-
-@dataclass(slots=True)
-class _Parts:
-    """An answer's parts: import lines, helpers, tests by name in order."""
-
-    imports: list[str]
-    helpers: list[tuple[str, str]]
-    tests: list[tuple[str, str]]
 
 
 def read_tests(
@@ -48,46 +38,42 @@ def read_tests(
 ) -> NewTests:
     """The test file with the answer's tests. existing: its text now, empty for a new one. source: the file under
     test, which for Rust is the test file as well. What the answer says about other files is not used."""
-    problem = "there are no tests in the answer"
+    add = add_c_tests if language.name in {"C", "C++"} else _add
+    newline = "\r\n" if "\r\n" in (existing or source) else "\n"
+    old, code = existing.replace("\r\n", "\n"), source.replace("\r\n", "\n")
+    problem = ""
     for candidate in candidates(answer)[:8]:
         if len(candidate) > _MOST_BYTES:
             return NewTests(problem=f"the answer has {len(candidate)} characters")
         try:
-            parts = _parts(candidate, language, target, place)
+            found = add(candidate, old, place, language, target, code)
         except SyntaxError as error:
-            problem = f"the tests do not parse (line {error.lineno}: {error.msg})"
+            problem = problem or f"the tests do not parse (line {error.lineno}: {error.msg})"
             continue
-        if not parts.tests:
-            continue
-        parts.tests = [test for test in parts.tests if _tests(test, parts.helpers, target)]
-        if not parts.tests:
-            problem = f"no test in the answer checks `{target.name}`"
-            continue
-        newline = "\r\n" if "\r\n" in (existing or source) else "\n"
-        old = existing.replace("\r\n", "\n")
-        _rename_taken(parts, old)
-        if not parts.tests:
-            return NewTests(problem="the test file has these tests already")
-        text = _joined(parts, old, place, language, source.replace("\r\n", "\n"))
-        if len(broken_at(language, text.encode())) > len(broken_at(language, old.encode())):
-            problem = "the test file would not parse"
-            continue
-        return NewTests(text.replace("\n", newline), tuple(name for name, _ in parts.tests))
-    return NewTests(problem=problem)
+        if found.text or found.problem == ALREADY:
+            return replace(found, text=found.text.replace("\n", newline))
+        problem = problem or found.problem
+    return NewTests(problem=problem or "there are no tests in the answer")
 
 
-def _tests(test: tuple[str, str], helpers: Iterable[tuple[str, str]], target: Definition) -> bool:
-    """Whether a test checks something and uses what it is to test, by itself or through a helper."""
-    name, code = test
-    code = re.sub(rf"\b{re.escape(name)}\b", "", code, count=1)
-    reached = "\n".join([code, *(body for helper, body in helpers if re.search(rf"\b{re.escape(helper)}\b", code))])
-    reached = _COMMENT.sub("", _STRING.sub("", reached))
-    words = set(re.findall(r"\w+", reached))
-    wanted = {part for each in (target.name, *target.parents) for part in re.findall(r"\w+", each)[:1]}
-    return bool(wanted & words) and bool(_CHECK.search(reached))
+def _add(text: str, existing: str, place: Place, language: Language, target: Definition, source: str) -> NewTests:
+    """The file with the tests in one reading of an answer. Raises SyntaxError."""
+    parts = _parts(text, language, target, place)
+    if not parts.tests:
+        return NewTests()
+    parts.tests = [test for test in parts.tests if checks_target(test, parts.helpers, target, _CHECK)]
+    if not parts.tests:
+        return NewTests(problem=f"no test in the answer checks `{target.name}`")
+    _rename_taken(parts, existing, language)
+    if not parts.tests:
+        return NewTests(problem=ALREADY)
+    text = _joined(parts, existing, place, language, source)
+    if len(broken_at(language, text.encode())) > len(broken_at(language, existing.encode())):
+        return NewTests(problem="the test file would not parse")
+    return NewTests(text, tuple(name for name, _ in parts.tests))
 
 
-def _parts(text: str, language: Language, target: Definition, place: Place) -> _Parts:
+def _parts(text: str, language: Language, target: Definition, place: Place) -> Parts:
     if language.name == "Python":
         return _python_parts(text, target, place)
     if language.name in {"JavaScript", "TypeScript", "TSX"}:
@@ -98,11 +84,11 @@ def _parts(text: str, language: Language, target: Definition, place: Place) -> _
 # Python ---------------------------------------------------------------------------------------------------
 
 
-def _python_parts(text: str, target: Definition, place: Place) -> _Parts:
+def _python_parts(text: str, target: Definition, place: Place) -> Parts:
     """Raises SyntaxError."""
     tree = ast.parse(textwrap.dedent(text))
     lines = textwrap.dedent(text).split("\n")
-    parts = _Parts([], [], [])
+    parts = Parts()
     loose: list[str] = []
     under_test = {target.name, *target.parents}
     for node in tree.body:
@@ -130,7 +116,7 @@ def _python_parts(text: str, target: Definition, place: Place) -> _Parts:
     if any("unittest." in code for _, code in parts.tests):
         parts.imports.append("import unittest")
     used = "\n".join(code for _, code in parts.tests)
-    parts.helpers = [(name, code) for name, code in parts.helpers if re.search(rf"\b{re.escape(name)}\b", used)]
+    parts.helpers = used_helpers(parts.helpers, used)
     used += "\n".join(code for _, code in parts.helpers)
     parts.imports = [line for line in dict.fromkeys(parts.imports) if _import_is_used(line, used)]
     return parts
@@ -173,11 +159,11 @@ def _import_is_used(line: str, text: str) -> bool:
 # Other languages ------------------------------------------------------------------------------------------
 
 
-def _script_parts(text: str, language: Language, target: Definition) -> _Parts:
+def _script_parts(text: str, language: Language, target: Definition) -> Parts:
     source = text.encode("utf-8", "replace")
     if broken_at(language, source):
         raise SyntaxError("the code is broken", (None, 1, 1, ""))
-    parts = _Parts([], [], [])
+    parts = Parts()
     named = {one.start: one.name for one in definitions(language, source)}
     for kind, start, end in top_level(language, source):
         code = source[start:end].decode("utf-8", "replace")
@@ -187,12 +173,11 @@ def _script_parts(text: str, language: Language, target: Definition) -> _Parts:
                 parts.tests.append((title[2] if title else code[:40], code))
         elif start in named and named[start] not in {target.name, *target.parents}:
             parts.helpers.append((named[start], code))
-    used = "\n".join(code for _, code in parts.tests)
-    parts.helpers = [(name, code) for name, code in parts.helpers if re.search(rf"\b{re.escape(name)}\b", used)]
+    parts.helpers = used_helpers(parts.helpers, "\n".join(code for _, code in parts.tests))
     return parts
 
 
-def _compiled_parts(text: str, language: Language, target: Definition) -> _Parts:
+def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
     """Go, Rust and Java: test functions, known by their name or their attribute."""
     source = text.encode("utf-8", "replace")
     errors = broken_at(language, source)
@@ -201,7 +186,7 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> _Parts
         for one in definitions(language, source)
         if one.kind == "function" and not any(a < one.end and one.start <= b for a, b in errors)
     ]
-    parts = _Parts([], [], [])
+    parts = Parts()
     for one in found:
         first = source.rfind(b"\n", 0, one.start) + 1
         lead = source[first : one.start].decode("utf-8", "replace")
@@ -217,7 +202,7 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> _Parts
         elif one.name not in {target.name, *target.parents, "main", "setUp"}:
             parts.helpers.append((one.name, code))
     used = "\n".join(code for _, code in parts.tests)
-    parts.helpers = [(name, code) for name, code in parts.helpers if re.search(rf"\b{re.escape(name)}\s*\(", used)]
+    parts.helpers = used_helpers(parts.helpers, used)
     used += "\n".join(code for _, code in parts.helpers)
     if language.name == "Go":
         paths = re.findall(r'^\s*(?:import\s+)?"([\w./-]+)"\s*$', text, re.MULTILINE)
@@ -235,28 +220,20 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> _Parts
 # Putting them together ------------------------------------------------------------------------------------
 
 
-def _rename_taken(parts: _Parts, existing: str) -> None:
+def _rename_taken(parts: Parts, existing: str, language: Language) -> None:
     """Leaves out what the file has already, and gives a new name to what shares one with something else."""
-    squeezed = re.sub(r"\s+", "", existing)
-
-    def is_there(code: str) -> bool:
-        return re.sub(r"\s+", "", code) in squeezed
-
-    parts.helpers = [(name, code) for name, code in parts.helpers if not is_there(code)]
+    defined = {one.name for one in definitions(language, existing.encode("utf-8", "replace"))}
+    leave_out_known(parts, existing, defined | set(re.findall(r"^(\w+)\s*=", existing, re.MULTILINE)))
     kept: list[tuple[str, str]] = []
     taken = set(re.findall(r"\w+", existing))
     for name, code in parts.tests:
-        if is_there(code):
-            continue
-        fresh, number = name, 2
-        while name.isidentifier() and fresh in taken:
-            fresh, number = f"{name}_{number}", number + 1
+        fresh = fresh_name(name, taken) if name.isidentifier() and name in taken else name
         taken.add(fresh)
         kept.append((fresh, re.sub(rf"\b{re.escape(name)}\b", fresh, code, count=1) if fresh != name else code))
     parts.tests = kept
 
 
-def _joined(parts: _Parts, existing: str, place: Place, language: Language, source: str) -> str:
+def _joined(parts: Parts, existing: str, place: Place, language: Language, source: str) -> str:
     added = [code.strip("\n") for _, code in [*parts.helpers, *parts.tests]]
     if language.name == "Rust":
         return _rust_file(parts, existing, added, language)
@@ -331,7 +308,7 @@ def _with_imports(existing: str, imports: list[str], language: Language) -> str:
     return source[:at].decode() + "\n" + block + source[at:].decode()
 
 
-def _rust_file(parts: _Parts, existing: str, added: list[str], language: Language) -> str:
+def _rust_file(parts: Parts, existing: str, added: list[str], language: Language) -> str:
     """Unit tests live in the file under test, in a module of their own at its end."""
     body = textwrap.indent("\n\n".join(added), "    ")
     found = re.search(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{", existing)
@@ -347,7 +324,7 @@ def _rust_file(parts: _Parts, existing: str, added: list[str], language: Languag
     return f"{existing.rstrip()}\n\n#[cfg(test)]\nmod tests {{\n{uses}\n\n{body}\n}}\n"
 
 
-def _java_file(parts: _Parts, existing: str, added: list[str], place: Place, source: str) -> str:
+def _java_file(parts: Parts, existing: str, added: list[str], place: Place, source: str) -> str:
     body = textwrap.indent("\n\n".join(added), "    ")
     if existing.strip():
         at = existing.rstrip().rfind("}")

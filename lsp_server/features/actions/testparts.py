@@ -1,0 +1,89 @@
+"""The parts of an answer with tests: import lines, helpers, and the tests themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Set
+from dataclasses import dataclass, field
+
+from lsp_server.core.outline import Definition
+
+ALREADY = "the test file has these tests already"
+_COMMENT = re.compile(r"(?m)(?:^|\s)(?://|# ).*$")
+_STRING = re.compile(r"""(['"`])(?:\\.|(?!\1).)*\1""")
+
+
+@dataclass(frozen=True, slots=True)
+class NewTests:
+    """text: the whole file afterwards. names: of the tests in it that are new. problem: why there is none."""
+
+    text: str = ""
+    names: tuple[str, ...] = ()
+    problem: str = ""
+
+
+@dataclass(slots=True)
+class Parts:
+    """Helpers and tests are pairs of a name and code, in order."""
+
+    imports: list[str] = field(default_factory=list)
+    helpers: list[tuple[str, str]] = field(default_factory=list)
+    tests: list[tuple[str, str]] = field(default_factory=list)
+
+
+def used_helpers(helpers: Iterable[tuple[str, str]], code: str) -> list[tuple[str, str]]:
+    """The helpers that `code` uses, by itself or through others."""
+    left, used = list(helpers), []
+    while found := [each for each in left if re.search(rf"(?<!\w){re.escape(each[0])}(?!\w)", code)]:
+        used += found
+        left = [each for each in left if each not in found]
+        code = "\n".join(text for _, text in found)
+    order = list(helpers)
+    return sorted(used, key=order.index)
+
+
+def checks_target(
+    test: tuple[str, str], helpers: Iterable[tuple[str, str]], target: Definition, check: re.Pattern[str]
+) -> bool:
+    """Whether a test checks something and uses what it is to test, by itself or through a helper. check: what a test
+    checks with."""
+    name, code = test
+    code = re.sub(rf"\b{re.escape(name)}\b", "", code, count=1)
+    reached = "\n".join([code, *(body for _, body in used_helpers(helpers, code))])
+    reached = _COMMENT.sub("", _STRING.sub("", reached))
+    words = set(re.findall(r"\w+", reached))
+    wanted = {part for each in (target.name, *target.parents) for part in re.findall(r"\w+", each)[:1]}
+    return bool(wanted & words) and bool(check.search(reached))
+
+
+def squeezed(text: str) -> str:
+    """`text` without blank space, to compare code by."""
+    return re.sub(r"\s+", "", text)
+
+
+def fresh_name(name: str, taken: Set[str], separator: str = "_") -> str:
+    """`name` with the first number that is not taken."""
+    number = 2
+    while f"{name}{separator}{number}" in taken:
+        number += 1
+    return f"{name}{separator}{number}"
+
+
+def leave_out_known(parts: Parts, existing: str, taken: Set[str]) -> None:
+    """Leaves out what `existing` has to the letter, and gives helpers whose names are `taken` there new ones, in what
+    uses them too. What uses something that is new is not there, however it reads."""
+    there = squeezed(existing)
+    new = [(name, code) for name, code in parts.helpers if squeezed(code) not in there]
+    while more := [each for each in parts.helpers if each not in new and used_helpers(new, each[1])]:
+        new += more
+    new.sort(key=parts.helpers.index)
+    tests = [(name, code) for name, code in parts.tests if squeezed(code) not in there or used_helpers(new, code)]
+    renamed: dict[str, str] = {}
+    for name, _ in new:
+        if name in taken and name not in renamed:
+            renamed[name] = fresh_name(name, {*taken, *renamed.values()})
+    if renamed:
+        pattern = re.compile(rf"\b(?:{'|'.join(map(re.escape, renamed))})\b")
+        new = [(renamed.get(name, name), pattern.sub(lambda found: renamed[found[0]], code)) for name, code in new]
+        tests = [(name, pattern.sub(lambda found: renamed[found[0]], code)) for name, code in tests]
+    parts.helpers, parts.tests = new, tests
