@@ -13,6 +13,9 @@ import anyio
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
+# How long a server may take to end, before it is ended by force.
+_END_SECONDS = 10.0
+
 
 class ServerError(Exception):
     """The server could not do what was asked; the message says why."""
@@ -120,8 +123,8 @@ class Editor:
 async def editor(
     server_arguments: Sequence[str] = (), on_progress: Callable[[types.ProgressParams], None] | None = None
 ) -> AsyncIterator[Editor]:
-    """An editor connected to a fresh `fimble serve`; the server is shut down at the end. on_progress: gets every
-    `$/progress`, which the client then says it can show."""
+    """An editor connected to a fresh `fimble serve`, shut down at the end however that comes. on_progress: gets
+    every `$/progress`, which the client then says it can show."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
@@ -145,7 +148,23 @@ async def editor(
         seconds = time.perf_counter() - began
         client.initialized(types.InitializedParams())
         yield Editor(client, seconds)
-        await client.shutdown_async(None)
-        client.exit(None)
     finally:
-        await client.stop()  # type: ignore[no-untyped-call]
+        await _end(client)
+
+
+async def _end(client: LanguageClient) -> None:
+    """Has the server end as editors do, and ends it if it does not. pygls waits for a server that nobody has told."""
+    process = client._server
+    if process is None:
+        return
+    with anyio.CancelScope(shield=True):
+        try:
+            if process.returncode is None:
+                with anyio.move_on_after(_END_SECONDS):
+                    await client.shutdown_async(None)
+                    client.exit(None)
+                    await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await client.stop()  # type: ignore[no-untyped-call]

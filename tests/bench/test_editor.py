@@ -1,0 +1,34 @@
+"""The bench's editor: its server ends with it, whatever ends the editor."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import anyio
+import pytest
+
+from bench import editor as module
+from bench.editor import editor
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+async def test_the_server_ends_with_the_editor(stopped: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told to, where the bench has failed; by force, where it does not listen and the bench is cancelled."""
+    monkeypatch.setattr(module, "_END_SECONDS", 0.2 if stopped else 30.0)
+    process = None
+    with anyio.fail_after(60):
+        try:
+            with anyio.CancelScope() as scope:
+                async with editor(["--backend", "scripted"]) as client:
+                    process = client.client._server
+                    if stopped:
+                        os.kill(client.server_pid, signal.SIGSTOP)
+                        scope.cancel()
+                        await anyio.sleep(0)
+                    raise ValueError("of the bench")
+        except ValueError as error:
+            assert str(error) == "of the bench"
+    assert scope.cancelled_caught == stopped
+    assert process is not None
+    assert process.returncode == (-signal.SIGKILL if stopped else 0)
