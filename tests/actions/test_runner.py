@@ -7,6 +7,7 @@ import random
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,35 @@ async def test_one_more_try_and_then_a_message(tmp_path: Path, replies: list[tup
         except ActionFailedError as error:
             message = str(error)
         assert message == expected
+
+
+LEAD = f"```python\n{CASE.new.partition(':')[0]}:"
+
+
+class Stubborn(ScriptedBackend):
+    """A small model that gives the same answer to every question. Another one is the next likely."""
+
+    answers = (f"{LEAD} return (\n```".encode(), f"```python\n{CASE.new}\n```".encode())
+
+    def __init__(self, spec: ModelSpec, progress: Callable[[float], bool]) -> None:
+        super().__init__(spec, progress)
+        self.info = replace(self.info, parameters=135_000_000)
+
+    def _logits(self, cells: list[int]) -> Any:
+        row = super()._logits(cells)
+        said = bytes(token for token in cells if token < 256).rpartition(b"<assistant>\n")[2]
+        likely = [answer for answer in self.answers if answer.startswith(said) and answer != said]
+        for height, answer in zip((80, 70), likely, strict=False):
+            row[answer[len(said)]] = max(height, row[answer[len(said)]])
+        return row
+
+
+async def test_a_small_model_that_is_asked_again_begins_otherwise(tmp_path: Path) -> None:
+    async with opened(tmp_path, ("", "")) as bench:
+        bench.make = Stubborn
+        seen: list[Progress] = []
+        assert await bench.act(report=seen.append) == CASE.expected()
+        assert "asking again" in [state.phase for state in seen]
 
 
 async def test_cancelled_at_random_moments_it_leaves_nothing(tmp_path: Path) -> None:
