@@ -181,6 +181,10 @@ def test_a_test_that_checks_nothing_of_the_code_is_none(tmp_path: Path, framewor
     for body in (re.sub(r"total\((\w+)\)", r"\1", check[0]) + " // total(1)", "total(1);"):
         answer = FRAMES[framework][1].replace(check[0], body)
         assert made(tmp_path, source, answer).problem == "no test in the answer checks `total`"
+    named = re.sub(
+        r"\bAdds\b|\badds\b", "total", FRAMES[framework][1].replace("total(1)", "1").replace("total(one)", "1")
+    )
+    assert made(tmp_path, source, named).problem == "no test in the answer checks `total`"
 
 
 def test_what_an_answer_includes_is_there(tmp_path: Path) -> None:
@@ -231,6 +235,32 @@ def test_helpers_come_along_and_keep_out_of_each_others_way(tmp_path: Path) -> N
     third = made(tmp_path, source, "TEST(ShopTest, Adds) {\n  EXPECT_EQ(total(7), 7);\n}\n")
     assert third.names == ("ShopTest.Adds2",)
     assert "TEST_F(ShopTest, Adds2) {" in third.text
+
+
+@pytest.mark.parametrize(
+    ("helper", "name"),
+    [
+        ("static const int values[] = {1, 2};", "values"),
+        ("std::map<int, int> table{{1, 1}};", "table"),
+        ("using Number = int;", "Number"),
+        ("typedef struct {\n  int one;\n} Number;", "Number"),
+        ("struct Number {\n  int one;\n};", "Number"),
+        ("template <class T>\nT same(T a) {\n  return a;\n}", "same"),
+        ("static int (*function)(int) = &total;", "function"),
+        ("#define ONE 1", "ONE"),
+        ("int later(int a);", "later"),
+    ],
+)
+def test_what_helpers_are_called(tmp_path: Path, helper: str, name: str) -> None:
+    """By which they come along where they are used, and get another name beside one that is there."""
+    source = in_project(tmp_path, "GoogleTest")
+    test = f"\n\nTEST(ShopTest, Adds) {{\n  EXPECT_EQ(total(1), sizeof({name}));\n}}\n"
+    assert f"\n\n{helper}\n\n" in made(tmp_path, source, helper + test).text
+    other = helper.replace("int", "long").replace("return a", "return -a").replace("ONE 1", "ONE 3")
+    again = made(tmp_path, source, other + test)
+    assert again.names == ("ShopTest.Adds2",)
+    assert f"sizeof({name}_2)" in again.text
+    assert len(re.findall(rf"\b{name}\b", again.text)) == 2
 
 
 def test_new_tests_stand_behind_the_last_one(tmp_path: Path) -> None:

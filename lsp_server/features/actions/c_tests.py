@@ -36,6 +36,7 @@ _STANDARD = re.compile(
 _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 # What a name of another namespace may be brought in from.
 _USING = re.compile(r"using\s+(?:namespace\s+)?(?:::)?(?:std|testing|doctest|Catch)\b")
+_POINTER = re.compile(r"\(\s*\*\s*(\w+)")  # to a function
 _NAMED = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:[=;({]|$)")
 
 
@@ -198,11 +199,12 @@ def _name(kind: str, code: str, framework: Framework, language: Language) -> str
         return found[0].name if found and found[0].name not in framework.functions else ""
     if kind.startswith("preproc_"):
         macro = re.match(r"#\s*define\s+(\w+)", code)
-        return macro[1] if macro and "_CONFIG_" not in macro[1] else ""
+        return macro[1] if macro else ""
     if kind == "type_definition":
         named = re.search(r"(\w+)\s*;\s*$", code)
     else:
-        named = _NAMED.search(code) if kind in {"declaration", "alias_declaration"} else None
+        is_variable = kind in {"declaration", "alias_declaration"}
+        named = (_POINTER.search(code) or _NAMED.search(code)) if is_variable else None
     return named[1] if named else ""
 
 
