@@ -64,6 +64,22 @@ def test_a_text_a_new_file_and_json(folder: Path, capsys: pytest.CaptureFixture[
     assert (folder / "tests" / "test_shop.py").read_text() == TESTS.replace("total\n\ndef", "total\n\n\ndef")
 
 
+def test_tests_that_no_build_file_lists_say_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "shop.c").write_text("int total(int a) {\n    return a;\n}\n")
+    (folder / "shop.h").write_text("int total(int a);\n")
+    (folder / "meson.build").write_text("dependency('cmocka')\n")
+    test = "static void test_total(void **state) {\n    assert_int_equal(total(1), 1);\n}\n"
+    (folder / "replies.json").write_text(json.dumps([["", test]]))
+    assert action("tests", "shop.c:1", "--apply") == 0
+    assert capsys.readouterr().err == "fimble: add it to meson.build\n"
+    file = folder / "tests" / "test_shop.c"
+    assert "        cmocka_unit_test(test_total),\n" in file.read_text()
+    (folder / "replies.json").write_text(json.dumps([["", test.replace("(1)", "(0 + 1)")]]))
+    assert action("tests", "shop.c:1", "--apply") == 0
+    assert capsys.readouterr().err == ""
+    assert "        cmocka_unit_test(test_total),\n        cmocka_unit_test(test_total_2),\n" in file.read_text()
+
+
 def test_an_instruction(folder: Path) -> None:
     assert action("edit", f"shop.py:{LINE}", "--instruction", "say it in words", "--apply") == 0
     assert (folder / "shop.py").read_text() == CASE.expected()
