@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +22,9 @@ from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, 
 from lsp_server.core.formats import find_format
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lsp_server.backends.base import Logits
 
 _BOS, _END = 256, 257
@@ -31,6 +37,12 @@ _CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<assistant>\n{% endif %}"
 )
 _WORD = b"abcdefghijklmnopqrstuvwxyz_"
+
+
+@lru_cache(maxsize=64)
+def _splitter(words: tuple[bytes, ...]) -> Callable[[bytes], list[bytes]]:
+    """What cuts a text into these words, the first that fits at each place, and into bytes where none does."""
+    return re.compile(b"|".join([*map(re.escape, words), b"."]), re.DOTALL).findall
 
 
 class ScriptedBackend:
@@ -97,16 +109,12 @@ class ScriptedBackend:
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         """Greedy: the longest word that fits, else one byte."""
         markers = [(spelling.encode(), id) for spelling, id in self._markers.items()] if special else []
-        tokens, position = [], 0
-        while position < len(text):
-            token, length = text[position], 1
-            for word, id in [*markers, *self._words]:
-                if text.startswith(word, position):
-                    token, length = id, len(word)
-                    break
-            tokens.append(token)
-            position += length
-        return tokens
+        words = [*markers, *self._words]
+        if not words:
+            return list(text)
+        ids = dict(reversed(words))
+        split = _splitter(tuple(word for word, _ in words))
+        return [ids[piece] if piece in ids else piece[0] for piece in split(text)]
 
     def start_tokens(self) -> list[int]:
         return [_BOS]
@@ -158,7 +166,7 @@ class ScriptedBackend:
 
     def tokens(self, sequence: int) -> list[int]:
         """What the cells of a sequence hold, for tests."""
-        return [cell & ((1 << _TOKEN_BITS) - 1) for cell in self._cells[sequence]]
+        return self._tokens_in(self._cells[sequence])
 
     def close(self) -> None:
         self._cells = []
@@ -166,18 +174,26 @@ class ScriptedBackend:
     def _logits(self, cells: list[int]) -> Logits:
         import numpy as np
 
-        state = b"".join(cell.to_bytes(2 if cell < 1 << _TOKEN_BITS else 4, "little") for cell in cells)
+        state = struct.pack(f"<{len(cells)}{'I' if self._adapted else 'H'}", *cells)
         digest = hashlib.blake2b(state, digest_size=16).digest()
         logits = np.full(self.info.vocabulary, -40.0, dtype=np.float32)
-        letters = np.array([*_WORD, *self._pieces])
         # So far apart that it is sure enough of what it writes to be shown unasked.
-        logits[letters] = 5.0 * np.random.default_rng(list(digest)).standard_normal(len(letters))
+        logits[self._letters] = 5.0 * np.random.default_rng(list(digest)).standard_normal(len(self._letters))
         if digest[0] < 12:  # about one token in twenty ends the line
             logits[10] = 40.0
-        known = self._continuation([cell & ((1 << _TOKEN_BITS) - 1) for cell in cells])
+        known = self._continuation(self._tokens_in(cells))
         if known is not None:
             logits[known] = 50.0
         return logits
+
+    @cached_property
+    def _letters(self) -> NDArray[np.intp]:
+        import numpy as np
+
+        return np.array([*_WORD, *self._pieces])
+
+    def _tokens_in(self, cells: list[int]) -> list[int]:
+        return [cell & ((1 << _TOKEN_BITS) - 1) for cell in cells] if self._adapted else list(cells)
 
     def _continuation(self, cells: list[int]) -> int | None:
         if self._replies:
