@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
-def server_in(home: Path, *arguments: str, reading: bool = True) -> StdioClient:
-    """A client of a new server, whose user folders lie in `home`."""
-    return StdioClient(process=ForkedProcess(arguments or SERVE, home, environment(home)), reading=reading)
+def server_in(
+    home: Path, *arguments: str, reading: bool = True, waits: Mapping[str, float] | None = None
+) -> StdioClient:
+    """A client of a new server, whose user folders lie in `home`. waits: as of a ForkedProcess."""
+    process = ForkedProcess(arguments or SERVE, home, environment(home), waits)
+    return StdioClient(process=process, reading=reading)
 
 
 @pytest.fixture

@@ -7,10 +7,11 @@ import logging
 from collections.abc import Generator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from lsprotocol import types
+from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
@@ -46,23 +47,28 @@ class Answer:
     empty: Any
 
 
+@cache
+def shared_converter() -> Any:
+    """What makes lsprotocol's types of JSON and JSON of them. It compiles a function for each type when it first meets
+    it, a tenth of a second for a handshake, so the servers of one process share it."""
+    converter = converters.get_converter()
+    structured = converter.get_structure_hook(types.Diagnostic)
+
+    def diagnostic(value: Any, kind: type[types.Diagnostic]) -> Any:
+        """A message may be Markdown since LSP 3.18, which lsprotocol does not know."""
+        if isinstance(value, dict) and isinstance(value.get("message"), dict):
+            value = {**value, "message": str(value["message"].get("value", ""))}
+        return structured(value, kind)
+
+    converter.register_structure_hook(types.Diagnostic, diagnostic)
+    return converter
+
+
 class FimbleProtocol(LanguageServerProtocol):
     """Departs from pygls where that would lose a request, keep documents twice, or show a traceback."""
 
     _server: FimbleServer
     exit_code: int | None = None
-
-    def __init__(self, server: FimbleServer, converter: Any) -> None:
-        super().__init__(server, converter)
-        structured = converter.get_structure_hook(types.Diagnostic)
-
-        def diagnostic(value: Any, kind: type[types.Diagnostic]) -> Any:
-            """A message may be Markdown since LSP 3.18, which lsprotocol does not know."""
-            if isinstance(value, dict) and isinstance(value.get("message"), dict):
-                value = {**value, "message": str(value["message"].get("value", ""))}
-            return structured(value, kind)
-
-        converter.register_structure_hook(types.Diagnostic, diagnostic)
 
     def receive(self, body: bytes) -> None:
         """Handles one message. Whatever is in it, a request gets an answer."""

@@ -13,7 +13,7 @@ import anyio
 import anyio.abc
 import anyio.lowlevel
 import msgspec
-from lsprotocol import converters, types
+from lsprotocol import types
 from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
@@ -30,7 +30,7 @@ from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs, outcome_for
 from lsp_server.lsp.progress import LoadProgress, progress_title
-from lsp_server.lsp.protocol import Answer, FimbleProtocol, stamped_document
+from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter, stamped_document
 from lsp_server.lsp.status import STALE, RequestLog, status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
@@ -54,7 +54,7 @@ class FimbleServer(LanguageServer):
             __version__,
             text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
             protocol_cls=FimbleProtocol,
-            converter_factory=converters.get_converter,
+            converter_factory=shared_converter,
         )
         self.documents = DocumentStore()
         self.client = client_needs(types.InitializeParams(types.ClientCapabilities()))

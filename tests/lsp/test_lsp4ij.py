@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,8 +85,8 @@ class Lsp4ij(Editor):
             self.asked_settings += sections
             return [settings.get(section) for section in sections]
 
-        def started() -> StdioClient:
-            server = start(*SERVE, "--model", str(script))
+        def started(**options: Any) -> StdioClient:
+            server = start(*SERVE, "--model", str(script), **options)
             server.answers["workspace/configuration"] = configuration
             return server
 

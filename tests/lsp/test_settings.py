@@ -270,8 +270,11 @@ def test_a_folder_in_place_of_the_file(start: Start, home: Path) -> None:
     assert "fimble.toml cannot be read" in warnings(server)[0]
 
 
+WAITS_FOR_SETTINGS = "lsp_server.lsp.server._CONFIGURATION_SECONDS"
+
+
 def test_a_client_that_never_tells_its_settings_blocks_nothing(start: Start) -> None:
-    server = start()
+    server = start(waits={WAITS_FOR_SETTINGS: 1.0})
     del server.answers["workspace/configuration"]
     server.initialize(PULL, ready=False, initializationOptions={"residentPrompts": 3})
     server.open(URI, "value = ")
@@ -286,7 +289,7 @@ def test_a_client_that_never_tells_its_settings_blocks_nothing(start: Start) -> 
 
 
 def test_settings_that_come_late_count_when_they_come(start: Start) -> None:
-    server = start()
+    server = start(waits={WAITS_FOR_SETTINGS: 0.1})
     del server.answers["workspace/configuration"]
     server.initialize(PULL, ready=False)
     question = server.message(lambda m: m.get("method") == "workspace/configuration")

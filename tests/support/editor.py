@@ -13,6 +13,8 @@ from tests.support.buffer import Buffer
 from tests.support.stdio import Message, StdioClient
 
 CLIENTS = Path(__file__).parents[1] / "clients"
+# An action begins when nobody has typed for a moment.
+SHORT_REST = {"lsp_server.engine.core.REST_SECONDS": 0.01}
 ENCODINGS = {"coc": "utf-16", "code": "utf-16", "eglot": "utf-32", "helix": "utf-8", "lsp": "utf-32", "nvim": "utf-8"}
 
 
@@ -41,7 +43,7 @@ class Editor:
         script = folder.parent / f"{folder.name}-replies.json"
         script.write_text(json.dumps(replies), "utf-8")
         self.folder = folder
-        self.server = start()
+        self.server = start(waits=SHORT_REST)
         sent = initialize or recorded(client)
         self.capabilities = sent["capabilities"]
         self.client = sent.get("clientInfo", {}).get("name", "")

@@ -1,4 +1,4 @@
-"""fimble in processes that start in milliseconds: forked from one that has imported what fimble imports.
+"""fimble in processes that start in milliseconds: forked from one that has imported what fimble imports, and has served.
 
 Each is still a process of its own, with its own folders, descriptors and exit status. What it lacks is the start of
 the interpreter and its end; tests of these start `python -m lsp_server`.
@@ -6,12 +6,13 @@ the interpreter and its end; tests of these start `python -m lsp_server`.
 
 from __future__ import annotations
 
+import importlib
 import multiprocessing
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -29,21 +30,28 @@ _IMPORTED = [
     "numpy",
     "numpy.random",
     "tests.support.forked",
+    "tests.support.served_once",
     "tree_sitter",
     "tree_sitter_python",
 ]
 
 
 class ForkedProcess:
-    """`python -m lsp_server` with these arguments, with what StdioClient wants of a subprocess.Popen."""
+    """`python -m lsp_server` with these arguments, with what StdioClient wants of a subprocess.Popen.
 
-    def __init__(self, arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> None:
+    waits: other values, in seconds, for constants of ours that the process waits for in real time, by their full names.
+    """
+
+    def __init__(
+        self, arguments: Sequence[str], cwd: Path, env: dict[str, str], waits: Mapping[str, float] | None = None
+    ) -> None:
         stdin, to_stdin = multiprocessing.Pipe(duplex=False)
         from_stdout, stdout = multiprocessing.Pipe(duplex=False)
         from_stderr, stderr = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED)
-        self._process = context.Process(target=_main, args=(list(arguments), str(cwd), env, stdin, stdout, stderr))
+        given = (list(arguments), str(cwd), env, dict(waits or {}), stdin, stdout, stderr)
+        self._process = context.Process(target=_main, args=given)
         self._process.start()
         self.stdin = os.fdopen(os.dup(to_stdin.fileno()), "wb", buffering=0)
         self.stdout = os.fdopen(os.dup(from_stdout.fileno()), "rb", buffering=0)
@@ -79,7 +87,13 @@ def run(arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> subprocess.
 
 
 def _main(
-    arguments: list[str], cwd: str, env: dict[str, str], stdin: Connection, stdout: Connection, stderr: Connection
+    arguments: list[str],
+    cwd: str,
+    env: dict[str, str],
+    waits: dict[str, float],
+    stdin: Connection,
+    stdout: Connection,
+    stderr: Connection,
 ) -> None:
     """Runs in the new process."""
     for number, end in enumerate((stdin, stdout, stderr)):
@@ -89,6 +103,10 @@ def _main(
     os.environ.clear()
     os.environ.update(env)
     sys.argv[1:] = arguments
+    for name, seconds in waits.items():
+        module, _, constant = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), constant), name
+        setattr(sys.modules[module], constant, seconds)
     from lsp_server.__main__ import main
 
     main()

@@ -18,6 +18,7 @@ from typing import Any
 Message = dict[str, Any]
 SERVE = ("serve", "--backend", "scripted")
 SECONDS = 30.0  # how long to wait for anything; far beyond what anything takes, on a busy machine too
+AGAIN = 0.05  # how often a condition is looked at again that no message need make true
 LIFETIME = 120.0  # no server outlives this, so that a blocked write cannot hang the tests
 
 
@@ -120,7 +121,7 @@ class StdioClient:
         self._threads[-1].start()
 
     def wait(self, condition: Callable[[], Any], what: str = "it", seconds: float | None = None) -> Any:
-        """Waits until `condition` is true after some message, and returns its value."""
+        """Waits until `condition` is true, which may ask the server something, and returns its value."""
         seconds = self.seconds if seconds is None else seconds
         deadline = time.monotonic() + seconds
         with self._heard:
@@ -128,7 +129,7 @@ class StdioClient:
                 assert not self._ended, f"the server ended before {what} came; stderr: {self.stderr[-2000:]}"
                 remaining = deadline - time.monotonic()
                 assert remaining > 0, f"{what} did not come in {seconds} s; last: {self.messages[-3:]}"
-                self._heard.wait(remaining)
+                self._heard.wait(min(remaining, AGAIN))
             return value
 
     def message(self, matches: Callable[[Message], Any], what: str = "a message", count: int = 1) -> Message:
