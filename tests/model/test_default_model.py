@@ -77,8 +77,8 @@ async def warmed(buffer: Editor) -> int:
     return cold
 
 
-async def test_a_key_costs_a_token_or_two() -> None:
-    """24 characters typed inside one line of a file that is longer than the window."""
+async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
+    """24 characters typed inside one line of a file that is longer than the window; then another place, far away."""
     source = Path(textwrap.__file__).read_text()
     line = "chunks = [c for c in chunks if c]"
     at = source.index(line)
@@ -101,31 +101,24 @@ async def test_a_key_costs_a_token_or_two() -> None:
             if again.cost["source"] == "memory":
                 break
             again = await buffer.suggestion()
-        status = await buffer.status()
+        counts = (await buffer.status())["requests"]["counts"]
+        # Both places stay resident beside each other.
+        buffer.cursor = buffer.text.index("def indent(text")
+        away = await warmed(buffer)
+        buffer.type("x")
+        buffer.cursor = at + 24
+        buffer.type("Z")  # which no suggestion in memory goes on with
+        back = await buffer.suggestion()
+        cache = (await buffer.status())["cache"]
     assert statistics.median(cost["evaluatedTokens"] for cost in costs) <= 2
     assert max(cost["evaluatedTokens"] for cost in costs) <= 6
     assert all(cost["evaluatedTokens"] + cost["reusedTokens"] == cost["promptTokens"] for cost in costs)
     assert again.cost["source"] == "memory"
-    counts = status["requests"]["counts"]
     assert counts["memory"] >= 1
     assert counts["model"] + counts["memory"] + counts["empty"] == counts["answered"] >= 26
     assert counts["model"] + counts["memory"] > 12
-
-
-async def test_the_cursor_can_come_back_for_nothing() -> None:
-    """Two places of a file, far apart, stay resident beside each other."""
-    source = Path(textwrap.__file__).read_text()
-    async with editor() as buffer:
-        await buffer.ready()
-        buffer.open("file:///w/textwrap.py", "python", source, source.index("    def _split(self"))
-        await warmed(buffer)
-        buffer.cursor = source.index("def indent(text")
-        away = await warmed(buffer)
-        buffer.type("x")
-        buffer.cursor = source.index("    def _split(self") + 4
-        back = await buffer.suggestion()
-        cache = (await buffer.status())["cache"]
     assert away > 500
     # The typed letter lies behind the first place's window, so all of that prompt is still there.
-    assert back.cost["evaluatedTokens"] <= 4
+    assert back.cost["evaluatedTokens"] <= 6
+    assert back.cost["promptTokens"] > 1000
     assert sum(tokens > 0 for tokens in cache["residentTokens"]) >= 2

@@ -1,4 +1,4 @@
-"""fimble in processes that start in milliseconds: forked from one that has imported what fimble imports, and has served.
+"""fimble in processes that start in milliseconds: forked from one that has served once.
 
 Each is still a process of its own, with its own folders, descriptors and exit status. What it lacks is the start of
 the interpreter and its end; tests of these start `python -m lsp_server`.
