@@ -13,6 +13,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 LAYERS, WIDTH, HIDDEN, VOCABULARY = 6, 512, 1536, 30_000
 HEADS, KV_HEADS, HEAD = 8, 4, 64
+DISTINCT_ROWS = 512  # of a matrix: more would take long, and their memory is the same
 INNER, STATE, CONVOLUTION, RANK = 1024, 16, 4, 32  # of Mamba
 
 
@@ -48,8 +49,10 @@ def write_model(path: Path, architecture: str, type: str = "F16", context: int =
             values = -np.ones(shape, np.float32) if ".ssm_a" in name else np.ones(shape, np.float32)
             writer.add_tensor(name, values)
         else:
-            values = (random.standard_normal(shape) / shape[-1] ** 0.5).astype(np.float32)
-            writer.add_tensor(name, gguf.quantize(values, wanted), raw_dtype=wanted)
+            rows, columns = min(shape[0], DISTINCT_ROWS), shape[-1]
+            values = random.standard_normal((rows, columns), np.float32) / columns**0.5
+            written = gguf.quantize(values.astype(np.float32), wanted)
+            writer.add_tensor(name, np.resize(written, (shape[0], written.shape[1])), raw_dtype=wanted)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
