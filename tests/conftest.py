@@ -19,6 +19,37 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
+# The files that take longest, from the longest on: they go first, so that none of them is left for a worker alone at the
+# end. Those that wait for an editor stand beside those whose models use all cores.
+SLOWEST = (
+    "model/test_default_model.py",
+    "editors/test_neovim_typing.py",
+    "editors/test_neovim.py",
+    "test_project.py",
+    "models/test_estimate.py",
+    "editors/test_neovim_actions.py",
+    "lsp/test_footprint.py",
+    "lsp/test_actions.py",
+    "cli/test_optimize.py",
+    "core/test_fits.py",
+    "engine/test_healing.py",
+    "lsp/test_life.py",
+    "lsp/test_turns.py",
+    "models/test_pull.py",
+    "engine/test_random_events.py",
+    "model/test_recurrent.py",
+    "model/test_tiny_model.py",
+    "lsp/test_fuzz.py",
+    "bench/test_quality.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {ROOT / "tests" / name: place for place, name in enumerate(SLOWEST)}
+    assert all(path.exists() for path in places), "a file of SLOWEST is gone"
+    items.sort(key=lambda item: places.get(item.path, len(places)))
+
+
 def environment(home: Path) -> dict[str, str]:
     """The environment of a process whose home and user folders lie in `home`."""
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "STATE", "DATA")}

@@ -108,17 +108,17 @@ def test_an_edit_by_an_instruction_in_a_comment(editor: Neovim) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_typing_goes_on_beside_an_action(version: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """The answer takes five seconds. What is typed above stays, and the edit comes to where the function then is."""
+    """The answer takes three seconds. What is typed above stays, and the edit comes to where the function then is."""
     home = tmp_path_factory.mktemp("home")
     chat_model(home)
-    program = scripted(home, answer_seconds=5)
+    program = scripted(home, answer_seconds=3)
     editor = Neovim(version, home, program=program, init=PLAIN_INDENT + PROGRESS, text=BEFORE + FUNCTION + AFTER)
     try:
         editor.wait_ready()
         editor.terminal.type("5G")
         editor.command("Fimble action simplify")
         editor.terminal.wait_for("writing: ")
-        editor.terminal.type_paced("ggO# typed meanwhile", 50)
+        editor.terminal.type_paced("ggO# typed meanwhile", 20)
         editor.terminal.wait_for("# typed meanwhile")
         assert "result = first + second" in editor.terminal.text, "the answer is still to come"
         editor.terminal.type("\x1b")

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from tests.editors.support import PLAIN_INDENT, Neovim
+from tests.support.effort import scaled
 
 VERSIONS = ("0.11", "0.10", "0.12")
-KEYS, KEY_MS = 500, 45
+KEYS, KEY_MS = scaled(250), 45  # for each of two editors
 ACCEPT, WORD, LINE, BACKSPACE, ESCAPE = "\t", "\x1bw", "\x1bl", "\x7f", "\x1b"
 
 # What an accepting key did: the text it brought, or an empty one if nothing was shown. And at each event the ghost
