@@ -19,8 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
-# The files that take longest, from the longest on: they go first, so that none of them is left for a worker alone at the
-# end. Those that wait for an editor stand beside those whose models use all cores.
+# The files that take longest go first, so that no worker is left alone with one at the end. Those that wait for an
+# editor stand beside those whose models use all cores.
 SLOWEST = (
     "model/test_default_model.py",
     "editors/test_neovim_typing.py",

@@ -33,7 +33,7 @@ def spec(tmp_path_factory: pytest.TempPathFactory) -> ModelSpec:
     folder = tmp_path_factory.mktemp("models")
     main = write_tiny_gguf(folder / "main.gguf")
     small = write_tiny_gguf(folder / "small.gguf", noise=0.01, name="small")
-    return ModelSpec(str(main), context_tokens=512, sequences=3, draft=str(small))
+    return ModelSpec(str(main), context_tokens=512, sequences=3, draft=str(small), threads=1)
 
 
 def ready(session: Session) -> ModelReady:

@@ -72,7 +72,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def spec_of(folder: Path, *adapters: str) -> ModelSpec:
     found = tuple(adapter_of(str(folder / each)) for each in adapters)
-    return ModelSpec(str(folder / "base.gguf"), 512, 2, gpu_layers=0, adapters=found)
+    return ModelSpec(str(folder / "base.gguf"), 512, 2, gpu_layers=0, adapters=found, threads=1)
 
 
 SETS: list[tuple[str, ...]] = [

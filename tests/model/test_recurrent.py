@@ -30,7 +30,7 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 def spec(model: Path, sequences: int) -> ModelSpec:
-    return ModelSpec(path=str(model), context_tokens=1024, sequences=sequences)
+    return ModelSpec(path=str(model), context_tokens=1024, sequences=sequences, threads=1)
 
 
 def test_a_state_is_put_back_as_it_was(model: Path) -> None:

@@ -28,7 +28,7 @@ SETTLED = 20  # switches after which memory may not grow any more
 
 async def test_switching_under_load(tmp_path: Path) -> None:
     paths = [write_tiny_gguf(tmp_path / f"{seed}.gguf", seed=seed) for seed in (1, 2)]
-    specs = [ModelSpec(str(path), context_tokens=512, sequences=3, gpu_layers=0) for path in paths]
+    specs = [ModelSpec(str(path), context_tokens=512, sequences=3, gpu_layers=0, threads=1) for path in paths]
     engine = EngineClient(llama.load)
     engine.start()
     rng = random.Random(4)

@@ -68,7 +68,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def backend(tiny: Path) -> Iterator[llama.LlamaBackend]:
-    backend = llama.load(ModelSpec(path=str(tiny), context_tokens=512, sequences=3), lambda _: True)
+    backend = llama.load(ModelSpec(path=str(tiny), context_tokens=512, sequences=3, threads=1), lambda _: True)
     yield backend
     backend.close()
 
@@ -155,7 +155,7 @@ def test_an_editing_session_gives_what_cold_runs_give(
     """The keys split the words that are one token (return, self, def), so that healing joins them again."""
     healed = record_healing(monkeypatch)
     chance = random.Random(sequences)
-    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=sequences)
+    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=sequences, threads=1)
     warm = Session(spec)
     assert "completion" in warm.engine.models
     reused = 0
@@ -181,7 +181,7 @@ def test_an_editing_session_gives_what_cold_runs_give(
         finished = warm.run(request)
         warm.engine.cache().check(warm.engine.models["completion"].backend.length)
         reused += finished.usage.reused_tokens
-        cold = Session(ModelSpec(path=str(tiny), context_tokens=512, sequences=1)).run(request)
+        cold = Session(ModelSpec(path=str(tiny), context_tokens=512, sequences=1, threads=1)).run(request)
         assert finished.text == cold.text
         assert finished.logprob == pytest.approx(cold.logprob, abs=0.005)
     assert reused > 1000
@@ -190,7 +190,7 @@ def test_an_editing_session_gives_what_cold_runs_give(
 
 
 def test_drafts_change_the_steps_and_not_the_text(tiny: Path) -> None:
-    spec = ModelSpec(path=str(tiny), context_tokens=1024, sequences=2)
+    spec = ModelSpec(path=str(tiny), context_tokens=1024, sequences=2, threads=1)
     drafting, plain = Session(spec, CHEAP_BATCHES), Session(spec)
     drafted = accepted = 0
     for id, word in enumerate(("alpha", "beta", "alpha", "return self", "beta", "return self")):
@@ -207,7 +207,7 @@ def test_drafts_change_the_steps_and_not_the_text(tiny: Path) -> None:
 
 
 def test_candidates_in_one_batch_are_what_each_is_alone(tiny: Path) -> None:
-    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=3)
+    spec = ModelSpec(path=str(tiny), context_tokens=512, sequences=3, threads=1)
     requests = [
         Generate(rank, make_prompt(SOURCE.decode(), "ret"), StopRule(HoleKind.LINE, 1), 12, rank=rank)
         for rank in range(3)
