@@ -93,6 +93,8 @@ def test_a_menu_item(left: str, text: str, label: str, filter_text: str, column:
     assert edit.range == types.Range(types.Position(1, column), types.Position(1, units))
     word = left.encode("utf-16-le")[2 * column :].decode("utf-16-le")
     assert edit.new_text == word + text
+    # What opens a box beside the menu hides code: only what the menu cannot show is worth it.
+    assert item.detail is None
     assert bool(item.documentation) == ("\n" in text.strip())
 
 
