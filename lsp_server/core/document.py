@@ -184,20 +184,8 @@ class DocumentStore:
 def _difference(before: bytes, after: bytes) -> tuple[int, int, bytes]:
     """The one edit, of whole characters, that makes `after` of `before`: its start, its end, and what is put there."""
     limit = min(len(before), len(after))
-    start = _common(before, after, limit)
+    start = text.shared_start(before, after, limit)
     start = text.character_start(before, start)
-    behind = _common(before[::-1], after[::-1], limit - start)
+    behind = text.shared_start(before[::-1], after[::-1], limit - start)
     end = text.next_character_start(before, len(before) - behind)
     return start, end, after[start : len(after) - (len(before) - end)]
-
-
-def _common(first: bytes, second: bytes, limit: int) -> int:
-    """How many bytes, at most `limit`, the two begin with alike."""
-    low, high = 0, limit
-    while low < high:
-        middle = (low + high + 1) // 2
-        if first[low:middle] == second[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.text import character_start, next_character_start
+from lsp_server.core.text import character_start, next_character_start, shared_start
 
 # A diff of more lines than this takes seconds; one edit then replaces what lies between the first and the last
 # difference.
@@ -63,21 +63,9 @@ def _splits(text: bytes, offset: int) -> bool:
 def common_ends(old: bytes, new: bytes) -> tuple[int, int]:
     """How many bytes two texts share at their beginning, and at their end behind that."""
     shorter = min(len(old), len(new))
-    start = _common(old, new, shorter)
-    tail = _common(old[::-1], new[::-1], shorter - start)
+    start = shared_start(old, new, shorter)
+    tail = shared_start(old[::-1], new[::-1], shorter - start)
     return start, tail
-
-
-def _common(a: bytes, b: bytes, most: int) -> int:
-    """The length of the longest common beginning of `a` and `b`, at most `most`: by halving, so in C."""
-    low, high = 0, most
-    while low < high:
-        middle = (low + high + 1) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle - 1
-    return low
 
 
 def applied(source: bytes, edits: Iterable[Replacement]) -> bytes:
@@ -102,9 +90,9 @@ def changed_region(old: DocumentSnapshot, new: DocumentSnapshot) -> tuple[int, i
     end = new.edit_end - grown
     if not 0 <= end <= len(old.source) or old.source[end:] != new.source[new.edit_end :]:
         shorter = min(len(old.source), len(new.source))
-        tail = _common(old.source[::-1], new.source[::-1], shorter)
+        tail = shared_start(old.source[::-1], new.source[::-1], shorter)
         end = len(old.source) - tail
-    start = _common(old.source, new.source, min(end, end + grown))
+    start = shared_start(old.source, new.source, min(end, end + grown))
     start = character_start(old.source, start)
     end = next_character_start(old.source, end)
     return start, end, end + grown - start

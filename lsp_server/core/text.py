@@ -97,6 +97,18 @@ def next_character_start(source: bytes, offset: int) -> int:
     return offset
 
 
+def shared_start(first: bytes, second: bytes, limit: int) -> int:
+    """How many bytes, at most `limit`, the two begin with alike. By halving, so that slices are compared in C."""
+    low, high = 0, limit
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 def indent_width(line: bytes, tab: int = 4) -> int:
     """The width of the white space that `line` starts with, in columns, with tab stops every `tab`."""
     width = 0

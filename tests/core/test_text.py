@@ -15,6 +15,7 @@ from lsp_server.core.text import (
     encode,
     indent_width,
     line_starts,
+    shared_start,
     updated_line_starts,
 )
 
@@ -155,3 +156,19 @@ def test_character_start_never_stops_inside_a_character() -> None:
 )
 def test_indent_width(line: bytes, width: int) -> None:
     assert indent_width(line) == width
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "limit", "shared"),
+    [
+        (b"", b"", 0, 0),
+        (b"abc", b"abc", 3, 3),
+        (b"abc", b"abd", 3, 2),
+        (b"abc", b"xbc", 3, 0),
+        (b"abc", b"abc", 2, 2),
+        (b"ab", b"abcd", 2, 2),
+        (b"abcabd", b"abcabc", 6, 5),
+    ],
+)
+def test_shared_start(first: bytes, second: bytes, limit: int, shared: int) -> None:
+    assert shared_start(first, second, limit) == shared_start(second, first, limit) == shared
