@@ -12,6 +12,7 @@ from bench.arms import Answer
 from bench.engine_arm import OpenedBackend
 from bench.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.llama_library import put_token
 
 # Which tokens are evaluated makes no difference to the time.
 _SOME_TOKEN = 50
@@ -75,11 +76,7 @@ class Floor:
         batch = self._own._batch
         batch.n_tokens = len(tokens)
         for index, token in enumerate(tokens):
-            batch.token[index] = token
-            batch.pos[index] = len(self._held) + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = 0
-            batch.logits[index] = index == len(tokens) - 1
+            put_token(batch, index, 0, len(self._held) + index, token, wanted=index == len(tokens) - 1)
         code = self._api.llama_decode(self._own._context, batch)
         if code != 0:
             raise ModelError(f"llama.cpp could not evaluate {len(tokens)} tokens (code {code})")

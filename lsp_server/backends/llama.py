@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 from lsp_server.backends import calibration, devices, llama_library
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, load_library, thread_options
+from lsp_server.backends.llama_library import Library, Probe, load_library, put_token, thread_options
 from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate, lora
@@ -310,24 +310,16 @@ class LlamaBackend:
         count = len(tokens)
         self._batch.n_tokens = count
         for index, token in enumerate(tokens):
-            self._put(index, sequence, position + index, token, wanted=index >= count - logits)
+            put_token(self._batch, index, sequence, position + index, token, wanted=index >= count - logits)
         self._decode()
         return self._rows(logits)
 
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
         self._batch.n_tokens = len(steps)
         for index, (sequence, position, token) in enumerate(steps):
-            self._put(index, sequence, position, token, wanted=True)
+            put_token(self._batch, index, sequence, position, token, wanted=True)
         self._decode()
         return self._rows(len(steps))
-
-    def _put(self, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:
-        batch = self._batch
-        batch.token[index] = token
-        batch.pos[index] = position
-        batch.n_seq_id[index] = 1
-        batch.seq_id[index][0] = sequence
-        batch.logits[index] = wanted
 
     def _decode(self) -> None:
         self._log.errors.clear()

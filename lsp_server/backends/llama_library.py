@@ -92,6 +92,15 @@ def thread_options(gpu: bool) -> tuple[int, ...]:
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
 
 
+def put_token(batch: Any, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:
+    """Makes `token` the batch's token number `index`. wanted: whether the logits behind it are."""
+    batch.token[index] = token
+    batch.pos[index] = position
+    batch.n_seq_id[index] = 1
+    batch.seq_id[index][0] = sequence
+    batch.logits[index] = wanted
+
+
 class Probe:
     """A context that is there to be timed."""
 
@@ -107,11 +116,8 @@ class Probe:
         batch = self._batch
         batch.n_tokens = size
         for index in range(size):
-            batch.token[index] = index * 7 % self._vocabulary
-            batch.pos[index] = self._length + index
-            batch.n_seq_id[index] = 1
-            batch.seq_id[index][0] = 0
-            batch.logits[index] = index >= size - logits
+            token = index * 7 % self._vocabulary
+            put_token(batch, index, 0, self._length + index, token, wanted=index >= size - logits)
         if self._api.llama_decode(self._context, batch) != 0:
             raise calibration.ProbeError("llama.cpp fails in a context to measure with")
         self._api.llama_synchronize(self._context)
