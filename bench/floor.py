@@ -13,6 +13,7 @@ from bench.engine_arm import OpenedBackend
 from bench.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.backends.llama_library import put_token
+from lsp_server.engine.prefix_cache import common_prefix
 
 # Which tokens are evaluated makes no difference to the time.
 _SOME_TOKEN = 50
@@ -34,13 +35,9 @@ class Floor:
         self._api: Any = backend._api
         self._held: list[int] = []
 
-    def prepare(self, tokens: Sequence[int]) -> None:
+    def prepare(self, tokens: list[int]) -> None:
         """Makes the cache hold these tokens, whatever that takes; not part of what is measured."""
-        common = 0
-        for mine, wanted in zip(self._held, tokens, strict=False):
-            if mine != wanted:
-                break
-            common += 1
+        common = common_prefix(self._held, tokens)
         if not self._api.llama_memory_seq_rm(self._own._memory, 0, common, -1):
             self._api.llama_memory_seq_rm(self._own._memory, 0, -1, -1)  # it cannot be cut back
             common = 0

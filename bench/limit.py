@@ -27,6 +27,7 @@ from bench.report import write_json
 from bench.timeline import with_gaps
 from lsp_server.backends.base import ModelError
 from lsp_server.config import Settings
+from lsp_server.engine.prefix_cache import common_prefix
 
 _DEFAULT_KEYS = 100
 _TABLE_WIDTH = 120
@@ -155,7 +156,7 @@ async def measure(
         answer = await arm.answer(change, tokens)
         prompt = arm.last_tokens
         if seen:
-            known = max(_common(prompt, earlier) for earlier in seen)
+            known = max(common_prefix(prompt, earlier) for earlier in seen)
             new = min(max(1, len(prompt) - known), answer.evaluated_tokens)
             keys.append(_floor_key(arm, floor, answer, new))
         seen.append(prompt)
@@ -235,13 +236,6 @@ async def beside_a_busy_core(arm: EngineArm, change: Change) -> dict[str, Any]:
         "ratio_worst_turn": round(max(b / a for a, b in zip(*steps.values(), strict=True)), 2),
         "steps_ms": {name: [round(value, 2) for value in values] for name, values in steps.items()},
     }
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens the two have in common at their start."""
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
 
 
 def _table(summaries: Sequence[dict[str, Any]]) -> Table:

@@ -17,6 +17,7 @@ from bench.recordings import Change
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.reuse import Place
+from lsp_server.engine.prefix_cache import common_prefix
 
 # The server's status shows its last 50 requests.
 _STATUS_EVERY_KEYS = 20
@@ -236,17 +237,10 @@ def add_credit(keys: Sequence[LiveKey], changes: Sequence[Change]) -> None:
                     continue
                 typed = place.typed_since(later.document, later.cursor)
                 if typed is None or not wanted.startswith(typed.text):
-                    best = max(best, _common(wanted, typed.text if typed else b""))
+                    best = max(best, common_prefix(wanted, typed.text) if typed else 0)
                     break
                 best = max(best, len(typed.text))
             key.credit = len(wanted[:best].decode("utf-8", "ignore"))
         if key.decoded_tokens is not None:
             share = key.credit / len(key.suggestion) if key.suggestion else 0.0
             key.wasted_tokens = round(key.decoded_tokens * (1 - share), 2)
-
-
-def _common(first: bytes, second: bytes) -> int:
-    """How many bytes the two have in common at their start."""
-    return next(
-        (i for i, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
-    )
