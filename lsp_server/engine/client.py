@@ -98,7 +98,8 @@ class EngineClient:
         """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
         self._specs[role] = spec
         self._set_model(role, ModelState("loading"))
-        self._send_load(spec, role)
+        self._loads[role] = self._loads.get(role, 0) + 1
+        self._engine.send(Load(spec, self._loads[role], role))
 
     def wake(self, role: Role = "completion") -> None:
         """Loads a model again that was unloaded because nobody used it; does nothing to any other."""
@@ -108,15 +109,6 @@ class EngineClient:
     def keep(self, seconds: Mapping[Role, float]) -> None:
         """Sets how long models stay loaded without being used; 0 for ever."""
         self._engine.send(Keep(dict(seconds)))
-
-    def unload(self, role: Role) -> None:
-        """Gives back the memory of the model that has this role; what runs for it is cancelled."""
-        self._set_model(role, ModelState())
-        self._send_load(None, role)
-
-    def _send_load(self, spec: ModelSpec | None, role: Role) -> None:
-        self._loads[role] = self._loads.get(role, 0) + 1
-        self._engine.send(Load(spec, self._loads[role], role))
 
     def submit(
         self,

@@ -270,15 +270,11 @@ class Engine:
         self._unload(message.role)
         self._waiting.pop(message.role, None)
         self._alone = {load for load in self._alone if load.role != message.role}
-        if message.spec is None:
-            self._loader.forget(message)
-        else:
-            self._loader.start(message)
+        self._loader.start(message)
 
     def _adapt(self, load: Load) -> None:
         """Exchanges the adapters of a loaded model. All that its cache holds was computed with the others, so it is
         dropped: a prompt is never answered from a mixture."""
-        assert load.spec is not None
         model = self.models[load.role]
         self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
         try:
@@ -360,10 +356,9 @@ class Engine:
             model.close()
 
 
-def _differ_in_adapters(loaded: ModelSpec | None, wanted: ModelSpec | None) -> bool:
-    if loaded is None or wanted is None or loaded == wanted:
-        return False
-    return replace(loaded, adapters=wanted.adapters) == wanted
+def _differ_in_adapters(loaded: ModelSpec, wanted: ModelSpec) -> bool:
+    """Whether they differ in the adapters, and in nothing else."""
+    return loaded != wanted and replace(loaded, adapters=wanted.adapters) == wanted
 
 
 def _explained(error: Exception) -> str:

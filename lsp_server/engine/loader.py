@@ -73,11 +73,6 @@ class Loader:
         self._post(ModelLoading(0.0, load.number, load.role))
         self._spawn(lambda: self._run(load))
 
-    def forget(self, load: Load) -> None:
-        """Gives up what is being loaded for a role."""
-        with self._state:
-            self._latest[load.role] = load
-
     def close(self) -> None:
         """Gives up what is being loaded. Nothing is delivered afterwards."""
         with self._state:
@@ -87,8 +82,6 @@ class Loader:
         return not self._closed and self._latest.get(load.role) is load
 
     def _run(self, load: Load) -> None:
-        assert load.spec is not None
-
         share = 0.5 if load.spec.draft else 1.0
 
         def progress(fraction: float) -> bool:
@@ -123,7 +116,6 @@ class Loader:
 
     def _with_draft(self, load: Load, model: LoadedModel) -> tuple[LoadedModel, str]:
         """The model with the small one that is to draft for it; without, and why, if that cannot be."""
-        assert load.spec is not None
 
         def progress(fraction: float) -> bool:
             if self.wanted(load):

@@ -65,9 +65,9 @@ class Cancel:
 class Load:
     """Loads a model in place of the one that has this role; what was running for that one is cancelled. If only
     the adapters differ, the model stays and they are exchanged.
-    number: comes back in the events about this load. Without a spec the role is left empty."""
+    number: comes back in the events about this load."""
 
-    spec: ModelSpec | None
+    spec: ModelSpec
     number: int = 0
     role: Role = "completion"
 

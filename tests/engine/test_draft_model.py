@@ -311,10 +311,9 @@ def test_a_small_model_that_fails_is_left_alone() -> None:
 def test_both_go_together() -> None:
     pair = Pair()
     small = pair.small
-    pair.engine.send(Load(None))
-    pair.receive()
+    assert pair.load(sequences=2).info.draft == ""
     assert small.closed
-    assert not pair.engine.models
+    assert pair.engine.models["completion"].draft is None
 
 
 def test_a_change_of_adapters_keeps_the_small_model() -> None:
