@@ -36,6 +36,18 @@ def tracked() -> Iterator[str]:
     yield from filter(None, listed.stdout.split("\0"))
 
 
+def built(kind: str, folder: Path) -> zipfile.ZipFile:
+    """The wheel that pip would build, without a network. kind: wheel or editable."""
+    pytest.importorskip("hatchling", reason="hatchling is not installed")
+    build = f"import sys, hatchling.build as build; print(build.build_{kind}(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", build, folder], cwd=ROOT, env=environment(folder), capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return zipfile.ZipFile(folder / done.stdout.split()[-1])
+
+
 @BY_NAME
 def test_printed_as_it_is(editor: editors.Editor, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     assert cli.run(["init", editor.name]) == 0
@@ -94,16 +106,9 @@ def test_every_editor_has_a_folder_and_every_folder_an_editor() -> None:
 
 
 def test_a_wheel_has_all_of_them_and_uses_them(tmp_path: Path) -> None:
-    """Built without a network by what pip builds it with, and unpacked as an installation has it."""
-    pytest.importorskip("hatchling", reason="hatchling is not installed")
-    build = "import sys, hatchling.build as build; print(build.build_wheel(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", build, tmp_path], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    """Unpacked as an installation has it."""
     site = tmp_path / "site"
-    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
+    with built("wheel", tmp_path) as wheel:
         names = {name for name in wheel.namelist() if "/editors/" in name}
         wheel.extractall(site)
     expected = {f"lsp_server/{path}" for path in tracked()}
@@ -127,13 +132,6 @@ def test_a_wheel_has_all_of_them_and_uses_them(tmp_path: Path) -> None:
 
 
 def test_an_editable_installation_finds_the_checkouts(tmp_path: Path) -> None:
-    pytest.importorskip("hatchling", reason="hatchling is not installed")
-    build = "import sys, hatchling.build as build; print(build.build_editable(sys.argv[1]))"
-    done = subprocess.run(
-        [sys.executable, "-c", build, tmp_path], cwd=ROOT, env=environment(tmp_path), capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    with zipfile.ZipFile(tmp_path / done.stdout.split()[-1]) as wheel:
+    with built("editable", tmp_path) as wheel:
         assert wheel.read("_fimble.pth").decode().split() == [str(ROOT)]
     assert editors.files_folder() == FILES
