@@ -132,11 +132,6 @@ def new_anchor(
     )
 
 
-def build_prompt(document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> FimPrompt:
-    """The prompt for `hole` by itself, anchored where it stands. A pure function."""
-    return lay_out(document, new_anchor(document, hole, form, budget), hole.cursor, form)
-
-
 def lay_out(
     document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat, context: Context = NO_CONTEXT
 ) -> FimPrompt:

@@ -11,9 +11,10 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format
 from lsp_server.core.hole import find_hole
 from lsp_server.core.languages import find_language
-from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, build_prompt, lay_out, new_anchor, window_start
+from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, lay_out, new_anchor, window_start
 from tests.support.cursor import parse_cursor
 from tests.support.formats import format_named
+from tests.support.prompts import build_prompt
 
 AMPLE = PromptBudget(10_000, 10_000)
 SOURCE = "import os\n\ndef f():\n    return a$0b\n\nprint(f())\n"

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import PromptBudget, build_prompt
+from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.request import Cancel, Finished, FinishReason, Generate, Priority
 from tests.engine.harness import EngineHarness, cold
 from tests.support.formats import format_named
+from tests.support.prompts import build_prompt
 
 SOURCE = b"".join(
     b"def function_%d(first, second):\n    total = first * %d\n    return total + second\n\n\n" % (i, i)

@@ -12,12 +12,13 @@ import pytest
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import PromptBudget, build_prompt
+from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.request import FinishReason, Generate
 from tests.engine.harness import EngineHarness, Forgetful, PartlyFailing, Recurrent
 from tests.engine.sessions import SOURCE, check_equals_cold, editing, play
 from tests.support.formats import format_named
+from tests.support.prompts import build_prompt
 
 
 @pytest.mark.parametrize("sequences", [1, 2, 4])

@@ -14,7 +14,7 @@ from lsp_server.backends import devices, llama
 from lsp_server.backends.base import ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
-from lsp_server.core.prompt import PromptBudget, build_prompt
+from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Generate, ModelReady, Priority
 from lsp_server.models import estimate
@@ -22,6 +22,7 @@ from lsp_server.models.gguf import read_model
 from tests.engine.harness import CHEAP_BATCHES
 from tests.model.session import Session
 from tests.model.test_tiny_model import PIECES, SOURCE, evaluate
+from tests.support.prompts import build_prompt
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 RULE = StopRule(HoleKind.BLOCK, max_lines=100)

@@ -13,7 +13,7 @@ from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
-from lsp_server.core.prompt import PromptBudget, build_prompt
+from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.core import Engine
 from lsp_server.engine.loader import at_once
@@ -21,6 +21,7 @@ from lsp_server.engine.request import Event, Finished, FinishReason, Generate, L
 from tests.engine.harness import CHEAP_BATCHES, make_prompt
 from tests.model.session import Session
 from tests.support.healing import record_healing
+from tests.support.prompts import build_prompt
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 SOURCE = b'''import os
