@@ -97,6 +97,7 @@ STATUS_LINE = """\
 vim.o.laststatus = 2
 vim.o.statusline = "[%{v:lua.require('fimble').statusline()}] %t"
 """
+NEOVIM_VERSIONS = ("0.11", "0.10", "0.12")
 PLAIN_INDENT = "vim.cmd('filetype plugin indent off')\nvim.o.autoindent = false\n"
 
 

@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 
 from lsp_server.backends import starter
-from tests.editors.support import EDITORS, PLAIN_INDENT, Neovim, fimble_program, neovim_binary
+from tests.editors.support import EDITORS, NEOVIM_VERSIONS, Neovim, fimble_program, neovim_binary
 
-VERSIONS = ("0.11", "0.10", "0.12")
 KEY_MS = 50
 ACCEPT, WORD, LINE, DISMISS, ESCAPE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b"
 
@@ -47,16 +46,6 @@ client.config = function() return vim.tbl_extend('force', config(), { cmd = seve
 """
 
 
-@pytest.fixture(scope="module", params=VERSIONS)
-def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neovim]:
-    editor = Neovim(request.param, tmp_path_factory.mktemp("home"), init=PLAIN_INDENT)
-    try:
-        editor.wait_ready()
-        yield editor
-    finally:
-        editor.close()
-
-
 @pytest.fixture
 def editor(lasting: Neovim) -> Iterator[Neovim]:
     """One editor for all tests of a version. Each leaves without a word said and without a trace on the screen."""
@@ -65,19 +54,6 @@ def editor(lasting: Neovim) -> Iterator[Neovim]:
     yield lasting
     lasting.command("messages clear")
     lasting.terminal.wait(lambda: not lasting.ghost(), "no leftover ghost text")
-
-
-@pytest.fixture
-def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Neovim]]:
-    editors: list[Neovim] = []
-
-    def start(*arguments: object, **options: object) -> Neovim:
-        editors.append(Neovim(*arguments, tmp_path_factory.mktemp("home"), **options))  # type: ignore[arg-type]
-        return editors[-1]
-
-    yield start
-    for one in editors:
-        one.close()
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +167,7 @@ until not ghost.accept('word')
 """
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_a_letter_of_several_bytes_is_replaced_as_a_whole(version: str, tmp_path: Path) -> None:
     program, variables = neovim_binary(version)
     (tmp_path / "letters.lua").write_text(f"vim.opt.rtp:prepend('{EDITORS / 'neovim'}')\n{LETTERS}", encoding="utf-8")
@@ -326,7 +302,7 @@ def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_the_starter_model_suggests(version: str, model_home: Path) -> None:
     text = "def add(a, b):\n    return a + b\n\n\ndef subtract(a, b):\n    x"
     program = fimble_program(model_home / "bin")
@@ -342,9 +318,9 @@ def test_the_starter_model_suggests(version: str, model_home: Path) -> None:
         editor.close()
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_next_and_previous_where_there_are_several(version: str, opened: Callable[..., Neovim]) -> None:
-    editor = opened(version, init=SEVERAL, options="{ cmd = { 'true' } }")
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_next_and_previous_where_there_are_several(version: str, start_neovim: Callable[..., Neovim]) -> None:
+    editor = start_neovim(version, init=SEVERAL, options="{ cmd = { 'true' } }")
     editor.wait_ready()
     editor.insert("x", KEY_MS)
     editor.wait_ghost("first")
@@ -357,18 +333,19 @@ def test_next_and_previous_where_there_are_several(version: str, opened: Callabl
     assert editor.buffer() == "xsecond"
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_missing_program_is_said_once(version: str, opened: Callable[..., Neovim]) -> None:
-    editor = opened(version, options="{ cmd = { '/nowhere/fimble' } }", text="x = 1\n")
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_a_missing_program_is_said_once(version: str, start_neovim: Callable[..., Neovim]) -> None:
+    editor = start_neovim(version, options="{ cmd = { '/nowhere/fimble' } }", text="x = 1\n")
     editor.terminal.wait_for("which is no program")
     editor.terminal.type("\r")
     editor.edit("y = 2\n")
     assert editor.messages().count("which is no program") == 1
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_wrong_options_are_named_and_the_others_hold(version: str, opened: Callable[..., Neovim]) -> None:
-    editor = opened(version, options="{ enabeld = false, hide_with_menu = 3, keys = { accept = '<C-y>', take = 'x' } }")
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_wrong_options_are_named_and_the_others_hold(version: str, start_neovim: Callable[..., Neovim]) -> None:
+    options = "{ enabeld = false, hide_with_menu = 3, keys = { accept = '<C-y>', take = 'x' } }"
+    editor = start_neovim(version, options=options)
     editor.terminal.wait_for("enabeld")
     editor.terminal.type("\r")
     editor.wait_ready()

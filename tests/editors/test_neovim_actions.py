@@ -11,6 +11,7 @@ from tests.editors.support import (
     FUNCTION,
     INSTRUCTED,
     INSTRUCTION,
+    NEOVIM_VERSIONS,
     PLAIN_INDENT,
     SIMPLIFIED,
     Neovim,
@@ -18,7 +19,6 @@ from tests.editors.support import (
     scripted,
 )
 
-VERSIONS = ("0.11", "0.10", "0.12")
 # The status line has the last message of a progress.
 PROGRESS = """
 vim.g.progress = ''
@@ -29,18 +29,6 @@ vim.api.nvim_create_autocmd('LspProgress', { callback = function(event)
 end })
 """
 BEFORE, AFTER = '"""A shop."""\n\n\n', "\n\nprint(add(1, 2))\n"
-
-
-@pytest.fixture(scope="module", params=VERSIONS)
-def lasting(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Neovim]:
-    home = tmp_path_factory.mktemp("home")
-    chat_model(home)
-    editor = Neovim(request.param, home, init=PLAIN_INDENT)
-    try:
-        editor.wait_ready()
-        yield editor
-    finally:
-        editor.close()
 
 
 @pytest.fixture
@@ -106,7 +94,7 @@ def test_an_edit_by_an_instruction_in_a_comment(editor: Neovim) -> None:
     wait_text(editor, f"{BEFORE}# fimble: {INSTRUCTION}\n{FUNCTION}{AFTER}")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_typing_goes_on_beside_an_action(version: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The answer takes three seconds. What is typed above stays, and the edit comes to where the function then is."""
     home = tmp_path_factory.mktemp("home")

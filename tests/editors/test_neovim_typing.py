@@ -5,16 +5,14 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.editors.support import PLAIN_INDENT, Neovim
+from tests.editors.support import NEOVIM_VERSIONS, PLAIN_INDENT, Neovim
 from tests.support.effort import scaled
 
-VERSIONS = ("0.11", "0.10", "0.12")
 KEYS, KEY_MS = scaled(250), 45  # for each of two editors
 ACCEPT, WORD, LINE, BACKSPACE, ESCAPE = "\t", "\x1bw", "\x1bl", "\x7f", "\x1b"
 
@@ -44,19 +42,6 @@ end })
 """
 )
 MARKS = "#vim.api.nvim_buf_get_extmarks(0, -1, 0, -1, { type = 'virt_text' })"
-
-
-@pytest.fixture
-def homes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    editors: list[Neovim] = []
-
-    def start(version: str, home: Path | None = None, **options: Any) -> Neovim:
-        editors.append(Neovim(version, home or tmp_path_factory.mktemp("home"), **options))
-        return editors[-1]
-
-    yield start
-    for editor in editors:
-        editor.close()
 
 
 def session(seed: int) -> list[str]:
@@ -89,10 +74,10 @@ def replayed(keys: list[str], journal: list[str]) -> str:
     return text
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_two_editors_at_once_and_a_key_every_45_ms(version: str, homes: Any) -> None:
-    first = homes(version, init=JOURNAL, file="one.py")
-    second = homes(version, first.home, init=JOURNAL, file="two.py", options="{ builtin = false }")
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_two_editors_at_once_and_a_key_every_45_ms(version: str, start_neovim: Callable[..., Neovim]) -> None:
+    first = start_neovim(version, init=JOURNAL, file="one.py")
+    second = start_neovim(version, first.home, init=JOURNAL, file="two.py", options="{ builtin = false }")
     typed = {first: session(1), second: session(2)}
     for editor in typed:
         editor.wait_ready()
@@ -118,9 +103,11 @@ def test_two_editors_at_once_and_a_key_every_45_ms(version: str, homes: Any) -> 
         assert not editor.expression("v:errmsg")
 
 
-@pytest.mark.parametrize("version", VERSIONS)
-def test_a_server_that_dies_is_started_again_and_no_key_is_lost(version: str, homes: Any) -> None:
-    editor = homes(version, init=PLAIN_INDENT)
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_a_server_that_dies_is_started_again_and_no_key_is_lost(
+    version: str, start_neovim: Callable[..., Neovim]
+) -> None:
+    editor = start_neovim(version, init=PLAIN_INDENT)
     editor.wait_ready()
     client = "vim.lsp.get_clients({ name = 'fimble' })[1].id"
     before = editor.lua(client)
