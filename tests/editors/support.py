@@ -119,6 +119,8 @@ class Neovim:
         self.home = home
         self._socket = home / f"{file}.sock"
         self._files = 0
+        # Two editors of one home that start at once fail to create it both.
+        (home / "data" / "nvim").mkdir(parents=True, exist_ok=True)
         config = home / f"{file}.lua"
         config.write_text(
             f"vim.opt.rtp:prepend('{EDITORS / 'neovim'}')\n"
