@@ -16,12 +16,11 @@ from rich.text import Text
 import lsp_server
 from bench import machine
 from bench.arms import quantile
-from bench.completers import loaded
 from bench.report import write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt, Segment
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.engine.request import Finished, FinishReason, TextDelta
 
 _PROMPT_BYTES = 3600  # about 1,000 tokens

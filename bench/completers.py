@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -14,14 +13,14 @@ from bench.outputs import Output, Piece, Place, answered, digest
 from bench.scores import Completion
 from bench.store import Store
 from bench.tasks import CLOSED, Task
-from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import ModelError
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.shape import without_replacing
-from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Finished, FinishReason, Role, TextDelta
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.request import Finished, FinishReason, TextDelta
 from lsp_server.features.budget import budget_for
 from lsp_server.features.inline import InlineCompleter, Trigger
 from lsp_server.features.options import InlineOptions
@@ -254,24 +253,3 @@ def _first_line(text: str) -> str:
     """The first line that has something on it, with what stands before it: what accepting a line inserts."""
     stripped = text.lstrip("\r\n")
     return text[: len(text) - len(stripped)] + _to_newline(stripped)
-
-
-@asynccontextmanager
-async def loaded(factory: BackendFactory, spec: ModelSpec) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
-    """An engine with its model. Raises ModelError if the model cannot be loaded."""
-    known = anyio.Event()
-
-    def changed(_: Role, model: ModelState) -> None:
-        if model.kind in ("ready", "failed"):
-            known.set()
-
-    engine = EngineClient(factory, changed)
-    engine.start()
-    try:
-        engine.load(spec)
-        await known.wait()
-        if engine.model.info is None:
-            raise ModelError(engine.model.message)
-        yield engine, engine.model.info
-    finally:
-        await engine.stop()

@@ -22,9 +22,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out, new_anchor
-from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.engine.encode import Encoder
-from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
 from lsp_server.models.gguf import read_model
 
 REST_MS = 500.0
@@ -163,7 +163,6 @@ async def engine_arm(
 ) -> AsyncIterator[EngineArm]:
     """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may speculate where
     calibration says that it pays."""
-    loaded = anyio.Event()
     made: list[EndlessBackend] = []
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
@@ -175,20 +174,7 @@ async def engine_arm(
         made.append(EndlessBackend(backend))
         return cast(Backend, made[-1])
 
-    def changed(_: Role, model: ModelState) -> None:
-        progress(model.progress)
-        if model.kind in ("ready", "failed"):
-            loaded.set()
-
-    client = EngineClient(factory, changed)
-    client.start()
-    try:
-        client.load(spec)
-        await loaded.wait()
-        if client.model.info is None:
+    async with loaded(factory, spec, progress) as (client, info):
+        if spec.draft and not info.draft:
             raise ModelError(client.model.message)
-        if spec.draft and not client.model.info.draft:
-            raise ModelError(client.model.message)
-        yield EngineArm(client, made[0], spec, client.model.info)  # a model that drafts comes second
-    finally:
-        await client.stop()
+        yield EngineArm(client, made[0], spec, info)  # a model that drafts comes second

@@ -21,13 +21,14 @@ from rich.text import Text
 import lsp_server
 from bench import holes, humaneval, machine, quality_tables, safim, sandbox
 from bench import scores as scoring
-from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay, loaded
+from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay
 from bench.scores import Completion, score
 from bench.store import Store
 from bench.tasks import Task, chosen, closed, mid_word
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.config import Settings
 from lsp_server.core.languages import LANGUAGES
+from lsp_server.engine.client import loaded
 
 SETS = (humaneval.NAME, "safim-block", "safim-control", holes.NAME)
 _TABLE_WIDTH = 140

@@ -17,8 +17,7 @@ from lsp_server import config
 from lsp_server.backends.base import BackendFactory, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Role
+from lsp_server.engine.client import loaded
 from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 
@@ -29,7 +28,8 @@ _SHOWN_BYTES = 240
 
 
 def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
-    """Prints the completion at `options.place`. Raises CommandError for a place or a model that is not there."""
+    """Prints the completion at `options.place`. Raises CommandError for a place that is not there, ModelError for such
+    a model."""
     path, line, column = parse_place(options.place)
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:
@@ -66,24 +66,10 @@ async def _complete(
     offset: int,
     buffers: Sequence[DocumentSnapshot],
 ) -> tuple[ModelInfo, Outcome]:
-    loaded = anyio.Event()
-
-    def changed(_: Role, model: ModelState) -> None:
-        if model.kind in ("ready", "failed"):
-            loaded.set()
-
-    engine = EngineClient(factory, changed)
-    engine.start()
-    try:
-        engine.load(settings.model_spec())
-        await loaded.wait()
-        if engine.model.info is None:
-            raise CommandError(engine.model.message)
+    async with loaded(factory, settings.model_spec()) as (engine, model):
         completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
         await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
-        return engine.model.info, await completer.complete(document, offset, Trigger.INVOKED)
-    finally:
-        await engine.stop()
+        return model, await completer.complete(document, offset, Trigger.INVOKED)
 
 
 def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> dict[str, Any]:

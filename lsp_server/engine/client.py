@@ -6,13 +6,14 @@ import asyncio
 import contextvars
 import itertools
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import anyio
 
-from lsp_server.backends.base import BackendFactory, ModelInfo, ModelSpec
+from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.core import Engine
@@ -182,3 +183,28 @@ class EngineClient:
         self.models[role] = state
         if self.on_model is not None:
             self.on_model(role, state)
+
+
+@asynccontextmanager
+async def loaded(
+    factory: BackendFactory, spec: ModelSpec, progress: Callable[[float], None] = lambda _: None
+) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
+    """An engine whose model is ready; it is stopped at the end. progress: as in ModelState. Raises ModelError if the
+    model cannot be loaded."""
+    known = anyio.Event()
+
+    def changed(_: Role, model: ModelState) -> None:
+        progress(model.progress)
+        if model.kind in ("ready", "failed"):
+            known.set()
+
+    engine = EngineClient(factory, changed)
+    engine.start()
+    try:
+        engine.load(spec)
+        await known.wait()
+        if engine.model.info is None:
+            raise ModelError(engine.model.message)
+        yield engine, engine.model.info
+    finally:
+        await engine.stop()

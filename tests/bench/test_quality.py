@@ -30,7 +30,6 @@ from bench.completers import (
     Fimble,
     Gold,
     History,
-    loaded,
 )
 from bench.outputs import Output, Piece, Place, answered
 from bench.scores import Completion, score
@@ -39,7 +38,7 @@ from bench.tasks import Task, Test
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.features.inline import InlineCompleter, Trigger
 from lsp_server.features.options import InlineOptions
 from tests.bench.rows import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
