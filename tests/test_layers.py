@@ -49,7 +49,7 @@ RESERVED = {
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.definitions", "core.outline"),
+    "tree_sitter": ("core.syntax", "core.pieces", "core.outline"),
     "jinja2": ("features.actions.rendering",),
 }
 
@@ -169,7 +169,7 @@ def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
     [
         ("core.prompt", "from lsp_server.core import text\nimport re"),
         ("core.syntax", "import tree_sitter"),
-        ("core.definitions", "from tree_sitter import Node"),
+        ("core.pieces", "from tree_sitter import Node"),
         ("engine.core", "import time\nfrom lsp_server.backends.base import Backend"),
         ("engine.core", "from lsp_server.backends import base"),
         ("backends.llama", "from lsp_server.backends import llama_library, starter"),

@@ -16,13 +16,13 @@ from functools import lru_cache
 from itertools import chain, islice
 from pathlib import PurePosixPath
 
-from lsp_server.core.definitions import Piece, defined_names, names_in, pieces_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
+from lsp_server.core.pieces import Piece, defined_names, identifiers_in, pieces_of
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
 
 # How many buffers are looked at, the most recent first, and how much text of theirs is read for one choice, about
@@ -163,11 +163,11 @@ def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
     source = document.source[start : hole.cursor + ELSEWHERE_BYTES]
     near = document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.cursor + NEAR_AFTER_BYTES]
     language = find_language(document.language_id, document.path)
-    imported = frozenset(names_in(_imports(language, head)))
-    names = dict.fromkeys(names_in(source), _ELSEWHERE)
+    imported = frozenset(identifiers_in(_imports(language, head)))
+    names = dict.fromkeys(identifiers_in(source), _ELSEWHERE)
     for name in imported:
         names[name] = names.get(name, 0.0) + _IMPORTED
-    for name in set(names_in(near)):
+    for name in set(identifiers_in(near)):
         names[name] = names.get(name, 0.0) + _NEAR
     for name in defined_names(source):
         names.pop(name, None)

@@ -1,4 +1,5 @@
-"""What a file defines: functions and classes with their names, parameters and doc comments, and where it is broken.
+"""What code actions ask of a whole file: the functions and classes it defines, with their names, parameters and doc
+comments; what a part of it names, calls and says; and where it is broken.
 
 Parses whole files, which takes a tenth of a second for a large one: for a worker thread, not for an event loop.
 """
@@ -11,7 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from lsp_server.core.languages import Language
-from lsp_server.core.syntax import parse, text_of
+from lsp_server.core.syntax import error_spans, parse, text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
@@ -132,19 +133,10 @@ def definition_at(found: tuple[Definition, ...], start: int, end: int) -> Defini
 
 
 def broken_at(language: Language, source: bytes) -> list[tuple[int, int]]:
-    """Where `source` does not parse: the ranges of errors and of what is missing. Empty without a grammar."""
+    """Where `source` does not parse: the ranges of errors and of what is missing, in order and apart. Empty without a
+    grammar."""
     root = root_of(language, source)
-    if root is None or not root.has_error:
-        return []
-    found: list[tuple[int, int]] = []
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node.is_error or node.is_missing:
-            found.append((node.start_byte, node.end_byte))
-        elif node.has_error:
-            stack.extend(node.children)
-    return sorted(found)
+    return [] if root is None else sorted(error_spans(root, nested=False))
 
 
 def names_in(language: Language, source: bytes, start: int = 0, end: int | None = None) -> tuple[set[str], set[str]]:
@@ -153,20 +145,11 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
     Members (what stands behind a dot) are not among them: where they come from takes a type checker. Which
     names are introduced is judged by the fields of the tree; when in doubt, a name counts as introduced.
     """
-    root = root_of(language, source)
     used: set[str] = set()
     bound: set[str] = set()
-    if root is None:
-        return used, bound
-    last = len(source) if end is None else end
-    stack = [root]
-    while stack:
-        node = stack.pop()
-        if node.end_byte <= start or node.start_byte >= last:
-            continue
+    for node in _nodes_in(language, source, start, len(source) if end is None else end):
         if node.type in _IDENTIFIERS and not _is_member(node):
             (bound if _introduces(node) else used).add(text_of(node, source).decode("utf-8", "replace"))
-        stack.extend(node.named_children)
     return used, bound
 
 
@@ -197,36 +180,32 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
 
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The names of the functions that `start:end` calls, in order, each once."""
-    root = root_of(language, source)
     found: dict[str, None] = {}
-    stack = [] if root is None else [root]
-    while stack:
-        node = stack.pop()
-        if node.end_byte <= start or node.start_byte >= end:
-            continue
+    for node in _nodes_in(language, source, start, end):
         if node.type in {"call", "call_expression", "method_invocation"}:
             callee = node.child_by_field_name("function") or node.child_by_field_name("name")
             text = text_of(callee, source).decode("utf-8", "replace") if callee is not None else ""
             name = text.replace("::", ".").rpartition(".")[2]
             if name.isidentifier():
                 found[name] = None
-        stack.extend(reversed(node.named_children))
     return list(found)
 
 
 def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str]:
     """The kinds of the nodes that lie in `start:end`."""
+    nodes = _nodes_in(language, source, start, end)
+    return {node.type for node in nodes if start <= node.start_byte and node.end_byte <= end}
+
+
+def _nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
+    """The named nodes of which some part lies in `start:end`, in order, outer ones first."""
     root = root_of(language, source)
-    found: set[str] = set()
     stack = [] if root is None else [root]
     while stack:
         node = stack.pop()
-        if node.end_byte <= start or node.start_byte >= end:
-            continue
-        if start <= node.start_byte and node.end_byte <= end:
-            found.add(node.type)
-        stack.extend(node.named_children)
-    return found
+        if node.start_byte < end and start < node.end_byte:
+            yield node
+            stack.extend(reversed(node.named_children))
 
 
 def top_level(language: Language, source: bytes) -> list[tuple[str, int, int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.enclosing import enclosing_text
 from lsp_server.core.formats import FimFormat, Slot
@@ -13,6 +12,7 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.pieces import Piece
 from lsp_server.core.text import character_start, next_character_start
 
 # Imports are looked for in this much of a file's beginning.

@@ -97,14 +97,15 @@ def text_of(node: Node, source: bytes) -> bytes:
     return source[node.start_byte : node.end_byte]
 
 
-def error_spans(root: Node) -> list[tuple[int, int]]:
-    """The byte ranges of all ERROR and MISSING nodes under `root`."""
+def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
+    """The byte ranges of the ERROR and MISSING nodes under `root`; nested: also of those inside others."""
     found, nodes = [], [root]
     while nodes:
         node = nodes.pop()
-        if node.is_error or node.is_missing:
+        is_wrong = node.is_error or node.is_missing
+        if is_wrong:
             found.append((node.start_byte, node.end_byte))
-        if node.has_error:
+        if node.has_error and (nested or not is_wrong):
             nodes.extend(node.children)
     return found
 

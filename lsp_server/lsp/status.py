@@ -9,7 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from lsp_server import __version__
-from lsp_server.core.definitions import Piece
+from lsp_server.core.pieces import Piece
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.inline import Outcome
 

@@ -16,11 +16,11 @@ from enum import Enum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
-from lsp_server.core.definitions import Piece, names_in
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind
 from lsp_server.core.languages import find_language
+from lsp_server.core.pieces import Piece, identifiers_in
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, Segment, lay_out, new_anchor, piece_size
 from lsp_server.core.syntax import parser_of
 from lsp_server.core.text import next_character_start
@@ -202,7 +202,7 @@ class _Maker:
 
     def _context(self, text: bytes) -> Context:
         """Definitions of other files that `text` uses, as many as there is room for."""
-        used = set(names_in(text))
+        used = set(identifiers_in(text))
         room = int(self._tokens * CONTEXT_OF_WINDOW * 3)
         wanted = [piece for piece in self._others if used & piece.defines]
         ends = accumulate(map(piece_size, wanted))

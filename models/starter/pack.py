@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from lsp_server.core.definitions import Piece, pieces_of
 from lsp_server.core.formats import FimFormat, find_format
+from lsp_server.core.pieces import Piece, pieces_of
 from models.starter import corpus, tokenizer
 from models.starter.gguf_files import field_of, open_gguf
 from models.starter.holes import Sample, document_of, samples_of

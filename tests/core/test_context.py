@@ -20,10 +20,10 @@ from lsp_server.core.context import (
     may_show,
     prompt_budget,
 )
-from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, piece_size
 from tests.support.cursor import parse_cursor
 from tests.support.formats import format_named

@@ -6,11 +6,11 @@ import random
 
 import pytest
 
-from lsp_server.core.definitions import Piece
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format
 from lsp_server.core.hole import find_hole
 from lsp_server.core.languages import find_language
+from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, lay_out, new_anchor, window_start
 from tests.support.cursor import parse_cursor
 from tests.support.formats import format_named

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from lsp_server.core import outline, syntax
-from lsp_server.core.definitions import pieces_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.pieces import pieces_of
 from lsp_server.core.syntax import parse, text_of
 
 PYTHON = find_language("python", "m.py")

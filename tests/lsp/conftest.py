@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import definitions, imports, outline, syntax
+from lsp_server.core import imports, outline, pieces, syntax
 from tests.lsp.played import Played
 from tests.support.inprocess import ServerThread
 
@@ -24,7 +24,7 @@ def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
             thread.loop.parsed(steps)
         return tree, steps
 
-    for module in (syntax, imports, definitions, outline):
+    for module in (syntax, imports, pieces, outline):
         monkeypatch.setattr(module, "parse", counted)
     found = Played(**getattr(request, "param", {}))
     threads.append(found.thread)

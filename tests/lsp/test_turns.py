@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import context, definitions, syntax
+from lsp_server.core import context, pieces, syntax
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.text import character_start
@@ -97,7 +97,7 @@ def test_other_buffers_are_read_beside_the_loop(played: Played) -> None:
     """Large ones parsed on a worker thread; and then a prompt shows them."""
     read: list[tuple[int, str]] = []
 
-    def seen(document: DocumentSnapshot) -> tuple[definitions.Piece, ...]:
+    def seen(document: DocumentSnapshot) -> tuple[pieces.Piece, ...]:
         read.append((threading.get_ident(), document.path))
         return pieces_of(document)
 

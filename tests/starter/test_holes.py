@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.core.definitions import Piece, pieces_of
+from lsp_server.core.pieces import Piece, pieces_of
 from models.starter import holes
 from models.starter.corpus import SourceFile
 from models.starter.holes import HoleOrigin, Sample, document_of, node_spans, samples_of

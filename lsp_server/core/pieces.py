@@ -1,4 +1,4 @@
-"""What a document offers to the prompts for others: its definitions, cut to what a reader needs to use them.
+"""The pieces of a document that prompts for others show: its definitions, cut to what a reader needs to use them.
 
 A small function is shown whole, a larger one by its signature, a class by its header and the signatures of its
 members. Where there is no grammar, a document is divided at its blank lines.
@@ -76,7 +76,7 @@ class Piece:
     names: frozenset[str] = field(default=frozenset(), compare=False)
 
 
-def names_in(text: bytes) -> list[str]:
+def identifiers_in(text: bytes) -> list[str]:
     """The identifiers of three letters or more but keywords, in order, repeated as they are."""
     return [name for name in _NAMES.findall(text.decode("utf-8", "replace")) if name not in _KEYWORDS]
 
@@ -105,7 +105,7 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
             node.start_byte,
             frozenset(_defined_by(inner, source)),
             frozenset(members),
-            frozenset(names_in(text)),
+            frozenset(identifiers_in(text)),
         )
         for node, inner in islice(_definitions(tree.root_node, language), MOST_PIECES)
         for text, members in [_shown(node, inner, source)]
@@ -146,9 +146,9 @@ def _defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
             elif name == "declarator":
                 yield from _defined_by(child, source, depth + 1)
             else:
-                yield from names_in(text_of(child, source))
+                yield from identifiers_in(text_of(child, source))
     if not found and node.type == "impl_item":
-        yield from names_in(b" ".join(text_of(child, source) for child in node.children_by_field_name("type")))
+        yield from identifiers_in(b" ".join(text_of(child, source) for child in node.children_by_field_name("type")))
     elif not found:
         for child in node.named_children:
             if re.search(r"declarator|assignment|_spec$|definition", child.type):
@@ -226,5 +226,5 @@ def _block(document: DocumentSnapshot, language: Language, start: int, end: int)
         line_end = text.rfind(b"\n", 0, MOST_PIECE_BYTES)
         text = text[: line_end if line_end > 0 else character_start(text, MOST_PIECE_BYTES)]
     text = text.strip(b"\r\n").rstrip()
-    names = frozenset(names_in(text))
+    names = frozenset(identifiers_in(text))
     return Piece(document.uri, document.path, text, language, start, defined_names(text), frozenset(), names)

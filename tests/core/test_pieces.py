@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core import outline
-from lsp_server.core.definitions import MOST_PIECE_BYTES, MOST_PIECES, WHOLE_BYTES, Piece, pieces_of
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.languages import find_language
+from lsp_server.core.pieces import MOST_PIECE_BYTES, MOST_PIECES, WHOLE_BYTES, Piece, pieces_of
 
 LONG = "    print('a line that makes the body long')\n" * 20
 LONG_C = "  // a line that makes the body long\n" * 20
@@ -165,12 +163,3 @@ def test_equal_pieces_show_the_same_text_wherever_it_stands() -> None:
     assert first == second
     assert first[0].offset != second[0].offset
     assert pieces("def f(): pass\n", "n.py") != first
-
-
-def test_deep_nesting_is_data() -> None:
-    """A walk to each definition's parents would take the square of the depth."""
-    language = find_language("javascript")
-    source = b"function f(){" * 1000 + b"}" * 1000 + b"function last(){}"
-    found = outline.definitions(language, source)
-    assert found[-1].name == "last"
-    assert 50 < len(found) < 200
