@@ -67,6 +67,8 @@ async def _complete(
     buffers: Sequence[DocumentSnapshot],
 ) -> tuple[ModelInfo, Outcome]:
     async with loaded(factory, settings.model_spec()) as (engine, model):
+        if engine.model.message:
+            print(f"fimble: {engine.model.message}", file=sys.stderr)  # noqa: T201
         completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
         await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
         return model, await completer.complete(document, offset, Trigger.INVOKED)

@@ -222,6 +222,10 @@ def _draft_model() -> Iterator[Check]:
         text = f"{name} has {known} tokens and the model {wanted}: it cannot draft for it{where}"
         yield Check("draft model", YELLOW, text, "set `draft_model` to a smaller model of the same family")
         return
+    if not settings.calibrate:
+        text = f"{name} is not used: nobody knows whether it pays while `calibrate` is off{where}"
+        yield Check("draft model", YELLOW, text, "set `calibrate` to true")
+        return
     need = estimate.estimate(small, settings.model_spec().of_draft())
     size = estimate.megabytes(need.total)
     yield Check("draft model", GREEN, f"{name} {small[0].quantisation}, about {size} MB{where}; compared when it loads")

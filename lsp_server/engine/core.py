@@ -201,15 +201,15 @@ class Engine:
             else:
                 each = backend.evaluate_each([(work.sequence, work.position, work.tokens[0]) for _, work in works])
                 rows = [[row] for row in each]
-        except Exception:
+        except Exception as error:
             # Part of it may be in the cache; only the backend knows.
             for _, work in works:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
             if draft is None or backend is not draft.backend:
                 raise
-            logger.exception("%s fails, and drafts no more", backend.info.name)
-            draft.failed = True
+            draft.failure = f"{backend.info.name} failed, and drafts no more: {_explained(error)}"
+            self._ready(works[0][0].request.role)
             return
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
@@ -285,7 +285,7 @@ class Engine:
             return
         self.models[load.role], self._loads[load.role] = model.emptied(), load
         self._residency.use(load.role, self._clock())
-        self._post(ModelReady(self.models[load.role].info, load.number, load.role))
+        self._ready(load.role)
 
     def _take(self, loaded: Loaded) -> None:
         """Makes a model the one that requests for its role are worked on with."""
@@ -295,7 +295,12 @@ class Engine:
             return
         self.models[load.role], self._loads[load.role] = model, load
         self._residency.use(load.role, self._clock())
-        self._post(ModelReady(model.info, load.number, load.role, loaded.notice))
+        self._ready(load.role)
+
+    def _ready(self, role: Role) -> None:
+        """Tells what the model of a role is, as it is now."""
+        model = self.models[role]
+        self._post(ModelReady(model.info, self._loads[role].number, role, model.notice))
 
     # Requests -------------------------------------------------------------------------------------------
 

@@ -314,9 +314,9 @@ class Generation:
     def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
         """How many tokens the small model should draft, and how many times as fast that makes decoding."""
         costs = self.model.backend.info.costs
-        if costs is None or self._drafts is None or not self._drafts.model.usable:
+        if costs is None or self._drafts is None or self._drafts.model.failure:
             return 0, 1.0
-        return draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.ms(1, depth))
+        return draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.costs.ms(1, depth))
 
     def _drafts_lag(self) -> bool:
         """Whether a prompt that is only evaluated should be by the small model, too."""
@@ -339,7 +339,7 @@ class Generation:
         draft = self._draft
         if token is None:
             self._draft = None
-            self._followed_ms += self._drafts.model.ms(len(work.tokens), work.position)
+            self._followed_ms += self._drafts.model.costs.ms(len(work.tokens), work.position)
         elif draft is not None:
             over = self.model.ends(token)
             if not over:

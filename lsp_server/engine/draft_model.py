@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lsp_server.backends.base import Backend, ModelError
+from lsp_server.backends.base import Backend, ModelError, ModelInfo, StepCosts
 from lsp_server.engine.prefix_cache import PrefixCache, common_prefix
+from lsp_server.engine.speculate import can_pay
 from lsp_server.engine.work import Work, take_sequence
 
 if TYPE_CHECKING:
@@ -19,35 +20,43 @@ if TYPE_CHECKING:
 
 
 class DraftModel:
-    """The small model. shared: tokens with lower ids are the same in both. failed: it is not asked any more."""
+    """The small model. costs: those of its steps. shared: tokens with lower ids are the same in both. failure: why it
+    is not asked any more; empty while it is."""
 
-    def __init__(self, backend: Backend, shared: int) -> None:
+    def __init__(self, backend: Backend, costs: StepCosts, shared: int) -> None:
         self.backend = backend
+        self.costs = costs
         self.cache = PrefixCache(backend.info.sequences)
         self.shared = shared
-        self.failed = False
+        self.failure = ""
 
     @classmethod
     def of(cls, backend: Backend, main: Backend, vocabulary: Vocabulary) -> DraftModel:
         """Raises ModelError if it cannot draft for `main`, whose tokens `vocabulary` knows."""
         if backend.info.recurrent:
             raise ModelError(f"{backend.info.name} is recurrent, so that a draft cannot be taken back")
-        return cls(backend, _shared_tokens(backend, main, vocabulary))
-
-    @property
-    def usable(self) -> bool:
-        """Whether it works, and is known to pay or not: its steps have been measured."""
-        return not self.failed and self.backend.info.costs is not None
-
-    def ms(self, size: int, depth: int) -> float:
-        """What a step of `size` tokens behind `depth` others costs; 0 if that was not measured."""
-        costs = self.backend.info.costs
-        return costs.ms(size, depth) if costs else 0.0
+        shared = _shared_tokens(backend, main, vocabulary)
+        ours, theirs = measured(backend.info), measured(main.info)
+        if not any(can_pay(theirs, depth, ours.ms(1, depth)) for depth in (0, main.info.context_tokens)):
+            raise ModelError(
+                f"it cannot make {main.info.name} faster here: it takes {ours.ms(1, 0):.1f} ms a token, and "
+                f"{main.info.name} alone {theirs.ms(1, 0):.1f} ms"
+            )
+        return cls(backend, ours, shared)
 
     def chunk_tokens(self, step_ms: float, depth: int) -> int:
         """How many tokens it may evaluate at once behind `depth` others, so that it takes `step_ms` at most."""
-        info = self.backend.info
-        return min(info.chunk_tokens, info.costs.largest(step_ms, depth)) if info.costs else info.chunk_tokens
+        return min(self.backend.info.chunk_tokens, self.costs.largest(step_ms, depth))
+
+
+def measured(info: ModelInfo) -> StepCosts:
+    """What a model's steps cost. Raises ModelError if nobody knows, and so not whether drafts pay either."""
+    if info.costs is None:
+        raise ModelError(
+            f"how fast {info.name} is here was not measured; that takes `calibrate`, and a machine that is not busy at "
+            "the first start with it"
+        )
+    return info.costs
 
 
 class ModelDrafts:
@@ -72,7 +81,7 @@ class ModelDrafts:
         """What the model must evaluate next to follow `tokens`, in a step of up to `step_ms`; None if nothing, or if
         it cannot. draft: whether a token is wanted that goes on from there."""
         backend, cache = self.model.backend, self.model.cache
-        if self.model.failed or len(tokens) > backend.info.context_tokens:
+        if self.model.failure or len(tokens) > backend.info.context_tokens:
             return None
         if self._sequence is None:
             self._sequence = take_sequence(backend, cache, tokens)

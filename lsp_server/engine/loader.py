@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, NoRoomError
+from lsp_server.engine.draft_model import measured
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelLoading
 
@@ -18,12 +19,10 @@ Spawn = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready to be taken over by the engine's thread. notice: why it comes without the model that was
-    to draft for it."""
+    """A model that is ready to be taken over by the engine's thread."""
 
     load: Load
     model: LoadedModel
-    notice: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,16 +104,15 @@ class Loader:
                 if self.wanted(load):
                     self._post(ModelFailed(_explained(load.spec.path, error), load.number, load.role))
                 return
-            notice = ""
             if load.spec.draft:
-                model, notice = self._with_draft(load, model)
+                model = self._with_draft(load, model)
             with self._state:
                 if self.wanted(load):
-                    self._deliver(Loaded(load, model, notice))
+                    self._deliver(Loaded(load, model))
                     return
             model.close()
 
-    def _with_draft(self, load: Load, model: LoadedModel) -> tuple[LoadedModel, str]:
+    def _with_draft(self, load: Load, model: LoadedModel) -> LoadedModel:
         """The model with the small one that is to draft for it; without, and why, if that cannot be."""
 
         def progress(fraction: float) -> bool:
@@ -126,12 +124,14 @@ class Loader:
         try:
             if model.backend.info.recurrent:
                 raise ModelError(f"{model.backend.info.name} is recurrent and cannot take a draft back")
+            measured(model.backend.info)
             backend = self._factory(load.spec.of_draft(), progress)
-            return model.with_draft(backend), ""
+            return model.with_draft(backend)
         except Exception as error:
             if backend is not None:
                 backend.close()
-            return model, f"`draft_model` {load.spec.draft} is not used: {_explained(load.spec.draft, error)}"
+            reason = _explained(load.spec.draft, error)
+            return replace(model, lacks=f"`draft_model` {load.spec.draft} is not used: {reason}")
 
 
 def _explained(path: str, error: Exception) -> str:

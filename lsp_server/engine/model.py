@@ -50,7 +50,8 @@ class ActionSteps:
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held. actions: how long an action's steps may be. draft: the small model that drafts for it."""
+    often drafts have held. actions: how long an action's steps may be. draft: the small model that drafts for it.
+    lacks: why it comes without the one that was to."""
 
     backend: Backend
     encoder: Encoder
@@ -60,6 +61,7 @@ class LoadedModel:
     rates: DraftRates
     actions: ActionSteps
     draft: DraftModel | None = None
+    lacks: str = ""
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -77,7 +79,13 @@ class LoadedModel:
 
     @property
     def info(self) -> ModelInfo:
-        return replace(self.backend.info, draft=self.draft.backend.info.name if self.draft else "")
+        draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
+        return replace(self.backend.info, draft=draft)
+
+    @property
+    def notice(self) -> str:
+        """What is not as it was asked for, in a line for the user; empty if all is."""
+        return self.draft.failure if self.draft else self.lacks
 
     def with_draft(self, backend: Backend) -> LoadedModel:
         """The model with another one that drafts for it. Raises ModelError if that one is not fit for it."""

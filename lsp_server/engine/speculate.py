@@ -88,6 +88,11 @@ def draft_length(
     return best, best_gain if best else 1.0
 
 
+def can_pay(costs: StepCosts, depth: int, token_ms: float) -> bool:
+    """Whether drafts that cost `token_ms` a token would pay if all of them held."""
+    return draft_length(costs, depth, [1.0] * _MOST_DRAFTED, token_ms=token_ms)[0] > 0
+
+
 class Drafter:
     """Looks drafts up in a request's own tokens, and then in `sources`, the latest first."""
 

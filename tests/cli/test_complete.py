@@ -57,6 +57,17 @@ def test_the_known_text_is_continued(home: Path, folder: Path, place: str, text:
     assert usage["evaluated_tokens"] + usage["reused_tokens"] == usage["prompt_tokens"]
 
 
+def test_a_model_that_does_not_draft_is_told_beside_the_answer(home: Path, folder: Path) -> None:
+    settings = home / "config" / "fimble" / "fimble.toml"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('draft_model = "small.txt"\n')
+    (folder / "typed.py").write_text(SOURCE[: SOURCE.index(" * height")] + "\n")
+    done = fimble(home, folder, *scripted("--json", "typed.py:2"))
+    assert json.loads(done.stdout)["text"] == " * height"
+    assert done.stderr.startswith(f"fimble: `draft_model` {settings.parent / 'small.txt'} is not used: ")
+    assert done.stderr.count("\n") == 1
+
+
 def test_explain_shows_the_prompt_and_its_cost(home: Path, folder: Path) -> None:
     done = fimble(home, folder, *scripted("--explain", "area.py:2:12"))
     assert done.returncode == 0, done.stderr

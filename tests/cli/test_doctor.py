@@ -117,6 +117,11 @@ def test_a_model_that_drafts(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     (check,) = checks("draft model")
     assert (check.status, check.text.split()[0]) == ("green", "small")
     assert f"(set in {settings})" in check.text
+    settings.write_text(settings.read_text() + "calibrate = false\n")
+    (check,) = checks("draft model")
+    assert check.status == "yellow"
+    assert "`calibrate` is off" in check.text
+    settings.write_text(settings.read_text().replace("false", "true"))
     write_tiny_gguf(place / "small.gguf", name="small", markers=MARKERS[:3])
     monkeypatch.setattr(doctor, "_PADDING", 3)
     (check,) = checks("draft model")

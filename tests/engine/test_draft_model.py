@@ -13,10 +13,11 @@ from lsp_server.backends.base import Adapter, ModelSpec, NoRoomError, StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.draft_model import DraftModel
-from lsp_server.engine.request import Cancel, Finished, FinishReason, Load, ModelLoading, Priority
+from lsp_server.engine.request import Cancel, Finished, FinishReason, Load, ModelLoading, ModelReady, Priority
 from tests.engine.harness import (
     BLOCK,
     CHEAP_BATCHES,
+    DEAR_ROWS,
     LINE,
     QUICK,
     EngineHarness,
@@ -73,6 +74,7 @@ class Pair(EngineHarness):
         known: bytes = TEXT,
         *,
         costs: StepCosts | None = QUICK,
+        main_costs: StepCosts | None = CHEAP_BATCHES,
         words: Sequence[bytes] = (),
         sequences: int = 1,
         form: str = "qwen",
@@ -82,7 +84,7 @@ class Pair(EngineHarness):
         def load(spec: ModelSpec, progress: Progress) -> ScriptedBackend:
             if spec.path == "draft":
                 return small(replace(spec, path=""), progress, texts=[known], costs=costs, words=words)
-            return main(spec, progress, texts=[TEXT], costs=CHEAP_BATCHES)
+            return main(spec, progress, texts=[TEXT], costs=main_costs)
 
         super().__init__(load)
         self.ready = self.load(sequences=sequences, form=form, draft="draft")
@@ -135,11 +137,13 @@ def test_wrong_drafts_change_nothing() -> None:
     assert 0 < usage.accepted_tokens < usage.drafted_tokens
 
 
-@pytest.mark.parametrize("costs", [None, AS_DEAR], ids=["unknown", "as dear"])
-def test_no_draft_where_the_small_model_does_not_pay(costs: StepCosts | None) -> None:
-    pair = Pair(costs=costs)
+def test_no_draft_behind_a_short_text_where_it_pays_behind_a_long_one() -> None:
+    """At the end of the window a token of the large model takes long enough."""
+    steady = StepCosts((0, 1024), (1, 16), ((10.0, 10.0), (10.0, 10.0)))
+    pair = Pair(costs=steady, main_costs=StepCosts((0, 1024), (1, 16), ((10.0, 11.0), (12.0, 13.0))))
     pair.run(ask(1, typed(90), max_tokens=60))
     assert check_cold(pair, 1, typed(90), stop=LINE).usage.drafted_tokens == 0
+    assert pair.ready.info.draft == "small"
     assert pair.taken() == []
 
 
@@ -173,10 +177,11 @@ def test_warming_warms_the_small_model_too() -> None:
 
 
 def test_warming_goes_on_where_only_the_small_model_is_behind() -> None:
-    pair = Pair(costs=None, sequences=2)
+    pair = Pair(sequences=2)
     pair.run(ask(1, typed(200), max_tokens=0, priority=Priority.WARMING))
-    assert pair.taken() == []
-    pair.small.info = replace(pair.small.info, costs=QUICK)
+    pair.taken()
+    for sequence in pair.draft.cache:
+        pair.draft.cache.truncate(sequence.id, pair.small.truncate(sequence.id, 0))
     pair.run(ask(2, typed(200), max_tokens=0, priority=Priority.WARMING))
     assert sum(pair.taken()) == pair.finished(1).usage.prompt_tokens
     assert pair.finished(2).usage.evaluated_tokens == 0
@@ -268,6 +273,10 @@ class OtherPieces(Small):
         ({"small": SmallAndRecurrent}, ("recurrent", "cannot be taken back")),
         ({"main": Recurrent}, ("recurrent", "cannot take a draft back")),
         ({"small": Crowded}, ("900 MB", "800 MB are free")),
+        ({"costs": None}, ("how fast small is here was not measured", "`calibrate`")),
+        ({"main_costs": None}, ("how fast scripted is here was not measured", "`calibrate`")),
+        ({"costs": AS_DEAR}, ("cannot make scripted faster", "it takes 10.0 ms", "alone 10.0 ms")),
+        ({"main_costs": DEAR_ROWS}, ("cannot make scripted faster", "it takes 0.5 ms", "alone 10.0 ms")),
     ],
 )
 def test_a_pair_that_does_not_fit_is_told_and_the_model_goes_on_alone(
@@ -300,7 +309,10 @@ def test_a_small_model_that_fails_is_left_alone() -> None:
         pair.step()
     pair.small.fail_next = True
     pair.drain()
-    assert pair.draft.failed
+    assert pair.draft.failure
+    told = [event for event in pair.events if isinstance(event, ModelReady)][-1]
+    assert told.info.draft == ""
+    assert "small failed, and drafts no more: the device is gone" in told.notice
     assert check_cold(pair, 1, typed(200)).reason is FinishReason.LENGTH
     pair.taken()
     pair.run(ask(2, typed(90), stop=BLOCK, max_tokens=60))
@@ -326,6 +338,21 @@ def test_a_change_of_adapters_keeps_the_small_model() -> None:
     assert pair.engine.models["completion"].info.adapters == spec.adapters
     pair.run(ask(1, typed(90), stop=BLOCK, max_tokens=20))
     assert pair.finished(1).reason is FinishReason.LENGTH
+
+
+def test_a_change_of_adapters_does_not_hide_why_there_is_no_small_model() -> None:
+    pair = Pair(costs=None)
+    spec = ModelSpec("", 1024, 1, fim_format="qwen", draft="draft", adapters=(Adapter("style.gguf"),))
+    pair.engine.send(Load(spec, 2))
+    pair.receive()
+    ready = pair.events[-1]
+    assert isinstance(ready, ModelReady)
+    assert (ready.load, ready.info.adapters) == (2, spec.adapters)
+    assert ready.notice == pair.ready.notice != ""
+
+
+def test_a_small_model_is_not_loaded_for_one_that_was_not_measured() -> None:
+    assert [type(backend) for backend in Pair(main_costs=None).backends] == [ScriptedBackend]
 
 
 def test_the_progress_of_both_loads_is_one() -> None:

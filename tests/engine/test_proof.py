@@ -68,6 +68,6 @@ def test_everything_at_once_equals_cold_runs(
     assert (drafted > 0) != (backend is Recurrent)
     if ready.info.draft:
         small = harness.engine.models["completion"].draft
-        assert small is not None and not small.failed
+        assert small is not None and not small.failure
         assert isinstance(small.backend, ScriptedBackend)
         assert small.backend.evaluated_tokens > 500

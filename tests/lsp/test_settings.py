@@ -154,24 +154,20 @@ def test_equal_settings_do_not_load_the_model_again(start: Start) -> None:
     assert len(ready) == 2
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_a_model_that_drafts(start: Start, home: Path, there: bool) -> None:
-    """One that cannot be loaded is told once, and the other works without. A relative file is one beside the
-    settings."""
+def test_a_model_that_drafts_and_is_not_used(start: Start, home: Path) -> None:
+    """It is told once why, and the other works without. A relative file is one beside the settings."""
     user_file(home, 'draft_model = "small.txt"\n')
     small = home / "config" / "fimble" / "small.txt"
-    if there:
-        small.write_text("alpha = beta\n")
+    small.write_text("alpha = beta\n")
     server = start()
     server.initialize()
     server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"residentPrompts": 2}}})
     server.model_ready(2)
-    assert server.status()["model"]["draft"] == ("scripted" if there else "")
+    status = server.status()["model"]
     assert server.finish() == 0
-    told = [] if there else [f"fimble: `draft_model` {small} is not used: cannot read the script {small}: "]
-    shown = warnings(server)
-    assert len(shown) == len(told)
-    assert all(text.startswith(start) for text, start in zip(shown, told, strict=True))
+    (shown,) = warnings(server)
+    assert shown.startswith(f"fimble: `draft_model` {small} is not used: how fast scripted is here was not measured; ")
+    assert (status["state"], status["draft"], status["message"]) == ("ready", "", shown.removeprefix("fimble: "))
 
 
 @pytest.mark.parametrize("reload", [{}, {"residentPrompts": 2}])
