@@ -7,11 +7,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from subprocess import DEVNULL, Popen
-from typing import Any
 
-from bench.editor import ServerError
+import psutil
 
 # Until the scheduler has moved the others away from the busy core.
 _SETTLE_SECONDS = 0.1
@@ -20,7 +18,7 @@ _SETTLE_SECONDS = 0.1
 class Spinner:
     """A process that does nothing but spin, stopped at first; `on` and `off` let it go and hold it."""
 
-    def __init__(self, process: Any) -> None:
+    def __init__(self, process: psutil.Process) -> None:
         self._process = process
         self.off()
 
@@ -36,10 +34,6 @@ class Spinner:
 @contextmanager
 def spinner() -> Iterator[Spinner]:
     """A spinner on one core, where the system lets a process be put there; it is ended at the end."""
-    try:
-        psutil: Any = import_module("psutil")
-    except ImportError:
-        raise ServerError("--busy needs psutil: pip install psutil") from None
     with Popen([sys.executable, "-c", "while True: pass"], stdin=DEVNULL) as child:
         try:
             if hasattr(os, "sched_setaffinity"):

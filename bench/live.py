@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import asdict, dataclass
-from importlib import import_module
 from typing import Any
 
 import anyio
+import psutil
 from lsprotocol import types
 
-from bench.editor import Editor, ServerError
+from bench.editor import Editor
 from bench.recordings import Change
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
@@ -72,10 +72,7 @@ class Player:
         self._seen: dict[tuple[str, int], dict[str, Any]] = {}
         self._requests = 0
         self.wall_seconds = 0.0
-        try:
-            self._process: Any = import_module("psutil").Process(editor.server_pid)
-        except ImportError:
-            raise ServerError("CPU time is measured with psutil: pip install psutil") from None
+        self._process = psutil.Process(editor.server_pid)
 
     async def play(self, changes: Sequence[Change], on_key: Callable[[], None] = lambda: None) -> list[LiveKey]:
         """Types `changes`, and returns a record of each that types. Can be called again for those that follow."""

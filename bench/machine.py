@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from lsp_server import __version__
+from lsp_server.models.machine import cpu
 
 
 def facts() -> dict[str, Any]:
     """The machine and the versions, for the JSON of a run."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    found = cpu()
     return {
-        "cpu": _cpu_name(),
-        "cores": cores,
+        "cpu": found.name,
+        "cores": found.cores,
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "fimble": __version__,
@@ -27,16 +26,6 @@ def facts() -> dict[str, Any]:
 def describe(found: dict[str, Any]) -> str:
     """One line of them, for people."""
     return f"{found['cpu']}, {found['cores']} cores, llama-cpp-python {found['llama-cpp-python']}"
-
-
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def version(distribution: str) -> str:
