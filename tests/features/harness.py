@@ -91,12 +91,14 @@ class Bench:
         return sum(isinstance(message, Generate) for message in self.sent)
 
 
-def holding(gate: Gate) -> Factory:
-    """A model that stops at its first step until the gate opens."""
+def holding(gate: Gate, there: Callable[[bytes], bool] = lambda _: True, text: bytes = KNOWN) -> Factory:
+    """A model that knows a text, and stops until the gate opens. there: whether it does so before a step that makes
+    this of a sequence's bytes; if not given, at the first."""
 
     class Holding(ScriptedBackend):
         def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
-            gate.hold()
+            if there(bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)):
+                gate.hold()
             return super().evaluate(sequence, position, tokens, logits=logits)
 
-    return lambda spec, progress: Holding(spec, progress, texts=[KNOWN])
+    return lambda spec, progress: Holding(spec, progress, texts=[text])

@@ -131,15 +131,7 @@ async def test_where_nothing_can_be_replaced_it_ends_in_front(bench: Opener) -> 
 @pytest.mark.parametrize("typed", ["area(2, 3", "area(2, 3)", "area(2, 3))"])
 async def test_typing_over_a_bracket_does_not_end_what_may_replace_it(bench: Opener, typed: str) -> None:
     gate = Gate()
-
-    class Holding(ScriptedBackend):
-        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
-            cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
-            if b"2, 3))." in cells:
-                gate.hold()
-            return super().evaluate(sequence, position, tokens, logits=logits)
-
-    async with bench(lambda spec, progress: Holding(spec, progress, texts=[REPLACING.encode()])) as b:
+    async with bench(holding(gate, lambda cells: b"2, 3))." in cells, REPLACING.encode())) as b:
         await b.ready()
         outcomes: list[Outcome] = []
 
@@ -164,15 +156,7 @@ async def test_typing_over_a_bracket_does_not_end_what_may_replace_it(bench: Ope
 async def test_behind_a_bracket_typed_over_the_model_is_asked_if_nothing_goes_on_there(bench: Opener) -> None:
     gate = Gate()
     known = b"total_area = sum(area)\n"
-
-    class Holding(ScriptedBackend):
-        def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> Any:
-            cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
-            if cells.endswith(b"sum(area)"):
-                gate.hold()
-            return super().evaluate(sequence, position, tokens, logits=logits)
-
-    async with bench(lambda spec, progress: Holding(spec, progress, texts=[known])) as b:
+    async with bench(holding(gate, lambda cells: cells.endswith(b"sum(area)"), known)) as b:
         await b.ready()
         b.options = replace(PATIENT, min_confidence=0.0)
         outcomes: list[Outcome] = []

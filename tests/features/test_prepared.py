@@ -108,15 +108,7 @@ async def test_a_key_that_disagrees_gives_it_up(bench: Opener) -> None:
 
 def holding_second(gate: Gate) -> Callable[[ModelSpec, Callable[[float], bool]], Backend]:
     """A model that writes one suggestion, and stops at the next evaluation until the gate opens."""
-
-    class Holding(ScriptedBackend):
-        def evaluate(self, sequence: int, position: int, tokens: list[int], *, logits: int):  # type: ignore[no-untyped-def, override]
-            cells = bytes(token for token in [*self._cells[sequence][:position], *tokens] if token < 256)
-            if b"* height\n    " in cells.replace(b"\r\n", b"\n"):
-                gate.hold()
-            return super().evaluate(sequence, position, tokens, logits=logits)
-
-    return lambda spec, progress: Holding(spec, progress, texts=[KNOWN.encode()])
+    return holding(gate, lambda cells: b"* height\n    " in cells.replace(b"\r\n", b"\n"), KNOWN.encode())
 
 
 async def test_what_is_prepared_is_adopted_when_its_place_is_reached(bench: Opener) -> None:
