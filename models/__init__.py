@@ -1,0 +1,1 @@
+"""What makes the models that come with fimble. No part of the installed package."""

@@ -1,4 +1,4 @@
-"""The layers: imports point one way, as design says. Reads the syntax trees of all of lsp_server."""
+"""The layers: imports point one way. Reads the syntax trees of all of lsp_server."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lsp_server.commands import optimize
 from lsp_server.commands.named import pinned, resolve, use
 from lsp_server.commands.output import console, human_size, tell
 
-MISTAKE, FAILED, INTERRUPTED = 2, 1, 130
+FAILED, INTERRUPTED = 1, 130
 
 
 def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:

@@ -290,10 +290,6 @@ CASES = [
 ]
 
 
-def _spread(text: str) -> str:
-    return "\n".join(text)
-
-
 def _indented(case: Case) -> str:
     """The first line at the margin, the others eight deeper, as when a model copies a nested range."""
     first, *rest = case.new.split("\n")

@@ -274,11 +274,11 @@ LONG = replace(
 
 
 @pytest.mark.parametrize(
-    ("history", "first_below", "first_typed"),
-    [(None, "below_0", ""), ("below=5", "below_5", ""), ("rested", "below_0", ""), ("above=3", "below_0", "")],
+    ("history", "first_below"),
+    [(None, "below_0"), ("below=5", "below_5"), ("rested", "below_0"), ("above=3", "below_0")],
 )
 def test_where_the_user_was_decides_the_prompt(
-    monkeypatch: pytest.MonkeyPatch, history: str | None, first_below: str, first_typed: str
+    monkeypatch: pytest.MonkeyPatch, history: str | None, first_below: str
 ) -> None:
     prompts = Prompts(monkeypatch)
     completed(LONG, fimble(history=History.parse(history) if history else None))

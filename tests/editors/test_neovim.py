@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -59,9 +58,7 @@ def editor(lasting: Neovim) -> Iterator[Neovim]:
 @pytest.fixture(scope="module")
 def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One home for all versions, so that the starter model is put together once."""
-    try:
-        metadata.distribution(starter.DEFAULT.distributions[0])
-    except metadata.PackageNotFoundError:
+    if not starter.is_installed(starter.DEFAULT):
         pytest.skip("the starter extra is not installed")
     return tmp_path_factory.mktemp("home")
 

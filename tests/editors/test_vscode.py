@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable, Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -666,19 +665,11 @@ def test_an_explanation_opens_as_a_preview_beside_the_code(function_window: Wind
 # The real model --------------------------------------------------------------------------------------------
 
 
-def starter_installed() -> bool:
-    try:
-        metadata.distribution(starter.DEFAULT.distributions[0])
-    except metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 @pytest.mark.model
 @in_editor
 def test_the_default_model_suggests(open_window: Callable[..., Window], tmp_path: Path) -> None:
     """What a new user sees: no settings, the starter model, a suggestion on the screen."""
-    if not starter_installed():
+    if not starter.is_installed(starter.DEFAULT):
         pytest.skip("the starter extra is not installed")
     workspace = tmp_path / "work"
     workspace.mkdir()

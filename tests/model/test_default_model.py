@@ -28,9 +28,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def installed() -> None:
-    try:
-        metadata.distribution(starter.DEFAULT.distributions[0])
-    except metadata.PackageNotFoundError:
+    if not starter.is_installed(starter.DEFAULT):
         pytest.skip("the starter extra is not installed")
 
 
