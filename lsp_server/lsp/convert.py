@@ -76,7 +76,8 @@ def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding
     return types.CompletionItem(
         label=first_line,
         kind=types.CompletionItemKind.Text,
-        label_details=types.CompletionItemLabelDetails(description="fimble"),  # a detail would open a box beside the menu
+        # A detail would open a box beside the menu, over the code.
+        label_details=types.CompletionItemLabelDetails(description="fimble"),
         documentation=text if "\n" in text.strip() else None,
         filter_text=text.lstrip(),
         sort_text="\uffff",
