@@ -109,6 +109,7 @@ def test_what_is_accepted_is_undone_in_one_step(editor: Neovim) -> None:
     editor.insert("\r        larg", KEY_MS)
     editor.wait_ghost("est = max(self.depth, self.limit)")
     editor.terminal.type(ACCEPT)
+    editor.wait_ghost("")
     editor.terminal.wait_for("largest = max(self.depth, self.limit)")
     editor.terminal.type(ESCAPE)
     editor.terminal.type("u")
@@ -311,6 +312,7 @@ def test_the_starter_model_suggests(version: str, model_home: Path) -> None:
         editor.terminal.type_paced("\x7freturn ", 90)
         editor.terminal.wait(lambda: "a - b" in editor.ghost(), "a suggestion", seconds=60)
         editor.terminal.type(ACCEPT)
+        editor.wait_ghost("")
         editor.terminal.wait_for("return a - b")
     finally:
         editor.close()
@@ -326,6 +328,7 @@ def test_next_and_previous_where_there_are_several(version: str, start_neovim: C
         editor.terminal.type(f"\x1b{key}")
         editor.terminal.wait(lambda shown=shown: editor.ghost().startswith(shown), shown)
     editor.terminal.type(ACCEPT)
+    editor.wait_ghost("first")  # of what comes next
     editor.terminal.wait_for("xsecond")
     editor.terminal.type(ESCAPE)
     assert editor.buffer() == "xsecond"

@@ -4,7 +4,7 @@ cancels. The server runs in process, so that a test can hold it at any step."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ def threads() -> list[ServerThread]:
 
 
 @pytest.fixture
-def make(tmp_path: Path, threads: list[ServerThread]) -> Iterator[Make]:
+def make(tmp_path: Path, threads: list[ServerThread], monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     """An editor in a folder `w`, whose model answers one thing."""
     clients: list[StdioClient] = []
 
-    def start() -> StdioClient:
+    def start(waits: Mapping[str, float]) -> StdioClient:
+        for constant, seconds in waits.items():
+            monkeypatch.setattr(constant, seconds)
         client, thread = served(ScriptedBackend)
         clients.append(client)
         threads.append(thread)

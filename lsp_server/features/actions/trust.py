@@ -9,7 +9,7 @@ from collections.abc import Set as AbstractSet
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
 from lsp_server.core.languages import Language, find_language
-from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in
+from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in, top_level
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.offers import Subject
@@ -17,7 +17,8 @@ from lsp_server.features.actions.worth import loss
 
 # A rewriting that is this much longer than what it replaces is not one.
 _GROWTH, _GROWTH_BYTES = 4, 4000
-# Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much.
+# Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much. Of a longer file it is
+# given the statements that are edited.
 _MOST_COMPILED_BYTES = 1 << 16
 
 
@@ -108,9 +109,21 @@ def syntax_objection(
     if inside or len(errors) > len(broken_at(language, document.source)):
         line = edited.line_at((inside or errors)[0][0])
         return f"it does not parse (line {line + 1}: {edited.line(line).decode('utf-8', 'replace').strip()[:80]!r})"
-    if language.name == "Python" and len(edited.source) <= _MOST_COMPILED_BYTES and not _python_error(document.source):
-        return _python_error(edited.source)
+    before = end - len(edited.source) + len(document.source)
+    if language.name == "Python" and not _python_error(_statements(language, document.source, start, before)):
+        return _python_error(_statements(language, edited.source, start, end))
     return ""
+
+
+def _statements(language: Language, source: bytes, start: int, end: int) -> bytes:
+    """`source`, or if it is long, of its statements those that touch `start:end`, on the lines where they stand."""
+    if len(source) <= _MOST_COMPILED_BYTES:
+        return source
+    touched = [(first, last) for _, first, last in top_level(language, source) if first <= end and start <= last]
+    if not touched or touched[-1][1] - touched[0][0] > _MOST_COMPILED_BYTES:
+        return b""
+    first = source.rfind(b"\n", 0, touched[0][0]) + 1
+    return b"\n" * source.count(b"\n", 0, first) + source[first : touched[-1][1]]
 
 
 def _python_error(source: bytes) -> str:
