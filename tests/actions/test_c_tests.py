@@ -338,6 +338,13 @@ def test_the_place_is_the_projects(tmp_path: Path, files: dict[str, str], file: 
     assert place.imports[1:] == (f'#include "{header}"', "using shop::total;")
 
 
+def test_files_of_openers_and_of_blank_lines_are_read_once(tmp_path: Path) -> None:
+    """Not once from each opener or line: that takes minutes."""
+    lay(tmp_path, {**CPP, "src/shop.h": CPP["src/shop.h"] + "/* " * 60_000, "tests/shop_test.cpp": GTEST})
+    lay(tmp_path, {"tests/empty_test.cpp": "\n" * 190_000})
+    assert place_of(tmp_path, "src/shop.cpp").imports[2:] == ("using shop::total;",)
+
+
 def test_a_header_in_a_folder_of_its_own(tmp_path: Path) -> None:
     source = '#include "shop/shop.hpp"\n\nvoid shop::Stack<T>::push(int a) {}\n'
     header = "namespace shop::inner {\n// class Stack\ntemplate <class T> class Stack {\n  void push(int a);\n};\n}\n"

@@ -205,6 +205,16 @@ def test_a_test_that_checks_nothing_of_the_code_is_none(tmp_path: Path, language
     assert "checks `" in made(tmp_path, language, answer)[1].problem
 
 
+@pytest.mark.parametrize("language", ["python", "typescript", "rust"])
+def test_a_comment_with_an_apostrophe_and_backslashes_is_read(tmp_path: Path, language: str) -> None:
+    """Where one text can be read in two ways at each backslash, reading it takes longer than anybody waits."""
+    sign = "#" if language == "python" else "//"
+    comment = f"{sign} It isn't {chr(92) + '/'}" + (chr(92) + "/") * 60
+    line = next(line for line in ANSWERS[language].split("\n") if "assert" in line or "expect" in line)
+    answer = ANSWERS[language].replace(line, f"{line}  {comment}")
+    assert made(tmp_path, language, answer)[1].problem == ""
+
+
 def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
     place, found = made(tmp_path, "python", ANSWERS["python"])
     assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]

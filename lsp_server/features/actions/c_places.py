@@ -41,7 +41,7 @@ _BUILD_FILES = (
 )
 _LISTING = ("CMakeLists.txt", "meson.build", "Makefile", "BUILD.bazel", "BUILD")  # build files that name sources
 _MOST_TESTS = 200
-_NOT_CODE = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
+_NOT_CODE = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

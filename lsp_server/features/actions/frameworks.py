@@ -209,7 +209,7 @@ def framework_named(name: str) -> Framework:
 
 def includes(framework: Framework, text: str) -> bool:
     """Whether a file includes the framework."""
-    return re.search(rf'^\s*#\s*include\s*[<"]{framework.header}[>"]', text, re.MULTILINE) is not None
+    return re.search(rf'^[ \t]*#[ \t]*include[ \t]*[<"]{framework.header}[>"]', text, re.MULTILINE) is not None
 
 
 def masked(framework: Framework, source: bytes) -> bytes:

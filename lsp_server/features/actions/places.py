@@ -145,7 +145,7 @@ def _script(root: Path, file: Path, name: str) -> Place:
     known = json.dumps([package.get(key) for key in ("dependencies", "devDependencies", "scripts", "jest")])
     framework = next((each for each in ("vitest", "jest") if each in known), "node:test")
     modules = package.get("type") == "module" or file.suffix in {".mts", ".ts", ".tsx", ".mjs"}
-    modules = modules or bool(re.search(r"^\s*(import .* from|export )", read(file), re.MULTILINE))
+    modules = modules or bool(re.search(r"^[ \t]*(import .* from|export )", read(file), re.MULTILINE))
     suffix = file.suffix
     forms = [f"{file.stem}.test{suffix}", f"{file.stem}.spec{suffix}"]
     folders = [file.parent, file.parent / "__tests__", *test_folders(root, file)]

@@ -205,14 +205,14 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
     parts.helpers = used_helpers(parts.helpers, used)
     used += "\n".join(code for _, code in parts.helpers)
     if language.name == "Go":
-        paths = re.findall(r'^\s*(?:import\s+)?"([\w./-]+)"\s*$', text, re.MULTILINE)
+        paths = re.findall(r'^[ \t]*(?:import[ \t]+)?"([\w./-]+)"[ \t]*$', text, re.MULTILINE)
         names = (path for path in paths if re.search(rf"\b{re.escape(path.rpartition('/')[2])}\.", used))
         parts.imports = [f'import "{path}"' for path in dict.fromkeys(names) if path != "testing"]
     elif language.name == "Java":
-        listed = re.findall(r"^\s*(import (?:static )?java[\w.*]+;)", text, re.MULTILINE)
+        listed = re.findall(r"^[ \t]*(import (?:static )?java[\w.*]+;)", text, re.MULTILINE)
         parts.imports = list(dict.fromkeys(listed))
     else:
-        listed = re.findall(r"^\s*(use (?:std|core|alloc)::[^;]+;)", text, re.MULTILINE)
+        listed = re.findall(r"^[ \t]*(use (?:std|core|alloc)::[^;]+;)", text, re.MULTILINE)
         parts.imports = list(dict.fromkeys(listed))
     return parts
 
@@ -272,7 +272,7 @@ def _missing(imports: Iterable[str], existing: str, place: Place) -> list[str]:
             r"(?:import|const) (?:\{ )?(\w+)(?: \})? (?:from|=) ", line
         )
         name = match[match.lastindex or 1] if match else ""
-        there = bool(name) and bool(re.search(rf"^\s*(?:from|import|const)\b.*\b{name}\b", existing, re.MULTILINE))
+        there = bool(name) and bool(re.search(rf"^[ \t]*(?:from|import|const)\b.*\b{name}\b", existing, re.MULTILINE))
         framework = re.match(r'import "([\w/]+)"', line)
         there = there or bool(framework and f'"{framework[1]}"' in existing)
         there = (

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field
 
 from lsp_server.core.outline import Definition
 
 ALREADY = "the test file has these tests already"
 _COMMENT = re.compile(r"(?m)(?:^|\s)(?://|# ).*$")
-_STRING = re.compile(r"""(['"`])(?:\\.|(?!\1).)*\1""")
+_STRING = re.compile(r"""(['"`])(?:\\.|(?!\1)[^\\\n])*\1""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +33,24 @@ class Parts:
 
 def used_helpers(helpers: Iterable[tuple[str, str]], code: str) -> list[tuple[str, str]]:
     """The helpers that `code` uses, by itself or through others."""
-    left, used = list(helpers), []
-    while found := [each for each in left if re.search(rf"(?<!\w){re.escape(each[0])}(?!\w)", code)]:
-        used += found
-        left = [each for each in left if each not in found]
-        code = "\n".join(text for _, text in found)
     order = list(helpers)
-    return sorted(used, key=order.index)
+    left, used = list(range(len(order))), set[int]()
+    while found := _named(order, left, code):
+        used.update(found)
+        left = [number for number in left if number not in used]
+        code = "\n".join(order[number][1] for number in found)
+    return [order[number] for number in sorted(used)]
+
+
+def _named(helpers: Sequence[tuple[str, str]], among: Iterable[int], code: str) -> list[int]:
+    """Which of the helpers `among` the code names."""
+    words = set(re.findall(r"\w+", code))
+    numbers = ((number, helpers[number][0]) for number in among)
+    return [
+        number
+        for number, name in numbers
+        if name in words or (not name.isidentifier() and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", code))
+    ]
 
 
 def checks_target(
