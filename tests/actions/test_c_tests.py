@@ -284,6 +284,32 @@ def test_new_tests_stand_behind_the_last_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("TEST(Old, One) {\n}  // One", "TEST(Old, One) {\n}  // One\n\n$"),
+        ("TEST(a){\n}\nTEST(Old, One) {\n}\nint x;\n", "TEST(a){\n}\nTEST(Old, One) {\n}\n\n$\nint x;\n"),
+        ("#ifdef X\nTEST(ShopTest, Adds) {\n}\n#endif\n", "#ifdef X\nTEST(ShopTest, Adds) {\n}\n#endif\n\n$2\n"),
+        ('auto x = R"(\nTEST(A, B) {\n}\n)";\n', 'auto x = R"(\nTEST(A, B) {\n}\n)";\n\n$\n'),
+    ],
+    ids=["a comment at the end", "a macro shorter than what masks it", "a condition", "a raw string"],
+)
+def test_files_written_in_other_ways(tmp_path: Path, before: str, after: str) -> None:
+    source = in_project(tmp_path, "GoogleTest")
+    head = '#include "gtest/gtest.h"\n#include "../src/shop.h"\n\nusing shop::total;\n\n'
+    lay(tmp_path, {"tests/shop_test.cpp": head + before})
+    answer = "TEST(ShopTest, Adds) {\n  EXPECT_EQ(total(1), 1);\n}"
+    found = made(tmp_path, source, answer)
+    expected = after.replace("$2", answer.replace("Adds", "Adds2")).replace("$", answer)
+    assert found.text == head + expected
+
+
+def test_namespaces_in_each_other_without_end_are_no_tests(tmp_path: Path) -> None:
+    source = in_project(tmp_path, "GoogleTest")
+    answer = "namespace a {" * 2000 + FRAMES["GoogleTest"][1] + "}" * 2000
+    assert made(tmp_path, source, answer).problem
+
+
+@pytest.mark.parametrize(
     ("framework", "line", "added"),
     [
         ("cmocka", "cmocka_unit_test_setup(test_old, up)", "cmocka_unit_test_setup(test_old, up),\n        cmocka_unit_test(test_total),"),
@@ -301,6 +327,21 @@ def test_tests_in_c_are_registered_as_the_others_are(tmp_path: Path, framework: 
     assert found.text.index("total(") < found.text.index("// Runs them.")
     lay(tmp_path, {"tests/test_shop.c": existing.replace(line, "run();")})
     assert "without which no test runs" in made(tmp_path, source, FRAMES[framework][1]).problem
+
+
+def test_tests_in_c_stand_above_what_registers_them(tmp_path: Path) -> None:
+    """In a file that declares its tests in front of `main` and defines them behind it; a comment registers none."""
+    source = in_project(tmp_path, "Unity")
+    existing = (
+        '#include "unity.h"\n\nvoid test_old(void);\n\nint main(void) {\n    RUN_TEST(test_old);\n'
+        "    /* RUN_TEST(test_gone);\n     */\n    return 0;\n}\n\nvoid test_old(void) {}\n"
+    )
+    lay(tmp_path, {"tests/test_shop.c": existing})
+    text = made(tmp_path, source, FRAMES["Unity"][1]).text
+    assert "RUN_TEST(test_old);\n    RUN_TEST(test_total);\n    /*" in text
+    assert text.index("void test_total(void) {") < text.index("int main") < text.index("void test_old(void) {}")
+    lay(tmp_path, {"tests/test_shop.c": existing.replace("RUN_TEST(test_old);", "// RUN_TEST(test_old);")})
+    assert "without which no test runs" in made(tmp_path, source, FRAMES["Unity"][1]).problem
 
 
 def test_unity_files_whose_main_is_generated(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from lsp_server.core.languages import find_language
-from lsp_server.features.actions.frameworks import FRAMEWORKS, Framework, includes
+from lsp_server.features.actions.frameworks import FRAMEWORKS, Framework, code_only, includes
 from lsp_server.features.actions.place import Place, PlaceError, read, relative, test_folders
 from lsp_server.features.actions.workspace import source_files
 
@@ -41,7 +41,6 @@ _BUILD_FILES = (
 )
 _LISTING = ("CMakeLists.txt", "meson.build", "Makefile", "BUILD.bazel", "BUILD")  # build files that name sources
 _MOST_TESTS = 200
-_NOT_CODE = re.compile(r'//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'', re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +242,7 @@ def _declared(root: Path, file: Path, name: str) -> tuple[Path, str, list[str]]:
     if not headers:
         raise PlaceError(f"{file.name} has no header that tests could include")
     for header in headers:
-        text = _NOT_CODE.sub(lambda found: " " * len(found[0]), read(header))
+        text = code_only(read(header).encode()).decode()
         for part in parts[:-1]:  # a class, or a namespace
             found = re.search(rf"\b(?:class|struct|union)\s+(?:\w+\s+)?{re.escape(part)}\b", text)
             if found:

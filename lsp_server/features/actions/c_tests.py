@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
-from lsp_server.features.actions.frameworks import Framework, framework_named, includes, masked
+from lsp_server.features.actions.frameworks import Framework, code_only, framework_named, includes, masked
 from lsp_server.features.actions.place import Place
 from lsp_server.features.actions.testparts import (
     ALREADY,
@@ -37,6 +37,8 @@ _INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MUL
 # What a name of another namespace may be brought in from.
 _USING = re.compile(r"using\s+(?:namespace\s+)?(?:::)?(?:std|testing|doctest|Catch)\b")
 _POINTER = re.compile(r"\(\s*\*\s*(\w+)")  # to a function
+# Deeper than code is nested, and each of them is parsed by itself.
+_MOST_NAMESPACES = 10
 _NAMED = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:[=;({]|$)")
 
 
@@ -125,10 +127,11 @@ def _rename_taken(parts: Parts, existing: str, place: Place) -> None:
     framework, language = framework_named(place.framework), _language(place)
     source = existing.encode("utf-8", "replace")
     items = [(item.kind, _code(source, item)) for item in _items(framework, language, source)]
-    found = [re.match(framework.tests, code.lstrip()) for kind, code in items if kind == "function_definition"]
-    keys = {_key(test) for test in found if test}
-    suites = {test["suite"]: test[0].partition("(")[0] for test in found if test and "suite" in test.groupdict()}
+    found = list(re.finditer(framework.tests, existing))  # inside `#if` too
+    keys = {_key(test) for test in found}
+    suites = {test["suite"]: test[0].partition("(")[0] for test in found if "suite" in test.groupdict()}
     taken = {_name(kind, code, framework, language) for kind, code in items} | suites.keys()
+    taken |= {one.name for one in definitions(language, masked(framework, source))}
     given = {name for name, _ in framework.fixtures}
     parts.helpers = [(name, code) for name, code in parts.helpers if name not in taken & given]
     leave_out_known(parts, existing, taken)
@@ -159,16 +162,17 @@ def _language(place: Place) -> Language:
     return find_language("", place.file.name)
 
 
-def _items(framework: Framework, language: Language, source: bytes, offset: int = 0) -> Iterator[_Item]:
+def _items(framework: Framework, language: Language, source: bytes, offset: int = 0, depth: int = 0) -> Iterator[_Item]:
     """What stands at the top level, and in namespaces and suites there."""
     text = masked(framework, source)
     for kind, start, end in top_level(language, text):
         if (
             kind == "namespace_definition"
+            and depth < _MOST_NAMESPACES
             and (brace := text.find(b"{", start, end)) >= 0
             and text[end - 1 : end] == b"}"
         ):
-            yield from _items(framework, language, source[brace + 1 : end - 1], offset + brace + 1)
+            yield from _items(framework, language, source[brace + 1 : end - 1], offset + brace + 1, depth + 1)
             continue
         if framework.closing and (closing := re.match(framework.closing.encode(), source[end:])):
             yield _Item(kind, start + offset, end + closing.end() + offset)
@@ -242,9 +246,11 @@ def _is_there(line: str, existing: str, framework: Framework) -> bool:
     """Whether a file has an include or a using declaration, in another wording too."""
     included = _INCLUDE.search(line)
     if included:
-        names = {path.rpartition("/")[2] for _, path in _INCLUDE.findall(existing)}
+        paths = {path for _, path in _INCLUDE.findall(existing)}
+        names = {path.rpartition("/")[2] for path in paths}
         own = includes(framework, line) and not re.search("gmock", line)
-        return included[2].rpartition("/")[2] in names or (own and includes(framework, existing))
+        there = included[2] in paths if included[1] == "<" else included[2].rpartition("/")[2] in names
+        return there or (own and includes(framework, existing))
     space = re.match(r"using\s+([\w:]+)::\w+;", line)
     return squeezed(line) in squeezed(existing) or bool(
         space and re.search(rf"\bnamespace\s+{re.escape(space[1])}\b", existing)
@@ -255,9 +261,14 @@ def _registration(framework: Framework, name: str, group: str) -> str:
     return framework.registration.replace("{name}", name).replace("{group}", group)
 
 
+def _registered(framework: Framework, source: bytes) -> list[re.Match[bytes]]:
+    """The lines that register tests, those in comments not among them."""
+    return list(re.finditer(framework.registered.encode(), code_only(source))) if framework.registered else []
+
+
 def _unregistered(framework: Framework, place: Place, existing: str, names: Sequence[str]) -> str:
     """Why new tests would not run in the file as it is; empty if they would."""
-    if not framework.registration or not existing.strip() or re.search(framework.registered, existing):
+    if not framework.registration or not existing.strip() or _registered(framework, existing.encode()):
         return ""
     if framework.generated and not re.search(r"\bmain\s*\(", existing):
         return ""
@@ -290,7 +301,7 @@ def _added(framework: Framework, place: Place, parts: Parts, existing: str) -> s
         if item.kind == "function_definition" and re.match(framework.tests, _code(source, item).lstrip())
     ]
     insertions: list[tuple[int, str]] = []
-    registered = list(re.finditer(framework.registered.encode(), source)) if framework.registered else []
+    registered = _registered(framework, source)
     if registered:
         last = registered[-1]
         group = (last.groupdict().get("group") or b"").decode()
@@ -299,13 +310,14 @@ def _added(framework: Framework, place: Place, parts: Parts, existing: str) -> s
         lines = (f"\n{indent}{_registration(framework, name, group)}" for name, _ in parts.tests)
         insertions.append((last.end(), comma + "".join(lines)))
     text = "\n\n".join(_codes(parts))
-    runner = registered[0].start() if registered else source.find(b" main(")
+    runner = registered[-1].start() if registered else source.find(b" main(")
     before = next((number for number, item in enumerate(items) if item.start <= runner < item.end), None)
+    tests = [item for item in tests if not registered or item.end <= runner]  # C knows only what stands above
     if tests:
         end = tests[-1].end
-        line_end = source.find(b"\n", end)
-        if source[end:line_end].strip().startswith(b"//"):
-            end = line_end
+        line = source[end:].partition(b"\n")[0]
+        if line.strip().startswith(b"//"):
+            end += len(line)
         insertions.append((end, "\n\n" + textwrap.indent(text, _indent(source, tests[-1].start))))
     elif before is not None:
         while before and items[before - 1].kind == "comment":

@@ -15,6 +15,10 @@ _ARGUMENTS = rf"\((?:{_STRING}|[^()\"])*\)"
 for _ in range(3):  # brackets in brackets
     _ARGUMENTS = rf"\((?:{_STRING}|{_ARGUMENTS}|[^()\"])*\)"
 _IN_C = ("C", "C++")
+_NOT_CODE = re.compile(
+    rb'//[^\n]*|/\*.*?(?:\*/|\Z)|R"(?P<mark>[^()\s"\\]{0,16})\(.*?(?:\)(?P=mark)"|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'',
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +216,11 @@ def includes(framework: Framework, text: str) -> bool:
     return re.search(rf'^[ \t]*#[ \t]*include[ \t]*[<"]{framework.header}[>"]', text, re.MULTILINE) is not None
 
 
+def code_only(source: bytes) -> bytes:
+    """`source` with blank space in place of comments and strings. Length and lines stay."""
+    return _NOT_CODE.sub(partial(_over, b""), source)
+
+
 def masked(framework: Framework, source: bytes) -> bytes:
     """`source` with what a grammar knows in place of the framework's macros. Length and lines stay."""
     kinds = (
@@ -228,4 +237,5 @@ def masked(framework: Framework, source: bytes) -> bytes:
 
 
 def _over(head: bytes, found: re.Match[bytes]) -> bytes:
-    return head + re.sub(rb"[^\n]", b" ", found[0][len(head) :])
+    text = found[0]
+    return text if len(text) < len(head) else head + re.sub(rb"[^\n]", b" ", text[len(head) :])
