@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -145,7 +146,9 @@ class Applying:
                     raise ActionFailedError(f"{place.file.name} is too large to add tests to")
                 if existing.decode("utf-8", "ignore").encode() != existing:
                     raise ActionFailedError(f"{place.file.name} is not in UTF-8")
-                open_file = DocumentSnapshot.of(place.file.as_uri(), existing, path=place.file.name)
+                # Editors show no byte order mark, so places on the first line are counted without it.
+                shown = existing.removeprefix(codecs.BOM_UTF8)
+                open_file = DocumentSnapshot.of(place.file.as_uri(), shown, path=place.file.name)
         # Where the tests go into the file under test, they go into that text which is compared below.
         source = open_file if open_file is not None and path_of(document.uri) == place.file else document
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""

@@ -215,6 +215,28 @@ def test_a_comment_with_an_apostrophe_and_backslashes_is_read(tmp_path: Path, la
     assert made(tmp_path, language, answer)[1].problem == ""
 
 
+MARKED = {
+    "python": "import os\r\nhere = os.getcwd()\n",
+    "typescript": 'import a from "./a";\r\ntest("a", a);\n',
+    "go": 'package shop\r\n\nimport "testing"\n\nfunc TestA(t *testing.T) {}\n',
+    "rust": "pub fn total(a: &[i32]) -> usize {\r\n    a.len()\n}\n",
+    "java": "package x;\r\n\nclass ShopTest {\n    int a;\n}\n",
+}
+
+
+@pytest.mark.parametrize("language", MARKED)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_mark_and_mixed_line_ends_stay(tmp_path: Path, language: str, mark: str) -> None:
+    """What is there stays to the byte, and what is new has the line ends of most lines."""
+    existing = mark + MARKED[language]
+    found = made(tmp_path, language, ANSWERS[language], existing)[1]
+    assert found.problem == ""
+    assert found.text.count("\r\n") == 1
+    assert found.text.count("\ufeff") == len(mark)
+    left = iter(found.text)
+    assert all(letter in left for letter in existing)  # in this order
+
+
 def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
     place, found = made(tmp_path, "python", ANSWERS["python"])
     assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]

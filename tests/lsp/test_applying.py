@@ -152,6 +152,16 @@ def test_a_file_that_is_not_in_utf_8_is_left_alone(make: Make, tmp_path: Path) -
     assert file.read_bytes() == b"# Gr\xf6\xdfe\n"
 
 
+def test_places_in_a_file_with_a_mark_are_those_that_an_editor_shows(make: Make, tmp_path: Path) -> None:
+    editor = make(PYTHON_TESTS)
+    (tmp_path / "w" / "tests" / "test_shop.py").write_bytes(b"\xef\xbb\xbfimport os")
+    uri, offset = open_case(editor)
+    editor.choose(uri, "tests", offset)
+    assert editor.finished().startswith("added (")
+    (change,) = editor.edits[0]["edit"]["documentChanges"]
+    assert change["edits"][0]["range"]["start"] == {"line": 0, "character": len("import os")}
+
+
 # What looks for offers ------------------------------------------------------------------------------------
 
 

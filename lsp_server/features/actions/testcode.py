@@ -6,10 +6,12 @@ import ast
 import re
 import sys
 import textwrap
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from lsp_server.core.edits import Replacement, applied, minimal_edits
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
 from lsp_server.features.actions.answer import candidates
@@ -31,6 +33,7 @@ _CHECK = re.compile(
     r"(?i)assert|\bexpect|raises|throws?\(|\.(?:Error|Fatal|Fail)|should_panic|panic!|\bverify|\bfail\("
 )
 _MOST_BYTES = 200_000
+_MARK = "\ufeff"  # in front of texts in UTF-8 from Windows
 
 
 def read_tests(
@@ -39,8 +42,7 @@ def read_tests(
     """The test file with the answer's tests. existing: its text now, empty for a new one. source: the file under
     test, which for Rust is the test file as well. What the answer says about other files is not used."""
     add = add_c_tests if language.name in {"C", "C++"} else _add
-    newline = "\r\n" if "\r\n" in (existing or source) else "\n"
-    old, code = existing.replace("\r\n", "\n"), source.replace("\r\n", "\n")
+    old, code = (text.removeprefix(_MARK).replace("\r\n", "\n") for text in (existing, source))
     problem = ""
     for candidate in candidates(answer)[:8]:
         if len(candidate) > _MOST_BYTES:
@@ -51,9 +53,29 @@ def read_tests(
             problem = problem or f"the tests do not parse (line {error.lineno}: {error.msg})"
             continue
         if found.text or found.problem == ALREADY:
-            return replace(found, text=found.text.replace("\n", newline))
+            return replace(found, text=_with_line_ends(found.text, old, existing, source) if found.text else "")
         problem = problem or found.problem
     return NewTests(problem=problem or "there are no tests in the answer")
+
+
+def _with_line_ends(text: str, old: str, existing: str, source: str) -> str:
+    """`text`, which was made of `old`, with the line ends and the mark of `existing`. A new file has the source's."""
+    before = (existing if old.strip() else source).encode()
+    newline = b"\r\n" if 2 * before.count(b"\r\n") > before.count(b"\n") else b"\n"
+    if not old.strip():
+        return text.replace("\n", newline.decode())
+    plain = before.removeprefix(_MARK.encode())
+    # Where in `old` a line ends that had two bytes there.
+    ends = [found.start() - number for number, found in enumerate(re.finditer(b"\r\n", plain))]
+    edits = [
+        Replacement(
+            edit.start + bisect_left(ends, edit.start),
+            edit.end + bisect_left(ends, edit.end),
+            edit.text.replace(b"\n", newline),
+        )
+        for edit in minimal_edits(old.encode(), text.encode())
+    ]
+    return before[: len(before) - len(plain)].decode() + applied(plain, edits).decode()
 
 
 def _add(text: str, existing: str, place: Place, language: Language, target: Definition, source: str) -> NewTests:
