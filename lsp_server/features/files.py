@@ -11,12 +11,20 @@ MOST_FILE_BYTES = 4 << 20
 def read_bytes(path: Path, most_bytes: int) -> bytes | None:
     """The first `most_bytes` of a regular file; None for a device, a pipe or a folder, and if it cannot be read."""
     try:
-        if not path.is_file():
+        if not is_file(path):
             return None
         with path.open("rb") as file:
             return file.read(most_bytes)
     except (OSError, ValueError):  # ValueError: no path can hold a NUL
         return None
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file. No, where the name is too long for one or a folder may not be looked into."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def read_text(path: Path, most_bytes: int) -> str:

@@ -379,6 +379,22 @@ def test_the_place_is_the_projects(tmp_path: Path, files: dict[str, str], file: 
     assert place.imports[1:] == (f'#include "{header}"', "using shop::total;")
 
 
+@pytest.mark.parametrize(
+    ("header", "name", "used"),
+    [
+        ("#include <map>\nnamespace shop {\nstd::map<int, int> map(int a);\n}\n", "map", "shop::map"),
+        ("#define OPEN namespace x {\\\n\nOPEN\nnamespace shop {\nint total(int a);\n}\n", "total", "shop::total"),
+        ("namespace b {\nclass Stack;\n}\nnamespace shop {\nclass Stack : A {};\n}\n", "Stack::push", "shop::Stack"),
+        ("namespace shop {\ntemplate <class T> class Stack {};\n}\n", "shop::Stack<A<B<int>>>::push", "shop::Stack"),
+        ('constexpr auto a = R"(" namespace x {)";\nnamespace shop {\nint total(int a);\n}\n', "total", "shop::total"),
+    ],
+    ids=["an include", "a macro", "a forward declaration", "template arguments", "a raw string"],
+)
+def test_the_namespace_is_that_of_the_declaration(tmp_path: Path, header: str, name: str, used: str) -> None:
+    lay(tmp_path, {"src/shop.h": header, "src/shop.cpp": f"void {name}(int a) {{}}\n", "BUILD": "gtest"})
+    assert place_of(tmp_path, "src/shop.cpp", name).imports[2:] == (f"using {used};",)
+
+
 def test_files_of_openers_and_of_blank_lines_are_read_once(tmp_path: Path) -> None:
     """Not once from each opener or line: that takes minutes."""
     lay(tmp_path, {**CPP, "src/shop.h": CPP["src/shop.h"] + "/* " * 60_000, "tests/shop_test.cpp": GTEST})
@@ -422,6 +438,18 @@ def test_c_that_is_tested_in_cpp(tmp_path: Path) -> None:
         ({"a.cpp": "int total() { return 1; }\n", "BUILD": "gtest"}, "a.cpp", "total", "a.cpp has no header"),
         ({"a.c": "int main(void) { return 1; }\n", "BUILD": "cmocka"}, "a.c", "main", "cannot be called"),
         ({"tests/a.cc": "int total() { return 1; }\n"}, "tests/a.cc", "total", "is a test file itself"),
+        (
+            {**CPP, "BUILD": "gtest", "src/shop.h": "#include <total>\n"},
+            "src/shop.cpp",
+            "total",
+            "is not declared in shop.h",
+        ),
+        (
+            {**CPP, "BUILD": "gtest", "tests/shop_test.cpp": "int main() {}\n"},
+            "src/shop.cpp",
+            "total",
+            "program without Goo",
+        ),
         ({"a_test.cc": "int total() { return 1; }\n"}, "a_test.cc", "total", "is a test file itself"),
     ],
 )
@@ -468,6 +496,30 @@ def test_a_build_file_that_names_the_others_is_told_of(tmp_path: Path) -> None:
     assert place_of(tmp_path, "src/shop.cpp").note == ""
 
 
+def test_a_source_may_be_called_nearly_as_a_test(tmp_path: Path) -> None:
+    lay(
+        tmp_path, {"spell_check.h": "int total();\n", "spell_check.cc": "int total() { return 1; }\n", "BUILD": "gtest"}
+    )
+    assert place_of(tmp_path, "spell_check.cc").file.name == "spell_check_test.cc"
+
+
+def test_a_test_of_an_operator_checks_something(tmp_path: Path) -> None:
+    """It does not name the operator."""
+    lay(tmp_path, {"a.h": "struct A {};\nbool operator==(A a, A b);\n", "BUILD": "gtest"})
+    lay(tmp_path, {"a.cc": '#include "a.h"\nbool operator==(A a, A b) { return true; }\n'})
+    answer = "TEST(ATest, Same) {\n  EXPECT_TRUE(A() == A());\n}\n"
+    assert made(tmp_path, "a.cc", answer.replace("EXPECT_TRUE", ""), "operator==").problem
+    assert made(tmp_path, "a.cc", answer, "operator==").names == ("ATest.Same",)
+
+
+@pytest.mark.parametrize("length", [300, 5000])
+def test_names_that_no_file_can_have_are_no_includes(tmp_path: Path, length: int) -> None:
+    source = in_project(tmp_path, "GoogleTest")
+    lay(tmp_path, {source: f'#include "{"a" * length}.h"\n{CPP[source]}', "tests/helpers.h": ""})
+    include = f'#include "{"a" * length}.h"\n'
+    assert made(tmp_path, source, include + FRAMES["GoogleTest"][1]).text == FRAMES["GoogleTest"][2]
+
+
 async def test_just_these_tests_run_where_cmake_has_built(tmp_path: Path) -> None:
     lay(tmp_path, {**CPP, "CMakeLists.txt": "gtest\n"})
     assert place_of(tmp_path, "src/shop.cpp").command == ()
@@ -476,6 +528,8 @@ async def test_just_these_tests_run_where_cmake_has_built(tmp_path: Path) -> Non
     build = str(tmp_path / "build")
     assert command[:4] == ["ctest", "--build-and-test", str(tmp_path), build]
     assert command[-2:] == ["-R", r"^(shop_test|Shop\.Adds|Shop\.More)$"]
+    lay(tmp_path, {"src/c++.h": "int more();\n", "src/c++.cpp": "int more() { return 1; }\n"})
+    assert place_of(tmp_path, "src/c++.cpp", "more").run_command(["A.B"])[-1] == r"^(c\+\+_test|A\.B)$"
     lay(tmp_path, {**C, "tests/test_cart.c": "#include <cmocka.h>\n"})
     assert place_of(tmp_path, "src/shop.c").run_command(["test_total"])[-1] == "^test_shop$"
     assert ": no tests ran" in await run_tests(["echo", "No tests were found!!!"], tmp_path, 30)

@@ -182,6 +182,12 @@ def test_a_test_folder_that_leads_out_of_the_workspace_is_refused(tmp_path: Path
         made(root, "python", ANSWERS["python"])
 
 
+def test_a_module_that_no_file_can_be_named_after_is_not_imported(tmp_path: Path) -> None:
+    found = made(tmp_path, "python", f"import {'a' * 300}\n{ANSWERS['python']}assert {'a' * 300}\n")[1]
+    assert found.names == ("test_total",)
+    assert "aaa" not in found.text
+
+
 @pytest.mark.parametrize("answer", ["", "No.", "def test_total(:", "```python\nprint(total([1]))\n```"])
 def test_an_answer_without_tests_is_none(tmp_path: Path, answer: str) -> None:
     assert made(tmp_path, "python", answer)[1].problem

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions.frameworks import FRAMEWORKS, Framework, code_only, includes
-from lsp_server.features.actions.place import Place, PlaceError, read, relative, test_folders
+from lsp_server.features.actions.place import Place, PlaceError, name_parts, read, relative, test_folders
 from lsp_server.features.actions.workspace import source_files
+from lsp_server.features.files import is_file
 
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx", ".cuh"})
 # Of a test file whose extension the framework leaves open, by the extension of the header under test.
@@ -41,6 +42,7 @@ _BUILD_FILES = (
 )
 _LISTING = ("CMakeLists.txt", "meson.build", "Makefile", "BUILD.bazel", "BUILD")  # build files that name sources
 _MOST_TESTS = 200
+_DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ def c_place(root: Path, file: Path, name: str) -> Place:
     ours = {path: text for path, text in project.tests.items() if includes(framework, text)}
     target = next((path for path in ours if _is_for(path, file)), None)
     target = target or _new_file(root, file, framework, list(ours))
+    there = code_only(read(target).encode()).decode()
+    if target not in ours and re.search(r"\bmain\s*\(", there) and not re.search(framework.tests, read(target)):
+        raise PlaceError(f"{target.name} is there already, and is a program without {framework.name}")
     headers = _framework_headers(framework, target, ours)
     imports = [*headers, _header_line(root, header, target, ours)]
     if namespaces and find_language("", target.name).name == "C++":
@@ -99,7 +104,8 @@ def _is_test(root: Path, file: Path) -> bool:
         return False
     stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", file.stem)  # ShopTest
     words = re.split(r"[_.-]+", stem.lower())
-    named = len(words) > 1 and ({words[0], words[-1]} & {"test", "tests", "check", "unittest", "unittests"})
+    ends = {words[0], words[-1]} & {"test", "tests", "unittest", "unittests"}
+    named = len(words) > 1 and (ends or words[0] == "check")  # spell_check.c is none
     return bool(named) or any(folder.lower() in _TEST_FOLDERS for folder in folders)
 
 
@@ -195,7 +201,8 @@ def _ctest(root: Path, target: Path, framework: Framework) -> tuple[str, ...]:
     if build is None or generator is None:
         return ()
     folder = str(build)
-    names = f"^({target.stem}|{{names}})$" if framework.main == "" else f"^{target.stem}$"
+    program = re.escape(target.stem)
+    names = f"^({program}|{{names}})$" if framework.main == "" else f"^{program}$"
     run = ("--test-command", "ctest", "--test-dir", folder, "--output-on-failure", "-R", names)
     return ("ctest", "--build-and-test", str(root), folder, "--build-generator", generator[1], "--build-noclean", *run)
 
@@ -221,9 +228,7 @@ def _header_line(root: Path, header: Path, target: Path, tests: dict[Path, str])
     from a folder `include`, else from the test file's own."""
     around = list(_up_to(header.parent, root))
     given = {(path.parent, each) for path, text in tests.items() for each in _included(text) if each[0] != "."}
-    found = (
-        folder for folder in around for own, each in given if not (own / each).is_file() and (folder / each).is_file()
-    )
+    found = (folder for folder in around for own, each in given if not is_file(own / each) and is_file(folder / each))
     base = next(found, None) or next((folder for folder in around if folder.name == "include"), None)
     path = header.relative_to(base).as_posix() if base else relative(target.parent, header).removeprefix("./")
     line = f'#include "{path}"'
@@ -237,20 +242,21 @@ def _included(text: str) -> list[str]:
 
 def _declared(root: Path, file: Path, name: str) -> tuple[Path, str, list[str]]:
     """The header that declares `name`, what of it a test names, and the namespaces that is in. Raises PlaceError."""
-    parts = [part for part in re.sub(r"<[^<>]*>", "", name).split("::") if part]
+    parts = name_parts(name)
     headers = list(dict.fromkeys(_headers(root, file)))
     if not headers:
         raise PlaceError(f"{file.name} has no header that tests could include")
     for header in headers:
-        text = code_only(read(header).encode()).decode()
-        for part in parts[:-1]:  # a class, or a namespace
-            found = re.search(rf"\b(?:class|struct|union)\s+(?:\w+\s+)?{re.escape(part)}\b", text)
+        text = _DIRECTIVE.sub("", code_only(read(header).encode()).decode())
+        for part in parts:  # a class, or a namespace, and at last the name itself
+            kind = rf"\b(?:class|struct|union|enum)\s+(?:\w+\s+)?{re.escape(part)}\b"
+            forms = [rf"{kind}[^;{{}}()]*\{{", kind]
+            if part == parts[-1]:
+                forms.insert(1, rf"(?<![\w.:])(?<!->){re.escape(part)}\s*\(")
+                forms.append(rf"(?<![\w.]){re.escape(part)}(?!\w)")
+            found = next(filter(None, (re.search(form, text) for form in forms)), None)
             if found:
-                return header, part, _namespaces(text[: found.start()])
-        found = re.search(rf"(?<![\w.]){re.escape(parts[-1])}(?!\w)", text)
-        if found:
-            named = parts[-1].isidentifier()
-            return header, parts[-1], _namespaces(text[: found.start()]) if named else []
+                return header, part, _namespaces(text[: found.start()]) if part.isidentifier() else []
     raise PlaceError(f"`{name}` is not declared in {headers[0].name}, so tests in another file cannot name it")
 
 
@@ -267,7 +273,7 @@ def _headers(root: Path, file: Path) -> Iterator[Path]:
     named = [each for each in given if Path(each).stem == file.stem]
     listed = (start / each for each in (*named, *given) for start in starts)
     for path in (*beside, *(folder / "include" / each.name for folder in folders for each in beside), *listed):
-        if path.is_file() and path.is_relative_to(root) and ".." not in path.parts:
+        if is_file(path) and path.is_relative_to(root) and ".." not in path.parts:
             yield path
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
 from lsp_server.features.actions.frameworks import Framework, code_only, framework_named, includes, masked
-from lsp_server.features.actions.place import Place
+from lsp_server.features.actions.place import Place, name_parts
 from lsp_server.features.actions.testparts import (
     ALREADY,
     NewTests,
@@ -21,6 +21,7 @@ from lsp_server.features.actions.testparts import (
     squeezed,
     used_helpers,
 )
+from lsp_server.features.files import is_file
 
 # The headers of the standard libraries, which an answer may include. Of C's, C++ has some under another name.
 _STANDARD = re.compile(
@@ -60,10 +61,12 @@ def add_c_tests(
     parts = _parts(text, existing, place, target)
     if not parts.tests:
         return NewTests()
-    *around, name = [part for part in re.sub(r"<[^<>]*>", "", target.name).split("::") if part] or [target.name]
+    *around, name = name_parts(target.name)
     named = replace(target, name=name, parents=(*target.parents, *around))
     check = re.compile(framework.checks)
-    if not name.startswith("operator"):  # a test uses it by its sign
+    if name.startswith("operator"):  # a test uses it by its sign
+        parts.tests = [test for test in parts.tests if check.search(_body(test)[1])]
+    else:
         parts.tests = [test for test in parts.tests if checks_target(_body(test), parts.helpers, named, check)]
     if not parts.tests:
         return NewTests(problem=f"no test in the answer checks `{target.name}`")
@@ -223,7 +226,7 @@ def _imports(text: str, place: Place) -> list[str]:
         line = f"#include <{path}>" if opener == "<" else f'#include "{path}"'
         is_more = bool(framework.more) and not is_old and re.fullmatch(framework.more, path)
         file = place.file.parent / path
-        is_there = opener == '"' and file.is_file() and file.resolve().is_relative_to(place.root.resolve())
+        is_there = opener == '"' and is_file(file) and file.resolve().is_relative_to(place.root.resolve())
         if (_STANDARD.fullmatch(path) or is_more or is_there) and not _is_there(line, ours, framework):
             found.append(line)
     return list(dict.fromkeys(found))

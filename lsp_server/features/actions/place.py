@@ -55,6 +55,14 @@ def read(path: Path) -> str:
     return read_text(path, _MOST_READ_BYTES)
 
 
+def name_parts(name: str) -> list[str]:
+    """The names in a name of C++, outermost first, without template arguments. At least one."""
+    bare = name
+    while (shorter := re.sub(r"<[^<>]*>", "", bare)) != bare:
+        bare = shorter
+    return [part for part in bare.split("::") if part] or [name]
+
+
 def test_folders(root: Path, file: Path) -> list[Path]:
     """Where a project keeps tests, the likeliest first: folders that mirror the source's, then plain ones."""
     relative = file.parent.relative_to(root) if file.is_relative_to(root) else Path()

@@ -26,6 +26,7 @@ from lsp_server.features.actions.testparts import (
     leave_out_known,
     used_helpers,
 )
+from lsp_server.features.files import is_file
 
 _TEST_CALL = re.compile(r"^(describe|it|test|suite)(\.\w+)*\s*\(")
 # What a test checks with, in any of the frameworks.
@@ -166,7 +167,7 @@ def _exists(module: str, root: Path) -> bool:
         return True
     path = Path(*module.split("."))
     return any(
-        (base / path).with_suffix(".py").is_file() or (base / path / "__init__.py").is_file()
+        is_file((base / path).with_suffix(".py")) or is_file(base / path / "__init__.py")
         for base in (root, root / "src")
     )
 
