@@ -243,6 +243,99 @@ def test_a_mark_and_mixed_line_ends_stay(tmp_path: Path, language: str, mark: st
     assert all(letter in left for letter in existing)  # in this order
 
 
+RUST_IN = SOURCES["rust"][1]
+WAYS = {
+    "a string like the end": (
+        "python",
+        'S = """\nif __name__ == "__main__":\n    pass\n"""\n',
+        'from pack.shop import total\n\nS = """\nif __name__ == "__main__":\n    pass\n"""\n\n\n$\n',
+    ),
+    "a comment above the end": (
+        "python",
+        'import os\n\n# Run.\nif __name__ == "__main__":\n    pass\n',
+        'import os\nfrom pack.shop import total\n\n\n$\n\n\n# Run.\nif __name__ == "__main__":\n    pass\n',
+    ),
+    "a comment behind an import": (
+        "python",
+        "import os  # noqa: F401\n",
+        "import os  # noqa: F401\nfrom pack.shop import total\n\n\n$\n",
+    ),
+    "a first line for the system": (
+        "python",
+        "#!/usr/bin/env python\n# coding: utf-8\n\na = 1\n",
+        "#!/usr/bin/env python\n# coding: utf-8\n\nfrom pack.shop import total\n\na = 1\n\n\n$\n",
+    ),
+    "a comment above the docstring": (
+        "python",
+        '# ours\n"""Doc."""\n\na = 1\n',
+        '# ours\n"""Doc."""\n\nfrom pack.shop import total\n\na = 1\n\n\n$\n',
+    ),
+    "a module in a file": ("rust", "#[cfg(test)]\nmod tests;\n", "#[cfg(test)]\nmod tests;\n\n#[cfg(test)]\nmod tests_2 {\n    use super::*;\n\n$\n}\n"),
+    "a module in a comment": ("rust", "// #[cfg(test)] mod tests {\n// }\n", "// #[cfg(test)] mod tests {\n// }\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n\n$\n}\n"),
+    "a module of a module": ("rust", "mod a {\n    #[cfg(test)]\n    mod tests {}\n}\n", "mod a {\n    #[cfg(test)]\n    mod tests {}\n}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n\n$\n}\n"),
+    "a module without what is outside": ("rust", "#[cfg(test)]\n#[rustfmt::skip]\nmod tests {\n    fn a() {}\n}\n", "#[cfg(test)]\n#[rustfmt::skip]\nmod tests {\n    use super::*;\n\n    fn a() {}\n\n$\n}\n"),
+    "a class behind it": ("java", "class ShopTest {\n    int a;\n}\n\nclass More {}\n", "class ShopTest {\n    int a;\n\n$\n}\n\nclass More {}\n"),
+    "a brace behind it": ("java", "class ShopTest {\n    int a;\n} // {}\n", "class ShopTest {\n    int a;\n\n$\n} // {}\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_place_in_a_file_written_in_another_way(tmp_path: Path, way: str) -> None:
+    language, before, after = WAYS[way]
+    test = {
+        "python": "def test_total():\n    assert total([1]) == 1",
+        "rust": "    #[test]\n    fn counts() {\n        assert_eq!(total(&[1]), 1);\n    }",
+        "java": "    @Test\n    void adds() {\n        assertEquals(1, new Shop().total(1));\n    }",
+    }[language]
+    found = made(tmp_path, language, ANSWERS[language], (RUST_IN + "\n" if language == "rust" else "") + before)[1]
+    assert found.problem == ""
+    text = found.text.removeprefix(RUST_IN + "\n")
+    assert text[text.index("class ") if language == "java" else 0 :] == after.replace("$", test)
+
+
+@pytest.mark.parametrize(
+    ("language", "answer", "renamed"),
+    [
+        ("typescript", 'test("test", () => {\n  expect(total([$])).toBe(1);\n});\n', 'test("test_2", () => {'),
+        ("rust", "#[test]\nfn test() {\n    assert_eq!(total(&[$]), 1);\n}\n", "    #[test]\n    fn test_2() {"),
+        ("java", "class A {\n    @Test\n    void total() {\n        assertEquals($, new Shop().total(1));\n    }\n}\n", "void total_2() {"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_test_is_not_its_other_words(tmp_path: Path, language: str, answer: str, renamed: str) -> None:
+    first = made(tmp_path, language, answer.replace("$", "1"))[1]
+    second = made(tmp_path, language, answer.replace("$", "2"), first.text)[1]
+    assert second.problem == ""
+    assert renamed in second.text
+    assert "test_2(" not in second.text.replace("fn test_2(", "")
+
+
+@pytest.mark.parametrize(
+    ("language", "value"),
+    [
+        ("typescript", "const values = [1];\n\n"),
+        ("go", "var values = []int{1}\n\n"),
+        ("go", "type values []int\n\n"),
+    ],
+)
+def test_values_and_types_come_along_as_helpers_do(tmp_path: Path, language: str, value: str) -> None:
+    test = {
+        "typescript": 'test("it", () => {\n  expect(total(values)).toBe(1);\n});\n',
+        "go": "func TestIt(t *testing.T) {\n\tif Total(values) != 1 {\n\t\tt.Fail()\n\t}\n}\n",
+    }[language]
+    first = made(tmp_path, language, value + test)[1]
+    assert f"\n{value}" in first.text
+    second = made(tmp_path, language, value.replace("1", "2").replace("[]int\n", "[]int8\n") + test, first.text)[1]
+    assert "values_2" in second.text
+    assert "total(values_2)" in second.text.replace("Total", "total")
+
+
+@pytest.mark.parametrize("value", ["-" * 50_000 + "1", "1+" * 50_000 + "1", "'\ud800'", "(" * 5000 + "1" + ")" * 5000])
+def test_what_python_cannot_read_is_no_test(tmp_path: Path, value: str) -> None:
+    assert (
+        "do not parse" in made(tmp_path, "python", f"def test_total():\n    assert total([1]) == {value}\n")[1].problem
+    )
+
+
 def test_the_command_runs_just_these_tests(tmp_path: Path) -> None:
     place, found = made(tmp_path, "python", ANSWERS["python"])
     assert place.run_command(found.names)[1:] == ["-m", "pytest", "-q", "tests/test_shop.py::test_total"]

@@ -1,4 +1,4 @@
-"""Test files: the tests in a model's answer, put into a new file or added to one without saying things twice."""
+"""The tests in a model's answer: what is kept of them, and under which names they go into a test file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import re
 import sys
 import textwrap
 from bisect import bisect_left
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from lsp_server.core.outline import Definition, broken_at, definitions, top_leve
 from lsp_server.features.actions.answer import candidates
 from lsp_server.features.actions.c_tests import add_c_tests
 from lsp_server.features.actions.place import Place
+from lsp_server.features.actions.testfile import joined
 from lsp_server.features.actions.testparts import (
     ALREADY,
     NewTests,
@@ -90,7 +90,7 @@ def _add(text: str, existing: str, place: Place, language: Language, target: Def
     _rename_taken(parts, existing, language)
     if not parts.tests:
         return NewTests(problem=ALREADY)
-    text = _joined(parts, existing, place, language, source)
+    text = joined(parts, existing, place, language, source)
     if len(broken_at(language, text.encode())) > len(broken_at(language, existing.encode())):
         return NewTests(problem="the test file would not parse")
     return NewTests(text, tuple(name for name, _ in parts.tests))
@@ -109,7 +109,10 @@ def _parts(text: str, language: Language, target: Definition, place: Place) -> P
 
 def _python_parts(text: str, target: Definition, place: Place) -> Parts:
     """Raises SyntaxError."""
-    tree = ast.parse(textwrap.dedent(text))
+    try:
+        tree = ast.parse(textwrap.dedent(text))
+    except (ValueError, RecursionError, MemoryError):  # bytes that no source has, or brackets without end
+        raise SyntaxError("the code cannot be read", ("", 1, 1, "")) from None
     lines = textwrap.dedent(text).split("\n")
     parts = Parts()
     loose: list[str] = []
@@ -194,6 +197,10 @@ def _script_parts(text: str, language: Language, target: Definition) -> Parts:
             if _TEST_CALL.match(code):
                 title = re.search(r"\(\s*(['\"`])(.*?)\1", code)
                 parts.tests.append((title[2] if title else code[:40], code))
+        elif kind == "lexical_declaration" and start not in named and "require(" not in code:
+            variable = re.match(r"\w+\s+(\w+)", code)
+            if variable and variable[1] != target.name:
+                parts.helpers.append((variable[1], code))
         elif start in named and named[start] not in {target.name, *target.parents}:
             parts.helpers.append((named[start], code))
     parts.helpers = used_helpers(parts.helpers, "\n".join(code for _, code in parts.tests))
@@ -224,6 +231,12 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
             parts.tests.append((one.name, code))
         elif one.name not in {target.name, *target.parents, "main", "setUp"}:
             parts.helpers.append((one.name, code))
+    if language.name == "Go":
+        for _, start, end in top_level(language, source):
+            code = source[start:end].decode("utf-8", "replace")
+            value = re.match(r"(?:type|var|const)\s+(\w+)", code)
+            if value and not any(a < end and start <= b for a, b in errors):
+                parts.helpers.append((value[1], code))
     used = "\n".join(code for _, code in parts.tests)
     parts.helpers = used_helpers(parts.helpers, used)
     used += "\n".join(code for _, code in parts.helpers)
@@ -240,125 +253,20 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
     return parts
 
 
-# Putting them together ------------------------------------------------------------------------------------
+# Names ----------------------------------------------------------------------------------------------------
 
 
 def _rename_taken(parts: Parts, existing: str, language: Language) -> None:
     """Leaves out what the file has already, and gives a new name to what shares one with something else."""
     defined = {one.name for one in definitions(language, existing.encode("utf-8", "replace"))}
-    leave_out_known(parts, existing, defined | set(re.findall(r"^(\w+)\s*=", existing, re.MULTILINE)))
+    values = re.findall(r"^(?:(?:const|let|var)\s+(\w+)|(\w+)\s*=)", existing, re.MULTILINE)
+    leave_out_known(parts, existing, defined | {one or other for one, other in values})
     kept: list[tuple[str, str]] = []
     taken = set(re.findall(r"\w+", existing))
     for name, code in parts.tests:
         fresh = fresh_name(name, taken) if name.isidentifier() and name in taken else name
         taken.add(fresh)
-        kept.append((fresh, re.sub(rf"\b{re.escape(name)}\b", fresh, code, count=1) if fresh != name else code))
+        if fresh != name:  # where it is defined, or the title: neither `#[test]` nor `test(`
+            code = re.sub(rf"(?<=['\"`\s]){name}(?=['\"`]|\s*[(<:])", fresh, code, count=1)  # noqa: PLW2901
+        kept.append((fresh, code))
     parts.tests = kept
-
-
-def _joined(parts: Parts, existing: str, place: Place, language: Language, source: str) -> str:
-    added = [code.strip("\n") for _, code in [*parts.helpers, *parts.tests]]
-    if language.name == "Rust":
-        return _rust_file(parts, existing, added, language)
-    if language.name == "Java":
-        return _java_file(parts, existing, added, place, source)
-    gap = "\n\n\n" if language.name == "Python" else "\n\n"
-    imports = _missing([*place.imports, *parts.imports], existing, place)
-    if not existing.strip():
-        head = ""
-        if language.name == "Go":
-            package = re.search(r"^package\s+(\w+)", source, re.MULTILINE)
-            head = f"package {package[1] if package else 'main'}\n\n"
-        ordered = _sorted_imports(imports) if language.name == "Python" else "\n".join(imports)
-        return f"{head}{ordered}{gap}{gap.join(added)}\n"
-    text = _with_imports(existing, imports, language)
-    main = re.search(r"\n+if __name__ == ['\"]__main__['\"]:", text) if language.name == "Python" else None
-    body, tail = (text[: main.start()], text[main.start() :].strip("\n")) if main else (text, "")
-    return gap.join([body.rstrip("\n"), *added, *([tail] if tail else [])]) + "\n"
-
-
-def _sorted_imports(imports: Iterable[str]) -> str:
-    """Python's usual order: the standard library, others, the project's own (our line comes last)."""
-    groups: list[list[str]] = [[], [], []]
-    for line in imports:
-        top = re.split(r"[\s.]+", line)[1]
-        groups[0 if top in sys.stdlib_module_names else 1 if top == "pytest" else 2].append(line)
-    return "\n\n".join("\n".join(sorted(group)) for group in groups if group)
-
-
-def _missing(imports: Iterable[str], existing: str, place: Place) -> list[str]:
-    """The import lines that a file does not have yet, in another wording neither."""
-    squeezed = {re.sub(r"[\s;'\"]+", " ", line).strip() for line in existing.split("\n")}
-    missing = []
-    for line in dict.fromkeys(imports):
-        match = re.match(r"from (\S+) import (\w+)$", line) or re.match(
-            r"(?:import|const) (?:\{ )?(\w+)(?: \})? (?:from|=) ", line
-        )
-        name = match[match.lastindex or 1] if match else ""
-        there = bool(name) and bool(re.search(rf"^[ \t]*(?:from|import|const)\b.*\b{name}\b", existing, re.MULTILINE))
-        framework = re.match(r'import "([\w/]+)"', line)
-        there = there or bool(framework and f'"{framework[1]}"' in existing)
-        there = (
-            there
-            or ("vitest" in line and "vitest" in existing)
-            or ("node:" in line and line.split('"')[-2] in existing)
-        )
-        if not there and re.sub(r"[\s;'\"]+", " ", line).strip() not in squeezed:
-            missing.append(line)
-    return missing
-
-
-def _with_imports(existing: str, imports: list[str], language: Language) -> str:
-    if not imports:
-        return existing
-    source = existing.encode()
-    kinds = language.imports | {"package_clause"}
-    ends = [end for kind, _, end in top_level(language, source) if kind in kinds]
-    ends += [
-        end
-        for kind, start, end in top_level(language, source)
-        if kind == "lexical_declaration" and b"require(" in source[start:end]
-    ]
-    block = "\n".join(imports)
-    if not ends:
-        first = top_level(language, source)[:1]
-        doc = first and language.name == "Python" and source[first[0][1] : first[0][1] + 3] in (b'"""', b"'''")
-        if not doc:
-            return f"{block}\n\n{existing}"
-        ends = [first[0][2]]
-        block = "\n" + block
-    at = max(ends)
-    return source[:at].decode() + "\n" + block + source[at:].decode()
-
-
-def _rust_file(parts: Parts, existing: str, added: list[str], language: Language) -> str:
-    """Unit tests live in the file under test, in a module of their own at its end."""
-    body = textwrap.indent("\n\n".join(added), "    ")
-    found = re.search(r"#\[cfg\(test\)\]\s*mod\s+\w+\s*\{", existing)
-    if found:
-        source, inside = existing.encode(), len(existing[: found.end()].encode())
-        ends = [end for _, start, end in top_level(language, source) if start < inside <= end]
-        at = len(source[: ends[0]].decode()) if ends else len(existing.rstrip())
-        more = [line for line in parts.imports if line not in existing]
-        head = "".join(f"\n    {line}" for line in more)
-        inner = existing[found.end() : at - 1].rstrip()
-        return f"{existing[: found.end()]}{head}{inner}\n\n{body}\n{existing[at - 1 :]}"
-    uses = "\n".join(f"    {line}" for line in ("use super::*;", *parts.imports))
-    return f"{existing.rstrip()}\n\n#[cfg(test)]\nmod tests {{\n{uses}\n\n{body}\n}}\n"
-
-
-def _java_file(parts: Parts, existing: str, added: list[str], place: Place, source: str) -> str:
-    body = textwrap.indent("\n\n".join(added), "    ")
-    if existing.strip():
-        at = existing.rstrip().rfind("}")
-        text = f"{existing[:at].rstrip()}\n\n{body}\n{existing[at:]}"
-        missing = [line for line in (*place.imports, *parts.imports) if line not in existing]
-        found = re.search(r"^(package [^;]+;)", text, re.MULTILINE)
-        if missing and found:
-            block = "\n".join(missing)
-            return f"{text[: found.end()]}\n\n{block}{text[found.end() :]}"
-        return "\n".join([*missing, text]) if missing else text
-    package = re.search(r"^package [^;]+;", source, re.MULTILINE)
-    head = f"{package[0]}\n\n" if package else ""
-    block = "\n".join(dict.fromkeys((*place.imports, *parts.imports)))
-    return f"{head}{block}\n\nclass {place.file.stem} {{\n{body}\n}}\n"
