@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import anyio
 
 from lsp_server import config
 from lsp_server.backends.base import BackendFactory
-from lsp_server.commands.place import CommandError, read_document, read_place
+from lsp_server.commands.place import CommandError, read_document, read_place, without_dots
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
 from lsp_server.core.languages import find_language
@@ -97,7 +98,7 @@ def read_range(place: str) -> tuple[Path, DocumentSnapshot, int, int]:
         if not int(match["line"]) <= last <= document.line_count:
             raise CommandError(f"line {last} is not behind line {match['line']} of {path}")
         start, end = document.line_start(int(match["line"]) - 1), document.line_end(last - 1)
-    return path.absolute(), document, start, end
+    return without_dots(path), document, start, end
 
 
 def _offer(
@@ -212,9 +213,10 @@ def _write(change: _Change) -> None:
 def _diff(change: _Change) -> str:
     root = Path.cwd()
     name = change.path.relative_to(root).as_posix() if change.path.is_relative_to(root) else str(change.path)
-    before = (change.before or "").splitlines(keepends=True)
+    # At line ends only: splitlines() would cut at form feeds as well.
+    before, after = (list(io.StringIO(text, newline="\n")) for text in (change.before or "", change.after))
     old = f"a/{name}" if change.before is not None else "/dev/null"
-    lines = difflib.unified_diff(before, change.after.splitlines(keepends=True), old, f"b/{name}")
+    lines = difflib.unified_diff(before, after, old, f"b/{name}")
     return "".join(line if line.endswith("\n") else f"{line}\n\\ No newline at end of file\n" for line in lines)
 
 

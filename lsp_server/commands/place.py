@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from lsp_server.core.document import DocumentSnapshot
@@ -9,6 +10,11 @@ from lsp_server.core.document import DocumentSnapshot
 
 class CommandError(Exception):
     """A mistake in what the user asked for; the message is one line that names it."""
+
+
+def without_dots(path: Path) -> Path:
+    """The absolute path, without `..`: with one it would seem to lie in the current folder."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def read_document(path: Path) -> DocumentSnapshot:
@@ -25,7 +31,7 @@ def read_document(path: Path) -> DocumentSnapshot:
     except ValueError:
         raise CommandError(f"{str(path)!r} cannot be read: no file can be called so") from None
     root = Path.cwd()
-    shown = path.absolute()
+    shown = without_dots(path)
     if not shown.is_relative_to(root):
         return DocumentSnapshot.of(shown.as_uri(), source, path=path.name)
     return DocumentSnapshot.of(shown.as_uri(), source, path=shown.relative_to(root).as_posix(), folder=root.name)

@@ -64,6 +64,26 @@ def test_a_text_a_new_file_and_json(folder: Path, capsys: pytest.CaptureFixture[
     assert (folder / "tests" / "test_shop.py").read_text() == TESTS.replace("total\n\ndef", "total\n\n\ndef")
 
 
+def test_tests_of_another_project_stay_there(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The current folder is not around a file above it."""
+    (folder / "setup.py").write_text("")
+    (folder / "other").mkdir()
+    (folder / "other" / "replies.json").write_text(json.dumps(REPLIES))
+    monkeypatch.chdir(folder / "other")
+    assert action("tests", f"../shop.py:{LINE}", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["file"] == str(folder / "tests" / "test_shop.py")
+
+
+def test_a_diff_has_the_lines_of_the_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A form feed ends none."""
+    text = (folder / "shop.py").read_text()
+    (folder / "shop.py").write_text(text.replace("\n\n\ndef total", "\n\f\n\ndef total"))
+    assert action("simplify", f"shop.py:{LINE}") == 0
+    assert "\n \f\n \n def total" in capsys.readouterr().out
+
+
 def test_tests_that_no_build_file_lists_say_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "shop.c").write_text("int total(int a) {\n    return a;\n}\n")
     (folder / "shop.h").write_text("int total(int a);\n")
