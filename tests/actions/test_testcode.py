@@ -275,6 +275,7 @@ WAYS = {
     "a module of a module": ("rust", "mod a {\n    #[cfg(test)]\n    mod tests {}\n}\n", "mod a {\n    #[cfg(test)]\n    mod tests {}\n}\n\n#[cfg(test)]\nmod tests {\n    use super::*;\n\n$\n}\n"),
     "a module without what is outside": ("rust", "#[cfg(test)]\n#[rustfmt::skip]\nmod tests {\n    fn a() {}\n}\n", "#[cfg(test)]\n#[rustfmt::skip]\nmod tests {\n    use super::*;\n\n    fn a() {}\n\n$\n}\n"),
     "a class behind it": ("java", "class ShopTest {\n    int a;\n}\n\nclass More {}\n", "class ShopTest {\n    int a;\n\n$\n}\n\nclass More {}\n"),
+    "no class": ("java", "package x;\n\n// class } of ours\n", "class } of ours\n\nclass ShopTest {\n$\n}\n"),
     "a brace behind it": ("java", "class ShopTest {\n    int a;\n} // {}\n", "class ShopTest {\n    int a;\n\n$\n} // {}\n"),
 }  # fmt: skip
 

@@ -135,9 +135,14 @@ def _rust_file(parts: Parts, existing: str, added: list[str], language: Language
 def _java_file(parts: Parts, existing: str, added: list[str], place: Place, language: Language, source: str) -> str:
     body = textwrap.indent("\n\n".join(added), "    ")
     if existing.strip():
-        classes = [one.end for one in definitions(language, existing.encode()) if one.name == place.file.stem]
-        at = len(existing.encode()[: classes[0]].decode()) - 1 if classes else existing.rstrip().rfind("}")
-        text = f"{existing[:at].rstrip()}\n\n{body}\n{existing[at:]}"
+        there = existing.encode()
+        classes = [one for one in definitions(language, there) if one.kind == "class" and not one.parents]
+        if classes:
+            named = next((one for one in classes if one.name == place.file.stem), classes[-1])
+            before, after = there[: named.end - 1].decode(), there[named.end - 1 :].decode()
+            text = f"{before.rstrip()}\n\n{body}\n{after}"
+        else:
+            text = f"{existing.rstrip()}\n\nclass {place.file.stem} {{\n{body}\n}}\n"
         missing = [line for line in (*place.imports, *parts.imports) if line not in existing]
         found = re.search(r"^(package [^;]+;)", text, re.MULTILINE)
         if missing and found:
