@@ -303,6 +303,14 @@ def test_files_written_in_other_ways(tmp_path: Path, before: str, after: str) ->
     assert found.text == head + expected
 
 
+def test_a_comment_brings_no_names_in(tmp_path: Path) -> None:
+    source = in_project(tmp_path, "GoogleTest")
+    commented = '#include "gtest/gtest.h"\n// #include "../src/shop.h"\n// using shop::total;\n// namespace shop\n'
+    lay(tmp_path, {"tests/shop_test.cpp": commented})
+    text = made(tmp_path, source, FRAMES["GoogleTest"][1]).text
+    assert {'#include "../src/shop.h"', "using shop::total;"} <= set(text.split("\n"))
+
+
 def test_namespaces_in_each_other_without_end_are_no_tests(tmp_path: Path) -> None:
     source = in_project(tmp_path, "GoogleTest")
     answer = "namespace a {" * 2000 + FRAMES["GoogleTest"][1] + "}" * 2000

@@ -227,7 +227,7 @@ def _imports(text: str, place: Place) -> list[str]:
         is_more = bool(framework.more) and not is_old and re.fullmatch(framework.more, path)
         file = place.file.parent / path
         is_there = opener == '"' and is_file(file) and file.resolve().is_relative_to(place.root.resolve())
-        if (_STANDARD.fullmatch(path) or is_more or is_there) and not _is_there(line, ours, framework):
+        if (_STANDARD.fullmatch(path) or is_more or is_there) and not _is_included(line, ours, framework):
             found.append(line)
     return list(dict.fromkeys(found))
 
@@ -245,19 +245,32 @@ def _head(imports: Sequence[str]) -> str:
     return "\n\n".join(block for block in blocks if block)
 
 
-def _is_there(line: str, existing: str, framework: Framework) -> bool:
-    """Whether a file has an include or a using declaration, in another wording too."""
+def _is_included(line: str, existing: str, framework: Framework) -> bool:
+    """Whether a file has an include, in another wording too."""
     included = _INCLUDE.search(line)
-    if included:
-        paths = {path for _, path in _INCLUDE.findall(existing)}
-        names = {path.rpartition("/")[2] for path in paths}
-        own = includes(framework, line) and not re.search("gmock", line)
-        there = included[2] in paths if included[1] == "<" else included[2].rpartition("/")[2] in names
-        return there or (own and includes(framework, existing))
-    space = re.match(r"using\s+([\w:]+)::\w+;", line)
-    return squeezed(line) in squeezed(existing) or bool(
-        space and re.search(rf"\bnamespace\s+{re.escape(space[1])}\b", existing)
-    )
+    if included is None:
+        return False
+    paths = {path for _, path in _INCLUDE.findall(existing)}
+    names = {path.rpartition("/")[2] for path in paths}
+    own = includes(framework, line) and not re.search("gmock", line)
+    there = included[2] in paths if included[1] == "<" else included[2].rpartition("/")[2] in names
+    return there or (own and includes(framework, existing))
+
+
+def _missing(imports: Sequence[str], existing: str, framework: Framework) -> list[str]:
+    """The includes and using declarations that a file does not have. Inside a namespace its names need none."""
+    code = code_only(existing.encode()).decode()
+    there, opened = squeezed(code), set(re.findall(r"\bnamespace\s+([\w:]+)", code))
+    missing = []
+    for line in dict.fromkeys(imports):
+        if not line.startswith("using"):
+            is_there = _is_included(line, existing, framework)
+        else:
+            space = re.match(r"using\s+([\w:]+)::\w+;", line)
+            is_there = squeezed(line) in there or (space is not None and space[1] in opened)
+        if not is_there:
+            missing.append(line)
+    return missing
 
 
 def _registration(framework: Framework, name: str, group: str) -> str:
@@ -328,7 +341,7 @@ def _added(framework: Framework, place: Place, parts: Parts, existing: str) -> s
         insertions.append((items[before].start, text + "\n\n"))
     else:
         insertions.append((len(source.rstrip()), f"\n\n{text}"))
-    missing = [line for line in (*place.imports, *parts.imports) if not _is_there(line, existing, framework)]
+    missing = _missing([*place.imports, *parts.imports], existing, framework)
     if missing:
         first = min((item.start for item in items if item.kind == "function_definition"), default=len(source))
         ends = [item.end for item in items if item.kind == "preproc_include" and item.end <= first]
