@@ -371,6 +371,7 @@ GTEST = "#include <gtest/gtest.h>\nTEST(A, B) {}\n"
     [
         ({"tests/cart_test.cc": GTEST}, "tests/shop_test.cc", "../src/shop.h"),
         ({"test/test_cart.cpp": GTEST}, "test/test_shop.cpp", "../src/shop.h"),
+        ({"tests/test_cart.cpp": "\ufeff" + GTEST}, "tests/test_shop.cpp", "../src/shop.h"),
         ({"tests/CartTest.cpp": GTEST}, "tests/ShopTest.cpp", "../src/shop.h"),
         ({"src/cart_unittest.cc": GTEST}, "src/shop_unittest.cc", "shop.h"),
         ({"tests/a/b/Shop-Test.cpp": GTEST, "tests/cart_test.cc": GTEST}, "tests/a/b/Shop-Test.cpp", "../../../src/shop.h"),

@@ -168,7 +168,11 @@ def test_the_framework_is_the_projects(tmp_path: Path) -> None:
     assert made(tmp_path, "python", "")[0].framework == "unittest"
     (tmp_path / "pyproject.toml").write_text("[tool.pytest.ini_options]\n")
     assert made(tmp_path, "python", "")[0].framework == "pytest"
-    for package, framework in (("{}", "node:test"), ('{"scripts": {"test": "jest"}}', "jest")):
+    for package, framework in (
+        ("{}", "node:test"),
+        ('\ufeff{"devDependencies": {"vitest": "1"}}', "vitest"),
+        ('{"scripts": {"test": "jest"}}', "jest"),
+    ):
         (tmp_path / "package.json").write_text(package)
         assert made(tmp_path, "typescript", "")[0].framework == framework
 

@@ -51,8 +51,8 @@ class Place:
 
 
 def read(path: Path) -> str:
-    """The beginning of a file; empty if there is none."""
-    return read_text(path, _MOST_READ_BYTES)
+    """The beginning of a file, without a byte order mark; empty if there is none."""
+    return read_text(path, _MOST_READ_BYTES).removeprefix("\ufeff")
 
 
 def name_parts(name: str) -> list[str]:
