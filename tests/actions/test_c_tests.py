@@ -303,6 +303,12 @@ def test_files_written_in_other_ways(tmp_path: Path, before: str, after: str) ->
     assert found.text == head + expected
 
 
+def test_an_answer_does_not_define_the_framework(tmp_path: Path) -> None:
+    source = in_project(tmp_path, "GoogleTest")
+    answer = "#define TEST(suite, name) void name()\n" + FRAMES["GoogleTest"][1]
+    assert made(tmp_path, source, answer).text == FRAMES["GoogleTest"][2]
+
+
 def test_a_comment_brings_no_names_in(tmp_path: Path) -> None:
     source = in_project(tmp_path, "GoogleTest")
     commented = '#include "gtest/gtest.h"\n// #include "../src/shop.h"\n// using shop::total;\n// namespace shop\n'

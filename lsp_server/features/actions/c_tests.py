@@ -206,7 +206,8 @@ def _name(kind: str, code: str, framework: Framework, language: Language) -> str
         return found[0].name if found and found[0].name not in framework.functions else ""
     if kind.startswith("preproc_"):
         macro = re.match(r"#\s*define\s+(\w+)", code)
-        return macro[1] if macro else ""
+        own = {*framework.functions, *framework.blocks, *framework.scopes, *framework.gone}
+        return macro[1] if macro and macro[1] not in own else ""
     if kind == "type_definition":
         named = re.search(r"(\w+)\s*;\s*$", code)
     else:
