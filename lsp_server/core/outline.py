@@ -145,11 +145,30 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
     Members (what stands behind a dot) are not among them: where they come from takes a type checker. Which
     names are introduced is judged by the fields of the tree; when in doubt, a name counts as introduced.
     """
+    tree = _tree_of(language, source)
     used: set[str] = set()
     bound: set[str] = set()
-    for node in _nodes_in(language, source, start, len(source) if end is None else end):
-        if node.type in _IDENTIFIERS and not _is_member(node):
-            (bound if _introduces(node) else used).add(text_of(node, source).decode("utf-8", "replace"))
+    if tree is None:
+        return used, bound
+    last = len(source) if end is None else end
+    # Down the tree with a cursor: each step up from a node would cost what it has of ancestors and siblings.
+    cursor = tree.walk()
+    above: list[tuple[str, bool]] = []
+    kind, introduces = "", False  # of the node above, and whether that is where names are introduced
+    while (node := cursor.node) is not None:
+        field = cursor.field_name
+        introduced = _introduces(kind, field, introduces)
+        inside = node.end_byte > start and node.start_byte < last
+        if inside and node.type in _IDENTIFIERS and (kind, field) != ("attribute", "attribute"):
+            (bound if introduced else used).add(text_of(node, source).decode("utf-8", "replace"))
+        if inside and cursor.goto_first_child():
+            above.append((kind, introduces))
+            kind, introduces = node.type, introduced
+            continue
+        while not cursor.goto_next_sibling():
+            if not cursor.goto_parent():
+                return used, bound
+            kind, introduces = above.pop()
     return used, bound
 
 
@@ -334,35 +353,18 @@ def _doc_before(node: Node, source: bytes) -> tuple[int, int] | None:
     return (start, end) if start >= 0 else None
 
 
-def _introduces(node: Node) -> bool:
-    """Whether a name is being introduced where it stands: a parameter, a target, an import, a definition."""
-    current: Node | None = node
-    while current is not None and (around := current.parent) is not None:
-        if any(word in around.type for word in ("parameter", "import", "use_", "pattern", "_target", "global")):
-            return not _is_type_or_value(around, current)
-        if around.type in {"attribute", "member_expression", "selector_expression", "field_expression", "call"}:
-            return False
-        for index, child in enumerate(around.children):
-            if child == current:
-                field = around.field_name_for_child(index)
-                if field in _BINDING_FIELDS and not _is_use(around.type):
-                    return True
-                if field is not None and field not in _BINDING_FIELDS:
-                    return False
-        if around.type.endswith(_STATEMENT_ENDS):
-            return False
-        current = around
-    return False
-
-
-def _is_member(node: Node) -> bool:
-    """Whether a name stands behind a dot, in a grammar that calls it an identifier there too."""
-    around = node.parent
-    return around is not None and around.type == "attribute" and around.child_by_field_name("attribute") == node
-
-
-def _is_type_or_value(around: Node, child: Node) -> bool:
-    return child in (around.child_by_field_name("type"), around.child_by_field_name("value"))
+def _introduces(around: str, field: str | None, otherwise: bool) -> bool:
+    """Whether a name is introduced where it stands in a field of a node of the kind `around`: as a parameter, a target,
+    an import, a definition. otherwise: what holds for that node itself."""
+    if any(word in around for word in ("parameter", "import", "use_", "pattern", "_target", "global")):
+        return field not in ("type", "value")
+    if around in {"attribute", "member_expression", "selector_expression", "field_expression", "call"}:
+        return False
+    if field in _BINDING_FIELDS and not _is_use(around):
+        return True
+    if (field is not None and field not in _BINDING_FIELDS) or around.endswith(_STATEMENT_ENDS):
+        return False
+    return otherwise
 
 
 def _is_use(kind: str) -> bool:

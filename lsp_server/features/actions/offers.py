@@ -142,12 +142,12 @@ def _selected_definition(
         covers = document.line_at(start) <= lines[0] and document.line_at(end) >= lines[1]
         return around if covers else None
     inside = [one for one in found if start <= one.start and one.end <= end]
-    outer = [one for one in inside if not any(o is not one and o.start <= one.start < o.end for o in inside)]
-    if len(outer) != 1:
+    if not inside or any(one.start >= inside[0].end for one in inside):
         return None
-    first = outer[0].start if outer[0].doc is None else min(outer[0].doc[0], outer[0].start)
-    rest = document.source[start:first] + document.source[outer[0].end : end]
-    return None if rest.strip() else outer[0]
+    outer = inside[0]
+    first = outer.start if outer.doc is None else min(outer.doc[0], outer.start)
+    rest = document.source[start:first] + document.source[outer.end : end]
+    return None if rest.strip() else outer
 
 
 def problem_subject(document: DocumentSnapshot, problems: Sequence[Problem]) -> Subject:

@@ -1,0 +1,36 @@
+"""What is done with a large text takes no more than in proportion to its size, counted in lines of Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from lsp_server.core import outline
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.features.actions.offers import subject_at
+from tests.support.lines import lines_run
+
+PYTHON, JAVASCRIPT = find_language("python", "m.py"), find_language("javascript", "m.js")
+
+
+def names_of_a_list(count: int) -> object:
+    names = ",\n".join(f"name_{number}" for number in range(count))
+    return outline.names_in(PYTHON, f"all_of_them = [\n{names}\n]\n".encode())
+
+
+def names_in_brackets(count: int) -> object:
+    return outline.names_in(JAVASCRIPT, f"var x = {'[a,' * count}b{']' * count};".encode())
+
+
+def everything_selected(count: int) -> object:
+    source = "".join(f"def part_{number}():\n    pass\n" for number in range(count)).encode()
+    return subject_at(DocumentSnapshot.of("file:///w/m.py", source, path="m.py"), 0, len(source))
+
+
+@pytest.mark.parametrize("work", [names_of_a_list, names_in_brackets, everything_selected])
+def test_four_times_the_text_takes_four_times_the_work(work: Callable[[int], object]) -> None:
+    work(10)  # loads the grammar
+    small, large = (lines_run(lambda count=count: work(count)) for count in (100, 400))
+    assert 3 * small < large < 5 * small
