@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from types import MappingProxyType
 
 from lsp_server.core import text
@@ -104,6 +105,9 @@ class Edit:
     text: str
 
 
+# So many edits in one change are made on the lines, not each on the whole text.
+_MANY_EDITS = 16
+
 # How much is remembered of closed documents: so many, and so many bytes of them together.
 MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
 
@@ -166,7 +170,9 @@ class DocumentStore:
 
         Raises KeyError for a document that is not open: there is no text that the edits could apply to.
         """
-        document = self._documents[uri]
+        document, edits = self._documents[uri], list(edits)
+        if len(edits) >= _MANY_EDITS:
+            document, edits = _edited_by_lines(document, edits, self.encoding)
         for edit in edits:
             inserted = text.encode(edit.text)
             if edit.range is None:
@@ -179,6 +185,42 @@ class DocumentStore:
         document = replace(document, version=version)
         self._put(document)
         return document
+
+
+def _edited_by_lines(
+    document: DocumentSnapshot, edits: list[Edit], encoding: text.Encoding
+) -> tuple[DocumentSnapshot, list[Edit]]:
+    """`document` after those of `edits` that come before one of the whole text, and the others. Each takes what its own
+    lines have: a snapshot for each of 10,000, of a client that replaces a name everywhere, takes seconds."""
+    lines = document.source.splitlines(keepends=True)
+    if len(lines) < document.line_count:
+        lines.append(b"")  # behind the last line end
+    first, edit_end, count = 0, document.edit_end, 0
+    for edit in edits:
+        if edit.range is None:
+            break
+        count += 1
+        (first, column), (last, last_column) = sorted(_place(lines, *at, encoding) for at in edit.range)
+        head = lines[first][:column] + text.encode(edit.text)
+        if first and lines[first - 1].endswith(b"\r"):  # with a `\n` behind it, it is one line end
+            first -= 1
+            head = lines[first] + head
+        region = (head + lines[last][last_column:]).splitlines(keepends=True)
+        if last + 1 == len(lines) and (not region or region[-1].endswith((b"\n", b"\r"))):
+            region.append(b"")
+        lines[first : last + 1] = region
+        edit_end = len(head)
+    edit_end += sum(map(len, lines[:first]))
+    starts = tuple(accumulate(map(len, lines[:-1]), initial=0))
+    return replace(document, source=b"".join(lines), starts=starts, edit_end=edit_end), edits[count:]
+
+
+def _place(lines: list[bytes], line: int, column: int, encoding: text.Encoding) -> tuple[int, int]:
+    """The line and the byte in it of a position. Beyond a line's end means its end; beyond the text, the text's end."""
+    if line >= len(lines):
+        return len(lines) - 1, len(lines[-1])
+    content = lines[line]
+    return line, text.byte_column(content.removesuffix(b"\n").removesuffix(b"\r"), column, encoding)
 
 
 def _difference(before: bytes, after: bytes) -> tuple[int, int, bytes]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -160,6 +162,54 @@ def test_a_range_given_backwards_is_the_same_range(encoding: Encoding) -> None:
     store = DocumentStore(encoding)
     store.open(document("héllo"))
     assert store.change("file:///a.py", None, [Edit(((0, 9), (0, 0)), "x")]).source == b"x"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_many_edits_in_one_change_are_those_edits_one_by_one(seed: int) -> None:
+    rng = random.Random(seed)
+    encoding = rng.choice(ENCODINGS)
+
+    def some_text(most: int) -> str:
+        return "".join(rng.choice(["a", "é", "😀", "語", " ", "\r", "\n", "\r\n"]) for _ in range(rng.randint(0, most)))
+
+    def somewhere() -> Position:
+        return rng.randint(0, 12), rng.randint(0, 9)
+
+    many, single = DocumentStore(encoding), DocumentStore(encoding)
+    first = document(some_text(60))
+    for store in (many, single):
+        store.open(first)
+    for version in range(2, 12):
+        edits = [Edit((somewhere(), somewhere()), some_text(4)) for _ in range(40)]
+        if rng.random() < 0.3:
+            edits[rng.randrange(40)] = Edit(None, some_text(60))
+        for edit in edits:
+            single.change(first.uri, version, [edit])
+        whole, last = many.change(first.uri, version, edits), single.get(first.uri)
+        assert last is not None
+        assert (whole.source, whole.starts, whole.version, whole.edit_end) == (
+            last.source,
+            last.starts,
+            last.version,
+            last.edit_end,
+        )
+
+
+def test_many_edits_in_one_change_make_no_snapshot_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file of 20,000 lines, each would copy its text and the starts of its lines."""
+    made = 0
+
+    def counted(*arguments: Any, **changes: Any) -> Any:
+        nonlocal made
+        made += 1
+        return replace(*arguments, **changes)
+
+    monkeypatch.setattr("lsp_server.core.document.replace", counted)
+    store = DocumentStore()
+    store.open(document("old = 1\n" * 1000))
+    changed = store.change("file:///a.py", 2, [Edit(((line, 0), (line, 3)), "newer") for line in range(1000)])
+    assert changed.source == b"newer = 1\n" * 1000
+    assert made <= 2
 
 
 class ClientBuffer:
