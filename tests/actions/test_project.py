@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from lsp_server.core.languages import find_language
-from lsp_server.features.actions import formatters
+from lsp_server.features.actions import formatters, workspace
 from lsp_server.features.actions.formatters import find_formatter, formatted, only_within
 from lsp_server.features.actions.place import PlaceError
 from lsp_server.features.actions.places import inside
@@ -66,6 +67,44 @@ def test_names_and_signatures_come_from_the_workspaces_sources(tmp_path: Path) -
     assert [path.name for path in source_files(tmp_path, PYTHON)] == ["a.py"]
     assert names_found(["helper", "secret", "words", "help"], tmp_path, PYTHON) == {"helper"}
     assert signatures_of(["helper", "secret"], tmp_path, PYTHON) == ["def helper(x: int) -> int:  # Helps."]
+
+
+@pytest.mark.parametrize("depth", [0, 1, 30])
+def test_the_walk_over_a_workspace_is_bounded(depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a folder holds more files than are looked at, or more folders, beside or inside one another."""
+    folder = tmp_path
+    for number in range(90):
+        (folder / f"{number}.py").write_text("x" * 100)
+        if number < depth:
+            folder /= "f"
+            folder.mkdir()
+        elif depth:
+            (folder / f"g{number}").mkdir()
+    asked: list[object] = []
+    scandir = os.scandir
+    monkeypatch.setattr(workspace, "_MOST_ENTRIES", 20)
+    monkeypatch.setattr(workspace.os, "scandir", lambda path: (asked.append(path), scandir(path))[1])
+    assert len(list(source_files(tmp_path, PYTHON))) <= 20
+    assert len(asked) <= 20
+    monkeypatch.setattr(workspace, "_MOST_ENTRIES", 1000)
+    monkeypatch.setattr(workspace, "_MOST_BYTES", 1000)
+    assert len(list(source_files(tmp_path, PYTHON))) == 10
+
+
+def test_a_file_is_searched_once_for_all_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(3):
+        (tmp_path / f"{number}.py").write_text(f"name_{number} = größe\n")
+    searched: list[str] = []
+
+    class Words:
+        def findall(self, text: str) -> list[str]:
+            searched.append(text)
+            return re.findall(r"\w+", text)
+
+    monkeypatch.setattr(workspace, "_WORD", Words())
+    names = ["name_0", "name_2", "größe", *(f"missing_{number}" for number in range(200))]
+    assert names_found(names, tmp_path, PYTHON) == {"name_0", "name_2", "größe"}
+    assert len(searched) == 3
 
 
 async def test_tests_run_within_a_time_limit(tmp_path: Path) -> None:

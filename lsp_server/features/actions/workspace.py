@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import os
 import re
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import definitions
 from lsp_server.features.actions.prompts import header
+from lsp_server.features.files import read_bytes, read_text
 
-_MOST_FILES = 2000
+# Of all kinds, folders among them.
+_MOST_ENTRIES = 10_000
 _MOST_BYTES = 16 << 20
 _MOST_FILE_BYTES = 400_000
+_WORD = re.compile(r"\w+")
 _SKIPPED = frozenset(
     {"node_modules", "target", "build", "dist", "out", "vendor", "venv", "env", "__pycache__", "site-packages"}
 )
@@ -25,23 +30,25 @@ _SKIPPED = frozenset(
 
 def source_files(root: Path, language: Language) -> Iterator[Path]:
     """The files of `language` under `root`, nearest to it first, within the bounds."""
-    folders, seen, room = [root], 0, _MOST_BYTES
-    while folders and seen < _MOST_FILES and room > 0:
-        folder = folders.pop(0)
+    folders, seen, room = deque([root]), 0, _MOST_BYTES
+    while folders and seen < _MOST_ENTRIES:
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+            with os.scandir(folders.popleft()) as listed:
+                entries = sorted(islice(listed, _MOST_ENTRIES - seen), key=lambda entry: entry.name)
         except OSError:
             continue
+        seen += len(entries)
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
-                    if entry.name not in _SKIPPED and not entry.name.startswith(".") and len(folders) < _MOST_FILES:
+                    if entry.name not in _SKIPPED and not entry.name.startswith("."):
                         folders.append(Path(entry.path))
-                elif entry.is_file(follow_symlinks=False):
-                    seen += 1
+                elif entry.is_file(follow_symlinks=False) and find_language("", entry.name) is language:
                     size = entry.stat(follow_symlinks=False).st_size
-                    if size <= _MOST_FILE_BYTES and find_language("", entry.name) is language:
+                    if size <= _MOST_FILE_BYTES:
                         room -= size
+                        if room < 0:
+                            return
                         yield Path(entry.path)
             except OSError:
                 continue
@@ -54,14 +61,9 @@ def names_found(names: Iterable[str], root: Path, language: Language) -> set[str
     for path in source_files(root, language):
         if not missing:
             break
-        try:
-            text = path.read_bytes().decode("utf-8", "replace")
-        except OSError:
-            continue
-        for name in list(missing):
-            if re.search(rf"\b{re.escape(name)}\b", text):
-                found.add(name)
-                missing.discard(name)
+        here = missing.intersection(_WORD.findall(read_text(path, _MOST_FILE_BYTES)))
+        found |= here
+        missing -= here
     return found
 
 
@@ -76,10 +78,7 @@ def signatures_of(names: Sequence[str], root: Path, language: Language, but: Pat
             break
         if path == but:
             continue
-        try:
-            source = path.read_bytes()
-        except OSError:
-            continue
+        source = read_bytes(path, _MOST_FILE_BYTES) or b""
         wanted = [name for name in missing if name not in found and name.encode() in source]
         if not any(
             re.search(rb"(?:def|func|function|fn|class|const|\w)\s+%b\b" % re.escape(n.encode()), source)
