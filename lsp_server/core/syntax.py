@@ -38,7 +38,7 @@ MANY_ERRORS = 8
 # How much of a text the parser reads at a time.
 _READ_BYTES = 1 << 16
 
-# How many lines above a window are searched for what encloses it.
+# How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
 _ENCLOSING_LINES = 2000
 
 
@@ -245,9 +245,9 @@ def enclosing_headers(document: DocumentSnapshot, language: Language, line: int)
     brackets where it has several.
     """
     lowest = max(0, line - _ENCLOSING_LINES)
-    while line < document.line_count and not document.line(line).strip():
-        line += 1
-    if line >= document.line_count:
+    below = range(line, min(line + _ENCLOSING_LINES, document.line_count))
+    line = next((number for number in below if document.line(number).strip()), -1)
+    if line < 0:
         return []
     indent = indent_width(document.line(line))
     closing: int | None = None

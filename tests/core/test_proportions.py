@@ -8,7 +8,10 @@ import pytest
 
 from lsp_server.core import outline
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import find_hole
 from lsp_server.core.languages import find_language
+from lsp_server.core.stopping import stop_rule
+from lsp_server.core.syntax import window_at
 from lsp_server.features.actions.offers import subject_at
 from tests.support.lines import lines_run
 
@@ -34,3 +37,23 @@ def test_four_times_the_text_takes_four_times_the_work(work: Callable[[int], obj
     work(10)  # loads the grammar
     small, large = (lines_run(lambda count=count: work(count)) for count in (100, 400))
     assert 3 * small < large < 5 * small
+
+
+def among_blank_lines(document: DocumentSnapshot) -> object:
+    line = document.line_count // 2
+    return window_at(document, line), window_at(document, line, 24 << 10)
+
+
+def rule_among_blank_lines(document: DocumentSnapshot) -> object:
+    return stop_rule(document, find_hole(document, len(document.source) // 2), 20)
+
+
+@pytest.mark.parametrize("work", [among_blank_lines, rule_among_blank_lines])
+def test_a_key_takes_no_more_in_a_larger_file(work: Callable[[DocumentSnapshot], object]) -> None:
+    """Not even in one that is blank as far as one can see."""
+    small, large = (
+        lines_run(lambda document=document: work(document))
+        for size in (50_000, 200_000)
+        for document in [DocumentSnapshot.of("file:///w/m.py", b"def f():\n" + b"\n" * size + b"    x", path="m.py")]
+    )
+    assert large < 1.1 * small
