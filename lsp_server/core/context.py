@@ -186,7 +186,7 @@ def worths(pieces: Sequence[Piece], wanted: Wanted) -> dict[Piece, float]:
     have it (inverse document frequency). Pieces that are worth next to nothing are left out.
     """
     names = frozenset(wanted.names)
-    shared = [piece.names & names for piece in pieces]
+    shared = [names.intersection(piece.names) for piece in pieces]
     frequency = Counter(name for found in shared for name in found)
     found: dict[Piece, float] = {}
     for piece, common in zip(pieces, shared, strict=True):

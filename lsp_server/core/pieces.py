@@ -7,7 +7,7 @@ members. Where there is no grammar, a document is divided at its blank lines.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -63,7 +63,8 @@ class Piece:
     """Part of a document. Two are equal if they show the same text of the same document, wherever it stands.
 
     path: the name the model is shown. defines: the name or names it is found by; members: the names of what
-    it consists of; names: every identifier in it.
+    it consists of; names: every identifier in it. Each once, in tuples: the garbage collector walks over sets, and
+    50,000 pieces of three took it 80 ms.
     """
 
     uri: str
@@ -71,9 +72,9 @@ class Piece:
     text: bytes
     language: Language = field(default=UNKNOWN, compare=False)
     offset: int = field(default=0, compare=False)
-    defines: frozenset[str] = field(default=frozenset(), compare=False)
-    members: frozenset[str] = field(default=frozenset(), compare=False)
-    names: frozenset[str] = field(default=frozenset(), compare=False)
+    defines: tuple[str, ...] = field(default=(), compare=False)
+    members: tuple[str, ...] = field(default=(), compare=False)
+    names: tuple[str, ...] = field(default=(), compare=False)
 
 
 def identifiers_in(text: bytes) -> list[str]:
@@ -103,9 +104,9 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
             text,
             language,
             node.start_byte,
-            frozenset(_defined_by(inner, source)),
-            frozenset(members),
-            frozenset(identifiers_in(text)),
+            _unique(_defined_by(inner, source)),
+            _unique(members),
+            _unique(identifiers_in(text)),
         )
         for node, inner in islice(_definitions(tree.root_node, language), MOST_PIECES)
         for text, members in [_shown(node, inner, source)]
@@ -226,5 +227,9 @@ def _block(document: DocumentSnapshot, language: Language, start: int, end: int)
         line_end = text.rfind(b"\n", 0, MOST_PIECE_BYTES)
         text = text[: line_end if line_end > 0 else character_start(text, MOST_PIECE_BYTES)]
     text = text.strip(b"\r\n").rstrip()
-    names = frozenset(identifiers_in(text))
-    return Piece(document.uri, document.path, text, language, start, defined_names(text), frozenset(), names)
+    names = _unique(identifiers_in(text))
+    return Piece(document.uri, document.path, text, language, start, _unique(defined_names(text)), (), names)
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
@@ -163,3 +165,16 @@ def test_equal_pieces_show_the_same_text_wherever_it_stands() -> None:
     assert first == second
     assert first[0].offset != second[0].offset
     assert pieces("def f(): pass\n", "n.py") != first
+
+
+def test_what_is_kept_of_a_document_is_little_for_the_garbage_collector() -> None:
+    """A collection walks over each object that may hold others; the event loop waits for it."""
+    source = "".join(f"class Box_{n}(Base):\n    def size_{n}(self, wide, high):\n        ...\n" for n in range(300))
+    pieces("x = 1\n")  # loads the grammar
+    gc.collect()
+    before = len(gc.get_objects())
+    kept = pieces(source)
+    gc.collect()
+    assert len(kept) == 300
+    assert all(piece.defines and piece.members and len(piece.names) > 3 for piece in kept)
+    assert len(gc.get_objects()) - before < 1.1 * len(kept)
