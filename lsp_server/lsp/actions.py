@@ -33,7 +33,6 @@ logger = logging.getLogger(__name__)
 
 ACTION, RUN_TESTS, CANCEL = "fimble.action", "fimble.runTests", "fimble.cancel"
 _MOST_WAITING = 8
-_MOST_PROBLEMS = 20
 
 
 class _Position(msgspec.Struct):
@@ -111,7 +110,7 @@ class ActionService:
         if not self._server.settings.code_actions:
             return []
         encoding = self._server.documents.encoding
-        given = [_diagnostic(each) for each in params.context.diagnostics[:_MOST_PROBLEMS]]
+        given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
         try:
             start, end = self._selected(document, where)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+# How many problems an action is told of.
+MOST_DIAGNOSTICS = 20
+
 _NO_DOCUMENTS: Mapping[str, DocumentSnapshot] = MappingProxyType({})
 
 # The documents as they were when the request that is being handled was read. By the time its handler
@@ -60,7 +63,15 @@ def shared_converter() -> Any:
             value = {**value, "message": str(value["message"].get("value", ""))}
         return structured(value, kind)
 
+    def context(value: Any, kind: type[types.CodeActionContext]) -> Any:
+        """A client sends all that it knows of the selected range, 20 µs of work for each."""
+        if isinstance(value, dict) and isinstance(value.get("diagnostics"), list):
+            value = {**value, "diagnostics": value["diagnostics"][:MOST_DIAGNOSTICS]}
+        return of_context(value, kind)
+
     converter.register_structure_hook(types.Diagnostic, diagnostic)
+    of_context = converter.get_structure_hook(types.CodeActionContext)
+    converter.register_structure_hook(types.CodeActionContext, context)
     return converter
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lsprotocol import types
 
+from lsp_server.lsp.protocol import shared_converter
 from tests.actions.cases import CASES, Case
 from tests.support.editor import Editor
 from tests.support.effort import scaled
@@ -220,6 +222,18 @@ def test_a_fix_takes_the_diagnostics_the_client_sends(start: Start, tmp_path: Pa
     editor.choose(uri, "fix", offset, diagnostics=diagnostics)
     assert editor.finished() == "edited"
     assert editor.buffers[uri].text == case.expected()
+
+
+def test_of_many_diagnostics_the_first_are_read_and_sent_back(start: Start, tmp_path: Path) -> None:
+    """A client sends all of a selection: of a large file, thousands."""
+    editor = editor_of(start, tmp_path)
+    uri, offset = open_case(editor, PYTHON)
+    where = editor.where(uri, offset + 40, offset + 44)
+    diagnostics = [{"range": where, "message": f"problem {number}"} for number in range(2000)]
+    found = editor.offered(uri, offset, diagnostics=diagnostics, only=["quickfix"])
+    assert found[0]["diagnostics"] == diagnostics[:20]
+    params = {"textDocument": {"uri": uri}, "range": where, "context": {"diagnostics": diagnostics}}
+    assert len(shared_converter().structure(params, types.CodeActionParams).context.diagnostics) == 20
 
 
 def test_an_instruction_from_a_comment_and_from_an_argument(start: Start, tmp_path: Path) -> None:
