@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import accumulate
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.text import character_start, next_character_start, shared_start
 
-# A diff of more lines than this takes seconds; one edit then replaces what lies between the first and the last
-# difference.
-_MOST_LINES = 3000
+# A diff of more lines than this takes seconds, and one with more pairs of equal lines; one edit then replaces what lies
+# between the first and the last difference.
+_MOST_LINES, _MOST_PAIRS = 3000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +32,27 @@ def minimal_edits(old: bytes, new: bytes, base: int = 0) -> list[Replacement]:
     and the common end is replaced. Small edits keep the user's cursor, folds and marks where they are.
     """
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
-    if len(before) + len(after) > _MOST_LINES:
+    first, last = _common_lines(before, after)
+    start = base + sum(map(len, before[:first]))
+    before, after = before[first : len(before) - last], after[first : len(after) - last]
+    times = Counter(after)
+    if len(before) + len(after) > _MOST_LINES or sum(times[line] for line in before) > _MOST_PAIRS:
         return _trimmed(old, new, base)
-    starts = [0]
-    for line in before:
-        starts.append(starts[-1] + len(line))
+    starts = list(accumulate(map(len, before), initial=start))
     edits: list[Replacement] = []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes():
         if tag != "equal":
-            edits.extend(_trimmed(old[starts[a] : starts[b]], b"".join(after[c:d]), base + starts[a]))
+            edits.extend(_trimmed(b"".join(before[a:b]), b"".join(after[c:d]), starts[a]))
     return edits
+
+
+def _common_lines(before: list[bytes], after: list[bytes]) -> tuple[int, int]:
+    """How many lines two texts share at their beginning, and at their end behind that."""
+    pairs = zip(before, after, strict=False)
+    first = next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
+    pairs = zip(before[first:][::-1], after[first:][::-1], strict=False)
+    rest = min(len(before), len(after)) - first
+    return first, next((index for index, (one, other) in enumerate(pairs) if one != other), rest)
 
 
 def _trimmed(old: bytes, new: bytes, base: int) -> list[Replacement]:
