@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import tracemalloc
 from collections.abc import Callable
 from typing import Any
@@ -72,3 +74,15 @@ def test_text_of_a_node() -> None:
         texts.append(text_of(node, source).decode())
         stack.extend(node.children)
     assert {"größe", "=", "'é'", "é"} <= set(texts)
+
+
+@pytest.mark.parametrize("deep", [b"- " * 400, b"".join(b" " * level + b"a:\n" for level in range(400)), b"? " * 400])
+def test_what_its_grammar_crashes_on_is_not_parsed(deep: bytes) -> None:
+    """In a process of its own, which a parse would end."""
+    read = (
+        "import sys; from lsp_server.core.syntax import parse; from lsp_server.core.languages import find_language; "
+        "print(parse(find_language('yaml'), sys.stdin.buffer.read())[0] is None)"
+    )
+    for source, is_given_up in ((deep, b"True"), (b"a:\n- b: 1\n", b"False")):
+        done = subprocess.run([sys.executable, "-c", read], input=source, capture_output=True, check=False)
+        assert (done.returncode, done.stdout.strip()) == (0, is_given_up)
