@@ -204,7 +204,7 @@ class _Maker:
         """Definitions of other files that `text` uses, as many as there is room for."""
         used = set(identifiers_in(text))
         room = int(self._tokens * CONTEXT_OF_WINDOW * 3)
-        wanted = [piece for piece in self._others if used & piece.defines]
+        wanted = [piece for piece in self._others if not used.isdisjoint(piece.defines)]
         ends = accumulate(map(piece_size, wanted))
         return Context(tuple(piece for piece, end in zip(wanted, ends, strict=True) if end <= room))
 
