@@ -25,7 +25,7 @@ from lsp_server.core.text import encode, indent_width
 
 # How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them; the
 # fewer where there are many errors, among which a step takes ten times as long.
-MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 300, 80
+MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 200, 50
 # As many cuts more for those of its beginnings that replace something.
 MOST_CUTS_OVER = 6
 

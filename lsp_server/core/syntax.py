@@ -33,7 +33,7 @@ WIDE_BYTES = 24 << 10
 # How many steps the parse of a window may take, as the parser reports them, and the two of a wider one together. A
 # window of ordinary code takes up to 110, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where
 # less is tried, 0.2 ms.
-PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 60
+PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 40
 MANY_ERRORS = 8
 
 # How much of a text the parser reads at a time.
