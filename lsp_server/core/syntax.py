@@ -32,9 +32,11 @@ WIDE_BYTES = 24 << 10
 
 # How many steps the parse of a window may take, as the parser reports them, and the two of a wider one together. A
 # window of ordinary code takes up to 110, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where
-# less is tried, 0.2 ms.
-PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 40
+# less is tried, 0.2 to 0.8 ms.
+PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 60
 MANY_ERRORS = 8
+# With so many errors in a window a wider one is not parsed: a step takes 0.8 ms, and what it says is chance.
+_HOPELESS_ERRORS = 64
 
 # How much of a text the parser reads at a time.
 _READ_BYTES = 1 << 16
@@ -210,6 +212,8 @@ def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, t
     near = view_of(document, line)
     if near.is_whole:
         return False
+    if len(near.errors) > _HOPELESS_ERRORS:
+        return True
     most_steps = WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS
     view = SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
     errors = None if view.root is None else view.errors_with(start, end, text, most_steps - view.steps)
