@@ -15,7 +15,7 @@ from lsp_server.core import outline, syntax
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import pieces_of
-from lsp_server.core.syntax import parse, text_of
+from lsp_server.core.syntax import WINDOW_BYTES, parse, raises_errors, text_of, view_of
 
 PYTHON = find_language("python", "m.py")
 PART = "class Box{n}(Base):\n    def size_{n}(self, width, height):\n        return area(width) * height\n\n"
@@ -86,3 +86,35 @@ def test_what_its_grammar_crashes_on_is_not_parsed(deep: bytes) -> None:
     for source, is_given_up in ((deep, b"True"), (b"a:\n- b: 1\n", b"False")):
         done = subprocess.run([sys.executable, "-c", read], input=source, capture_output=True, check=False)
         assert (done.returncode, done.stdout.strip()) == (0, is_given_up)
+
+
+LINE = "print('A line of ordinary code, which has more letters than tokens.')\n"
+
+
+def opened(around: str, line: str) -> tuple[DocumentSnapshot, int, int]:
+    """A document with a window's size of lines on either side of `line`: with its number, and where that ends."""
+    half = around * (WINDOW_BYTES // len(around))
+    document = DocumentSnapshot.of("file:///w/m.py", f"{half}{line}\n{half}".encode(), path="m.py")
+    number = half.count("\n")
+    return document, number, document.line_end(number)
+
+
+@pytest.mark.parametrize(
+    ("around", "text", "raised"),
+    [
+        (LINE, b"area(2)", False),
+        (LINE, b"area(2", True),
+        (LINE * 30 + "height = = 2\n", b"area(2)", False),
+        ("width = = 1\n", b"area(2)", True),  # among so many errors nobody can tell
+    ],
+)
+def test_errors_in_a_wider_window(around: str, text: bytes, raised: bool) -> None:
+    document, line, end = opened(around, "total = ")
+    assert raises_errors(document, line, end, end, text) is raised
+
+
+def test_among_errors_without_end_no_wider_window_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    document, line, end = opened("width = = 1\n", "total = ")
+    assert len(view_of(document, line).errors) > 64
+    monkeypatch.setattr(syntax, "parse", lambda *_: pytest.fail("another parse"))
+    assert raises_errors(document, line, end, end, b"area(2)")
