@@ -100,7 +100,7 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
 
 def text_of(node: Node, source: bytes) -> bytes:
     """The text of a node of the tree of `source`. `Node.text` does not do: of a tree that was read through a callback
-    it reads on to the end of what that gives, and never frees it."""
+    it asks for all that this gives from there on, and it has crashed on large files."""
     return source[node.start_byte : node.end_byte]
 
 
