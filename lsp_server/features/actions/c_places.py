@@ -9,7 +9,7 @@ from itertools import chain, islice
 from pathlib import Path
 
 from lsp_server.core.languages import find_language
-from lsp_server.features.actions.frameworks import FRAMEWORKS, Framework, code_only, includes
+from lsp_server.features.actions.frameworks import FRAMEWORKS, INCLUDE, Framework, code_only, includes
 from lsp_server.features.actions.place import Place, PlaceError, name_parts, read, relative, test_folders
 from lsp_server.features.actions.workspace import source_files
 from lsp_server.features.files import is_file
@@ -227,17 +227,13 @@ def _header_line(root: Path, header: Path, target: Path, tests: dict[Path, str])
     """How a test file includes a header of the project: from the folder that the project's other tests start at, else
     from a folder `include`, else from the test file's own."""
     around = list(_up_to(header.parent, root))
-    given = {(path.parent, each) for path, text in tests.items() for each in _included(text) if each[0] != "."}
+    given = {(path.parent, each) for path, text in tests.items() for _, each in INCLUDE.findall(text) if each[0] != "."}
     found = (folder for folder in around for own, each in given if not is_file(own / each) and is_file(folder / each))
     base = next(found, None) or next((folder for folder in around if folder.name == "include"), None)
     path = header.relative_to(base).as_posix() if base else relative(target.parent, header).removeprefix("./")
     line = f'#include "{path}"'
     is_c = header.suffix == ".h" and find_language("", target.name).name == "C++" and "__cplusplus" not in read(header)
     return f'extern "C" {{\n{line}\n}}' if is_c and header.with_suffix(".c").is_file() else line
-
-
-def _included(text: str) -> list[str]:
-    return re.findall(r'^[ \t]*#[ \t]*include[ \t]*[<"]([^>"\n]+)', text, re.MULTILINE)
 
 
 def _declared(root: Path, file: Path, name: str) -> tuple[Path, str, list[str]]:
@@ -268,7 +264,7 @@ def _headers(root: Path, file: Path) -> Iterator[Path]:
     beside = [file.with_suffix(suffix) for suffix in sorted(_HEADERS)]
     folders = list(_up_to(file.parent, root))
     starts = [*folders, *(folder / "include" for folder in folders), *(folder / "src" for folder in folders)]
-    given = [each for each in _included(read(file)) if Path(each).suffix in _HEADERS]
+    given = [each for _, each in INCLUDE.findall(read(file)) if Path(each).suffix in _HEADERS]
     given.sort(key=lambda each: Path(each).stem != file.stem)
     named = [each for each in given if Path(each).stem == file.stem]
     listed = (start / each for each in (*named, *given) for start in starts)

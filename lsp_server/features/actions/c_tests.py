@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
-from lsp_server.features.actions.frameworks import Framework, code_only, framework_named, includes, masked
+from lsp_server.features.actions.frameworks import INCLUDE, Framework, code_only, framework_named, includes, masked
 from lsp_server.features.actions.place import Place, name_parts
 from lsp_server.features.actions.testparts import (
     ALREADY,
@@ -34,7 +34,6 @@ _STANDARD = re.compile(
     r"|stack|stdexcept|streambuf|string|string_view|system_error|thread|tuple|type_traits|typeindex|typeinfo"
     r"|unordered_map|unordered_set|utility|valarray|variant|vector)"
 )
-_INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 # What a name of another namespace may be brought in from.
 _USING = re.compile(r"using\s+(?:namespace\s+)?(?:::)?(?:std|testing|doctest|Catch)\b")
 _POINTER = re.compile(r"\(\s*\*\s*(\w+)")  # to a function
@@ -223,7 +222,7 @@ def _imports(text: str, place: Place) -> list[str]:
     ours = "\n".join(place.imports)
     is_old = bool(framework.defined_for and re.search(framework.defined_for, ours))
     found = []
-    for opener, path in _INCLUDE.findall(text):
+    for opener, path in INCLUDE.findall(text):
         line = f"#include <{path}>" if opener == "<" else f'#include "{path}"'
         is_more = bool(framework.more) and not is_old and re.fullmatch(framework.more, path)
         file = place.file.parent / path
@@ -248,10 +247,10 @@ def _head(imports: Sequence[str]) -> str:
 
 def _is_included(line: str, existing: str, framework: Framework) -> bool:
     """Whether a file has an include, in another wording too."""
-    included = _INCLUDE.search(line)
+    included = INCLUDE.search(line)
     if included is None:
         return False
-    paths = {path for _, path in _INCLUDE.findall(existing)}
+    paths = {path for _, path in INCLUDE.findall(existing)}
     names = {path.rpartition("/")[2] for path in paths}
     own = includes(framework, line) and not re.search("gmock", line)
     there = included[2] in paths if included[1] == "<" else included[2].rpartition("/")[2] in names

@@ -14,6 +14,8 @@ _STRING = r'"(?:\\.|[^"\\\n])*"'
 _ARGUMENTS = rf"\((?:{_STRING}|[^()\"])*\)"
 for _ in range(3):  # brackets in brackets
     _ARGUMENTS = rf"\((?:{_STRING}|{_ARGUMENTS}|[^()\"])*\)"
+# How a file is included: the opening sign, and the path.
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 _IN_C = ("C", "C++")
 _NOT_CODE = re.compile(
     rb'//[^\n]*|/\*.*?(?:\*/|\Z)|R"(?P<mark>[^()\s"\\]{0,16})\(.*?(?:\)(?P=mark)"|\Z)|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'',
