@@ -86,15 +86,15 @@ def _with_imports(existing: str, imports: list[str], language: Language) -> str:
         return existing
     source = existing.encode()
     kinds = language.imports | {"package_clause"}
-    ends = [end for kind, _, end in top_level(language, source) if kind in kinds]
-    ends += [
+    nodes = top_level(language, source)
+    ends = [
         end
-        for kind, start, end in top_level(language, source)
-        if kind == "lexical_declaration" and b"require(" in source[start:end]
+        for kind, start, end in nodes
+        if kind in kinds or (kind == "lexical_declaration" and b"require(" in source[start:end])
     ]
     block = "\n".join(imports)
     if not ends:
-        first = next(((start, end) for kind, start, end in top_level(language, source) if kind != "comment"), (0, 0))
+        first = next(((start, end) for kind, start, end in nodes if kind != "comment"), (0, 0))
         doc = language.name == "Python" and source.startswith((b'"""', b"'''"), first[0])
         if not doc:
             above = re.match(r"(?:#.*\n)*\n*", existing)  # what the system and the interpreter read
