@@ -80,6 +80,10 @@ class Bench:
     async def complete(self, source: str, trigger: Trigger = Trigger.AUTOMATIC, *, path: str = "main.py") -> Outcome:
         return await self.completer.complete(*parse_cursor(source, path=path), trigger)
 
+    async def complete_into(self, outcomes: list[Outcome], source: str) -> None:
+        """The same in a task, whose outcome is put to the others."""
+        outcomes.append(await self.complete(source))
+
     async def idle(self) -> None:
         """Waits until the engine has ended all requests, those included that an answer brings about."""
         for _ in range(3):

@@ -135,17 +135,14 @@ async def test_typing_over_a_bracket_does_not_end_what_may_replace_it(bench: Ope
         await b.ready()
         outcomes: list[Outcome] = []
 
-        async def ask(source: str) -> None:
-            outcomes.append(await b.complete(source))
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, "total_area = sum($0)\n")
+            tasks.start_soon(b.complete_into, outcomes, "total_area = sum($0)\n")
             await gate.reached.wait()
             source = f"total_area = sum({typed}$0{'' if typed.endswith('))') else ')'}\n"
             document, cursor = parse_cursor(source)
             b.completer.document_changed(replace(document, edit_end=cursor))
             assert not [message for message in b.sent if isinstance(message, Cancel)]
-            tasks.start_soon(ask, source)
+            tasks.start_soon(b.complete_into, outcomes, source)
             await anyio.lowlevel.checkpoint()
             gate.open()
         assert b.generates() == 1
@@ -161,15 +158,12 @@ async def test_behind_a_bracket_typed_over_the_model_is_asked_if_nothing_goes_on
         b.options = replace(PATIENT, min_confidence=0.0)
         outcomes: list[Outcome] = []
 
-        async def ask(source: str) -> None:
-            outcomes.append(await b.complete(source))
-
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask, "total_area = sum($0)\n")
+            tasks.start_soon(b.complete_into, outcomes, "total_area = sum($0)\n")
             await gate.reached.wait()
             document, cursor = parse_cursor("total_area = sum(area)$0\n")
             b.completer.document_changed(replace(document, edit_end=cursor))
-            tasks.start_soon(ask, "total_area = sum(area)$0\n")
+            tasks.start_soon(b.complete_into, outcomes, "total_area = sum(area)$0\n")
             await anyio.lowlevel.checkpoint()
             assert b.generates() == 1
             gate.open()

@@ -12,7 +12,7 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate, Priority
-from lsp_server.features.inline import Trigger
+from lsp_server.features.inline import Outcome, Trigger
 from lsp_server.features.prepared import after_acceptance
 from tests.features.harness import PATIENT, Bench, Gate, Opener, holding
 from tests.support.cursor import parse_cursor
@@ -118,13 +118,10 @@ async def test_what_is_prepared_is_adopted_when_its_place_is_reached(bench: Open
         await b.ready()
         await b.complete(SHOWN)
         await gate.reached.wait()
-        outcomes = []
-
-        async def ask() -> None:
-            outcomes.append(await b.complete(SHOWN.replace("$0", " * height\n    $0")))
+        outcomes: list[Outcome] = []
 
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(ask)
+            tasks.start_soon(b.complete_into, outcomes, SHOWN.replace("$0", " * height\n    $0"))
             await anyio.lowlevel.checkpoint()
             gate.open()
         assert outcomes[0].source == "model"
