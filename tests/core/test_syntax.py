@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import outline, syntax
+from lsp_server.core import outline, shape, syntax
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import asked, find_hole, refined
 from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import pieces_of
+from lsp_server.core.stopping import stop_rule
 from lsp_server.core.syntax import WINDOW_BYTES, parse, raises_errors, text_of, view_of
 
 PYTHON = find_language("python", "m.py")
@@ -118,3 +120,12 @@ def test_among_errors_without_end_no_wider_window_is_parsed(monkeypatch: pytest.
     assert len(view_of(document, line).errors) > 64
     monkeypatch.setattr(syntax, "parse", lambda *_: pytest.fail("another parse"))
     assert raises_errors(document, line, end, end, b"area(2)")
+
+
+@pytest.mark.parametrize("raised", [False, True])
+def test_what_brings_errors_into_a_wider_window_is_not_shown(raised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    document, _, end = opened(LINE * 30 + "height = = 2\n", "total = ")
+    monkeypatch.setattr(shape, "raises_errors", lambda *_: raised)
+    hole = asked(refined(document, find_hole(document, end)))
+    shown = shape.shape("area(2)", document, hole, stop_rule(document, hole, 8))
+    assert (shown is None) is raised
