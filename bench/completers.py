@@ -22,8 +22,9 @@ from lsp_server.core.shape import without_replacing
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, TextDelta
 from lsp_server.features.budget import budget_for
-from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Trigger
 
 # The names of the treatments.
 SHOWN, SHOWN_LINE = "shown", "shown, its first line"
@@ -122,7 +123,7 @@ class Fimble:
             return await self._elsewhere(task)
         place = Place.of(task, self._options.max_lines)
         prompt = self._prompt(place.document, place.hole)
-        answer = treatments(task, place, await self._output(task, place, prompt))
+        answer = await treatments(task, place, await self._output(task, place, prompt))
         cursor = Completion("", task.cursor, task.cursor)
         if self._unhealed:
             text = (await self._decode(unhealed(prompt), _LINE_END.search)).text
@@ -155,13 +156,13 @@ class Fimble:
         line = document.line_at(cursor)
         if self._history.kind == "below":
             below = min(document.line_count - 1, line + self._history.lines)
-            completer.warm(document, document.line_end(below))
+            await completer.warm(document, document.line_end(below))
         elif self._history.kind == "above":
             start = document.line_start(max(0, line - self._history.lines))
-            completer.warm(document.edited(start, document.line_end(line), b""), start)
+            await completer.warm(document.edited(start, document.line_end(line), b""), start)
         elif self._history.kind == "rested":
-            completer.warm(document, cursor)
-            completer.rest(document, cursor)
+            await completer.warm(document, cursor)
+            await completer.rest(document, cursor)
             while self._engine.running:  # the better anchor is used once it has been evaluated
                 await anyio.sleep(_POLL_SECONDS)
 
@@ -170,7 +171,7 @@ class Fimble:
         known = self._outputs.records.get((task.set, task.id))
         if known is not None and known["prompt"] == digest(prompt):
             output = Output.from_dict(known)
-            if not answered(output, place).short:
+            if not (await answered(output, place)).short:
                 return output
         raw_end = _LINE_END if task.single_line else _BLANK_LINE
         output = await self._decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text))
@@ -213,12 +214,12 @@ class Replay:
 
     async def complete(self, task: Task) -> Answer:
         place = Place.of(task, self._max_lines)
-        return treatments(task, place, Output.from_dict(self._outputs.records[task.set, task.id]))
+        return await treatments(task, place, Output.from_dict(self._outputs.records[task.set, task.id]))
 
 
-def treatments(task: Task, place: Place, output: Output) -> Answer:
+async def treatments(task: Task, place: Place, output: Output) -> Answer:
     """What is shown of `output`, and what would be shown of it without fimble."""
-    found = answered(output, place)
+    found = await answered(output, place)
     cursor, shown, text = Completion("", task.cursor, task.cursor), found.suggestion, output.text
     completion = Completion(shown.text, shown.start, shown.end) if shown else cursor
     completions = {SHOWN: completion}

@@ -86,22 +86,22 @@ class Answered:
     short: bool
 
 
-def answered(output: Output, place: Place) -> Answered:
+async def answered(output: Output, place: Place) -> Answered:
     """What the server makes of `output`: each piece goes its way as if the engine had just decoded it."""
     generation = RunningGeneration(place.document, place.hole, place.rule, _NO_PROMPT)
     usage, written = Usage(), ""
-    reason = {"end": FinishReason.END, "length": FinishReason.LENGTH}.get(output.end, FinishReason.CANCELLED)
+    reason = FinishReason.END if output.end == "end" else FinishReason.LENGTH
     wanted = place.hole.kind is not HoleKind.NONE
     for piece in output.pieces if wanted else ():
         usage = Usage(decoded_tokens=usage.decoded_tokens + piece.tokens)
         written += piece.text
-        generation.on_event(TextDelta(0, piece.text, piece.logprob, usage))
+        generation.on_text(TextDelta(0, piece.text, piece.logprob, usage))
         if find_end(written, place.rule) is not None:
             reason = FinishReason.STOP
             break
     finished = Finished(0, written, reason, usage)
-    generation.on_event(finished)
-    shown = generation.shown()
+    await generation.finish(finished)
+    shown = generation.shown
     suggestion = shown.at(place.hole.cursor) if shown.text.strip() else None
     nothing = why_nothing(finished) if wanted else place.hole.reason
     return Answered(
@@ -110,7 +110,7 @@ def answered(output: Output, place: Place) -> Answered:
         round(generation.sureness(), 4),
         written,
         usage.decoded_tokens,
-        wanted and reason is FinishReason.CANCELLED,
+        wanted and output.end == "enough" and reason is not FinishReason.STOP,
     )
 
 

@@ -168,6 +168,8 @@ def _serve(options: argparse.Namespace) -> int:
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
+    # How long the event loop waits for a thread that parses to make way, at most; Python's own value is 5 ms.
+    sys.setswitchinterval(0.001)
 
     import anyio
 

@@ -18,7 +18,8 @@ from lsp_server.backends.base import BackendFactory, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import loaded
-from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
@@ -12,18 +13,29 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.reuse import Insertion, Place, Typed
-from lsp_server.core.shape import shape
+from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
+from lsp_server.features.background import Parse, parse_here
+
+# Ends after which there is an answer: the whole text, or what there was in time.
+WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
+ANSWERS = (*WHOLE, FinishReason.DEADLINE)
 
 _PARTIAL_WORD = re.compile(r"\w+$")
 
 
 class RunningGeneration:
     """One request to the engine, which outlives the editor's request that started it: the next key's request
-    adopts it if what was typed agrees with what it writes."""
+    adopts it if what was typed agrees with what it writes.
 
-    def __init__(self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompt: FimPrompt) -> None:
+    shown: what can be shown of its text, as far as that has been looked at; it only ever grows. finished: how it ended,
+    once all that can be shown of it is in `shown`. parse: where its text is fitted into the syntax.
+    """
+
+    def __init__(
+        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompt: FimPrompt, parse: Parse = parse_here
+    ) -> None:
         self.id = 0
         self.document = document
         self.hole = hole
@@ -32,31 +44,44 @@ class RunningGeneration:
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
+        self.shown = Insertion("")
         self.finished: Finished | None = None
         self.waiting = 0
+        self._end: Finished | None = None
         self._told_tokens = 0
         self._continued = False
         self._decoded_tokens = 0  # of the part under way
         self._tokens: list[tuple[int, float]] = []
         self._solid = 0  # the length of all tokens
-        self._shown = Insertion("")
         self._least = 0.0  # how probable each token must be that what is shown grows by
+        self._parse = parse
         self._shaped = "", False
+        self._shaping = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
 
-    def on_event(self, event: TextDelta | Finished) -> None:
-        if isinstance(event, Finished):
-            self.finished = event
-            if not self._continued:
-                self.text = event.text
-        else:
-            self.text += event.text
-            tokens = event.usage.decoded_tokens - self._decoded_tokens
-            self._decoded_tokens = event.usage.decoded_tokens
-            # Several tokens come at once where a draft was right; their mean stands for each.
-            self._solid += solid(event.text)
-            self._tokens.append((self._solid, event.logprob / max(1, tokens)))
+    def on_text(self, event: TextDelta) -> None:
+        self.text += event.text
+        tokens = event.usage.decoded_tokens - self._decoded_tokens
+        self._decoded_tokens = event.usage.decoded_tokens
+        # Several tokens come at once where a draft was right; their mean stands for each.
+        self._solid += solid(event.text)
+        self._tokens.append((self._solid, event.logprob / max(1, tokens)))
         self.usage = event.usage
+        self._wake()
+
+    async def finish(self, event: Finished) -> None:
+        """Takes the end, and looks at what can be shown of the whole. Whoever waits goes on when that is known."""
+        self._end, self.usage = event, event.usage
+        if not self._continued:
+            self.text = event.text
+        try:
+            if event.reason in ANSWERS:
+                await self._shape()
+        finally:
+            self.finished = event
+            self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = anyio.Event()
 
@@ -86,30 +111,32 @@ class RunningGeneration:
         # It may yet go on behind a bracket that has been typed over, if it may replace it.
         if typed.agrees_with(self.text) and self.rule.over.startswith(typed.passed.decode()):
             return True
-        return typed.rest_of(self.shown()) is not None
+        return typed.rest_of(self.shown) is not None
 
     def ended(self) -> bool:
         """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
-        return self.finished is not None and self.finished.reason in (FinishReason.STOP, FinishReason.END)
+        return self._end is not None and self._end.reason in (FinishReason.STOP, FinishReason.END)
 
-    def shown(self) -> Insertion:
-        """What can be shown of its text: of one that is not whole, up to the end of a word. One long word is
+    async def _shape(self) -> None:
+        """Looks at what can be shown of its text: of one that is not whole, up to the end of a word. One long word is
         shown as it is when nothing more comes.
 
         What could be shown once is never taken back: where more text only brings errors, or doubt, it stays at that.
         """
-        text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)
-        if self.finished is not None and not text.strip():
-            text = self.text
-        whole = self.finished is not None
-        if (text, whole) != self._shaped:
+        async with self._shaping:
+            whole = self._end is not None
+            text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)
+            if whole and not text.strip():
+                text = self.text
+            if (text, whole) == self._shaped:
+                return
+            work = partial(shape, text, self.document, self.hole, self.rule, whole=whole)
+            shaped: Suggestion | None = await self._parse(work)
             self._shaped = text, whole
-            shaped = shape(text, self.document, self.hole, self.rule, whole=whole)
-            if shaped is not None and shaped.text.startswith(self._shown.text):
-                size = len(self._shown.text.encode())
+            if shaped is not None and shaped.text.startswith(self.shown.text):
+                size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:
-                    self._shown = Insertion.of(shaped, self.document)
-        return self._shown
+                    self.shown = Insertion.of(shaped, self.document)
 
     def told(self, least: float) -> None:
         """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""
@@ -121,11 +148,11 @@ class RunningGeneration:
     def sureness(self, cursor: int | None = None) -> float:
         """How sure the model is of what is shown, from 0 to 1; of what is behind `cursor`, if one is given: the byte
         offset that typing the beginning has led to."""
-        return self.confidence().behind(self.shown().text, 0 if cursor is None else cursor - self.place.cursor)
+        return self.confidence().behind(self.shown.text, 0 if cursor is None else cursor - self.place.cursor)
 
     def visible(self, typed: Typed) -> Insertion | None:
         """What can be shown behind `typed`."""
-        left = typed.rest_of(self.shown())
+        left = typed.rest_of(self.shown)
         return left if left is not None and left.text.strip() else None
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:
@@ -133,5 +160,9 @@ class RunningGeneration:
         with anyio.move_on_after(budget_seconds):
             while self.finished is None:
                 await self._changed.wait()
-        while self.finished is None and self.visible(typed) is None:
-            await self._changed.wait()
+        while self.finished is None:
+            changed = self._changed
+            await self._shape()
+            if self._end is None and self.visible(typed) is not None:
+                return
+            await changed.wait()

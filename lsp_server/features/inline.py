@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
-from typing import Literal
+from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
+from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.prompt import Context, FimPrompt
-from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta, Usage
+from lsp_server.engine.request import Finished, Priority, TextDelta
+from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
-from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.options import InlineOptions
-from lsp_server.features.parts import Part, first_part, next_part
-from lsp_server.features.prepared import Prepared, after_acceptance, soon
+from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.parts import Part, first_part, next_part, written_with
+from lsp_server.features.prepared import Prepared, after_acceptance
+from lsp_server.features.prompts import Prompts
 from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
 from lsp_server.features.rhythm import Rhythm
-
-_WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
-_ANSWERS = (*_WHOLE, FinishReason.DEADLINE)
-
-
-class Trigger(str, Enum):
-    AUTOMATIC = "automatic"
-    INVOKED = "invoked"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
-    alternatives: further suggestions for the same place, the likeliest first."""
-
-    suggestion: Suggestion | None = None
-    alternatives: tuple[Suggestion, ...] = ()
-    reason: str = ""
-    source: Literal["model", "memory", "none"] = "none"
-    hole: Hole | None = None
-    prompt: FimPrompt | None = None
-    written: str = ""
-    usage: Usage = field(default_factory=Usage)
-    logprob: float = 0.0
-    total_ms: float = 0.0
 
 
 class InlineCompleter:
@@ -72,12 +48,12 @@ class InlineCompleter:
         self._engine = engine
         self._options = options
         self._clock = clock
-        self._buffers = buffers
-        self._prompts = PromptBook()
+        self._background = Background()
+        self._prompts = Prompts(engine, self._background, buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
         self._prepared: Prepared | None = None
-        self._warming: int | None = None
+        self._preparing: Place | None = None
         self._rhythm = Rhythm()
         self._setup: object = None
 
@@ -101,13 +77,17 @@ class InlineCompleter:
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
-            hole = asked(refined(document, hole)) if explicit else refined(document, hole)
-            if hole.kind is HoleKind.NONE:
+            hole, prompt = await self._prompts.look(document, hole, info, options, asks=explicit)
+            if prompt is None:
                 return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
-                generation = self._adopt(document, hole)  # another request may have begun it meanwhile
-            generation = generation or self._start(document, hole, info, options)
+            if self._engine.model.info is not info:
+                return await self.complete(document, offset, trigger)  # there is another model now
+            # Another request may have begun it meanwhile.
+            generation = (None if explicit else self._adopt(document, hole)) or self._start(
+                document, hole, prompt, options
+            )
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
         ranks = range(1, options.candidates) if explicit else ()
         others = [self._candidate(generation, rank, options) for rank in ranks]
@@ -144,7 +124,7 @@ class InlineCompleter:
         unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
         suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
         if suggestion is not None:
-            soon(self._prepare, document, suggestion, info, options)
+            self._background.start(self._prepare, document, suggestion, info, options)
         elapsed = 1000 * (self._clock() - began)
         reason = "" if suggestion else entry.reason or unsure
         return Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=elapsed)
@@ -155,92 +135,70 @@ class InlineCompleter:
         # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
         cursors = {document.edit_end - closers for closers in range(4)}
         prepared = self._prepared
-        if prepared is not None and not prepared.still_possible(document, cursors):
+        if prepared is None or not prepared.still_possible(document, cursors):
             self._give_up_prepared()
-        generation = self._running.get(document.uri)
-        if generation is not None:
+        if (generation := self._running.get(document.uri)) is not None:
             grown = generation.hole.cursor + len(document.source) - len(generation.document.source)
             cursors.add(grown)
             if not any(generation.agrees(generation.place.typed_since(document, cursor)) for cursor in cursors):
                 self._end(generation)
 
     def document_closed(self, uri: str) -> None:
-        if self._prepared is not None and self._prepared.place.uri == uri:
+        if self._prepared is None or self._prepared.place.uri == uri:
             self._give_up_prepared()
-        generation = self._running.get(uri)
-        if generation is not None:
+        if (generation := self._running.get(uri)) is not None:
             self._end(generation)
 
-    def warm(self, document: DocumentSnapshot, offset: int) -> None:
-        """Evaluates the prompt for `offset` in the background, so that a request there finds it done."""
-        self._evaluate(document, offset, at_rest=False)
+    async def warm(self, document: DocumentSnapshot, offset: int) -> None:
+        """Has the prompt for `offset` evaluated in the background, so that a request there finds it done."""
+        await self._evaluate(document, offset, at_rest=False)
 
-    def rest(self, document: DocumentSnapshot, offset: int) -> None:
+    async def rest(self, document: DocumentSnapshot, offset: int) -> None:
         """While the user rests: gives the place the full suffix and a nearer anchor, in the background."""
-        self._evaluate(document, offset, at_rest=True)
+        await self._evaluate(document, offset, at_rest=True)
 
     def context(self, uri: str) -> Context:
         """What the prompts for a document show of others."""
         return self._prompts.context(uri)
 
-    def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
+    async def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
         info, options = self._engine.model.info, self._options()
         if why_silent(self._engine, document, options, explicit=False) or info is None:
             return
         self._forget_other_setups(info, options)
-        hole = find_hole(document, offset)
-        budget = budget_for(info, options)
-        book, buffers = self._prompts, self._buffers()
-        better = book.at_rest(document, hole, info.format, budget, buffers) if at_rest else None
-        if at_rest and better is None:
-            return
-        prompt = better.prompt if better else book.choose(document, hole, info.format, budget, buffers)
-
-        def done(event: TextDelta | Finished) -> None:
-            if better is not None and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
-                book.adopt(better)
-
-        if self._warming is not None:
-            self._engine.cancel(self._warming)
-        rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        self._warming = self._engine.submit(
-            prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
-        )
+        await self._prompts.evaluate(document, find_hole(document, offset), info, options, at_rest=at_rest)
 
     def _adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """The generation under way for the document, if it writes on from what was typed."""
-        generation = self._running.get(document.uri)
-        if generation is not None:
+        if (generation := self._running.get(document.uri)) is not None:
             if generation.agrees(generation.place.typed_since(document, hole.cursor)):
                 return generation
             self._end(generation)
         if self._prepared is not None:
             generation = self._prepared.generation
             if generation.agrees(generation.place.typed_since(document, hole.cursor)):
-                self._prepared = None
+                self._prepared = self._preparing = None
                 self._running[document.uri] = generation
                 return generation
         return None
 
     def _start(
-        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
+        self, document: DocumentSnapshot, hole: Hole, prompt: FimPrompt, options: InlineOptions
     ) -> RunningGeneration:
         for other in [o for o in self._running.values() if not o.waiting or o.document.uri == document.uri]:
             self._end(other)  # nobody waits for it, and this one would have to
         self._give_up_prepared()
-        generation = self._generation(document, hole, info, options)
+        generation = self._generation(document, hole, prompt, options)
         self._running[document.uri] = generation
         self._submit(generation, options)
         return generation
 
     def _generation(
-        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions
+        self, document: DocumentSnapshot, hole: Hole, prompt: FimPrompt, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
-        prompt = self._prompts.choose(document, hole, info.format, budget_for(info, options), self._buffers())
-        return RunningGeneration(
-            document, hole, stop_rule(document, hole, options.max_lines, replaces=options.replaces), prompt
-        )
+        rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
+        return RunningGeneration(document, hole, rule, prompt, self._background.parse)
 
     def _submit(
         self,
@@ -254,11 +212,17 @@ class InlineCompleter:
         deadline = self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None
 
         def on_event(event: TextDelta | Finished) -> None:
-            if isinstance(event, Finished) and rank == 0 and self._write_on(generation, part, event, options, submit):
-                return
-            generation.on_event(event)
-            if isinstance(event, Finished) and rank == 0:
-                self._finished(generation, event)
+            if isinstance(event, TextDelta):
+                generation.on_text(event)
+            else:
+                self._background.start(ended, event)
+
+        async def ended(event: Finished) -> None:
+            following = None if rank else await self._following(generation, part, event, options)
+            if following is not None:
+                submit(following)
+            else:
+                await self._finish(generation, event, is_best=rank == 0)
 
         def submit(following: Part) -> None:
             nonlocal part
@@ -269,47 +233,44 @@ class InlineCompleter:
 
         submit(part)
 
-    def _write_on(
-        self,
-        generation: RunningGeneration,
-        part: Part,
-        finished: Finished,
-        options: InlineOptions,
-        submit: Callable[[Part], None],
-    ) -> bool:
-        """Submits the next part of a long text; False if there is none."""
+    async def _following(
+        self, generation: RunningGeneration, part: Part, finished: Finished, options: InlineOptions
+    ) -> Part | None:
+        """The next part of a long text; None if there is none."""
         info, uri = self._engine.model.info, generation.document.uri
-        if info is None or self._running.get(uri) is not generation:
-            return False
+        written = written_with(generation, part, finished)
+        if written is None or info is None or self._running.get(uri) is not generation:
+            return None
+        generation.next_part(written)
         budget, context = budget_for(info, options), self._prompts.context(uri)
-        following = next_part(generation, part, finished, info.format, budget, context)
-        if following is not None:
-            submit(following)
-        return following is not None
+        left = part.max_tokens - finished.usage.decoded_tokens
+        work = next_part, generation, written, left, info.format, budget, context
+        following = await self._background.parse(*work)
+        return following if self._running.get(uri) is generation else None
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
-        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt)
+        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt, self._background.parse)
         self._submit(other, options, rank=rank)
         return other
 
-    def _prepare(
+    async def _prepare(
         self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
     ) -> None:
-        """Begins, in the background, with what comes after `suggestion`, unless that is known."""
+        """Begins with what comes after `suggestion`, unless that is known."""
+        await anyio.lowlevel.checkpoint()  # until the answer that is being given has been sent
         if not options.prepare_next:
             return
         accepted, cursor = after_acceptance(document, suggestion)
-        prepared = self._prepared
-        if self._memory.find(accepted, cursor) is not None or (
-            prepared is not None and prepared.generation.place == Place.of(accepted, cursor)
-        ):
+        place = Place.of(accepted, cursor)
+        if place == self._preparing or self._memory.find(accepted, cursor) is not None:
             return
         self._give_up_prepared()
-        hole = refined(accepted, find_hole(accepted, cursor))
-        if hole.kind is HoleKind.NONE:
+        self._preparing = place
+        hole, prompt = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+        if self._preparing is not place or prompt is None:
             return
-        generation = self._generation(accepted, hole, info, options)
+        generation = self._generation(accepted, hole, prompt, options)
         inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
         self._prepared = Prepared(Place.of(document, suggestion.start), inserted, generation)
         self._submit(generation, options, priority=Priority.PREPARED)
@@ -317,20 +278,25 @@ class InlineCompleter:
     def _give_up_prepared(self) -> None:
         if self._prepared is not None:
             self._engine.cancel(self._prepared.generation.id)
-            self._prepared = None
+        self._prepared = self._preparing = None
 
     def _end(self, generation: RunningGeneration) -> None:
         self._engine.cancel(generation.id)
         if self._running.get(generation.document.uri) is generation:
             del self._running[generation.document.uri]
 
-    def _finished(self, generation: RunningGeneration, finished: Finished) -> None:
-        if self._running.get(generation.document.uri) is generation:
-            del self._running[generation.document.uri]
-        if self._prepared is not None and self._prepared.generation is generation:
-            self._prepared = None
-        self._rhythm.decoded(finished.usage)
-        if finished.reason in _WHOLE:
+    async def _finish(self, generation: RunningGeneration, finished: Finished, *, is_best: bool) -> None:
+        """Ends a generation. It can be adopted until it is remembered, and who waits for it goes on after that."""
+        try:
+            await generation.finish(finished)
+        finally:
+            if self._running.get(generation.document.uri) is generation:
+                del self._running[generation.document.uri]
+            if self._prepared is not None and self._prepared.generation is generation:
+                self._prepared = self._preparing = None
+        if is_best:
+            self._rhythm.decoded(finished.usage)
+        if is_best and finished.reason in WHOLE:
             shown = generation.visible(Typed(b""))
             reason = "" if shown else why_nothing(finished)
             remembered = Remembered(generation.place, shown or Insertion(""), reason, (), generation.confidence())
@@ -346,10 +312,10 @@ class InlineCompleter:
         others: Sequence[RunningGeneration],
     ) -> Outcome:
         finished = generation.finished
-        left = generation.visible(typed) if finished is None or finished.reason in _ANSWERS else None
+        left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
         suggestion = left.at(hole.cursor) if left else None
         nothing = why_nothing(finished) if finished else "nothing to show yet"
-        whole = (other for other in others if other.finished is not None and other.finished.reason in _WHOLE)
+        whole = (other for other in others if other.finished is not None and other.finished.reason in WHOLE)
         found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
         return Outcome(
             suggestion,
@@ -387,7 +353,7 @@ class InlineCompleter:
         if generation.finished is None:
             generation.told(options.min_confidence)
         if generation.ended():
-            soon(self._prepare, document, suggestion, info, options)
+            self._background.start(self._prepare, document, suggestion, info, options)
         return outcome
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
@@ -396,4 +362,5 @@ class InlineCompleter:
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
-            self._prompts = PromptBook()
+            self._give_up_prepared()
+            self._prompts.forget()

@@ -33,35 +33,36 @@ def first_part(generation: RunningGeneration, max_tokens: int) -> Part:
     return Part(generation.prompt, replace(rule, max_lines=min(rule.max_lines, PART_LINES)), max_tokens)
 
 
-def next_part(
-    generation: RunningGeneration,
-    part: Part,
-    finished: Finished,
-    form: FimFormat,
-    budget: PromptBudget,
-    context: Context,
-) -> Part | None:
-    """The part after `part`, which has `finished`; None if more than the size of a part has ended it. The generation
-    then has the text of both."""
+def written_with(generation: RunningGeneration, part: Part, finished: Finished) -> str | None:
+    """All that has been written once `part` has `finished`, if another part follows: more than the size of a part would
+    have ended this one. Else None."""
     end = find_end(finished.text, part.rule)
     if finished.reason is not FinishReason.STOP or end is None or _lines(finished.text[:end]) < part.rule.max_lines:
         return None
-    rule, hole = generation.rule, generation.hole
     whole = generation.text.removesuffix(finished.text) + finished.text[:end]
-    lines = _lines(whole)
     left = part.max_tokens - finished.usage.decoded_tokens
-    if lines >= rule.max_lines or left <= 0 or find_end(whole + "\n", rule) is not None:
+    if _lines(whole) >= generation.rule.max_lines or left <= 0 or find_end(whole + "\n", generation.rule) is not None:
         return None
-    generation.next_part(whole)
-    longer = generation.document.edited(hole.cursor, hole.cursor, encode(whole))
-    there = find_hole(longer, longer.edit_end)
-    anchor = new_anchor(longer, there, form, budget.beside(context.size), short=True)
-    last_line = whole.rpartition("\n")[2]
-    return Part(
-        lay_out(longer, anchor, there.cursor, form, context),
-        replace(rule, max_lines=min(rule.max_lines - lines, PART_LINES), left=last_line or rule.left),
-        left,
-    )
+    return whole
+
+
+def next_part(
+    generation: RunningGeneration,
+    written: str,
+    max_tokens: int,
+    form: FimFormat,
+    budget: PromptBudget,
+    context: Context,
+) -> Part:
+    """The part behind what has been `written`."""
+    document, cursor, rule = generation.document, generation.hole.cursor, generation.rule
+    longer = document.edited(cursor, cursor, encode(written))
+    hole = find_hole(longer, longer.edit_end)
+    anchor = new_anchor(longer, hole, form, budget.beside(context.size), short=True)
+    max_lines = min(rule.max_lines - _lines(written), PART_LINES)
+    left = written.rpartition("\n")[2] or rule.left
+    prompt = lay_out(longer, anchor, hole.cursor, form, context)
+    return Part(prompt, replace(rule, max_lines=max_lines, left=left), max_tokens)
 
 
 def _lines(text: str) -> int:

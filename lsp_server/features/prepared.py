@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
@@ -11,13 +10,6 @@ from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.reuse import Place
 from lsp_server.core.shape import Suggestion
 from lsp_server.features.generation import RunningGeneration
-
-
-def soon(function: Callable[..., None], *arguments: object) -> None:
-    """Calls a function two turns of the event loop later, when the answer that is being given has been sent: what comes
-    next may take a parse, and an answer does not wait for that."""
-    loop = asyncio.get_running_loop()
-    loop.call_soon(loop.call_soon, function, *arguments)
 
 
 def after_acceptance(document: DocumentSnapshot, suggestion: Suggestion) -> tuple[DocumentSnapshot, int]:

@@ -9,7 +9,7 @@ from lsprotocol import types
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.shape import without_replacing
 from lsp_server.core.text import Encoding
-from lsp_server.features.inline import Outcome
+from lsp_server.features.outcome import Outcome
 
 
 @dataclass(frozen=True, slots=True)

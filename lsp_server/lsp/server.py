@@ -24,7 +24,8 @@ from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.catalogue import catalogue
-from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
@@ -266,21 +267,19 @@ class FimbleServer(LanguageServer):
     async def _read_and_warm(self, document: DocumentSnapshot) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
         if await self._reader.read(document) and self.documents.get(document.uri) is document:
-            self._completer.warm(document, document.edit_end)
+            await self._completer.warm(document, document.edit_end)
 
     def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
-        uri = params.text_document.uri
+        uri, edits = params.text_document.uri, convert.edits_of(params.content_changes)
         self._cancel(uri)
         try:
-            document = self.documents.change(
-                uri, params.text_document.version, convert.edits_of(params.content_changes)
-            )
+            document = self.documents.change(uri, params.text_document.version, edits)
         except KeyError:
             logger.error("a change for %s, which is not open, is ignored", uri)
             return
         self.actions.document_changed(document)
         self._completer.document_changed(document)
-        self._completer.warm(document, document.edit_end)
+        self.start_task(self._completer.warm, document, document.edit_end)
         self._rest_after(document)
 
     def document_closed(self, params: types.DidCloseTextDocumentParams) -> None:
@@ -302,7 +301,7 @@ class FimbleServer(LanguageServer):
 
     async def _rest(self, document: DocumentSnapshot) -> None:
         if await self._reader.read(document) and self.documents.get(document.uri) is document:
-            self._completer.rest(document, document.edit_end)
+            await self._completer.rest(document, document.edit_end)
 
     def _cancel(self, uri: str) -> None:
         """Ends the requests for a document whose text is about to be another: their answers are stale."""

@@ -11,7 +11,7 @@ from typing import Any
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
 from lsp_server.engine.client import EngineClient
-from lsp_server.features.inline import Outcome
+from lsp_server.features.outcome import Outcome
 
 _RECENT = 50
 STALE = Outcome(reason="the document changed, or a newer request came")

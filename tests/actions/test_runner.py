@@ -23,8 +23,9 @@ from lsp_server.features.actions.asking import ActionFailedError, ActionOptions,
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import Offer, subject_at
 from lsp_server.features.actions.runner import ActionRunner
-from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Trigger
 from tests.actions.cases import CASES
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
@@ -263,8 +264,8 @@ async def test_switched_off_completions_do_not_wake_the_model(tmp_path: Path) ->
             await anyio.sleep(0)
         document, offset = parse_cursor("value = $0")
         off = InlineCompleter(bench.engine, lambda: InlineOptions(enabled=False))
-        off.warm(document, offset)
+        await off.warm(document, offset)
         assert "`enabled`" in (await off.complete(document, offset)).reason
         assert bench.engine.model.kind == "idle"
-        InlineCompleter(bench.engine, lambda: PATIENT).warm(document, offset)
+        await InlineCompleter(bench.engine, lambda: PATIENT).warm(document, offset)
         assert bench.engine.model.kind == "loading"

@@ -39,8 +39,9 @@ from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelS
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.client import EngineClient, loaded
-from lsp_server.features.inline import InlineCompleter, Trigger
+from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Trigger
 from tests.bench.rows import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")
@@ -175,19 +176,20 @@ def test_what_is_made_of_an_output_is_what_the_server_shows(task: Task, text: by
     anyio.run(both)
 
 
-def test_confidence_is_that_of_the_least_probable_token_shown() -> None:
+async def test_confidence_is_that_of_the_least_probable_token_shown() -> None:
     place = Place.of(LINE, 8)
     line = [Piece("    return ", -0.1), Piece("width *", 2 * math.log(0.5), 2), Piece(" height", -0.2)]
-    found = answered(Output((*line, Piece("\nprint(area(2, 3))", -50.0), Piece("\n", -50.0)), "enough"), place)
+    found = await answered(Output((*line, Piece("\nprint(area(2, 3))", -50.0), Piece("\n", -50.0)), "enough"), place)
     assert found.suggestion is not None
     assert found.suggestion.text == LINE.reference
     assert found.confidence == pytest.approx(0.5)
     assert (found.tokens, found.short) == (5, False)
 
 
-def test_an_output_that_is_too_short_for_the_rules_is_told() -> None:
-    assert answered(Output((Piece("    return wid", -1.0),), "enough"), Place.of(LINE, 8)).short
-    assert not answered(Output((Piece("    return wid", -1.0),), "end"), Place.of(LINE, 8)).short
+async def test_an_output_that_is_too_short_for_the_rules_is_told() -> None:
+    for end, short in (("enough", True), ("end", False), ("length", False)):
+        found = await answered(Output((Piece("    return wid", -1.0),), end), Place.of(LINE, 8))
+        assert found.short == short
 
 
 def test_outputs_are_decoded_once_and_again_for_another_prompt() -> None:

@@ -15,8 +15,9 @@ from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Generate, Role
-from lsp_server.features.inline import InlineCompleter, Outcome, Trigger
+from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Outcome, Trigger
 from tests.support.cursor import parse_cursor
 
 KNOWN = b"def area(width, height):\n    return width * height\n\nprint(area(2, 3))\n"
@@ -86,9 +87,7 @@ class Bench:
 
     async def idle(self) -> None:
         """Waits until the engine has ended all requests, those included that an answer brings about."""
-        for _ in range(3):
-            await anyio.lowlevel.checkpoint()
-        while self.client.running:
+        while self.client.running or self.completer._background.running:
             await anyio.lowlevel.checkpoint()
 
     def generates(self) -> int:

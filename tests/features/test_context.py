@@ -12,7 +12,7 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.engine.request import Generate
-from lsp_server.features.inline import Trigger
+from lsp_server.features.outcome import Trigger
 from tests.features.harness import PATIENT, Bench, Gate, Opener
 from tests.support.cursor import parse_cursor
 
@@ -44,22 +44,22 @@ class Typist:
         self.bench, self.backend = bench, backend
         self.document, self.cursor = parse_cursor(source)
 
-    def tell(self, text: str) -> None:
+    async def tell(self, text: str) -> None:
         self.document = self.document.edited(self.cursor, self.cursor, text.encode())
         self.cursor += len(text.encode())
         self.bench.completer.document_changed(self.document)
-        self.bench.completer.warm(self.document, self.document.edit_end)
+        await self.bench.completer.warm(self.document, self.document.edit_end)
 
     async def key(self, text: str) -> int:
         """Types, waits until the engine is idle, and returns how many tokens that evaluated."""
         before = self.backend.evaluated_tokens
-        self.tell(text)
+        await self.tell(text)
         await self.bench.idle()
         return self.backend.evaluated_tokens - before
 
     async def rest(self) -> int:
         before = self.backend.evaluated_tokens
-        self.bench.completer.rest(self.document, self.cursor)
+        await self.bench.completer.rest(self.document, self.cursor)
         await self.bench.idle()
         return self.backend.evaluated_tokens - before
 
@@ -140,9 +140,9 @@ async def test_a_key_during_the_rest_is_answered_from_the_old_context(bench: Ope
             await typist.key(character)
         gate = Gate()
         gates.append(gate)
-        b.completer.rest(typist.document, typist.cursor)
+        await b.completer.rest(typist.document, typist.cursor)
         await gate.reached.wait()
-        typist.tell("C")  # cancels what the rest began
+        await typist.tell("C")  # cancels what the rest began
         before = typist.backend.evaluated_tokens
         gate.open()
         await b.idle()
@@ -175,7 +175,7 @@ async def test_another_document_has_its_own(bench: Opener) -> None:
         typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
         b.buffers = [typist.document, shapes, buffer("colours.py", COLOURS)]
         await typist.key("x")
-        b.completer.warm(shapes, len(shapes.source))
+        await b.completer.warm(shapes, len(shapes.source))
         await b.idle()
         assert typist.shown() == ["shapes.py"]
         assert b.completer.context(shapes.uri).pieces == ()

@@ -17,8 +17,8 @@ from lsp_server.core.reuse import SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate
 from lsp_server.features import inline
-from lsp_server.features.inline import Outcome, Trigger
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Outcome, Trigger
 from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding
 from tests.support.cursor import parse_cursor
 

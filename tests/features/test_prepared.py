@@ -12,7 +12,7 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate, Priority
-from lsp_server.features.inline import Outcome, Trigger
+from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prepared import after_acceptance
 from tests.features.harness import PATIENT, Bench, Gate, Opener, holding
 from tests.support.cursor import parse_cursor

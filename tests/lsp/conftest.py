@@ -14,15 +14,14 @@ from tests.support.inprocess import ServerThread
 
 @pytest.fixture
 def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Played]:
-    """A server whose parses are counted, by the turn of the loop that they are in. Its parameter: settings."""
+    """A server whose parses are counted. Its parameter: settings."""
     threads: list[ServerThread] = []
     parse = syntax.parse
 
     def counted(*arguments: Any) -> Any:
-        tree, steps = parse(*arguments)
         for thread in threads:
-            thread.loop.parsed(steps)
-        return tree, steps
+            thread.loop.parsed()
+        return parse(*arguments)
 
     for module in (syntax, imports, pieces, outline):
         monkeypatch.setattr(module, "parse", counted)

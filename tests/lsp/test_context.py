@@ -36,14 +36,14 @@ def server(start: Start, root: Path) -> StdioClient:
 
 def shown(server: StdioClient, uri: str) -> list[str]:
     """The paths of the files that prompts for a document show parts of."""
-    return [piece["path"] for piece in server.status()["context"][uri]]
+    return [piece["path"] for piece in server.context(uri)]
 
 
 def test_open_files_are_shown_by_their_paths_and_files_on_disk_are_not(server: StdioClient, root: Path) -> None:
     server.open((root / "src" / "shapes.py").as_uri(), SHAPES)
     main = (root / "main.py").as_uri()
     server.open(main, MAIN)
-    (piece,) = server.status()["context"][main]
+    (piece,) = server.context(main)
     assert piece == {"path": "src/shapes.py", "defines": ["Circle"], "bytes": len(SHAPES.strip())}
 
 

@@ -403,7 +403,7 @@ def test_documents_of_a_new_folder_are_named_in_it(start: Start, home: Path) -> 
     (root / "inside").mkdir(parents=True)
     for name, text in (("inside/shop.py", "def price_of(item):\n    return item.price\n"), ("b.py", "price_of")):
         server.open((root / name).as_uri(), text)
-    pieces = server.status()["context"][(root / "b.py").as_uri()]
+    pieces = server.context((root / "b.py").as_uri())
     assert [piece["path"] for piece in pieces] == ["inside/shop.py"]
     assert server.finish() == 0
 
@@ -418,7 +418,7 @@ def test_open_documents_follow_the_folders(start: Start, home: Path) -> None:
     server.open(shop, "def price_of(item):\n    return item.price\n")
     change_folders(server, [new], [old])
     server.open(user, "price_of")
-    assert [piece["path"] for piece in server.status()["context"][user]] == ["shop.py"]
+    assert [piece["path"] for piece in server.context(user)] == ["shop.py"]
     assert server.finish() == 0
 
 

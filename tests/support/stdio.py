@@ -185,6 +185,12 @@ class StdioClient:
         answer = self.call("textDocument/inlineCompletion", inline_params(uri, line, character))
         return answer["result"]["items"]
 
+    def context(self, uri: str) -> list[Message]:
+        """What the prompts for a document show of others, once one has been made."""
+        self.inline(uri, 0, 0)
+        pieces: list[Message] = self.status()["context"][uri]
+        return pieces
+
     def status(self) -> Message:
         return self.call("fimble/status")["result"]
 

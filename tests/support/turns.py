@@ -16,16 +16,15 @@ _KEPT = 200
 @dataclass(frozen=True, order=True)
 class Turn:
     """One callback or one step of a task. cpu_ms: of the loop's own thread, so that a busy machine and other threads
-    do not count. notes: what was noted while it ran. steps: those of the parsers that were run in it."""
+    do not count. notes: what was noted while it ran."""
 
     cpu_ms: float
     number: int
     name: str
     notes: tuple[str, ...]
-    steps: int = 0
 
     def __str__(self) -> str:
-        return f"{self.cpu_ms:7.1f} ms  {self.steps:5} steps  {self.name}  {', '.join(self.notes)}"
+        return f"{self.cpu_ms:7.1f} ms  {self.name}  {', '.join(self.notes)}"
 
 
 class TurnLoop(asyncio.SelectorEventLoop):
@@ -35,22 +34,21 @@ class TurnLoop(asyncio.SelectorEventLoop):
         super().__init__()
         self.turns = 0
         self.thread = threading.get_ident()
-        self.most_steps = self.most_notes = self.parses = 0
+        self.most_notes = self.parses = self.parses_beside = 0
         self._longest: list[Turn] = []
         self._notes: list[str] = []
-        self._steps = 0
 
     def note(self, text: str) -> None:
         """Notes something about the turn that is running."""
         self._notes.append(text)
         self.most_notes = max(self.most_notes, len(self._notes))
 
-    def parsed(self, steps: int) -> None:
-        """Counts a parser's steps; those of other threads stop no turn."""
+    def parsed(self) -> None:
+        """Counts a parse, which stops no turn if it is on another thread."""
         if threading.get_ident() == self.thread:
-            self._steps += steps
             self.parses += 1
-            self.most_steps = max(self.most_steps, self._steps)
+        else:
+            self.parses_beside += 1
 
     def longest(self) -> list[Turn]:
         return sorted(self._longest, reverse=True)
@@ -58,7 +56,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
     def forget(self) -> None:
         """Begins anew: what a server does when it starts does not count."""
         self._longest.clear()
-        self.most_steps = self.most_notes = 0
+        self.most_notes = 0
 
     def call_soon(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
         return super().call_soon(self._timed(callback), *args, context=context)
@@ -73,7 +71,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
 
     def _timed(self, callback: Callable[..., Any]) -> Callable[..., Any]:
         def turn(*args: Any) -> None:
-            self._notes, self._steps = [], 0
+            self._notes = []
             began = time.thread_time()
             try:
                 callback(*args)
@@ -81,7 +79,7 @@ class TurnLoop(asyncio.SelectorEventLoop):
                 cpu_ms = 1000 * (time.thread_time() - began)
                 self.turns += 1
                 if len(self._longest) < _KEPT or cpu_ms > self._longest[0].cpu_ms:
-                    found = Turn(cpu_ms, self.turns, _name(callback), tuple(self._notes), self._steps)
+                    found = Turn(cpu_ms, self.turns, _name(callback), tuple(self._notes))
                     (heapq.heappush if len(self._longest) < _KEPT else heapq.heapreplace)(self._longest, found)
 
         return turn

@@ -1,0 +1,34 @@
+"""What comes of a request for a completion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Literal
+
+from lsp_server.core.hole import Hole
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.shape import Suggestion
+from lsp_server.engine.request import Usage
+
+
+class Trigger(str, Enum):
+    AUTOMATIC = "automatic"
+    INVOKED = "invoked"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
+    alternatives: further suggestions for the same place, the likeliest first."""
+
+    suggestion: Suggestion | None = None
+    alternatives: tuple[Suggestion, ...] = ()
+    reason: str = ""
+    source: Literal["model", "memory", "none"] = "none"
+    hole: Hole | None = None
+    prompt: FimPrompt | None = None
+    written: str = ""
+    usage: Usage = field(default_factory=Usage)
+    logprob: float = 0.0
+    total_ms: float = 0.0

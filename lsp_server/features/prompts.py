@@ -1,0 +1,82 @@
+"""The prompts for requests: made on the worker thread, and evaluated ahead of the request that will want them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import anyio
+
+from lsp_server.backends.base import ModelInfo
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole, HoleKind, asked, refined
+from lsp_server.core.prompt import Context, FimPrompt
+from lsp_server.core.prompt_book import PromptBook
+from lsp_server.core.stopping import stop_rule
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
+from lsp_server.features.background import Background
+from lsp_server.features.budget import budget_for
+from lsp_server.features.options import InlineOptions
+
+
+class Prompts:
+    """The book of prompts in use, which only the worker thread changes. buffers: gives the documents open and lately
+    closed, the most recent first, for prompts to show parts of."""
+
+    def __init__(
+        self, engine: EngineClient, background: Background, buffers: Callable[[], Sequence[DocumentSnapshot]]
+    ) -> None:
+        self._engine = engine
+        self._background = background
+        self._buffers = buffers
+        self._book = PromptBook()
+        self._evaluated: int | None = None
+        self._evaluating = anyio.CancelScope()
+
+    def forget(self) -> None:
+        """Begins anew, for another model or other settings."""
+        self._book = PromptBook()
+
+    def context(self, uri: str) -> Context:
+        """What the prompts for a document show of others."""
+        return self._book.context(uri)
+
+    async def look(
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, asks: bool = False
+    ) -> tuple[Hole, FimPrompt | None]:
+        """`hole` as the syntax tree has it, and the prompt for it; None where nothing is wanted. asks: whether the user
+        has asked for something."""
+        book, buffers = self._book, self._buffers()
+
+        def look() -> tuple[Hole, FimPrompt | None]:
+            found = asked(refined(document, hole)) if asks else refined(document, hole)
+            if found.kind is HoleKind.NONE:
+                return found, None
+            return found, book.choose(document, found, info.format, budget_for(info, options), buffers)
+
+        return await self._background.parse(look)
+
+    async def evaluate(
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, at_rest: bool
+    ) -> None:
+        """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
+        use, which it then replaces."""
+        self._evaluating.cancel()
+        with anyio.CancelScope() as self._evaluating:
+            book = self._book
+            what = document, hole, info.format, budget_for(info, options), self._buffers()
+            better = await self._background.parse(book.at_rest, *what) if at_rest else None
+            if at_rest and better is None:
+                return
+            prompt = better.prompt if better else await self._background.parse(book.choose, *what)
+
+            def done(event: TextDelta | Finished) -> None:
+                if better is not None and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
+                    self._background.start(self._background.parse, book.adopt, better)
+
+            if self._evaluated is not None:
+                self._engine.cancel(self._evaluated)
+            rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
+            self._evaluated = self._engine.submit(
+                prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
+            )

@@ -1,0 +1,261 @@
+"""What may parse happens on a worker thread: in order, one at a time, and what has changed meanwhile is noticed."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.engine.request import Cancel, Generate, Priority
+from lsp_server.features import generation, inline, prompts
+from lsp_server.features.background import Background
+from lsp_server.features.outcome import Outcome
+from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener
+from tests.support.cursor import parse_cursor
+
+OTHER = SOURCE.replace("width$0", "w$0")
+
+
+def held(monkeypatch: pytest.MonkeyPatch, module: Any, name: str, gate: Gate, calls: int = 1) -> list[int]:
+    """Stops that call of a function at the gate; returns the threads of all calls."""
+    function: Callable[..., Any] = getattr(module, name)
+    threads: list[int] = []
+
+    def holding(*arguments: Any, **keywords: Any) -> Any:
+        threads.append(threading.get_ident())
+        if len(threads) == calls:
+            gate.hold()
+        return function(*arguments, **keywords)
+
+    monkeypatch.setattr(module, name, holding)
+    return threads
+
+
+async def until(condition: Callable[[], object]) -> None:
+    while not condition():
+        await anyio.lowlevel.checkpoint()
+
+
+async def test_parses_are_in_order_and_one_at_a_time() -> None:
+    background, order, running = Background(), [], []
+
+    def parse(number: int) -> int:
+        running.append(number)
+        assert running == [number]
+        running.clear()
+        order.append(number)
+        return number
+
+    async def ask(number: int) -> None:
+        assert await background.parse(parse, number) == number
+
+    async with anyio.create_task_group() as tasks:
+        for number in range(50):
+            tasks.start_soon(ask, number)
+    assert order == list(range(50))
+
+
+async def test_who_was_cancelled_during_a_parse_does_not_go_on() -> None:
+    background, gate, passed = Background(), Gate(), []
+
+    async def ask() -> None:
+        await background.parse(gate.hold)
+        passed.append(True)
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(ask)
+        await gate.reached.wait()
+        tasks.cancel_scope.cancel()
+        gate.open()
+    assert not passed
+
+
+async def test_what_goes_wrong_in_a_task_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    background = Background()
+
+    async def broken() -> None:
+        raise ValueError("no such thing")
+
+    with caplog.at_level(logging.ERROR):
+        background.start(broken)
+        await until(lambda: not background.running)
+    assert "no such thing" in caplog.text
+
+
+async def test_nothing_of_a_request_parses_on_the_loop(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    gate.open()
+    threads = [held(monkeypatch, prompts, "refined", gate), held(monkeypatch, generation, "shape", gate)]
+    async with bench() as b:
+        await b.ready()
+        assert (await b.complete(SOURCE)).suggestion is not None
+    assert all(threads)
+    assert threading.get_ident() not in {thread for found in threads for thread in found}
+
+
+async def test_a_stale_request_ends_nothing_of_the_newer_one(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was looking at its place when the document changed."""
+    gate = Gate()
+    held(monkeypatch, prompts, "refined", gate)
+    outcomes: list[Outcome] = []
+    async with bench() as b:
+        await b.ready()
+        scope = anyio.CancelScope()
+
+        async def stale() -> None:
+            with scope:
+                await b.complete(OTHER)
+
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stale)
+            await gate.reached.wait()
+            scope.cancel()
+            tasks.start_soon(b.complete_into, outcomes, SOURCE)
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        assert outcomes[0].suggestion is not None
+        assert b.generates() == 1
+        assert not [message for message in b.sent if isinstance(message, Cancel)]
+
+
+async def test_two_requests_at_once_share_a_generation(bench: Opener) -> None:
+    """As those for a menu and for an inline completion, which look at the place at the same time."""
+    outcomes: list[Outcome] = []
+    async with bench() as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            for _ in range(2):
+                tasks.start_soon(b.complete_into, outcomes, SOURCE)
+        assert [outcome.suggestion is not None for outcome in outcomes] == [True, True]
+        assert b.generates() == 1
+
+
+async def test_a_long_text_does_not_go_on_when_the_user_has_typed_something_else(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    held(monkeypatch, inline, "next_part", gate)
+    source = "def all_of_the_values():$0\n"
+    known = source.replace("$0", "\n" + "".join(f"    aa{number} = bb{number}\n" for number in range(40)))
+    outcomes: list[Outcome] = []
+    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[known.encode()])) as b:
+        await b.ready()
+        b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete_into, outcomes, source)
+            await gate.reached.wait()
+            document, cursor = parse_cursor(source.replace("$0", "  # none$0"))
+            b.completer.document_changed(replace(document, edit_end=cursor))
+            gate.open()
+        await b.idle()
+        assert b.generates() == 1
+
+
+async def test_what_has_ended_is_adopted_while_it_is_being_shaped(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    held(monkeypatch, generation, "shape", gate)
+    outcomes: list[Outcome] = []
+    async with bench() as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete_into, outcomes, SOURCE)
+            await gate.reached.wait()
+            tasks.start_soon(b.complete_into, outcomes, SOURCE.replace("$0", " *$0"))
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        assert {outcome.suggestion.text for outcome in outcomes if outcome.suggestion} == {" * height", " height"}
+        assert b.generates() == 1
+        assert (await b.complete(SOURCE)).source == "memory"
+
+
+async def test_a_request_is_answered_even_if_its_text_cannot_be_shaped(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*arguments: Any, **keywords: Any) -> None:
+        raise ValueError("what a text")
+
+    async with bench() as b:
+        await b.ready()
+        with monkeypatch.context() as patch:
+            patch.setattr(generation, "shape", broken)
+            outcome = await b.complete(SOURCE)
+            await b.idle()
+        assert "what a text" in caplog.text
+        assert (outcome.suggestion, bool(outcome.reason)) == (None, True)
+        assert (await b.complete(SOURCE)).suggestion is not None
+
+
+async def test_a_prompt_for_a_model_that_is_gone_is_not_asked(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, loading = Gate(), Gate()
+    threads = held(monkeypatch, prompts, "refined", gate)
+    outcomes: list[Outcome] = []
+
+    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        if spec.sequences == 3:
+            loading.hold()
+        return ScriptedBackend(spec, progress, texts=[KNOWN])
+
+    async with bench(factory) as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete_into, outcomes, SOURCE)
+            await gate.reached.wait()
+            b.client.load(ModelSpec("", sequences=3))
+            gate.open()
+        loading.open()
+        assert "loading" in outcomes[0].reason
+        assert (b.generates(), len(threads)) == (0, 1)
+
+
+async def test_of_prompts_to_be_evaluated_ahead_only_the_last_waits(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keys that come faster than a prompt is made do not queue up."""
+    gate = Gate()
+    made = held(monkeypatch, prompts.PromptBook, "choose", gate)
+    async with bench() as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            for count in range(20):
+                document, cursor = parse_cursor(f"x = {'a' * count}$0\n")
+                tasks.start_soon(b.completer.warm, document, cursor)
+                await (anyio.lowlevel.checkpoint() if count else gate.reached.wait())
+            gate.open()
+        warmed = [m for m in b.sent if isinstance(m, Generate) and m.priority is Priority.WARMING]
+        assert (len(made), len(warmed)) == (2, 1)
+
+
+@pytest.mark.parametrize("change", ["a key", "a closed document"])
+async def test_what_is_being_prepared_is_given_up(bench: Opener, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    gate = Gate()
+    held(monkeypatch, prompts, "refined", gate, calls=2)
+    async with bench() as b:
+        b.options = replace(PATIENT, prepare_next=True)
+        await b.ready()
+        await b.complete(SOURCE)
+        await gate.reached.wait()
+        document, cursor = parse_cursor(OTHER)
+        if change == "a key":
+            b.completer.document_changed(replace(document, edit_end=cursor))
+        else:
+            b.completer.document_closed(document.uri)
+        gate.open()
+        await b.idle()
+        assert _prepared(b) == 0
+        await b.complete(SOURCE)
+        await b.idle()
+        assert _prepared(b) == 1, "the next answer prepares it again"
+
+
+def _prepared(bench: Bench) -> int:
+    return sum(isinstance(m, Generate) and m.priority is Priority.PREPARED for m in bench.sent)
