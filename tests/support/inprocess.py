@@ -28,6 +28,7 @@ class ServerThread:
         self.server: Any = None
         self._status: int | None = None
         self._factory, self._overrides = factory, overrides
+        self._threads: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()
 
@@ -41,7 +42,11 @@ class ServerThread:
                 receive(body)
 
             self.server.protocol.receive = noted
-            return await self.server.serve(self._descriptors[0], self._descriptors[3])
+            others = threading.enumerate()
+            try:
+                return await self.server.serve(self._descriptors[0], self._descriptors[3])
+            finally:
+                self._threads += [thread for thread in threading.enumerate() if thread not in others]
 
         def made() -> TurnLoop:
             self.loop = TurnLoop()
@@ -63,6 +68,10 @@ class ServerThread:
         if self._thread.is_alive():
             self.loop.call_soon_threadsafe(self.server.stop)
             self._thread.join(SECONDS)
+        self.stdin.close()
+        for thread in self._threads:
+            if thread.name == "stdin":
+                thread.join(SECONDS)  # or it would read from whatever has the descriptor's number next
         os.close(self._descriptors[0])
 
 
