@@ -37,6 +37,8 @@ _SPECIAL = re.compile(
 )
 _SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
 _WORD_END, _WORD_START = re.compile(r"\w$"), re.compile(r"\w")
+# A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
+_CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|el|endif)", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -181,7 +183,7 @@ def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice:
             behind = right[len(replaced) :].strip()[:1]
             if errors <= splice.least and (errors == 0 or candidate[-1:] != behind):
                 break
-    if best[0] and fewest and splice.raises_errors(*best):
+    if best[0] and (fewest or _CONDITION.search(best[0])) and splice.raises_errors(*best):
         return "", ""
     return best
 

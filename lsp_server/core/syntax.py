@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 # on either side of the place.
 WINDOW_BYTES = 8 << 10
 
-# In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window.
-WIDE_BYTES = 24 << 10
+# In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window: for
+# most files, the whole of it.
+WIDE_BYTES = 128 << 10
 
-# How many steps the parse of a window may take, as the parser reports them, and the two of a wider one together. A
-# window of ordinary code takes up to 110, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where
-# less is tried, 0.2 to 0.8 ms.
-PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 400, 60
+# How many steps a parse may take, as the parser reports them: of a window, and of a wider one. Ordinary code takes 10
+# to 14 for a KB, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where less is tried, 0.2 to 1 ms.
+PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 1500, 300
 MANY_ERRORS = 8
-# With so many errors in a window a wider one is not parsed: a step takes 0.8 ms, and what it says is chance.
+# With so many errors in a window a wider one is not parsed: what it says is chance.
 _HOPELESS_ERRORS = 64
 
 # How much of a text the parser reads at a time.
@@ -206,6 +206,11 @@ def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
     return SyntaxView(document, window_at(document, line))
 
 
+@lru_cache(maxsize=1)
+def _wide_view_of(document: DocumentSnapshot, line: int, most_steps: int) -> SyntaxView:
+    return SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
+
+
 def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, text: bytes) -> bool:
     """Whether `text` for the bytes `start:end` of `line` brings errors into a window wider than that of `view_of`, or
     that is too hard to tell."""
@@ -215,13 +220,14 @@ def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, t
     if len(near.errors) > _HOPELESS_ERRORS:
         return True
     most_steps = WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS
-    view = SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
-    errors = None if view.root is None else view.errors_with(start, end, text, most_steps - view.steps)
+    view = _wide_view_of(document, line, most_steps)
+    errors = None if view.root is None else view.errors_with(start, end, text, most_steps)
     if errors is None:
         return True
-    # What lies outside a window could tell otherwise: where the code around the place is broken, it has to be mended.
+    # Of much broken code, or with more outside the window, that could be chance: what is broken at the place has to be
+    # mended.
     elsewhere = view.errors_apart_from(document.line_start(line), document.line_end(line))
-    if len(document.source) > WIDE_BYTES and elsewhere < len(view.errors):
+    if (near.is_broken or not view.is_whole) and elsewhere < len(view.errors):
         return errors >= len(view.errors)
     return errors > len(view.errors)
 

@@ -18,6 +18,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import pieces_of
 from lsp_server.core.stopping import stop_rule
 from lsp_server.core.syntax import WINDOW_BYTES, parse, raises_errors, text_of, view_of
+from tests.support.cursor import parse_cursor
 
 PYTHON = find_language("python", "m.py")
 PART = "class Box{n}(Base):\n    def size_{n}(self, width, height):\n        return area(width) * height\n\n"
@@ -129,3 +130,16 @@ def test_what_brings_errors_into_a_wider_window_is_not_shown(raised: bool, monke
     hole = asked(refined(document, find_hole(document, end)))
     shown = shape.shape("area(2)", document, hole, stop_rule(document, hole, 8))
     assert (shown is None) is raised
+
+
+@pytest.mark.parametrize("functions", [20, 1000])
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_condition_that_begins_far_above_is_not_ended_by_another(begun: bool, functions: int) -> None:
+    """In the window its `#endif` seems to end what is written; only the whole file tells that it does not."""
+    function = "int f(int width)\n{\n    return width;\n}\n\n"
+    above, below = function * functions, function * 10
+    source = ("#ifdef WIDE\n" if begun else "") + f"{above}$0\n\n{below}#endif\n\n{below}"
+    document, end = parse_cursor(source, path="a.c", language_id="c")
+    hole = asked(refined(document, find_hole(document, end)))
+    shown = shape.shape("#ifndef OTHER", document, hole, stop_rule(document, hole, 8))
+    assert (shown is not None) == (not begun)
