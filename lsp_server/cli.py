@@ -168,11 +168,12 @@ def _serve(options: argparse.Namespace) -> int:
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    # How long the event loop waits for a thread that parses to make way, at most; Python's own value is 5 ms.
+    # How long the event loop waits for another thread that parses, up to a step of the parser; Python's own is 5 ms.
     sys.setswitchinterval(0.001)
 
     import anyio
 
+    from lsp_server.features.background import PARSING
     from lsp_server.lsp.server import FimbleServer
 
     async def main() -> int:
@@ -182,7 +183,7 @@ def _serve(options: argparse.Namespace) -> int:
         status = anyio.run(main)
     except KeyboardInterrupt:
         status = INTERRUPTED
-    if any(thread.name == "AnyIO worker thread" for thread in threading.enumerate()):
+    if any(thread.name.startswith(("AnyIO worker thread", PARSING)) for thread in threading.enumerate()):
         sys.stderr.flush()
         os._exit(status)  # the interpreter would wait for work (a formatter, say) that nobody waits for any more
     return status

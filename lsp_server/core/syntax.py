@@ -28,12 +28,13 @@ if TYPE_CHECKING:
 WINDOW_BYTES = 8 << 10
 
 # In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window: for
-# most files, the whole of it.
-WIDE_BYTES = 128 << 10
+# most files the whole of it, or, where that is too hard, in one of the second size.
+WIDE_BYTES = 128 << 10, 24 << 10
 
-# How many steps a parse may take, as the parser reports them: of a window, and of a wider one. Ordinary code takes 10
-# to 14 for a KB, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where less is tried, 0.2 to 1 ms.
-PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, 1500, 300
+# How many steps a parse may take, as the parser reports them: of a window, and of the two in a wider one together.
+# Ordinary code takes 10 to 14 for a KB, dense code up to 26, of 0.015 ms. Beside an error a step takes up to 0.06 ms;
+# among many, where less is tried, 0.2 to 1 ms.
+PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, (6000, 800), (600, 120)
 MANY_ERRORS = 8
 # With so many errors in a window a wider one is not parsed: what it says is chance.
 _HOPELESS_ERRORS = 64
@@ -206,9 +207,9 @@ def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
     return SyntaxView(document, window_at(document, line))
 
 
-@lru_cache(maxsize=1)
-def _wide_view_of(document: DocumentSnapshot, line: int, most_steps: int) -> SyntaxView:
-    return SyntaxView(document, window_at(document, line, WIDE_BYTES), most_steps)
+@lru_cache(maxsize=2)
+def _wide_view_of(document: DocumentSnapshot, line: int, size: int, most_steps: int) -> SyntaxView:
+    return SyntaxView(document, window_at(document, line, size), most_steps)
 
 
 def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, text: bytes) -> bool:
@@ -219,17 +220,18 @@ def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, t
         return False
     if len(near.errors) > _HOPELESS_ERRORS:
         return True
-    most_steps = WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS
-    view = _wide_view_of(document, line, most_steps)
-    errors = None if view.root is None else view.errors_with(start, end, text, most_steps)
-    if errors is None:
-        return True
-    # Of much broken code, or with more outside the window, that could be chance: what is broken at the place has to be
-    # mended.
-    elsewhere = view.errors_apart_from(document.line_start(line), document.line_end(line))
-    if (near.is_broken or not view.is_whole) and elsewhere < len(view.errors):
-        return errors >= len(view.errors)
-    return errors > len(view.errors)
+    for size, most_steps in zip(WIDE_BYTES, WIDE_STEPS_AMONG_ERRORS if near.is_broken else WIDE_STEPS, strict=True):
+        view = _wide_view_of(document, line, size, most_steps // 2)
+        errors = None if view.root is None else view.errors_with(start, end, text, most_steps // 2)
+        if errors is None:
+            continue
+        # Of much broken code, or with more outside the window, that could be chance: what is broken at the place has to
+        # be mended.
+        elsewhere = view.errors_apart_from(document.line_start(line), document.line_end(line))
+        if (near.is_broken or not view.is_whole) and elsewhere < len(view.errors):
+            return errors >= len(view.errors)
+        return errors > len(view.errors)
+    return True
 
 
 def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -> SyntaxWindow:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 ANSWERS = (*WHOLE, FinishReason.DEADLINE)
 
 _PARTIAL_WORD = re.compile(r"\w+$")
+_INDENTATION = re.compile(r"\n[ \t]+")
 
 
 class RunningGeneration:
@@ -30,7 +32,7 @@ class RunningGeneration:
     adopts it if what was typed agrees with what it writes.
 
     shown: what can be shown of its text, as far as that has been looked at; it only ever grows. finished: how it ended,
-    once all that can be shown of it is in `shown`. parse: where its text is fitted into the syntax.
+    once the whole has been looked at. parse: where its text is fitted into the syntax.
     """
 
     def __init__(
@@ -108,8 +110,11 @@ class RunningGeneration:
         """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""
         if typed is None:
             return False
-        # It may yet go on behind a bracket that has been typed over, if it may replace it.
-        if typed.agrees_with(self.text) and self.rule.over.startswith(typed.passed.decode()):
+        # The indentation will be the document's. It may yet go on behind a bracket that has been typed over, if it may
+        # replace it.
+        text = typed.text.decode("utf-8", "replace").replace("\r\n", "\n")
+        begins = _INDENTATION.sub("\n", self.text).startswith(_INDENTATION.sub("\n", text))
+        if begins and self.rule.over.startswith(typed.passed.decode()):
             return True
         return typed.rest_of(self.shown) is not None
 
@@ -119,10 +124,13 @@ class RunningGeneration:
 
     async def _shape(self) -> None:
         """Looks at what can be shown of its text: of one that is not whole, up to the end of a word. One long word is
-        shown as it is when nothing more comes.
+        shown as it is when nothing more comes. Who is cancelled leaves what has been found to the others.
 
         What could be shown once is never taken back: where more text only brings errors, or doubt, it stays at that.
         """
+        await asyncio.shield(asyncio.ensure_future(self._shape_for_all()))
+
+    async def _shape_for_all(self) -> None:
         async with self._shaping:
             whole = self._end is not None
             text = self.text if self.ended() else _PARTIAL_WORD.sub("", self.text)

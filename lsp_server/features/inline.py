@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +18,7 @@ from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, Priority, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
@@ -28,6 +29,8 @@ from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
 from lsp_server.features.rhythm import Rhythm
+
+logger = logging.getLogger(__name__)
 
 
 class InlineCompleter:
@@ -53,7 +56,6 @@ class InlineCompleter:
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
         self._prepared: Prepared | None = None
-        self._preparing: Place | None = None
         self._rhythm = Rhythm()
         self._setup: object = None
 
@@ -106,7 +108,7 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting and not generation.text:
                 self._end(generation)
         outcome = self._outcome(generation, document, hole, typed, began, others)
-        if outcome.suggestion is None and typed.passed and generation.ended():
+        if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
             return await self.complete(document, offset, trigger)  # it ends in front of what was typed over
         if not explicit:
             return self._if_sure(generation, document, outcome, info, options)
@@ -135,7 +137,7 @@ class InlineCompleter:
         # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
         cursors = {document.edit_end - closers for closers in range(4)}
         prepared = self._prepared
-        if prepared is None or not prepared.still_possible(document, cursors):
+        if prepared is not None and not prepared.still_possible(document, cursors):
             self._give_up_prepared()
         if (generation := self._running.get(document.uri)) is not None:
             grown = generation.hole.cursor + len(document.source) - len(generation.document.source)
@@ -144,7 +146,7 @@ class InlineCompleter:
                 self._end(generation)
 
     def document_closed(self, uri: str) -> None:
-        if self._prepared is None or self._prepared.place.uri == uri:
+        if self._prepared is not None and self._prepared.place.uri == uri:
             self._give_up_prepared()
         if (generation := self._running.get(uri)) is not None:
             self._end(generation)
@@ -156,6 +158,10 @@ class InlineCompleter:
     async def rest(self, document: DocumentSnapshot, offset: int) -> None:
         """While the user rests: gives the place the full suffix and a nearer anchor, in the background."""
         await self._evaluate(document, offset, at_rest=True)
+
+    def close(self) -> None:
+        """Lets its thread end."""
+        self._background.close()
 
     def context(self, uri: str) -> Context:
         """What the prompts for a document show of others."""
@@ -174,13 +180,12 @@ class InlineCompleter:
             if generation.agrees(generation.place.typed_since(document, hole.cursor)):
                 return generation
             self._end(generation)
-        if self._prepared is not None:
-            generation = self._prepared.generation
-            if generation.agrees(generation.place.typed_since(document, hole.cursor)):
-                self._prepared = self._preparing = None
-                self._running[document.uri] = generation
-                return generation
-        return None
+        prepared = self._prepared
+        if prepared is None or prepared.generation is None or not prepared.agrees(document, hole.cursor):
+            return None
+        self._prepared = None
+        self._running[document.uri] = prepared.generation
+        return prepared.generation
 
     def _start(
         self, document: DocumentSnapshot, hole: Hole, prompt: FimPrompt, options: InlineOptions
@@ -208,7 +213,7 @@ class InlineCompleter:
         priority: Priority = Priority.INLINE,
         rank: int = 0,
     ) -> None:
-        part = first_part(generation, options.max_tokens)
+        part, setup, info = first_part(generation, options.max_tokens), self._setup, self._engine.model.info
         deadline = self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None
 
         def on_event(event: TextDelta | Finished) -> None:
@@ -218,11 +223,19 @@ class InlineCompleter:
                 self._background.start(ended, event)
 
         async def ended(event: Finished) -> None:
-            following = None if rank else await self._following(generation, part, event, options)
-            if following is not None:
-                submit(following)
-            else:
-                await self._finish(generation, event, is_best=rank == 0)
+            written = None if rank else written_with(generation, part, event)
+            if written is not None and info is not None and self._is_running(generation):
+                left = part.max_tokens - event.usage.decoded_tokens
+                try:
+                    following = await self._following(generation, written, left, info, options)
+                except Exception:
+                    logger.exception("a long text cannot be written on")
+                else:
+                    if self._is_running(generation) and self._engine.model.info is info:
+                        submit(following)
+                        return
+                    event = replace(event, reason=FinishReason.CANCELLED)
+            await self._finish(generation, event, setup if rank == 0 else None)
 
         def submit(following: Part) -> None:
             nonlocal part
@@ -233,20 +246,16 @@ class InlineCompleter:
 
         submit(part)
 
+    def _is_running(self, generation: RunningGeneration) -> bool:
+        return self._running.get(generation.document.uri) is generation
+
     async def _following(
-        self, generation: RunningGeneration, part: Part, finished: Finished, options: InlineOptions
-    ) -> Part | None:
-        """The next part of a long text; None if there is none."""
-        info, uri = self._engine.model.info, generation.document.uri
-        written = written_with(generation, part, finished)
-        if written is None or info is None or self._running.get(uri) is not generation:
-            return None
+        self, generation: RunningGeneration, written: str, max_tokens: int, info: ModelInfo, options: InlineOptions
+    ) -> Part:
+        """The part of a long text behind what is `written`."""
         generation.next_part(written)
-        budget, context = budget_for(info, options), self._prompts.context(uri)
-        left = part.max_tokens - finished.usage.decoded_tokens
-        work = next_part, generation, written, left, info.format, budget, context
-        following = await self._background.parse(*work)
-        return following if self._running.get(uri) is generation else None
+        budget, context = budget_for(info, options), self._prompts.context(generation.document.uri)
+        return await self._background.parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
@@ -262,41 +271,45 @@ class InlineCompleter:
         if not options.prepare_next:
             return
         accepted, cursor = after_acceptance(document, suggestion)
-        place = Place.of(accepted, cursor)
-        if place == self._preparing or self._memory.find(accepted, cursor) is not None:
+        there = Place.of(accepted, cursor)
+        known = self._prepared is not None and self._prepared.there == there
+        if known or self._memory.find(accepted, cursor) is not None:
             return
         self._give_up_prepared()
-        self._preparing = place
-        hole, prompt = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
-        if self._preparing is not place or prompt is None:
-            return
-        generation = self._generation(accepted, hole, prompt, options)
         inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
-        self._prepared = Prepared(Place.of(document, suggestion.start), inserted, generation)
-        self._submit(generation, options, priority=Priority.PREPARED)
+        self._prepared = prepared = Prepared(Place.of(document, suggestion.start), inserted, there)
+        with prepared.scope:
+            hole, prompt = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+            if prompt is not None and self._engine.model.info is info:
+                prepared.generation = self._generation(accepted, hole, prompt, options)
+                self._submit(prepared.generation, options, priority=Priority.PREPARED)
 
     def _give_up_prepared(self) -> None:
         if self._prepared is not None:
-            self._engine.cancel(self._prepared.generation.id)
-        self._prepared = self._preparing = None
+            self._prepared.scope.cancel()
+            if self._prepared.generation is not None:
+                self._engine.cancel(self._prepared.generation.id)
+        self._prepared = None
 
     def _end(self, generation: RunningGeneration) -> None:
         self._engine.cancel(generation.id)
-        if self._running.get(generation.document.uri) is generation:
+        if self._is_running(generation):
             del self._running[generation.document.uri]
 
-    async def _finish(self, generation: RunningGeneration, finished: Finished, *, is_best: bool) -> None:
-        """Ends a generation. It can be adopted until it is remembered, and who waits for it goes on after that."""
+    async def _finish(self, generation: RunningGeneration, finished: Finished, setup: object) -> None:
+        """Ends a generation. It can be adopted until it is remembered, and who waits for it goes on after that. setup:
+        what it was written under, if it is the likeliest for its place."""
         try:
             await generation.finish(finished)
         finally:
-            if self._running.get(generation.document.uri) is generation:
+            if self._is_running(generation):
                 del self._running[generation.document.uri]
             if self._prepared is not None and self._prepared.generation is generation:
-                self._prepared = self._preparing = None
-        if is_best:
-            self._rhythm.decoded(finished.usage)
-        if is_best and finished.reason in WHOLE:
+                self._prepared = None
+        if setup is None:
+            return
+        self._rhythm.decoded(finished.usage)
+        if finished.reason in WHOLE and setup == self._setup:
             shown = generation.visible(Typed(b""))
             reason = "" if shown else why_nothing(finished)
             remembered = Remembered(generation.place, shown or Insertion(""), reason, (), generation.confidence())
@@ -362,5 +375,7 @@ class InlineCompleter:
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
+            for generation in list(self._running.values()):
+                self._end(generation)
             self._give_up_prepared()
             self._prompts.forget()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
@@ -29,14 +31,17 @@ def after_acceptance(document: DocumentSnapshot, suggestion: Suggestion) -> tupl
     return accepted, cursor
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Prepared:
-    """place, text: the suggestion that is shown, and all that leads from there to the prepared place.
-    generation: of what comes behind it."""
+    """place, text: the suggestion that is shown, and all that leads from there to `there`, the prepared place.
+    generation: of what comes behind it; None until its hole has been looked at, and where nothing is wanted. scope: of
+    looking at it."""
 
     place: Place
     text: str
-    generation: RunningGeneration
+    there: Place
+    generation: RunningGeneration | None = None
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def still_possible(self, document: DocumentSnapshot, cursors: Iterable[int]) -> bool:
         """Whether `document` is on the way to the prepared place, or there."""
@@ -44,6 +49,11 @@ class Prepared:
             typed = self.place.typed_since(document, cursor)
             if typed is not None and typed.agrees_with(self.text):
                 return True
-            if self.generation.agrees(self.generation.place.typed_since(document, cursor)):
+            if self.agrees(document, cursor):
                 return True
         return False
+
+    def agrees(self, document: DocumentSnapshot, cursor: int) -> bool:
+        """Whether its generation writes on from what was typed behind the prepared place."""
+        generation = self.generation
+        return generation is not None and generation.agrees(generation.place.typed_since(document, cursor))

@@ -1,4 +1,4 @@
-"""The prompts for requests: made on the worker thread, and evaluated ahead of the request that will want them."""
+"""The prompts for requests: made on the thread that parses, and evaluated ahead of the request that will want them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lsp_server.features.options import InlineOptions
 
 
 class Prompts:
-    """The book of prompts in use, which only the worker thread changes. buffers: gives the documents open and lately
-    closed, the most recent first, for prompts to show parts of."""
+    """The book of prompts in use, which only the thread that parses changes. buffers: gives the documents open and
+    lately closed, the most recent first, for prompts to show parts of."""
 
     def __init__(
         self, engine: EngineClient, background: Background, buffers: Callable[[], Sequence[DocumentSnapshot]]
@@ -31,7 +31,8 @@ class Prompts:
         self._buffers = buffers
         self._book = PromptBook()
         self._evaluated: int | None = None
-        self._evaluating = anyio.CancelScope()
+        # Of the prompts that are being made to be evaluated, by whether that is for a rest.
+        self._making = {True: anyio.CancelScope(), False: anyio.CancelScope()}
 
     def forget(self) -> None:
         """Begins anew, for another model or other settings."""
@@ -61,14 +62,17 @@ class Prompts:
     ) -> None:
         """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
         use, which it then replaces."""
-        self._evaluating.cancel()
-        with anyio.CancelScope() as self._evaluating:
+        for for_rest in (True,) if at_rest else (True, False):
+            self._making[for_rest].cancel()
+        with anyio.CancelScope() as self._making[at_rest]:
             book = self._book
             what = document, hole, info.format, budget_for(info, options), self._buffers()
             better = await self._background.parse(book.at_rest, *what) if at_rest else None
             if at_rest and better is None:
                 return
             prompt = better.prompt if better else await self._background.parse(book.choose, *what)
+            if self._engine.model.info is not info:
+                return
 
             def done(event: TextDelta | Finished) -> None:
                 if better is not None and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:

@@ -100,6 +100,7 @@ class FimbleServer(LanguageServer):
             self.cancel_requests()
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
+        self._completer.close()
         writer.close()
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 

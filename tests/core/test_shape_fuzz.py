@@ -83,7 +83,7 @@ def test_random_triples(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
             assert find_end(text[:length], rule) is None or find_end(text[:length], rule) <= length
         suggestion = shape(text, document, hole, rule)
         # Each parse may go one step over, and the search for what fits stops behind the parse that is too much.
-        assert steps <= 2 * syntax.WIDE_STEPS + syntax.PARSE_STEPS + shape_module.MOST_STEPS + 20
+        assert steps <= sum(syntax.WIDE_STEPS) + syntax.PARSE_STEPS + shape_module.MOST_STEPS + 20
         if suggestion is None:
             continue
         shows += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
@@ -18,9 +19,11 @@ from lsp_server.engine.request import Cancel, Generate, Priority
 from lsp_server.features import generation, inline, prompts
 from lsp_server.features.background import Background
 from lsp_server.features.outcome import Outcome
-from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener
+from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener, holding
 from tests.support.cursor import parse_cursor
 
+LONG = "def all_of_the_values():$0\n"
+LONG_TEXT = LONG.replace("$0", "\n" + "".join(f"    aa{number} = bb{number}\n" for number in range(40))).encode()
 OTHER = SOURCE.replace("width$0", "w$0")
 
 
@@ -61,6 +64,26 @@ async def test_parses_are_in_order_and_one_at_a_time() -> None:
         for number in range(50):
             tasks.start_soon(ask, number)
     assert order == list(range(50))
+
+
+async def test_a_parse_that_nobody_waits_for_keeps_the_thread() -> None:
+    """A client's `$/cancelRequest` ends the task at once, whatever it waits for."""
+    background, gate, begun = Background(), Gate(), []
+
+    def parse(number: int) -> None:
+        begun.append(number)
+        if number == 0:
+            gate.hold()
+
+    first, second, third = (asyncio.ensure_future(background.parse(parse, number)) for number in range(3))
+    await gate.reached.wait()
+    first.cancel()
+    second.cancel()
+    await asyncio.wait({first, second})
+    assert begun == [0]
+    gate.open()
+    await third
+    assert begun == [0, 2]
 
 
 async def test_who_was_cancelled_during_a_parse_does_not_go_on() -> None:
@@ -143,20 +166,67 @@ async def test_a_long_text_does_not_go_on_when_the_user_has_typed_something_else
 ) -> None:
     gate = Gate()
     held(monkeypatch, inline, "next_part", gate)
-    source = "def all_of_the_values():$0\n"
-    known = source.replace("$0", "\n" + "".join(f"    aa{number} = bb{number}\n" for number in range(40)))
     outcomes: list[Outcome] = []
-    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[known.encode()])) as b:
+    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(b.complete_into, outcomes, source)
+            tasks.start_soon(b.complete_into, outcomes, LONG)
             await gate.reached.wait()
-            document, cursor = parse_cursor(source.replace("$0", "  # none$0"))
+            document, cursor = parse_cursor(LONG.replace("$0", "  # none$0"))
             b.completer.document_changed(replace(document, edit_end=cursor))
             gate.open()
         await b.idle()
         assert b.generates() == 1
+        assert (await b.complete(LONG)).source == "model", "a part of it was remembered as the whole"
+
+
+async def test_a_long_text_that_cannot_be_written_on_is_answered(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*arguments: Any) -> None:
+        raise ValueError("what a part")
+
+    monkeypatch.setattr(inline, "next_part", broken)
+    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
+        await b.ready()
+        b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
+        outcome = await b.complete(LONG)
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text.count("\n") == 30
+        assert not b.completer._running
+
+
+async def test_another_model_does_not_write_on(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    held(monkeypatch, inline, "next_part", gate)
+    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
+        await b.ready()
+        b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete, LONG)
+            await gate.reached.wait()
+            b.client.load(ModelSpec("", sequences=3, fim_format="codellama"))
+            await b.model("ready")
+            gate.open()
+        assert b.generates() == 1
+
+
+async def test_what_another_model_wrote_is_not_remembered(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    held(monkeypatch, generation, "shape", gate)
+    async with bench() as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete, SOURCE)
+            await gate.reached.wait()
+            b.client.load(ModelSpec("", sequences=3))
+            await b.model("ready")
+            tasks.start_soon(b.completer.warm, *parse_cursor(OTHER))
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        await b.idle()
+        assert (await b.complete(SOURCE)).source == "model"
 
 
 async def test_what_has_ended_is_adopted_while_it_is_being_shaped(
@@ -176,6 +246,46 @@ async def test_what_has_ended_is_adopted_while_it_is_being_shaped(
         assert {outcome.suggestion.text for outcome in outcomes if outcome.suggestion} == {" * height", " height"}
         assert b.generates() == 1
         assert (await b.complete(SOURCE)).source == "memory"
+
+
+async def test_what_was_found_out_for_a_cancelled_request_is_kept(
+    bench: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, engine = Gate(), Gate()
+    held(monkeypatch, generation, "shape", gate)
+    async with bench(holding(engine, lambda cells: cells.endswith(b"width * "))) as b:
+        await b.ready()
+        b.options = replace(PATIENT, answer_ms=0)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete, SOURCE)
+            await gate.reached.wait()
+            (running,) = b.completer._running.values()
+            tasks.cancel_scope.cancel()
+        gate.open()
+        await until(lambda: running._shaped[0])
+        engine.open()
+
+
+async def test_the_documents_indentation_agrees_with_what_has_not_been_shaped(bench: Opener) -> None:
+    """The model writes four spaces, and the editor a tab at Enter, before anybody has asked what is shown."""
+    engine = Gate()
+    source = "def old(x):\n\tif x:\n\t\treturn 1\n\n\ndef area(width, height):$0\n"
+    known = source.replace("$0", "\n    total = width * height\n    return total\n").encode()
+    async with bench(holding(engine, lambda cells: cells.endswith(b"total = "), known)) as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete, source)
+            await engine.reached.wait()
+            (running,) = b.completer._running.values()
+            await until(lambda: "total =" in running.text)
+            document, cursor = parse_cursor(source.replace("$0", "\n\t$0"))
+            b.completer.document_changed(replace(document, edit_end=cursor))
+            engine.open()
+        await b.idle()
+        assert not [message for message in b.sent if isinstance(message, Cancel)]
+        shown = (await b.complete(source.replace("$0", "\n\t$0"))).suggestion
+        assert shown is not None
+        assert shown.text == "total = width * height\n\treturn total"
 
 
 async def test_a_request_is_answered_even_if_its_text_cannot_be_shaped(
@@ -230,9 +340,44 @@ async def test_of_prompts_to_be_evaluated_ahead_only_the_last_waits(
                 document, cursor = parse_cursor(f"x = {'a' * count}$0\n")
                 tasks.start_soon(b.completer.warm, document, cursor)
                 await (anyio.lowlevel.checkpoint() if count else gate.reached.wait())
+            for _ in range(10):  # until those that are cancelled have left the queue
+                await anyio.lowlevel.checkpoint()
             gate.open()
         warmed = [m for m in b.sent if isinstance(m, Generate) and m.priority is Priority.WARMING]
         assert (len(made), len(warmed)) == (2, 1)
+
+
+async def test_a_rest_that_comes_to_nothing_keeps_the_warming(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    held(monkeypatch, prompts.PromptBook, "choose", gate)
+    async with bench() as b:
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.completer.warm, *parse_cursor(SOURCE))
+            await gate.reached.wait()
+            tasks.start_soon(b.completer.rest, *parse_cursor(SOURCE))
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        await b.idle()
+        assert [m.priority for m in b.sent if isinstance(m, Generate)] == [Priority.WARMING]
+
+
+async def test_typing_towards_what_is_being_prepared_keeps_it(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate = Gate()
+    looks = held(monkeypatch, prompts, "refined", gate, calls=2)
+    async with bench() as b:
+        b.options = replace(PATIENT, prepare_next=True)
+        await b.ready()
+        await b.complete(SOURCE)
+        await gate.reached.wait()
+        for typed in (" ", " *", " * ", " * h"):
+            document, cursor = parse_cursor(SOURCE.replace("$0", f"{typed}$0"))
+            b.completer.document_changed(replace(document, edit_end=cursor))
+            assert (await b.completer.complete(document, cursor)).source == "memory"
+        b.completer.document_closed("file:///w/other.py")
+        gate.open()
+        await b.idle()
+        assert (_prepared(b), len(looks)) == (1, 2)
 
 
 @pytest.mark.parametrize("change", ["a key", "a closed document"])
