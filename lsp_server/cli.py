@@ -168,7 +168,7 @@ def _serve(options: argparse.Namespace) -> int:
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    # How long the event loop waits for another thread that parses, up to a step of the parser; Python's own is 5 ms.
+    # A thread that parses makes way for the event loop after this and the step it is in; Python's own value is 5 ms.
     sys.setswitchinterval(0.001)
 
     import anyio

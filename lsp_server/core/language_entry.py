@@ -60,6 +60,7 @@ class Language:
     which closes a block begins with. quotes: the characters that strings of any length begin and end with.
     long_quotes: what those that may go over lines begin and end with.
     prologue: what a part of a file needs in front of it to be parsed by itself.
+    preprocessed: whether conditions like `#if` go from line to line, across whatever else there is.
     embedded: what of a file is in other languages; where several fit, the first counts. fenced: whether fences say what
     language the lines between them are in, as Markdown's do.
     """
@@ -80,6 +81,7 @@ class Language:
     quotes: str = "\"'"
     long_quotes: tuple[str, ...] = ()
     prologue: bytes = b""
+    preprocessed: bool = False
     embedded: tuple[Embedded, ...] = ()
     fenced: bool = False
 
@@ -125,6 +127,7 @@ def language(
     quotes: str = "\"'",
     long_quotes: str = "",
     prologue: bytes = b"",
+    preprocessed: bool = False,
     embedded: tuple[Embedded, ...] = (),
     fenced: bool = False,
 ) -> Language:
@@ -147,6 +150,7 @@ def language(
         quotes,
         tuple(long_quotes.split()),
         prologue,
+        preprocessed,
         embedded,
         fenced,
     )

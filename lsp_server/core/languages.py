@@ -125,6 +125,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="compound_statement field_declaration_list enumerator_list",
         strings="string_literal system_lib_string char_literal",
         quotes='"',
+        preprocessed=True,
     ),
     language(
         "C++",
@@ -139,6 +140,7 @@ LANGUAGES: tuple[Language, ...] = (
         strings="string_literal raw_string_literal system_lib_string char_literal",
         openers=BRACES + r"|\b(?:public|private|protected):",
         quotes='"',
+        preprocessed=True,
     ),
     language(
         "Go",
@@ -223,6 +225,7 @@ LANGUAGES: tuple[Language, ...] = (
         code_in_strings="interpolation",
         quotes='"',
         long_quotes='"""',
+        preprocessed=True,
     ),
     language(
         "Swift",
@@ -241,6 +244,7 @@ LANGUAGES: tuple[Language, ...] = (
         openers=BRACES + r"|\{.*\bin",
         quotes='"',
         long_quotes='"""',
+        preprocessed=True,
     ),
     language(
         "Ruby",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ _BEFORE_BYTES, _AFTER_BYTES = 256, 64
 _LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
+_INDENTATION = re.compile(rb"\n[ \t]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +90,10 @@ class Typed:
     passed: bytes = b""
 
     def agrees_with(self, written: str) -> bool:
-        """Whether it is the beginning of `written`, or all of it; the model's line ends are `\\n`."""
-        return written.encode().startswith(self.text.replace(b"\r\n", b"\n"))
+        """Whether it is the beginning of `written`, or all of it; a model's line ends are `\\n`, and its indentation is
+        not yet the document's."""
+        typed = self.text.replace(b"\r\n", b"\n")
+        return _INDENTATION.sub(b"\n", written.encode()).startswith(_INDENTATION.sub(b"\n", typed))
 
     def rest_of(self, suggestion: Insertion) -> Insertion | None:
         """What is left of `suggestion` once its beginning has been typed; None if something else was, or it went over

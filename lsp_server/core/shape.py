@@ -37,9 +37,8 @@ _SPECIAL = re.compile(
 )
 _SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
 _WORD_END, _WORD_START = re.compile(r"\w$"), re.compile(r"\w")
-# A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it. Elsewhere
-# than in languages with such comments, a line like that is a comment.
-_CONDITION, _ITS_COMMENT = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE), "//"
+# A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
+_CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
@@ -184,7 +183,7 @@ def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice:
             behind = right[len(replaced) :].strip()[:1]
             if errors <= splice.least and (errors == 0 or candidate[-1:] != behind):
                 break
-    pairs = view.language.comment[0] == _ITS_COMMENT and _CONDITION.search(best[0])
+    pairs = view.language.preprocessed and _CONDITION.search(best[0])
     if best[0] and (fewest or pairs) and splice.raises_errors(*best):
         return "", ""
     return best

@@ -24,7 +24,6 @@ WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 ANSWERS = (*WHOLE, FinishReason.DEADLINE)
 
 _PARTIAL_WORD = re.compile(r"\w+$")
-_INDENTATION = re.compile(r"\n[ \t]+")
 
 
 class RunningGeneration:
@@ -110,11 +109,8 @@ class RunningGeneration:
         """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""
         if typed is None:
             return False
-        # The indentation will be the document's. It may yet go on behind a bracket that has been typed over, if it may
-        # replace it.
-        text = typed.text.decode("utf-8", "replace").replace("\r\n", "\n")
-        begins = _INDENTATION.sub("\n", self.text).startswith(_INDENTATION.sub("\n", text))
-        if begins and self.rule.over.startswith(typed.passed.decode()):
+        # It may yet go on behind a bracket that has been typed over, if it may replace it.
+        if typed.agrees_with(self.text) and self.rule.over.startswith(typed.passed.decode()):
             return True
         return typed.rest_of(self.shown) is not None
 

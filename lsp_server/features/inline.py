@@ -225,9 +225,8 @@ class InlineCompleter:
         async def ended(event: Finished) -> None:
             written = None if rank else written_with(generation, part, event)
             if written is not None and info is not None and self._is_running(generation):
-                left = part.max_tokens - event.usage.decoded_tokens
                 try:
-                    following = await self._following(generation, written, left, info, options)
+                    following = await self._following(generation, written, part.tokens_left(event), info, options)
                 except Exception:
                     logger.exception("a long text cannot be written on")
                 else:

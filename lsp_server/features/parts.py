@@ -27,6 +27,10 @@ class Part:
     rule: StopRule
     max_tokens: int
 
+    def tokens_left(self, finished: Finished) -> int:
+        """What is left for the parts behind this one, which has `finished`."""
+        return self.max_tokens - finished.usage.decoded_tokens
+
 
 def first_part(generation: RunningGeneration, max_tokens: int) -> Part:
     rule = generation.rule
@@ -40,8 +44,8 @@ def written_with(generation: RunningGeneration, part: Part, finished: Finished) 
     if finished.reason is not FinishReason.STOP or end is None or _lines(finished.text[:end]) < part.rule.max_lines:
         return None
     whole = generation.text.removesuffix(finished.text) + finished.text[:end]
-    left = part.max_tokens - finished.usage.decoded_tokens
-    if _lines(whole) >= generation.rule.max_lines or left <= 0 or find_end(whole + "\n", generation.rule) is not None:
+    rule = generation.rule
+    if _lines(whole) >= rule.max_lines or part.tokens_left(finished) <= 0 or find_end(whole + "\n", rule) is not None:
         return None
     return whole
 

@@ -94,6 +94,11 @@ class Bench:
         return sum(isinstance(message, Generate) for message in self.sent)
 
 
+def knowing(text: bytes) -> Factory:
+    """A model that knows a text."""
+    return lambda spec, progress: ScriptedBackend(spec, progress, texts=[text])
+
+
 def holding(gate: Gate, there: Callable[[bytes], bool] = lambda _: True, text: bytes = KNOWN) -> Factory:
     """A model that knows a text, and stops until the gate opens. there: whether it does so before a step that makes
     this of a sequence's bytes; if not given, at the first."""

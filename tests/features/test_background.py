@@ -1,4 +1,4 @@
-"""What may parse happens on a worker thread: in order, one at a time, and what has changed meanwhile is noticed."""
+"""What may parse happens on a thread of its own: in order, one at a time, and what has changed meanwhile is noticed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lsp_server.engine.request import Cancel, Generate, Priority
 from lsp_server.features import generation, inline, prompts
 from lsp_server.features.background import Background
 from lsp_server.features.outcome import Outcome
-from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener, holding
+from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener, holding, knowing
 from tests.support.cursor import parse_cursor
 
 LONG = "def all_of_the_values():$0\n"
@@ -167,7 +167,7 @@ async def test_a_long_text_does_not_go_on_when_the_user_has_typed_something_else
     gate = Gate()
     held(monkeypatch, inline, "next_part", gate)
     outcomes: list[Outcome] = []
-    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
+    async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
         async with anyio.create_task_group() as tasks:
@@ -188,7 +188,7 @@ async def test_a_long_text_that_cannot_be_written_on_is_answered(
         raise ValueError("what a part")
 
     monkeypatch.setattr(inline, "next_part", broken)
-    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
+    async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
         outcome = await b.complete(LONG)
@@ -200,7 +200,7 @@ async def test_a_long_text_that_cannot_be_written_on_is_answered(
 async def test_another_model_does_not_write_on(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     held(monkeypatch, inline, "next_part", gate)
-    async with bench(lambda spec, progress: ScriptedBackend(spec, progress, texts=[LONG_TEXT])) as b:
+    async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
         async with anyio.create_task_group() as tasks:

@@ -19,7 +19,7 @@ from lsp_server.engine.request import Cancel, Generate
 from lsp_server.features import inline
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
-from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding
+from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding, knowing
 from tests.support.cursor import parse_cursor
 
 
@@ -77,9 +77,7 @@ async def test_a_bracket_that_the_editor_closed_is_not_suggested_again(bench: Op
     as it was suggested."""
     lead, line = "total_area = sum", "(area(2, 3))"
 
-    def factory(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-        return ScriptedBackend(spec, progress, texts=[f"{lead}{line}\n".encode()])
-
+    factory = knowing(f"{lead}{line}\n".encode())
     closed = ")" * typed.count("(")
     for remembered in (False, True):
         async with bench(factory) as b:
@@ -96,12 +94,8 @@ async def test_a_bracket_that_the_editor_closed_is_not_suggested_again(bench: Op
 REPLACING = "total_area = sum(area(2, 3)).real\n"
 
 
-def replacing(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-    return ScriptedBackend(spec, progress, texts=[REPLACING.encode()])
-
-
 async def test_what_goes_on_over_a_closed_bracket_is_typed_through(bench: Opener) -> None:
-    async with bench(replacing) as b:
+    async with bench(knowing(REPLACING.encode())) as b:
         await b.ready()
         for typed, left, over in [
             ("$0)", "area(2, 3)).real", 1),
@@ -120,7 +114,7 @@ async def test_what_goes_on_over_a_closed_bracket_is_typed_through(bench: Opener
 
 
 async def test_where_nothing_can_be_replaced_it_ends_in_front(bench: Opener) -> None:
-    async with bench(replacing) as b:
+    async with bench(knowing(REPLACING.encode())) as b:
         await b.ready()
         b.options = replace(PATIENT, replaces=False)
         outcome = await b.complete("total_area = sum($0)\n")

@@ -9,12 +9,11 @@ import anyio
 import pytest
 
 from lsp_server.backends.base import Backend, ModelSpec
-from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate, Priority
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prepared import after_acceptance
-from tests.features.harness import PATIENT, Bench, Gate, Opener, holding
+from tests.features.harness import PATIENT, Bench, Gate, Opener, holding, knowing
 from tests.support.cursor import parse_cursor
 
 KNOWN = """\
@@ -25,10 +24,6 @@ def area(width, height):
 """
 SHOWN = KNOWN[: KNOWN.index(" * height")] + "$0\n"
 PREPARING = replace(PATIENT, prepare_next=True)
-
-
-def knowing(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-    return ScriptedBackend(spec, progress, texts=[KNOWN.encode()])
 
 
 def priorities(bench: Bench) -> list[Priority]:
@@ -60,7 +55,7 @@ def test_the_place_after_what_replaces_a_bracket() -> None:
 
 
 async def test_the_line_after_an_accepted_one_is_there_at_once(bench: Opener) -> None:
-    async with bench(knowing) as b:
+    async with bench(knowing(KNOWN.encode())) as b:
         b.options = PREPARING
         await b.ready()
         outcome = await b.complete(SHOWN)
@@ -129,7 +124,7 @@ async def test_what_is_prepared_is_adopted_when_its_place_is_reached(bench: Open
 
 
 async def test_nothing_is_prepared_where_the_user_does_not_want_it(bench: Opener) -> None:
-    async with bench(knowing) as b:
+    async with bench(knowing(KNOWN.encode())) as b:
         await b.ready()
         await b.complete(SHOWN)
         assert priorities(b) == [Priority.INLINE]

@@ -28,7 +28,7 @@ class ServerThread:
         self.server: Any = None
         self._status: int | None = None
         self._factory, self._overrides = factory, overrides
-        self._threads: list[threading.Thread] = []
+        self._readers: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()
 
@@ -46,7 +46,8 @@ class ServerThread:
             try:
                 return await self.server.serve(self._descriptors[0], self._descriptors[3])
             finally:
-                self._threads += [thread for thread in threading.enumerate() if thread not in others]
+                new = (thread for thread in threading.enumerate() if thread not in others)
+                self._readers = [thread for thread in new if thread.name == "stdin"]
 
         def made() -> TurnLoop:
             self.loop = TurnLoop()
@@ -69,9 +70,8 @@ class ServerThread:
             self.loop.call_soon_threadsafe(self.server.stop)
             self._thread.join(SECONDS)
         self.stdin.close()
-        for thread in self._threads:
-            if thread.name == "stdin":
-                thread.join(SECONDS)  # or it would read from whatever has the descriptor's number next
+        for thread in self._readers:
+            thread.join(SECONDS)  # or it would read from whatever has the descriptor's number next
         os.close(self._descriptors[0])
 
 
