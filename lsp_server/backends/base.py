@@ -22,6 +22,10 @@ class ModelError(Exception):
     """A model that cannot be had. The message is one line for the user: what is wrong and what to do."""
 
 
+class InterruptedEvaluation(Exception):  # noqa: N818 - not an error: somebody asked for it
+    """An evaluation that `Backend.interrupt` has ended. None of its tokens is in the KV cache."""
+
+
 class NoRoomError(ModelError):
     """A model for which there is not enough free memory now."""
 
@@ -117,8 +121,9 @@ class StepCosts:
 class ModelInfo:
     """What a loaded model is. context_tokens: the window of one sequence. chunk_tokens: how much of a prompt
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
-    if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
-    input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
+    if we do not know it. interruptible: whether `interrupt` ends an evaluation that is under way. token_ms: what a
+    token of a prompt took when the model was loaded, in ms; 0 if that was not measured. chat_template: the Jinja2
+    text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
     have not been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one.
     """
@@ -142,12 +147,14 @@ class ModelInfo:
     recurrent: bool = False
     adapters: tuple[Adapter, ...] = ()
     draft: str = ""
+    interruptible: bool = False
+    token_ms: float = 0.0
 
 
 class Backend(Protocol):
     """A loaded model and its KV cache: `info.sequences` sequences of up to `info.context_tokens` tokens.
 
-    Only the model thread calls it. Token ids are below `info.vocabulary`.
+    Only the model thread calls it, but for `interrupt`. Token ids are below `info.vocabulary`.
     """
 
     info: ModelInfo
@@ -177,8 +184,13 @@ class Backend(Protocol):
         """Evaluates `tokens`, at most `info.chunk_tokens`, at `position` on, which must be the sequence's length.
 
         Returns the logits behind each of the last `logits` tokens, float32 of shape (vocabulary,); they are
-        valid until the next call. Raises ModelError if the model cannot go on.
+        valid until the next call. Raises ModelError if the model cannot go on, and InterruptedEvaluation.
         """
+        ...
+
+    def interrupt(self, wanted: bool) -> None:
+        """Makes the evaluation under way, and all that begin later, end with InterruptedEvaluation until this is called
+        with False. For any thread. Without effect where the device cannot stop (`info.interruptible`)."""
         ...
 
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:

@@ -16,8 +16,8 @@ from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library
 from lsp_server.backends.adapters import LoadedAdapters
-from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, load_library, put_token, thread_options
+from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
 from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate, lora
@@ -28,9 +28,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Tokens of a prompt between two looks at the queue where it has not been measured. On a CPU a chunk of 16
-# takes about 50 ms with the default model; a GPU needs larger ones to be worth its while.
+# The largest batch. On a CPU larger ones are evaluated hardly faster, and an evaluation can be interrupted; on a GPU it
+# cannot, and the batch is what fits between two looks at the queue.
 _CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
+
+# What is evaluated when a model has been loaded: a first batch, which reads the weights from the disk, and one that is
+# timed.
+_WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
+
+# What llama_decode returns when it has been told to stop.
+_ABORTED = 2
 
 # The weights of the models that are loaded, in bytes.
 _mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
@@ -85,6 +92,7 @@ class LlamaBackend:
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None
+        self._stop = StopFlag()
         began = time.monotonic()
         try:
             self._open_model(spec, path, progress)
@@ -98,7 +106,7 @@ class LlamaBackend:
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             measured = self._calibration(spec, path, gpu, progress) if spec.calibrate else None
             self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
-            if measured is not None:
+            if measured is not None and gpu:
                 self._chunk = spec.chunk_tokens or measured.costs.sizes[-1]
             # Small chunks often cost more with flash attention on a CPU.
             flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
@@ -124,10 +132,13 @@ class LlamaBackend:
                 eos=self._spelled(self._api.llama_vocab_eos(self._vocab)),
                 costs=measured.costs if measured else None,
                 recurrent=self._recurrent,
+                # An interrupted evaluation leaves a recurrent state half changed.
+                interruptible=not gpu and not self._recurrent and self._stop.works,
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
             _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
+            self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             if spec.adapters:
                 self.adapt(spec.adapters)
@@ -170,6 +181,7 @@ class LlamaBackend:
                 f"no context of {spec.sequences} times {window} tokens: {self._log.reason()}; "
                 "lower context_tokens or resident_prompts"
             )
+        self._stop.watched_by(self._api, self._context)
         self._memory = self._api.llama_get_memory(self._context)
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
@@ -324,9 +336,27 @@ class LlamaBackend:
     def _decode(self) -> None:
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, self._batch)
+        if code == _ABORTED:
+            raise InterruptedEvaluation
         if code != 0:
             count = self._batch.n_tokens
             raise ModelError(f"llama.cpp could not evaluate {count} tokens (code {code}): {self._log.reason()}")
+
+    def interrupt(self, wanted: bool) -> None:
+        if self.info.interruptible:
+            self._stop.set(wanted)
+
+    def _warm_up(self) -> float:
+        """Reads the weights from the disk, and returns what a token of a prompt takes now, in ms."""
+        size = min(_TIMED_TOKENS, self._chunk)
+        tokens = [token % self._vocabulary for token in range(100, 100 + size)]
+        self.evaluate(0, 0, tokens[:_WARM_UP_TOKENS], logits=1)
+        self.truncate(0, 0)
+        began = time.perf_counter()
+        self.evaluate(0, 0, tokens, logits=1)
+        seconds = time.perf_counter() - began
+        self.truncate(0, 0)
+        return 1000 * seconds / size
 
     def _rows(self, count: int) -> list[Logits]:
         import numpy as np

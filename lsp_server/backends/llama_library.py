@@ -101,6 +101,35 @@ def put_token(batch: Any, index: int, sequence: int, position: int, token: int, 
     batch.logits[index] = wanted
 
 
+class StopFlag:
+    """Tells an evaluation under way to stop. For any thread.
+
+    llama.cpp asks a C function at every node of its graph. One of our own, in Python, would take the interpreter's lock
+    each time. C's `atoi` on a string of one digit is such a function: it returns 0 for "0", and 1 for "1".
+    """
+
+    def __init__(self) -> None:
+        self._text = ctypes.create_string_buffer(b"0", 2)
+        try:
+            library = ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)
+            self._function: Any = library.atoi
+        except (AttributeError, OSError):
+            self._function = None
+
+    @property
+    def works(self) -> bool:
+        return self._function is not None
+
+    def watched_by(self, api: Any, context: Any) -> None:
+        """Makes evaluations in `context` look at this flag, which must outlive it."""
+        if self.works:
+            callback = ctypes.cast(self._function, api.ggml_abort_callback)
+            api.llama_set_abort_callback(context, callback, ctypes.cast(self._text, ctypes.c_void_p))
+
+    def set(self, wanted: bool) -> None:
+        self._text[0] = b"1" if wanted else b"0"
+
+
 class Probe:
     """A context that is there to be timed."""
 

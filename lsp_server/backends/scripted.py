@@ -116,6 +116,9 @@ class ScriptedBackend:
         split = _splitter(tuple(word for word, _ in words))
         return [ids[piece] if piece in ids else piece[0] for piece in split(text)]
 
+    def interrupt(self, wanted: bool) -> None:
+        pass
+
     def start_tokens(self) -> list[int]:
         return [_BOS]
 

@@ -8,15 +8,15 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
+from lsp_server.backends.base import BackendFactory, InterruptedEvaluation, ModelError, ModelSpec
 from lsp_server.engine.decode import Generation
 from lsp_server.engine.loader import Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.preemption import Step, interrupts
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import (
     Cancel,
     Event,
-    Finished,
     FinishReason,
     Generate,
     Keep,
@@ -27,10 +27,10 @@ from lsp_server.engine.request import (
     ModelReady,
     Priority,
     Role,
-    Usage,
+    rejected,
 )
 from lsp_server.engine.residency import Residency
-from lsp_server.engine.scheduler import Scheduler
+from lsp_server.engine.scheduler import Entry, Scheduler
 from lsp_server.engine.work import Work
 
 logger = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ class Engine:
     """Runs on one thread, the only one that touches a loaded model. `post` is called on that thread, and by
     what loads a model.
 
-    Between two steps (one chunk of a prompt or one decoded token) it looks at its messages, so a
-    cancellation or a more urgent request waits for one step at most. What a cancelled request had computed
-    stays in the cache.
+    Between two steps (one batch of a prompt or one decoded token) it looks at its messages. A message that makes the
+    step under way useless, or is more urgent, interrupts it where the device can stop (`preemption.interrupts`). What a
+    cancelled request had computed in earlier steps stays in the cache.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Engine:
         self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
         self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
         self._running = True
+        self._step: Step | None = None  # written by the engine's thread, read by those that send
         self._rest_until = 0.0  # for actions
 
     def cache(self, role: Role = "completion") -> PrefixCache:
@@ -79,6 +80,9 @@ class Engine:
     def send(self, message: Message) -> None:
         """Hands the engine a message. Callable from any thread; never blocks."""
         self._inbox.put(message)
+        step = self._step
+        if step is not None and interrupts(message, step):
+            step.backend.interrupt(True)
 
     def run(self) -> None:
         """Works until `Shutdown`. Sleeps, without polling, while there is nothing to do."""
@@ -111,7 +115,7 @@ class Engine:
     def rest(self) -> None:
         """Waits for messages while only actions have work and the user has just typed."""
         while self._running and (left := self._rest_until - self._clock()) > 0:
-            first = next(iter(self._scheduler), None)
+            first = self._next()
             if first is None or first.priority is not Priority.ACTION:
                 return
             try:
@@ -131,13 +135,29 @@ class Engine:
         now = self._clock()
         for job in self._scheduler.expired(now):
             self._finish(job, FinishReason.DEADLINE)
-        entry = next(iter(self._scheduler), None)
+        entry = self._next()
         if entry is None:
             return False
         job = entry.job
+        # From here on a message can interrupt the step. One that came before is handled now.
+        request, backend = job.request, job.model.backend
+        self._step = Step(backend, request.id, request.priority, request.role, job.prompt)
+        backend.interrupt(False)
+        self.receive()
+        if self._next() is entry:
+            self._advance(job, now)
+        self._step = None
+        return True
+
+    def _next(self) -> Entry[Generation] | None:
+        return next(iter(self._scheduler), None)
+
+    def _advance(self, job: Generation, now: float) -> None:
+        """One step of a request, and of the other candidates for its place with it."""
+        job.choose_prompt()
         if job.sequence is None and job.already_done():
             self._finish(job, FinishReason.LENGTH)
-            return True
+            return
         jobs = [job]
         try:
             others = self._companions(job)
@@ -154,24 +174,26 @@ class Engine:
             works = [(job, work)]
             works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
-            self._evaluate([(job, work) for job, work in works if work is not None])
-            ended = [(job, *job.write(self._clock())) for job in jobs]
+            if not self._evaluate([(job, work) for job, work in works if work is not None]):
+                for interrupted in jobs:
+                    interrupted.interrupted()
+                return
+            ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
             for failed in jobs:
                 self._finish(failed, FinishReason.FAILED, _explained(error))
-            return True
-        for job, delta, reason in ended:
+            return
+        for done, delta, reason in ended:
             if delta is not None:
                 self._post(delta)
             if reason is not None:
-                self._finish(job, reason)
-        return True
+                self._finish(done, reason)
 
     def _companions(self, job: Generation) -> list[Generation]:
         """The other candidates for the same place. What they share with `job` is evaluated once, for it."""
         same = (entry.job for entry in self._scheduler if entry.job is not job)
-        return [other for other in same if other.model is job.model and other.request.prompt == job.request.prompt]
+        return [other for other in same if other.model is job.model and other.prompt == job.prompt]
 
     def _joining(
         self, work: Work | None, others: Sequence[Generation], now: float
@@ -188,9 +210,10 @@ class Engine:
                 joining.append((other, work))
         return joining
 
-    def _evaluate(self, works: list[tuple[Generation, Work]]) -> None:
+    def _evaluate(self, works: list[tuple[Generation, Work]]) -> bool:
+        """Evaluates what several requests need in one batch. False if it was interrupted, and nothing came of it."""
         if not works:
-            return
+            return True
         backend = works[0][1].backend
         began = self._clock()
         try:
@@ -201,6 +224,10 @@ class Engine:
             else:
                 each = backend.evaluate_each([(work.sequence, work.position, work.tokens[0]) for _, work in works])
                 rows = [[row] for row in each]
+        except InterruptedEvaluation:
+            for _, work in works:
+                work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
+            return False
         except Exception as error:
             # Part of it may be in the cache; only the backend knows.
             for _, work in works:
@@ -210,11 +237,12 @@ class Engine:
                 raise
             draft.failure = f"{backend.info.name} failed, and drafts no more: {_explained(error)}"
             self._ready(works[0][0].request.role)
-            return
+            return True
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
             job.spend(seconds, work)
             job.take(work, found)
+        return True
 
     # Messages -------------------------------------------------------------------------------------------
 
@@ -249,15 +277,16 @@ class Engine:
         self._typed(request)
         model = self.models.get(request.role)
         if model is None:
-            self._post(_rejected(request, "no model is loaded"))
+            self._post(rejected(request, "no model is loaded"))
             return
         try:
             room = model.backend.info.context_tokens - max(request.max_tokens, request.reserve)
             encoded = model.encoder.encode(request.prompt, room)
+            quick = model.encoder.encode(request.quick, room) if request.quick else None
         except Exception as error:
-            self._post(_rejected(request, _explained(error), FinishReason.FAILED))
+            self._post(rejected(request, _explained(error), FinishReason.FAILED))
             return
-        job = Generation(request, encoded, model, self._clock())
+        job = Generation(request, encoded, model, self._clock(), quick)
         dropped = self._scheduler.add(request.id, job, request.priority, request.deadline)
         if dropped is not None:
             self._finish(dropped.job, FinishReason.REJECTED, f"more than {QUEUE_LIMIT} requests are waiting")
@@ -371,7 +400,3 @@ def _explained(error: Exception) -> str:
     if not isinstance(error, ModelError):
         logger.error("the model failed", exc_info=error)
     return str(error) or type(error).__name__
-
-
-def _rejected(request: Generate, message: str, reason: FinishReason = FinishReason.REJECTED) -> Finished:
-    return Finished(request.id, "", reason, Usage(), message=message)

@@ -11,11 +11,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
+from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta, Usage
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.work import Work, take_sequence
 
@@ -27,6 +28,9 @@ Step = tuple[TextDelta | None, FinishReason | None]
 
 # The index of the first token that is written over, the token to write there, its logits, and what it adds.
 Healing = tuple[int, int, "Logits", bytes]
+
+# A full prompt that takes longer than this is answered from a quick one, if there is one.
+QUICK_ABOVE_SECONDS = 0.6
 
 # How much of what was typed a longer token may take over.
 MOST_HEALED_TOKENS = 4
@@ -46,25 +50,17 @@ class Generation:
         encoded: Encoded,
         model: LoadedModel,
         now: float,
+        quick: Encoded | None = None,
     ) -> None:
         self.request = request
         self.text = ""
         self.sequence: int | None = None
-        self._tokens = list(encoded.tokens)
-        self._prompt_tokens = len(encoded.tokens)
-        self._heal_from = self._prompt_tokens - min(MOST_HEALED_TOKENS, encoded.typed)
-        self._cut = encoded.cut
+        self.prompt = request.prompt
+        self._cost = Cost(now)
+        self._read(encoded)
+        self._quick = quick
         self.model = model
-        self._submitted = now
-        self._started: float | None = None
-        self._reused = 0
-        self._evaluated = 0
-        self._decoded = 0
-        self._prefill_seconds = 0.0
-        self._decode_seconds = 0.0
-        self._logprob = 0.0
         self._delta_logprob = 0.0
-        self._stable = encoded.stable
         self._healing: Healing | None = None
         self._complete = False
         self._draft_work: Work | None = None
@@ -74,8 +70,38 @@ class Generation:
         self._draft: Draft | None = None  # what is drafted behind the last token
         self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
-        self._drafted = self._accepted = 0
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def _read(self, encoded: Encoded) -> None:
+        self._tokens = list(encoded.tokens)
+        self._heal_from = len(encoded.tokens) - min(MOST_HEALED_TOKENS, encoded.typed)
+        self._cost.prompt, self._cost.cut, self._cost.evaluated = len(encoded.tokens), encoded.cut, 0
+        self._stable = encoded.stable
+
+    def choose_prompt(self) -> None:
+        """Goes over to the quick prompt where what is left of the full one takes too long to evaluate.
+
+        Also in the midst of it: a machine that has become slow shows in the steps. Nothing that was evaluated is lost.
+        """
+        quick = self._quick
+        if quick is None or self._cost.decoded > 0 or self.request.quick is None:
+            return
+        left = self._seconds_left(self._tokens)
+        if left > QUICK_ABOVE_SECONDS and self._seconds_left(quick.tokens) < left / 2:
+            self.release()
+            self._quick = None
+            self.prompt = self.request.quick
+            self._cost.quick = True
+            self._read(quick)
+
+    def _seconds_left(self, tokens: list[int]) -> float:
+        held = self.model.cache.match(tokens)[1]
+        return self.model.pace.seconds(len(tokens) - held, held)
+
+    def interrupted(self) -> None:
+        """Takes note that its step has been interrupted: what it was to evaluate is still to be."""
+        self._complete = False
+        self._draft, self._draft_work = None, None
 
     def already_done(self) -> bool:
         """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
@@ -83,7 +109,7 @@ class Generation:
             return False
         if self._drafts_lag():
             return False
-        self._reused = len(self._tokens)
+        self._cost.reused = len(self._tokens)
         return True
 
     def place(self, now: float) -> bool:
@@ -91,8 +117,8 @@ class Generation:
         self.sequence = take_sequence(self.model.backend, self.model.cache, self._tokens)
         if self.sequence is None:
             return False
-        if self._started is None:
-            self._started = now
+        if self._cost.started is None:
+            self._cost.started = now
         return True
 
     def release(self) -> None:
@@ -112,13 +138,13 @@ class Generation:
         """
         assert self.sequence is not None
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
-        if wanted and self._decoded == 0:
+        if wanted and self._cost.decoded == 0:
             # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
             self._healing = self._heal(sequence)
             if self._healing is not None:
                 self._complete = True
                 return None
-        first_row = (self._heal_from if self._decoded == 0 else len(self._tokens)) - 1
+        first_row = (self._heal_from if self._cost.decoded == 0 else len(self._tokens)) - 1
         held = model.cache.tokens(sequence)
         position = common_prefix(held, self._tokens)
         if wanted:
@@ -175,8 +201,8 @@ class Generation:
         self._draft_work = work if work.draft else None
         if work.draft:
             self._watched = None  # it learns from this one
-        if self._decoded == 0:
-            self._evaluated += len(work.tokens)
+        if self._cost.decoded == 0:
+            self._cost.evaluated += len(work.tokens)
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
@@ -185,10 +211,9 @@ class Generation:
         if self.request.priority is Priority.ACTION and work.backend is self.model.backend:
             budget_ms = self.model.budget_ms(work.position, Priority.ACTION)
             self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds, budget_ms)
-        if self._decoded:
-            self._decode_seconds += seconds
-        else:
-            self._prefill_seconds += seconds
+        self._cost.spend(seconds)
+        if work.backend is self.model.backend:
+            self.model.pace.learn(len(work.tokens), work.position, seconds)
 
     def write(self, now: float) -> Step:
         """Writes what the logits allow: nothing, a token, or with a draft that holds several.
@@ -197,8 +222,8 @@ class Generation:
         """
         if not self._complete:
             return None, None
-        if self._decoded == 0:
-            self._reused = max(0, self._prompt_tokens - self._evaluated)
+        if self._cost.decoded == 0:
+            self._cost.prompt_done()
         if self.request.max_tokens == 0:
             return None, FinishReason.LENGTH
         began = len(self.text)
@@ -206,37 +231,21 @@ class Generation:
         text = self.text[began:]
         if not text:
             return None, reason
-        delta = TextDelta(self.request.id, text, self._delta_logprob, self._usage(now))
+        delta = TextDelta(self.request.id, text, self._delta_logprob, self._cost.usage(now))
         self._delta_logprob = 0.0
         return delta, reason
 
     def finished(self, reason: FinishReason, now: float, message: str = "") -> Finished:
         """The request's last event."""
-        mean = self._logprob / self._decoded if self._decoded else 0.0
-        return Finished(self.request.id, self.text, reason, self._usage(now), mean, message)
-
-    def _usage(self, now: float) -> Usage:
-        started = now if self._started is None else self._started
-        return Usage(
-            prompt_tokens=self._prompt_tokens,
-            reused_tokens=self._reused,
-            evaluated_tokens=self._evaluated,
-            cut_tokens=self._cut,
-            decoded_tokens=self._decoded,
-            drafted_tokens=self._drafted,
-            accepted_tokens=self._accepted,
-            queued_ms=1000 * (started - self._submitted),
-            prefill_ms=1000 * self._prefill_seconds,
-            decode_ms=1000 * self._decode_seconds,
-            total_ms=1000 * (now - self._submitted),
-        )
+        usage = self._cost.usage(now)
+        return Finished(self.request.id, self.text, reason, usage, self._cost.mean_logprob(), message)
 
     def _write_all(self) -> FinishReason | None:
         """Writes one token, and on as long as the draft agrees."""
         rows, self._rows = self._rows, []
         work, self._draft_work = self._draft_work, None
         healing = self._healing
-        if healing is None and self._decoded == 0 and self.sequence is not None:
+        if healing is None and self._cost.decoded == 0 and self.sequence is not None:
             healing = self._heal(self.sequence)
         if healing is not None:
             self._healing = None
@@ -258,14 +267,14 @@ class Generation:
             if reason is not None or token != drafted:
                 break
         if work is not None:
-            self._drafted += len(draft)
-            self._accepted += accepted
+            self._cost.drafted += len(draft)
+            self._cost.accepted += accepted
             self.model.rates.learn(work.match, verified, accepted)
         return reason
 
     def _best(self, row: Logits) -> int:
         """The likeliest token, or for another candidate's first token the one of its rank."""
-        if self._decoded > 0 or self.request.rank == 0:
+        if self._cost.decoded > 0 or self.request.rank == 0:
             return int(row.argmax())
         return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
 
@@ -277,8 +286,8 @@ class Generation:
         if self._draft is not None:
             return self._draft
         model, info = self.model, self.model.backend.info
-        room = min(room, self.request.max_tokens - self._decoded - 1)
-        if info.costs is None or info.recurrent or room <= 0 or (self._decoded == 0 and self.request.rank > 0):
+        room = min(room, self.request.max_tokens - self._cost.decoded - 1)
+        if info.costs is None or info.recurrent or room <= 0 or (self._cost.decoded == 0 and self.request.rank > 0):
             return Draft()
         if self._drafter is None:
             self._drafter = Drafter(model.cache.texts(self.sequence))
@@ -291,7 +300,7 @@ class Generation:
                 self._watched = Draft(match, tokens=tokens[:room])
         # The first token is not kept waiting for what may follow it; nor the next for a small model far behind, which
         # may take as long as a token does, and goes on after that.
-        if self._decoded > 0 and self._followed_ms < info.costs.ms(1, end):
+        if self._cost.decoded > 0 and self._followed_ms < info.costs.ms(1, end):
             size, gain = self._model_draft(end, room)
             if gain > draft.gain and self._drafts is not None and self._drafts.can_follow(self._tokens):
                 draft = Draft(MODEL, size, gain)
@@ -361,7 +370,7 @@ class Generation:
         not, or if that cannot be told yet because logits are missing."""
         cache, vocabulary = self.model.cache, self.model.vocabulary
         known = common_prefix(cache.tokens(sequence), self._tokens)
-        for index in range(max(1, self._heal_from), self._prompt_tokens):
+        for index in range(max(1, self._heal_from), self._cost.prompt):
             row = cache.row(sequence, index - 1)
             if index > known or row is None:
                 return None
@@ -382,10 +391,10 @@ class Generation:
         logprob = -float(np.log(np.exp(among - logits[token]).sum()))
         self._watch(token)
         self._tokens.append(token)
-        self._decoded += 1
-        self._logprob += logprob
+        self._cost.decoded += 1
+        self._cost.logprob += logprob
         self._delta_logprob += logprob
         self.text += self._utf8.decode(piece)
         if self.request.stop is not None and find_end(self.text, self.request.stop) is not None:
             return FinishReason.STOP
-        return FinishReason.LENGTH if self._decoded >= self.request.max_tokens else None
+        return FinishReason.LENGTH if self._cost.decoded >= self.request.max_tokens else None

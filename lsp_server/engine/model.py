@@ -7,16 +7,21 @@ from dataclasses import dataclass, replace
 from lsp_server.backends.base import Backend, ModelInfo
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
+from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
 
-# A step longer than this would be noticed by who waits for its end. An abort comes within one step.
+# Where a step cannot be interrupted, an abort comes at its end. One longer than this would be noticed.
 STEP_MS = 45.0
 
 # A step of a code action, which is usually under way when a key asks for a completion.
 ACTION_STEP_MS = 25.0
+
+# How long a step may take that can be interrupted. A larger batch is evaluated faster; what an interrupted one had
+# computed is lost, so those that are more likely to be interrupted are smaller.
+_BATCH_SECONDS = {Priority.INLINE: 1.0, Priority.PREPARED: 0.3, Priority.WARMING: 0.3, Priority.ACTION: 0.15}
 
 # With how many tokens an action begins where nothing has been measured.
 _FIRST_ACTION_TOKENS = 8
@@ -50,7 +55,8 @@ class ActionSteps:
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held. actions: how long an action's steps may be. draft: the small model that drafts for it.
+    often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
+    prompts are evaluated. draft: the small model that drafts for it.
     lacks: why it comes without the one that was to."""
 
     backend: Backend
@@ -60,6 +66,7 @@ class LoadedModel:
     stops: frozenset[int]
     rates: DraftRates
     actions: ActionSteps
+    pace: Pace
     draft: DraftModel | None = None
     lacks: str = ""
 
@@ -75,6 +82,7 @@ class LoadedModel:
             frozenset(token for token in ids if token is not None),
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
+            Pace(info.token_ms),
         )
 
     @property
@@ -109,8 +117,11 @@ class LoadedModel:
 
     def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE) -> int:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
-        before a more urgent request is looked at."""
+        before a more urgent request is looked at, or before the whole batch may be lost."""
         info = self.backend.info
+        if info.interruptible:
+            paced = self.pace.tokens(_BATCH_SECONDS[priority], depth)
+            return info.chunk_tokens if paced is None else min(info.chunk_tokens, max(LEAST_TOKENS, paced))
         most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 

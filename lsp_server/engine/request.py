@@ -43,7 +43,8 @@ class Generate:
     the prompt is only evaluated, so that a later request finds it in the cache. reserve: tokens of the
     window to leave free behind the prompt; the same for both, or they would be cut differently. Without
     a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
-    with, 0 for the best; requests that differ in it alone are written together, as candidates."""
+    with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
+    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate."""
 
     id: int
     prompt: FimPrompt
@@ -54,11 +55,16 @@ class Generate:
     reserve: int = 0
     role: Role = "completion"
     rank: int = 0
+    quick: FimPrompt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
+    """Ends a request. keep: what its step under way computes is wanted all the same, by a request that is still to
+    come; without it, the step is interrupted."""
+
     id: int
+    keep: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,8 @@ class Usage:
     """What a request cost. Tokens: prompt = reused + evaluated, unless it was cancelled on the way;
     decoded came after it, and cut did not fit the window. Of the drafted tokens, the accepted are among the
     decoded. Times in ms: queued before its
-    first step, prefill and decode are model time, total is from submission to the end.
+    first step, prefill and decode are model time, total is from submission to the end. quick: whether it was answered
+    from the smaller prompt.
     """
 
     prompt_tokens: int = 0
@@ -146,6 +153,7 @@ class Usage:
     prefill_ms: float = 0.0
     decode_ms: float = 0.0
     total_ms: float = 0.0
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +177,11 @@ class Finished:
     usage: Usage
     logprob: float = 0.0
     message: str = ""
+
+
+def rejected(request: Generate, message: str, reason: FinishReason = FinishReason.REJECTED) -> Finished:
+    """The only event of a request that no work was done for. message: why, for the user."""
+    return Finished(request.id, "", reason, Usage(), message=message)
 
 
 Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | TextDelta | Finished

@@ -16,8 +16,9 @@ from pathlib import Path
 from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.models.gguf import Header, LargeArray, Tensor
 
-CPU_CHUNK, GPU_CHUNK = 16, 256
-_CALIBRATED_CHUNKS = {CPU_CHUNK: 32, GPU_CHUNK: 512}  # the largest that a calibration may choose
+CPU_CHUNK, GPU_CHUNK = 128, 256
+_CALIBRATED_GPU_CHUNK = 512  # the largest that a calibration may choose
+_ROWS = 32  # of logits that are handed out at once
 CHECKPOINTS = 4  # states of a recurrent model that are remembered for each sequence, beside its own
 
 _CELLS = 256  # KV cells come in multiples of this
@@ -87,8 +88,8 @@ def estimate(
     offloaded = 0
     if gpu:
         offloaded = layers + 1 if spec.gpu_layers < 0 else min(spec.gpu_layers, layers + 1)
-    usual = GPU_CHUNK if offloaded else CPU_CHUNK
-    chunk = max(spec.chunk_tokens or (_CALIBRATED_CHUNKS[usual] if spec.calibrate else usual), spec.sequences)
+    usual = CPU_CHUNK if not offloaded else _CALIBRATED_GPU_CHUNK if spec.calibrate else GPU_CHUNK
+    chunk = max(spec.chunk_tokens or usual, spec.sequences)
     weights = sum(tensor.bytes for tensor in tensors)
     repacked = 0 if offloaded > layers else _repacked_bytes(tensors)
     kv = kv_cache_bytes(main, spec, kv_bytes, checkpoints)
@@ -168,8 +169,9 @@ def _compute_bytes(header: Header, spec: ModelSpec, chunk: int, *, flash: bool) 
     cells = -(-window_tokens(header, spec) // _CELLS) * _CELLS
     scores = 0 if flash else 2 * cells * heads * chunk * 4
     mask = cells * chunk * (2 if flash else 4)
-    steps = (scores, 3 * hidden * chunk * 4, 6 * inner * chunk * 4, vocabulary * chunk * 4)
-    handed_out = vocabulary * max(min(chunk, CPU_CHUNK), spec.sequences) * 4
+    rows = max(min(chunk, _ROWS), spec.sequences)  # buffers are larger, but no more of them is ever touched
+    steps = (scores, 3 * hidden * chunk * 4, 6 * inner * chunk * 4, vocabulary * rows * 4)
+    handed_out = vocabulary * rows * 4
     return max(steps) + mask + 4 * width * chunk * 4 + handed_out
 
 

@@ -1,0 +1,58 @@
+"""What a request has cost so far: counted while it is worked on, told with its events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lsp_server.engine.request import Usage
+
+
+@dataclass(slots=True)
+class Cost:
+    """Tokens, and times in seconds, as `Usage` has them. submitted, started: on the engine's clock; started is None
+    before the first step. logprob: of all decoded tokens together."""
+
+    submitted: float
+    started: float | None = None
+    prompt: int = 0
+    reused: int = 0
+    evaluated: int = 0
+    cut: int = 0
+    decoded: int = 0
+    drafted: int = 0
+    accepted: int = 0
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    logprob: float = 0.0
+    quick: bool = False
+
+    def spend(self, seconds: float) -> None:
+        """A step took `seconds`."""
+        if self.decoded:
+            self.decode_seconds += seconds
+        else:
+            self.prefill_seconds += seconds
+
+    def prompt_done(self) -> None:
+        """The whole prompt is in the cache: what was not evaluated for it had been there."""
+        self.reused = max(0, self.prompt - self.evaluated)
+
+    def mean_logprob(self) -> float:
+        return self.logprob / self.decoded if self.decoded else 0.0
+
+    def usage(self, now: float) -> Usage:
+        started = now if self.started is None else self.started
+        return Usage(
+            prompt_tokens=self.prompt,
+            reused_tokens=self.reused,
+            evaluated_tokens=self.evaluated,
+            cut_tokens=self.cut,
+            decoded_tokens=self.decoded,
+            drafted_tokens=self.drafted,
+            accepted_tokens=self.accepted,
+            queued_ms=1000 * (started - self.submitted),
+            prefill_ms=1000 * self.prefill_seconds,
+            decode_ms=1000 * self.decode_seconds,
+            total_ms=1000 * (now - self.submitted),
+            quick=self.quick,
+        )
