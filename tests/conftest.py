@@ -36,6 +36,7 @@ SLOWEST = (
     "lsp/test_life.py",
     "lsp/test_turns.py",
     "models/test_pull.py",
+    "models/test_pull_packages.py",
     "engine/test_random_events.py",
     "model/test_recurrent.py",
     "model/test_tiny_model.py",
@@ -75,7 +76,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server_in(
     home: Path, *arguments: str, reading: bool = True, waits: Mapping[str, float] | None = None
 ) -> StdioClient:
-    """A client of a new server, whose user folders lie in `home`. waits: as of a ForkedProcess."""
+    """A client of a new server, whose user folders lie in `home`. waits: a ForkedProcess's constants."""
     process = ForkedProcess(arguments or SERVE, home, environment(home), waits)
     return StdioClient(process=process, reading=reading)
 

@@ -48,6 +48,7 @@ RESERVED = {
     "llama_cpp": ("backends.llama_library", "backends.devices"),
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
+    "filelock": ("models.pull",),
     "tomlkit": ("models.settings_file",),
     "tree_sitter": ("core.syntax", "core.pieces", "core.outline"),
     "jinja2": ("features.actions.rendering",),

