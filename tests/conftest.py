@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import starter
 from tests.support.forked import ForkedProcess
 from tests.support.stdio import SERVE, StdioClient
 
@@ -67,6 +68,12 @@ def user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="session")
+def starter_file() -> Path:
+    """The real starter model. Its tests are marked with `model`."""
+    return starter.fetched()
+
+
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty home folder for the servers of one test."""
@@ -86,11 +93,11 @@ def start(home: Path) -> Iterator[Callable[..., StdioClient]]:
     """Starts servers; those that a test leaves running are ended."""
     clients: list[StdioClient] = []
 
-    def starter(*arguments: str, **options: Any) -> StdioClient:
+    def start_one(*arguments: str, **options: Any) -> StdioClient:
         clients.append(server_in(home, *arguments, **options))
         return clients[-1]
 
-    yield starter
+    yield start_one
     for client in clients:
         client.kill()
 
@@ -100,11 +107,11 @@ def start_anew(home: Path) -> Iterator[Callable[..., StdioClient]]:
     """Starts servers as an editor does, by their command line, for tests of how a process begins and ends."""
     clients: list[StdioClient] = []
 
-    def starter(*arguments: str, **options: Any) -> StdioClient:
+    def start_one(*arguments: str, **options: Any) -> StdioClient:
         clients.append(StdioClient(*arguments, cwd=home, env=environment(home), **options))
         return clients[-1]
 
-    yield starter
+    yield start_one
     for client in clients:
         client.kill()
 

@@ -38,8 +38,8 @@ class Adapter:
 class ModelSpec:
     """Which model to load, and how.
 
-    path: the GGUF file; empty means the starter model, the one for completions or, with `chat`, the one that
-    follows instructions. context_tokens: the window of one sequence.
+    path: the GGUF file; empty means the starter model. chat: it is asked to follow instructions. context_tokens: the
+    window of one sequence.
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.

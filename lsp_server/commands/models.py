@@ -103,16 +103,16 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
-    """The starter model, what was pulled or imported, what lies in the models folder besides, and what is set."""
+    """What was pulled or imported, the starter model first, what lies in the models folder besides, and what is set."""
     from lsp_server.backends import starter
     from lsp_server.models import lock
 
     found = []
-    path = lock.models_folder() / starter.DEFAULT.name
-    has_starter = path.is_file() or starter.is_installed(starter.DEFAULT)
-    if has_starter:
-        found.append(_entry("starter", path, starter.DEFAULT.licence, "fimble[starter]", used=used == ""))
+    path = starter.path()
     pins = lock.pins()
+    if path.is_file():
+        pin = pins.pop(starter.pin().name, starter.pin())
+        found.append(_entry("starter", path, pin.licence, pin.source, used=used in ("", str(path))))
     for pin in pins.values():
         file = lock.path_of(pin)
         found.append(_entry(pin.name, file, pin.licence, pin.source, used=str(file) == used))
@@ -156,8 +156,6 @@ def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> d
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
     entry.update(kind="model", scale=1.0)
-    if name == "starter" and not path.exists():
-        return {**entry, "bytes": 0, "quantisation": "", "fim": "", "note": "is joined at the first start"}
     try:
         headers = gguf.read_model(path)
     except ModelError as error:
@@ -179,6 +177,8 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
     from rich.table import Table
     from rich.text import Text
 
+    from lsp_server.backends.starter import PULL
+
     page = console()
     table = Table("installed", "size", "type", "FIM", "licence", "from", title_justify="left")
     for entry in installed:
@@ -192,6 +192,8 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
     if installed:
         page.print(table)
+    else:
+        page.print(f"No model is here yet: {PULL}")
     table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")
     for entry in known:
         style = "green" if entry["recommended"] else "" if entry["fits"] else "dim"
@@ -219,7 +221,8 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
 
 def _pull(name: str, source: str) -> int:
     from lsp_server import config
-    from lsp_server.models import catalogue, lock, pull
+    from lsp_server.backends import starter
+    from lsp_server.models import lock, pull
 
     # The user's own file alone: a workspace cannot allow what the user has ruled out.
     settings, _ = config.load([])
@@ -233,8 +236,9 @@ def _pull(name: str, source: str) -> int:
     licence = pin.licence if pin and pin.licence else "not stated"
     short = pin.name if pin else str(path)
     tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked by its SHA-256")
-    starter = catalogue.find(catalogue.STARTER)
-    if pin is None or starter is None or pin.name != lock.described(starter).name:
+    if path == starter.path():
+        tell("it completes code and carries out actions where no `model` is set")
+    else:
         tell(f"to complete code with it: fimble models use {short}")
     return 0
 

@@ -19,8 +19,8 @@ def console() -> Console:
 
 
 def tell(line: str) -> None:
-    """A line of the answer, on stdout."""
-    print(line)  # noqa: T201 - the command line's own output
+    """A line of the answer, on stdout, at once."""
+    print(line, flush=True)  # noqa: T201 - the command line's own output
 
 
 def human_size(count: int) -> str:

