@@ -47,7 +47,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tokens", type=int, default=320, help="the longest answer (default: 320 tokens)")
     parser.add_argument("--window", type=int, default=4096, help="the model's (default: 4096 tokens)")
     parser.add_argument("--threads", type=int, default=0, help="of the model (default: as many as pay)")
-    parser.add_argument("--chat-model", default="", help="a GGUF file (default: the starter's chat model)")
+    parser.add_argument("--chat-model", default="", help="a GGUF file instead of the starter model")
     parser.add_argument("--answers", type=Path, metavar="FILE", help="answers are kept there; a run goes on with them")
     parser.add_argument("--diffs", action="store_true", help="print what every edit changes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the counts and the messages")

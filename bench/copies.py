@@ -1,4 +1,4 @@
-"""What a copy of the chat model in another quantisation costs and how well it agrees with the original, in turns."""
+"""What a copy of a model in another quantisation costs and how well it agrees with the original, in turns."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _DEPTH = 512  # tokens in front of what is measured
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="source files, read up to the window")
-    parser.add_argument("--model", type=Path, help="a GGUF file (default: the starter's chat model)")
+    parser.add_argument("--model", type=Path, help="a GGUF file instead of the starter model")
     parser.add_argument("--types", nargs="+", default=list(_TYPES), help="of the copies, beside the original")
     parser.add_argument("--turns", type=int, default=20, help="how often each is measured (default: 20)")
     parser.add_argument("--tokens", type=int, default=600, help="tokens of each file to agree on (default: 600)")
@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _arms(options: argparse.Namespace, folder: Path, console: Console) -> list[Arm]:
-    model = options.model or starter.model_file(starter.CHAT)
+    model = options.model or starter.model_file()
     header = read_header(model)
     paths = [("original", model)]
     for name in options.types:
@@ -112,9 +112,7 @@ def _arms(options: argparse.Namespace, folder: Path, console: Console) -> list[A
         paths.append((name, target))
     arms = []
     for name, path in paths:
-        spec = ModelSpec(
-            str(path), context_tokens=1024, sequences=1, threads=options.threads, chunk_tokens=_CHUNKS[-1], chat=True
-        )
+        spec = ModelSpec(str(path), context_tokens=1024, sequences=1, threads=options.threads, chunk_tokens=_CHUNKS[-1])
         counts = Counter(tensor.type_name for tensor in read_header(path).tensors)
         console.print(Text(f"{name}: {', '.join(f'{n} {kind}' for kind, n in counts.most_common(4))}", style="dim"))
         backend = llama.open_file(spec, lambda _: True)

@@ -166,7 +166,7 @@ async def engine_arm(
     made: list[EndlessBackend] = []
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
-        path = Path(wanted.path) if wanted.path else starter.model_file(starter.DEFAULT)
+        path = Path(wanted.path) if wanted.path else starter.model_file()
         read_model(path)
         backend = OpenedBackend(load_library(), wanted, path, "", report)
         if not drafts and backend.info.costs is not None:

@@ -40,7 +40,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, default=_DEFAULT_KEYS, metavar="N", help="keys (default: 60)")
     parser.add_argument("--start", type=int, metavar="N", help="begin with this change, not in the densest part")
     parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
-    parser.add_argument("--smollm2", action="store_true", help="the SmolLM2 of the starter extra instead")
     parser.add_argument("--q4-0", action="store_true", help="the model quantised again, as Q4_0")
     parser.add_argument("--fim-format", default="", metavar="NAME", help="fimble's prompt format (default: detected)")
     parser.add_argument(
@@ -88,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _model(options: argparse.Namespace) -> tuple[Path, Path, tuple[str, ...]]:
     """The file that all sides run, the one that it was made from, and the FIM tokens made up for it."""
-    asked = options.model or starter.model_file(starter.SMOLLM2_135M_INSTRUCT if options.smollm2 else starter.DEFAULT)
+    asked = options.model or starter.model_file()
     if options.q4_0:
         asked = model_files.requantised(asked)
     model, made_up = model_files.with_fim_tokens(asked)

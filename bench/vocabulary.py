@@ -50,4 +50,4 @@ class Vocabulary(llama.LlamaBackend):
 
 def load(model: Path | None) -> Vocabulary:
     """The vocabulary of a GGUF file, or of the starter model."""
-    return Vocabulary(model or starter.model_file(starter.DEFAULT))
+    return Vocabulary(model or starter.model_file())

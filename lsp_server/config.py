@@ -102,7 +102,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         str,
         Meta(
             description="The GGUF file that carries out code actions. Empty: `model`, if it is set and follows "
-            "instructions, else the starter model for chat."
+            "instructions, else the starter model."
         ),
     ] = ""
     chat_context_tokens: Annotated[

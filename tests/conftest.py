@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support import starter
 from tests.support.forked import ForkedProcess
 from tests.support.stdio import SERVE, StdioClient
 
@@ -36,6 +37,7 @@ SLOWEST = (
     "lsp/test_life.py",
     "lsp/test_turns.py",
     "models/test_pull.py",
+    "models/test_pull_packages.py",
     "engine/test_random_events.py",
     "model/test_recurrent.py",
     "model/test_tiny_model.py",
@@ -66,6 +68,12 @@ def user_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home
 
 
+@pytest.fixture(scope="session")
+def starter_file() -> Path:
+    """The real starter model. Its tests are marked with `model`."""
+    return starter.fetched()
+
+
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An empty home folder for the servers of one test."""
@@ -75,7 +83,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server_in(
     home: Path, *arguments: str, reading: bool = True, waits: Mapping[str, float] | None = None
 ) -> StdioClient:
-    """A client of a new server, whose user folders lie in `home`. waits: as of a ForkedProcess."""
+    """A client of a new server, whose user folders lie in `home`. waits: a ForkedProcess's constants."""
     process = ForkedProcess(arguments or SERVE, home, environment(home), waits)
     return StdioClient(process=process, reading=reading)
 
@@ -85,11 +93,11 @@ def start(home: Path) -> Iterator[Callable[..., StdioClient]]:
     """Starts servers; those that a test leaves running are ended."""
     clients: list[StdioClient] = []
 
-    def starter(*arguments: str, **options: Any) -> StdioClient:
+    def start_one(*arguments: str, **options: Any) -> StdioClient:
         clients.append(server_in(home, *arguments, **options))
         return clients[-1]
 
-    yield starter
+    yield start_one
     for client in clients:
         client.kill()
 
@@ -99,11 +107,11 @@ def start_anew(home: Path) -> Iterator[Callable[..., StdioClient]]:
     """Starts servers as an editor does, by their command line, for tests of how a process begins and ends."""
     clients: list[StdioClient] = []
 
-    def starter(*arguments: str, **options: Any) -> StdioClient:
+    def start_one(*arguments: str, **options: Any) -> StdioClient:
         clients.append(StdioClient(*arguments, cwd=home, env=environment(home), **options))
         return clients[-1]
 
-    yield starter
+    yield start_one
     for client in clients:
         client.kill()
 

@@ -42,8 +42,8 @@ class Adapter:
 class ModelSpec:
     """Which model to load, and how.
 
-    path: the GGUF file; empty means the starter model, the one for completions or, with `chat`, the one that
-    follows instructions. context_tokens: the window of one sequence.
+    path: the GGUF file; empty means the starter model. chat: it is asked to follow instructions. context_tokens: the
+    window of one sequence.
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
@@ -123,8 +123,9 @@ class ModelInfo:
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
     if we do not know it. interruptible: whether `interrupt` ends an evaluation that is under way. token_ms: what a
     token of a prompt took when the model was loaded, in ms; 0 if that was not measured. chat_template: the Jinja2
-    text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
-    have not been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
+    text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
+    a text are spelled. costs: None if they have not been measured. recurrent: whether a sequence cannot be cut back
+    to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one.
     """
 

@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from lsp_server.backends import calibration, devices, llama_library
+from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
-from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate, lora
 from lsp_server.models.gguf import read_model
@@ -51,7 +50,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     if spec.path:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(starter_file(spec, progress)[0])
+        headers = read_model(starter.model_file(progress))
     adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
     # What is mapped from a file counts as free, and yet its model needs it.
     taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
@@ -67,7 +66,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     if spec.path:
         path, licence = Path(spec.path).expanduser(), ""
     else:
-        path, licence = starter_file(spec, progress)
+        path, licence = starter.model_file(progress), starter.pin().licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
     logger.info("loaded %s in %.0f ms", path, 1000 * (time.monotonic() - began))
     return backend

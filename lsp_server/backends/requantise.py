@@ -1,7 +1,6 @@
-"""A copy of a model in a quantisation that llama.cpp is faster with on CPUs, made once, in the user's cache folder.
+"""A copy of a model in a quantisation that llama.cpp is faster with on CPUs.
 
-Only some quantisations have a second, interleaved layout there. The starter's chat model comes as Q4_1, which has
-none; as Q4_0 it reads a prompt more than twice as fast. `bench copies` compares that with others.
+Only some quantisations have a second, interleaved layout there. `bench copies` compares them.
 """
 
 from __future__ import annotations
@@ -9,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -17,64 +15,17 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
-from lsp_server.backends import starter
-from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.base import ModelError
 from lsp_server.backends.llama_library import default_threads, load_library
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import Header, read_header
 from lsp_server.models.gguf_types import TENSOR_TYPES
 
-logger = logging.getLogger(__name__)
-
 TYPE, _TYPE_NUMBER = "Q4_0", 2
 # Where a copy says what it was made of.
 SOURCE_KEY, SHA256_KEY = "fimble.source", "fimble.source.sha256"
 _LONGEST_VALUE = 127
-# Quantisations of about as many bits that have no faster layout on any CPU.
-_SLOW_TYPES = ("Q4_1", "Q5_0", "Q5_1")
 _POLL_S = 0.05
-
-
-def for_this_cpu(path: Path, sha256: str, progress: Callable[[float], bool]) -> Path:
-    """The file to load in place of `path`, whose hash is `sha256`: a copy, made if there is none, or `path` itself
-    if its own quantisation is as fast or no copy can be written. Raises ModelError if `progress` says to give up."""
-    header = read_header(path)
-    if not wants_copy(header):
-        return path
-    stem, _, ending = path.stem.rpartition(".")
-    name = stem if ending in _SLOW_TYPES else path.stem
-    target = user_cache_path("fimble") / "models" / f"{name}.{TYPE}.gguf"
-    if _made_of(target, sha256):
-        return target
-    if not progress(0.0):
-        raise ModelError("loading was given up")
-    try:
-        _write(header, sha256, target)
-    except (OSError, ModelError) as error:
-        logger.warning("%s is used as it is; no %s copy of it can be made: %s", path, TYPE, error)
-        return path
-    if not progress(1.0):
-        raise ModelError("loading was given up")
-    logger.info("requantised %s to %s", path, target)
-    return target
-
-
-def starter_file(spec: ModelSpec, progress: Callable[[float], bool]) -> tuple[Path, str]:
-    """The file and the licence of the starter model that `spec` means; of the one for chat, a copy that suits a CPU."""
-    model = starter.CHAT if spec.chat else starter.DEFAULT
-    path = starter.model_file(model, progress)
-    on_gpu = spec.gpu_layers != 0 and load_library().api.llama_supports_gpu_offload()
-    if spec.chat and not on_gpu:
-        path = for_this_cpu(path, model.sha256, progress)
-    return path, model.licence
-
-
-def wants_copy(header: Header) -> bool:
-    """Whether most of a model's weights lie in quantised matrices that the CPU has no faster layout of."""
-    slow = sum(tensor.elements for tensor in header.tensors if tensor.type_name in _SLOW_TYPES)
-    return 2 * slow > header.parameters and estimate.has_cpu_layout(TYPE)
 
 
 def can_be_faster(header: Header) -> bool:
@@ -85,29 +36,6 @@ def can_be_faster(header: Header) -> bool:
     elements, size = sum(tensor.elements for tensor in rows), sum(tensor.bytes for tensor in rows)
     same = sum(tensor.elements for tensor in rows if tensor.type == _TYPE_NUMBER)
     return 2 * same < elements and size * block >= elements * block_bytes and estimate.has_cpu_layout(TYPE)
-
-
-def _made_of(path: Path, sha256: str) -> bool:
-    try:
-        return read_header(path).text(SHA256_KEY) == sha256
-    except ModelError:
-        return False
-
-
-def _write(source: Header, sha256: str, target: Path) -> None:
-    """Writes the copy under another name first, so that a file of the target's name is always whole."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".tmp")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        quantise(source, temporary, {SOURCE_KEY: source.path.name, SHA256_KEY: sha256})
-        if not _made_of(temporary, sha256):
-            raise ModelError("llama.cpp wrote something else")
-        temporary.chmod(0o644)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name: str = TYPE) -> None:

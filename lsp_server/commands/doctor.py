@@ -166,18 +166,18 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf, ledger, lock
+    from lsp_server.models import admission, estimate, fim, gguf, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
     origin = config.origins([Path.cwd()]).get("model")
     where = f" (set in {origin})" if spec.path and origin else ""
-    path = Path(spec.path).expanduser() if spec.path else lock.models_folder() / starter.DEFAULT.name
+    path = Path(spec.path).expanduser() if spec.path else starter.path()
     if not spec.path and not path.exists():
-        if starter.is_installed(starter.DEFAULT):
-            yield Check("model", GREEN, "the starter model, which is joined at the first start")
-        else:
-            yield Check("model", RED, "none: no `model` is set and the starter is not installed", starter.INSTALL)
+        yield Check("model", RED, "none: no `model` is set and the starter is not here", starter.PULL)
+        return
+    if not spec.path and starter.is_damaged():
+        yield Check("model", RED, f"{path} is damaged: it is not the starter that it should be", starter.PULL)
         return
     try:
         headers = gguf.read_model(path)
@@ -203,7 +203,7 @@ def _model() -> Iterator[Check]:
 def _draft_model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import estimate, gguf, lock
+    from lsp_server.models import estimate, gguf
 
     settings, _ = config.load([Path.cwd()])
     if not settings.draft_model:
@@ -215,7 +215,7 @@ def _draft_model() -> Iterator[Check]:
     except ModelError as error:
         yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
         return
-    main = Path(settings.model).expanduser() if settings.model else lock.models_folder() / starter.DEFAULT.name
+    main = Path(settings.model).expanduser() if settings.model else starter.path()
     known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
     wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
     if abs(known - wanted) > _PADDING:

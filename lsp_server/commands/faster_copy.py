@@ -70,7 +70,7 @@ def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Pla
 
     settings, _ = config.load([Path.cwd()])
     file = resolve(name) if name else settings.model
-    path = Path(file).expanduser() if file else starter.model_file(starter.DEFAULT, progress)
+    path = Path(file).expanduser() if file else starter.model_file(progress)
     headers = admission.admit(path, progress, gpu_layers=0)
     header, notes = headers[0], []
     if len(headers) > 1:
@@ -92,7 +92,7 @@ def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Pla
     if cut is None and not faster:
         raise ModelError(f"nothing to gain with {path.name}: {'; '.join(notes) or 'you ask for no change'}")
     pin = lock.pin_of(path)
-    licence = pin.licence if pin else header.text("general.license") if file else starter.DEFAULT.licence
+    licence = pin.licence if pin else header.text("general.license") if file else starter.pin().licence
     return Plan(path, header, ledger.sha256(path, progress), licence, cut, faster, tuple(notes))
 
 

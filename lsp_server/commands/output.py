@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,10 +19,44 @@ def console() -> Console:
 
 
 def tell(line: str) -> None:
-    """A line of the answer, on stdout."""
-    print(line)  # noqa: T201 - the command line's own output
+    """A line of the answer, on stdout, at once."""
+    print(line, flush=True)  # noqa: T201 - the command line's own output
 
 
 def human_size(count: int) -> str:
     """Bytes, as a person reads them."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
+
+
+@contextmanager
+def loading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows on stderr how many bytes are here, of how many: a bar on a terminal, else a line for every fifth of them.
+    Nothing until it is told for the first time."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+    page = Console(file=sys.stderr, highlight=False, markup=False)
+    if not page.is_terminal:
+        shown = -1
+
+        def line(done: int, total: int) -> None:
+            nonlocal shown
+            fifth = 5 * done // total
+            if fifth > shown:
+                shown = fifth
+                print(f"{name}: {human_size(done)} of {human_size(total)}", file=sys.stderr, flush=True)  # noqa: T201
+
+        yield line
+        return
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    bar = Progress("{task.description}", *columns, console=page)
+    task = bar.add_task(name, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    try:
+        yield show
+    finally:
+        bar.stop()

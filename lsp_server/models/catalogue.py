@@ -21,6 +21,10 @@ else:
 
 GB = 1_000_000_000
 
+# The model that completes code and carries out actions if the user names none, and what it is called as such.
+STARTER, STARTER_ALIAS = "qwen2.5-coder-0.5b", "starter"
+CATALOGUE = Path(__file__).with_name("catalogue.toml")
+
 # Bits for one weight, on average over a whole file of that name.
 BITS: dict[str, float] = {
     "Q2_K": 3.0,
@@ -48,6 +52,29 @@ _CPU_PREFILL_TFLOPS_PER_CORE = 0.05  # Q4_0 on AVX2: a core evaluates 0.05e12 / 
 _CPU_CHUNK_MS = 120.0  # for 16 tokens: a key's work must not be felt
 
 
+class Packages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `file.packages` of catalogue.toml, where the fields are explained."""
+
+    name: str
+    version: str
+    part: str
+    part_bytes: int
+    wheels: list[str]
+
+    def __str__(self) -> str:
+        return f"{self.name.format(1)} to {self.name.format(len(self.wheels))}, {self.version}"
+
+
+class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The table `file` of catalogue.toml, where the fields are explained."""
+
+    quant: str
+    name: str
+    size: int
+    sha256: str
+    packages: Packages | None = None
+
+
 class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One entry of catalogue.toml, where the fields are explained."""
 
@@ -61,9 +88,12 @@ class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     active: float = 0.0
     kv_values: int | None = None
     restricted: bool = False
+    file: PinnedFile | None = None
 
     def bytes(self, quant: str) -> int:
-        """The size of a file, approximately."""
+        """The size of a file, approximately where it is not known."""
+        if self.file is not None and self.file.quant == quant:
+            return self.file.size
         return round(self.parameters * GB * BITS[quant] / 8)
 
     def need(self, quant: str, spec: ModelSpec) -> int:
@@ -110,7 +140,8 @@ def catalogue() -> list[CatalogueModel]:
 
 
 def find(name: str) -> CatalogueModel | None:
-    return next((model for model in catalogue() if model.name == name.lower()), None)
+    wanted = STARTER if name.lower() == STARTER_ALIAS else name.lower()
+    return next((model for model in catalogue() if model.name == wanted), None)
 
 
 def bandwidth_gbps(device: str) -> float | None:
@@ -126,9 +157,13 @@ def bandwidth_class(gbps: float | None) -> str:
     return "high" if gbps >= 800 else "good" if gbps >= 400 else "moderate" if gbps >= 200 else "low"
 
 
-@functools.cache
 def _data() -> dict[str, Any]:
-    data: dict[str, Any] = tomllib.loads(Path(__file__).with_name("catalogue.toml").read_text("utf-8"))
+    return _read(CATALOGUE)
+
+
+@functools.cache
+def _read(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     return data
 
 
@@ -161,7 +196,7 @@ def _first(
 
 def quants(model: CatalogueModel, machine: Machine) -> Sequence[str]:
     """The quantisations that suit a machine: on a CPU those first that llama.cpp keeps interleaved."""
-    if machine.vram:
+    if machine.vram or (model.file is not None and model.file.quant == model.quants[0]):
         return model.quants
     fast = [quant for quant in ("Q4_0", "IQ4_NL", "Q8_0") if quant in model.quants]
     return fast or [quant for quant in model.quants if quant.startswith("Q4_K")]

@@ -1,14 +1,10 @@
-"""Fetching GGUF files from the Hugging Face hub: whole and as the hub described them, or not at all.
-
-Everything that opens a socket is in this module, and `pull` is the only way in.
-"""
+"""Fetching GGUF files from the Hugging Face hub, whose client opens the sockets."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
-import shutil
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,18 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models import catalogue, gguf, ledger, lock
+from lsp_server.models import incoming, lock
 
 # What is taken if a repository has several quantisations and none was asked for.
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0", "Q5_K_M", "Q6_K", "F16")
 _PART = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)")
 _QUANT = re.compile(r"(?:^|[-._])(I?Q\d\w*|B?F16|F32|MXFP4\w*)(?=\.gguf$|-\d{5}-of)", re.IGNORECASE)
-_HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
-_SPARE_BYTES = 64 << 20
-
-
-class OfflineError(ModelError):
-    """The network was needed and the user has ruled it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,32 +30,24 @@ class RemoteFile:
     sha256: str
 
 
-def pull(name: str, *, offline: bool, tell: Callable[[str], None]) -> Path:
-    """Fetches a model and pins it. Returns the path of its (first) file.
+def fetch(hub_id: str, quant: str, pinned: lock.Pin | None, tell: Callable[[str], None]) -> Path:
+    """Fetches a model's files and pins them. Returns the path of the (first) file.
 
-    name: from the catalogue, or a hub id, each with `:QUANT` if need be. What was fetched before a cut is
-    kept and goes on from there. Raises ModelError, one line.
+    quant: empty for the best there is. pinned: the one file that is wanted, if it is known exactly. What was fetched
+    before a cut is kept and goes on from there. Raises ModelError, one line.
     """
-    hub_id, quant = parse(name)
-    if offline or os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
-        why = "the setting `offline` is true" if offline else "HF_HUB_OFFLINE is set"
-        raise OfflineError(f"{name} cannot be pulled: {why}")
+    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        raise ModelError(f"{hub_id} cannot be pulled: HF_HUB_OFFLINE is set")
     with _Explained(hub_id):
         revision, licence, files = _list(hub_id)
-        wanted = choose(hub_id, files, quant)
+        if pinned is not None:
+            wanted = [file for file in files if f"{hub_id}/{file.name}" == pinned.name and file.sha256 == pinned.sha256]
+            if not wanted:
+                raise ModelError(f"{hub_id} no longer has the file that the catalogue describes")
+        else:
+            wanted = choose(hub_id, files, quant)
         paths = [_fetch(hub_id, revision, file, licence, tell) for file in wanted]
     return paths[0]
-
-
-def parse(name: str) -> tuple[str, str]:
-    """The hub id and the quantisation that a name asks for; the latter empty for the best there is."""
-    plain, _, quant = name.partition(":")
-    known = catalogue.find(plain)
-    if known is not None:
-        return known.hub, quant or known.quants[0]
-    if not _HUB_ID.match(plain):
-        raise ModelError(f"there is no model called {plain!r}; `fimble models list` shows the names, or give a hub id")
-    return plain, quant
 
 
 def choose(hub_id: str, files: Sequence[RemoteFile], quant: str) -> list[RemoteFile]:
@@ -108,45 +90,17 @@ def _list(hub_id: str) -> tuple[str, str, list[RemoteFile]]:
 
 
 def _fetch(hub_id: str, revision: str, file: RemoteFile, licence: str, tell: Callable[[str], None]) -> Path:
-    name = f"{hub_id}/{file.name}"
+    pin = lock.Pin(f"{hub_id}/{file.name}", file.size, file.sha256, f"{hub_id}@{revision}", licence)
     if not file.sha256:
-        raise ModelError(f"the hub has no SHA-256 of {name}, so it cannot be checked; it is not pulled")
-    if any(part in ("", ".", "..") for part in name.split("/")) or "\\" in name:
-        raise ModelError(f"the hub calls a file {file.name!r}, which is no name for one")
-    target = lock.models_folder() / name
-    pin = lock.Pin(name, file.size, file.sha256, f"{hub_id}@{revision}", licence)
-    if target.is_file() and target.stat().st_size == file.size and ledger.sha256(target) == file.sha256:
-        tell(f"{name} is already here")
-        lock.add(pin)
+        raise ModelError(f"the hub has no SHA-256 of {pin.name}, so it cannot be checked; it is not pulled")
+    target = incoming.target_of(pin)
+    if incoming.is_here(pin):
+        tell(f"{pin.name} is already here")
         return target
-    partial = target.with_name(f"{target.name}.{file.sha256[:12]}.part")
+    incoming.check_disk(pin)
     target.parent.mkdir(parents=True, exist_ok=True)
-    _check_disk(partial, file)
-    _download(hub_id, revision, file, partial)
-    found = ledger.hash_file(partial, file.size)
-    if found != file.sha256:
-        partial.unlink()
-        raise ModelError(
-            f"what came as {name} is not what the hub describes: SHA-256 {found[:12]}…, not {file.sha256[:12]}…; "
-            "nothing was kept, try again"
-        )
-    try:
-        gguf.read_header(partial)
-    except ModelError as error:
-        partial.unlink()
-        raise ModelError(str(error).replace(str(partial), name)) from None
-    partial.replace(target)
-    lock.add(pin)
-    return target
-
-
-def _check_disk(partial: Path, file: RemoteFile) -> None:
-    there = partial.stat().st_size if partial.exists() else 0
-    free = shutil.disk_usage(partial.parent).free
-    if file.size - there + _SPARE_BYTES > free:
-        raise ModelError(
-            f"{file.name} needs {(file.size - there) >> 20} MB more in {partial.parent}, where {free >> 20} MB are free"
-        )
+    _download(hub_id, revision, file, incoming.partial_of(pin))
+    return incoming.put_in_place(pin, "the hub")
 
 
 def _download(hub_id: str, revision: str, file: RemoteFile, partial: Path) -> None:

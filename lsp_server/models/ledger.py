@@ -44,6 +44,11 @@ def sha256(path: Path, progress: Callable[[float], bool] = lambda _: True) -> st
     return found
 
 
+def remember(path: Path, sha256: str) -> None:
+    """Notes the SHA-256 of a file that has just been hashed."""
+    update("files", {str(path.absolute()): [*_stamp(path), sha256]})
+
+
 def known_sha256(path: Path) -> str | None:
     """The SHA-256 that a file has, if the ledger knows it."""
     known = read()["files"].get(str(path.absolute()))

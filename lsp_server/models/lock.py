@@ -12,6 +12,7 @@ from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models import ledger
+from lsp_server.models.catalogue import CatalogueModel
 
 FILE_NAME = "fimble.lock.json"
 
@@ -27,6 +28,13 @@ class Pin:
     sha256: str
     source: str = ""
     licence: str = ""
+
+
+def described(model: CatalogueModel) -> Pin:
+    """What the file of the catalogue's entry must be, wherever it comes from. It has to know one exactly."""
+    assert model.file is not None
+    name = f"{model.hub}/{model.file.name}"
+    return Pin(name, model.file.size, model.file.sha256, "the catalogue", model.licence)
 
 
 def models_folder() -> Path:

@@ -24,6 +24,7 @@ from tests.editors.support import EDITORS, fimble_program, neovim_binary, with_p
 from tests.editors.terminal import Terminal
 from tests.editors.vscode import editor as vscode
 from tests.editors.vscode import install as vscode_install
+from tests.support import starter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -194,7 +195,7 @@ def helix(browser: Browser, home: Path, target: Path) -> None:
     # Wide enough for what Helix shows beside the menu.
     terminal = Terminal([program.path, "queue.ts"], home, env, rows=22, columns=88, true_colour=True)
     try:
-        terminal.wait_for("⋅ Gemma", SECONDS)  # the last message about the loading of the model
+        terminal.wait_for("⋅ Qwen", SECONDS)  # the last message about the loading of the model
         terminal.type("16ggo")
         terminal.type_paced("return this.items", KEY_MS)
         for _ in range(10):  # on a slow machine the first menu has a part of it, or nothing
@@ -235,7 +236,7 @@ def code(browser: Browser, home: Path, target: Path) -> None:
         size = {"width": 860, "height": 455}
         tab = browser.new_page(viewport=size, device_scale_factor=SCALE)  # type: ignore[arg-type]
         window = vscode.Window(server, tab, workspace, file)
-        window.wait_until_ready("Gemma")
+        window.wait_until_ready("Qwen")
         window.press("Control+b")  # closes the side bar
         window.to_end()
         window.type("return 2 * ", KEY_MS)
@@ -243,7 +244,7 @@ def code(browser: Browser, home: Path, target: Path) -> None:
         # A slow machine shows the rest of it with the next keys.
         window.type("math.", SLOW_KEY_MS)
         vscode.wait_for("the whole suggestion", lambda: "self.radius" in window.ghost().replace("\n", ""))
-        window.wait_until_ready(r"Gemma.* · ")
+        window.wait_until_ready(r"Qwen.* · ")
         tab.screenshot(path=target, clip={"x": 0, "y": 35, "width": 860, "height": 420})  # without the title bar
         tab.close()
     finally:
@@ -267,10 +268,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("name", nargs="*", choices=[*PICTURES, []], help=f"of {', '.join(PICTURES)}; all without one")
     names = parser.parse_args(arguments).name or list(PICTURES)
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    file = starter.fetched()
     with vscode.browser() as browser:
         for name in names:
             kept = SCREENSHOTS / f"{name}.png"
             with tempfile.TemporaryDirectory(prefix="fimble-picture-") as home:
+                starter.lend(file, Path(home) / "cache")
                 PICTURES[name](browser, Path(home), kept)
             _shrink(kept)
             shutil.copy(kept, EDITORS / name / "screenshot.png")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.backends import starter
 from tests.editors.support import EDITORS, NEOVIM_VERSIONS, Neovim, fimble_program, neovim_binary
+from tests.support import starter
 
 KEY_MS = 50
 ACCEPT, WORD, LINE, DISMISS, ESCAPE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b"
@@ -56,11 +56,11 @@ def editor(lasting: Neovim) -> Iterator[Neovim]:
 
 
 @pytest.fixture(scope="module")
-def model_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One home for all versions, so that the starter model is put together once."""
-    if not starter.is_installed(starter.DEFAULT):
-        pytest.skip("the starter extra is not installed")
-    return tmp_path_factory.mktemp("home")
+def model_home(tmp_path_factory: pytest.TempPathFactory, starter_file: Path) -> Path:
+    """One home for all versions, so that the machine is measured once."""
+    home = tmp_path_factory.mktemp("home")
+    starter.lend(starter_file, home / "cache")
+    return home
 
 
 def test_a_suggestion_is_seen_typed_through_and_accepted_whole(editor: Neovim) -> None:

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from lsp_server.backends import starter
 from lsp_server.features.actions.catalogue import BUILT_IN
 from tests.conftest import ROOT, environment
 from tests.editors import generate
 from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import CodeServer, Window, browser, package, server_program, wait_for
+from tests.support import starter
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -341,7 +341,7 @@ def test_a_missing_server_is_told_once_and_found_when_it_is_there(
     box.fill(str(ROOT))
     window.press("Enter")
     terminal = window.page.locator(".terminal-wrapper.active .xterm-rows")
-    typed = wait_for("the command", lambda: "fimble[starter]" in terminal.inner_text() and terminal.inner_text())
+    typed = wait_for("the command", lambda: "pip install" in terminal.inner_text() and terminal.inner_text())
     assert "Collecting" not in typed and "ERROR" not in typed, "it is left to the user to run it"
     window.screenshot("install")
     program = tmp_path / "work" / ".venv" / "bin" / "fimble"
@@ -667,10 +667,11 @@ def test_an_explanation_opens_as_a_preview_beside_the_code(function_window: Wind
 
 @pytest.mark.model
 @in_editor
-def test_the_default_model_suggests(open_window: Callable[..., Window], tmp_path: Path) -> None:
+def test_the_default_model_suggests(
+    code: CodeServer, open_window: Callable[..., Window], starter_file: Path, tmp_path: Path
+) -> None:
     """What a new user sees: no settings, the starter model, a suggestion on the screen."""
-    if not starter.is_installed(starter.DEFAULT):
-        pytest.skip("the starter extra is not installed")
+    starter.lend(starter_file, code.data.parent / "home" / "cache")
     workspace = tmp_path / "work"
     workspace.mkdir()
     server_program(workspace / ".venv" / "bin" / "fimble")
@@ -681,11 +682,11 @@ def test_the_default_model_suggests(open_window: Callable[..., Window], tmp_path
         "    def circumference(self) -> float:\n        "
     )
     window = open_window(workspace, file, **{"fimble.path": ""})
-    window.wait_until_ready("Gemma")
+    window.wait_until_ready("Qwen")
     window.to_end()
     window.type("return 2 * ")
     suggestion = window.wait_for_ghost()
-    window.wait_until_ready(r"Gemma.* · ")
+    window.wait_until_ready(r"Qwen.* · ")
     window.screenshot("default-model")
     before = file.read_text()
     window.press("Tab")

@@ -87,16 +87,16 @@ def test_what_is_recommended_for_a_gpu(vram: int, gbps: float, code: str, chat: 
     ("cores", "ram", "code"),
     [
         (2, 8, None),
-        (4, 8, "qwen2.5-coder-0.5b-instruct"),
-        (16, 64, "qwen2.5-coder-1.5b-instruct"),
-        (16, 1, "qwen2.5-coder-0.5b-instruct"),
+        (4, 8, "qwen2.5-coder-0.5b"),
+        (16, 64, "qwen2.5-coder-1.5b"),
+        (16, 1, "qwen2.5-coder-0.5b"),
     ],
 )
 def test_a_cpu_gets_a_small_model_that_is_repacked(cores: int, ram: int, code: str | None) -> None:
     chosen, _ = catalogue.recommend(Machine(0, ram * GB, cores), SPEC)
     assert (chosen.model.name if chosen else None) == code
     if chosen:
-        assert chosen.quant in ("Q4_0", "IQ4_NL", "Q8_0")
+        assert chosen.quant in ("Q4_0", "IQ4_NL", "Q8_0") or chosen.model.file
 
 
 def test_bandwidth_decides_before_memory() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.backends import devices, llama, starter
+from lsp_server.backends import devices, llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.models import estimate
 from lsp_server.models.gguf import read_model
@@ -61,12 +61,8 @@ def test_the_estimate_is_what_a_process_grows_by(
 
 @pytest.mark.model
 @pytest.mark.parametrize(("context", "sequences", "flash"), [(512, 1, "off"), (2560, 6, "off")])
-def test_the_estimate_of_the_starter_model(context: int, sequences: int, flash: str) -> None:
-    try:
-        path = starter.model_file(starter.DEFAULT)
-    except ModelError as error:
-        pytest.skip(str(error))
-    check_growth(path, context, sequences, flash)
+def test_the_estimate_of_the_starter_model(starter_file: Path, context: int, sequences: int, flash: str) -> None:
+    check_growth(starter_file, context, sequences, flash)
 
 
 @pytest.mark.parametrize(("share", "wanted", "layers"), [(2.0, -1, -1), (0.5, -1, 2), (0.001, -1, 0), (0.001, 2, 2)])

@@ -174,7 +174,7 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(home: Path, hub: Hub, co
     status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
     assert status == 2
     (line,) = errors
-    assert "no name for one" in line
+    assert "is no name for a file" in line
     assert not list(home.rglob("escape.gguf"))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 # What servers and commands import sooner or later. Those that need llama.cpp import it themselves.
 _IMPORTED = [
@@ -39,18 +40,19 @@ _IMPORTED = [
 class ForkedProcess:
     """`python -m lsp_server` with these arguments, with what StdioClient wants of a subprocess.Popen.
 
-    waits: other values, in seconds, for constants of ours that the process waits for in real time, by their full names.
+    constants: other values for constants of ours, by their full names: what the process waits for in real time, or
+    where it finds its data.
     """
 
     def __init__(
-        self, arguments: Sequence[str], cwd: Path, env: dict[str, str], waits: Mapping[str, float] | None = None
+        self, arguments: Sequence[str], cwd: Path, env: dict[str, str], constants: Mapping[str, Any] | None = None
     ) -> None:
         stdin, to_stdin = multiprocessing.Pipe(duplex=False)
         from_stdout, stdout = multiprocessing.Pipe(duplex=False)
         from_stderr, stderr = multiprocessing.Pipe(duplex=False)
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(_IMPORTED)
-        given = (list(arguments), str(cwd), env, dict(waits or {}), stdin, stdout, stderr)
+        given = (list(arguments), str(cwd), env, dict(constants or {}), stdin, stdout, stderr)
         self._process = context.Process(target=_main, args=given)
         self._process.start()
         self.stdin = os.fdopen(os.dup(to_stdin.fileno()), "wb", buffering=0)
@@ -74,9 +76,11 @@ class ForkedProcess:
         self._process.kill()
 
 
-def run(arguments: Sequence[str], cwd: Path, env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Runs a command to its end, for up to a minute."""
-    process = ForkedProcess(arguments, cwd, env)
+def run(
+    arguments: Sequence[str], cwd: Path, env: dict[str, str], constants: Mapping[str, Any] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Runs a command to its end, for up to a minute. constants: as of a ForkedProcess."""
+    process = ForkedProcess(arguments, cwd, env, constants)
     process.stdin.close()
     watchdog = threading.Timer(60, process.kill)
     watchdog.start()
@@ -90,7 +94,7 @@ def _main(
     arguments: list[str],
     cwd: str,
     env: dict[str, str],
-    waits: dict[str, float],
+    constants: dict[str, Any],
     stdin: Connection,
     stdout: Connection,
     stderr: Connection,
@@ -103,10 +107,10 @@ def _main(
     os.environ.clear()
     os.environ.update(env)
     sys.argv[1:] = arguments
-    for name, seconds in waits.items():
+    for name, value in constants.items():
         module, _, constant = name.rpartition(".")
         assert hasattr(importlib.import_module(module), constant), name
-        setattr(sys.modules[module], constant, seconds)
+        setattr(sys.modules[module], constant, value)
     from lsp_server.__main__ import main
 
     main()

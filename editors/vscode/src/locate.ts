@@ -101,13 +101,13 @@ function isUrl(source: string): boolean {
 }
 
 /**
- * The command that installs fimble with its starter model from `source`: into the environment the user works in, if
- * there is one, else as a tool of its own.
+ * The command that installs fimble from `source`: into the environment the user works in, if there is one, else as a tool
+ * of its own. The server then says how to get a model.
  */
 export function installCommand(source: string, around: Surroundings): string {
   const { join } = rules(around.windows);
   const suffix = around.windows ? ".exe" : "";
-  const what = quoted(`fimble[starter] @ ${isUrl(source) ? source : fileUrl(expand(source, around))}`, around.windows);
+  const what = quoted(`fimble @ ${isUrl(source) ? source : fileUrl(expand(source, around))}`, around.windows);
   const inRoots = around.roots
     .flatMap((root) => [".venv", "venv"].map((name) => join(root, name, scripts(around.windows), `python${suffix}`)))
     .find(around.isFile);

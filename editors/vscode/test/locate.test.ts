@@ -60,7 +60,7 @@ test("Windows has other names", () => {
 });
 
 test("the install command is for the environment the user works in", () => {
-  const what = "'fimble[starter] @ file:///s/fimble'";
+  const what = "'fimble @ file:///s/fimble'";
   const command = (files: string[], more: Partial<Surroundings> = {}): string => installCommand("/s/fimble", around(files, more));
   assert.equal(command(["/w/b/.venv/bin/python"], { python }), `/w/b/.venv/bin/python -m pip install ${what}`);
   assert.equal(command([], { python }), `/py/bin/python3 -m pip install ${what}`);
@@ -72,13 +72,13 @@ test("the install command is for the environment the user works in", () => {
 
 test("it names a folder or a URL as pip takes it", () => {
   const source = (named: string): string => installCommand(named, around([])).replace("python3 -m pip install --user ", "");
-  assert.equal(source("git+https://example.org/fimble"), "'fimble[starter] @ git+https://example.org/fimble'");
-  assert.equal(source("~/src/fimble"), "'fimble[starter] @ file:///home/u/src/fimble'");
-  assert.equal(source("/it's 100%/fimble"), "'fimble[starter] @ file:///it%27s%20100%25/fimble'");
+  assert.equal(source("git+https://example.org/fimble"), "'fimble @ git+https://example.org/fimble'");
+  assert.equal(source("~/src/fimble"), "'fimble @ file:///home/u/src/fimble'");
+  assert.equal(source("/it's 100%/fimble"), "'fimble @ file:///it%27s%20100%25/fimble'");
   const windows = { windows: true, python: "C:\\my env\\python.exe", roots: [], home: "C:\\u" };
   assert.equal(
     installCommand("C:\\s\\fimble", around([], windows)),
-    '& "C:\\my env\\python.exe" -m pip install "fimble[starter] @ file:///C:/s/fimble"',
+    '& "C:\\my env\\python.exe" -m pip install "fimble @ file:///C:/s/fimble"',
   );
 });
 

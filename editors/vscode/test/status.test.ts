@@ -11,7 +11,7 @@ function status(model: Partial<ServerStatus["model"]> = {}, recent: ServerStatus
   const counts = { answered: 9, model: 4, memory: 3, empty: 2 };
   const settings = { enabled: true, disabled_languages: [] };
   const latencyMs = { median: 34.4, p95: 1234 };
-  const whole = { state: "ready", progress: 1, message: "", name: "Gemma 3 270M", device: "CPU", ...model };
+  const whole = { state: "ready", progress: 1, message: "", name: "Qwen2.5 Coder 0.5B", device: "CPU", ...model };
   return { kind: "running", status: { version: "0.1", settings, model: whole, requests: { counts, latencyMs, recent } } };
 }
 
@@ -21,7 +21,7 @@ function now(more: Partial<Situation> = {}): Situation {
 
 const off = ["python"];
 const table: [string, Situation, string, RegExp][] = [
-  ["ready", now(), "$(sparkle) Gemma 3 270M · 34 ms", /Nothing has been asked for/],
+  ["ready", now(), "$(sparkle) Qwen2.5 Coder 0.5B · 34 ms", /Nothing has been asked for/],
   ["off", now({ enabled: false }), "$(circle-slash) fimble: off", /switched off \(fimble\.enabled\)/],
   ["language", now({ disabledLanguages: off }), "$(circle-slash) fimble: off for Python", /off for Python/],
   ["loading", now({ server: status({ state: "loading", progress: 0.429 }) }), "$(loading~spin) fimble: loading 42%", /loading \(42%\)/],
@@ -50,7 +50,7 @@ test("a long name is shortened in the bar and whole in the tooltip", () => {
 });
 
 test("another language's switch is not this one's", () => {
-  assert.match(bar(now({ disabledLanguages: ["go"] })).text, /Gemma/);
+  assert.match(bar(now({ disabledLanguages: ["go"] })).text, /Qwen/);
 });
 
 test("the reason is the last answer's in this document", () => {

@@ -5,7 +5,7 @@ local config = require('fimble.config')
 local M = {}
 
 M.NAME = 'fimble'
-M.INSTALL = "pip install '.[starter]', in a checkout of fimble"
+M.INSTALL = "pip install . && fimble models pull starter, in a checkout of fimble"
 
 local MOST_RESTARTS, RESTARTS_MS = 3, 60000
 -- The language server protocol's names for what Neovim calls otherwise.

