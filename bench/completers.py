@@ -149,7 +149,7 @@ class Fimble:
         info = self._engine.model.info
         if info is None:
             raise ModelError(self._engine.model.message)
-        return PromptBook().choose(document, hole, info.format, budget_for(info, self._options))
+        return PromptBook().choose(document, hole, info.format, budget_for(info, self._options)).full
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
         """Does what the history says, so that the anchors are as they would be."""

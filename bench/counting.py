@@ -181,6 +181,9 @@ class CountingBackend:
     def ends(self, token: int) -> bool:
         return True
 
+    def interrupt(self, wanted: bool) -> None:
+        pass
+
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         assert position == self._lengths[sequence], "evaluated behind the end of what the cache holds"
         self._lengths[sequence] += len(tokens)

@@ -11,6 +11,7 @@ from bench.tasks import Task
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
 from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import StopRule, find_end, stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
@@ -88,7 +89,7 @@ class Answered:
 
 async def answered(output: Output, place: Place) -> Answered:
     """What the server makes of `output`: each piece goes its way as if the engine had just decoded it."""
-    generation = RunningGeneration(place.document, place.hole, place.rule, _NO_PROMPT)
+    generation = RunningGeneration(place.document, place.hole, place.rule, PromptChoice(_NO_PROMPT))
     usage, written = Usage(), ""
     reason = FinishReason.END if output.end == "end" else FinishReason.LENGTH
     wanted = place.hole.kind is not HoleKind.NONE

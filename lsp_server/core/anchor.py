@@ -76,9 +76,11 @@ def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool
 
 
 class AnchorBook:
-    """The anchors in use, the latest first. Plain data: no clock, no model."""
+    """The anchors in use, the latest first. Plain data: no clock, no model. short_only: no anchor gets more than the
+    short suffix."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, short_only: bool = False) -> None:
+        self._short_only = short_only
         self._anchors: deque[Anchor] = deque(maxlen=REMEMBERED)
 
     def __len__(self) -> int:
@@ -92,8 +94,16 @@ class AnchorBook:
                 self._replace(anchor, found)
                 return found
         made = new_anchor(document, hole, form, budget, short=True)
+        if made.short and not self._short_only and not self._knows_window(made):
+            # All of the prompt is evaluated for the first time, so the whole suffix adds little to it.
+            made = new_anchor(document, hole, form, budget)
         self._anchors.appendleft(made)
         return made
+
+    def _knows_window(self, made: Anchor) -> bool:
+        """Whether a prompt in use begins as one with this anchor does."""
+        begins = made.uri, made.head, made.before[:_KNOWN_BYTES]
+        return any((a.uri, a.head, a.before[:_KNOWN_BYTES]) == begins for a in self._anchors)
 
     def at_rest(self, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> Anchor | None:
         """A better anchor for `hole` than the one in use, to be evaluated while the user rests; None if

@@ -26,6 +26,9 @@ BEFORE_SHARE, AFTER_SHARE, SPARE_SHARE = 0.70, 0.15, 0.05
 # its window; text with less (CJK, binary) is cut by the engine, which counts real tokens.
 BYTES_PER_TOKEN = 3.0
 
+# Imports and headers of a small window get at least this, or a quarter of it each.
+_LEAST_HEAD_BYTES = 64
+
 # Where the suffix is laid out behind the text before it, a new anchor re-evaluates all of the suffix. It is
 # answered from a short one, and gets the full one when the user rests.
 SHORT_SUFFIX_BYTES = int(60 * BYTES_PER_TOKEN)
@@ -67,6 +70,11 @@ class Anchor:
     after: bytes
     short: bool
     size: int
+
+    @property
+    def frozen_bytes(self) -> int:
+        """How much of the document a prompt with it shows, without what has been typed since."""
+        return len(self.head) + len(self.before) + len(self.after)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,8 +160,11 @@ def lay_out(
         Slot.AFTER: after,
         Slot.TYPED: document.source[anchor.offset : cursor],
     }
+    layout = form.layout
+    if not form.path_alone and not context.pieces:
+        layout = tuple(part for part in layout if part not in (form.file, Slot.PATH))
     segments: list[Segment] = []
-    for part in form.layout:
+    for part in layout:
         if isinstance(part, str):
             segments.append(Segment("marker", part.encode()))
         elif part is Slot.CONTEXT:
@@ -200,13 +211,13 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
 
 def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
     """What is shown in front of a window that begins at `start`: of the part that is left out, the imports and the
-    headers of the class and function that go on in the window, each within an eighth of the budget, and comments
-    that mark the gaps. It depends on the window's start alone, so that all places in the window share it. Empty
-    for a window from the beginning."""
+    headers of the class and function that go on in the window, each within an eighth of the budget (a quarter, if that
+    is small), and comments that mark the gaps. It depends on the window's start alone, so that all places in the window
+    share it. Empty for a window from the beginning."""
     if start == 0:
         return b""
     language = find_language(document.language_id, document.path)
-    room = budget // 8
+    room = room_each = max(budget // 8, min(_LEAST_HEAD_BYTES, budget // 4))
     kept: list[bytes] = []
     for line in import_lines(language, document.source[: min(start, IMPORTS_WITHIN_BYTES)]):
         room -= len(line) + 1
@@ -215,7 +226,7 @@ def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
         kept.append(line)
     elision = language.as_comment("...").encode()
     first = document.line_at(start)
-    enclosing = enclosing_text(document, language, first, budget // 8) if document.line_start(first) == start else b""
+    enclosing = enclosing_text(document, language, first, room_each) if document.line_start(first) == start else b""
     return document.newline.join([*kept, elision, enclosing])
 
 

@@ -22,11 +22,25 @@ class BetterPrompt:
     context: Context | None
 
 
+@dataclass(frozen=True, slots=True)
+class PromptChoice:
+    """The prompts that a key can be answered from. quick: a smaller one, for as long as the full one is not evaluated;
+    None where it would not be much smaller."""
+
+    full: FimPrompt
+    quick: FimPrompt | None = None
+
+
+# A quick prompt is laid out where it is at most this share of the full one.
+_MOST_QUICK_SHARE = 0.6
+
+
 class PromptBook:
     """Anchors and contexts together. buffers: the documents open and lately closed, the most recent first."""
 
     def __init__(self) -> None:
         self._anchors = AnchorBook()
+        self._quick_anchors = AnchorBook(short_only=True)
         self._contexts = ContextBook()
 
     def choose(
@@ -36,11 +50,16 @@ class PromptBook:
         form: FimFormat,
         budget: PromptBudget,
         buffers: Sequence[DocumentSnapshot] = (),
-    ) -> FimPrompt:
-        """The prompt that a key at `hole` is answered from."""
+        quick: PromptBudget | None = None,
+    ) -> PromptChoice:
+        """The prompts that a key at `hole` is answered from. quick: the budget of the smaller one, if one is wanted."""
         context = self._contexts.choose(document, hole, budget.context, buffers)
         anchor = self._anchors.choose(document, hole, form, budget.beside(context.size))
-        return lay_out(document, anchor, hole.cursor, form, context)
+        full = lay_out(document, anchor, hole.cursor, form, context)
+        if quick is None or quick.before + quick.after > _MOST_QUICK_SHARE * (anchor.frozen_bytes + context.size):
+            return PromptChoice(full)
+        smaller = self._quick_anchors.choose(document, hole, form, quick)
+        return PromptChoice(full, lay_out(document, smaller, hole.cursor, form))
 
     def at_rest(
         self,
@@ -54,8 +73,7 @@ class PromptBook:
         is as good. It is used once `adopt` has been called with it."""
         held = self._contexts.choose(document, hole, budget.context, buffers)
         current = self._anchors.choose(document, hole, form, budget.beside(held.size))
-        prompt_bytes = len(current.head) + len(current.before) + len(current.after)
-        context = self._contexts.at_rest(document, hole, budget.context, buffers, prompt_bytes)
+        context = self._contexts.at_rest(document, hole, budget.context, buffers, current.frozen_bytes)
         if context is not None:
             anchor = new_anchor(document, hole, form, budget.beside(context.size))
             return BetterPrompt(lay_out(document, anchor, hole.cursor, form, context), anchor, context)

@@ -39,6 +39,8 @@ from lsp_server.engine.request import (
 _STOP_SECONDS = 5.0
 # The engine itself keeps 64; this bounds what is on the way to it while it is in a step.
 _MOST_REQUESTS = 256
+# Prompts of fewer new tokens do not tell how fast prompts are evaluated. And how much the newest tells.
+_LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,13 @@ class EngineClient:
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.copy_context()
+        self._roles: dict[int, Role] = {}  # of the requests under way
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
         self._loads: dict[Role, int] = {}
         self._specs: dict[Role, ModelSpec] = {}
         self._stopping = False
+        self._token_ms: dict[Role, float] = {}
         self.evaluated_tokens = self.decoded_tokens = 0
 
     @property
@@ -98,6 +102,7 @@ class EngineClient:
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
         self._specs[role] = spec
+        self._token_ms.pop(role, None)
         self._set_model(role, ModelState("loading"))
         self._loads[role] = self._loads.get(role, 0) + 1
         self._engine.send(Load(spec, self._loads[role], role))
@@ -123,22 +128,24 @@ class EngineClient:
         reserve: int = 0,
         role: Role = "completion",
         rank: int = 0,
+        quick: FimPrompt | None = None,
     ) -> int:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
-        only that, is `Finished`."""
+        only that, is `Finished`. quick: as in `Generate`."""
         id = next(self._ids)
         if len(self._listeners) >= _MOST_REQUESTS:
             message = f"more than {_MOST_REQUESTS} requests are under way"
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
             return id
         self._listeners[id] = listener
-        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank))
+        self._roles[id] = role
+        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick))
         return id
 
-    def cancel(self, id: int) -> None:
-        """Asks the engine to end a request; its `Finished` comes all the same."""
+    def cancel(self, id: int, *, keep: bool = False) -> None:
+        """Asks the engine to end a request; its `Finished` comes all the same. keep: as in `Cancel`."""
         if id in self._listeners:
-            self._engine.send(Cancel(id))
+            self._engine.send(Cancel(id, keep))
 
     async def stop(self) -> None:
         """Ends the thread. Waits for the step it is in, but never longer than a few seconds."""
@@ -165,6 +172,7 @@ class EngineClient:
         if isinstance(event, TextDelta):
             self._listeners[event.id](event)
         elif isinstance(event, Finished):
+            self._learn(event)
             self.evaluated_tokens += event.usage.evaluated_tokens
             self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
@@ -178,6 +186,18 @@ class EngineClient:
             self._set_model(event.role, ModelState("failed", message=event.message))
         elif isinstance(event, ModelIdle):
             self._set_model(event.role, ModelState("idle", message=event.message))
+
+    def token_ms(self, role: Role = "completion") -> float:
+        """What a token of a prompt takes, in ms: in the requests that have ended lately, or when the model was loaded.
+        0 if nobody knows."""
+        info = self.models[role].info
+        return self._token_ms.get(role) or (info.token_ms if info else 0.0)
+
+    def _learn(self, event: Finished) -> None:
+        role, usage = self._roles.pop(event.id, "completion"), event.usage
+        if usage.evaluated_tokens >= _LEAST_TIMED_TOKENS and usage.prefill_ms > 0:
+            now, known = usage.prefill_ms / usage.evaluated_tokens, self.token_ms(role)
+            self._token_ms[role] = known + _NEWEST_SHARE * (now - known) if known else now
 
     def _set_model(self, role: Role, state: ModelState) -> None:
         self.models[role] = state

@@ -30,7 +30,7 @@ from lsp_server.engine.request import (
     rejected,
 )
 from lsp_server.engine.residency import Residency
-from lsp_server.engine.scheduler import Entry, Scheduler
+from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ class Engine:
     def rest(self) -> None:
         """Waits for messages while only actions have work and the user has just typed."""
         while self._running and (left := self._rest_until - self._clock()) > 0:
-            first = self._next()
+            first = self._scheduler.first()
             if first is None or first.priority is not Priority.ACTION:
                 return
             try:
@@ -135,7 +135,7 @@ class Engine:
         now = self._clock()
         for job in self._scheduler.expired(now):
             self._finish(job, FinishReason.DEADLINE)
-        entry = self._next()
+        entry = self._scheduler.first()
         if entry is None:
             return False
         job = entry.job
@@ -144,13 +144,10 @@ class Engine:
         self._step = Step(backend, request.id, request.priority, request.role, job.prompt)
         backend.interrupt(False)
         self.receive()
-        if self._next() is entry:
+        if self._scheduler.first() is entry:
             self._advance(job, now)
         self._step = None
         return True
-
-    def _next(self) -> Entry[Generation] | None:
-        return next(iter(self._scheduler), None)
 
     def _advance(self, job: Generation, now: float) -> None:
         """One step of a request, and of the other candidates for its place with it."""
@@ -192,8 +189,11 @@ class Engine:
 
     def _companions(self, job: Generation) -> list[Generation]:
         """The other candidates for the same place. What they share with `job` is evaluated once, for it."""
-        same = (entry.job for entry in self._scheduler if entry.job is not job)
-        return [other for other in same if other.model is job.model and other.prompt == job.prompt]
+        same = [entry.job for entry in self._scheduler if entry.job is not job and entry.job.model is job.model]
+        for other in same:
+            if other.request.prompt == job.request.prompt:
+                other.choose_prompt(job)
+        return [other for other in same if other.prompt == job.prompt]
 
     def _joining(
         self, work: Work | None, others: Sequence[Generation], now: float

@@ -78,25 +78,23 @@ class Generation:
         self._cost.prompt, self._cost.cut, self._cost.evaluated = len(encoded.tokens), encoded.cut, 0
         self._stable = encoded.stable
 
-    def choose_prompt(self) -> None:
+    def choose_prompt(self, like: Generation | None = None) -> None:
         """Goes over to the quick prompt where what is left of the full one takes too long to evaluate.
 
         Also in the midst of it: a machine that has become slow shows in the steps. Nothing that was evaluated is lost.
+        like: another candidate for the place, which has chosen for all.
         """
         quick = self._quick
         if quick is None or self._cost.decoded > 0 or self.request.quick is None:
             return
-        left = self._seconds_left(self._tokens)
-        if left > QUICK_ABOVE_SECONDS and self._seconds_left(quick.tokens) < left / 2:
+        left = self.model.seconds_left(self._tokens) if like is None else 0.0
+        too_long = left > QUICK_ABOVE_SECONDS and self.model.seconds_left(quick.tokens) < left / 2
+        if too_long or (like is not None and like.prompt == self.request.quick):
             self.release()
             self._quick = None
             self.prompt = self.request.quick
             self._cost.quick = True
             self._read(quick)
-
-    def _seconds_left(self, tokens: list[int]) -> float:
-        held = self.model.cache.match(tokens)[1]
-        return self.model.pace.seconds(len(tokens) - held, held)
 
     def interrupted(self) -> None:
         """Takes note that its step has been interrupted: what it was to evaluate is still to be."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
@@ -124,6 +125,11 @@ class LoadedModel:
             return info.chunk_tokens if paced is None else min(info.chunk_tokens, max(LEAST_TOKENS, paced))
         most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
+
+    def seconds_left(self, tokens: Sequence[int]) -> float:
+        """How long it takes to evaluate what the cache does not hold of a prompt, at the present pace."""
+        held = self.cache.match(tokens)[1]
+        return self.pace.seconds(len(tokens) - held, held)
 
     def ends(self, token: int) -> bool:
         return token in self.stops or self.backend.ends(token)

@@ -38,6 +38,10 @@ class Scheduler(Generic[JobT]):
         """In the order in which they are worked on."""
         return iter(sorted(self._entries.values(), key=self._urgency))
 
+    def first(self) -> Entry[JobT] | None:
+        """The entry that is worked on next."""
+        return min(self._entries.values(), key=self._urgency, default=None)
+
     def get(self, id: int) -> JobT | None:
         entry = self._entries.get(id)
         return entry.job if entry else None

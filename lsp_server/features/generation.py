@@ -13,6 +13,7 @@ from lsp_server.core.confidence import Confidence, solid
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Typed
 from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import StopRule
@@ -35,13 +36,13 @@ class RunningGeneration:
     """
 
     def __init__(
-        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompt: FimPrompt, parse: Parse = parse_here
+        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompts: PromptChoice, parse: Parse = parse_here
     ) -> None:
         self.id = 0
         self.document = document
         self.hole = hole
         self.rule = rule
-        self.prompt = prompt
+        self.prompts = prompts
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
@@ -59,6 +60,12 @@ class RunningGeneration:
         self._shaped = "", False
         self._shaping = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
+
+    @property
+    def prompt(self) -> FimPrompt:
+        """The prompt that it is written from."""
+        quick = self.prompts.quick
+        return quick if quick is not None and self.usage.quick else self.prompts.full
 
     def on_text(self, event: TextDelta) -> None:
         self.text += event.text

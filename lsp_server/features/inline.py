@@ -13,7 +13,8 @@ import anyio.lowlevel
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
-from lsp_server.core.prompt import Context, FimPrompt
+from lsp_server.core.prompt import Context
+from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
@@ -79,8 +80,8 @@ class InlineCompleter:
         generation = None if explicit else self._adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
-            hole, prompt = await self._prompts.look(document, hole, info, options, asks=explicit)
-            if prompt is None:
+            hole, prompts = await self._prompts.look(document, hole, info, options, asks=explicit)
+            if prompts is None:
                 return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
@@ -88,7 +89,7 @@ class InlineCompleter:
                 return await self.complete(document, offset, trigger)  # there is another model now
             # Another request may have begun it meanwhile.
             generation = (None if explicit else self._adopt(document, hole)) or self._start(
-                document, hole, prompt, options
+                document, hole, prompts, options
             )
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
         ranks = range(1, options.candidates) if explicit else ()
@@ -188,22 +189,24 @@ class InlineCompleter:
         return prepared.generation
 
     def _start(
-        self, document: DocumentSnapshot, hole: Hole, prompt: FimPrompt, options: InlineOptions
+        self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
     ) -> RunningGeneration:
         for other in [o for o in self._running.values() if not o.waiting or o.document.uri == document.uri]:
             self._end(other)  # nobody waits for it, and this one would have to
         self._give_up_prepared()
-        generation = self._generation(document, hole, prompt, options)
+        generation = self._generation(document, hole, prompts, options)
         self._running[document.uri] = generation
         self._submit(generation, options)
+        if prompts.quick is not None:
+            self._prompts.evaluate_full(prompts.full, generation.rule, options)
         return generation
 
     def _generation(
-        self, document: DocumentSnapshot, hole: Hole, prompt: FimPrompt, options: InlineOptions
+        self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        return RunningGeneration(document, hole, rule, prompt, self._background.parse)
+        return RunningGeneration(document, hole, rule, prompts, self._background.parse)
 
     def _submit(
         self,
@@ -240,7 +243,14 @@ class InlineCompleter:
             nonlocal part
             part = following
             generation.id = self._engine.submit(
-                part.prompt, part.rule, part.max_tokens, on_event, priority=priority, deadline=deadline, rank=rank
+                part.prompts.full,
+                part.rule,
+                part.max_tokens,
+                on_event,
+                priority=priority,
+                deadline=deadline,
+                rank=rank,
+                quick=part.prompts.quick,
             )
 
         submit(part)
@@ -258,7 +268,7 @@ class InlineCompleter:
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
-        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt, self._background.parse)
+        other = RunningGeneration(best.document, best.hole, best.rule, best.prompts, self._background.parse)
         self._submit(other, options, rank=rank)
         return other
 
@@ -278,9 +288,9 @@ class InlineCompleter:
         inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
         self._prepared = prepared = Prepared(Place.of(document, suggestion.start), inserted, there)
         with prepared.scope:
-            hole, prompt = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
-            if prompt is not None and self._engine.model.info is info:
-                prepared.generation = self._generation(accepted, hole, prompt, options)
+            hole, prompts = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+            if prompts is not None and self._engine.model.info is info:
+                prepared.generation = self._generation(accepted, hole, prompts, options)
                 self._submit(prepared.generation, options, priority=Priority.PREPARED)
 
     def _give_up_prepared(self) -> None:
@@ -291,7 +301,8 @@ class InlineCompleter:
         self._prepared = None
 
     def _end(self, generation: RunningGeneration) -> None:
-        self._engine.cancel(generation.id)
+        # What its prompt needs is mostly what the next key's prompt needs.
+        self._engine.cancel(generation.id, keep=True)
         if self._is_running(generation):
             del self._running[generation.document.uri]
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import find_hole
-from lsp_server.core.prompt import Context, FimPrompt, PromptBudget, lay_out, new_anchor
+from lsp_server.core.prompt import Context, PromptBudget, lay_out, new_anchor
+from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.stopping import StopRule, find_end
 from lsp_server.core.text import encode
 from lsp_server.engine.request import Finished, FinishReason
@@ -23,7 +24,7 @@ PART_LINES = 30
 class Part:
     """What is asked of the model next. rule: ends the part; max_tokens: what is left for all that follows."""
 
-    prompt: FimPrompt
+    prompts: PromptChoice
     rule: StopRule
     max_tokens: int
 
@@ -34,7 +35,7 @@ class Part:
 
 def first_part(generation: RunningGeneration, max_tokens: int) -> Part:
     rule = generation.rule
-    return Part(generation.prompt, replace(rule, max_lines=min(rule.max_lines, PART_LINES)), max_tokens)
+    return Part(generation.prompts, replace(rule, max_lines=min(rule.max_lines, PART_LINES)), max_tokens)
 
 
 def written_with(generation: RunningGeneration, part: Part, finished: Finished) -> str | None:
@@ -66,7 +67,7 @@ def next_part(
     max_lines = min(rule.max_lines - _lines(written), PART_LINES)
     left = written.rpartition("\n")[2] or rule.left
     prompt = lay_out(longer, anchor, hole.cursor, form, context)
-    return Part(prompt, replace(rule, max_lines=max_lines, left=left), max_tokens)
+    return Part(PromptChoice(prompt), replace(rule, max_lines=max_lines, left=left), max_tokens)
 
 
 def _lines(text: str) -> int:

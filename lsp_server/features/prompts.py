@@ -10,12 +10,12 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, asked, refined
 from lsp_server.core.prompt import Context, FimPrompt
-from lsp_server.core.prompt_book import PromptBook
-from lsp_server.core.stopping import stop_rule
+from lsp_server.core.prompt_book import PromptBook, PromptChoice
+from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
-from lsp_server.features.budget import budget_for
+from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.options import InlineOptions
 
 
@@ -44,16 +44,17 @@ class Prompts:
 
     async def look(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, asks: bool = False
-    ) -> tuple[Hole, FimPrompt | None]:
-        """`hole` as the syntax tree has it, and the prompt for it; None where nothing is wanted. asks: whether the user
-        has asked for something."""
+    ) -> tuple[Hole, PromptChoice | None]:
+        """`hole` as the syntax tree has it, and the prompts for it; None where nothing is wanted. asks: whether the
+        user has asked for something."""
         book, buffers = self._book, self._buffers()
+        budget, quick = budget_for(info, options), quick_budget(self._engine.token_ms())
 
-        def look() -> tuple[Hole, FimPrompt | None]:
+        def look() -> tuple[Hole, PromptChoice | None]:
             found = asked(refined(document, hole)) if asks else refined(document, hole)
             if found.kind is HoleKind.NONE:
                 return found, None
-            return found, book.choose(document, found, info.format, budget_for(info, options), buffers)
+            return found, book.choose(document, found, info.format, budget, buffers, quick)
 
         return await self._background.parse(look)
 
@@ -70,7 +71,7 @@ class Prompts:
             better = await self._background.parse(book.at_rest, *what) if at_rest else None
             if at_rest and better is None:
                 return
-            prompt = better.prompt if better else await self._background.parse(book.choose, *what)
+            prompt = better.prompt if better else (await self._background.parse(book.choose, *what)).full
             if self._engine.model.info is not info:
                 return
 
@@ -78,9 +79,19 @@ class Prompts:
                 if better is not None and isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
                     self._background.start(self._background.parse, book.adopt, better)
 
-            if self._evaluated is not None:
-                self._engine.cancel(self._evaluated)
             rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-            self._evaluated = self._engine.submit(
-                prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
-            )
+            self.evaluate_full(prompt, rule, options, done)
+
+    def evaluate_full(
+        self,
+        prompt: FimPrompt,
+        rule: StopRule,
+        options: InlineOptions,
+        done: Callable[[TextDelta | Finished], None] = lambda _: None,
+    ) -> None:
+        """Has `prompt` evaluated in the background, in place of the one before. done: gets the event of its end."""
+        if self._evaluated is not None:
+            self._engine.cancel(self._evaluated, keep=True)
+        self._evaluated = self._engine.submit(
+            prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
+        )

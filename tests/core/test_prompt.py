@@ -31,7 +31,7 @@ def prompt_at(source: str, form: str = "qwen", budget: PromptBudget = AMPLE, **o
 LAYOUTS = {
     "mellum": ["<filename>", PATH, "<fim_suffix>", AFTER, "<fim_prefix>", BEFORE, "<fim_middle>", TYPED],
     "gemma-adapter": ["<unused1640>", PATH, "<unused62>", BEFORE, "<unused465>", AFTER, "<unused2197>", TYPED],
-    "qwen": ["<|file_sep|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED],
+    "qwen": ["<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED],
     "codegemma": [
         "<|file_separator|>", PATH, "<|fim_prefix|>", BEFORE, "<|fim_suffix|>", AFTER, "<|fim_middle|>", TYPED,
     ],
@@ -50,7 +50,8 @@ LAYOUTS = {
 def test_the_layout_of_every_format(form: FimFormat) -> None:
     prompt = prompt_at(SOURCE, form.name)
     assert [segment.text.decode() for segment in prompt.segments] == LAYOUTS[form.name]
-    assert tuple(s.text.decode() for s in prompt.segments if s.kind == "marker") == form.markers
+    markers = tuple(s.text.decode() for s in prompt.segments if s.kind == "marker")
+    assert markers == (form.markers if form.path_alone else form.markers[1:])
     assert prompt.text("typed").decode() == TYPED
     assert prompt.format == form.name
     assert prompt == prompt_at(SOURCE, form.name)
@@ -103,6 +104,8 @@ def test_other_files_stand_first_in_every_format(form: FimFormat) -> None:
     texts = [s.text.decode() for s in found.segments]
     first = 1 if isinstance(form.layout[0], str) else 0  # as text, they belong to the prefix
     shown = WITH_CONTEXT.get(form.name, NOTED)
+    if not form.path_alone:
+        alone = [form.file, PATH, *alone]
     assert texts == [*alone[:first], *shown, *alone[first:]]
     assert all(s.kind in ("context", "marker") for s in found.segments[first : first + len(shown)])
     # One more at the end changes nothing before it; without a repository there is no marker for one.
@@ -127,7 +130,7 @@ def test_small_documents(source: str, texts: dict[str, str]) -> None:
     prompt = prompt_at(source)
     assert {kind: prompt.text(kind).decode() for kind in texts} == texts
     assert all(segment.text for segment in prompt.segments), "an empty segment"
-    assert [s.text.decode() for s in prompt.segments if s.kind == "marker"] == list(format_named("qwen").markers)
+    assert [s.text.decode() for s in prompt.segments if s.kind == "marker"] == list(format_named("qwen").markers[1:])
 
 
 @pytest.mark.parametrize(
@@ -171,7 +174,7 @@ def test_imports_are_kept_when_the_window_is_cut(newline: str) -> None:
 def test_imports_take_a_small_part_of_the_budget() -> None:
     imports = "".join(f"import module{number}\n" for number in range(100))
     heads = []
-    for budget in (400, 800):
+    for budget in (400, 1600):
         before = prompt_at(imports + body(200) + "$0", budget=PromptBudget(budget, 100)).text("before").decode()
         heads.append(before.partition("# ...\n")[0])
         assert imports.startswith(heads[-1])

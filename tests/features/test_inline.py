@@ -377,7 +377,7 @@ async def test_cancelling_the_caller_cancels_the_request(bench: Opener) -> None:
             assert b.client.running == 1
             tasks.cancel_scope.cancel()
         (request,) = [message for message in b.sent if isinstance(message, Generate)]
-        assert b.sent[-1] == Cancel(request.id)
+        assert b.sent[-1] == Cancel(request.id, keep=True)
         gate.open()
         # The engine is free again, and the cancelled answer was not remembered.
         outcome = await b.complete(SOURCE)
