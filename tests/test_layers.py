@@ -16,9 +16,10 @@ MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
 # config stands beside the layers: settings name the options of the layers below. commands is a second front end,
-# next to lsp.
+# next to lsp. children, below all, starts processes.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
+    ("children", ("children",)),
     ("engine", ("core", "engine", "backends.base")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models")),
@@ -28,8 +29,8 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.adapters", ("backends", "models")),
     ("backends", ("core", "backends.base")),
     ("models.probe", ("core", "models", "backends")),
-    ("models", ("core", "models", "backends.base", "backends.starter")),
-    ("features", ("core", "engine", "features", "backends.base")),
+    ("models", ("core", "models", "children", "backends.base", "backends.starter")),
+    ("features", ("core", "engine", "features", "children", "backends.base")),
     ("config", ("features", "backends.base")),
     ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
     ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),

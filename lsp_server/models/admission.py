@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 from lsp_server.backends.base import ModelError
+from lsp_server.children import Child, Limits
 from lsp_server.models import ledger, lock, lora
 from lsp_server.models.gguf import Header, read_model
 
@@ -27,6 +28,8 @@ Progress = Callable[[float], bool]
 
 _POLL_S = 0.05
 _LEAST_TIME_S, _SLOWEST_BYTES_S = 120, 20 << 20
+# Processor time, of all threads together. What it allocates is its model's size.
+_LIMITS = Limits(cpu_seconds=4 * 3600)
 _SAID = re.compile(r"GGML_ASSERT|GGML_ABORT|\babort|what\(\):|not implemented|error", re.IGNORECASE)
 
 
@@ -92,12 +95,12 @@ def try_in_child(path: Path, size: int, progress: Progress, gpu_layers: int) -> 
     return describe_end(child.returncode, said), child.returncode < 0 and child.returncode not in stopped
 
 
-def start_child(paths: Sequence[Path], gpu_layers: int, out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_child(paths: Sequence[Path], gpu_layers: int, out: IO[bytes], errors: IO[bytes]) -> Child:
     files = [str(path.absolute()) for path in paths]
     return start_module(["lsp_server.models.probe", f"--gpu-layers={gpu_layers}", "--", *files], out, errors)
 
 
-def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> Child:
     """Starts a module of this package, the first argument, as a process of its own. Raises ModelError."""
     # `-m` puts the current folder first on the module path. It may be a workspace with an `llama_cpp.py` of its
     # own, so the child starts where this package is.
@@ -105,9 +108,7 @@ def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) ->
     command = [sys.executable, "-m", *arguments]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
-        )
+        return Child(command, _LIMITS, cwd=folder, env=environment, stdout=out, stderr=errors)
     except OSError as error:
         raise ModelError(f"{arguments[0]} cannot be started: {error}") from None
 

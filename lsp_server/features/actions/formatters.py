@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server import children
 from lsp_server.core.edits import common_ends
 from lsp_server.core.languages import Language
 from lsp_server.features.files import read_text
 
 _SECONDS = 10.0
+_LIMITS = children.Limits(cpu_seconds=60, data_bytes=4 << 30, file_bytes=64 << 20)
 _MOST_BYTES = 1_000_000
 _MOST_LINES = 3000
 _MOST_SETTINGS_BYTES = 200_000
@@ -95,13 +97,8 @@ def formatted(formatter: Formatter, text: bytes) -> bytes | None:
     # Not in the project: there rustup takes the toolchain, which is a program, from rust-toolchain.toml.
     folder = Path(formatter.command[0]).parent
     try:
-        done = subprocess.run(
-            formatter.command,
-            input=text,
-            capture_output=True,
-            cwd=folder if folder.is_dir() else None,
-            timeout=_SECONDS,
-            check=False,
+        done = children.run(
+            formatter.command, _LIMITS, seconds=_SECONDS, text=text, cwd=folder if folder.is_dir() else None
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
