@@ -6,6 +6,7 @@ once and leaves nothing behind.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -225,12 +226,14 @@ class ActionRunner:
         if path is None or root is None:
             raise ActionFailedError("a new file needs a folder; this document has none")
         definition = offer.subject.definition
-        names = {"stem": path.stem, "extension": path.suffix, "name": definition.name if definition else path.stem}
+        names = {"stem": path.stem, "extension": path.suffix, "name": path.stem}
+        if definition is not None:
+            names["name"] = re.sub(r"[^\w.-]+", "_", definition.name)  # `operator<<` of C++
         name = offer.action.file
         for key, value in names.items():
             name = name.replace("{" + key + "}", value)
         try:
-            target = places.inside(root, path.parent / name)
+            target = places.new_file(root, path, name)
         except PlaceError as error:
             raise ActionFailedError(str(error)) from None
         if target.exists():
