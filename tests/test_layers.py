@@ -16,10 +16,12 @@ MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
 # config stands beside the layers: settings name the options of the layers below. commands is a second front end,
-# next to lsp. children, below all, starts processes.
+# next to lsp. children and regular_file lie below all: they start processes and open files.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("children", ("children",)),
+    ("regular_file", ()),
+    ("settings", ("settings", "models.installed", "models.ledger", "backends.base", "regular_file")),
     ("engine", ("core", "engine", "backends.base")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models")),
@@ -29,14 +31,14 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.adapters", ("backends", "models")),
     ("backends", ("core", "backends.base")),
     ("models.probe", ("core", "models", "backends")),
-    ("models", ("core", "models", "children", "backends.base", "backends.starter")),
-    ("features", ("core", "engine", "features", "children", "backends.base")),
-    ("config", ("features", "backends.base")),
-    ("lsp", ("core", "engine", "features", "lsp", "config", "backends.base")),
+    ("models", ("core", "models", "children", "regular_file", "backends.base", "backends.starter")),
+    ("features", ("core", "engine", "features", "children", "regular_file", "backends.base")),
+    ("config", ("features", "settings", "backends.base")),
+    ("lsp", ("core", "engine", "features", "lsp", "config", "settings", "backends.base")),
     ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.place", ("core",)),
-    ("commands", ("commands", "models", "config", "backends")),
+    ("commands", ("commands", "models", "config", "settings", "backends")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),

@@ -294,6 +294,27 @@ def test_health_finds_nothing_wrong(editor: Neovim) -> None:
     editor.command("bwipeout!")
 
 
+def test_health_names_all_mistakes_in_the_settings(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    tell = (
+        "lua local client = vim.lsp.get_clients({ name = 'fimble' })[1]; client.settings = { fimble = %s }; "
+        "client.rpc.notify('workspace/didChangeConfiguration', { settings = client.settings })"
+    )
+    editor.command(tell % "{ max_lines = 'few', answer_ns = 3 }")
+    editor.terminal.wait_for("2 mistakes in the settings")
+    editor.command("checkhealth fimble")
+    editor.terminal.wait_for("the server runs for")
+    report = editor.buffer()
+    assert "setting `max_lines`" in report
+    assert "did you mean `answer_ms`" in report
+    editor.command("bwipeout!")
+    editor.command(tell % "vim.empty_dict()")
+    editor.command("checkhealth fimble")
+    editor.terminal.wait_for("the server runs for")
+    assert "WARNING" not in editor.buffer()
+    editor.command("bwipeout!")
+
+
 def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
     editor.command("help fimble-options")
     editor.terminal.wait_for("hide_with_menu")
