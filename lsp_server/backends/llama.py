@@ -20,7 +20,7 @@ from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, load_library, put_token, thread_options
 from lsp_server.backends.requantise import starter_file
 from lsp_server.core.formats import FimFormat, detect_format, find_format
-from lsp_server.models import admission, estimate, lora
+from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
         headers = read_model(starter_file(spec, progress)[0])
-    adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
+    adapters = [
+        admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
+    ]
     # What is mapped from a file counts as free, and yet its model needs it.
     taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
@@ -129,6 +131,7 @@ class LlamaBackend:
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
             _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
+            self._gpu_layers = spec.gpu_layers
             if spec.adapters:
                 self.adapt(spec.adapters)
         except BaseException:
@@ -333,6 +336,9 @@ class LlamaBackend:
 
         pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-count, 0))
         return [np.ctypeslib.as_array(pointer, shape=(self._vocabulary,)) for pointer in pointers]
+
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
+        self._adapters.admit(adapters, progress, self._gpu_layers)
 
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         self._adapters.use(adapters)
