@@ -19,7 +19,7 @@ MOST_LINES = 400
 # next to lsp. children and regular_file lie below all: they start processes and open files.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
-    ("children", ("children",)),
+    ("children", ("children", "regular_file")),
     ("regular_file", ()),
     ("settings", ("settings", "models.installed", "models.ledger", "backends.base", "regular_file")),
     ("engine", ("core", "engine", "backends.base")),
