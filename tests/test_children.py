@@ -60,6 +60,12 @@ from lsp_server.features.actions.template import render_apart
 threading.Thread(target=tell_children, daemon=True).start()
 render_apart("{{ 9 ** 9 ** 9 }}", [], "", "")
 """,
+    "a busy core, to measure with": """
+from lsp_server.backends import calibration
+threading.Thread(target=tell_children, daemon=True).start()
+with calibration._busy_core():
+    threading.Event().wait()
+""",
     "trial of a model": """
 from lsp_server.models import admission
 admission.start_child = lambda *_, **__: admission.Child([sys.executable, sys.argv[2], sys.argv[1]], admission._LIMITS)

@@ -26,6 +26,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models")),
     ("backends.llama_library", ("backends.base", "backends.calibration")),
+    ("backends.calibration", ("core", "children", "backends.base")),
     ("backends.devices", ("backends", "models")),
     ("backends.requantise", ("backends", "models")),
     ("backends.adapters", ("backends", "models")),
