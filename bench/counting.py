@@ -6,7 +6,7 @@ when the next change comes goes unanswered, and what was evaluated of it stays i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -162,6 +162,9 @@ class CountingBackend:
 
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
         return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
+
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
+        raise ModelError("nothing is computed here, so there is nothing to adapt")
 
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         raise ModelError("nothing is computed here, so there is nothing to adapt")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
-from lsp_server.commands import doctor, init, models
+from lsp_server.commands import doctor, init, models, trust
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -50,6 +50,8 @@ def _command(options: argparse.Namespace) -> int:
         return doctor.run(options)
     if options.command == "init":
         return init.run(options)
+    if options.command == "trust":
+        return trust.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -140,6 +142,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     models.add_arguments(commands, logged, common)
     doctor.add_arguments(commands, logged)
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
+    trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 

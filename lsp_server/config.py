@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
-import sys
-from collections.abc import Mapping, Sequence
+import shlex
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -16,15 +16,12 @@ from platformdirs import user_config_path
 
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
-from lsp_server.features.actions.catalogue import BUILT_IN
+from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
 from lsp_server.features.options import InlineOptions
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from lsp_server.settings import models, toml, trust
 
 FILE_NAME = "fimble.toml"
+_LONGEST_NAME = 100
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,10 +186,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 def adapter_of(text: str) -> Adapter:
     """`PATH` or `PATH:SCALE`. A colon that no number follows belongs to the path, as on Windows."""
-    path, _, scale = text.rpartition(":")
-    if path and re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)", scale):
-        return Adapter(str(Path(path).expanduser()), float(scale))
-    return Adapter(str(Path(text).expanduser()))
+    path, scale = models.split_scale(text)
+    return Adapter(str(Path(path).expanduser()), float(scale[1:] or 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,10 +200,33 @@ class Source:
     users: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Files that a workspace names as models, which do not count. folder: the one that would have to be trusted.
+    names: what it names. declined: whether the user has said that it is not to be trusted."""
+
+    folder: Path
+    names: tuple[str, ...]
+    message: str
+    declined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """settings: those in force. problems: what is wrong, a line each. refusals: what a user's trust would change.
+    origins: which place each setting comes from, of those that are set: a file's path, or the name of a source."""
+
+    settings: Settings
+    problems: list[str]
+    refusals: list[Refusal]
+    origins: dict[str, str]
+
+
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
 _USERS = frozenset({"prettier"})
-_MOST_BYTES = 1 << 20
+# Of one place. Nobody reads more.
+_MOST_PROBLEMS = 20
 
 
 def _name(key: str) -> str:
@@ -229,88 +247,133 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
     chosen: dict[str, Any] = {}
     problems: list[str] = []
     for source in sources:
-        for key, value in source.values.items():
-            name = _name(key)
-            if name not in _TYPES:
-                near = difflib.get_close_matches(name, _TYPES, n=1)
-                hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(_TYPES)}"
-                problems.append(f"unknown setting `{key}` in {source.name}; {hint}")
-            elif name in _USERS and not source.users:
-                problems.append(
-                    f"setting `{key}` in {source.name} does not count there; set it in your own {FILE_NAME}"
-                )
-            elif value is not None:
-                try:
-                    chosen[name] = msgspec.convert(value, _TYPES[name])
-                    if name == "actions" and not source.users:
-                        # Under the title of a built-in action it would do something else than the user expects.
-                        taken = [action.id for action in BUILT_IN if action.id in chosen[name]]
-                        problems += [f"action `{id}` in {source.name} has the name of a built-in one" for id in taken]
-                        chosen[name] = {id: each for id, each in chosen[name].items() if id not in taken}
-                except msgspec.ValidationError as error:
-                    # Its words name types in back quotes: "Expected `int` >= 256 - at ...".
-                    what = str(error).split(" - at")[0]
-                    what = what[:1].lower() + what[1:]
-                    problems.append(f"setting `{key}` in {source.name}: {what}, found {repr(value)[:200]}")
+        unknown = [key for key in source.values if not is_setting(key)]
+        wrong = [*(_unknown(key, source) for key in unknown[:_MOST_PROBLEMS]), *_add(chosen, source)]
+        more = max(0, len(unknown) - _MOST_PROBLEMS) + max(0, len(wrong) - _MOST_PROBLEMS)
+        problems += [*wrong[:_MOST_PROBLEMS], *([f"{more} more mistakes in {source.name}"] if more else [])]
     return Settings(**chosen), problems
 
 
-def read_file(path: Path, *, users: bool = True) -> tuple[Source | None, str]:
-    """The settings in a TOML file, and what is wrong with the file; neither if there is no such file. users: it is
-    the user's own, not a workspace's."""
-    try:
-        if not path.is_file():  # a device is read without end
-            return None, f"{path} cannot be read: it is not a file" if path.exists() else ""
-        with path.open("rb") as file:
-            content = file.read(_MOST_BYTES + 1)
-        if len(content) > _MOST_BYTES:
-            return None, f"{path} is larger than {_MOST_BYTES >> 20} MB"
-        values = tomllib.loads(content.decode("utf-8"))
-        for key in ("model", "chat_model", "draft_model"):
-            if isinstance(values.get(key), str) and values[key]:
-                # A relative file is one beside the settings, wherever the server was started.
-                values[key] = str(path.parent / Path(values[key]).expanduser())
-        if isinstance(values.get("lora"), list):
-            values["lora"] = [
-                str(path.parent / Path(each).expanduser()) if isinstance(each, str) and each else each
-                for each in values["lora"]
-            ]
-        return Source(str(path), values, users), ""
-    except (FileNotFoundError, NotADirectoryError):
-        return None, ""
-    except OSError as error:
-        return None, f"{path} cannot be read: {error.strerror}"
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        return None, f"{path} is not valid TOML: {error}"
-    except (ValueError, RuntimeError, RecursionError) as error:  # a path that cannot be, lists in lists in lists
-        return None, f"{path} cannot be used: {error}"
+def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
+    """Adds the settings of one source to those chosen so far, and yields what is wrong with them."""
+    for key, value in source.values.items():
+        name, spelt = _name(key), toml.shown(key)
+        if name not in _TYPES:
+            continue
+        if name in _USERS and not source.users:
+            yield f"setting `{spelt}` in {source.name} does not count there; set it in your own {FILE_NAME}"
+        elif value is not None:
+            try:
+                converted = msgspec.convert(value, _TYPES[name])
+            except msgspec.ValidationError as error:
+                # Its words name types in back quotes: "Expected `int` >= 256 - at ...".
+                what = str(error).split(" - at")[0]
+                what = what[:1].lower() + what[1:]
+                yield f"setting `{spelt}` in {source.name}: {what}, found {repr(value)[:200]}"
+            else:
+                if name == "actions" and not source.users:
+                    converted = yield from _strangers_actions(converted, chosen.get("actions", {}), source)
+                chosen[name] = converted
+
+
+def _unknown(key: str, source: Source) -> str:
+    near = difflib.get_close_matches(_name(key[:_LONGEST_NAME]), _TYPES, n=1)
+    hint = f"did you mean `{near[0]}`?" if near else f"known are {', '.join(_TYPES)}"
+    return f"unknown setting `{toml.shown(key)}` in {source.name}; {hint}"
+
+
+def _strangers_actions(
+    given: dict[str, Any], users: dict[str, Any], source: Source
+) -> Generator[str, None, dict[str, Any]]:
+    """The user's actions and those of a workspace beside them. Yields what is wrong with the workspace's."""
+    found = dict(users)
+    if len(given) > MOST_ACTIONS:
+        yield f"{len(given)} actions in {source.name} are more than a menu can have; the first {MOST_ACTIONS} count"
+    for id, values in list(given.items())[:MOST_ACTIONS]:
+        try:
+            if id in users:
+                raise ActionError(f"action `{id}` has the name of one of your own")
+            found[id] = strangers_action(id, values)
+        except ActionError as error:
+            yield f"{error}; it is in {source.name}"
+    return found
+
+
+def _read(path: Path, folder: Path | None) -> tuple[Source | None, list[str], Refusal | None]:
+    """The settings in a TOML file, what is wrong with the file, and what its folder may not name unless it is trusted.
+    folder: that of a workspace; None if the file is the user's own."""
+    values, problem = toml.read(path)
+    if values is None:
+        return None, [problem] if problem else [], None
+    answer = None if folder is None else trust.answer(folder)
+    may_be_path = folder is None or answer is True
+    problems, files = [], []
+    for key in [key for key in values if models.names_models(_name(key))]:
+        try:
+            values[key] = models.placed(_name(key), values[key], path.parent, may_be_path=may_be_path)
+        except models.RefusedError as error:
+            del values[key]
+            if error.is_file:
+                files.append(key)
+            else:
+                problems.append(f"setting `{key}` in {path}: {error}")
+        except (OSError, ValueError, RuntimeError) as error:  # a path that cannot be
+            del values[key]
+            problems.append(f"setting `{key}` in {path} cannot be used: {toml.shown(error)}")
+    refusal = None
+    if folder is not None and files:
+        listed = " and ".join(f"`{key}`" for key in files)
+        refusal = Refusal(
+            folder,
+            tuple(files),
+            f"{listed} in {path} cannot be used: only your own settings may name a file; name an installed model, "
+            f"or trust the folder: `fimble trust {shlex.quote(str(folder))}`",
+            answer is False,
+        )
+    return Source(str(path), values, folder is None), problems, refusal
 
 
 def settings_files(roots: Sequence[Path]) -> list[Path]:
     """Where settings are looked for: the user's file, then one in each root of the workspace."""
-    return [user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]
+    return list(dict.fromkeys([user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]))
+
+
+def collect(roots: Sequence[Path], sources: Sequence[Source] = ()) -> Loaded:
+    """The settings in force: defaults, the user's file, the workspace's files, then `sources`. Reads files."""
+    found: list[Source] = []
+    problems: list[str] = []
+    refusals: list[Refusal] = []
+    for number, path in enumerate(settings_files(roots)):
+        source, wrong, refusal = _read(path, path.parent if number else None)
+        problems += wrong
+        found += [source] if source is not None else []
+        refusals += [refusal] if refusal is not None else []
+    every = [*found, *sources]
+    return _loaded(every, problems, refusals)
+
+
+def collect_sent(sources: Sequence[Source]) -> Loaded:
+    """The settings in force without any file."""
+    return _loaded(sources, [], [])
+
+
+def _loaded(every: Sequence[Source], problems: list[str], refusals: list[Refusal]) -> Loaded:
+    settings, wrong = merge(every)
+    origins = {
+        _name(key): source.name
+        for source in every
+        for key, value in source.values.items()
+        if is_setting(key) and value is not None
+    }
+    return Loaded(settings, problems + wrong, refusals, origins)
 
 
 def origins(roots: Sequence[Path], sources: Sequence[Source] = ()) -> dict[str, str]:
     """Which place each setting comes from, of those that are set: a file's path, or the name of one of `sources`."""
-    files = [source for path in settings_files(roots) if (source := read_file(path)[0]) is not None]
-    return {
-        _name(key): source.name
-        for source in (*files, *sources)
-        for key, value in source.values.items()
-        if is_setting(key) and value is not None
-    }
+    return collect(roots, sources).origins
 
 
 def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Settings, list[str]]:
-    """The settings in force: defaults, the user's file, the workspace's files, then `sources`."""
-    found: list[Source] = []
-    problems: list[str] = []
-    for number, path in enumerate(settings_files(roots)):
-        source, problem = read_file(path, users=number == 0)
-        if source is not None:
-            found.append(source)
-        if problem:
-            problems.append(problem)
-    settings, wrong = merge([*found, *sources])
-    return settings, problems + wrong
+    """The settings in force, and what is wrong, refusals among it."""
+    found = collect(roots, sources)
+    return found.settings, [*found.problems, *(refusal.message for refusal in found.refusals)]

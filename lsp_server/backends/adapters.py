@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.backends.llama_library import Library
-from lsp_server.models import lora
+from lsp_server.models import admission
 from lsp_server.models.gguf import read_model
+from lsp_server.models.patience import patiently
 
 # A file's path, size and time of change.
 _Stamp = tuple[str, int, int]
@@ -30,18 +31,16 @@ class LoadedAdapters:
 
     def use(self, adapters: Sequence[Adapter]) -> None:
         """Makes these, and no others, change what the model computes. What is in its KV cache is then of no use.
+        They must have been admitted: llama.cpp ends the process on some that are well formed.
 
-        Raises ModelError, one line, if one is missing, damaged or for another model; nothing is changed then.
+        Raises ModelError, one line, if one cannot be used; nothing is changed then.
         """
-        base = read_model(self._path) if adapters else []
         wanted: dict[_Stamp, Any] = {}
         scales: list[float] = []
         try:
             for adapter in adapters:
                 path = Path(adapter.path)
-                lora.admit(path, base)
-                entry = path.stat()
-                stamp = str(path), entry.st_size, entry.st_mtime_ns
+                stamp = _stamp(path)
                 if stamp in wanted:
                     raise ModelError(f"the LoRA adapter {path} is named twice in `lora`")
                 wanted[stamp] = self._loaded.get(stamp) or self._open(path)
@@ -53,6 +52,13 @@ class LoadedAdapters:
         unused = {stamp: pointer for stamp, pointer in self._loaded.items() if stamp not in wanted}
         self._loaded = wanted
         self._free(unused)
+
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool], gpu_layers: int) -> None:
+        """Raises ModelError, one line, if one of these is missing, damaged or for another model, or does not work with
+        this one. Touches nothing of llama.cpp's here, so it may run beside the thread that uses the model."""
+        base = patiently(lambda _: read_model(self._path), self._path, progress) if adapters else []
+        for adapter in adapters:
+            admission.admit_adapter(adapter, base, progress, gpu_layers=gpu_layers)
 
     def _open(self, path: Path) -> Any:
         self._log.errors.clear()
@@ -71,3 +77,11 @@ class LoadedAdapters:
     def _free(self, adapters: dict[_Stamp, Any]) -> None:
         for pointer in adapters.values():
             self._api.llama_adapter_lora_free(pointer)
+
+
+def _stamp(path: Path) -> _Stamp:
+    try:
+        entry = path.stat()
+    except OSError as error:
+        raise ModelError(f"the LoRA adapter {path} cannot be read: {error.strerror or error}") from None
+    return str(path), entry.st_size, entry.st_mtime_ns

@@ -201,9 +201,14 @@ class Backend(Protocol):
         """
         ...
 
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
+        """Finds out whether these can be used with the model, which can take seconds. Raises ModelError if one cannot,
+        or if `progress` says to give up. The only method that another thread may call, also when it is closed."""
+        ...
+
     def adapt(self, adapters: Sequence[Adapter]) -> None:
-        """Makes these, and no others, change what the model computes, and `info` name them. Empties all sequences.
-        Raises ModelError if one cannot be used; then all is as it was."""
+        """Makes these, which have been admitted, and no others, change what the model computes, and `info` name them.
+        Empties all sequences. Raises ModelError if one cannot be used; then all is as it was."""
         ...
 
     def checkpoint(self, sequence: int) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +22,7 @@ import msgspec
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError, StepCosts
+from lsp_server.children import Child, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -261,8 +261,10 @@ def _mixed_ms(probe: Probe, depth: int, clock: Callable[[], float]) -> float:
 @contextmanager
 def _busy_core() -> Iterator[None]:
     """A process that keeps one core busy for as long as the context lasts, and at most as long as we live."""
-    spin = "import os\nparent = os.getppid()\nwhile os.getppid() == parent:\n    for _ in range(10**5): pass"
-    with subprocess.Popen([sys.executable, "-c", spin], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as child:
+    command = [sys.executable, "-I", "-S", "-c", "print(flush=True)\nwhile True: pass"]
+    with Child(command, Limits(cpu_seconds=60)) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # it is busy now
         try:
             yield
         finally:

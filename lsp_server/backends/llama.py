@@ -19,7 +19,7 @@ from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
 from lsp_server.core.formats import FimFormat, detect_format, find_format
-from lsp_server.models import admission, estimate, lora
+from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
 
 if TYPE_CHECKING:
@@ -51,7 +51,9 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
         headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
     else:
         headers = read_model(starter.model_file(progress))
-    adapters = [lora.admit(Path(adapter.path), headers) for adapter in spec.adapters]
+    adapters = [
+        admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
+    ]
     # What is mapped from a file counts as free, and yet its model needs it.
     taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
@@ -139,6 +141,7 @@ class LlamaBackend:
             _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
+            self._gpu_layers = spec.gpu_layers
             if spec.adapters:
                 self.adapt(spec.adapters)
         except BaseException:
@@ -362,6 +365,9 @@ class LlamaBackend:
 
         pointers = (self._api.llama_get_logits_ith(self._context, row) for row in range(-count, 0))
         return [np.ctypeslib.as_array(pointer, shape=(self._vocabulary,)) for pointer in pointers]
+
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
+        self._adapters.admit(adapters, progress, self._gpu_layers)
 
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         self._adapters.use(adapters)

@@ -148,6 +148,9 @@ class ScriptedBackend:
     def evaluate_each(self, steps: Sequence[tuple[int, int, int]]) -> list[Logits]:
         return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
 
+    def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
+        """Any will do."""
+
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         digest = hashlib.blake2b(repr(tuple(adapters)).encode(), digest_size=2).digest()
         self._adapted = (int.from_bytes(digest, "little") | 1) << _TOKEN_BITS if adapters else 0

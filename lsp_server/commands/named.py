@@ -57,28 +57,15 @@ def use(name: str) -> int:
 
 def pinned(name: str) -> Pin:
     """The pin that a name means: its own, a part of its source's, or the file's name alone. Raises ModelError."""
-    from lsp_server.models import catalogue, lock
+    from lsp_server.models import catalogue, installed, lock
 
-    pins = lock.pins()
-    if name in pins:
-        return pins[name]
-    known = catalogue.find(name)
-    meant = [pin for pin in pins.values() if _means(name, pin, known.hub if known else "")]
+    meant = installed.matching(name)
     if len(meant) == 1:
         return meant[0]
     if meant:
         raise ModelError(f"{name!r} is not one model: {', '.join(pin.name for pin in meant)}")
-    if known:
+    if catalogue.find(name):
         raise ModelError(f"{name} is not here yet: `fimble models pull {name}`")
+    pins = lock.pins()
     there = f"; there are {', '.join(pins)}" if pins else "; none has been pulled or imported"
     raise ModelError(f"no model called {name!r} is pinned{there}")
-
-
-def _means(name: str, pin: Pin, hub: str) -> bool:
-    from lsp_server.models import lock
-
-    if hub and pin.name.startswith(f"{hub}/"):
-        return True
-    holder, _, held = pin.source.partition(": ")
-    names = {Path(pin.name).name, str(lock.path_of(pin)), pin.source.partition("@")[0]}
-    return name in names or bool(held and name in (held, f"{holder}: {held}"))

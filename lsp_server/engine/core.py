@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
-from lsp_server.backends.base import BackendFactory, InterruptedEvaluation, ModelError, ModelSpec
+from lsp_server.backends.base import BackendFactory, InterruptedEvaluation, ModelError
 from lsp_server.engine.decode import Generation
-from lsp_server.engine.loader import Crowded, Loaded, Loader, Spawn, in_thread
+from lsp_server.engine.loader import Admitted, Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.preemption import Step, interrupts
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -60,7 +60,7 @@ class Engine:
     ) -> None:
         self._post = post
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         self._loader = Loader(factory, post, self._inbox.put, spawn)
         self.models: dict[Role, LoadedModel] = {}  # for this thread, and for tests that drive the engine by hand
@@ -246,7 +246,7 @@ class Engine:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message | Loaded | Crowded) -> None:
+    def _handle(self, message: Message | Loaded | Crowded | Admitted) -> None:
         if isinstance(message, Generate):
             self._generate(message)
         elif isinstance(message, Cancel):
@@ -257,6 +257,8 @@ class Engine:
             self._load(message)
         elif isinstance(message, Loaded):
             self._take(message)
+        elif isinstance(message, Admitted):
+            self._adapt(message.load, message.error)
         elif isinstance(message, Crowded):
             if self._loader.wanted(message.load):
                 self._waiting[message.load.role] = message
@@ -293,20 +295,29 @@ class Engine:
 
     def _load(self, message: Load) -> None:
         loaded = self._loads.get(message.role)
-        if loaded is not None and _differ_in_adapters(loaded.spec, message.spec):
-            self._adapt(message)
+        # One that differs in nothing is to be loaded again, unless others were asked for meanwhile.
+        news = loaded is not None and (loaded.spec != message.spec or not self._loader.wanted(loaded))
+        if news and loaded is not None and replace(loaded.spec, adapters=message.spec.adapters) == message.spec:
+            self._loader.admit(message, self.models[message.role].backend)
             return
         self._unload(message.role)
         self._waiting.pop(message.role, None)
         self._alone = {load for load in self._alone if load.role != message.role}
         self._loader.start(message)
 
-    def _adapt(self, load: Load) -> None:
-        """Exchanges the adapters of a loaded model. All that its cache holds was computed with the others, so it is
-        dropped: a prompt is never answered from a mixture."""
-        model = self.models[load.role]
+    def _adapt(self, load: Load, refused: Exception | None) -> None:
+        """Exchanges the adapters of a loaded model, unless they were refused. All that its cache holds was computed
+        with the others, so it is dropped: a prompt is never answered from a mixture."""
+        if not self._loader.wanted(load):
+            return
+        model = self.models.get(load.role)
+        if model is None:  # nobody has used it for a while
+            self._loader.start(load)
+            return
         self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
         try:
+            if refused is not None:
+                raise refused
             model.backend.adapt(load.spec.adapters)
         except Exception as error:
             self._unload(load.role)
@@ -388,11 +399,6 @@ class Engine:
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
             model.close()
-
-
-def _differ_in_adapters(loaded: ModelSpec, wanted: ModelSpec) -> bool:
-    """Whether they differ in the adapters, and in nothing else."""
-    return loaded != wanted and replace(loaded, adapters=wanted.adapters) == wanted
 
 
 def _explained(error: Exception) -> str:

@@ -33,6 +33,14 @@ class Crowded:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """Adapters that can be exchanged for those of a loaded model, or an error that says why they cannot."""
+
+    load: Load
+    error: Exception | None
+
+
 def in_thread(work: Callable[[], None]) -> None:
     threading.Thread(target=work, name="loader", daemon=True).start()
 
@@ -54,7 +62,7 @@ class Loader:
         self,
         factory: BackendFactory,
         post: Callable[[Event], None],
-        deliver: Callable[[Loaded | Crowded], None],
+        deliver: Callable[[Loaded | Crowded | Admitted], None],
         spawn: Spawn = in_thread,
     ) -> None:
         self._factory = factory
@@ -71,6 +79,23 @@ class Loader:
             self._latest[load.role] = load
         self._post(ModelLoading(0.0, load.number, load.role))
         self._spawn(lambda: self._run(load))
+
+    def admit(self, load: Load, backend: Backend) -> None:
+        """Finds out, beside the model's work, whether it can be used with the adapters of `load`."""
+        with self._state:
+            self._latest[load.role] = load
+        self._spawn(lambda: self._admit(load, backend))
+
+    def _admit(self, load: Load, backend: Backend) -> None:
+        found: Exception | None = None
+        with self._turn:
+            try:
+                backend.admit(load.spec.adapters, lambda _: self.wanted(load))
+            except Exception as error:
+                found = error
+        with self._state:
+            if self.wanted(load):
+                self._deliver(Admitted(load, found))
 
     def close(self) -> None:
         """Gives up what is being loaded. Nothing is delivered afterwards."""

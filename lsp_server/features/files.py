@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from lsp_server.regular_file import open_regular
+
 # No source file that a person works on is larger.
 MOST_FILE_BYTES = 4 << 20
 
@@ -11,9 +13,7 @@ MOST_FILE_BYTES = 4 << 20
 def read_bytes(path: Path, most_bytes: int) -> bytes | None:
     """The first `most_bytes` of a regular file; None for a device, a pipe or a folder, and if it cannot be read."""
     try:
-        if not is_file(path):
-            return None
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(most_bytes)
     except (OSError, ValueError):  # ValueError: no path can hold a NUL
         return None

@@ -4,12 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+import anyio
+import anyio.to_thread
 
 from lsp_server import config
 
 logger = logging.getLogger(__name__)
+
+# How many mistakes one message names, and how much it says of each.
+_MOST_TOLD, _LONGEST = 4, 160
+# Settings lie on a disk; one that does not answer, a network's, must not hold up those that the client sends.
+_READ_SECONDS = 5.0
+_reading = anyio.CapacityLimiter(4)
+
+
+async def read(roots: Sequence[Path], sources: Sequence[config.Source]) -> config.Loaded:
+    """The settings in force, read on a worker thread; without the files if they do not come in time."""
+    with anyio.move_on_after(_READ_SECONDS):
+        return await anyio.to_thread.run_sync(
+            config.collect, list(roots), list(sources), abandon_on_cancel=True, limiter=_reading
+        )
+    found = config.collect_sent(sources)
+    found.problems.append(f"the files of settings did not answer within {_READ_SECONDS:g} s, so they do not count")
+    return found
+
+
+def told(problems: Sequence[str]) -> str:
+    """What is wrong with the settings, all of it, in one message."""
+    if len(problems) == 1:
+        return problems[0]
+    some = [each if len(each) <= _LONGEST else each[: _LONGEST - 1] + "…" for each in problems[:_MOST_TOLD]]
+    listed = " ".join(f"({number}) {each}." for number, each in enumerate(some, 1))
+    more = len(problems) - len(some)
+    return f"{len(problems)} mistakes in the settings: {listed}" + (
+        f" And {more} more: see `fimble doctor`." if more else ""
+    )
 
 
 def section(values: Any) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ class ClientNeeds:
     a document, and show Markdown in a hover. names_progress: whether it shows progress under the server's name, which
     the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
     range. edits_new_files: whether an edit of a file that is not there makes it, for a client that knows no other way.
+    asks: whether the client shows the user a question and sends the answer.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ClientNeeds:
     names_progress: bool
     block_cursor: bool
     edits_new_files: bool
+    asks: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -95,6 +97,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         markdown=types.MarkupKind.Markdown in hover,
         names_progress=name.lower() in _NAMES_PROGRESS,
         block_cursor=name.lower() in _BLOCK_CURSOR,
+        asks=bool(window and window.show_message),
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
     )
 

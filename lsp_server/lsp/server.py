@@ -23,13 +23,13 @@ from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
-from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
-from lsp_server.lsp import actions, client_settings, convert
+from lsp_server.lsp import actions, convert
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs, outcome_for
+from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter, stamped_document
 from lsp_server.lsp.status import STALE, RequestLog, status
@@ -60,9 +60,7 @@ class FimbleServer(LanguageServer):
         self.documents = DocumentStore()
         self.client = client_needs(types.InitializeParams(types.ClientCapabilities()))
         self.settings = config.Settings()
-        self._overrides = config.Source("the command line", dict(overrides or {}))
-        self._initialization_options: Mapping[str, Any] = {}
-        self._client_settings: Mapping[str, Any] = {}
+        self._configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
         options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
@@ -72,7 +70,6 @@ class FimbleServer(LanguageServer):
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
         self._progress: LoadProgress | None = None
-        self._configurations = 0
         self._log = RequestLog()
         self._resting: asyncio.TimerHandle | None = None
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
@@ -128,7 +125,7 @@ class FimbleServer(LanguageServer):
             uris = [params.root_uri]
         self.roots = convert.paths_of(uris)
         options = params.initialization_options
-        self._initialization_options = options if isinstance(options, dict) else {}
+        self._configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
             self._progress = LoadProgress(self)
 
@@ -166,44 +163,11 @@ class FimbleServer(LanguageServer):
     # Settings and the model -----------------------------------------------------------------------------
 
     async def _configure(self, pushed: Any) -> None:
-        """Collects the settings anew, and loads the model they name.
+        await self._configuration.collect(pushed, _CONFIGURATION_SECONDS)
 
-        pushed: what came with didChangeConfiguration, for clients that cannot be asked.
-        """
-        self._configurations += 1
-        turn = self._configurations
-        if not self.client.configuration:
-            self._apply(client_settings.pushed(pushed))
-            return
-        params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
-        asked = asyncio.ensure_future(self.workspace_configuration_async(params))
-
-        def answered(_: object) -> None:
-            if turn == self._configurations:  # else the settings have changed again; the newer answer counts
-                self._apply(client_settings.answered(asked))
-
-        await asyncio.wait({asked}, timeout=_CONFIGURATION_SECONDS)
-        if asked.done():
-            answered(asked)
-        else:  # late, but it counts when it comes; until then we go on with what we know
-            if turn == self._configurations:
-                self._apply(None)
-            asked.add_done_callback(answered)
-
-    def _apply(self, told: Mapping[str, Any] | None) -> None:
-        """Puts settings in force; None means that the client's are as they were."""
-        if told is not None:
-            self._client_settings = told
-        sources = [
-            config.Source("initializationOptions", client_settings.section(self._initialization_options)),
-            config.Source("the editor's settings", self._client_settings),
-            self._overrides,
-        ]
-        self.settings, problems = config.load(self.roots, sources)
-        problems += catalogue(self.settings.actions)[1]
-        for problem in problems:
-            self._show(types.MessageType.Warning, problem)
-        self._model_origin = config.origins(self.roots, sources).get("model", "") if self.settings.model else ""
+    def _put_in_force(self, found: config.Loaded) -> None:
+        self.settings = found.settings
+        self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
         )
@@ -333,12 +297,14 @@ class FimbleServer(LanguageServer):
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
-    def status(self) -> dict[str, Any]:
+    async def status(self) -> dict[str, Any]:
+        await self._configuration.settled()
         return status(
             self._engine,
             self._log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
+            problems=self._configuration.problems,
             documents=len(self.documents),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
@@ -348,6 +314,7 @@ class FimbleServer(LanguageServer):
     ) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
+        await self._configuration.settled()
         try:
             offset = convert.offset_of(document, position, self.documents.encoding)
         except convert.PositionError as error:
@@ -396,5 +363,5 @@ def _register(server: FimbleServer) -> None:
         return await server.completion(params)
 
     @server.feature("fimble/status")
-    def fimble_status(params: Any) -> dict[str, Any]:
-        return server.status()
+    async def fimble_status(params: Any) -> dict[str, Any]:
+        return await server.status()

@@ -19,14 +19,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import IO
 
-from lsp_server.backends.base import ModelError
+from lsp_server.backends.base import Adapter, ModelError
+from lsp_server.children import Child, Limits
 from lsp_server.models import ledger, lock, lora
-from lsp_server.models.gguf import Header, read_model
-
-Progress = Callable[[float], bool]
+from lsp_server.models.gguf import Header, read_header, read_model
+from lsp_server.models.patience import Progress, patiently
 
 _POLL_S = 0.05
 _LEAST_TIME_S, _SLOWEST_BYTES_S = 120, 20 << 20
+# Processor time, of all threads together. What it allocates is its model's size.
+_LIMITS = Limits(cpu_seconds=4 * 3600)
+# Beyond this an adapter drowns its model, and soon what is computed is no number any more.
+_LARGEST_SCALE = 1000.0
 _SAID = re.compile(r"GGML_ASSERT|GGML_ABORT|\babort|what\(\):|not implemented|error", re.IGNORECASE)
 
 
@@ -35,23 +39,61 @@ def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = 
 
     progress: told 0 while this works; False from it gives up.
     """
-    headers = read_model(path)
-    if lora.is_adapter(headers[0]):
-        raise ModelError(
-            f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
-        )
-    hashes = [ledger.sha256(header.path, lambda _: progress(0.0)) for header in headers]
-    for header, found in zip(headers, hashes, strict=True):
-        lock.check(header.path, found)
-    key = " ".join([*hashes, _llama_version()])
+
+    def look(beat: Progress) -> tuple[list[Header], list[str]]:
+        headers = read_model(path)
+        if lora.is_adapter(headers[0]):
+            raise ModelError(
+                f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
+            )
+        return headers, [_pinned_hash(header, beat) for header in headers]
+
+    headers, hashes = patiently(look, path, progress)
+    _require(path, hashes, lambda: try_in_child(path, _bytes(headers), progress, gpu_layers))
+    return headers
+
+
+def admit_adapter(
+    adapter: Adapter, base: Sequence[Header], progress: Progress = lambda _: True, *, gpu_layers: int = -1
+) -> Header:
+    """The header of a LoRA adapter that may be used with the model of `base`. Raises ModelError, one line, if it may
+    not. It is tried with that model and its scale: what it changes there is what llama.cpp computes with."""
+    path = Path(adapter.path)
+    if not abs(adapter.scale) <= _LARGEST_SCALE:
+        raise ModelError(f"the scale of the LoRA adapter {path} must lie between ±{_LARGEST_SCALE:g}")
+
+    def look(beat: Progress) -> tuple[Header, list[str]]:
+        header = read_header(path)
+        lora.check(header, base)
+        hashes = [ledger.sha256(part.path, beat) for part in base]
+        return header, ["lora", _pinned_hash(header, beat), f"{adapter.scale:g}", *hashes]
+
+    header, parts = patiently(look, path, progress)
+    size = _bytes([*base, header])
+    _require(path, parts, lambda: try_in_child(base[0].path, size, progress, gpu_layers, adapter))
+    return header
+
+
+def _pinned_hash(header: Header, progress: Progress) -> str:
+    found = ledger.sha256(header.path, progress)
+    lock.check(header.path, found)
+    return found
+
+
+def _bytes(headers: Sequence[Header]) -> int:
+    return sum(header.file_bytes for header in headers)
+
+
+def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, bool]]) -> None:
+    """Raises ModelError if `path` is known not to work, or does not when tried. parts: what that depends on."""
+    key = " ".join([*parts, _llama_version()])
     refusal = ledger.read()["verdicts"].get(key)
     if not isinstance(refusal, str):
-        refusal, lasting = try_in_child(path, sum(header.file_bytes for header in headers), progress, gpu_layers)
+        refusal, lasting = attempt()
         if lasting:
             ledger.update("verdicts", {key: refusal})
     if refusal:
         raise ModelError(f"{path} cannot be used: {refusal}")
-    return headers
 
 
 def verdict(hashes: Sequence[str]) -> str | None:
@@ -60,11 +102,14 @@ def verdict(hashes: Sequence[str]) -> str | None:
     return found if isinstance(found, str) else None
 
 
-def try_in_child(path: Path, size: int, progress: Progress, gpu_layers: int) -> tuple[str, bool]:
-    """Why a model cannot be used (empty if it can), and whether that will still be so the next time."""
+def try_in_child(
+    path: Path, size: int, progress: Progress, gpu_layers: int, adapter: Adapter | None = None
+) -> tuple[str, bool]:
+    """Why a model, or an adapter with it, cannot be used (empty if it can), and whether that will still be so the next
+    time."""
     limit_s = _LEAST_TIME_S + size / _SLOWEST_BYTES_S
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        child = start_child([path], gpu_layers, out, errors)
+        child = start_child([path], gpu_layers, out, errors, adapter)
         ends = time.monotonic() + limit_s
         try:
             while child.poll() is None:
@@ -92,12 +137,17 @@ def try_in_child(path: Path, size: int, progress: Progress, gpu_layers: int) -> 
     return describe_end(child.returncode, said), child.returncode < 0 and child.returncode not in stopped
 
 
-def start_child(paths: Sequence[Path], gpu_layers: int, out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_child(
+    paths: Sequence[Path], gpu_layers: int, out: IO[bytes], errors: IO[bytes], adapter: Adapter | None = None
+) -> Child:
+    options = [f"--gpu-layers={gpu_layers}"]
+    if adapter is not None:
+        options += [f"--lora={Path(adapter.path).absolute()}", f"--scale={adapter.scale!r}"]
     files = [str(path.absolute()) for path in paths]
-    return start_module(["lsp_server.models.probe", f"--gpu-layers={gpu_layers}", "--", *files], out, errors)
+    return start_module(["lsp_server.models.probe", *options, "--", *files], out, errors)
 
 
-def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> subprocess.Popen[bytes]:
+def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> Child:
     """Starts a module of this package, the first argument, as a process of its own. Raises ModelError."""
     # `-m` puts the current folder first on the module path. It may be a workspace with an `llama_cpp.py` of its
     # own, so the child starts where this package is.
@@ -105,9 +155,7 @@ def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) ->
     command = [sys.executable, "-m", *arguments]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        return subprocess.Popen(
-            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=out, stderr=errors
-        )
+        return Child(command, _LIMITS, cwd=folder, env=environment, stdout=out, stderr=errors)
     except OSError as error:
         raise ModelError(f"{arguments[0]} cannot be started: {error}") from None
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lsp_server.models.gguf import MAGIC
+from lsp_server.regular_file import open_regular
 
 _MOST_FILES = 2000
 _LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
@@ -105,7 +106,7 @@ def _files(folder: Path, pattern: str) -> Iterator[Path]:
 
 def _model(path: Path, name: str, holder: str, sha256: str = "") -> Iterator[FoundModel]:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             if file.read(4) == MAGIC and not path.name.startswith("mmproj"):
                 yield FoundModel(name, path, holder, path.stat().st_size, sha256)
     except OSError:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models.gguf_types import FILE_TYPES, TENSOR_TYPES
+from lsp_server.regular_file import open_regular
 
 Scalar = int | float | bool | str
 
@@ -138,7 +139,7 @@ class Header:
 def read_header(path: Path) -> Header:
     """The header of `path`. Raises ModelError, with one line, if it is not whole or not a GGUF file."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, 2)
             file.seek(0)
             return _Reader(file, size, path).header()
@@ -171,7 +172,7 @@ def read_model(path: Path) -> list[Header]:
 
 def strings(path: Path, array: LargeArray) -> list[bytes]:
     """The elements of an array of strings that was stepped over."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         file.seek(array.offset)
         return split_strings(file.read(array.bytes), array.count)
 

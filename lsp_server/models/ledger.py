@@ -18,6 +18,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
+from lsp_server.regular_file import open_regular
 
 _MOST_ENTRIES = 512
 _BLOCK = 4 << 20
@@ -64,7 +65,7 @@ def _stamp(path: Path) -> list[int]:
 
 def hash_file(path: Path, size: int, progress: Callable[[float], bool] = lambda _: True) -> str:
     digest = hashlib.sha256()
-    with path.open("rb", buffering=0) as file:
+    with open_regular(path, buffering=0) as file:
         while block := file.read(_BLOCK):
             digest.update(block)
             if not progress(min(1.0, file.tell() / max(1, size))):

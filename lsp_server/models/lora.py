@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models import ledger, lock
-from lsp_server.models.gguf import Header, Tensor, read_header
+from lsp_server.models.gguf import Header, Tensor
 
 _FIRST, _SECOND = ".lora_a", ".lora_b"
+_NOT_COMPUTED = frozenset({"F64", "I8", "I16", "I32", "I64"})
 
 
 def is_adapter(header: Header) -> bool:
     return header.text("general.type") == "adapter"
-
-
-def admit(path: Path, base: Sequence[Header]) -> Header:
-    """The header of an adapter that may be used with the model of `base`. Raises ModelError, one line, if it may
-    not: the file is damaged or not an adapter, it is not what was pulled, or it is for another model."""
-    header = read_header(path)
-    check(header, base)
-    lock.check(path, ledger.sha256(path))
-    return header
 
 
 def check(header: Header, base: Sequence[Header]) -> None:
@@ -42,6 +32,11 @@ def check(header: Header, base: Sequence[Header]) -> None:
         name, end = tensor.name[: -len(_FIRST)], tensor.name[-len(_FIRST) :]
         if end not in (_FIRST, _SECOND):
             raise ModelError(f"{path} cannot be used: its tensor {tensor.name!r} is not part of a LoRA")
+        if tensor.type_name in _NOT_COMPUTED:
+            raise ModelError(
+                f"{path} cannot be used: its tensor {tensor.name!r} is of the type {tensor.type_name}, "
+                "with which llama.cpp cannot compute"
+            )
         pairs.setdefault(name, {})[end] = tensor
     if not pairs:
         raise ModelError(f"{path} cannot be used: it changes nothing")
@@ -50,21 +45,26 @@ def check(header: Header, base: Sequence[Header]) -> None:
             raise ModelError(f"{path} cannot be used: it has only half of what changes {name!r}")
         if name not in known:
             raise _misfit(header, model, f"it changes {name!r}, which the model does not have")
-        wanted, found = _shape(known[name]), _changed_shape(name, pair)
+        wanted, found = _trimmed(known[name].shape), _changed_shape(name, pair)
         if found != wanted:
             raise _misfit(header, model, f"it changes {name!r} as {_by(found)}, which is {_by(wanted)} in the model")
 
 
-def _shape(tensor: Tensor) -> tuple[int, ...]:
-    return tensor.shape[:2]
+def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the ones that stand for no dimension: two or more."""
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape if len(shape) > 1 else (*shape, 1)
 
 
 def _changed_shape(name: str, pair: dict[str, Tensor]) -> tuple[int, ...]:
     """The shape of the matrix that a pair adds up to; empty if the two do not go together."""
-    first, second = ((*pair[end].shape, 1)[:2] for end in (_FIRST, _SECOND))
+    first, second = (_trimmed(pair[end].shape) for end in (_FIRST, _SECOND))
+    if first[2:] != second[2:]:  # in a mixture of experts there is a pair for each
+        return ()
     if name.startswith("token_embd."):  # looked up by rows, so the two are the other way round
-        return (second[1], first[1]) if first[0] == second[0] else ()
-    return (first[0], second[1]) if first[1] == second[0] else ()
+        return (second[1], first[1], *first[2:]) if first[0] == second[0] else ()
+    return (first[0], second[1], *first[2:]) if first[1] == second[0] else ()
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server import children
+from lsp_server.children import programs
 from lsp_server.models import catalogue
 from lsp_server.models.estimate import available_bytes
 
@@ -141,21 +143,14 @@ def _unified_bytes() -> int | None:
 
 
 def _output(*command: str) -> str:
-    program = shutil.which(command[0])
+    program = programs.find(command[0], ())
     if program is None:
         return ""
     try:
-        done = subprocess.run(
-            [program, *command[1:]],
-            capture_output=True,
-            text=True,
-            timeout=_SMI_S,
-            check=False,
-            stdin=subprocess.DEVNULL,
-        )
+        done = children.run([program, *command[1:]], children.Limits(), seconds=_SMI_S)
+        return done.stdout.decode().strip() if done.returncode == 0 else ""
     except (OSError, subprocess.SubprocessError, UnicodeDecodeError):
         return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
 
 
 def _read(path: Path) -> str:

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.base import Adapter, ModelError, ModelSpec
 
 _CONTEXT, _SEQUENCES = 256, 2
 _TEXT = "def größe(länge):\n    return 'é😀' + länge\n\t// <|fim_prefix|> 0x1F\r\n".encode()
@@ -24,12 +24,15 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m lsp_server.models.probe")
     parser.add_argument("files", nargs="+", metavar="FILE")
     parser.add_argument("--gpu-layers", type=int, default=-1)
+    parser.add_argument("--lora", help="an adapter to use each with")
+    parser.add_argument("--scale", type=float, default=1.0)
     options = parser.parse_args(arguments)
     _leave_no_core_file()
     out = os.dup(1)
     os.dup2(2, 1)  # whatever the native library prints is not a verdict
+    adapters = (Adapter(options.lora, options.scale),) if options.lora else ()
     for file in options.files:
-        spec = ModelSpec(file, _CONTEXT, _SEQUENCES, threads=1, gpu_layers=options.gpu_layers)
+        spec = ModelSpec(file, _CONTEXT, _SEQUENCES, threads=1, gpu_layers=options.gpu_layers, adapters=adapters)
         os.write(out, json.dumps({"refusal": try_model(spec)}).encode() + b"\n")
     return 0
 
@@ -64,7 +67,10 @@ def try_model(spec: ModelSpec) -> str:
         finally:
             backend.close()
     except ModelError as error:
-        return str(error).replace(f"{spec.path}", "it")
+        said = str(error)
+        for file in (spec.path, *(adapter.path for adapter in spec.adapters)):
+            said = said.replace(file, "it")
+        return said
 
 
 def _leave_no_core_file() -> None:

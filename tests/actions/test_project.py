@@ -154,6 +154,94 @@ def test_no_program_of_the_workspace_is_a_formatter(tmp_path: Path, monkeypatch:
     assert allowed.command[0] == str(outside / "prettier")
 
 
+def program(path: Path, text: str = "#!/bin/sh\ncat\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path, Path]:
+    """Two folders of a workspace, and one outside of them."""
+    first, second, outside = (tmp_path / name for name in ("first", "second", "outside"))
+    for folder in (first, second, outside):
+        folder.mkdir()
+    (second / "pyproject.toml").write_text("[tool.ruff]\n")
+    return first, second, outside
+
+
+@pytest.mark.parametrize(
+    "how", ["there", "through a link", "from a link to the folder", "by its interpreter", "by `..`"]
+)
+def test_no_program_of_another_folder_of_the_workspace_is_a_formatter(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """The folder's environment is on the path, as it is where an editor was started from its terminal. What lies
+    further on is taken instead."""
+    first, second, outside = folders
+    place = program(first / ".venv" / "bin" / "ruff").parent
+    if how == "through a link":
+        place = outside / "links"
+        place.mkdir()
+        (place / "ruff").symlink_to(first / ".venv" / "bin" / "ruff")
+    elif how == "from a link to the folder":
+        (outside / "link").symlink_to(first)
+        place = outside / "link" / ".venv" / "bin"
+    elif how == "by its interpreter":
+        place = program(outside / "scripts" / "ruff", f"#!{first}/.venv/bin/python\n").parent
+    elif how == "by `..`":
+        place = outside / ".." / "first" / ".venv" / "bin"
+    other = program(outside / "bin" / "ruff")
+    file = second / "a.py"
+    monkeypatch.setenv("PATH", f"{place}{os.pathsep}{other.parent}")
+    found = find_formatter(file, second, PYTHON, roots=(first, second))
+    assert found is not None
+    assert found.command[0] == str(other)
+    monkeypatch.setenv("PATH", str(place))
+    assert find_formatter(file, second, PYTHON, roots=(first, second)) is None
+
+
+def test_places_that_depend_on_the_current_folder_have_no_programs(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second, _ = folders
+    program(first / "bin" / "ruff")
+    for here in ("bin", "./bin", "", "."):
+        monkeypatch.chdir(first / "bin" if here in ("", ".") else first)
+        monkeypatch.setenv("PATH", here)
+        assert find_formatter(second / "a.py", second, PYTHON) is None
+
+
+def test_a_formatter_finds_nothing_of_the_workspace_either(
+    folders: tuple[Path, Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A script that names its interpreter, and one that names what it loads, by a name alone."""
+    first, second, outside = folders
+    ran = outside / "ran"
+    program(first / "bin" / "interpreter", f"#!/bin/sh\ntouch {ran}\n")
+    (first / "lib").mkdir()
+    (first / "lib" / "formatting.py").write_text(f"open({str(ran)!r}, 'w').close()\n")
+    file = second / "a.py"
+    for name, value, script in (
+        ("PATH", "bin", "#!/usr/bin/env interpreter\n"),
+        ("PYTHONPATH", "lib", f"#!{sys.executable}\nimport formatting\n"),
+    ):
+        path = program(outside / "bin" / "ruff", script)
+        usual = f"{path.parent}{os.pathsep}{os.environ['PATH']}"
+        monkeypatch.setenv("PATH", usual)
+        monkeypatch.setenv(name, os.pathsep.join([str(first / value), *([usual] if name == "PATH" else [])]))
+        found = find_formatter(file, second, PYTHON, roots=(first, second))
+        assert found is not None
+        assert found.command[0] == str(path)
+        assert formatted(found, b"x = 1\n") is None
+        assert not ran.exists()
+        assert formatted(formatters.Formatter("x", found.command), b"x = 1\n") is None
+        assert ran.exists()  # as it would be
+        ran.unlink()
+        monkeypatch.delenv("PYTHONPATH", raising=False)
+
+
 @pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero here")
 def test_devices_are_not_read(tmp_path: Path) -> None:
     for name in ("pyproject.toml", "package.json", "pipe"):

@@ -17,6 +17,7 @@ from lsp_server.backends.devices import Device
 from lsp_server.commands import doctor
 from lsp_server.models import machine
 from lsp_server.models.machine import Gpu
+from lsp_server.settings import trust
 from tests.conftest import environment
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
@@ -87,6 +88,7 @@ def test_a_calibration_that_is_made_anew_is_no_news() -> None:
 
 
 def test_settings_and_where_they_come_from(place: Path) -> None:
+    trust.remember(place, True)
     user = place / "config/fimble/fimble.toml"
     user.parent.mkdir(parents=True)
     user.write_text("max_lines = 3\nmax_tokens = 10\n")
@@ -107,7 +109,16 @@ def test_settings_and_where_they_come_from(place: Path) -> None:
     assert f"(set in {place / 'fimble.toml'})" in check.text
 
 
+def test_what_only_a_trusted_folder_may_set(place: Path) -> None:
+    (place / "fimble.toml").write_text('model = "mine.gguf"\nmax_lines = "x"\n')
+    found = [(check.status, check.text) for check in checks("settings")]
+    assert found[0] == ("green", f"{place / 'fimble.toml'}: max_lines")
+    assert [status for status, _ in found[1:]] == ["red", "red"]
+    assert f"`fimble trust {place}`" in found[2][1]
+
+
 def test_a_model_that_drafts(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust.remember(place, True)
     settings = place / "fimble.toml"
     write_tiny_gguf(place / "mine.gguf")
     write_tiny_gguf(place / "small.gguf", name="small")

@@ -21,6 +21,7 @@ from lsp_server.cli import run
 from lsp_server.commands import faster_copy
 from lsp_server.models import admission, compare, gguf_writer, ledger, lock, samples
 from lsp_server.models.gguf import read_header
+from lsp_server.settings import trust
 from tests.conftest import environment
 from tests.models.test_trim import WORDS, merges_of
 from tests.support.tiny_gguf import write_tiny_gguf
@@ -120,6 +121,7 @@ def test_the_model_that_is_set_is_meant_and_can_be_used_at_once(
     place: Path, models: Path, optimized: Callable[..., Found]
 ) -> None:
     source = tiny(place / "tiny.gguf")
+    trust.remember(place, True)
     (place / "fimble.toml").write_text(f"model = {json.dumps(str(source))}\n")
     found = optimized("--scripts", "ascii", "--use")
     assert found["source"] == str(source)

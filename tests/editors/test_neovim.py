@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
@@ -294,6 +295,27 @@ def test_health_finds_nothing_wrong(editor: Neovim) -> None:
     editor.command("bwipeout!")
 
 
+def test_health_names_all_mistakes_in_the_settings(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    tell = (
+        "lua local client = vim.lsp.get_clients({ name = 'fimble' })[1]; client.settings = { fimble = %s }; "
+        "client.rpc.notify('workspace/didChangeConfiguration', { settings = client.settings })"
+    )
+    editor.command(tell % "{ max_lines = 'few', answer_ns = 3 }")
+    editor.terminal.wait_for("2 mistakes in the settings")
+    editor.command("checkhealth fimble")
+    editor.terminal.wait_for("the server runs for")
+    report = editor.buffer()
+    assert "setting `max_lines`" in report
+    assert "did you mean `answer_ms`" in report
+    editor.command("bwipeout!")
+    editor.command(tell % "vim.empty_dict()")
+    editor.command("checkhealth fimble")
+    editor.terminal.wait_for("the server runs for")
+    assert "WARNING" not in editor.buffer()
+    editor.command("bwipeout!")
+
+
 def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
     editor.command("help fimble-options")
     editor.terminal.wait_for("hide_with_menu")
@@ -332,6 +354,22 @@ def test_next_and_previous_where_there_are_several(version: str, start_neovim: C
     editor.terminal.wait_for("xsecond")
     editor.terminal.type(ESCAPE)
     assert editor.buffer() == "xsecond"
+
+
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_a_folder_that_names_a_model_file_is_asked_about(
+    version: str, start_neovim: Callable[..., Neovim], tmp_path: Path
+) -> None:
+    (tmp_path / "fimble.toml").write_text('lora = ["style.gguf"]\n')
+    (tmp_path / ".git").mkdir()
+    editor = start_neovim(version, home=tmp_path, text="x = 1\n")
+    editor.terminal.wait_for("Trust this folder")
+    editor.terminal.wait_for("Do not trust it")
+    editor.terminal.type("2\r")
+    answers = tmp_path / "state" / "fimble" / "trusted-folders.json"
+    editor.terminal.wait(answers.is_file, "the answer")
+    assert json.loads(answers.read_text())["folders"] == {str(tmp_path): False}
+    editor.wait_ready()
 
 
 @pytest.mark.parametrize("version", NEOVIM_VERSIONS)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import ClassVar
 
 import pytest
 
 from lsp_server.backends.base import Adapter, Backend, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt, Segment
-from lsp_server.engine.request import FinishReason, Load, ModelFailed, ModelLoading, ModelReady, Shutdown
+from lsp_server.engine.request import (
+    FinishReason,
+    Keep,
+    Load,
+    ModelFailed,
+    ModelIdle,
+    ModelLoading,
+    ModelReady,
+    Shutdown,
+)
 from tests.engine.harness import LINE, EngineHarness, Progress, ask, cold, make_prompt
 
 LONG = "x = 1\n" * 60
@@ -241,3 +251,76 @@ def test_adapters_that_cannot_be_used_are_told_and_the_model_comes_back_without(
     harness.engine.send(Load(adapted(), 5))
     harness.receive()
     assert harness.run(ask(2, LONG)).text == cold(make_prompt(LONG, ""), LINE, 12).text
+
+
+class Slow(ScriptedBackend):
+    """Whether its adapters can be used takes long to find out. asked: those that were looked at."""
+
+    asked: ClassVar[list[str]] = []
+    during: ClassVar[Callable[[], None]] = staticmethod(lambda: None)
+
+    def admit(self, adapters: Sequence[Adapter], progress: Progress) -> None:
+        self.asked.append("".join(adapter.path for adapter in adapters))
+        during, Slow.during = Slow.during, lambda: None
+        during()
+        if not progress(0.0):
+            raise ModelError("given up")
+        if adapters and adapters[0].path == "bad":
+            raise ModelError("the adapter crashes")
+
+
+def slow(monkeypatch: pytest.MonkeyPatch) -> EngineHarness:
+    monkeypatch.setattr(Slow, "asked", [])
+    harness = EngineHarness(Slow)
+    harness.engine.send(Load(adapted()))
+    harness.receive()
+    return harness
+
+
+def test_completions_go_on_while_adapters_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = slow(monkeypatch)
+    monkeypatch.setattr(Slow, "during", lambda: harness.run(ask(1, LONG)))
+    harness.engine.send(Load(adapted("a"), 1))
+    harness.receive()
+    assert harness.finished(1).text == cold(make_prompt(LONG, ""), LINE, 12).text
+    assert isinstance(harness.events[-1], ModelReady)
+    assert harness.events[-1].info.adapters == (Adapter("a"),)
+    assert len(harness.backends) == 1
+
+
+@pytest.mark.parametrize("then", ["", "b"])
+def test_a_corrected_setting_does_not_wait_for_adapters_that_nobody_wants(
+    monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    harness = slow(monkeypatch)
+
+    def correct() -> None:
+        harness.engine.send(Load(adapted(*then), 2))
+        harness.engine.receive()
+
+    monkeypatch.setattr(Slow, "during", correct)
+    harness.engine.send(Load(adapted("bad"), 1))
+    harness.receive()
+    ready = harness.events[-1]
+    assert isinstance(ready, ModelReady)
+    assert (ready.load, ready.info.adapters) == (2, tuple(map(Adapter, then)))
+    assert Slow.asked == ["bad", then]
+    assert len(harness.backends) == 1
+    assert not [event for event in harness.events if isinstance(event, ModelFailed)]
+
+
+def test_a_model_that_was_unloaded_meanwhile_is_loaded_with_its_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    harness = slow(monkeypatch)
+    harness.engine.send(Keep({"completion": 1.0}))
+
+    def idle() -> None:
+        harness.clock.now += 10
+        harness.engine.receive()
+        harness.engine.step()
+
+    monkeypatch.setattr(Slow, "during", idle)
+    harness.engine.send(Load(adapted("a"), 1))
+    harness.receive()
+    assert [event for event in harness.events if isinstance(event, ModelIdle)]
+    assert isinstance(harness.events[-1], ModelReady)
+    assert len(harness.backends) == 2

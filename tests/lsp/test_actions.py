@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 from collections.abc import Callable
@@ -206,6 +207,27 @@ def test_tests_in_cpp_for_which_no_command_is_known(start: Start, tmp_path: Path
     assert not editor.requests
     editor.server.call("workspace/executeCommand", {"command": "fimble.runTests", "arguments": []})
     assert editor.finished(2) == "how the project builds shop_test.cpp is not known; run it as its other tests"
+
+
+def test_a_formatter_of_another_folder_of_the_workspace_does_not_run(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its environment comes first on the path, as in an editor that was started from its terminal."""
+    other, elsewhere = tmp_path / "other", tmp_path / "elsewhere"
+    for place in (other / ".venv" / "bin", elsewhere):
+        place.mkdir(parents=True)
+        (place / "ruff").write_text(f'#!/bin/sh\ntouch "{tmp_path}/ran-{place.name}"\ncat\n')
+        (place / "ruff").chmod(0o755)
+    path = [str(other / ".venv" / "bin"), str(elsewhere), os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(path))
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)))
+    (tmp_path / "w" / "pyproject.toml").write_text("[tool.ruff]\n")
+    event = {"added": [{"uri": other.as_uri(), "name": "other"}], "removed": []}
+    editor.server.notify("workspace/didChangeWorkspaceFolders", {"event": event})
+    uri, offset = open_case(editor, PYTHON)
+    editor.choose(uri, "simplify", offset)
+    assert editor.finished() == "edited"
+    assert [each.name for each in tmp_path.glob("ran-*")] == ["ran-elsewhere"]
 
 
 def test_a_fix_takes_the_diagnostics_the_client_sends(start: Start, tmp_path: Path) -> None:

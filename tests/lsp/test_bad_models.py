@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import gguf
 import pytest
 
 from tests.conftest import server_in
@@ -58,6 +60,27 @@ def _unreadable(path: Path) -> None:
     path.symlink_to(path)  # a loop of links, which not even root can open
 
 
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def _part_that_is_a_pipe(path: Path) -> None:
+    """The first part of two is whole, the other one is a pipe."""
+    first = path.with_name("bad-00001-of-00002.gguf")
+    writer = gguf.GGUFWriter(first, "llama")
+    for key, value in (("split.no", 0), ("split.count", 2), ("split.tensors.count", 0)):
+        writer.add_uint16(key, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+    os.mkfifo(path.with_name("bad-00002-of-00002.gguf"))
+    path.symlink_to(first)
+
+
 # The file, and a word that its message must have: what is wrong with it.
 BAD = [
     (_missing, "does not exist"),
@@ -70,6 +93,8 @@ BAD = [
     (_truncated_weights, "incomplete"),
     (_unknown_architecture, "nosucharch"),
     (_unreadable, "cannot be read"),
+    (_pipe, "not a file but a pipe"),
+    (_device, "not a file but a pipe or a device"),
 ]
 
 
@@ -159,6 +184,27 @@ def test_from_bad_to_good_to_bad(start: Start, tmp_path: Path) -> None:
     server.model_ready(2)
     assert server.finish() == 0
     assert len(errors(server)) == 2
+
+
+@pytest.mark.parametrize("setting", ["model", "lora", "a later part"])
+def test_a_pipe_holds_up_no_later_setting(start: Start, tmp_path: Path, setting: str) -> None:
+    good = write_tiny_gguf(tmp_path / "good.gguf")
+    pipe = tmp_path / "pipe.gguf"
+    os.mkfifo(pipe)
+    if setting == "a later part":
+        _part_that_is_a_pipe(tmp_path / "parts.gguf")
+        pipe, setting = tmp_path / "bad-00001-of-00002.gguf", "model"
+    server = start("serve", "--backend", "llama")
+    options = {"model": str(good), setting: [str(pipe)] if setting == "lora" else str(pipe)}
+    server.initialize(ready=False, initializationOptions=options)
+    server.message(lambda m: m.get("method") == "window/showMessage", "the message about the pipe")
+    server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {setting: "", "model": str(good)}}})
+    if setting == "lora":
+        server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {"lora": [], "model": str(good)}}})
+    server.wait(lambda: server.status()["model"]["state"] == "ready", "the model")
+    assert server.status()["model"]["path"] == str(good)
+    assert server.finish() == 0
+    assert any("is not a file but a pipe" in m["message"] for m in server.notifications("window/showMessage"))
 
 
 def test_a_format_the_model_does_not_have(start: Start, tmp_path: Path) -> None:

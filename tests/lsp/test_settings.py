@@ -6,6 +6,8 @@ times `context_tokens`.
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from lsp_server import config
 from lsp_server.config import Settings
+from lsp_server.lsp import client_settings
 from tests.support.stdio import SERVE, Message, StdioClient, inline_params, request
 
 Start = Callable[..., StdioClient]
@@ -28,6 +32,12 @@ def user_file(home: Path, text: str | bytes) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def trust_folders(home: Path, answers: dict[str, bool]) -> None:
+    path = home / "state" / "fimble" / "trusted-folders.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps({"folders": answers}))
 
 
 def model(server: StdioClient) -> tuple[int, int]:
@@ -233,6 +243,47 @@ def test_a_mistake_is_shown_once_and_the_rest_holds(
     assert "\n" not in shown
 
 
+MANY = [
+    ({"max_tokens": 0, "enabled": 1}, 2, ["(1)", "`max_tokens`", "(2)", "`enabled`"]),
+    ({f"mistake{number}": number for number in range(1000)}, 21, ["21 mistakes", "`mistake0`", "(4)", "17 more"]),
+    (
+        {"max_lines": "x", "actions": {"a": {}, "b": 3, "c": {"prompt": "x", "result": "burn"}}},
+        4,
+        ["`max_lines`", "`a` has no `prompt`", "`b` must be a table", "`c`: `result`"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("mistakes", "count", "words"), MANY, ids=["two", "a thousand", "in actions"])
+def test_all_mistakes_are_one_message(start: Start, mistakes: Message, count: int, words: list[str]) -> None:
+    server = start()
+    server.initialize(initializationOptions=mistakes)
+    assert len(server.status()["problems"]) == count
+    assert server.finish() == 0
+    (shown,) = warnings(server)
+    assert all(word in shown for word in words), shown
+    assert "\n" not in shown
+    assert len(shown) < 1000
+
+
+def test_mistakes_in_several_files_are_one_message_and_gone_when_mended(start: Start, home: Path) -> None:
+    root = home / "project"
+    root.mkdir()
+    paths = [user_file(home, "max_tokens = 'x'\n"), root / "fimble.toml"]
+    paths[1].write_text("max_lines = 'y'\n")
+    server = start()
+    server.initialize(workspaceFolders=[folder(root)])
+    problems = server.status()["problems"]
+    assert [str(path) in problem for path, problem in zip(paths, problems, strict=True)] == [True, True]
+    for path in paths:
+        path.write_text("")
+    server.notify("workspace/didChangeConfiguration", {"settings": {}})
+    assert server.status()["problems"] == []
+    assert server.finish() == 0
+    (shown,) = warnings(server)
+    assert "'x'" in shown and "'y'" in shown
+
+
 FILES = [
     (b"resident_prompts = [", ["not valid TOML"]),
     (b"\xff\xfe = 1", ["not valid TOML"]),
@@ -430,6 +481,7 @@ def test_the_error_about_a_model_says_where_it_was_named(start: Start, home: Pat
     named = {"user": user_file(home, ""), "workspace": root / "fimble.toml"}
     if place in named:
         named[place].write_text(f'model = "{missing}"\n')
+    trust_folders(home, {str(root): True})
     server = start(*SERVE, *(["--model", missing] if place == "command line" else []))
     options = {"model": missing} if place == "options" else {"model": None}
     server.initialize(ready=False, workspaceFolders=[folder(root)], initializationOptions=options)
@@ -469,3 +521,65 @@ def test_an_answer_that_went_stale_is_not_the_last_empty_one(start: Start) -> No
     assert [entry["stale"] for entry in requests["recent"]] == [False, True, False]
     assert "`disabled_languages`" in requests["whyLastEmpty"]
     assert server.finish() == 0
+
+
+ASKS = {"window": {"showMessage": {"messageActionItem": {"additionalPropertiesSupport": True}}}}
+
+
+@pytest.mark.parametrize("answer", ["Trust this folder", "Do not trust it", None])
+def test_a_workspace_that_names_files_is_asked_about_once(start: Start, home: Path, answer: str | None) -> None:
+    root = home / "project"
+    root.mkdir()
+    known = root / "known.py"
+    known.write_text("alpha = beta_gamma_delta + 1\n")
+    (root / "fimble.toml").write_text('model = "known.py"\n')
+    asked: list[Message] = []
+
+    def ask(params: Message) -> Message | None:
+        asked.append(params)
+        return {"title": answer} if answer else None
+
+    for run in range(2):
+        server = start()
+        server.answers["window/showMessageRequest"] = ask
+        server.initialize(ASKS, workspaceFolders=[folder(root)], ready=False)
+        if answer == "Trust this folder":
+            server.wait(lambda: server.status()["model"].get("path") == str(known), "it")  # noqa: B023
+        else:
+            server.wait(lambda: len(asked) == (run + 1 if answer is None else 1), "it")  # noqa: B023
+            server.model_ready()
+            server.notify("workspace/didChangeConfiguration", {"settings": {}})
+            status = server.status()
+            assert status["model"].get("path") != str(known)
+            assert "fimble trust" in status["problems"][0]
+        assert server.finish() == 0
+        assert not warnings(server)
+    assert len(asked) == (2 if answer is None else 1)
+    assert str(root) in asked[0]["message"]
+    assert [action["title"] for action in asked[0]["actions"]] == ["Trust this folder", "Do not trust it"]
+
+
+def test_a_client_that_cannot_ask_is_told_what_to_do(start: Start, home: Path) -> None:
+    root = home / "project"
+    root.mkdir()
+    (root / "fimble.toml").write_text('model = "a.gguf"\nlora = ["b.gguf"]\n')
+    server = start()
+    server.initialize(workspaceFolders=[folder(root)])
+    assert server.finish() == 0
+    (shown,) = warnings(server)
+    assert "`model` and `lora`" in shown
+    assert f"`fimble trust {root}`" in shown
+
+
+async def test_files_that_do_not_answer_hold_nothing_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a file on a network does whose server has gone: to look at it takes for ever, and each new look too."""
+    answers = threading.Event()
+    monkeypatch.setattr(client_settings, "_READ_SECONDS", 0.05)
+    monkeypatch.setattr(config, "collect", lambda *_: answers.wait())
+    try:
+        for _ in range(6):
+            found = await client_settings.read([], [config.Source("the editor", {"max_lines": 3})])
+            assert found.settings.max_lines == 3
+            assert "did not answer within 0.05 s" in found.problems[0]
+    finally:
+        answers.set()

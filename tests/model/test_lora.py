@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lsp_server.backends import llama
@@ -17,7 +19,7 @@ from lsp_server.config import Settings, adapter_of
 from lsp_server.engine.core import Engine
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, FinishReason, Load, ModelFailed, ModelLoading, ModelReady
-from lsp_server.models import lora
+from lsp_server.models import admission, lora
 from lsp_server.models.gguf import read_header
 from tests.engine.harness import BLOCK, ask, make_prompt
 from tests.support.tiny_gguf import write_tiny_gguf, write_tiny_lora
@@ -167,7 +169,20 @@ def misfits(folder: Path) -> dict[str, tuple[Path, str]]:
         ),
         "kind": (write_tiny_lora(folder / "k.gguf", kind="control"), "of the kind 'control'"),
         "empty": (write_tiny_lora(folder / "e.gguf", changes=()), "changes nothing"),
+        "layers of matrices": (write_tiny_lora(folder / "3.gguf", more=(2,)), "as 64 by 64 by 2, which is 64 by 64"),
+        "not a number": (write_tiny_lora(folder / "n.gguf", alpha=float("nan")), "not a number"),
+        "endless": (write_tiny_lora(folder / "i.gguf", alpha=float("inf")), "not a number"),
+        "a pipe": (pipe(folder / "pipe.gguf"), "is not a file but a pipe"),
+        **{
+            dtype.__name__: (write_tiny_lora(folder / f"{dtype.__name__}.gguf", dtype=dtype), "cannot compute")
+            for dtype in (np.float64, np.int8, np.int16, np.int32, np.int64)
+        },
     }
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
 
 
 def test_what_does_not_fit_is_explained_in_one_line(folder: Path) -> None:
@@ -183,6 +198,61 @@ def test_what_does_not_fit_is_explained_in_one_line(folder: Path) -> None:
         assert isinstance(failed, ModelFailed) and failed.message == str(raised.value)
         assert isinstance(session.load(spec_of(folder)), ModelReady)
         session.close()
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int8, np.int16, np.int32, np.int64])
+@pytest.mark.parametrize("at_load", [True, False])
+def test_an_adapter_that_ends_the_process_ends_a_child(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: type[np.generic], at_load: bool
+) -> None:
+    """As one does that nobody foresaw: here the header is not looked at for its types. Once is enough."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(lora, "_NOT_COMPUTED", frozenset())
+    bad = write_tiny_lora(tmp_path / "bad.gguf", dtype=dtype)
+    trials = counted(monkeypatch)
+    for _ in range(2):
+        session = Session(spec_of(folder, *([str(bad)] if at_load else [])))
+        failed = session.events[-1] if at_load else session.load(spec_of(folder, str(bad)))
+        assert isinstance(failed, ModelFailed), failed
+        assert failed.message.startswith(f"{bad} cannot be used: ")
+        assert "\n" not in failed.message
+        assert isinstance(session.load(spec_of(folder)), ModelReady)
+        session.close()
+    assert trials.count(str(bad)) == 1
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The adapters that were tried in a child; models, as empty texts."""
+    trials: list[str] = []
+    real = admission.try_in_child
+
+    def attempt(*arguments: Any) -> tuple[str, bool]:
+        trials.append(arguments[4].path if len(arguments) > 4 and arguments[4] else "")
+        return real(*arguments)
+
+    monkeypatch.setattr(admission, "try_in_child", attempt)
+    return trials
+
+
+def test_an_adapter_is_tried_once_with_a_model_and_a_scale(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    trials = counted(monkeypatch)
+    for chosen in (("1.gguf",), ("1.gguf", "2.gguf"), ("2.gguf", "1.gguf"), ("1.gguf:0.5",), ("1.gguf:0.5",)):
+        llama.load(spec_of(folder, *chosen), lambda _: True).close()
+    assert [Path(each).name for each in trials] == ["", "1.gguf", "2.gguf", "1.gguf"]
+
+
+@pytest.mark.parametrize("scale", ["1e", "9" * 400, "-100000", "1001"])
+def test_a_scale_beyond_all_measure(folder: Path, scale: str) -> None:
+    with pytest.raises(ModelError, match=r"must lie between|does not exist"):
+        llama.load(spec_of(folder, f"1.gguf:{scale}"), lambda _: True)
+
+
+def test_an_adapter_of_half_precision(folder: Path, tmp_path: Path) -> None:
+    half = write_tiny_lora(tmp_path / "half.gguf", dtype=np.float16)
+    llama.load(spec_of(folder, str(half)), lambda _: True).close()
 
 
 def test_an_adapter_is_no_model_and_is_not_named_twice(folder: Path) -> None:

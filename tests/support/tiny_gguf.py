@@ -179,22 +179,29 @@ def write_tiny_lora(
     kind: str = "lora",
     changes: tuple[str, ...] = ("attn_q", "attn_v", "ffn_down"),
     width: int = WIDTH,
+    dtype: type[np.generic] = np.float32,
+    more: tuple[int, ...] = (),
+    alpha: float | str = 4.0,
 ) -> Path:
     """Writes a LoRA adapter of rank 4 for the tiny Llama to `path` and returns it. changes: the matrices, in both
-    layers. width: of the model it is for."""
+    layers. width: of the model it is for. dtype: of its numbers. more: dimensions beyond two. alpha: its own scale."""
     rank = 4
     writer = gguf.GGUFWriter(path, architecture)
     writer.add_type("adapter")
     writer.add_string("adapter.type", kind)
     writer.add_name("tiny adapter")
-    writer.add_float32("adapter.lora.alpha", float(rank))
+    if isinstance(alpha, str):
+        writer.add_string("adapter.lora.alpha", alpha)
+    else:
+        writer.add_float32("adapter.lora.alpha", alpha)
     random = np.random.default_rng(seed)
     for layer in range(2):
         for tensor in changes:
             rows, columns = (_ATTENTION | _FEED_FORWARD).get(tensor, (WIDTH, WIDTH))
             rows, columns = (width if size == WIDTH else size for size in (rows, columns))
-            writer.add_tensor(f"blk.{layer}.{tensor}.weight.lora_a", _matrix(random, rank, columns, strength))
-            writer.add_tensor(f"blk.{layer}.{tensor}.weight.lora_b", _matrix(random, rows, rank, strength))
+            for end, size in (("lora_a", (rank, columns)), ("lora_b", (rows, rank))):
+                matrix = np.broadcast_to(_matrix(random, *size, strength), (*more, *size)).astype(dtype)
+                writer.add_tensor(f"blk.{layer}.{tensor}.weight.{end}", matrix)
     return _end(writer, path)
 
 

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import PurePosixPath
 from typing import Any
+
+from lsp_server.features.actions.filenames import refusal
 
 
 class Result(str, Enum):
@@ -211,8 +216,13 @@ BUILT_IN: tuple[Action, ...] = (
     ),
 )
 
+_BUILT_IN_IDS = frozenset(action.id for action in BUILT_IN)
+_BUILT_IN_TITLES = frozenset(action.title for action in BUILT_IN)
 _RESULTS = {result.value: result for result in Result}
 _TARGETS = {target.value: target for target in Target}
+MOST_ACTIONS = 64
+_LONGEST = {"title": 120, "prompt": 8000, "kind": 100, "result": 20, "file": 200}
+_LONGEST_NAME, _MOST_LISTED = 60, 50
 _KNOWN_KEYS = ("title", "prompt", "kind", "languages", "result", "targets", "file")
 
 
@@ -220,19 +230,34 @@ class ActionError(ValueError):
     """An action in the settings that cannot be used. The message is one line that says why."""
 
 
-def user_action(id: str, values: Mapping[str, Any]) -> Action:
-    """An action from the settings. Raises ActionError."""
+def _texts(id: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """The texts of an action, empty where there is none, once all its values are of the kind and size that they must
+    be. Raises ActionError."""
+    if not id or not _is_line(id, _LONGEST_NAME):
+        raise ActionError(f"action `{_shown(id)}`: its name must be one line of at most {_LONGEST_NAME} characters")
     unknown = sorted(set(values) - set(_KNOWN_KEYS))
     if unknown:
-        raise ActionError(f"action `{id}`: unknown key `{unknown[0]}`; known are {', '.join(_KNOWN_KEYS)}")
+        raise ActionError(f"action `{id}`: unknown key `{_shown(unknown[0])}`; known are {', '.join(_KNOWN_KEYS)}")
     texts = {key: values.get(key, "") for key in ("title", "prompt", "kind", "result", "file")}
     for key, value in texts.items():
         if not isinstance(value, str):
-            raise ActionError(f"action `{id}`: `{key}` must be a text, found {value!r}")
+            raise ActionError(f"action `{id}`: `{key}` must be a text, found {_shown(value)!r}")
+        if len(value) > _LONGEST[key] or (key != "prompt" and not _is_line(value, _LONGEST[key])):
+            raise ActionError(
+                f"action `{id}`: `{key}` must have at most {_LONGEST[key]} characters, none of them hidden"
+            )
     for key in ("languages", "targets"):
         value = values.get(key, [])
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-            raise ActionError(f"action `{id}`: `{key}` must be a list of texts, found {value!r}")
+            raise ActionError(f"action `{id}`: `{key}` must be a list of texts, found {_shown(value)!r}")
+        if len(value) > _MOST_LISTED or not all(_is_line(item, _LONGEST_NAME) for item in value):
+            raise ActionError(f"action `{id}`: `{key}` may list at most {_MOST_LISTED} names")
+    return texts
+
+
+def user_action(id: str, values: Mapping[str, Any]) -> Action:
+    """An action from the settings. Raises ActionError."""
+    texts = _texts(id, values)
     if not texts["prompt"].strip():
         raise ActionError(f"action `{id}` has no `prompt`")
     result = _RESULTS.get(texts["result"] or "replace")
@@ -243,6 +268,8 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
         raise ActionError(f"action `{id}`: `targets` may hold {', '.join(_TARGETS)}, found {wrong[0]!r}")
     if result is Result.NEW_FILE and not texts["file"]:
         raise ActionError(f"action `{id}` makes a new file and needs `file`, its name, such as '{{stem}}_notes.md'")
+    if problem := _file_problem(texts["file"]):
+        raise ActionError(f"action `{id}`: its `file` {problem}")
     default = "refactor.fimble.user" if result is Result.DOCUMENT else "refactor.rewrite.fimble.user"
     return Action(
         id,
@@ -259,14 +286,55 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
     )
 
 
+def strangers_action(id: str, values: Any) -> Mapping[str, Any]:
+    """An action that somebody else has written, a workspace's, as it may stand in the user's menu: marked as such, and
+    of no kind that editors carry out by themselves, when a file is saved. Raises ActionError."""
+    # Under the name or the title of a built-in action it would do something else than the user expects.
+    if id in _BUILT_IN_IDS:
+        raise ActionError(f"action `{id}` has the name of a built-in one")
+    if not isinstance(values, Mapping):
+        raise ActionError(f"action `{_shown(id)}` must be a table with `title` and `prompt`, found {_shown(values)!r}")
+    action = user_action(id, values)
+    if not re.fullmatch(r"(?:quickfix|refactor)(?:\.[\w.]*)?", action.kind):
+        raise ActionError(f"action `{id}`: its `kind` must be `quickfix` or `refactor`, or begin so, with a dot behind")
+    if _plain(action.title) in map(_plain, _BUILT_IN_TITLES):
+        raise ActionError(f"action `{id}` has the title of a built-in one")
+    return {**values, "title": f"(workspace) {action.title}"[: _LONGEST["title"]]}
+
+
+def _plain(title: str) -> str:
+    """What one reads in a title."""
+    return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", title).casefold())
+
+
+def _file_problem(file: str) -> str:
+    """What is wrong with the name of a new file, whatever it is filled with."""
+    for key, value in (("stem", "a"), ("name", "a"), ("extension", ".txt")):
+        file = file.replace("{" + key + "}", value)
+    parts = [part for part in file.split("/") if part not in ("", ".", "..")]
+    return refusal(parts, PurePosixPath(file).suffix) if file else ""
+
+
+def _is_line(text: str, longest: int) -> bool:
+    return len(text) <= longest and text.isprintable()
+
+
+def _shown(value: Any) -> str:
+    """A value of the settings as a part of a line for the user."""
+    text = value if isinstance(value, str) else repr(value)
+    return "".join(character if character.isprintable() else "?" for character in text[:80])
+
+
 def catalogue(user: Mapping[str, Any]) -> tuple[dict[str, Action], list[str]]:
     """All actions by their identifier, the user's over the built-in ones, and what is wrong with the user's."""
     found = {action.id: action for action in BUILT_IN}
     problems: list[str] = []
-    for id, values in user.items():
+    if len(user) > MOST_ACTIONS:
+        problems.append(f"{len(user)} actions are more than a menu can have; the first {MOST_ACTIONS} count")
+    for id, values in list(user.items())[:MOST_ACTIONS]:
         try:
             if not isinstance(values, Mapping):
-                raise ActionError(f"action `{id}` must be a table with `title` and `prompt`, found {values!r}")
+                raise ActionError(f"action `{id}` must be a table with `title` and `prompt`, found {_shown(values)!r}")
             found[id] = user_action(id, values)
         except ActionError as error:
             problems.append(str(error))

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import difflib
 import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server import children
+from lsp_server.children import programs
 from lsp_server.core.edits import common_ends
 from lsp_server.core.languages import Language
 from lsp_server.features.files import read_text
 
 _SECONDS = 10.0
+_LIMITS = children.Limits(cpu_seconds=60, data_bytes=4 << 30, file_bytes=64 << 20)
 _MOST_BYTES = 1_000_000
 _MOST_LINES = 3000
 _MOST_SETTINGS_BYTES = 200_000
@@ -38,54 +40,59 @@ _PRETTIER = (
 
 @dataclass(frozen=True, slots=True)
 class Formatter:
-    """A command that reads a file on stdin and writes it formatted to stdout."""
+    """A command that reads a file on stdin and writes it formatted to stdout. folders: from which nothing may run, as
+    part of it."""
 
     name: str
     command: tuple[str, ...]
+    folders: tuple[Path, ...] = ()
 
 
-def find_formatter(file: Path, root: Path, language: Language, *, prettier: bool = False) -> Formatter | None:
+def find_formatter(
+    file: Path, root: Path, language: Language, *, prettier: bool = False, roots: Sequence[Path] = ()
+) -> Formatter | None:
     """The formatter that a project uses for `file`: the one its files configure, if it is installed; for Go
     and Rust the language's own. prettier: whether it may run, which runs code in a project's configuration.
     Reads files; None if there is none.
 
-    Nothing below `root` is run: who opens a folder has not agreed to the programs in it.
+    Nothing below `root`, or below another one of the workspace's `roots`, is run: who opens a folder has not agreed to
+    the programs in it.
     """
+    closed = tuple(dict.fromkeys((root, *roots)))
     if language.name == "Python":
         settings = _text(root / "pyproject.toml")
         ruff = "[tool.ruff" in settings or any((root / name).exists() for name in ("ruff.toml", ".ruff.toml"))
-        if ruff and (found := _program("ruff", root)):
-            return Formatter("ruff", (found, "format", "--no-cache", "--stdin-filename", str(file), "-"))
-        if "[tool.black" in settings and (found := _program("black", root)):
-            return Formatter("black", (found, "-q", "--stdin-filename", str(file), "-"))
+        if ruff and (found := programs.find("ruff", closed)):
+            return Formatter("ruff", (found, "format", "--no-cache", "--stdin-filename", str(file), "-"), closed)
+        if "[tool.black" in settings and (found := programs.find("black", closed)):
+            return Formatter("black", (found, "-q", "--stdin-filename", str(file), "-"), closed)
     elif prettier and language.name in {"JavaScript", "TypeScript", "TSX"}:
         folders = [folder for folder in file.parents if folder.is_relative_to(root)]
         configured = any((folder / name).exists() for folder in folders for name in _PRETTIER)
         configured = configured or any('"prettier"' in _text(folder / "package.json") for folder in folders)
-        if configured and (found := _program("prettier", root)):
-            return Formatter("prettier", (found, "--stdin-filepath", str(file)))
-    elif language.name == "Go" and (found := _program("gofmt", root)):
-        return Formatter("gofmt", (found,))
-    elif language.name == "Rust" and (found := _program("rustfmt", root)):
+        if configured and (found := programs.find("prettier", closed)):
+            return Formatter("prettier", (found, "--stdin-filepath", str(file)), closed)
+    elif language.name == "Go" and (found := programs.find("gofmt", closed)):
+        return Formatter("gofmt", (found,), closed)
+    elif language.name == "Rust" and (found := programs.find("rustfmt", closed)):
         edition = re.search(r'edition\s*=\s*"(\d{4})"', _text(root / "Cargo.toml"))
-        command = (found, "--emit", "stdout", "--edition", edition[1] if edition else "2021", "--quiet")
+        command: tuple[str, ...] = (
+            found,
+            "--emit",
+            "stdout",
+            "--edition",
+            edition[1] if edition else "2021",
+            "--quiet",
+        )
         named = (folder / name for folder in file.parents for name in ("rustfmt.toml", ".rustfmt.toml"))
         chosen = next((path for path in named if path.is_relative_to(root) and path.is_file()), None)
-        return Formatter("rustfmt", (*command, "--config-path", str(chosen)) if chosen else command)
+        command = (*command, "--config-path", str(chosen)) if chosen else command
+        return Formatter("rustfmt", command, closed)
     return None
 
 
 def _text(path: Path) -> str:
     return read_text(path, _MOST_SETTINGS_BYTES)
-
-
-def _program(name: str, root: Path) -> str | None:
-    """The program of that name on the path, unless it or what it links to lies below `root`."""
-    found = shutil.which(name)
-    if found is None:
-        return None
-    places = (Path(found).absolute(), Path(found).resolve())
-    return None if any(place.is_relative_to(base) for place in places for base in (root, root.resolve())) else found
 
 
 def formatted(formatter: Formatter, text: bytes) -> bytes | None:
@@ -95,13 +102,13 @@ def formatted(formatter: Formatter, text: bytes) -> bytes | None:
     # Not in the project: there rustup takes the toolchain, which is a program, from rust-toolchain.toml.
     folder = Path(formatter.command[0]).parent
     try:
-        done = subprocess.run(
+        done = children.run(
             formatter.command,
-            input=text,
-            capture_output=True,
+            _LIMITS,
+            seconds=_SECONDS,
+            text=text,
             cwd=folder if folder.is_dir() else None,
-            timeout=_SECONDS,
-            check=False,
+            env=programs.environment(formatter.folders),
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

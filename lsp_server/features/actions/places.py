@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition
+from lsp_server.features.actions import filenames
 from lsp_server.features.actions.c_places import c_place
 from lsp_server.features.actions.place import Place, PlaceError, read, relative, test_folders
 
@@ -52,6 +54,18 @@ def inside(root: Path, file: Path) -> Path:
         raise PlaceError(f"{file} lies outside the workspace {root}")
     if ".git" in (part.lower() for part in resolved.relative_to(base).parts):
         raise PlaceError(f"{file} belongs to git")
+    return file
+
+
+def new_file(root: Path, document: Path, name: str) -> Path:
+    """Where an action may make a file called `name`, as told from the document's folder. Raises PlaceError if that lies
+    outside `root`, or is no place for plain code or text: see `filenames`."""
+    file = inside(root, document.parent / name)
+    resolved = file.resolve().relative_to(root.resolve())
+    for place in (PurePath(os.path.relpath(file, root)), resolved):
+        if problem := filenames.refusal(place.parts, document.suffix):
+            shown = "".join(character if character.isprintable() else "?" for character in str(place))
+            raise PlaceError(f"no file is made at {shown[:200]!r}: it {problem}")
     return file
 
 

@@ -6,6 +6,7 @@ once and leaves nothing behind.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -99,7 +100,9 @@ class ActionRunner:
             for attempt in (1, 2):
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
                 answer, finished = await self._chat.ask(role, info, question, report, attempt)
-                outcome, problem = await self._read(document, offer, answer, finished, question.told, place, path, root)
+                outcome, problem = await self._read(
+                    document, offer, answer, finished, question.told, place, path, root, roots
+                )
                 if outcome is not None:
                     return outcome
                 if offer.action.result is Result.DOCUMENT:
@@ -135,6 +138,7 @@ class ActionRunner:
         place: Place | None,
         path: Path | None,
         root: Path | None,
+        roots: tuple[Path, ...],
     ) -> tuple[Outcome | None, str]:
         """What the answer comes to, or why it cannot be used."""
         action, usage = offer.action, finished.usage
@@ -163,14 +167,20 @@ class ActionRunner:
         proposal = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         if proposal.problem:
             return None, _cut_short(finished) or proposal.problem
-        proposal = await self._formatted(document, offer, proposal, path, root)
+        proposal = await self._formatted(document, offer, proposal, path, root, roots)
         # So does a diff.
         work = partial(_edits, document, proposal, root)
         edits, note = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         return Outcome(edits=edits, note=note, answer=answer, usage=usage), ""
 
     async def _formatted(
-        self, document: DocumentSnapshot, offer: Offer, proposal: Proposal, path: Path | None, root: Path | None
+        self,
+        document: DocumentSnapshot,
+        offer: Offer,
+        proposal: Proposal,
+        path: Path | None,
+        root: Path | None,
+        roots: tuple[Path, ...],
     ) -> Proposal:
         """The proposal in the project's own format, if that leaves it one to be trusted."""
         if not self._options().format or path is None or root is None:
@@ -178,7 +188,7 @@ class ActionRunner:
         language = find_language(document.language_id, document.path)
 
         def work() -> Proposal:
-            formatter = formatters.find_formatter(path, root, language, prettier=self._options().prettier)
+            formatter = formatters.find_formatter(path, root, language, prettier=self._options().prettier, roots=roots)
             edited = document.edited(proposal.start, proposal.end, proposal.text)
             whole = None if formatter is None else formatters.formatted(formatter, edited.source)
             if whole is None:
@@ -225,12 +235,14 @@ class ActionRunner:
         if path is None or root is None:
             raise ActionFailedError("a new file needs a folder; this document has none")
         definition = offer.subject.definition
-        names = {"stem": path.stem, "extension": path.suffix, "name": definition.name if definition else path.stem}
+        names = {"stem": path.stem, "extension": path.suffix, "name": path.stem}
+        if definition is not None:
+            names["name"] = re.sub(r"[^\w.-]+", "_", definition.name)  # `operator<<` of C++
         name = offer.action.file
         for key, value in names.items():
             name = name.replace("{" + key + "}", value)
         try:
-            target = places.inside(root, path.parent / name)
+            target = places.new_file(root, path, name)
         except PlaceError as error:
             raise ActionFailedError(str(error)) from None
         if target.exists():

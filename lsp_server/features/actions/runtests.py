@@ -1,20 +1,22 @@
-"""Runs tests, when the user has asked for it, in a process of its own with a time limit."""
+"""Runs tests, when the user has asked for it, in processes of their own that end with the time or with us."""
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shlex
-import signal
 import subprocess
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import anyio
 import anyio.abc
 
+from lsp_server.children import Lifeline, Limits
+
 _MOST_OUTPUT = 60_000
+_MOST_FILE_BYTES = 4 << 30
 _PASSED = "the tests passed"
 # What runners say, with status 0, when there was nothing to run, and what they say when there was.
 _NONE = re.compile(
@@ -29,15 +31,10 @@ async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str
     """The command's output as Markdown, the end of it if there is much. When the time is up, or the task is
     cancelled, the process and its children are ended."""
     title = f"`{shlex.join(command)}` in `{folder}`"
+    cpu_seconds = math.ceil(seconds * (os.cpu_count() or 1))
     try:
-        process = await anyio.open_process(
-            list(command),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            start_new_session=os.name == "posix",
-        )
+        lifeline = Lifeline(command, Limits(cpu_seconds=cpu_seconds, file_bytes=_MOST_FILE_BYTES), cwd=folder)
+        process = await _start(lifeline, folder)
     except OSError as error:
         return f"{title} could not be started: {error.strerror}"
     output = bytearray()
@@ -54,7 +51,7 @@ async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str
         elif process.returncode:
             ended = f"ended with status {process.returncode}"
     finally:
-        _end(process)
+        lifeline.cut()
         with anyio.CancelScope(shield=True), anyio.move_on_after(2):
             await process.aclose()
     text = output.decode("utf-8", "replace").replace("````", "'''")
@@ -63,12 +60,17 @@ async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str
     return f"{title}: {ended}\n\n````text\n{text.strip()}\n````"
 
 
-def _end(process: anyio.abc.Process) -> None:
-    """Ends the process and what it has started."""
-    if process.returncode is not None:
-        return
-    with suppress(ProcessLookupError, PermissionError):
-        if os.name == "posix":
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
+async def _start(lifeline: Lifeline, folder: Path) -> anyio.abc.Process:
+    process = None
+    try:
+        process = await anyio.open_process(
+            lifeline.command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            **lifeline.options,
+        )
+    finally:
+        lifeline.started(process.pid if process is not None else None)
+    return process

@@ -20,11 +20,13 @@ from typing import Any
 
 import anyio
 
+from lsp_server import children
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.prompt import FimPrompt, Segment
 
 _MOST_TEMPLATE = 200_000
 _SECONDS = 10.0
+_LIMITS = children.Limits(cpu_seconds=20, memory_bytes=1 << 30, file_bytes=1 << 20)
 _CHAT_NAME = re.compile(r"instruct|chat|(^|[-_ .])it([-_ .]|$)|assistant", re.IGNORECASE)
 _THINK_OPEN = re.compile(r"(<think(?:ing)?>|\[THINK\]|◁think▷)\s*$", re.IGNORECASE)
 
@@ -138,7 +140,7 @@ def render_apart(template: str, messages: list[dict[str, str]], bos: str, eos: s
     code = f"import sys; sys.path[:] = {sys.path!r}; from lsp_server.features.actions.rendering import main; main()"
     command = [sys.executable, "-c", code]
     try:
-        done = subprocess.run(command, input=given.encode(), capture_output=True, timeout=_SECONDS, check=False)
+        done = children.run(command, _LIMITS, seconds=_SECONDS, text=given.encode())
         answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         raise TemplateError(f"the model's chat template takes longer than {_SECONDS:g} s") from None

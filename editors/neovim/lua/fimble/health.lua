@@ -38,6 +38,9 @@ local function report_model(client)
   else
     health.info(('the model is %s (%d%%)'):format(model.state, 100 * (model.progress or 0)))
   end
+  for _, problem in ipairs(answer.problems or {}) do
+    health.warn(problem, { 'the other settings hold' })
+  end
   if type(answer.requests.whyLastEmpty) == 'string' then
     health.info('the last empty answer: ' .. answer.requests.whyLastEmpty)
   end

@@ -1,0 +1,67 @@
+"""Programs on the user's path, and nothing of a workspace: who opens a folder has not agreed to what is in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from lsp_server.regular_file import open_regular
+
+_SCRIPTS_START = 1024
+# Lists of places from which programs, and what they load, are taken.
+_PLACES = (
+    "PATH",
+    "PYTHONPATH",
+    "NODE_PATH",
+    "LD_LIBRARY_PATH",
+    "LD_PRELOAD",
+    "DYLD_LIBRARY_PATH",
+    "DYLD_INSERT_LIBRARIES",
+    "RUBYLIB",
+    "PERL5LIB",
+)
+
+
+def find(name: str, folders: Sequence[Path]) -> str | None:
+    """The first program of that name on the path that runs nothing in `folders`: neither it nor what it links to lies
+    there, nor, if it is a script, what that starts with."""
+    for entry in _outside(os.environ.get("PATH", ""), folders):
+        found = shutil.which(os.path.join(entry, name))  # noqa: PTH118 - as it stands on the path
+        if found and not _within(found, folders) and not _starts_with(found, folders):
+            return found
+    return None
+
+
+def environment(folders: Sequence[Path]) -> dict[str, str]:
+    """Our own environment, with no place in it from which a program would take something in `folders`."""
+    found = dict(os.environ)
+    for name in _PLACES:
+        if name in found:
+            found[name] = os.pathsep.join(_outside(found[name], folders))
+    return found
+
+
+def _outside(places: str, folders: Sequence[Path]) -> list[str]:
+    """Those of a list of places, as in PATH, that lie in no one of `folders`, wherever a program is started."""
+    return [each for each in places.split(os.pathsep) if Path(each).is_absolute() and not _within(each, folders)]
+
+
+def _within(place: str, folders: Sequence[Path]) -> bool:
+    try:
+        places = (Path(os.path.abspath(place)), Path(place).resolve())  # noqa: PTH100 - without following links
+        return any(one.is_relative_to(base) for one in places for each in folders for base in (each, each.resolve()))
+    except (OSError, ValueError, RuntimeError):  # links in a circle
+        return True
+
+
+def _starts_with(program: str, folders: Sequence[Path]) -> bool:
+    """Whether a script is run by something in `folders`, as its first lines say."""
+    try:
+        with open_regular(Path(program)) as file:
+            start = file.read(_SCRIPTS_START)
+        bases = {str(base) for each in folders for base in (each, each.resolve())}
+    except (OSError, ValueError, RuntimeError):
+        return True
+    return start.startswith(b"#!") and any(os.fsencode(base) + b"/" in start for base in bases)

@@ -1,0 +1,139 @@
+"""The settings of one client's server: asked of the client, read from files, put in force, and what is wrong told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from lsprotocol import types
+
+from lsp_server import config
+from lsp_server.features.actions.catalogue import catalogue
+from lsp_server.lsp import client_settings
+from lsp_server.settings import trust
+
+if TYPE_CHECKING:
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+_TRUST, _DECLINE = "Trust this folder", "Do not trust it"
+# Settings come before a request that was sent after them, unless their files take longer than this.
+_SETTLING_SECONDS = 0.2
+
+
+class Configuration:
+    """What is set, and by whom. put_in_force: called with each new state. show: shows the user a message, once."""
+
+    def __init__(
+        self,
+        server: FimbleServer,
+        overrides: Mapping[str, Any] | None,
+        put_in_force: Callable[[config.Loaded], None],
+        show: Callable[[types.MessageType, str], None],
+    ) -> None:
+        self._server, self._put_in_force, self._show = server, put_in_force, show
+        self._overrides = config.Source("the command line", dict(overrides or {}))
+        self.initialization_options: Mapping[str, Any] = {}
+        self._client_settings: Mapping[str, Any] = {}
+        self._asked_client = 0
+        self._changes = 0
+        self._settled = anyio.Event()
+        self._settled.set()
+        self._asked_about: set[Path] = set()
+        # What is wrong with the settings in force, a line each.
+        self.problems: list[str] = []
+
+    async def collect(self, pushed: Any, seconds: float) -> None:
+        """Collects the settings anew, and puts them in force.
+
+        pushed: what came with didChangeConfiguration, for clients that cannot be asked. seconds: how long to wait for
+        the answer of a client that can.
+        """
+        self._asked_client += 1
+        turn = self._asked_client
+        if not self._server.client.configuration:
+            self._apply(client_settings.pushed(pushed))
+            return
+        params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
+        asked = asyncio.ensure_future(self._server.workspace_configuration_async(params))
+
+        def answered(_: object) -> None:
+            if turn == self._asked_client:  # else the settings have changed again; the newer answer counts
+                self._apply(client_settings.answered(asked))
+
+        await asyncio.wait({asked}, timeout=seconds)
+        if asked.done():
+            answered(asked)
+        else:  # late, but it counts when it comes; until then we go on with what we know
+            if turn == self._asked_client:
+                self._apply(None)
+            asked.add_done_callback(answered)
+
+    async def settled(self) -> None:
+        """Waits until the settings that have been sent are in force, for a moment at most."""
+        if self._settled.is_set():
+            return
+        with anyio.move_on_after(_SETTLING_SECONDS):
+            await self._settled.wait()
+
+    def _apply(self, told: Mapping[str, Any] | None) -> None:
+        """Puts settings in force; None means that the client's are as they were."""
+        if told is not None:
+            self._client_settings = told
+        self._changes += 1
+        if self._settled.is_set():
+            self._settled = anyio.Event()
+        self._server.start_task(self._read_and_apply, self._changes)
+
+    async def _read_and_apply(self, change: int) -> None:
+        sources = [
+            config.Source("initializationOptions", client_settings.section(self.initialization_options)),
+            config.Source("the editor's settings", self._client_settings),
+            self._overrides,
+        ]
+        found = await client_settings.read(self._server.roots, sources)
+        if change != self._changes:  # there are newer ones, and files are not always read in the order they were asked
+            return
+        problems = [*found.problems, *catalogue(found.settings.actions)[1]]
+        self.problems = [*problems, *(refusal.message for refusal in found.refusals)]
+        self._put_in_force(found)
+        for refusal in found.refusals:
+            if refusal.declined:
+                logger.warning("%s", refusal.message)
+            elif not self._server.client.asks:
+                problems.append(refusal.message)
+            elif refusal.folder not in self._asked_about:
+                self._asked_about.add(refusal.folder)
+                self._server.start_task(self._ask, refusal)
+        if problems:
+            self._show(types.MessageType.Warning, client_settings.told(problems))
+        self._settled.set()
+
+    async def _ask(self, refusal: config.Refusal) -> None:
+        """Asks the user whether a folder may name files as models, and remembers the answer."""
+        names = " and ".join(f"`{name}`" for name in refusal.names)
+        message = (
+            f"fimble: {refusal.folder / config.FILE_NAME} names files of its own for {names}. A model can be made to "
+            "write harmful code. Trust this folder only if you know who has written it."
+        )
+        params = types.ShowMessageRequestParams(
+            types.MessageType.Warning, message, [types.MessageActionItem(_TRUST), types.MessageActionItem(_DECLINE)]
+        )
+        answer = await self._server.window_show_message_request_async(params)
+        if answer is None or answer.title not in (_TRUST, _DECLINE):
+            return  # closed without an answer; the next start asks again
+        trusted = answer.title == _TRUST
+        try:
+            await anyio.to_thread.run_sync(partial(trust.remember, refusal.folder, trusted), abandon_on_cancel=True)
+        except OSError as error:
+            self._show(types.MessageType.Error, f"{trust.state_path()} cannot be written: {error.strerror}")
+            return
+        if trusted:
+            self._apply(None)

@@ -1,0 +1,41 @@
+"""Opens regular files and nothing else: what a path names may be a pipe, on which one waits for ever, or a device."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from typing import BinaryIO
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+
+
+class NotRegularError(OSError):
+    """A pipe, a device or a socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.EINVAL, "it is not a file but a pipe or a device", str(path))
+
+
+def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
+    """A regular file, open for reading. Raises OSError: IsADirectoryError for a folder, NotRegularError for the rest.
+
+    It is looked at before it is opened, since to open a device can already do something, and afterwards, since it may
+    have been exchanged.
+    """
+    _check(os.stat(path).st_mode, path)  # noqa: PTH116
+    descriptor = os.open(path, _FLAGS)
+    try:
+        _check(os.fstat(descriptor).st_mode, path)
+        return os.fdopen(descriptor, "rb", buffering)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _check(mode: int, path: Path) -> None:
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise NotRegularError(path)
