@@ -6,6 +6,7 @@ Parses whole files, which takes a tenth of a second for a large one: for a worke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -82,6 +83,11 @@ _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generato
 _IDENTIFIERS = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
 # Where a name stands that is being introduced, by the field it fills in one of the nodes around it.
 _BINDING_FIELDS = frozenset({"name", "left", "pattern", "parameter", "parameters", "declarator", "alias"})
+# Kinds of nodes that define something in grammars of which no more is said here.
+_DEFINING = re.compile(
+    r"(?:function|method|class|module|interface|trait|struct|object|enum|protocol|record|constructor|namespace)"
+    r"(?:_declaration|_definition|_statement)?$"
+)
 _STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_item", "module", "program")
 
 
@@ -214,6 +220,18 @@ def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str
     """The kinds of the nodes that lie in `start:end`."""
     nodes = _nodes_in(language, source, start, end)
     return {node.type for node in nodes if start <= node.start_byte and node.end_byte <= end}
+
+
+@lru_cache(maxsize=4)
+def named_in(language: Language, source: bytes) -> tuple[tuple[str, int], ...]:
+    """The names of functions, methods and types, and where those begin, in any grammar: by the kinds of nodes with a
+    name."""
+    found: list[tuple[str, int]] = []
+    for node in _nodes_in(language, source, 0, len(source)):
+        name = node.child_by_field_name("name") if _DEFINING.search(node.type) else None
+        if name is not None:
+            found.append((text_of(name, source).decode("utf-8", "replace"), node.start_byte))
+    return tuple(found)
 
 
 def _nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:

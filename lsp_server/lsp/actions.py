@@ -247,16 +247,7 @@ class ActionService:
         subject = offer.subject
         doc = subject.definition.doc if subject.definition is not None else None
         first = min(subject.start, doc[0]) if doc else subject.start
-        # The whole lines, because a doc comment goes above the first of them.
-        tracked = TrackedRange(
-            document,
-            document.line_start(document.line_at(first)),
-            document.line_end(document.line_at(max(subject.end, doc[1] if doc else 0))),
-        )
-        current = self._server.documents.get(document.uri)
-        if current is not None:
-            tracked.follow(current)
-        self._tracked.append(tracked)
+        tracked = self._track(document, first, max(subject.end, doc[1] if doc else 0))
         try:
             outcome = await self._runner.run(
                 document,
@@ -265,9 +256,22 @@ class ActionService:
                 path=convert.path_of(document.uri),
                 roots=tuple(self._server.roots),
             )
+            if outcome.where is not None:
+                self._tracked.remove(tracked)
+                tracked = self._track(document, *outcome.where)
             return await self._applying.deliver(document, offer, outcome, tracked)
         finally:
             self._tracked.remove(tracked)
+
+    def _track(self, document: DocumentSnapshot, start: int, end: int) -> TrackedRange:
+        """Follows the whole lines of a range from `document` on, because a doc comment goes above the first of them."""
+        first, last = document.line_at(start), document.line_at(end)
+        tracked = TrackedRange(document, document.line_start(first), document.line_end(last))
+        current = self._server.documents.get(document.uri)
+        if current is not None:
+            tracked.follow(current)
+        self._tracked.append(tracked)
+        return tracked
 
     async def _run_tests(self, progress: ActionProgress) -> str:
         return await self._applying.run_tests(progress, self._server.settings.test_seconds)

@@ -98,6 +98,18 @@ def test_every_language(start: Start, tmp_path: Path) -> None:
         assert [each["needsConfirmation"] for each in annotations.values()] == [False]
 
 
+def test_a_fix_that_belongs_elsewhere_moves_along_with_what_is_typed_meanwhile(start: Start, tmp_path: Path) -> None:
+    """The diagnostic stands at an import; the answer is the function below it, above which a line is typed."""
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)), formatEdits=False)
+    uri, _ = open_case(editor, PYTHON)
+    at = PYTHON.source.index("import math")
+    problem = {"range": editor.where(uri, at, at + 11), "message": "prices may be empty"}
+    editor.choose(uri, "fix", at, at + 11, diagnostics=[problem])
+    editor.type(uri, at + 12, at + 12, "import os\n")
+    assert editor.finished() == "edited"
+    assert editor.buffers[uri].text == PYTHON.expected().replace("import math\n", "import math\nimport os\n")
+
+
 def test_a_client_without_documents_gets_a_message(start: Start, tmp_path: Path) -> None:
     editor = editor_of(start, tmp_path, ("", "It adds."))
     editor.server.answers["window/showDocument"] = lambda params: {"success": False}

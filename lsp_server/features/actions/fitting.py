@@ -11,16 +11,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.homes import SHELLS
 from lsp_server.features.actions.offers import Subject
 
-# What a method stands in, for grammars that know methods only inside a class.
-_SHELLS = {
-    "Java": ("class Shell {\n", "\n}\n"),
-    "JavaScript": ("class Shell {\n", "\n}\n"),
-    "TypeScript": ("class Shell {\n", "\n}\n"),
-    "TSX": ("class Shell {\n", "\n}\n"),
-    "C++": ("class Shell {\n", "\n};\n"),
-}
 _STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
 # Actions that change a function's header; for all others the old header stays as it was, to the letter.
 _CHANGES_HEADER = frozenset({"types", "to_async"})
@@ -52,7 +45,7 @@ def document_unit(document: DocumentSnapshot) -> str:
     for step in (4, 2, 3, 8):
         if widths and sum(width % step == 0 for width in widths) >= 0.9 * len(widths):
             return " " * step
-    return " " * (2 if find_language(document.language_id, document.path).name in _SHELLS else 4)
+    return " " * (2 if find_language(document.language_id, document.path).name in SHELLS else 4)
 
 
 def reindented(text: str, unit: str, base: str) -> str:
@@ -161,7 +154,7 @@ def _definition_texts(candidate: str, document: DocumentSnapshot, old: Definitio
     for even in _evened(candidate):
         for start in _starts(even, old.name):
             part = even[start:]
-            for shell in filter(None, (("", ""), _SHELLS.get(language.name) if old.parents else None)):
+            for shell in filter(None, (("", ""), SHELLS.get(language.name) if old.parents else None)):
                 found += _in_shell(part, shell, language, old, action)
         if not found:  # the body alone
             found += _body_alone(even, document, language, old)
@@ -248,7 +241,7 @@ def _with_old_header(text: str, document: DocumentSnapshot, language: Language, 
     """`text` with the old function's header to the letter: modifiers, decorators, types and name."""
     if action.signature or action.id in _CHANGES_HEADER or old.kind != "function":
         return text
-    shell = _SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
+    shell = SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
     for lead, tail in (("", ""), shell):
         source = (lead + text + tail).encode("utf-8", "replace")
         errors = broken_at(language, source)

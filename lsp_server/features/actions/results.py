@@ -9,6 +9,7 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.features.actions.answer import blocks, candidates, is_prose
 from lsp_server.features.actions.catalogue import Action, Result
 from lsp_server.features.actions.fitting import fit, indent_of, with_old_docstring
+from lsp_server.features.actions.homes import defined_again, home_of
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.trust import objection, syntax_objection
 
@@ -19,12 +20,14 @@ _TAKE_PROSE = frozenset({"Markdown", "HTML", "YAML"})
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why."""
+    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why. home: what is
+    rewritten, where the answer is about another part of the file than was asked about."""
 
     start: int = 0
     end: int = 0
     text: bytes = b""
     problem: str = ""
+    home: Subject | None = None
 
 
 def _readings(answer: str, language: Language) -> list[str]:
@@ -34,15 +37,17 @@ def _readings(answer: str, language: Language) -> list[str]:
 
 
 def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
-    """The text that replaces the subject's range: the first reading of the answer that can be trusted."""
+    """The text that replaces the subject's range: the first reading of the answer that can be trusted. An answer that
+    rewrites a definition elsewhere in the file goes there."""
     problems: list[str] = []
     for candidate in _readings(answer, find_language(document.language_id, document.path)):
-        for fitted in fit(candidate, document, subject, action):
-            new = with_old_docstring(document, subject, fitted) if action.keeps else fitted
-            problem = objection(document, subject, new, action)
-            if not problem:
-                return Proposal(subject.start, subject.end, new)
-            problems.append(problem)
+        for where in (subject, home_of(candidate, document, subject)):
+            for fitted in fit(candidate, document, where, action) if where is not None else ():
+                new = with_old_docstring(document, where, fitted) if action.keeps else fitted
+                problem = objection(document, where, new, action)
+                if not problem:
+                    return Proposal(where.start, where.end, new, home=where if where is not subject else None)
+                problems.append(problem)
     if not problems:
         name = subject.definition.name if subject.whole and subject.definition else ""
         problems.append(f"`{name}` is missing in the answer" if name else "there is no code in the answer")
@@ -66,6 +71,9 @@ def read_insertion(answer: str, document: DocumentSnapshot, subject: Subject, ac
             start, text = document.line_end(document.line_at(subject.end)), newline + text
         edited = document.edited(start, start, text)
         problem = syntax_objection(document, edited, language, start, start + len(text))
+        again = defined_again(document, start, start, text)
+        if again and not problem:
+            problem = f"the answer defines `{again}`, which is there already"
         if not problem and not all(is_prose(line) for line in lines):
             return Proposal(start, start, text)
     return Proposal(problem=problem or "there is no code in the answer")

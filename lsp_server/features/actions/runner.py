@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -40,13 +40,15 @@ class Outcome:
     """What an action has come to: one of these.
 
     document: text to show, in Markdown. edits: of the subject's document, as it was when the action began; note:
-    what the user should know before accepting them. tests: the tests' answer and their place; the file is put
+    what the user should know before accepting them; where: the bytes that they belong to, where that is another part of
+    the document than the action was asked for. tests: the tests' answer and their place; the file is put
     together when it is delivered. new_file: its path and text.
     """
 
     document: str = ""
     edits: tuple[Replacement, ...] = ()
     note: str = ""
+    where: tuple[int, int] | None = None
     answer: str = ""
     tests: Place | None = None
     new_file: tuple[Path, str] | None = None
@@ -167,7 +169,8 @@ class ActionRunner:
         # So does a diff.
         work = partial(_edits, document, proposal, root)
         edits, note = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        return Outcome(edits=edits, note=note, answer=answer, usage=usage), ""
+        where = (proposal.start, proposal.end) if proposal.home is not None else None
+        return Outcome(edits=edits, note=note, where=where, answer=answer, usage=usage), ""
 
     async def _formatted(
         self, document: DocumentSnapshot, offer: Offer, proposal: Proposal, path: Path | None, root: Path | None
@@ -195,9 +198,10 @@ class ActionRunner:
             after = document.edited(proposal.start, proposal.end, text)
             if syntax_objection(document, after, language, proposal.start, proposal.start + len(text)):
                 return proposal
-            if offer.action.result is Result.REPLACE and objection(document, offer.subject, text, offer.action):
+            subject = proposal.home or offer.subject
+            if offer.action.result is Result.REPLACE and objection(document, subject, text, offer.action):
                 return proposal
-            return Proposal(proposal.start, proposal.end, text)
+            return replace(proposal, text=text)
 
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 

@@ -11,6 +11,7 @@ from lsp_server.core.edits import Replacement
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in, top_level
 from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.homes import objection_to_part
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.worth import loss
@@ -35,7 +36,8 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     if problem:
         return problem
     if not subject.whole or subject.definition is None:
-        return _loss(document, subject, new, action)
+        problem = objection_to_part(document, subject, new, keeps=action.keeps)
+        return problem or _loss(document, subject, new, action)
     was = subject.definition
     found = definitions(language, edited.source)
     inside = [one for one in found if subject.start <= one.start and one.end <= subject.start + len(new)]

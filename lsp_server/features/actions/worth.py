@@ -62,7 +62,17 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     gone = [text for text in was if text not in said]
     if len(gone) > (1 - _KEPT) * len(was):
         return f"the answer loses the comment `{_short(gone[0])}`"
+    result = _no_result(language, [text for _, text in before], [text for _, text in after])
+    if subject.whole and result:
+        return f"the answer has no `{result}` any more"
     return ""
+
+
+def _no_result(language: Language, before: list[str], after: list[str]) -> str:
+    """`return` or `yield`, if there was one and there is none: of a function only a part was answered."""
+    if language.name == "Rust" or "=>" in after:  # there the last expression is the result
+        return ""
+    return next((word for word in ("return", "yield") if word in before and word not in after), "")
 
 
 def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> bool:
