@@ -6,7 +6,6 @@ import pytest
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.answer import (
-    blocks,
     is_prose,
     repeats,
     without_cut_end,
@@ -15,6 +14,7 @@ from lsp_server.features.actions.answer import (
 )
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import subject_at
+from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import read_rewriting
 from tests.actions.cases import CASES, WRAPPINGS, Case
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
-from lsp_server.features.actions.answer import blocks
-from lsp_server.features.actions.fitting import document_unit, indent_of
+from lsp_server.features.actions.fitting import document_unit
+from lsp_server.features.actions.margins import indent_of
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.prose import says_less, says_nothing, without_echoes
+from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import Proposal
 from lsp_server.features.actions.trust import syntax_objection
 

@@ -84,8 +84,8 @@ def defined_again(document: DocumentSnapshot, start: int, end: int, new: bytes) 
     before = definitions(language, document.source)
     was = {one.name for one in before if start <= one.start and one.end <= end}
     here = [one for one in found if start <= one.start and one.end <= last]
-    others = [one for one in found if one not in here]
-    again = (one.name for one in here if one.name not in was and any(_is_same(one, other, found) for other in others))
+    rest = [one for one in found if one not in here]
+    again = (one.name for one in here if one.name not in was and any(_is_same(one, other, found) for other in rest))
     return next(again, "")
 
 

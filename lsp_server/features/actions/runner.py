@@ -21,12 +21,13 @@ from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Usage
 from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
-from lsp_server.features.actions.answer import candidates, shown_text, without_cut_end, without_repetition
+from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.offers import Offer
 from lsp_server.features.actions.place import Place, PlaceError
+from lsp_server.features.actions.readings import candidates, shown_text
 from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
 from lsp_server.features.actions.testparts import NewTests
 from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names

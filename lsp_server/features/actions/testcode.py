@@ -13,9 +13,9 @@ from pathlib import Path
 from lsp_server.core.edits import Replacement, applied, minimal_edits
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
-from lsp_server.features.actions.answer import candidates
 from lsp_server.features.actions.c_tests import add_c_tests
 from lsp_server.features.actions.place import Place
+from lsp_server.features.actions.readings import candidates
 from lsp_server.features.actions.testfile import joined
 from lsp_server.features.actions.testparts import (
     ALREADY,
