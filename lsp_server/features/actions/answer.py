@@ -1,19 +1,8 @@
-"""Out of what a model wrote: its thinking, sentences among code, and what is said over and over."""
+"""What a model wrote beside the code: sentences, and what it says over and over."""
 
 from __future__ import annotations
 
 import re
-
-# Openers and closers of the thinking of reasoning models.
-_THOUGHTS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
-)
 
 # Longer lines are no fences and no sentences, and what tells them apart looks at a line again and again.
 LONGEST_MARKUP = 1000
@@ -29,29 +18,6 @@ _PROSE = re.compile(
     re.IGNORECASE,
 )
 _BULLET = re.compile(r"^\s*(?:[-*+]\s+[A-Z*`]|\d+\.\s+|#{1,6}\s|\*\*)")
-
-
-def without_thinking(text: str, *, opened: bool = False) -> tuple[str, str]:
-    """The thinking at the beginning of `text`, and the answer behind it. opened: the prompt has begun it.
-
-    Thinking that has not ended is all there is. Tags further inside belong to the answer: it may be about them.
-    """
-    stripped = text.lstrip()
-    for opener, closer in _THOUGHTS:
-        begins = stripped[: len(opener)].lower() == opener.lower()
-        if begins or (opened and closer.lower() in text.lower()):
-            body = stripped[len(opener) :] if begins else text
-            end = body.lower().find(closer.lower())
-            if end < 0:
-                return body.strip(), ""
-            return body[:end].strip(), body[end + len(closer) :].lstrip("\n")
-    return (text.strip(), "") if opened else ("", text)
-
-
-def may_begin_thinking(text: str) -> bool:
-    """Whether `text` is the beginning of a tag that opens thinking, so that it cannot be told yet."""
-    start = text.strip().lower()
-    return any(opener.lower().startswith(start) for opener, _ in _THOUGHTS)
 
 
 def is_prose(line: str) -> bool:

@@ -72,6 +72,13 @@ def blocks(text: str) -> list[str]:
     return [block for block in found if block.strip()]
 
 
+def fenced_lines(text: str) -> frozenset[int]:
+    """The numbers of the lines in fenced blocks."""
+    lines = text.split("\n")
+    spans = _spans(lines, _fences(lines), nested=True)
+    return frozenset(number for first, last in spans for number in range(first, last))
+
+
 def candidates(text: str, code: str = "") -> list[str]:
     """The texts that may be the code in an answer, best guess first. Line ends are `\\n`. code: what is to be replaced;
     marks that its lines have are not taken off the answer's.
