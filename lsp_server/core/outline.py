@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from lsp_server.core.doc_comments import COMMENTS, doc_comment, docstring, first_of
 from lsp_server.core.languages import Language
 from lsp_server.core.syntax import error_spans, parse, text_of
 
@@ -66,8 +67,8 @@ _C = "struct_specifier union_specifier enum_specifier"
 _BY_LANGUAGE: dict[str, _Kinds] = {
     "Python": _kinds("function_definition", "class_definition", "decorated_definition"),
     "JavaScript": _kinds(_SCRIPT, "class_declaration", "export_statement"),
-    "TypeScript": _kinds(_SCRIPT, _TYPED, "export_statement"),
-    "TSX": _kinds(_SCRIPT, _TYPED, "export_statement"),
+    "TypeScript": _kinds(_SCRIPT, _TYPED, "export_statement", "decorator"),
+    "TSX": _kinds(_SCRIPT, _TYPED, "export_statement", "decorator"),
     "Go": _kinds("function_declaration method_declaration", "type_declaration"),
     "Rust": _kinds("function_item", "struct_item enum_item trait_item impl_item union_item", "", "attribute_item"),
     "Java": _kinds(
@@ -78,7 +79,6 @@ _BY_LANGUAGE: dict[str, _Kinds] = {
     "C++": _kinds("function_definition", f"class_specifier {_C}", "template_declaration"),
 }
 
-_COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 _IDENTIFIERS = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
 # Where a name stands that is being introduced, by the field it fills in one of the nodes around it.
@@ -180,12 +180,12 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
 
 def leaves_in(language: Language, source: bytes, start: int, end: int) -> list[tuple[str, str]]:
     """The kind and text of each token in `start:end`, without comments, semicolons and blank space."""
-    return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in _COMMENTS]
+    return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in COMMENTS]
 
 
 def comments_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The comments in `start:end`, in order."""
-    return [text for kind, text in _leaves(language, source, start, end) if kind in _COMMENTS]
+    return [text for kind, text in _leaves(language, source, start, end) if kind in COMMENTS]
 
 
 def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator[tuple[str, str]]:
@@ -195,7 +195,7 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= end:
             continue
-        if node.child_count and node.type not in _COMMENTS:
+        if node.child_count and node.type not in COMMENTS:
             stack.extend(reversed(node.children))
             continue
         text = source[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
@@ -282,9 +282,7 @@ def _definition(
     around = node
     while around.parent is not None and around.parent.type in kinds.wrappers:
         around = around.parent
-    first = around
-    while (before := first.prev_named_sibling) is not None and before.type in kinds.leading:
-        first = before
+    first = first_of(around, kinds.leading) if kinds.leading else around
     return Definition(
         kind=kind,
         name=text_of(name, source).decode("utf-8", "replace"),
@@ -292,7 +290,7 @@ def _definition(
         start=first.start_byte,
         end=around.end_byte,
         header_end=body.start_byte if body is not None else holder.end_byte,
-        doc=_docstring(body) if doc_inside else _doc_before(first, source),
+        doc=docstring(body) if doc_inside else doc_comment(first, around, node, name, source),
         parents=parents,
     )
 
@@ -319,7 +317,7 @@ def _parameters(holder: Node, source: bytes) -> tuple[str, ...]:
         return (_text(single, source),) if single is not None else ()
     found: list[str] = []
     for node in listed.named_children:
-        if node.type in _COMMENTS or node.type == "attribute_item":
+        if node.type in COMMENTS or node.type == "attribute_item":
             continue
         named = node.children_by_field_name("name") or node.children_by_field_name("pattern")
         if not named and (inner := _declared(node)) is not None:
@@ -342,33 +340,6 @@ def _first_identifier(node: Node) -> Node | None:
 
 def _text(node: Node, source: bytes) -> str:
     return " ".join(text_of(node, source).decode("utf-8", "replace").split())
-
-
-def _docstring(body: Node | None) -> tuple[int, int] | None:
-    first = body.named_children[0] if body is not None and body.named_children else None
-    if first is None or first.type != "expression_statement" or not first.named_children:
-        return None
-    return (first.start_byte, first.end_byte) if first.named_children[0].type == "string" else None
-
-
-def _doc_before(node: Node, source: bytes) -> tuple[int, int] | None:
-    """The comment that ends on the line above `node`, or several of them one under the other."""
-    start, end, row = -1, -1, node.start_point.row
-    before = node.prev_named_sibling
-    while before is not None and before.type in _COMMENTS:
-        text = text_of(before, source).rstrip()
-        last_row = before.start_point.row + text.count(b"\n")
-        behind_code = before.prev_named_sibling
-        if last_row != row - 1 or (
-            behind_code is not None
-            and behind_code.end_point.row == before.start_point.row
-            and behind_code.type not in _COMMENTS
-        ):
-            break
-        start, row = before.start_byte, before.start_point.row
-        end = before.start_byte + len(text) if end < 0 else end
-        before = before.prev_named_sibling
-    return (start, end) if start >= 0 else None
 
 
 def _introduces(around: str, field: str | None, otherwise: bool) -> bool:

@@ -137,9 +137,22 @@ def _placed(lines: list[str], document: DocumentSnapshot, definition: Definition
     else:
         block = [f"{indent}/**", *(f"{indent} * {line}".rstrip() for line in lines), f"{indent} */"]
     written = newline.join(block)
+    if definition.doc is not None and definition.start < definition.doc[0] < definition.header_end:
+        return _above_decorators(written, document, first, definition.doc)
     if definition.doc is not None:
         return Proposal(*definition.doc, written.removeprefix(indent).encode("utf-8", "replace"))
     return Proposal(first, first, (written + newline).encode("utf-8", "replace"))
+
+
+def _above_decorators(written: str, document: DocumentSnapshot, first: int, doc: tuple[int, int]) -> Proposal:
+    """The comment above the line at `first`, in place of one that stands below the decorators that begin there."""
+    source, newline = document.source, document.newline
+    line, behind = document.line_start(document.line_at(doc[0])), document.line_end(document.line_at(doc[1]))
+    if source[line : doc[0]].strip() or source[doc[1] : behind].strip():  # there is code on its lines
+        between = source[first : doc[0]]
+        return Proposal(first, doc[1], written.encode("utf-8", "replace") + newline + between.rstrip(b" \t"))
+    rest = source[first:line].removesuffix(newline)
+    return Proposal(first, behind, written.encode("utf-8", "replace") + newline + rest)
 
 
 def _python_lines(lines: list[str], indent: str) -> list[str]:
