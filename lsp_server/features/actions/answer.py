@@ -50,7 +50,7 @@ def without_repetition(text: str) -> str:
 
 def without_cut_end(text: str) -> str:
     """`text`, which ended before its time, up to its last whole sentence or line."""
-    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|\n", text)]
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[。！？]|\n", text)]
     return text[: ends[-1]].rstrip() if ends else ""
 
 
@@ -69,7 +69,9 @@ def _loop(text: str) -> int:
 
 def _said_again(text: str) -> str:
     """`text` without the lines or sentences at its end that repeat those before them."""
-    parts = [match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?=\n)|$)", text) if match[0].strip()]
+    parts = [
+        match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?<=[。！？])|(?=\n)|$)", text) if match[0].strip()
+    ]
     filled = [match[0].strip() for match in parts]
     whole = len(filled) - 1  # the last one may not be finished
     for period in (1, 2, 3, 4, 6, 8):

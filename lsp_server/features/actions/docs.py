@@ -15,7 +15,7 @@ from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.fitting import document_unit
 from lsp_server.features.actions.margins import indent_of
 from lsp_server.features.actions.offers import Subject
-from lsp_server.features.actions.prose import says_less, says_nothing, without_echoes
+from lsp_server.features.actions.prose import is_english, says_less, says_nothing, without_echoes
 from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import Proposal
 from lsp_server.features.actions.trust import syntax_objection
@@ -177,7 +177,7 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
         if not fenced or any(one.name == definition.name for one in _defined(found, language)):
             found = answer if not fenced else ""
         lines = found.strip().split("\n")
-        if len(lines) > 1 and re.match(r"(?i)\s*(here|sure|certainly|below|the following)\b.*:\s*$", lines[0]):
+        if len(lines) > 1 and _introduces(lines[0]):
             lines = lines[1:]
         found = "\n".join(line for line in lines if not line.lstrip().startswith(("```", "~~~")))
         if _defined(found, language):
@@ -185,6 +185,14 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
     if language.name == "Python":
         found = re.sub(r"^(\s*)#+ ", r"\1", found, flags=re.MULTILINE)
     return _harmless(_evened(found), language)
+
+
+def _introduces(line: str) -> bool:
+    """Whether a line says that the comment follows, in whatever language. The title of a section is shorter."""
+    if not line.rstrip().endswith((":", "：")):
+        return False
+    english = re.match(r"(?i)\s*(here|sure|certainly|below|the following)\b", line)
+    return bool(english) or (not is_english(line) and len(line.split()) != 2 and len(line.strip()) > 5)
 
 
 def _is_header(line: str, language: Language, name: str = "") -> bool:
