@@ -206,7 +206,7 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The names of the functions that `start:end` calls, in order, each once."""
     found: dict[str, None] = {}
-    for node in _nodes_in(language, source, start, end):
+    for node in nodes_in(language, source, start, end):
         if node.type in {"call", "call_expression", "method_invocation"}:
             callee = node.child_by_field_name("function") or node.child_by_field_name("name")
             text = text_of(callee, source).decode("utf-8", "replace") if callee is not None else ""
@@ -216,25 +216,19 @@ def called_in(language: Language, source: bytes, start: int, end: int) -> list[s
     return list(found)
 
 
-def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str]:
-    """The kinds of the nodes that lie in `start:end`."""
-    nodes = _nodes_in(language, source, start, end)
-    return {node.type for node in nodes if start <= node.start_byte and node.end_byte <= end}
-
-
 @lru_cache(maxsize=4)
 def named_in(language: Language, source: bytes) -> tuple[tuple[str, int], ...]:
     """The names of functions, methods and types, and where those begin, in any grammar: by the kinds of nodes with a
     name."""
     found: list[tuple[str, int]] = []
-    for node in _nodes_in(language, source, 0, len(source)):
+    for node in nodes_in(language, source, 0, len(source)):
         name = node.child_by_field_name("name") if _DEFINING.search(node.type) else None
         if name is not None:
             found.append((text_of(name, source).decode("utf-8", "replace"), node.start_byte))
     return tuple(found)
 
 
-def _nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
+def nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
     """The named nodes of which some part lies in `start:end`, in order, outer ones first."""
     root = root_of(language, source)
     stack = [] if root is None else [root]

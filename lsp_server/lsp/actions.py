@@ -120,7 +120,10 @@ class ActionService:
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
         # A large file takes a tenth of a second to parse and walk: beside the loop.
-        found = await self._beside(partial(offers, document, start, end, problems, self._actions(), kinds))
+        asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
+        look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
+        found = await self._beside(look)
+        tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
         answer: list[types.CodeAction | types.Command] = []
         for offer in found:
             diagnostics = given if offer.subject.problems else []
@@ -131,7 +134,7 @@ class ActionService:
                 answer.append(command)
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
-            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command))
+            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=tags))
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
