@@ -44,6 +44,52 @@ def test_a_docstring_however_it_comes(answer: str) -> None:
     assert documented(PY, answer) == EXPECTED
 
 
+QUOTED = (
+    """'''Gives a back.'''""",
+    """\"\"\"'''Gives a back.'''\"\"\"""",
+    """\"\"\"'''Gives a back.\"\"\"""",
+    """\"\"\"'''\nGives a back.\n'''\n\"\"\"""",
+    """\"\"\"\"Gives a back.\"\"\"\"""",
+    '"Gives a back."',
+    '"Gives a back.',
+    "'Gives a back.'",
+    "“Gives a back.”",
+    """/**\n * \"\"\"Gives a back.\"\"\"\n */""",
+    """/// '''Gives a back.'''""",
+    """r\"\"\"r'''Gives a back.'''\"\"\"""",
+)
+
+
+@pytest.mark.parametrize("answer", QUOTED)
+@pytest.mark.parametrize(
+    ("path", "source", "expected"),
+    [
+        ("a.py", "def f(a):\n    ret$0urn a\n", 'def f(a):\n    """Gives a back."""\n    return a\n'),
+        ("a.ts", "function f(a) { ret$0urn a; }\n", "/**\n * Gives a back.\n */\nfunction f(a) { return a; }\n"),
+        ("a.rs", "fn f(a: u8) -> u8 { a$0 }\n", "/// Gives a back.\nfn f(a: u8) -> u8 { a }\n"),
+        ("a.go", "package a\n\nfunc F() { g($0) }\n", "package a\n\n// F: Gives a back.\nfunc F() { g() }\n"),
+    ],
+)
+def test_quotation_marks_around_a_comment_are_taken_off(path: str, source: str, expected: str, answer: str) -> None:
+    assert documented(source, answer, "", path) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"Doubled" is what a is.',
+        "'a' and 'b' are doubled.",
+        "Doubles `a`",
+        'Doubles "a"',
+        "`a` or `doubled`",
+        "``a`` doubled.",
+    ],
+)
+def test_what_a_comment_quotes_stays(text: str) -> None:
+    (function,) = ast.parse(documented("def f(a):\n    ret$0urn a\n", text)).body
+    assert (ast.get_docstring(function) or "").strip() == text  # type: ignore[arg-type]
+
+
 def test_an_old_docstring_is_replaced_and_one_line_functions_are_opened() -> None:
     old = 'def f(a):\n    """Old."""\n    ret$0urn a\n'
     assert documented(old, '"""Newer."""') == 'def f(a):\n    """Newer."""\n    return a\n'

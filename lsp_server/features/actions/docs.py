@@ -184,7 +184,23 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
             return ""
     if language.name == "Python":
         found = re.sub(r"^(\s*)#+ ", r"\1", found, flags=re.MULTILINE)
-    return _harmless(_evened(found), language)
+    return _harmless(_unquoted(_evened(found)), language)
+
+
+def _unquoted(text: str) -> str:
+    """`text` without the quotation marks of a string that it began as; what a sentence quotes stays."""
+    while True:
+        before = text
+        text = re.sub(r"^[rRuUbB]?(?:\"{3,}|'{3,}|`{3,})\s*|\s*(?:\"{3,}|'{3,}|`{3,})$", "", text)
+        for open_mark, close_mark in ('""', "''", "``", "“”", "„“", "«»", "‘’"):
+            opened, closed = text.startswith(open_mark), text.endswith(close_mark)
+            marks = text.count(open_mark) + (text.count(close_mark) if close_mark != open_mark else 0)
+            if opened and closed and marks == 2 and len(text) > 2:
+                text = text[1:-1].strip()
+            elif opened and marks == 1:
+                text = text[1:].lstrip()
+        if text == before:
+            return text
 
 
 def _introduces(line: str) -> bool:
