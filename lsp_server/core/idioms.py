@@ -26,6 +26,7 @@ _LOOPS = frozenset({"for_statement", "for_in_statement", "for_expression", "enha
 _SUMS = frozenset({"augmented_assignment", "augmented_assignment_expression", "compound_assignment_expr"})
 _ASSIGNS = frozenset({"assignment", "assignment_expression"})
 _CALLS = frozenset({"call", "call_expression", "method_invocation"})
+_AGAIN = re.compile(r"(?:if|for|for_in|enhanced_for|while|assert|with|switch|match|try|return|raise|throw)_")
 # What a body consists of that does nothing.
 _IDLE = frozenset(["{", "}", "(", ")", ":", ";", "pass", "...", "return", "=", "=>"])
 
@@ -45,6 +46,19 @@ def work_in(language: Language, source: bytes, start: int, end: int) -> int:
     long_strings = ('"""', "'''")
     leaves = [text for kind, text in leaves_in(language, source, start, end) if kind not in {"string_content"}]
     return sum(text not in _IDLE and not text.startswith(long_strings) for text in leaves)
+
+
+def said_twice(language: Language, source: bytes, start: int, end: int) -> str:
+    """The first line of a statement in `start:end` that follows on an equal one, and cannot be meant to: a condition, a
+    loop, a check, a return. Empty if there is none."""
+    for node in nodes_in(language, source, start, end):
+        inner = node.named_children[0] if node.type == "expression_statement" and node.named_children else node
+        behind = node.next_named_sibling if start <= node.start_byte and _AGAIN.match(inner.type) else None
+        if behind is not None and behind.end_byte <= end and behind.type == node.type:
+            text = text_of(node, source)
+            if text.split() == text_of(behind, source).split():
+                return text.decode("utf-8", "replace").split("\n")[0].strip()
+    return ""
 
 
 def _inside(node: Node) -> Iterator[Node]:

@@ -87,6 +87,12 @@ def changed(source: str, *changes: tuple[str, str]) -> str:
             "no longer uses `check`",
         ),
         (
+            "errors",
+            [("    # The", "    if not path:\n        return []\n    if not path:\n        return []\n    # The")],
+            "twice",
+        ),
+        ("errors", [("    # The", "    assert path\n    assert  path\n    # The")], "says `assert path` twice"),
+        (
             "types",
             [("path, strict=False", "path: str, strict: bool = False"), ('"old"', '"new"')],
             "more than the types",
@@ -107,6 +113,7 @@ def test_what_is_not_worth_it_in_python(action: str, changes: list[tuple[str, st
         ("errors", [("  check(found, strict);\n", "  console.log(strict);\n")], "no longer uses `check`"),
         ("simplify", [(TYPESCRIPT[TYPESCRIPT.index("  // The") : -2], "")], "no longer uses"),
         ("fix", [("export async", "async"), ("found;\n", "found ?? [];\n")], "loses `export`"),
+        ("errors", [("  //", "  if (!path) { return []; }\n  if (!path) { return []; }\n  //")], "twice"),
         ("fix", [("path: string, strict", "strict"), ("(path, ", "(strict, ")], "parameters"),
     ],
 )
