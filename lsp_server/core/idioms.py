@@ -61,6 +61,13 @@ def said_twice(language: Language, source: bytes, start: int, end: int) -> str:
     return ""
 
 
+def returns_outside(language: Language, source: bytes, start: int, end: int) -> bool:
+    """Whether a `return` stands in `start:end`, whole statements of the top level, and in no function."""
+    nodes = (node for node in nodes_in(language, source, start, end) if start <= node.start_byte)
+    top = [node for node in nodes if node.parent is not None and node.parent.parent is None]
+    return any(each.type == "return_statement" for node in top if node.type not in _FUNCTIONS for each in _inside(node))
+
+
 def _inside(node: Node) -> Iterator[Node]:
     """The nodes in `node`, itself the first, without those of functions in it."""
     stack = [node]

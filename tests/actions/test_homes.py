@@ -117,6 +117,16 @@ def test_so_is_a_method_without_its_class(path: str) -> None:
             "def a(x):\n    return x + 1\n\ndef b(x):\n    return a(x) + 1",
             "defines",
         ),
+        # Parts of the function alone, which would stand in none.
+        ("n.py", "import os\n\ndef a(x):\n    return x\n", "import os", "if x < 0:\n    raise ValueError\nreturn x", "outside"),
+        ("n.js", "import 'x';\n\nexport function a(x) {\n  return x;\n}\n", "import 'x'", "if (x < 0) { return 0; }", "outside"),
+        ("n.c", "#include <x.h>\n\nint a(int x) {\n  return x;\n}\n", "#include <x.h>", "if (x < 0) { x = 0; }", "outside"),
+        ("n.go", "package n\n\nimport \"x\"\n\nfunc A(x int) int {\n\treturn x\n}\n", 'import "x"', "if x < 0 {\n\tx = 0\n}", "outside"),
+        ("n.rs", "use x;\n\nfn a(x: i8) -> i8 {\n    x\n}\n", "use x;", "if x < 0 { return 0; }", "outside"),
+        ("N.java", "import x.Y;\n\nclass A {\n    int a(int x) { return x; }\n}\n", "import x.Y;", "if (x < 0) { x = 0; }", "outside"),
+        # A function that is another kind of function.
+        ("n.py", "import os\n\nasync def a(x):\n    return x\n", "import os", "def a(x):\n    return x or 0", "defines"),
+        ("n.py", "import os\n\ndef a(x):\n    return x\n", "import os", "def a(x, y):\n    return x or y", "defines"),
         # There is other code besides.
         ("n.py", "import os\n\ndef a(x):\n    return x\n", "import os", "import sys\n\ndef a(x):\n    return 1", "defines"),
         ("n.ts", 'import x from "x";\nconst LIMIT = 8;\nuse(x);\n', "import x", "const LIMIT = 10;", "takes away `x`"),

@@ -45,6 +45,12 @@ class Subject:
         found = self.definition
         return found is not None and (found.start, found.end) == (self.start, self.end)
 
+    @property
+    def has_problem_in_header(self) -> bool:
+        """Whether a problem is about the definition's own header."""
+        found = self.definition
+        return found is not None and any(found.start <= each.start < found.header_end for each in self.problems)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

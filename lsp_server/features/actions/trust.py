@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Set as AbstractSet
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
+from lsp_server.core.idioms import returns_outside
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in, top_level
 from lsp_server.features.actions.catalogue import Action
@@ -21,6 +23,9 @@ _GROWTH, _GROWTH_BYTES = 4, 4000
 # Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much. Of a longer file it is
 # given the statements that are edited.
 _MOST_COMPILED_BYTES = 1 << 16
+# In these all statements stand in functions; the grammars take them anywhere.
+_IN_FUNCTIONS = frozenset({"C", "C++", "Go", "Rust", "Java"})
+_STATEMENT = re.compile(r"(?:expression|if|for|while|do|switch|return|short_var|assignment|block|loop|match)_?\w*$")
 
 
 def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
@@ -36,6 +41,9 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     if problem:
         return problem
     if not subject.whole or subject.definition is None:
+        outside = _statement_outside(document, edited, language, subject)
+        if outside:
+            return f"the answer has code outside any function: `{outside[:60]}`"
         problem = objection_to_part(document, subject, new, keeps=action.keeps)
         return problem or _loss(document, subject, new, action)
     was = subject.definition
@@ -93,9 +101,7 @@ def _outside_bodies(
 
 def _may_change_parameters(subject: Subject, action: Action) -> bool:
     """An action that may, and if it is to solve problems, one of them must be where the parameters are."""
-    assert subject.definition is not None
-    header_end = subject.definition.header_end
-    return action.signature and (not subject.problems or any(each.start < header_end for each in subject.problems))
+    return action.signature and (not subject.problems or subject.has_problem_in_header)
 
 
 def _loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
@@ -138,6 +144,26 @@ def _python_error(source: bytes) -> str:
         return f"it does not parse (line {error.lineno}: {error.msg})"
     except (ValueError, RecursionError, MemoryError) as error:
         return f"it does not parse ({error})"
+    return ""
+
+
+def _statement_outside(
+    document: DocumentSnapshot, edited: DocumentSnapshot, language: Language, subject: Subject
+) -> str:
+    """The first line of a statement that would stand in no function, where none stands now; empty if there is none."""
+    scripts = language.name in {"Python", "JavaScript", "TypeScript", "TSX"}
+    if subject.definition is not None or (not scripts and language.name not in _IN_FUNCTIONS):
+        return ""
+    end = subject.end + len(edited.source) - len(document.source)
+    known = {kind for kind, _, _ in top_level(language, document.source)}
+    for kind, first, last in top_level(language, edited.source):
+        if first >= end or last <= subject.start:
+            continue
+        text = edited.line(edited.line_at(first)).decode("utf-8", "replace").strip()
+        if scripts and returns_outside(language, edited.source, first, last):
+            return text
+        if not scripts and kind not in known and _STATEMENT.search(kind):
+            return text
     return ""
 
 

@@ -124,7 +124,7 @@ def _lost_names(
 def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end: int) -> str:
     """A decorator, an attribute or a modifier in front of a function that the edit takes away."""
     definition = subject.definition
-    if not subject.whole or definition is None or any(each.start < definition.header_end for each in subject.problems):
+    if not subject.whole or definition is None or subject.has_problem_in_header:
         return ""
     header = document.source[definition.start : definition.header_end].decode("utf-8", "replace")
     new = edited[subject.start : end].decode("utf-8", "replace")
@@ -132,7 +132,7 @@ def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end
     for mark in re.findall(r"^\s*(@[\w.]+|#\[.*\])", header, re.MULTILINE):
         if re.sub(r"\s+", "", mark) not in squeezed:
             return str(mark)
-    head = header.partition(definition.name)[0]
+    head = re.split(rf"(?<!\w){re.escape(definition.name)}(?!\w)", header, maxsplit=1)[0]
     return next((word for word in _MODIFIERS.findall(head) if not re.search(rf"\b{word}\b", new)), "")
 
 
