@@ -89,6 +89,23 @@ def test_a_function_that_is_answered_to_a_diagnostic_elsewhere_is_replaced_where
         assert fixed(path, source, line, fenced(answer)) == source.replace(old, new)
 
 
+@pytest.mark.parametrize(
+    ("path", "header"),
+    [
+        ("n.py", "@cached\n@app.get('/')\nasync def area(r: float) -> float:"),
+        ("n.ts", "export default async function area(r: number): Promise<number> {"),
+        ("n.rs", "#[inline]\npub unsafe fn area(r: f64) -> f64 {"),
+    ],
+)
+def test_what_stands_in_front_of_the_function_stays_if_the_answer_leaves_it_out(path: str, header: str) -> None:
+    first, end = {"n.py": ("import os", ""), "n.ts": ("import 'x';", "}\n"), "n.rs": ("use x;", "}\n")}[path]
+    bare = {"n.py": "def area(r):", "n.ts": "function area(r) {", "n.rs": "fn area(r: f64) -> f64 {"}[path]
+    ending = ";" if path != "n.py" else ""
+    source = f"{first}\n\n{header}\n    return 3 * r{ending}\n{end}"
+    after = source.replace("3 * r", "3 * abs(r)")
+    assert fixed(path, source, first, fenced(f"{bare}\n    return 3 * abs(r){ending}\n{end}")) == after
+
+
 METHODS = {
     "n.py": ("import math", "class Disc:\n    def area(self):\n        return math.pi\n", "        return ", "+"),
     "N.java": ("import java.util.List;", "class Disc {\n    int area(int r) {\n        return r;\n    }\n}\n", "return ", "2 * "),
@@ -124,8 +141,7 @@ def test_so_is_a_method_without_its_class(path: str) -> None:
         ("n.go", "package n\n\nimport \"x\"\n\nfunc A(x int) int {\n\treturn x\n}\n", 'import "x"', "if x < 0 {\n\tx = 0\n}", "outside"),
         ("n.rs", "use x;\n\nfn a(x: i8) -> i8 {\n    x\n}\n", "use x;", "if x < 0 { return 0; }", "outside"),
         ("N.java", "import x.Y;\n\nclass A {\n    int a(int x) { return x; }\n}\n", "import x.Y;", "if (x < 0) { x = 0; }", "outside"),
-        # A function that is another kind of function.
-        ("n.py", "import os\n\nasync def a(x):\n    return x\n", "import os", "def a(x):\n    return x or 0", "defines"),
+        # Another function of that name.
         ("n.py", "import os\n\ndef a(x):\n    return x\n", "import os", "def a(x, y):\n    return x or y", "defines"),
         # There is other code besides.
         ("n.py", "import os\n\ndef a(x):\n    return x\n", "import os", "import sys\n\ndef a(x):\n    return 1", "defines"),

@@ -53,7 +53,7 @@ def fit(
     unit = document_unit(document)
     language = find_language(document.language_id, document.path)
     if subject.whole and subject.definition is not None:
-        found = _definition_texts(candidate, document, subject.definition, action, body=body)
+        found = _definition_texts(candidate, document, subject, subject.definition, action, body=body)
     else:
         found = _part_texts(candidate, document, subject)
     seen: set[bytes] = set()
@@ -139,7 +139,7 @@ def _expanded(line: str) -> str:
 
 
 def _definition_texts(
-    candidate: str, document: DocumentSnapshot, old: Definition, action: Action, *, body: bool
+    candidate: str, document: DocumentSnapshot, subject: Subject, old: Definition, action: Action, *, body: bool
 ) -> Iterator[str]:
     language = find_language(document.language_id, document.path)
     old_text = _dedented(document, old.start, old.end)
@@ -152,8 +152,11 @@ def _definition_texts(
         if not found and body:
             found += _body_alone(even, document, language, old)
     new = [text for text in dict.fromkeys(found) if _squeezed(text) != _squeezed(old_text)]
+    elsewhere = bool(subject.problems) and not any(old.start <= each.start < old.end for each in subject.problems)
+    keeps = action.id not in _CHANGES_HEADER and (not action.signature or elsewhere) and old.kind == "function"
     for text in reversed(new):
-        yield _with_old_header(text, document, language, old, action)
+        if keeps:
+            yield _with_old_header(text, document, language, old)
         yield text
     if found and not new:
         yield old_text
@@ -230,10 +233,8 @@ def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: 
     return [whole] if found and not broken_at(language, source) and found[0].end >= len(source.rstrip()) else []
 
 
-def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition, action: Action) -> str:
+def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition) -> str:
     """`text` with the old function's header to the letter: modifiers, decorators, types and name."""
-    if action.signature or action.id in _CHANGES_HEADER or old.kind != "function":
-        return text
     shell = SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
     for lead, tail in (("", ""), shell):
         source = (lead + text + tail).encode("utf-8", "replace")

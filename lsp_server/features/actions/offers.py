@@ -51,6 +51,10 @@ class Subject:
         found = self.definition
         return found is not None and any(found.start <= each.start < found.header_end for each in self.problems)
 
+    def lets_header_change(self, signature: bool) -> bool:
+        """Whether an action that may change headers may change this one. If it solves problems, one must be there."""
+        return signature and (not self.problems or self.has_problem_in_header)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:

@@ -52,7 +52,7 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     same = [one for one in inside if one.name == was.name and one.kind == was.kind and one.parents == was.parents]
     if len(same) != 1:
         return f"`{was.name}` is {'missing' if not same else 'defined more than once'} in the answer"
-    if not _may_change_parameters(subject, action) and same[0].parameters != was.parameters:
+    if not subject.lets_header_change(action.signature) and same[0].parameters != was.parameters:
         listed = ", ".join(was.parameters)
         return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
     if was.kind == "class" and action.keeps:
@@ -97,11 +97,6 @@ def _outside_bodies(
             texts += leaves_in(language, source, at, one.header_end)
             at = one.end
     return [text for _, text in texts + leaves_in(language, source, at, end)]
-
-
-def _may_change_parameters(subject: Subject, action: Action) -> bool:
-    """An action that may, and if it is to solve problems, one of them must be where the parameters are."""
-    return action.signature and (not subject.problems or subject.has_problem_in_header)
 
 
 def _loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
