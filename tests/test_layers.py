@@ -55,7 +55,7 @@ RESERVED = {
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.pieces", "core.outline"),
+    "tree_sitter": ("core.syntax", "core.pieces", "core.outline", "core.doc_comments", "core.idioms"),
     "jinja2": ("features.actions.rendering",),
 }
 

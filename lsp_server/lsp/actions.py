@@ -120,7 +120,10 @@ class ActionService:
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
         # A large file takes a tenth of a second to parse and walk: beside the loop.
-        found = await self._beside(partial(offers, document, start, end, problems, self._actions(), kinds))
+        asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
+        look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
+        found = await self._beside(look)
+        tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
         answer: list[types.CodeAction | types.Command] = []
         for offer in found:
             diagnostics = given if offer.subject.problems else []
@@ -131,7 +134,7 @@ class ActionService:
                 answer.append(command)
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
-            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command))
+            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=tags))
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
@@ -247,16 +250,7 @@ class ActionService:
         subject = offer.subject
         doc = subject.definition.doc if subject.definition is not None else None
         first = min(subject.start, doc[0]) if doc else subject.start
-        # The whole lines, because a doc comment goes above the first of them.
-        tracked = TrackedRange(
-            document,
-            document.line_start(document.line_at(first)),
-            document.line_end(document.line_at(max(subject.end, doc[1] if doc else 0))),
-        )
-        current = self._server.documents.get(document.uri)
-        if current is not None:
-            tracked.follow(current)
-        self._tracked.append(tracked)
+        tracked = self._track(document, first, max(subject.end, doc[1] if doc else 0))
         try:
             outcome = await self._runner.run(
                 document,
@@ -265,9 +259,22 @@ class ActionService:
                 path=convert.path_of(document.uri),
                 roots=tuple(self._server.roots),
             )
+            if outcome.where is not None:
+                self._tracked.remove(tracked)
+                tracked = self._track(document, *outcome.where)
             return await self._applying.deliver(document, offer, outcome, tracked)
         finally:
             self._tracked.remove(tracked)
+
+    def _track(self, document: DocumentSnapshot, start: int, end: int) -> TrackedRange:
+        """Follows the whole lines of a range from `document` on, because a doc comment goes above the first of them."""
+        first, last = document.line_at(start), document.line_at(end)
+        tracked = TrackedRange(document, document.line_start(first), document.line_end(last))
+        current = self._server.documents.get(document.uri)
+        if current is not None:
+            tracked.follow(current)
+        self._tracked.append(tracked)
+        return tracked
 
     async def _run_tests(self, progress: ActionProgress) -> str:
         return await self._applying.run_tests(progress, self._server.settings.test_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -125,8 +126,9 @@ class Applying:
         """Creates a file, or shows its text to a client that cannot."""
         client = self._server.client
         if not (client.create_files or client.edits_new_files):
-            fence = f"````\n{text}````"
-            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{fence}", client)
+            fence = "`" * max(4, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+            shown = f"{fence}\n{text}{fence}"
+            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{shown}", client)
             return f"shown: the editor cannot create {path.name}"
         edit = new_file_edit(
             path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path), needed=True)

@@ -99,6 +99,12 @@ async def test_progress_tells_what_is_happening(tmp_path: Path) -> None:
         assert seen[-1].tokens > 10
 
 
+@pytest.mark.parametrize("answer", ["Let me see.\n</think>\nIt adds.", "It adds.\n<think>\nor so", "a[/THINK]It adds."])
+async def test_an_explanation_shows_no_thinking(tmp_path: Path, answer: str) -> None:
+    async with opened(tmp_path, ("", answer)) as bench:
+        assert await bench.act("explain") == "It adds."
+
+
 @pytest.mark.parametrize(
     ("replies", "expected"),
     [
