@@ -187,6 +187,9 @@ class CountingBackend:
     def interrupt(self, wanted: bool) -> None:
         pass
 
+    def rest(self) -> bool:
+        return False
+
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         assert position == self._lengths[sequence], "evaluated behind the end of what the cache holds"
         self._lengths[sequence] += len(tokens)

@@ -27,6 +27,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.llama", ("core", "backends", "models")),
     ("backends.llama_library", ("backends.base", "backends.calibration")),
     ("backends.calibration", ("core", "children", "backends.base")),
+    ("backends.measuring", ("backends",)),
     ("backends.devices", ("backends", "models")),
     ("backends.starter", ("backends.base", "models")),
     ("backends.requantise", ("backends", "models")),

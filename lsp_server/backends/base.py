@@ -47,7 +47,8 @@ class ModelSpec:
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
-    calibrate: whether to measure what steps cost here, at the first load, and to choose by that.
+    calibrate: whether to measure what steps cost here, once, while nobody needs the model, and to choose by that;
+    measure_first: before the model is ready.
     adapters: what changes the model; two specs that differ in these alone need no second loading.
     draft: the GGUF file of a small model that drafts for this one; empty means none.
     """
@@ -64,10 +65,12 @@ class ModelSpec:
     chat: bool = False
     adapters: tuple[Adapter, ...] = ()
     draft: str = ""
+    measure_first: bool = False
 
     def of_draft(self) -> ModelSpec:
-        """How the model that drafts is loaded: as this one, so that it follows every resident prompt."""
-        return replace(self, path=self.draft, adapters=(), draft="")
+        """How the model that drafts is loaded: as this one, so that it follows every resident prompt. It is measured
+        first, since only that tells whether drafts pay."""
+        return replace(self, path=self.draft, adapters=(), draft="", measure_first=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +212,11 @@ class Backend(Protocol):
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         """Makes these, which have been admitted, and no others, change what the model computes, and `info` name them.
         Empties all sequences. Raises ModelError if one cannot be used; then all is as it was."""
+        ...
+
+    def rest(self) -> bool:
+        """One small piece of what is to be done while nobody needs the model; `info` may be another one afterwards.
+        False if there is nothing more to do."""
         ...
 
     def checkpoint(self, sequence: int) -> None:

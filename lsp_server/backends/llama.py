@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -17,7 +16,8 @@ from weakref import WeakKeyDictionary
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
+from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
+from lsp_server.backends.measuring import Measurement
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
@@ -94,6 +94,8 @@ class LlamaBackend:
         self._context: Any = None
         self._batch: Any = None
         self._stop = StopFlag()
+        self._spec = spec
+        self._measurement: Measurement | None = None
         began = time.monotonic()
         try:
             self._open_model(spec, path, progress)
@@ -105,14 +107,21 @@ class LlamaBackend:
             )
             self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
-            measured = self._calibration(spec, path, gpu, progress) if spec.calibrate else None
+            system = self._api.llama_print_system_info().decode("utf-8", "replace")
+            self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
+            if spec.measure_first or spec.draft:
+                while self._measurement.advance():
+                    if not progress(1.0):
+                        raise ModelError("loading was given up")
+            measured = self._measurement.found
             self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
             if measured is not None and gpu:
                 self._chunk = spec.chunk_tokens or measured.costs.sizes[-1]
             # Small chunks often cost more with flash attention on a CPU.
             flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
             threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
-            self._open_context(spec, flash[spec.flash_attention], threads)
+            batch_threads = spec.threads or (measured.batch_threads if measured else threads)
+            self._open_context(spec, flash[spec.flash_attention], threads, batch_threads)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -173,11 +182,11 @@ class LlamaBackend:
         if api.llama_model_has_encoder(self._model) or not api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path} is not a model that writes text; set `model` to one that does")
 
-    def _open_context(self, spec: ModelSpec, flash: bool, threads: int) -> None:
+    def _open_context(self, spec: ModelSpec, flash: bool, threads: int, batch_threads: int) -> None:
         trained: int = self._api.llama_model_n_ctx_train(self._model)
         window = min(spec.context_tokens, trained) if trained > 0 else spec.context_tokens
         self._log.errors.clear()
-        self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads)
+        self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads, batch_threads)
         if not self._context:
             raise ModelError(
                 f"no context of {spec.sequences} times {window} tokens: {self._log.reason()}; "
@@ -187,59 +196,42 @@ class LlamaBackend:
         self._memory = self._api.llama_get_memory(self._context)
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
-    def _new_context(self, window: int, sequences: int, chunk: int, flash: bool, threads: int) -> Any:
+    def _new_context(
+        self, window: int, sequences: int, chunk: int, flash: bool, threads: int, batch_threads: int
+    ) -> Any:
         api = self._api
         params = api.llama_context_default_params()
         params.n_ctx = window * sequences
         params.n_seq_max = sequences
         params.n_batch = params.n_ubatch = max(chunk, sequences)
-        params.n_threads = params.n_threads_batch = threads
+        params.n_threads, params.n_threads_batch = threads, batch_threads
         params.kv_unified = False
         params.swa_full = True  # a cache of the window alone cannot be cut back
         params.no_perf = True
         params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         return api.llama_init_from_model(self._model, params)
 
-    def _calibration(
-        self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]
-    ) -> calibration.Calibration | None:
-        """What steps cost here, as it was measured before or is now; None while the machine is too busy."""
-        threads = (spec.threads,) if spec.threads else thread_options(gpu)
-        flash = {"on": (True,), "off": (False,), "auto": (True, False) if gpu else (False, True)}[spec.flash_attention]
-        library = self._api.llama_print_system_info().decode("utf-8", "replace")
-        machine = f"{os.cpu_count()} cores, {'GPU' if gpu else 'CPU'}, {version('llama-cpp-python')}, {library}"
-        key = calibration.key_of(path.name, path.stat().st_size, machine, threads, flash, spec.gpu_layers)
-        found = calibration.remembered(key)
-        if found is not None or calibration.busy():
-            return found
-        sizes = calibration.GPU_SIZES if gpu else calibration.CPU_SIZES
-
-        @contextmanager
-        def probe(flash: bool) -> Iterator[Probe]:
-            context = self._new_context(2 * calibration.DEEP, 1, sizes[-1], flash, threads[0])
-            made = Probe(self._api, self._vocabulary, context)
-            try:
-                yield made
-            finally:
-                made.close()
-
+    @contextmanager
+    def _probe(self, flash: bool, threads: int, largest: int) -> Iterator[Probe]:
+        """A context to measure with, which evaluates up to `largest` tokens at once."""
+        context = self._new_context(2 * calibration.DEEP, 1, largest, flash, threads, threads)
+        made = Probe(self._api, self._vocabulary, context)
         try:
-            found = calibration.calibrate(
-                probe,
-                machine=machine,
-                model=path.name,
-                flash=flash,
-                threads=threads,
-                sizes=sizes,
-                progress=progress,
-            )
-        except calibration.BusyError:
-            return None
-        except calibration.ProbeError as error:
-            logger.warning("the machine is not measured: %s", error)
-            return None
-        calibration.remember(key, found)
-        return found
+            yield made
+        finally:
+            made.close()
+
+    def rest(self) -> bool:
+        measurement = self._measurement
+        if measurement is None or self.info.costs is not None:
+            return False
+        more = measurement.advance(self.info.token_ms)
+        if (found := measurement.found) is not None:
+            # Whether flash attention is used stays as it is until the next start.
+            if not self._spec.threads:
+                self._api.llama_set_n_threads(self._context, found.threads, found.batch_threads)
+            self.info = replace(self.info, costs=found.costs)
+        return more
 
     def _format(self, spec: ModelSpec, path: Path) -> FimFormat:
         if spec.fim_format:
@@ -417,6 +409,8 @@ class LlamaBackend:
 
     def close(self) -> None:
         _mapped.pop(self, None)
+        if self._measurement is not None:
+            self._measurement.close()
         if self._batch is not None:
             self._api.llama_batch_free(self._batch)
         if self._context:

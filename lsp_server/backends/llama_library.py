@@ -158,8 +158,8 @@ class Probe:
                 self._api.llama_memory_seq_rm(self._memory, 0, -1, -1)
             self._length = depth
 
-    def use_threads(self, threads: int) -> None:
-        self._api.llama_set_n_threads(self._context, threads, threads)
+    def use_threads(self, threads: int, batch_threads: int) -> None:
+        self._api.llama_set_n_threads(self._context, threads, batch_threads)
 
     def close(self) -> None:
         self._api.llama_batch_free(self._batch)

@@ -119,6 +119,9 @@ class ScriptedBackend:
     def interrupt(self, wanted: bool) -> None:
         pass
 
+    def rest(self) -> bool:
+        return False
+
     def start_tokens(self) -> list[int]:
         return [_BOS]
 

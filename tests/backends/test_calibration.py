@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.backends import calibration
-from lsp_server.backends.base import ModelError, StepCosts
+from lsp_server.backends.base import StepCosts
 from lsp_server.backends.calibration import CPU_SIZES, DEEP, BusyError, Calibration, calibrate
 
 
@@ -23,6 +23,7 @@ class Machine:
         self.token_ms = {True: flash_token, False: plain_token}
         self.slow = slow
         self.opened = 0
+        self.evaluated = 0
 
     @contextmanager
     def probe(self, flash: bool) -> Iterator[Context]:
@@ -34,13 +35,16 @@ class Machine:
 
     def step(self, context: Context, size: int, logits: int) -> None:
         """A step of a context of this machine."""
-        threads = {2: 1.0, 1: 1.5}[context.threads]
+        threads = {2: 1.0, 1: 1.5}[context.threads if size == 1 else context.batch_threads]
         row_ms = 5 * (logits - 1)
         ms = (20 + self.token_ms[context.flash] * size + row_ms + context.depth / 100) * threads * self.slow
         context.depth += size
         self.now += ms / 1000
+        self.evaluated += 1
 
-    def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
+    def steps(
+        self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)
+    ) -> Generator[None, None, Calibration]:
         return calibrate(
             self.probe,
             machine="two cores",
@@ -48,9 +52,17 @@ class Machine:
             flash=flash,
             threads=threads,
             sizes=CPU_SIZES,
-            progress=lambda _: True,
             clock=lambda: self.now,
         )
+
+    def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
+        steps = self.steps(flash, threads)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: Calibration = end.value
+                return found
 
 
 class Context:
@@ -58,7 +70,7 @@ class Context:
 
     def __init__(self, machine: Machine, flash: bool) -> None:
         self.machine, self.flash = machine, flash
-        self.depth, self.threads = 0, 0
+        self.depth, self.threads, self.batch_threads = 0, 0, 0
 
     def step(self, size: int, logits: int = 1) -> None:
         self.machine.step(self, size, logits)
@@ -66,8 +78,8 @@ class Context:
     def back_to(self, depth: int) -> None:
         self.depth = min(self.depth, depth)
 
-    def use_threads(self, threads: int) -> None:
-        self.threads = threads
+    def use_threads(self, threads: int, batch_threads: int) -> None:
+        self.threads, self.batch_threads = threads, batch_threads
 
 
 @pytest.mark.parametrize(("flash_token", "plain_token", "expected"), [(1.0, 2.0, True), (2.0, 1.0, False)])
@@ -124,20 +136,44 @@ def test_other_work_while_one_attention_is_measured_does_not_decide() -> None:
     assert machine.now > 4.5
 
 
-def test_a_load_that_is_not_wanted_any_more_ends() -> None:
+def test_what_is_not_wanted_any_more_ends() -> None:
     machine = Machine()
-    with pytest.raises(ModelError):
-        calibrate(
-            machine.probe,
-            machine="",
-            model="",
-            flash=(False, True),
-            threads=(2,),
-            sizes=CPU_SIZES,
-            progress=lambda fraction: fraction == 0,
-            clock=lambda: machine.now,
-        )
+    steps = machine.steps()
+    for _ in range(20):
+        next(steps)
+    assert machine.opened == 1
+    steps.close()
     assert machine.opened == 0
+
+
+def test_each_step_is_one_that_others_can_go_before() -> None:
+    """No more than one evaluation lies between two stops, and what others do meanwhile is not measured."""
+    machine = Machine()
+    undisturbed, steps = machine.measure(), machine.steps()
+    for _ in range(10_000):
+        machine.now += 0.01  # somebody else has the model
+        before = machine.evaluated
+        try:
+            next(steps)
+        except StopIteration as end:
+            assert end.value.costs.ms_at[0] == pytest.approx(undisturbed.costs.ms_at[0])
+            assert end.value.seconds == pytest.approx(undisturbed.seconds)
+            return
+        assert machine.evaluated - before <= 1
+    raise AssertionError("it does not come to an end")
+
+
+def test_threads_for_prompts_are_chosen_apart() -> None:
+    class Batches(Machine):
+        """A second thread helps batches and costs single tokens time."""
+
+        def step(self, context: Context, size: int, logits: int) -> None:
+            slow = {(1, 2): 2.0, (1, 1): 1.0, (2, 2): 1.0, (2, 1): 2.0}
+            self.slow = slow[(1, context.threads) if size == 1 else (2, context.batch_threads)]
+            super().step(context, size, logits)
+
+    found = Batches().measure()
+    assert (found.threads, found.batch_threads) == (1, 2)
 
 
 def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
