@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
-from types import MappingProxyType
 
 from lsp_server.core import text
+from lsp_server.core.uris import normal_uri
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,41 +110,71 @@ _MANY_EDITS = 16
 
 # How much is remembered of closed documents: so many, and so many bytes of them together.
 MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
+# Of how many closed documents the language is remembered.
+_MOST_LANGUAGES = 64
+
+
+class Snapshots(Mapping[str, DocumentSnapshot]):
+    """Documents by their URIs, under any spelling; as a set of names, each has the one it was opened with."""
+
+    def __init__(self, documents: Mapping[str, DocumentSnapshot]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, uri: str) -> DocumentSnapshot:
+        return self._documents[normal_uri(uri)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (document.uri for document in self._documents.values())
+
+    def __len__(self) -> int:
+        return len(self._documents)
 
 
 class DocumentStore:
     """The open documents, the latest edited last, and the text of those that were closed last. Changes are
-    applied at once and in order; readers hold snapshots."""
+    applied at once and in order; readers hold snapshots. A document is one however its URI is spelt."""
 
     def __init__(self, encoding: text.Encoding = "utf-16") -> None:
         self.encoding = encoding
         self._documents: dict[str, DocumentSnapshot] = {}
         self._closed: dict[str, DocumentSnapshot] = {}
+        self._languages: dict[str, str] = {}
 
     def __len__(self) -> int:
         return len(self._documents)
 
     def get(self, uri: str) -> DocumentSnapshot | None:
-        return self._documents.get(uri)
+        return self._documents.get(normal_uri(uri))
 
-    def snapshots(self) -> Mapping[str, DocumentSnapshot]:
+    def language_id(self, uri: str) -> str:
+        """The language of a document that is open, or was closed lately; empty if that is not known."""
+        document = self.get(uri)
+        return document.language_id if document is not None else self._languages.get(normal_uri(uri), "")
+
+    def snapshots(self) -> Snapshots:
         """All open documents as they are now; later changes do not show in it."""
-        return MappingProxyType(dict(self._documents))
+        return Snapshots(dict(self._documents))
 
     def recent(self) -> list[DocumentSnapshot]:
         """The open documents, the latest opened or edited first, then the closed ones that are remembered."""
         return [*reversed(self._documents.values()), *reversed(self._closed.values())]
 
     def open(self, document: DocumentSnapshot) -> None:
-        self._closed.pop(document.uri, None)
+        self._closed.pop(normal_uri(document.uri), None)
         self._put(document)
 
     def close(self, uri: str) -> None:
         """Closes a document. One that lies in the workspace is remembered as it was."""
-        document = self._documents.pop(uri, None)
-        if document is None or not document.folder:
+        document = self._documents.pop(normal_uri(uri), None)
+        if document is None:
             return
-        self._closed[uri] = document
+        self._languages.pop(normal_uri(uri), None)
+        self._languages[normal_uri(uri)] = document.language_id
+        if len(self._languages) > _MOST_LANGUAGES:
+            del self._languages[next(iter(self._languages))]
+        if not document.folder:
+            return
+        self._closed[normal_uri(uri)] = document
         while len(self._closed) > MOST_CLOSED or sum(len(d.source) for d in self._closed.values()) > MOST_CLOSED_BYTES:
             del self._closed[next(iter(self._closed))]
 
@@ -153,24 +183,24 @@ class DocumentStore:
         open documents that have other names now. Closed ones that lie in no folder any more are forgotten."""
         renamed = []
         for documents in (self._documents, self._closed):
-            for uri, document in list(documents.items()):
-                path, folder = place(uri)
+            for key, document in list(documents.items()):
+                path, folder = place(document.uri)
                 if (path, folder) != (document.path, document.folder):
-                    documents[uri] = replace(document, path=path, folder=folder)
-                    renamed.append(documents[uri])
-        self._closed = {uri: document for uri, document in self._closed.items() if document.folder}
-        return [document for document in renamed if document.uri in self._documents]
+                    documents[key] = replace(document, path=path, folder=folder)
+                    renamed.append(documents[key])
+        self._closed = {key: document for key, document in self._closed.items() if document.folder}
+        return [document for document in renamed if self.get(document.uri) is document]
 
     def _put(self, document: DocumentSnapshot) -> None:
-        self._documents.pop(document.uri, None)
-        self._documents[document.uri] = document
+        self._documents.pop(normal_uri(document.uri), None)
+        self._documents[normal_uri(document.uri)] = document
 
     def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> DocumentSnapshot:
         """Applies `edits` one after the other and returns the new snapshot.
 
         Raises KeyError for a document that is not open: there is no text that the edits could apply to.
         """
-        document, edits = self._documents[uri], list(edits)
+        document, edits = self._documents[normal_uri(uri)], list(edits)
         if len(edits) >= _MANY_EDITS:
             document, edits = _edited_by_lines(document, edits, self.encoding)
         for edit in edits:

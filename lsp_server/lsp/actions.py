@@ -112,10 +112,7 @@ class ActionService:
         encoding = self._server.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
-        try:
-            start, end = self._selected(document, where)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        start, end = self._selected(document, where)
         only = params.context.only
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
@@ -146,10 +143,7 @@ class ActionService:
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = stamped_document(params.text_document.uri)
-        try:
-            offset = convert.offset_of(document, params.position, self._server.documents.encoding)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -16,11 +17,14 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.lsp.convert import PositionError
 
 if TYPE_CHECKING:
     from lsp_server.lsp.server import FimbleServer
 
 logger = logging.getLogger(__name__)
+
+STATUS = "fimble/status"
 
 # How many problems an action is told of.
 MOST_DIAGNOSTICS = 20
@@ -32,11 +36,32 @@ _NO_DOCUMENTS: Mapping[str, DocumentSnapshot] = MappingProxyType({})
 stamped_documents: ContextVar[Mapping[str, DocumentSnapshot]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
 
 
+# The method of the request that is being handled.
+_method: ContextVar[str] = ContextVar("method", default="")
+
+# What is answered about a place that is not there: the document is closed, or a change of it is still on its way. Both
+# happen in good order, so neither is an error.
+_NOTHING: dict[str, Callable[[], Any]] = {
+    types.TEXT_DOCUMENT_INLINE_COMPLETION: lambda: types.InlineCompletionList([]),
+    types.TEXT_DOCUMENT_COMPLETION: lambda: types.CompletionList(is_incomplete=True, items=[]),
+    types.TEXT_DOCUMENT_CODE_ACTION: list,
+    types.TEXT_DOCUMENT_HOVER: lambda: None,
+}
+
+
+class NotOpenError(JsonRpcInvalidParams):
+    """A request is about a document that is not open."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(f"the document {uri} is not open")
+        self.uri = uri
+
+
 def stamped_document(uri: str) -> DocumentSnapshot:
-    """The document that the request being handled is about. Raises JsonRpcInvalidParams if it is not open."""
+    """The document that the request being handled is about. Raises NotOpenError."""
     document = stamped_documents.get().get(uri)
     if document is None:
-        raise JsonRpcInvalidParams(f"the document {uri} is not open")
+        raise NotOpenError(uri)
     return document
 
 
@@ -93,6 +118,11 @@ class FimbleProtocol(LanguageServerProtocol):
             return
         is_request = "method" in data and "id" in data
         data.setdefault("jsonrpc", self.VERSION)
+        if is_request and data["jsonrpc"] != self.VERSION:
+            self._send_error(data["id"], types.ErrorCodes.InvalidRequest, f"not JSON-RPC {self.VERSION}")
+            return
+        if is_request and data["method"] == STATUS:
+            data.setdefault("params", None)  # pygls wants some of a method that the protocol does not have
         if is_request and not self._accepts(data["id"], data["method"]):
             return
         try:
@@ -134,7 +164,19 @@ class FimbleProtocol(LanguageServerProtocol):
 
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
         stamped_documents.set(self._server.documents.snapshots())
+        _method.set(method_name)
         super()._handle_request(msg_id, method_name, params)
+
+    def _send_handler_result(self, future: Future[Any], *, msg_id: int | str) -> None:
+        error = None if future.cancelled() else future.exception()
+        nothing = _NOTHING.get(_method.get()) if isinstance(error, NotOpenError | PositionError) else None
+        if nothing is None:
+            super()._send_handler_result(future, msg_id=msg_id)
+            return
+        self._request_futures.pop(msg_id, None)
+        if isinstance(error, NotOpenError):
+            self._server.document_service.not_open(error.uri)
+        self._send_response(msg_id, nothing())
 
     def _send_response(self, msg_id: int | str, result: Any = None, error: types.ResponseError | None = None) -> None:
         if error is not None:
@@ -151,15 +193,15 @@ class FimbleProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        self._server.document_opened(params)
+        self._server.document_service.opened(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        self._server.document_changed(params)
+        self._server.document_service.changed(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
-        self._server.document_closed(params)
+        self._server.document_service.closed(params)
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:

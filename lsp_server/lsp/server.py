@@ -14,34 +14,29 @@ import anyio.abc
 import anyio.lowlevel
 import msgspec
 from lsprotocol import types
-from pygls.exceptions import JsonRpcInvalidParams
 from pygls.lsp.server import LanguageServer
 
 from lsp_server import __version__, config
 from lsp_server.backends.base import BackendFactory, ModelSpec
-from lsp_server.core import text
-from lsp_server.core.document import DocumentSnapshot, DocumentStore
+from lsp_server.core.document import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.inline import InlineCompleter
-from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, client_settings, convert
 from lsp_server.lsp.actions import ActionService
-from lsp_server.lsp.clients import client_needs, outcome_for
+from lsp_server.lsp.clients import client_needs
+from lsp_server.lsp.completions import CompletionService
+from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
-from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter, stamped_document
-from lsp_server.lsp.status import STALE, RequestLog, status
+from lsp_server.lsp.protocol import STATUS, Answer, FimbleProtocol, shared_converter
+from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
 logger = logging.getLogger(__name__)
 
 _CONFIGURATION_SECONDS = 2.0
-# A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
-_MENU_SECONDS = 0.5
-# Without a key for this long, the user rests.
-_REST_SECONDS = 0.5
 
 
 class FimbleServer(LanguageServer):
@@ -73,9 +68,8 @@ class FimbleServer(LanguageServer):
         self._model_origin = ""
         self._progress: LoadProgress | None = None
         self._configurations = 0
-        self._log = RequestLog()
-        self._resting: asyncio.TimerHandle | None = None
-        self._running: dict[tuple[str, str], anyio.CancelScope] = {}
+        self.completions = CompletionService(self, self._completer)
+        self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
         self._failure = ""
         self._tasks: anyio.abc.TaskGroup | None = None
@@ -116,8 +110,7 @@ class FimbleServer(LanguageServer):
 
     def cancel_requests(self) -> None:
         """Answers everything that is running with nothing."""
-        for scope in list(self._running.values()):
-            scope.cancel()
+        self.completions.cancel_all()
         self.actions.cancel_all()
 
     def client_initializes(self, params: types.InitializeParams) -> None:
@@ -144,9 +137,7 @@ class FimbleServer(LanguageServer):
         added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
-        for document in self.documents.rename(self._place):
-            self._cancel(document.uri)
-            self.actions.document_changed(document)
+        self.document_service.follow_folders()
         self.start_task(self._configure, None)
 
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
@@ -238,7 +229,7 @@ class FimbleServer(LanguageServer):
             if model.message:
                 self._show(types.MessageType.Warning, model.message)
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
-                self.start_task(self._read_and_warm, document)
+                self.start_task(self.document_service.read_and_warm, document)
 
     def _show(self, kind: types.MessageType, message: str) -> None:
         """Shows a message in the editor, once, and writes it to stderr."""
@@ -247,129 +238,17 @@ class FimbleServer(LanguageServer):
             self._shown.add(message)
             self.window_show_message(types.ShowMessageParams(kind, f"fimble: {message}"))
 
-    # Documents ------------------------------------------------------------------------------------------
-
-    def document_opened(self, params: types.DidOpenTextDocumentParams) -> None:
-        item = params.text_document
-        self._cancel(item.uri)
-        path, folder = self._place(item.uri)
-        document = DocumentSnapshot.of(
-            item.uri,
-            text.encode(item.text),
-            path=path,
-            language_id=str(getattr(item.language_id, "value", item.language_id)),
-            version=item.version,
-            folder=folder,
-        )
-        self.documents.open(document)
-        self._completer.document_changed(document)
-        self.start_task(self._read_and_warm, document)
-
-    async def _read_and_warm(self, document: DocumentSnapshot) -> None:
-        """Warms the first prompt of a document, once what it may show of others has been read."""
-        if await self._reader.read(document) and self.documents.get(document.uri) is document:
-            await self._completer.warm(document, document.edit_end)
-
-    def document_changed(self, params: types.DidChangeTextDocumentParams) -> None:
-        uri, edits = params.text_document.uri, convert.edits_of(params.content_changes)
-        self._cancel(uri)
-        try:
-            document = self.documents.change(uri, params.text_document.version, edits)
-        except KeyError:
-            logger.error("a change for %s, which is not open, is ignored", uri)
-            return
-        self.actions.document_changed(document)
-        self._completer.document_changed(document)
-        self.start_task(self._completer.warm, document, document.edit_end)
-        self._rest_after(document)
-
-    def document_closed(self, params: types.DidCloseTextDocumentParams) -> None:
-        self._cancel(params.text_document.uri)
-        self.documents.close(params.text_document.uri)
-        self._completer.document_closed(params.text_document.uri)
-        self.actions.document_closed(params.text_document.uri)
-
-    def _place(self, uri: str) -> tuple[str, str]:
-        """What a document is called in the workspace, and the name of its folder."""
-        return convert.shown_path(uri, self.roots), convert.folder_name(uri, self.roots)
-
-    def _rest_after(self, document: DocumentSnapshot) -> None:
-        """Starts the time after which the user counts as resting; each change starts it anew."""
-        if self._resting is not None:
-            self._resting.cancel()
-        loop = asyncio.get_running_loop()
-        self._resting = loop.call_later(_REST_SECONDS, self.start_task, self._rest, document)
-
-    async def _rest(self, document: DocumentSnapshot) -> None:
-        if await self._reader.read(document) and self.documents.get(document.uri) is document:
-            await self._completer.rest(document, document.edit_end)
-
-    def _cancel(self, uri: str) -> None:
-        """Ends the requests for a document whose text is about to be another: their answers are stale."""
-        for (running, _), scope in list(self._running.items()):
-            if running == uri:
-                scope.cancel()
-
     # Requests -------------------------------------------------------------------------------------------
-
-    async def inline_completion(self, params: types.InlineCompletionParams) -> Answer:
-        document = stamped_document(params.text_document.uri)
-        invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
-        trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
-        outcome = await self._complete(document, params.position, trigger, types.TEXT_DOCUMENT_INLINE_COMPLETION)
-        shown = (outcome.suggestion, *outcome.alternatives)
-        encoding = self.documents.encoding
-        items = [convert.inline_item(suggestion, document, encoding) for suggestion in shown if suggestion is not None]
-        return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
-
-    async def completion(self, params: types.CompletionParams) -> Answer:
-        document = stamped_document(params.text_document.uri)
-        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
-        with anyio.move_on_after(_MENU_SECONDS):
-            outcome = await self._complete(document, params.position, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
-        items = []
-        if outcome.suggestion is not None:
-            items.append(convert.completion_item(outcome.suggestion, document, self.documents.encoding))
-        empty = types.CompletionList(is_incomplete=True, items=[])
-        return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     def status(self) -> dict[str, Any]:
         return status(
             self._engine,
-            self._log,
+            self.completions.log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
             documents=len(self.documents),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
-
-    async def _complete(
-        self, document: DocumentSnapshot, position: types.Position, trigger: Trigger, method: str
-    ) -> Outcome:
-        """The answer to one request. A newer one of its kind for the same document, or a change of the
-        document, ends it with nothing."""
-        try:
-            offset = convert.offset_of(document, position, self.documents.encoding)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
-        key = document.uri, method
-        if (previous := self._running.get(key)) is not None:
-            previous.cancel()
-        outcome = STALE
-        with anyio.CancelScope() as scope:
-            self._running[key] = scope
-            try:
-                if self.documents.get(document.uri) is document:
-                    outcome = await self._completer.complete(document, offset, trigger)
-            finally:
-                if self._running.get(key) is scope:
-                    del self._running[key]
-        # A cancellation can come when the answer is already there and nothing is left to interrupt.
-        if scope.cancel_called or self.documents.get(document.uri) is not document:
-            outcome = STALE
-        outcome = outcome_for(self.client, outcome, document)
-        self._log.add(document.uri, document.version, method, outcome)
-        return outcome
 
 
 def _register(server: FimbleServer) -> None:
@@ -389,12 +268,12 @@ def _register(server: FimbleServer) -> None:
 
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> Answer:
-        return await server.inline_completion(params)
+        return await server.completions.inline(params)
 
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> Answer:
-        return await server.completion(params)
+        return await server.completions.menu(params)
 
-    @server.feature("fimble/status")
+    @server.feature(STATUS)
     def fimble_status(params: Any) -> dict[str, Any]:
         return server.status()

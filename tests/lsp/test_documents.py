@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.buffer import Buffer
-from tests.support.stdio import SERVE, StdioClient, offers
+from tests.support.editor import Editor
+from tests.support.stdio import SERVE, StdioClient, inline_params, offers
 
 Start = Callable[..., StdioClient]
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -150,6 +151,46 @@ def test_documents_of_every_scheme(lasting_server: StdioClient, uri: str) -> Non
     assert server.status()["documents"] == before + 1
     _same_as_opened_anew(server, buffer, uri)
     assert server.status()["documents"] == before
+
+
+SPELLINGS = [
+    ("file:///w/(auth)/page.ts", "file:///w/%28auth%29/page.ts"),
+    ("file:///c%3A/Users/x/a.py", "file:///C:/Users/x/a.py"),
+    ("file:///w/n%C3%B6.py", "file:///w/nö.py"),
+    ("file:/w/java.py", "FILE://localhost/w/java.py"),
+    ("file:///w/a%20b/@x/[id]/~c+d.py", "file:///w/a b/%40x/%5bid%5D/%7Ec%2Bd.py"),
+    ("vscode-notebook-cell:/w/b.ipynb#W0sZmlsZQ%3D%3D", "vscode-notebook-cell:/w/b.ipynb#W0sZmlsZQ=="),
+    ("untitled:Neu%201", "untitled:Neu 1"),
+]
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS)
+def test_a_document_is_one_however_its_uri_is_spelt(lasting_server: StdioClient, spellings: tuple[str, str]) -> None:
+    server = lasting_server
+    before = server.status()["documents"]
+    for opened, other in (spellings, spellings[::-1]):
+        server.open(opened, "value = ")
+        server.change(other, 2, "first = 1\nsecond = ")
+        assert server.status()["documents"] == before + 1
+        asked = server.call("textDocument/inlineCompletion", inline_params(other, 1, 9, trigger=1))["result"]["items"]
+        assert asked
+        assert server.inline(opened, 1, 9) == asked[:1]
+        assert opened in server.status()["context"], "the client is told its own spelling"
+        server.notify("textDocument/didClose", {"textDocument": {"uri": other}})
+        assert server.status()["documents"] == before
+
+
+def test_an_action_edits_the_document_under_the_uri_it_was_opened_with(start: Start, tmp_path: Path) -> None:
+    editor = Editor(start, tmp_path, [("area", "```python\ndef area(width, height):\n    return height * width\n```")])
+    source = "def area(width, height):\n    return width * height\n"
+    uri = editor.open("(auth) ä.py", source)
+    other = uri.replace("%28", "(").replace("%29", ")").replace("%C3%A4", "ä")
+    assert other != uri
+    position = {"line": 1, "character": 4}
+    arguments = {"action": "simplify", "uri": other, "range": {"start": position, "end": position}}
+    editor.server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": [arguments]})
+    assert editor.finished() == "edited"
+    assert "height * width" in editor.buffers[uri].text
 
 
 def test_two_documents_of_one_name_are_two(lasting_server: StdioClient) -> None:

@@ -1,0 +1,120 @@
+"""The client's documents as it opens, changes and closes them, and what follows from that for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from lsp_server.core import text
+from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.lsp import convert
+
+if TYPE_CHECKING:
+    from lsp_server.features.inline import InlineCompleter
+    from lsp_server.features.reading import BufferReader
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+# Without a key for this long, the user rests.
+_REST_SECONDS = 0.5
+# Of so many documents that are not open it is said that they are not.
+_MOST_TOLD = 100
+
+
+class DocumentService:
+    """Takes every notification about a document, in order, and tells the others of it."""
+
+    def __init__(self, server: FimbleServer, completer: InlineCompleter, reader: BufferReader) -> None:
+        self._server = server
+        self._store = server.documents
+        self._completer = completer
+        self._reader = reader
+        self._resting: asyncio.TimerHandle | None = None
+        self._told: set[str] = set()
+
+    def opened(self, params: types.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        self._server.completions.cancel(item.uri)
+        language_id = str(getattr(item.language_id, "value", item.language_id))
+        document = self._open(item.uri, item.text, language_id, item.version)
+        self._completer.document_changed(document)
+        self._server.start_task(self.read_and_warm, document)
+
+    def changed(self, params: types.DidChangeTextDocumentParams) -> None:
+        uri, version = params.text_document.uri, params.text_document.version
+        edits = convert.edits_of(params.content_changes)
+        self._server.completions.cancel(uri)
+        if self._store.get(uri) is None:
+            edits = self._opened_by(uri, edits)
+            if not edits:
+                self.not_open(uri)
+                return
+        document = self._store.change(uri, version, edits)
+        self._server.actions.document_changed(document)
+        self._completer.document_changed(document)
+        self._server.start_task(self._completer.warm, document, document.edit_end)
+        self._rest_after(document)
+
+    def closed(self, params: types.DidCloseTextDocumentParams) -> None:
+        document = self._store.get(params.text_document.uri)
+        if document is None:
+            return
+        self._server.completions.cancel(document.uri)
+        self._store.close(document.uri)
+        self._completer.document_closed(document.uri)
+        self._server.actions.document_closed(document.uri)
+
+    def follow_folders(self) -> None:
+        """Gives the documents the names they have in the workspace's folders as these are now."""
+        for document in self._store.rename(self._place):
+            self._server.completions.cancel(document.uri)
+            self._server.actions.document_changed(document)
+
+    def not_open(self, uri: str) -> None:
+        """Says once that a client asks for a document that is not open, or changes it: one that shows a document twice
+        may close it with the first of the two views."""
+        if uri not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(uri)
+            logger.warning("%s is not open: nothing is suggested in it until it is opened again", uri)
+
+    async def read_and_warm(self, document: DocumentSnapshot) -> None:
+        """Warms the first prompt of a document, once what it may show of others has been read."""
+        if await self._reader.read(document) and self._store.get(document.uri) is document:
+            await self._completer.warm(document, document.edit_end)
+
+    async def rest(self, document: DocumentSnapshot) -> None:
+        """What is done when the user has not typed for a while."""
+        if await self._reader.read(document) and self._store.get(document.uri) is document:
+            await self._completer.rest(document, document.edit_end)
+
+    def _open(self, uri: str, content: str, language_id: str, version: int | None) -> DocumentSnapshot:
+        path, folder = self._place(uri)
+        source = text.encode(content)
+        document = DocumentSnapshot.of(uri, source, path=path, language_id=language_id, version=version, folder=folder)
+        self._store.open(document)
+        self._told.discard(uri)
+        return document
+
+    def _opened_by(self, uri: str, edits: list[Edit]) -> list[Edit]:
+        """Opens a document that is not open by the first of `edits` that gives its whole text, and returns what follows
+        from there; nothing if none does."""
+        for number, edit in enumerate(edits):
+            if edit.range is None:
+                self._open(uri, "", self._store.language_id(uri), None)
+                return edits[number:]
+        return []
+
+    def _place(self, uri: str) -> tuple[str, str]:
+        """What a document is called in the workspace, and the name of its folder."""
+        return convert.shown_path(uri, self._server.roots), convert.folder_name(uri, self._server.roots)
+
+    def _rest_after(self, document: DocumentSnapshot) -> None:
+        """Starts the time after which the user counts as resting; each change starts it anew."""
+        if self._resting is not None:
+            self._resting.cancel()
+        loop = asyncio.get_running_loop()
+        self._resting = loop.call_later(_REST_SECONDS, self._server.start_task, self.rest, document)
