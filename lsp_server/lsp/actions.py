@@ -15,6 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
+from lsp_server.core.hidden import escaped
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
@@ -122,7 +123,7 @@ class ActionService:
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
-            title = f"fimble: {offer.title}"
+            title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
             if not self._server.client.literals:
                 answer.append(command)

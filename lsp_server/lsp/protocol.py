@@ -17,6 +17,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hidden import escaped
 from lsp_server.lsp.convert import PositionError
 
 if TYPE_CHECKING:
@@ -161,6 +162,12 @@ class FimbleProtocol(LanguageServerProtocol):
         if future is not None:
             logger.warning("the client's answer to request %s does not fit", id)
             future.set_exception(JsonRpcInvalidParams("the editor's answer does not fit the protocol"))
+
+    def notify(self, method: str, params: Any | None = None) -> None:
+        """Messages name models, files and code, whose names may hold anything; editors show them as they are."""
+        if isinstance(params, types.ShowMessageParams | types.LogMessageParams):
+            params.message = escaped(params.message)
+        super().notify(method, params)
 
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
         stamped_documents.set(self._server.documents.snapshots())

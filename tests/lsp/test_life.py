@@ -228,6 +228,18 @@ def test_a_document_that_one_of_two_views_has_closed(lasting_server: StdioClient
     assert server.call("textDocument/inlineCompletion", inline_params(uri, 0, 1))["result"] == {"items": []}
 
 
+def test_what_the_editor_shows_of_a_model_and_its_path_hides_nothing(start: Start, tmp_path: Path) -> None:
+    model = tmp_path / "model\u202e\x1b[31m.gguf"
+    server = start("serve", "--backend", "scripted", "--model", str(model))
+    server.initialize({"window": {"workDoneProgress": True}}, ready=False)
+    (shown,) = server.wait(lambda: server.notifications("window/showMessage"), "the message")
+    ended = server.wait(lambda: [each for each in server.notifications("$/progress") if each["value"]["kind"] == "end"])
+    for message in (shown["message"], ended[0]["value"]["message"]):
+        assert r"model\u202e\x1b[31m.gguf" in message
+    server.wait(lambda: "model" in server.stderr)
+    assert "\x1b" not in server.stderr
+
+
 def test_the_status_is_told_without_params(lasting_server: StdioClient) -> None:
     lasting_server.send({"jsonrpc": "2.0", "id": "bare", "method": "fimble/status"})
     assert lasting_server.response("bare")["result"]["version"]
