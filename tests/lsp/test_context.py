@@ -51,11 +51,20 @@ def test_open_files_are_shown_by_their_paths_and_files_on_disk_are_not(server: S
 def test_a_closed_file_counts_if_it_lies_in_the_workspace(server: StdioClient, root: Path, inside: bool) -> None:
     uri = (root / "src" / "shapes.py" if inside else root.parent / "elsewhere" / "shapes.py").as_uri()
     server.open(uri, SHAPES)
-    server.open("file:///elsewhere/colours.py", COLOURS)
+    server.open((root / "colours.py").as_uri(), COLOURS)
     server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
     main = (root / "main.py").as_uri()
     server.open(main, MAIN)
     assert shown(server, main) == (["colours.py", "src/shapes.py"] if inside else ["colours.py"])
+
+
+def test_what_lies_outside_the_folders_is_not_shown(server: StdioClient, root: Path) -> None:
+    server.open((root.parent / ".ssh" / "shapes.py").as_uri(), SHAPES)
+    server.open("file:///elsewhere/shapes.py", SHAPES)
+    server.open("untitled:colours.py", COLOURS)
+    main = (root / "main.py").as_uri()
+    server.open(main, MAIN)
+    assert shown(server, main) == ["colours.py"]
 
 
 def test_what_looks_like_a_secret_is_not_shown_even_if_it_is_open(server: StdioClient, root: Path) -> None:
