@@ -16,6 +16,8 @@ from lsp_server.core.text import Encoding, character_start
 _WORD_BEFORE = re.compile(r"\w*$")
 # A longer word before the cursor is none: this much of the line is looked at.
 _WORD_BYTES = 256
+# A menu is as wide as its longest entry; what does not fit stands in the box beside it.
+_LABEL_CHARACTERS = 60
 
 
 class PositionError(ValueError):
@@ -71,14 +73,16 @@ def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding
     word = found.group() if found else ""
     start = suggestion.start - len(word.encode())
     text = word + suggestion.text
-    first_line = text.strip().split("\n")[0].strip()
+    label = text.strip().split("\n")[0].strip()
+    if len(label) > _LABEL_CHARACTERS:
+        label = f"{label[: _LABEL_CHARACTERS - 1]}…"
     edit_range = range_of(document, start, suggestion.end, encoding)
     return types.CompletionItem(
-        label=first_line,
+        label=label,
         kind=types.CompletionItemKind.Text,
         # A detail would open a box beside the menu, over the code.
         label_details=types.CompletionItemLabelDetails(description="fimble"),
-        documentation=text if "\n" in text.strip() else None,
+        documentation=text if "\n" in text.strip() or label.endswith("…") else None,
         filter_text=text.lstrip(),
         sort_text="\uffff",
         insert_text_format=types.InsertTextFormat.PlainText,
