@@ -112,6 +112,8 @@ _MANY_EDITS = 16
 MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
 # Of how many closed documents the language is remembered.
 _MOST_LANGUAGES = 64
+# Of how many files that are gone the names are remembered: an editor may close a document after its file has gone.
+_MOST_GONE = 64
 
 
 class Snapshots(Mapping[str, DocumentSnapshot]):
@@ -139,6 +141,7 @@ class DocumentStore:
         self._documents: dict[str, DocumentSnapshot] = {}
         self._closed: dict[str, DocumentSnapshot] = {}
         self._languages: dict[str, str] = {}
+        self._gone: dict[str, None] = {}
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -161,6 +164,7 @@ class DocumentStore:
 
     def open(self, document: DocumentSnapshot) -> None:
         self._closed.pop(normal_uri(document.uri), None)
+        self._is_there(normal_uri(document.uri))
         self._put(document)
 
     def close(self, uri: str) -> None:
@@ -172,11 +176,39 @@ class DocumentStore:
         self._languages[normal_uri(uri)] = document.language_id
         if len(self._languages) > _MOST_LANGUAGES:
             del self._languages[next(iter(self._languages))]
-        if not document.folder:
+        if not document.folder or any(_is_within(normal_uri(uri), gone) for gone in self._gone):
             return
         self._closed[normal_uri(uri)] = document
         while len(self._closed) > MOST_CLOSED or sum(len(d.source) for d in self._closed.values()) > MOST_CLOSED_BYTES:
             del self._closed[next(iter(self._closed))]
+
+    def closed(self) -> list[str]:
+        """The URIs of the closed documents that are remembered."""
+        return [document.uri for document in self._closed.values()]
+
+    def forget(self, uri: str) -> list[DocumentSnapshot]:
+        """Forgets what is closed of a file, or of a folder, that is not there any more; what of it is still open is
+        forgotten when it is closed. Returns what was closed."""
+        gone = normal_uri(uri)
+        self._gone.pop(gone, None)
+        self._gone[gone] = None
+        if len(self._gone) > _MOST_GONE:
+            del self._gone[next(iter(self._gone))]
+        return [self._closed.pop(key) for key in list(self._closed) if _is_within(key, gone)]
+
+    def move(self, old: str, new: str, place: Callable[[str], tuple[str, str]]) -> None:
+        """Follows a file or a folder that has another name now: what is closed of it is remembered under that, if it
+        lies in the workspace still. `place` gives the path and the folder of a URI."""
+        for document in self.forget(old):
+            uri = new + normal_uri(document.uri).removeprefix(normal_uri(old))
+            path, folder = place(uri)
+            self._is_there(normal_uri(uri))
+            if folder and self.get(uri) is None:
+                self._closed[normal_uri(uri)] = replace(document, uri=uri, path=path, folder=folder)
+
+    def _is_there(self, key: str) -> None:
+        for gone in [each for each in self._gone if _is_within(key, each)]:
+            del self._gone[gone]
 
     def rename(self, place: Callable[[str], tuple[str, str]]) -> list[DocumentSnapshot]:
         """Follows a change of the workspace's folders: `place` gives the path and the folder of a URI. Returns the
@@ -215,6 +247,11 @@ class DocumentStore:
         document = replace(document, version=version)
         self._put(document)
         return document
+
+
+def _is_within(key: str, folder: str) -> bool:
+    """Whether a document's normal URI is that of `folder`, or of something in it."""
+    return key == folder or key.startswith(folder.rstrip("/") + "/")
 
 
 def _edited_by_lines(

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import anyio
 from lsprotocol import types
 
 from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.features.files import is_file
 from lsp_server.lsp import convert
 
 if TYPE_CHECKING:
@@ -23,6 +28,8 @@ logger = logging.getLogger(__name__)
 _REST_SECONDS = 0.5
 # Of so many documents that are not open it is said that they are not.
 _MOST_TOLD = 100
+# How long the disk may take to tell whether closed documents are still there.
+_LOOK_SECONDS = 2.0
 
 
 class DocumentService:
@@ -68,6 +75,19 @@ class DocumentService:
         self._completer.document_closed(document.uri)
         self._server.actions.document_closed(document.uri)
 
+    def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
+        for event in params.changes:
+            if event.type is types.FileChangeType.Deleted:
+                self._store.forget(event.uri)
+
+    def files_deleted(self, params: types.DeleteFilesParams) -> None:
+        for file in params.files:
+            self._store.forget(file.uri)
+
+    def files_renamed(self, params: types.RenameFilesParams) -> None:
+        for file in params.files:
+            self._store.move(file.old_uri, file.new_uri, self._place)
+
     def follow_folders(self) -> None:
         """Gives the documents the names they have in the workspace's folders as these are now."""
         for document in self._store.rename(self._place):
@@ -88,8 +108,19 @@ class DocumentService:
 
     async def rest(self, document: DocumentSnapshot) -> None:
         """What is done when the user has not typed for a while."""
+        await self._forget_deleted()
         if await self._reader.read(document) and self._store.get(document.uri) is document:
             await self._completer.rest(document, document.edit_end)
+
+    async def _forget_deleted(self) -> None:
+        """Looks at the disk for the closed documents, since not every client tells what becomes of files."""
+        paths = {uri: path for uri in self._store.closed() if (path := convert.path_of(uri)) is not None}
+        if not paths:
+            return
+        look = partial(_missing, paths)
+        with anyio.move_on_after(_LOOK_SECONDS):  # a folder on a network may not answer
+            for uri in await anyio.to_thread.run_sync(look, abandon_on_cancel=True):
+                self._store.forget(uri)
 
     def _open(self, uri: str, content: str, language_id: str, version: int | None) -> DocumentSnapshot:
         path, folder = self._place(uri)
@@ -118,3 +149,7 @@ class DocumentService:
             self._resting.cancel()
         loop = asyncio.get_running_loop()
         self._resting = loop.call_later(_REST_SECONDS, self._server.start_task, self.rest, document)
+
+
+def _missing(paths: Mapping[str, Path]) -> list[str]:
+    return [uri for uri, path in paths.items() if not is_file(path)]

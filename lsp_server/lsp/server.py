@@ -266,6 +266,22 @@ def _register(server: FimbleServer) -> None:
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
         server.folders_changed(params.event)
 
+    files = types.FileOperationRegistrationOptions(
+        [types.FileOperationFilter(types.FileOperationPattern("**"), scheme="file")]
+    )
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def files_changed(params: types.DidChangeWatchedFilesParams) -> None:
+        server.document_service.files_changed(params)
+
+    @server.feature(types.WORKSPACE_DID_DELETE_FILES, files)
+    def files_deleted(params: types.DeleteFilesParams) -> None:
+        server.document_service.files_deleted(params)
+
+    @server.feature(types.WORKSPACE_DID_RENAME_FILES, files)
+    def files_renamed(params: types.RenameFilesParams) -> None:
+        server.document_service.files_renamed(params)
+
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> Answer:
         return await server.completions.inline(params)
