@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
 
 from lsp_server.core import text
@@ -83,11 +84,15 @@ class DocumentSnapshot:
         """The byte offset of a position. Beyond a line's end means its end; beyond the text, the text's end."""
         if line >= self.line_count:
             return len(self.source)
+        if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
+            return _index_of(self, line, encoding).offset(column)
         return self.starts[line] + text.byte_column(self.line(line), column, encoding)
 
     def position(self, offset: int, encoding: text.Encoding) -> tuple[int, int]:
         """The line and the column, both from 0, of a byte offset."""
         line = self.line_at(offset)
+        if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
+            return line, _index_of(self, line, encoding).column(offset)
         return line, text.column_of(self.line(line), offset - self.starts[line], encoding)
 
     def edited(self, start: int, end: int, replacement: bytes) -> DocumentSnapshot:
@@ -95,6 +100,12 @@ class DocumentSnapshot:
         source = b"".join((self.source[:start], replacement, self.source[end:]))
         starts = text.updated_line_starts(self.starts, source, start, end, len(replacement))
         return replace(self, source=source, starts=tuple(starts), edit_end=start + len(replacement))
+
+
+@lru_cache(maxsize=2)
+def _index_of(document: DocumentSnapshot, line: int, encoding: text.Encoding) -> text.LineIndex:
+    """The last ones are kept: the positions that come and go with a key are in one line."""
+    return text.LineIndex(document.source, document.line_start(line), document.line_end(line), encoding)
 
 
 @dataclass(frozen=True, slots=True)
