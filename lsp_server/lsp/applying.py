@@ -180,7 +180,9 @@ class Applying:
 
     def _open(self, file: Path) -> DocumentSnapshot | None:
         """The open document of a file, however its URI is spelt."""
-        return next((each for uri, each in self._server.documents.snapshots().items() if path_of(uri) == file), None)
+        documents = self._server.documents
+        uri = next((uri for uri in documents.snapshots() if path_of(uri) == file), None)
+        return None if uri is None else documents.get(uri)
 
     async def _offer_to_run(self, message: str) -> None:
         """Asks whether to run the tests. Nothing runs unless the user says so, now or by the command."""

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
 from lsprotocol import types
 
-from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.document import Document, DocumentSnapshot
 from lsp_server.core.uris import normal_uri
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import outcome_for
-from lsp_server.lsp.protocol import Answer, stamped_document
+from lsp_server.lsp.protocol import Answer, stamped
 from lsp_server.lsp.selected import Selected
 from lsp_server.lsp.status import STALE, RequestLog
 
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 # A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
 _MENU_SECONDS = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a client asks for something. asked: what is looked at for it, and the offset in that; replaces: whether
+    what stands right of it may be replaced."""
+
+    document: Document
+    asked: DocumentSnapshot
+    offset: int
+    replaces: bool
 
 
 class CompletionService:
@@ -45,60 +57,61 @@ class CompletionService:
             scope.cancel()
 
     async def inline(self, params: types.InlineCompletionParams) -> Answer:
-        document, encoding = stamped_document(params.text_document.uri), self._server.documents.encoding
+        document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
+        seen = document.near(offset)
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
-        selected = Selected.of(params.context.selected_completion_info, document, offset, encoding)
-        outcome = await self._complete(document, offset, trigger, types.TEXT_DOCUMENT_INLINE_COMPLETION, selected)
+        method, replaces = types.TEXT_DOCUMENT_INLINE_COMPLETION, self._server.client.replaces
+        selected = Selected.of(params.context.selected_completion_info, document, seen, offset, encoding)
+        if selected is None:
+            place = _Place(document, seen.document, offset - seen.base, replaces=replaces)
+        else:
+            place = _Place(document, selected.document, selected.offset, replaces=False)
+        outcome = await self._complete(place, trigger, method)
         shown = [each for each in (outcome.suggestion, *outcome.alternatives) if each is not None]
         if selected is None:
-            items = [convert.inline_item(suggestion, document, encoding) for suggestion in shown]
+            items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def menu(self, params: types.CompletionParams) -> Answer:
-        document, encoding = stamped_document(params.text_document.uri), self._server.documents.encoding
+        document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
+        seen = document.near(offset)
+        place = _Place(document, seen.document, offset - seen.base, replaces=self._server.client.replaces)
         outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
         with anyio.move_on_after(_MENU_SECONDS):
-            outcome = await self._complete(document, offset, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
+            outcome = await self._complete(place, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
         items = []
         if outcome.suggestion is not None:
-            items.append(convert.completion_item(outcome.suggestion, document, encoding))
+            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
-    async def _complete(
-        self,
-        document: DocumentSnapshot,
-        offset: int,
-        trigger: Trigger,
-        method: str,
-        selected: Selected | None = None,
-    ) -> Outcome:
+    async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
+        document = place.document
         key = normal_uri(document.uri), method
         if (previous := self._running.get(key)) is not None:
             previous.cancel()
         outcome = STALE
-        asked, at = (document, offset) if selected is None else (selected.document, selected.offset)
         with anyio.CancelScope() as scope:
             self._running[key] = scope
             try:
                 if self._is_current(document):
-                    outcome = await self._completer.complete(asked, at, trigger)
+                    outcome = await self._completer.complete(place.asked, place.offset, trigger)
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
-        outcome = outcome_for(outcome, asked, replaces=self._server.client.replaces and selected is None)
+        outcome = outcome_for(outcome, place.asked, replaces=place.replaces)
         self.log.add(document.uri, document.version, method, outcome)
         return outcome
 
-    def _is_current(self, document: DocumentSnapshot) -> bool:
-        return self._server.documents.get(document.uri) is document
+    def _is_current(self, document: Document) -> bool:
+        return self._server.documents.find(document.uri) is document

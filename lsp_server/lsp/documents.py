@@ -13,7 +13,8 @@ import anyio
 from lsprotocol import types
 
 from lsp_server.core import text
-from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.core.document import Document, DocumentSnapshot, Edit, LargeDocument
+from lsp_server.core.large import LargeText
 from lsp_server.features.files import is_file
 from lsp_server.lsp import convert
 
@@ -48,26 +49,27 @@ class DocumentService:
         self._server.completions.cancel(item.uri)
         language_id = str(getattr(item.language_id, "value", item.language_id))
         document = self._open(item.uri, item.text, language_id, item.version)
-        self._completer.document_changed(document)
+        self._completer.document_changed(document.near(document.edit_end).document)
         self._server.start_task(self.read_and_warm, document)
 
     def changed(self, params: types.DidChangeTextDocumentParams) -> None:
         uri, version = params.text_document.uri, params.text_document.version
         edits = convert.edits_of(params.content_changes)
         self._server.completions.cancel(uri)
-        if self._store.get(uri) is None:
+        if self._store.find(uri) is None:
             edits = self._opened_by(uri, edits)
             if not edits:
                 self.not_open(uri)
                 return
         document = self._store.change(uri, version, edits)
-        self._server.actions.document_changed(document)
-        self._completer.document_changed(document)
-        self._server.start_task(self._completer.warm, document, document.edit_end)
+        self._tell_actions(document)
+        seen = document.near(document.edit_end).document
+        self._completer.document_changed(seen)
+        self._server.start_task(self._completer.warm, seen, seen.edit_end)
         self._rest_after(document)
 
     def closed(self, params: types.DidCloseTextDocumentParams) -> None:
-        document = self._store.get(params.text_document.uri)
+        document = self._store.find(params.text_document.uri)
         if document is None:
             return
         self._server.completions.cancel(document.uri)
@@ -78,11 +80,11 @@ class DocumentService:
     def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
         for event in params.changes:
             if event.type is types.FileChangeType.Deleted:
-                self._store.forget(event.uri)
+                self._store.closed.forget(event.uri)
 
     def files_deleted(self, params: types.DeleteFilesParams) -> None:
         for file in params.files:
-            self._store.forget(file.uri)
+            self._store.closed.forget(file.uri)
 
     def files_renamed(self, params: types.RenameFilesParams) -> None:
         for file in params.files:
@@ -92,7 +94,7 @@ class DocumentService:
         """Gives the documents the names they have in the workspace's folders as these are now."""
         for document in self._store.rename(self._place):
             self._server.completions.cancel(document.uri)
-            self._server.actions.document_changed(document)
+            self._tell_actions(document)
 
     def not_open(self, uri: str) -> None:
         """Says once that a client asks for a document that is not open, or changes it: one that shows a document twice
@@ -101,34 +103,47 @@ class DocumentService:
             self._told.add(uri)
             logger.warning("%s is not open: nothing is suggested in it until it is opened again", uri)
 
-    async def read_and_warm(self, document: DocumentSnapshot) -> None:
+    async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
-        if await self._reader.read(document) and self._store.get(document.uri) is document:
-            await self._completer.warm(document, document.edit_end)
+        seen = document.near(document.edit_end).document
+        if await self._reader.read(seen) and self._store.find(document.uri) is document:
+            await self._completer.warm(seen, seen.edit_end)
 
-    async def rest(self, document: DocumentSnapshot) -> None:
+    async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
-        if await self._reader.read(document) and self._store.get(document.uri) is document:
-            await self._completer.rest(document, document.edit_end)
+        seen = document.near(document.edit_end).document
+        if await self._reader.read(seen) and self._store.find(document.uri) is document:
+            await self._completer.rest(seen, seen.edit_end)
+
+    def _tell_actions(self, document: Document) -> None:
+        if isinstance(document, DocumentSnapshot):
+            self._server.actions.document_changed(document)
+        else:  # it has become a large one, for which there are no actions
+            self._server.actions.document_closed(document.uri)
 
     async def _forget_deleted(self) -> None:
         """Looks at the disk for the closed documents, since not every client tells what becomes of files."""
-        paths = {uri: path for uri in self._store.closed() if (path := convert.path_of(uri)) is not None}
+        uris = [document.uri for document in self._store.closed.all()]
+        paths = {uri: path for uri in uris if (path := convert.path_of(uri)) is not None}
         if not paths:
             return
         look = partial(_missing, paths)
         with anyio.move_on_after(_LOOK_SECONDS):  # a folder on a network may not answer
             for uri in await anyio.to_thread.run_sync(look, abandon_on_cancel=True):
-                self._store.forget(uri)
+                self._store.closed.forget(uri)
 
-    def _open(self, uri: str, content: str, language_id: str, version: int | None) -> DocumentSnapshot:
+    def _open(self, uri: str, content: str, language_id: str, version: int | None) -> Document:
         path, folder = self._place(uri)
-        source = text.encode(content)
-        document = DocumentSnapshot.of(uri, source, path=path, language_id=language_id, version=version, folder=folder)
-        self._store.open(document)
+        document: Document
+        if len(content) > self._store.largest_bytes:
+            document = LargeDocument(uri, path, language_id, version, LargeText.of_text(content), folder=folder)
+        else:
+            document = DocumentSnapshot.of(
+                uri, text.encode(content), path=path, language_id=language_id, version=version, folder=folder
+            )
         self._told.discard(uri)
-        return document
+        return self._store.open(document)
 
     def _opened_by(self, uri: str, edits: list[Edit]) -> list[Edit]:
         """Opens a document that is not open by the first of `edits` that gives its whole text, and returns what follows
@@ -143,7 +158,7 @@ class DocumentService:
         """What a document is called in the workspace, and the name of its folder."""
         return convert.shown_path(uri, self._server.roots), convert.folder_name(uri, self._server.roots)
 
-    def _rest_after(self, document: DocumentSnapshot) -> None:
+    def _rest_after(self, document: Document) -> None:
         """Starts the time after which the user counts as resting; each change starts it anew."""
         if self._resting is not None:
             self._resting.cancel()

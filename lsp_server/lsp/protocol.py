@@ -16,7 +16,7 @@ from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
-from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.document import Document, DocumentSnapshot
 from lsp_server.core.hidden import escaped
 from lsp_server.lsp.convert import PositionError
 
@@ -25,16 +25,14 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-STATUS = "fimble/status"
-
 # How many problems an action is told of.
 MOST_DIAGNOSTICS = 20
 
-_NO_DOCUMENTS: Mapping[str, DocumentSnapshot] = MappingProxyType({})
+_NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
 # The documents as they were when the request that is being handled was read. By the time its handler
 # runs, later changes may have been read too.
-stamped_documents: ContextVar[Mapping[str, DocumentSnapshot]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
+stamped_documents: ContextVar[Mapping[str, Document]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
 
 
 # The method of the request that is being handled.
@@ -58,7 +56,14 @@ class NotOpenError(JsonRpcInvalidParams):
         self.uri = uri
 
 
-def stamped_document(uri: str) -> DocumentSnapshot:
+class TooLargeError(JsonRpcInvalidParams):
+    """A request is about a whole document, which is too large for that."""
+
+
+_HAS_NOTHING = (NotOpenError, TooLargeError, PositionError)
+
+
+def stamped(uri: str) -> Document:
     """The document that the request being handled is about. Raises NotOpenError."""
     document = stamped_documents.get().get(uri)
     if document is None:
@@ -66,12 +71,20 @@ def stamped_document(uri: str) -> DocumentSnapshot:
     return document
 
 
+def stamped_document(uri: str) -> DocumentSnapshot:
+    """The same, for what looks at all of it. Raises NotOpenError and TooLargeError."""
+    document = stamped(uri)
+    if isinstance(document, DocumentSnapshot):
+        return document
+    raise TooLargeError(f"{document.path} is larger than `large_document_mb`: there are only completions in it")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A result that is about one version of a document. If another has been read by the time it is sent,
     `empty` is sent in its place."""
 
-    document: DocumentSnapshot
+    document: Document
     result: Any
     empty: Any
 
@@ -107,10 +120,13 @@ class FimbleProtocol(LanguageServerProtocol):
     _server: FimbleServer
     exit_code: int | None = None
 
-    def receive(self, body: bytes) -> None:
-        """Handles one message. Whatever is in it, a request gets an answer."""
+    def receive(self, body: bytearray) -> None:
+        """Handles one message, and empties it. Whatever is in it, a request gets an answer."""
         try:
-            data = json.loads(body)
+            text = body.decode()
+            body.clear()  # it may be one of 200 MB, which whoever called this still holds
+            data = json.loads(text)
+            del text
         except (ValueError, RecursionError) as error:
             self._send_error(None, types.ErrorCodes.ParseError, f"not JSON: {error}")
             return
@@ -122,7 +138,7 @@ class FimbleProtocol(LanguageServerProtocol):
         if is_request and data["jsonrpc"] != self.VERSION:
             self._send_error(data["id"], types.ErrorCodes.InvalidRequest, f"not JSON-RPC {self.VERSION}")
             return
-        if is_request and data["method"] == STATUS:
+        if is_request and isinstance(data["method"], str) and self.get_message_type(data["method"]) is None:
             data.setdefault("params", None)  # pygls wants some of a method that the protocol does not have
         if is_request and not self._accepts(data["id"], data["method"]):
             return
@@ -176,7 +192,7 @@ class FimbleProtocol(LanguageServerProtocol):
 
     def _send_handler_result(self, future: Future[Any], *, msg_id: int | str) -> None:
         error = None if future.cancelled() else future.exception()
-        nothing = _NOTHING.get(_method.get()) if isinstance(error, NotOpenError | PositionError) else None
+        nothing = _NOTHING.get(_method.get()) if isinstance(error, _HAS_NOTHING) else None
         if nothing is None:
             super()._send_handler_result(future, msg_id=msg_id)
             return
@@ -189,7 +205,7 @@ class FimbleProtocol(LanguageServerProtocol):
         if error is not None:
             error.data = None  # pygls puts a traceback here, and VS Code shows it
         if isinstance(result, Answer):
-            current = self._server.documents.get(result.document.uri) is result.document
+            current = self._server.documents.find(result.document.uri) is result.document
             result = result.result if current else result.empty
         super()._send_response(msg_id, result, error)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from lsprotocol import types
 
-from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.document import Document, DocumentSnapshot, Seen
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, encode
 from lsp_server.lsp import convert
@@ -28,21 +28,26 @@ class Selected:
     def of(
         cls,
         info: types.SelectedCompletionInfo | None,
-        document: DocumentSnapshot,
+        document: Document,
+        seen: Seen,
         cursor: int,
         encoding: Encoding,
     ) -> Selected | None:
-        """None if nothing is selected, or an entry for another place: some clients send the last one that was."""
+        """None if nothing is selected, or an entry for another place: some clients send the last one that was.
+
+        seen: the part of `document` that is looked at, in which the cursor is.
+        """
         if info is None:
             return None
         try:
             start, end = (convert.offset_of(document, each, encoding) for each in (info.range.start, info.range.end))
         except convert.PositionError:
             return None
-        if not start <= cursor <= end:
+        start, end = start - seen.base, end - seen.base
+        if not 0 <= start <= cursor - seen.base <= end <= len(seen.document.source):
             return None
-        inserted = encode(info.text.replace("\r\n", "\n").replace("\n", document.newline.decode()))
-        return cls(info, document.edited(start, end, inserted), start + len(inserted))
+        inserted = encode(info.text.replace("\r\n", "\n").replace("\n", seen.document.newline.decode()))
+        return cls(info, seen.document.edited(start, end, inserted), start + len(inserted))
 
     def item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
         """`suggestion`, which is one for `document`, as an item for the client's own text."""

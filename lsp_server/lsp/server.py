@@ -30,7 +30,7 @@ from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
-from lsp_server.lsp.protocol import STATUS, Answer, FimbleProtocol, shared_converter
+from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
@@ -191,6 +191,7 @@ class FimbleServer(LanguageServer):
             self._overrides,
         ]
         self.settings, problems = config.load(self.roots, sources)
+        self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         problems += catalogue(self.settings.actions)[1]
         for problem in problems:
             self._show(types.MessageType.Warning, problem)
@@ -290,6 +291,6 @@ def _register(server: FimbleServer) -> None:
     async def completion(params: types.CompletionParams) -> Answer:
         return await server.completions.menu(params)
 
-    @server.feature(STATUS)
+    @server.feature("fimble/status")
     def fimble_status(params: Any) -> dict[str, Any]:
         return server.status()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from lsp_server.core import text
-from lsp_server.core.document import MOST_CLOSED, MOST_CLOSED_BYTES, DocumentSnapshot, DocumentStore, Edit
+from lsp_server.core.closed import MOST_CLOSED, MOST_CLOSED_BYTES
+from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit
 from lsp_server.core.text import LONG_LINE_BYTES, Encoding, line_starts
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")

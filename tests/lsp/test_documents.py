@@ -237,3 +237,46 @@ def test_twenty_thousand_lines(start: Start, tmp_path: Path) -> None:
         rest = buffer.edit(where, where, item["insertText"])
         server.notify("textDocument/didChange", buffer.did_change(rest))
     assert buffer.text == "\n".join(lines)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_in_a_large_document_what_is_near_the_cursor_is_completed(start: Start, tmp_path: Path, encoding: str) -> None:
+    """As the whole is in a smaller one; but nothing else looks at it."""
+    lines = [f"v{n:05}x{n:05}é{n:05}😀{n:05}" for n in range(40_000)]
+    known = tmp_path / "known.txt"
+    known.write_text("\n".join(lines), "utf-8")
+    server = start(*SERVE, "--model", str(known))
+    settings = {"answer_ms": 20000, "large_document_mb": 1}
+    announced = server.initialize(offers(encoding), initializationOptions=settings)
+    assert announced["positionEncoding"] == encoding
+    buffer = Buffer("file:///w/big.txt", "\n".join(lines), encoding)
+    assert len(buffer.text.encode()) > 1_000_000
+    server.open(buffer.uri, buffer.text, "plaintext")
+    for at in (39_999, 20_000, 0):
+        place = sum(len(line) + 1 for line in lines[:at])
+        server.notify("textDocument/didChange", buffer.did_change(buffer.edit(place, place + len(lines[at]), "")))
+        head = lines[at][:16]
+        for offset, typed in enumerate(head):
+            where = place + offset
+            server.notify("textDocument/didChange", buffer.did_change(buffer.edit(where, where, typed)))
+        end = buffer.position(place + len(head))
+        (item,) = server.inline(buffer.uri, *end)
+        assert item["insertText"] == lines[at].removeprefix(head)
+        assert item["range"]["start"] == item["range"]["end"] == {"line": end[0], "character": end[1]}
+        params = inline_params(buffer.uri, *end)
+        (entry,) = server.call("textDocument/completion", params)["result"]["items"]
+        assert entry["textEdit"]["newText"].endswith(item["insertText"])
+        assert entry["textEdit"]["range"]["end"] == {"line": end[0], "character": end[1]}
+        params["context"]["selectedCompletionInfo"] = {"range": item["range"], "text": item["insertText"][:3]}
+        (selected,) = server.call("textDocument/inlineCompletion", params)["result"]["items"]
+        assert (selected["insertText"], selected["range"]) == (item["insertText"], item["range"])
+        change = buffer.edit(place + len(head), place + len(head), item["insertText"])
+        server.notify("textDocument/didChange", buffer.did_change(change))
+    assert buffer.text == "\n".join(lines)
+    here = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+    params = {"textDocument": {"uri": buffer.uri}, "range": here, "context": {"diagnostics": []}}
+    assert server.call("textDocument/codeAction", params)["result"] == []
+    arguments = [{"action": "explain", "uri": buffer.uri, "range": here}]
+    refused = server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
+    assert "large_document_mb" in refused["error"]["message"]
+    assert server.status()["documents"] == 1

@@ -108,6 +108,23 @@ def test_keys_in_files_of_real_sizes_keep_no_memory(start_anew: Start) -> None:
     assert grown < 12_000 * keys, f"{grown >> 10} KB more after {keys} keys"
 
 
+def test_a_document_of_many_megabytes_is_held_once(start_anew: Start) -> None:
+    server = start_anew()
+    server.initialize(initializationOptions={"max_tokens": 8})
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    content = file_of(30_000_000)
+    server.open("file:///w/big.py", content)
+    for number in range(10):
+        place = {"line": 5 * (2000 + number), "character": 0}
+        server.change("file:///w/big.py", number + 2, {"range": {"start": place, "end": place}, "text": "v"})
+        server.inline("file:///w/big.py", place["line"], 1)
+    assert process.memory_info().rss - before < 2 * len(content)
+    with Path(f"/proc/{process.pid}/status").open() as status:
+        (most,) = [int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")]
+    assert most - before < 3.5 * len(content)
+
+
 STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
 
 
