@@ -11,6 +11,7 @@ from itertools import accumulate
 from lsp_server.core import text
 from lsp_server.core.closed import ClosedDocuments
 from lsp_server.core.large import LargeText
+from lsp_server.core.notebook import Notebooks, text_around
 from lsp_server.core.uris import normal_uri
 
 
@@ -160,7 +161,8 @@ def _seen(document: LargeDocument, start: int, end: int) -> Seen:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is looked at for a place in a client's document. base: where `document` begins in that."""
+    """What is looked at for a place in a client's document. base: where `document` begins in that; less than 0 if there
+    is more in front of it."""
 
     document: DocumentSnapshot
     base: int = 0
@@ -220,6 +222,7 @@ class DocumentStore:
         self.encoding = encoding
         self.largest_bytes = largest_bytes
         self.closed = ClosedDocuments()
+        self.notebooks = Notebooks()
         self._documents: dict[str, Document] = {}
 
     def __len__(self) -> int:
@@ -233,6 +236,18 @@ class DocumentStore:
         """The same, if it is not a large one."""
         document = self.find(uri)
         return document if isinstance(document, DocumentSnapshot) else None
+
+    def seen(self, document: Document, offset: int) -> Seen:
+        """What is looked at for a place in an open document: the document, or what of it is near if it is a large one;
+        for a cell of a notebook, those beside it too."""
+        names = self.notebooks.cells_beside(document.uri)
+        if not names or not isinstance(document, DocumentSnapshot):
+            return document.near(offset)
+        key = normal_uri(document.uri)
+        found = (document if name == key else self._documents.get(name) for name in names)
+        cells = [each for each in found if isinstance(each, DocumentSnapshot)]
+        around = text_around(document, offset, cells)
+        return document.near(offset) if around is None else Seen(around[0], -around[1])
 
     def language_id(self, uri: str) -> str:
         """The language of a document that is open, or was closed lately; empty if that is not known."""
@@ -252,6 +267,7 @@ class DocumentStore:
     def open(self, document: Document) -> Document:
         """Opens a document, and returns it as it is held."""
         self.closed.opened(document.uri)
+        self.notebooks.cell_opened(document.uri)
         return self._put(document)
 
     def close(self, uri: str) -> None:
@@ -260,6 +276,7 @@ class DocumentStore:
         if document is None:
             return
         self.closed.add_language(uri, document.language_id)
+        self.notebooks.cell_closed(uri)
         if isinstance(document, DocumentSnapshot):
             self.closed.add(document)
 

@@ -59,7 +59,7 @@ class CompletionService:
     async def inline(self, params: types.InlineCompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
-        seen = document.near(offset)
+        seen = self._server.documents.seen(document, offset)
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
         method, replaces = types.TEXT_DOCUMENT_INLINE_COMPLETION, self._server.client.replaces
@@ -79,7 +79,7 @@ class CompletionService:
     async def menu(self, params: types.CompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
-        seen = document.near(offset)
+        seen = self._server.documents.seen(document, offset)
         place = _Place(document, seen.document, offset - seen.base, replaces=self._server.client.replaces)
         outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
         with anyio.move_on_after(_MENU_SECONDS):

@@ -49,7 +49,7 @@ class DocumentService:
         self._server.completions.cancel(item.uri)
         language_id = str(getattr(item.language_id, "value", item.language_id))
         document = self._open(item.uri, item.text, language_id, item.version)
-        self._completer.document_changed(document.near(document.edit_end).document)
+        self._completer.document_changed(self._seen(document))
         self._server.start_task(self.read_and_warm, document)
 
     def changed(self, params: types.DidChangeTextDocumentParams) -> None:
@@ -63,7 +63,7 @@ class DocumentService:
                 return
         document = self._store.change(uri, version, edits)
         self._tell_actions(document)
-        seen = document.near(document.edit_end).document
+        seen = self._seen(document)
         self._completer.document_changed(seen)
         self._server.start_task(self._completer.warm, seen, seen.edit_end)
         self._rest_after(document)
@@ -73,9 +73,40 @@ class DocumentService:
         if document is None:
             return
         self._server.completions.cancel(document.uri)
+        seen = self._seen(document)
         self._store.close(document.uri)
-        self._completer.document_closed(document.uri)
+        self._completer.document_closed(seen.uri)
         self._server.actions.document_closed(document.uri)
+
+    # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
+
+    def notebook_opened(self, params: types.DidOpenNotebookDocumentParams) -> None:
+        notebook = params.notebook_document
+        self._store.notebooks.open(notebook.uri, [cell.document for cell in notebook.cells])
+        for item in params.cell_text_documents:
+            self.opened(types.DidOpenTextDocumentParams(item))
+
+    def notebook_changed(self, params: types.DidChangeNotebookDocumentParams) -> None:
+        cells = params.change.cells
+        if cells is None:
+            return
+        if cells.structure is not None:
+            array = cells.structure.array
+            new = [cell.document for cell in array.cells or []]
+            self._store.notebooks.splice(params.notebook_document.uri, array.start, array.delete_count, new)
+            for item in cells.structure.did_open or []:
+                self.opened(types.DidOpenTextDocumentParams(item))
+            for closed in cells.structure.did_close or []:
+                self.closed(types.DidCloseTextDocumentParams(closed))
+        for change in cells.text_content or []:
+            self.changed(types.DidChangeTextDocumentParams(change.document, change.changes))
+
+    def notebook_closed(self, params: types.DidCloseNotebookDocumentParams) -> None:
+        for cell in params.cell_text_documents:
+            self.closed(types.DidCloseTextDocumentParams(cell))
+        self._store.notebooks.close(params.notebook_document.uri)
+
+    # The workspace's files ------------------------------------------------------------------------------
 
     def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
         for event in params.changes:
@@ -105,16 +136,20 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
-        seen = document.near(document.edit_end).document
+        seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.warm(seen, seen.edit_end)
 
     async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
-        seen = document.near(document.edit_end).document
+        seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.rest(seen, seen.edit_end)
+
+    def _seen(self, document: Document) -> DocumentSnapshot:
+        """What is looked at where it was edited last."""
+        return self._store.seen(document, document.edit_end).document
 
     def _tell_actions(self, document: Document) -> None:
         if isinstance(document, DocumentSnapshot):

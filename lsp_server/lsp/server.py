@@ -49,6 +49,9 @@ class FimbleServer(LanguageServer):
             "fimble",
             __version__,
             text_document_sync_kind=types.TextDocumentSyncKind.Incremental,
+            notebook_document_sync=types.NotebookDocumentSyncOptions(
+                [types.NotebookDocumentFilterWithNotebook(notebook="*")]
+            ),
             protocol_cls=FimbleProtocol,
             converter_factory=shared_converter,
         )
