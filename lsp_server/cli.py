@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
 from lsp_server.commands import doctor, init, models, trust
+from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -22,6 +23,11 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    with escaping():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
     given = _with_command(arguments)
     options = _parser(given).parse_args(given)
     logging.basicConfig(

@@ -94,6 +94,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
     ] = -1
+    large_document_mb: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
+    ] = 5
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,

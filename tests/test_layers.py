@@ -41,6 +41,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.place", ("core",)),
+    ("commands.terminal", ("core",)),
     ("commands", ("commands", "models", "config", "settings", "backends")),
     ("cli", ("",)),
     ("__main__", ("cli",)),

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,8 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:
         offset = document.line_end(line - 1)
-    buffers = [read_document(Path(name)) for name in options.open]
+    # What the user names counts as part of the workspace, wherever it lies.
+    buffers = [replace(read_document(Path(name)), folder=Path.cwd().name) for name in options.open]
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS
+from lsp_server.core.hidden import without_hidden
 from lsp_server.core.hole import Hole, sides
 from lsp_server.core.indentation import fitted, style_around
 from lsp_server.core.language_entry import Language
@@ -62,7 +63,7 @@ def shape(
     brings no new error into the syntax tree. whole: whether nothing more comes.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
-    text = without_special_tokens(text, whole=whole)
+    text = without_special_tokens(without_hidden(text), whole=whole)
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole

@@ -42,6 +42,10 @@ _HOPELESS_ERRORS = 64
 # How much of a text the parser reads at a time.
 _READ_BYTES = 1 << 16
 
+# What parsers that are not at work read through. Every parse takes one and gives it back, so there are as many as there
+# have been parses at the same time.
+_free_buffers: list[bytearray] = []
+
 # YAML's grammar writes what blocks are open into 1,024 bytes, and crashes where that is too little, with about 250
 # of them: each begins a column further right than the one around it.
 _DEEP_YAML = re.compile(rb"^[ \t?:-]{200}", re.MULTILINE)
@@ -92,16 +96,42 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
         steps += 1
         return steps > most_steps
 
+    text = _Text(source)
     try:
-        tree = parser.parse(lambda offset, point: source[offset : offset + _READ_BYTES], progress_callback=too_hard)
+        tree = parser.parse(text.read, progress_callback=too_hard)
     except ValueError:  # how the bindings say that the callback ended it
         return None, steps
+    finally:
+        text.close()
     return tree, steps
 
 
+class _Text:
+    """A text that a parser reads. All of it is given in one buffer, which later parses use again: tree-sitter 0.25 and
+    0.26 never release what a read returns, so that with a new object for each read every parse would keep a copy of
+    its text for ever. To give the text as `bytes` is no way out: the bindings then do not count steps."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        try:
+            self._buffer = _free_buffers.pop()
+        except IndexError:
+            self._buffer = bytearray()
+
+    def read(self, offset: int, point: object) -> bytearray:
+        """The text from `offset` on, as far as it is read at a time. It holds until the next read."""
+        self._buffer[:] = self._source[offset : offset + _READ_BYTES]
+        return self._buffer
+
+    def close(self) -> None:
+        """Gives the buffer back. A tree keeps this object, but neither the text nor the buffer with it."""
+        _free_buffers.append(self._buffer)
+        self._source, self._buffer = b"", bytearray()
+
+
 def text_of(node: Node, source: bytes) -> bytes:
-    """The text of a node of the tree of `source`. `Node.text` does not do: of a tree that was read through a callback
-    it asks for all that this gives from there on, and it has crashed on large files."""
+    """The text of a node of the tree of `source`. `Node.text` does not do: a tree does not keep the text that it was
+    read from."""
     return source[node.start_byte : node.end_byte]
 
 

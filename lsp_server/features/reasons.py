@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.secrets import is_secret_file
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason
 
@@ -21,6 +22,8 @@ def why_silent(engine: EngineClient, document: DocumentSnapshot, options: Inline
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"completions are switched off for {language.name} (setting `disabled_languages`)"
+    if not explicit and any(map(is_secret_file, (document.path, document.uri))):
+        return "nothing is suggested unasked in a file that is kept for secrets"
     if model.kind == "idle":
         engine.wake()
         return "the model is loading again; it was not in use"

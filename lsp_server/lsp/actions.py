@@ -15,6 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
+from lsp_server.core.hidden import escaped
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
@@ -112,10 +113,7 @@ class ActionService:
         encoding = self._server.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
-        try:
-            start, end = self._selected(document, where)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        start, end = self._selected(document, where)
         only = params.context.only
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
@@ -128,7 +126,7 @@ class ActionService:
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
-            title = f"fimble: {offer.title}"
+            title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
             if not self._server.client.literals:
                 answer.append(command)
@@ -149,10 +147,7 @@ class ActionService:
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = stamped_document(params.text_document.uri)
-        try:
-            offset = convert.offset_of(document, params.position, self._server.documents.encoding)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:

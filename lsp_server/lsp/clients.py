@@ -107,9 +107,9 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     )
 
 
-def outcome_for(client: ClientNeeds, outcome: Outcome, document: DocumentSnapshot) -> Outcome:
-    """The outcome as `client` can put it in: where it cannot replace, what goes in front of that."""
-    if client.replaces or outcome.suggestion is None:
+def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:
+    """The outcome as a client can put it in: where nothing may be replaced, what goes in front of that."""
+    if replaces or outcome.suggestion is None:
         return outcome
     suggestion = without_replacing(outcome.suggestion, document)
     others = (without_replacing(other, document) for other in outcome.alternatives)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from lsp_server.core.hidden import escaped
 from lsp_server.lsp.clients import ClientNeeds
 
 _LEAST_SECONDS = 0.2
@@ -16,7 +17,7 @@ _LEAST_SECONDS = 0.2
 
 def progress_title(title: str, client: ClientNeeds) -> str:
     """The title of a progress, with whose it is unless the client shows that itself."""
-    return title if client.names_progress else f"fimble: {title}"
+    return escaped(title if client.names_progress else f"fimble: {title}")
 
 
 class LoadProgress:
@@ -45,7 +46,7 @@ class LoadProgress:
 
     def end(self, message: str) -> None:
         if self._token is not None:
-            self._send(types.WorkDoneProgressEnd(message=message))
+            self._send(types.WorkDoneProgressEnd(message=escaped(message)))
             self._token = None
 
     def _send(
@@ -83,7 +84,7 @@ class ActionProgress:
 
     def end(self, message: str) -> None:
         if self._shown:
-            self._send(types.WorkDoneProgressEnd(message=message))
+            self._send(types.WorkDoneProgressEnd(message=escaped(message)))
             self._shown = False
 
     def _send(

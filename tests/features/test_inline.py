@@ -230,6 +230,18 @@ async def test_silent_where_the_user_wants_it(
         assert b.generates() == (0 if word else 1)
 
 
+@pytest.mark.parametrize("path", [".env", "keys/id_rsa", "infra/prod.tfvars", ".ssh/config"])
+async def test_in_a_file_that_is_kept_for_secrets_only_who_asks_gets_something(bench: Opener, path: str) -> None:
+    async with bench() as b:
+        await b.ready()
+        outcome = await b.complete(SOURCE, path=path)
+        assert outcome.suggestion is None
+        assert "secrets" in outcome.reason
+        await b.completer.warm(*parse_cursor(SOURCE, path=path))
+        assert not b.generates()
+        assert (await b.complete(SOURCE, Trigger.INVOKED, path=path)).suggestion is not None
+
+
 @pytest.mark.parametrize(
     ("source", "word"),
     [("    return width * height$0", "wrote nothing"), (SOURCE.replace("$0", "$0 * height"), "stands there already")],

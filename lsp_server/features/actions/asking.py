@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.hidden import without_hidden
 from lsp_server.core.prompt import Segment
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
@@ -136,7 +137,7 @@ class ChatModel:
             rate = 1000 * usage.decoded_tokens / usage.decode_ms if usage.decode_ms else 0.0
             thought, visible = without_thinking(text, opened=chat.thinking, told=given)
             name = "thinking" if thought and not visible else "writing"
-            report(Progress(name, (visible or thought)[-200:], usage.decoded_tokens, rate))
+            report(Progress(name, without_hidden((visible or thought)[-200:]), usage.decoded_tokens, rate))
             looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
             if (looked_at and repeats(text, given)) or any(stop in text for stop in chat.stops):
                 self._engine.cancel(number)
@@ -168,4 +169,4 @@ class ChatModel:
             )
         if end.reason is FinishReason.CANCELLED and answer == lead:
             raise ActionFailedError(end.message or "the model was unloaded meanwhile")
-        return without_thinking(answer, opened=chat.thinking, told=given)[1], end
+        return without_thinking(without_hidden(answer), opened=chat.thinking, told=given)[1], end

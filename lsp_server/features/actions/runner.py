@@ -17,6 +17,7 @@ import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement, minimal_edits
+from lsp_server.core.hidden import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.client import EngineClient
@@ -291,8 +292,9 @@ def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, pat
 def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) -> tuple[tuple[Replacement, ...], str]:
     """A proposal as edits, and which names they use that nobody knows, in words for the user."""
     old = document.source[proposal.start : proposal.end]
-    edits = tuple(minimal_edits(old, proposal.text, proposal.start))
-    edited = document.edited(proposal.start, proposal.end, proposal.text).source
+    text = keeping_lines(old.decode("utf-8", "replace"), proposal.text.decode("utf-8", "replace")).encode()
+    edits = tuple(minimal_edits(old, text, proposal.start))
+    edited = document.edited(proposal.start, proposal.end, text).source
     unknown = unknown_names(document, list(edits), edited)
     if unknown and root is not None:
         language = find_language(document.language_id, document.path)
