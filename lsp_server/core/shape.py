@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from lsp_server.core.brackets import open_brackets
+from lsp_server.core.brackets import CLOSING, open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FORMATS
-from lsp_server.core.hole import Hole, sides
+from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import fitted, style_around
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
@@ -36,7 +36,7 @@ _SPECIAL = re.compile(
     + r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|fim_\w+)>|\[/?INST\]"
 )
 _SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
-_WORD_END, _WORD_START = re.compile(r"\w$"), re.compile(r"\w")
+_WORD_END, _WORD_START, _NAME = re.compile(r"\w$"), re.compile(r"\w"), re.compile(r"[@$]*\w[\w.$-]*")
 # A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -71,6 +71,9 @@ def shape(
     elif not whole:
         text = _without_beginning_repeat(text, rule)
     left, right = sides(document, hole.cursor)
+    alone = _stands_alone(text, left, right)
+    if alone and hole.kind is HoleKind.LINE and end is None and not whole:
+        return None  # until the line is whole, it is not known what stands behind it
     text = _trimmed(text, right)
     if not text.strip():
         return None
@@ -82,8 +85,13 @@ def shape(
         required = _required_indent(document, line, rule, style.columns, language)
         text = fitted(text, left, required, style, language)
     splice = _Splice(document, hole, view)
-    text, replaced = _longest_that_fits(text, left, right, rule, splice)
-    text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
+    if alone and hole.kind is HoleKind.LINE:
+        text, replaced = _line_in_front(text, left, right, rule, splice), ""
+    else:
+        text, replaced = _longest_that_fits(text, left, right, rule, splice)
+        text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
+        if alone and not replaced and (end is not None or whole):
+            text = _line_in_front(text, left, right, rule, splice) or text
     if not text.strip():
         return None
     end = hole.cursor + len(encode(replaced))
@@ -108,9 +116,36 @@ def without_special_tokens(text: str, *, whole: bool = True) -> str:
 def _trimmed(text: str, right: str) -> str:
     """`text` without white space at its end, but for the space that keeps it apart from a word to its right."""
     trimmed = text.rstrip()
-    if len(trimmed) < len(text) and _WORD_END.search(trimmed) and _WORD_START.match(right):
+    if len(trimmed) < len(text) and _joins_words(trimmed, right):
         return trimmed + " "
     return trimmed
+
+
+def _joins_words(text: str, right: str) -> bool:
+    """Whether the last word of `text` would become one with what stands right of it."""
+    return _WORD_END.search(text) is not None and _WORD_START.match(right) is not None
+
+
+def _stands_alone(text: str, left: str, right: str) -> bool:
+    """Whether `text`, which begins a line in front of what stands on it, is a line of its own: the model has not seen
+    that. A name may belong to what is no name, and a sign or a text that ends in a space to what follows it."""
+    if left.strip() or not right.strip():
+        return False
+    is_name = _NAME.fullmatch(text.strip()) and not _WORD_START.match(right.strip())
+    goes_on = text[-1:] in (" ", "\t") or is_name or not re.search(r"\w", text)
+    return not goes_on or right.strip()[0] in CLOSING
+
+
+def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> str:
+    """`text` as a line of its own, indented as the line that it stands in front of; empty if it is the beginning of
+    that one, or does not fit."""
+    text = without_overlap(text, right.strip()).rstrip()
+    if not text.strip() or right.strip().startswith(text.strip()) or _is_bare_header(text, rule, splice.view.language):
+        return ""
+    if splice.view.language.reindents and right.strip()[0] not in CLOSING:
+        text = right[: len(right) - len(right.lstrip())] + text.lstrip()
+    line = f"{text}\n{left}"
+    return line if splice.fits(line) else ""
 
 
 def _without_beginning_repeat(text: str, rule: StopRule) -> str:
@@ -153,6 +188,13 @@ class _Splice:
         end = self._cursor + len(encode(replaced))
         return raises_errors(self._document, self._line, self._cursor, end, self._encoded(text))
 
+    def fits(self, text: str) -> bool:
+        """Whether there are no more errors with `text` at the cursor than without it."""
+        if self.view.root is None:
+            return True
+        errors = self.errors(text, "", PARSE_STEPS)
+        return errors is not None and errors <= len(self.view.errors) and not (errors and self.raises_errors(text))
+
     def _encoded(self, text: str) -> bytes:
         return encode(text.replace("\n", self._newline))
 
@@ -163,7 +205,7 @@ def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice:
     in_front = _in_front(text, left, right)
     view = splice.view
     if view.root is None:
-        return in_front, ""
+        return ("" if _joins_words(in_front, right) else in_front), ""
     best, fewest = ("", ""), len(view.errors) + 1
     most = STEPS_AMONG_ERRORS if view.is_broken else MOST_STEPS
     begun, last = view.steps, view.steps + most
@@ -172,7 +214,7 @@ def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice:
     for candidate, replaced in chain(over, cuts):
         # Half of the steps are kept for what replaces nothing.
         until = begun + most // 2 if replaced else last
-        if replaced and view.steps >= until:
+        if (replaced and view.steps >= until) or _joins_words(candidate, right[len(replaced) :]):
             continue
         if not candidate.strip() or view.steps >= last:
             break

@@ -54,7 +54,12 @@ def check_fit(hole: CutHole, language: Language, suggestion: Suggestion, errors:
     assert all(character in behind for character in replaced), "it replaces what it does not contain"
     assert "\n" not in replaced
     right, _, below = source[suggestion.end :].decode().partition("\n")
-    assert shown == shown.rstrip() + (" " if shown[-1] == " " and right[:1].isidentifier() else "")
+    left = source[:cursor].decode().rpartition("\n")[2]
+    if shown.endswith("\n" + left) and not left.strip():
+        assert right.strip(), "a line end where nothing stands behind it"
+        assert shown == f"{shown.rstrip()}\n{left}"
+    else:
+        assert shown == shown.rstrip() + (" " if shown[-1] == " " and right[:1].isidentifier() else "")
     assert shown.strip()
     assert not any(token in shown for token in SPECIAL_TOKENS)
     accepted = final(hole.document, suggestion)

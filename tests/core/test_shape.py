@@ -10,9 +10,11 @@ from lsp_server.core.stopping import stop_rule
 from tests.support.cursor import parse_cursor
 
 
-def check(source: str, written: str, shown: str | None, max_lines: int = 8) -> None:
+def check(
+    source: str, written: str, shown: str | None, max_lines: int = 8, *, language: str = "python", path: str = ""
+) -> None:
     """Where the model wrote `written` at `$0`, `shown` is suggested; None if nothing is."""
-    document, offset = parse_cursor(source)
+    document, offset = parse_cursor(source, language_id=language, path=path or "main.py")
     hole = find_hole(document, offset)
     suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines))
     assert (suggestion and suggestion.text) == shown
@@ -83,3 +85,57 @@ def test_line_ends_are_the_documents(source: str, written: str, shown: str) -> N
 def test_the_next_line_at_the_very_end_is_a_repetition_too(written: str, shown: str | None) -> None:
     """A model that ends its text behind the repeated line writes no newline there."""
     check("$0\nnext_line()\n", written, shown)
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written", "shown"),
+    [
+        ("python", "def f(x):\n    $0return x\n", "print(x)", "print(x)\n    "),
+        ("python", "def f(x):\n    $0return x\n", "print(x)\n    y = x\n", "print(x)\n    "),
+        ("python", "def f(x):\n$0    return x\n", "    print(x)\n", "    print(x)\n"),
+        ("python", "def f(x):\n  $0  return x\n", "print(x)\n", "  print(x)\n  "),
+        ("python", "def f(x):\n    $0return x\n", "print(x\n", None),
+        ("python", "def f(x):\n    $0return x\n", "if x:\n", None),
+        ("python", "$0f(1)\n", "x = 2", "x = 2\n"),
+        ("python", "x = [\n    $0'b',\n]\n", "'a',\n", "'a',\n    "),
+        ("python", "$0.append(1)\n", "items", "items"),
+        ("python", "$0 = 1\n", "size", "size"),
+        ("python", "$0f(x)\n", "return ", "return "),
+        ("javascript", "function f(x) {\n  $0return x;\n}\n", "log(x);\n", "log(x);\n  "),
+        ("javascript", "function f(x) {\n$0}\n", "  return x;\n", "  return x;\n"),
+        ("javascript", "function f(x) {\n  $0f(x);\n}\n", "await ", "await "),
+        ("typescript", "call(\n  a,\n$0)\n", "  b,\n)", "  b,\n"),
+        ("go", "package a\n\nfunc f() int {\n\t$0return 1\n}\n", "g()\n", "g()\n\t"),
+        ("rust", "fn f() {\n    $0g();\n}\n", "let x = 1;\n", "let x = 1;\n    "),
+        ("c", "int f(void) {\n\t$0return 1;\n}\n", "g();\n", "g();\n\t"),
+        ("lua", "local function f()\n  $0return 1\nend\n", "local x = 1\n", "local x = 1\n  "),
+        ("ruby", "def f\n  $0g\nend\n", "x = 1\n", "x = 1\n  "),
+        ("shellscript", "$0ls\n", "cd /tmp\n", "cd /tmp\n"),
+        ("yaml", "$0name: x\n", "version: 1", "version: 1\n"),
+        ("yaml", "$0name: x\n", "version: 1\nauthor: y\n", "version: 1\n"),
+        ("yaml", "$0name: x\n", "version", None),
+        ("toml", "[a]\n$0b = 1\n", "c = 2\n", "c = 2\n"),
+        ("json", '{\n  $0"a": 1\n}\n', '"b": 2,\n', '"b": 2,\n  '),
+        ("json", '{\n  $0"a": 1\n}\n', '"b": 2\n', None),
+        ("markdown", "$0- two\n", "- one\n", "- one\n"),
+        ("plaintext", "$0world\n", "Hello", "Hello\n"),
+        ("plaintext", "hello $0world\n", "my dear", None),
+        ("python", "f($0bar)\n", "baz", None),
+        ("python", "x = $0name\n", "version: 1", None),
+    ],
+)
+def test_a_text_never_becomes_one_with_what_stands_right_of_it(
+    language: str, source: str, written: str, shown: str | None
+) -> None:
+    """At a line's beginning it is a line of its own there, with its line end, or nothing."""
+    check(source, written, shown, language=language, path="main")
+
+
+def test_a_line_in_front_of_another_is_shown_once_it_is_whole() -> None:
+    document, offset = parse_cursor("def f(x):\r\n    $0return x\r\n")
+    hole = find_hole(document, offset)
+    rule = stop_rule(document, hole, 8)
+    assert shape("print(x)", document, hole, rule, whole=False) is None
+    found = shape("print(x)\n", document, hole, rule, whole=False)
+    assert found is not None
+    assert found.text == "print(x)\r\n    "
