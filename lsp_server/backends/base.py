@@ -118,7 +118,8 @@ class ModelInfo:
     """What a loaded model is. context_tokens: the window of one sequence. chunk_tokens: how much of a prompt
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
     if we do not know it. chat_template: the Jinja2 text that the model brings along, which is untrusted
-    input; empty if it has none. bos, eos: how the tokens around a text are spelled. costs: None if they
+    input; empty if it has none. bos, eos: how the tokens around a text are spelled. specials: how the special tokens
+    are that a model may spell out. costs: None if they
     have not been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one.
     """
@@ -142,6 +143,7 @@ class ModelInfo:
     recurrent: bool = False
     adapters: tuple[Adapter, ...] = ()
     draft: str = ""
+    specials: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -169,8 +171,12 @@ class Backend(Protocol):
         """The bytes that `token` stands for; none for a control token. May be part of a character."""
         ...
 
+    def special(self, token: int) -> str:
+        """How a token is spelled that is never shown, such as a control token; empty for one of text."""
+        ...
+
     def ends(self, token: int) -> bool:
-        """Whether `token` ends a text."""
+        """Whether `token` ends a text, as every token does that is never shown."""
         ...
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:

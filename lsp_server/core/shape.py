@@ -8,17 +8,17 @@ A text that goes on behind the brackets right of the cursor replaces them, if th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from lsp_server.core.brackets import CLOSING, open_brackets
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import fitted, style_around
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
+from lsp_server.core.spelled import without_begun, without_spelled
 from lsp_server.core.stopping import StopRule, find_end
 from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
@@ -29,13 +29,6 @@ MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 200, 50
 # As many cuts more for those of its beginnings that replace something.
 MOST_CUTS_OVER = 6
 
-_SPELLINGS = {spelling for form in FORMATS for spelling in (*form.markers, *form.stops)}
-# Besides those of the formats, what chat models and tokenisers write around a text.
-_SPECIAL = re.compile(
-    "|".join([*map(re.escape, sorted(_SPELLINGS)), r"<\|[\w▁:.-]+\|>", r"<｜[\w▁:.-]+｜>"])
-    + r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|fim_\w+)>|\[/?INST\]"
-)
-_SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
 _WORD_END, _WORD_START, _NAME = re.compile(r"\w$"), re.compile(r"\w"), re.compile(r"[@$]*\w[\w.$-]*")
 # A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
@@ -53,24 +46,29 @@ class Suggestion:
 
 
 def shape(
-    text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule, *, whole: bool = True
+    text: str,
+    document: DocumentSnapshot,
+    hole: Hole,
+    rule: StopRule,
+    *,
+    whole: bool = True,
+    specials: Sequence[str] = (),
 ) -> Suggestion | None:
     """The part of `text` worth showing at `hole`, or None if nothing is left of it.
 
-    Cuts it where the rule ends it, removes special tokens, what already stands right of the cursor and white
-    space at the end, gives it the document's own indentation and line ends, and shows the longest part that
-    brings no new error into the syntax tree. whole: whether nothing more comes.
+    Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the end,
+    gives it the document's own indentation and line ends, and shows the longest part that brings no new error into
+    the syntax tree. whole: whether nothing more comes. specials: how the model's special tokens are spelled.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
-    text = without_special_tokens(text, whole=whole)
+    left, right = sides(document, hole.cursor)
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
-    if end is not None:
-        text = text[:end]
-    elif not whole:
-        text = _without_beginning_repeat(text, rule)
-    left, right = sides(document, hole.cursor)
+    if end is not None or whole:
+        text = without_spelled(text[:end], left, specials, rule.quotes)
+    else:
+        text = _without_beginning_repeat(without_begun(text, specials), rule)
     alone = _stands_alone(text, left, right)
     if alone and hole.kind is HoleKind.LINE and end is None and not whole:
         return None  # until the line is whole, it is not known what stands behind it
@@ -105,12 +103,6 @@ def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Sug
     over = document.source[suggestion.start : suggestion.end].decode("utf-8", "replace")
     text = suggestion.text[: meeting(suggestion.text, over) or 0].rstrip()
     return Suggestion(text, suggestion.start, suggestion.start) if text.strip() else None
-
-
-def without_special_tokens(text: str, *, whole: bool = True) -> str:
-    """`text` up to the first special token in it, or up to what may become one if more comes."""
-    match = _SPECIAL.search(text) or (None if whole else _SPECIAL_BEGINNING.search(text))
-    return text[: match.start()] if match else text
 
 
 def _trimmed(text: str, right: str) -> str:

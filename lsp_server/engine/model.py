@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
+from lsp_server.core.spelled import worth_knowing
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -50,8 +51,8 @@ class ActionSteps:
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held. actions: how long an action's steps may be. draft: the small model that drafts for it.
-    lacks: why it comes without the one that was to."""
+    often drafts have held. actions: how long an action's steps may be. specials: how its special tokens are spelled.
+    draft: the small model that drafts for it. lacks: why it comes without the one that was to."""
 
     backend: Backend
     encoder: Encoder
@@ -60,27 +61,32 @@ class LoadedModel:
     stops: frozenset[int]
     rates: DraftRates
     actions: ActionSteps
+    specials: tuple[str, ...] = ()
     draft: DraftModel | None = None
     lacks: str = ""
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
         form, info = backend.info.format, backend.info
-        ids = (backend.marker(spelling) for spelling in (*form.spellings, *form.stops))
+        ids = {spelling: backend.marker(spelling) for spelling in (*form.spellings, *form.stops)}
+        pieces = [backend.piece(token) for token in range(info.vocabulary)]
+        markers = (spelling for spelling, token in ids.items() if token is not None)
+        unseen = (backend.special(token) for token, piece in enumerate(pieces) if not piece)
         return cls(
             backend,
             Encoder(backend),
-            Vocabulary([backend.piece(token) for token in range(info.vocabulary)]),
+            Vocabulary(pieces),
             PrefixCache(info.sequences),
-            frozenset(token for token in ids if token is not None),
+            frozenset(token for token in ids.values() if token is not None),
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
+            worth_knowing((*markers, *unseen)),
         )
 
     @property
     def info(self) -> ModelInfo:
         draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
-        return replace(self.backend.info, draft=draft)
+        return replace(self.backend.info, draft=draft, specials=self.specials)
 
     @property
     def notice(self) -> str:

@@ -31,17 +31,25 @@ class RunningGeneration:
     adopts it if what was typed agrees with what it writes.
 
     shown: what can be shown of its text, as far as that has been looked at; it only ever grows. finished: how it ended,
-    once the whole has been looked at. parse: where its text is fitted into the syntax.
+    once the whole has been looked at. parse: where its text is fitted into the syntax. specials: how the model's
+    special tokens are spelled.
     """
 
     def __init__(
-        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompt: FimPrompt, parse: Parse = parse_here
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        rule: StopRule,
+        prompt: FimPrompt,
+        parse: Parse = parse_here,
+        specials: tuple[str, ...] = (),
     ) -> None:
         self.id = 0
         self.document = document
         self.hole = hole
         self.rule = rule
         self.prompt = prompt
+        self.specials = specials
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
@@ -134,7 +142,7 @@ class RunningGeneration:
                 text = self.text
             if (text, whole) == self._shaped:
                 return
-            work = partial(shape, text, self.document, self.hole, self.rule, whole=whole)
+            work = partial(shape, text, self.document, self.hole, self.rule, whole=whole, specials=self.specials)
             shaped: Suggestion | None = await self._parse(work)
             self._shaped = text, whole
             if shaped is not None and shaped.text.startswith(self.shown.text):

@@ -203,7 +203,9 @@ class InlineCompleter:
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        return RunningGeneration(document, hole, rule, prompt, self._background.parse)
+        info = self._engine.model.info
+        specials = info.specials if info else ()
+        return RunningGeneration(document, hole, rule, prompt, self._background.parse, specials)
 
     def _submit(
         self,
@@ -258,7 +260,8 @@ class InlineCompleter:
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
-        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt, self._background.parse)
+        parse = self._background.parse
+        other = RunningGeneration(best.document, best.hole, best.rule, best.prompt, parse, best.specials)
         self._submit(other, options, rank=rank)
         return other
 

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lsp_server.core.hole import find_hole
 from lsp_server.core.shape import shape
+from lsp_server.core.spelled import worth_knowing
 from lsp_server.core.stopping import stop_rule
 from tests.support.cursor import parse_cursor
 
 
 def check(
-    source: str, written: str, shown: str | None, max_lines: int = 8, *, language: str = "python", path: str = ""
+    source: str,
+    written: str,
+    shown: str | None,
+    max_lines: int = 8,
+    *,
+    language: str = "python",
+    path: str = "",
+    **options: Any,
 ) -> None:
     """Where the model wrote `written` at `$0`, `shown` is suggested; None if nothing is."""
     document, offset = parse_cursor(source, language_id=language, path=path or "main.py")
     hole = find_hole(document, offset)
-    suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines))
+    suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines), **options)
     assert (suggestion and suggestion.text) == shown
     if suggestion is not None:
         assert (suggestion.start, suggestion.end) == (offset, offset)
@@ -139,3 +149,49 @@ def test_a_line_in_front_of_another_is_shown_once_it_is_whole() -> None:
     found = shape("print(x)\n", document, hole, rule, whole=False)
     assert found is not None
     assert found.text == "print(x)\r\n    "
+
+
+SPECIALS = worth_knowing(
+    ["<s>", "</s>", "[INST]", "▁<EOT>", "<pad>", "<unk>", "<|endoftext|>", "<|fim_pad|>", "<unused7>", "a", "▁"]
+)
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written", "shown"),
+    [
+        ("python", "print($0)", '"usage: tidy <filename>"', '"usage: tidy <filename>"'),
+        ("python", "S = $0\n", '["<pad>", "<unk>"]', '["<pad>", "<unk>"]'),
+        ("python", "S = [$0]\n", '"<|endoftext|>", "</s>"', '"<|endoftext|>", "</s>"'),
+        ("python", 'S = "$0"\n', "<pad>", "<pad>"),
+        ("python", "x = a$0\n", "[INST]", "[INST]"),
+        ("html", "<p>$0\n", "<s>old</s>", "<s>old</s>"),
+        ("html", "<p>$0\n", "<filename>", "<filename>"),
+        ("markdown", "Run $0\n", "it with <filename>", "it with <filename>"),
+        ("markdown", "Run $0\n", "`tidy <pad>` or <unk> first", "`tidy <pad>` or <unk> first"),
+        ("rust", "let x: $0\n", "Vec<unused7>", "Vec<unused7>"),
+        ("python", "return a$0\n", " + b <EOT>", " + b"),
+        ("python", "return a$0\n", " + b<|endoftext|>", " + b"),
+        ("python", "return a$0\n", " + b <EOT>\nmore", " + b"),
+        ("python", "return a$0\n", "<|fim_pad|><|endoftext|>", None),
+        ("html", "<p>$0\n", "old</s>", "old"),
+        ("plaintext", "It doesn't $0\n", "matter.</s>\n", "matter."),
+        ("python", "x = f(a)\n$0\n", "y = 1\nz = 2 [INST]", "y = 1\nz = 2"),
+    ],
+)
+def test_a_special_token_is_cut_where_it_is_spelled_out_at_the_end_and_text_that_looks_like_one_stays(
+    language: str, source: str, written: str, shown: str | None
+) -> None:
+    check(source, written, shown, language=language, path="main", specials=SPECIALS)
+
+
+def test_the_beginning_of_a_special_token_is_not_shown_before_it_is_known_to_be_none() -> None:
+    document, offset = parse_cursor("return a$0\n")
+    hole = find_hole(document, offset)
+    rule = stop_rule(document, hole, 8)
+    written = " + b <EOT>"
+    for length in range(len(written) + 1):
+        found = shape(written[:length], document, hole, rule, whole=False, specials=SPECIALS)
+        assert found is None or " + b".startswith(found.text)
+    found = shape(" + b <EOTA> c", document, hole, rule, whole=False, specials=SPECIALS)
+    assert found is not None
+    assert found.text == " + b <EOTA> c"

@@ -39,6 +39,24 @@ async def test_the_model_answers_and_then_the_memory(bench: Opener) -> None:
         assert b.client.running == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (" * height <|fim_middle|>\n", " * height"),
+        (" * '<|fim_middle|>'\n", " * '<|fim_middle|>'"),
+    ],
+)
+async def test_only_the_loaded_models_special_tokens_are_cut_where_they_are_spelled_out(
+    bench: Opener, written: str, shown: str
+) -> None:
+    source = "area = width$0\n"
+    async with bench(knowing(source.replace("$0", written).encode())) as b:
+        await b.ready()
+        outcome = await b.complete(source)
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == shown
+
+
 async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -> None:
     async with bench() as b:
         await b.ready()

@@ -137,7 +137,7 @@ def model_texts(hole: CutHole, rng: random.Random) -> Iterator[str]:
     yield gold + rng.choice(")]}\"'`;>")
     yield gold[: rng.randrange(len(gold) + 1)]
     yield gold.replace("    ", rng.choice(["\t", "  ", "        "])).replace("\t", rng.choice(["\t", "  "]))
-    yield rng.choice(["", gold]) + rng.choice(SPECIAL_TOKENS) + gold
+    yield gold[: rng.randrange(len(gold) + 1)] + rng.choice(SPECIAL_TOKENS) + gold
     yield gold + "\n" + gold
     yield rng.choice(["  ", "\n", "\n\n"]) + gold + "   \n"
     yield gold + "\n" + "x = 1\n" * 12
