@@ -65,12 +65,13 @@ def shape(
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
-    if end is not None or whole:
+    whole = whole or end is not None
+    if whole:
         text = without_spelled(text[:end], left, specials, rule.quotes)
     else:
         text = _without_beginning_repeat(without_begun(text, specials), rule)
     alone = _stands_alone(text, left, right)
-    if alone and hole.kind is HoleKind.LINE and end is None and not whole:
+    if alone and hole.kind is HoleKind.LINE and not whole:
         return None  # until the line is whole, it is not known what stands behind it
     text = _trimmed(text, right)
     if not text.strip():
@@ -86,9 +87,9 @@ def shape(
     if alone and hole.kind is HoleKind.LINE:
         text, replaced = _line_in_front(text, left, right, rule, splice), ""
     else:
-        text, replaced = _longest_that_fits(text, left, right, rule, splice)
+        text, replaced = _longest_that_fits(text, left, right, rule, splice, whole=whole)
         text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
-        if alone and not replaced and (end is not None or whole):
+        if alone and not replaced and whole:
             text = _line_in_front(text, left, right, rule, splice) or text
     if not text.strip():
         return None
@@ -131,7 +132,7 @@ def _stands_alone(text: str, left: str, right: str) -> bool:
 def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> str:
     """`text` as a line of its own, indented as the line that it stands in front of; empty if it is the beginning of
     that one, or does not fit."""
-    text = without_overlap(text, right.strip()).rstrip()
+    text = text.removesuffix(right.strip()).rstrip()
     if not text.strip() or right.strip().startswith(text.strip()) or _is_bare_header(text, rule, splice.view.language):
         return ""
     if splice.view.language.reindents and right.strip()[0] not in CLOSING:
@@ -191,10 +192,12 @@ class _Splice:
         return encode(text.replace("\n", self._newline))
 
 
-def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> tuple[str, str]:
+def _longest_that_fits(
+    text: str, left: str, right: str, rule: StopRule, splice: _Splice, *, whole: bool
+) -> tuple[str, str]:
     """The longest part of `text` with which the tree has the fewest errors, and no more than without it; and what it
-    replaces right of the cursor."""
-    in_front = _in_front(text, left, right)
+    replaces right of the cursor. whole: whether nothing more comes behind it."""
+    in_front = _in_front(text, left, right, whole=whole)
     view = splice.view
     if view.root is None:
         return ("" if _joins_words(in_front, right) else in_front), ""
@@ -238,10 +241,10 @@ def _is_bare_header(line: str, rule: StopRule, language: Language) -> bool:
     return header and rule.below <= indent_width(encode(line))
 
 
-def _in_front(text: str, left: str, right: str) -> str:
+def _in_front(text: str, left: str, right: str, *, whole: bool) -> str:
     """`text` as it goes in front of what stands right of the cursor."""
     if right.strip():
-        text = without_overlap(text, right.strip())
+        text = without_overlap(text, right.strip(), whole=whole)
         text = without_closed_quote(text, left, right)
     return _trimmed(text, right)
 

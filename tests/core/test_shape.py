@@ -195,3 +195,47 @@ def test_the_beginning_of_a_special_token_is_not_shown_before_it_is_known_to_be_
     found = shape(" + b <EOTA> c", document, hole, rule, whole=False, specials=SPECIALS)
     assert found is not None
     assert found.text == " + b <EOTA> c"
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written", "shown"),
+    [
+        ("html", "<div><p>$0</p></div>\n", "Hello</p>", "Hello"),
+        ("html", "<div><p>$0</p></div>\n", "Hello</p></div>\n", "Hello"),
+        ("html", "<div><p>$0</p></div>\n", "Hello <b>you</b>", "Hello <b>you</b>"),
+        ("html", "<div><p>$0</p></div>\n", "<b>you</b></p>", "<b>you</b>"),
+        ("html", "<div><p>$0</p></div>\n", "a</p><p>b</p>", "a</p><p>b"),
+        ("html", "<p>$0<b>x</b></p>\n", "Hello</p> <i>", "Hello"),
+        ("html", '<a href="$0">x</a>\n', '/home">', "/home"),
+        ("typescriptreact", "const a = <p>$0</p>;\n", "{name}</p>;", "{name}"),
+        ("typescriptreact", "const a = <p>$0</p>;\n", "{name}</p>", "{name}"),
+        ("typescriptreact", "const a = <>$0</>;\n", "<b>x</b></>", "<b>x</b>"),
+        ("vue", "<div><p>$0</p></div>\n", "Hello</p>", "Hello"),
+        ("xml", "<a><b>$0</b></a>\n", "1</b>", "1"),
+        ("python", "f(a$0, c, d)\n", ", b, c", ", b"),
+        ("python", "f(a$0, c, d)\n", ", g(c), c", ", g(c)"),
+        ("python", "x = [1, $02, 3]\n", "4, 2", "4,"),
+        ("python", 'x = ["$0", "b"]\n', 'a", ', "a"),
+        ("python", "if a $0and b:\n", "is None and", "is None "),
+        ("python", "x = a$0.strip().lower()\n", ".b.strip()", ".b"),
+        ("python", "x = a$0 + 1\n", "(b) +", "(b)"),
+        ("python", "x = $0[0]\n", "a[0]", "a"),
+        ("javascript", "for (let i = 0; $0; i++) {\n}\n", "i < n;", "i < n"),
+        ("javascript", "const a = {b: $0, c: 1};\n", "2, c:", "2"),
+        ("go", "package a\n\nfunc f(a int$0, c int) {\n}\n", ", b int, c", ", b int"),
+        ("rust", "fn f(a: $0, b: u8) -> u8 {\n    a\n}\n", "u8, b: u8)", "u8"),
+        ("markdown", "Some **$0** text\n", "bold** text", "bold"),
+        ("markdown", "Some `$0` text\n", "code`", "code"),
+        ("plaintext", "the $0 of the day\n", "end of the", "end"),
+    ],
+)
+def test_what_stands_to_the_right_is_not_written_again(language: str, source: str, written: str, shown: str) -> None:
+    """Nor any beginning of it, in whole words, brackets and tags. As long as more may come, nothing is shown that would
+    have to be taken back."""
+    check(source, written, shown, language=language, path="main")
+    document, offset = parse_cursor(source, language_id=language, path="main")
+    hole = find_hole(document, offset)
+    rule = stop_rule(document, hole, 8)
+    for length in range(len(written)):
+        part = shape(written[:length], document, hole, rule, whole=False)
+        assert part is None or shown.startswith(part.text)
