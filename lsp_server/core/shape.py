@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from lsp_server.core.brackets import CLOSING, open_brackets
+from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import fitted, style_around
@@ -30,6 +30,8 @@ MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 200, 50
 MOST_CUTS_OVER = 6
 
 _WORD_END, _WORD_START, _NAME = re.compile(r"\w$"), re.compile(r"\w"), re.compile(r"[@$]*\w[\w.$-]*")
+_WORD, _APOSTROPHE = re.compile(r"\w"), re.compile(r"(?<=\w)'(?=\w)")
+_GOES_ON = (*",;=?.:+|>%&^", "->")
 # A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -70,9 +72,10 @@ def shape(
         text = without_spelled(text[:end], left, specials, rule.quotes)
     else:
         text = _without_beginning_repeat(without_begun(text, specials), rule)
-    alone = _stands_alone(text, left, right)
-    if alone and hole.kind is HoleKind.LINE and not whole:
-        return None  # until the line is whole, it is not known what stands behind it
+    begins = _begins_line(left, right)
+    if begins and hole.kind is HoleKind.LINE and not whole:
+        return None  # what it is to what stands behind it is known once it is whole
+    alone = begins and bool(text.strip()) and _stands_alone(text, right, rule)
     text = _trimmed(text, right)
     if not text.strip():
         return None
@@ -119,14 +122,25 @@ def _joins_words(text: str, right: str) -> bool:
     return _WORD_END.search(text) is not None and _WORD_START.match(right) is not None
 
 
-def _stands_alone(text: str, left: str, right: str) -> bool:
-    """Whether `text`, which begins a line in front of what stands on it, is a line of its own: the model has not seen
-    that. A name may belong to what is no name, and a sign or a text that ends in a space to what follows it."""
-    if left.strip() or not right.strip():
+def _begins_line(left: str, right: str) -> bool:
+    """Whether a text goes to the beginning of a line that has something on it, which the model has not seen."""
+    return not left.strip() and bool(right.strip())
+
+
+def _stands_alone(text: str, right: str, rule: StopRule) -> bool:
+    """Whether `text`, which begins a line in front of `right`, is a line of its own, and not a part of that one."""
+    content, right = text.strip(), right.strip()
+    unfinished = open_brackets(content, rule.quotes, rule.comment) or open_quote(_APOSTROPHE.sub("", content))
+    if unfinished or text[-1:] in (" ", "\t") or not _WORD.search(content):
         return False
-    is_name = _NAME.fullmatch(text.strip()) and not _WORD_START.match(right.strip())
-    goes_on = text[-1:] in (" ", "\t") or is_name or not re.search(r"\w", text)
-    return not goes_on or right.strip()[0] in CLOSING
+    if right[0] in CLOSING:
+        return not right.strip(CLOSING + ";,")
+    if right.startswith(_GOES_ON):
+        # Signs that go on with a line, and also begin the lines of a list or a table, or the rules of a style sheet.
+        return right[0] not in ",;=?-" and (content[0] == right[0] or content[-1] in "};>")
+    if _WORD_START.match(right):
+        return True
+    return not _NAME.fullmatch(content) and not (right[0] in OPENING and _WORD_END.search(content))
 
 
 def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> str:
