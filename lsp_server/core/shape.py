@@ -15,11 +15,11 @@ from itertools import chain, islice
 from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, sides
-from lsp_server.core.indentation import fitted, style_around
+from lsp_server.core.indentation import fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.spelled import without_begun, without_spelled
-from lsp_server.core.stopping import StopRule, find_end
+from lsp_server.core.stopping import StopRule, code_of, find_end
 from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
 
@@ -64,6 +64,8 @@ def shape(
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
     left, right = sides(document, hole.cursor)
+    code = code_of(text, rule, whole=whole)
+    text, whole = text[code.start : code.end], whole or code.ended
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
@@ -82,10 +84,7 @@ def shape(
     line = document.line_at(hole.cursor)
     view = view_of(document, line)
     language = view.language
-    style = style_around(document, line, language)
-    if style is not None and language.reindents:
-        required = _required_indent(document, line, rule, style.columns, language)
-        text = fitted(text, left, required, style, language)
+    text = _indented(text, left, document, line, rule, language, whole=whole)
     splice = _Splice(document, hole, view)
     if alone and hole.kind is HoleKind.LINE:
         text, replaced = _line_in_front(text, left, right, rule, splice), ""
@@ -162,6 +161,22 @@ def _without_beginning_repeat(text: str, rule: StopRule) -> str:
     if len(content) > 2 and (text[start:].strip()) and rule.next_line.startswith(content):
         return text[:start]
     return text
+
+
+def _indented(
+    text: str, left: str, document: DocumentSnapshot, line: int, rule: StopRule, language: Language, *, whole: bool
+) -> str:
+    """`text` indented as the document is."""
+    if language.tabbed:
+        above = (document.line(number).decode("utf-8", "replace") for number in range(line - 1, -1, -1))
+        return tabbed(text, left, above, language, ended=whole)
+    style = style_around(document, line, language)
+    if style is None:
+        return text
+    if not language.reindents:
+        return in_files_characters(text, left, style) if language.name != "YAML" else text
+    required = _required_indent(document, line, rule, style.columns, language)
+    return fitted(text, left, required, style, language)
 
 
 def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, columns: int, language: Language) -> int:

@@ -8,9 +8,10 @@ once (`shape`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
+from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
@@ -19,6 +20,8 @@ from lsp_server.core.text import encode, indent_width
 
 # A repetition loop: up to so many characters, at least five times in a row, and so many in all.
 _LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
+
+_FENCED = re.compile(rb"^(?:`{3}|~{3})", re.MULTILINE)
 
 # A line's first word, or the character that it begins with.
 _FIRST = re.compile(r"\w+|.?")
@@ -38,7 +41,8 @@ class StopRule:
     is_body: whether it is a whole block, which blank lines do not end. closers: what a line begins with that closes
     a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
     not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
-    of the language (see `brackets.marks`).
+    of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
+    sentences may.
     """
 
     kind: HoleKind
@@ -55,6 +59,8 @@ class StopRule:
     below: int = -1
     quotes: str = "\"'"
     comment: str = ""
+    fences: bool = False
+    prose: bool = False
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
@@ -89,6 +95,8 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         -1 if left.strip() else _indent_below(document, hole, closers),
         language.quotes,
         "" if language.comment[1] else language.comment[0],
+        language.fenced or (language.prose and _FENCED.search(document.source) is not None),
+        language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
     )
 
 
@@ -112,8 +120,21 @@ def find_end(text: str, rule: StopRule) -> int | None:
     Where it ends does not depend on how much more of the text there is. Looks at whole lines, and at a line
     that is still being decoded as far as its indentation and its brackets go.
     """
+    code = code_of(text, rule, whole=False)
+    text = text[code.start : code.end]
     ends = [end for end in (_end_of_kind(text, rule), _end_of_loop(text)) if end is not None]
-    return min(ends, default=None)
+    end = min(ends, default=len(text.rstrip("\n")) if code.ended else None)
+    return None if end is None else code.start + end
+
+
+def code_of(text: str, rule: StopRule, *, whole: bool) -> Code:
+    """`text` without what models say around code. whole: whether nothing more comes."""
+    if rule.fences:
+        return Code(0, len(text))
+    inside = bool(rule.left.strip()) and rule.kind is not HoleKind.BLOCK
+    code = code_in(text, prose=rule.prose, inside=inside, whole=whole)
+    # Behind the line that opens a block, the code begins with a line end.
+    return replace(code, start=code.start - 1) if code.start and rule.left.strip() else code
 
 
 def repeats_a_line(line: str, rule: StopRule, *, first: bool) -> bool:

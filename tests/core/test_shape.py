@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from lsp_server.core.hole import find_hole
 from lsp_server.core.shape import shape
 from lsp_server.core.spelled import worth_knowing
-from lsp_server.core.stopping import stop_rule
+from lsp_server.core.stopping import find_end, stop_rule
 from tests.support.cursor import parse_cursor
 
 
@@ -238,4 +239,110 @@ def test_what_stands_to_the_right_is_not_written_again(language: str, source: st
     rule = stop_rule(document, hole, 8)
     for length in range(len(written)):
         part = shape(written[:length], document, hole, rule, whole=False)
+        assert part is None or shown.startswith(part.text)
+
+
+ASKED = "FROM x\n$0"
+FENCED = "```dockerfile\nRUN a\nRUN b\n```"
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written", "shown"),
+    [
+        ("dockerfile", ASKED, FENCED, "RUN a\nRUN b"),
+        ("dockerfile", ASKED, f"{FENCED}\n\nThis runs both.\n", "RUN a\nRUN b"),
+        ("dockerfile", ASKED, f"Sure, here is the rest:\n\n{FENCED}\n", "RUN a\nRUN b"),
+        ("dockerfile", ASKED, "Sure, here is the rest:\nRUN a\n", None),
+        ("dockerfile", ASKED, "RUN a\nRUN b\n```\n\nThis runs both.\n", "RUN a\nRUN b"),
+        ("dockerfile", ASKED, "```\nRUN a\nRUN b", "RUN a\nRUN b"),
+        ("dockerfile", ASKED, "```", None),
+        ("plaintext", "Milk\n$0", "```\nBread\n```", "Bread"),
+        ("plaintext", "Milk\n$0", "~~~ text\nBread\n~~~", "Bread"),
+        ("plaintext", "Milk\n$0", "Sure, here is the rest:\n", None),
+        ("plaintext", "Milk\n$0", "Certainly! Here's the completed list:\nBread\n", None),
+        ("plaintext", "Milk\n$0", "I'm sorry, but I cannot help.\n", None),
+        ("plaintext", "Milk\n$0", "当然，以下是其余部分：\n", None),
+        ("plaintext", "Milk\n$0", "Natürlich, hier ist der Rest:\n", None),
+        ("plaintext", "Dear all,\n$0", "Here is the list of guests:\n", "Here is the list of guests:"),
+        ("plaintext", "Dear all,\n$0", "Sure things are rare.\n", "Sure things are rare."),
+        ("plaintext", "```\na\n```\n$0", "```\nb\n```", "```\nb\n```"),
+        ("elixir", "x = 1\n$0", "```elixir\ny = 2\n```\n", "y = 2"),
+        ("elixir", "x = 1\n$0", "Here is the rest of the code:\n\n```elixir\ny = 2\n```\n", "y = 2"),
+        ("elixir", "x = $0\n", "```elixir\n1\n```\n", None),
+        ("python", "x = $0", "```python", None),
+        ("python", "x = $0", "```python\nx = 1\n```", None),
+        ("python", "x = $0", "Sure, here is the rest:\n1\n", None),
+        ("python", "x = 1\n$0", "Sure, here is the rest:\n```python\ny = 2\n```", "y = 2"),
+        ("python", "x = 1\n$0", "Here is the completed code:\n\ny = 2\n", None),
+        ("python", "def f():$0\n", "```python\n    return 1\n```", "\n    return 1"),
+        ("python", "def f():\n    $0\n", "```python\n    return 1\n```", "return 1"),
+        ("python", "x = 1\n$0", "y = 2\nThis code sets y to 2.\n", "y = 2"),
+        ("python", "x = 1\n$0", 'y = """\n```\na\n```\n"""\n', 'y = """\n```\na\n```\n"""'),
+        ("python", 'def f():\n    """$0"""\n', "This function has the full code.", "This function has the full code."),
+        ("html", "<p>\n  $0\n</p>\n", "Here is the list of items.\n", "Here is the list of items."),
+        ("go", "package a\n\nfunc f() {\n\t$0\n}\n", "ok, err := g()\n", "ok, err := g()"),
+        ("shellscript", "ls\n$0", "Sure! Here is the script:\n\n```bash\ncd a\n```\n", "cd a"),
+        ("markdown", "# Use\n\n$0", "```sh\nmake\n```\n", "```sh\nmake\n```"),
+        ("markdown", "# Use\n\n$0", "Here is the code:\n", "Here is the code:"),
+        ("markdown", "```python\nx = 1\n$0\n```\n", "```python\ny = 2\n```\n", "y = 2"),
+    ],
+)
+def test_what_a_model_says_around_code_is_not_shown(language: str, source: str, written: str, shown: str) -> None:
+    check(source, written, shown, language=language, path="main")
+    document, offset = parse_cursor(source, language_id=language, path="main")
+    hole = find_hole(document, offset)
+    rule = stop_rule(document, hole, 8)
+    for length in range(len(written)):
+        part = shape(re.sub(r"\w+$", "", written[:length]), document, hole, rule, whole=False)  # in whole words
+        assert part is None or (shown or "").startswith(part.text)
+    end = find_end(written, rule)
+    assert end is None or all(find_end(written[:length], rule) in (None, end) for length in range(len(written)))
+
+
+MAKE = "all:\n\tcc a.c\n\nclean:\n"
+TABBED = "if a\n\tb\n\tc\nend\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written", "shown"),
+    [
+        ("makefile", f"{MAKE}$0", "    rm a", "\trm a"),
+        ("makefile", f"{MAKE}$0", "rm a\n", "\trm a"),
+        ("makefile", f"{MAKE}$0", "  rm a\n  rm b\n", "\trm a\n\trm b"),
+        ("makefile", f"{MAKE}\t$0", "rm a\n    rm b\n", "rm a\n\trm b"),
+        ("makefile", "clean:$0", "\n    rm a\n", "\n\trm a"),
+        (
+            "makefile",
+            f"{MAKE}$0",
+            "    for x in a; do \\\n        rm $$x; \\\n    done\n",
+            "\tfor x in a; do \\\n\t\trm $$x; \\\n\tdone",
+        ),
+        ("makefile", f"{MAKE}$0", "ifdef A\n    rm a\nelse\n    rm b\nendif\n", "ifdef A\n\trm a\nelse\n\trm b\nendif"),
+        ("makefile", f"{MAKE}\trm a\n$0", "install: all\n    cp a b\n", "install: all\n\tcp a b"),
+        ("makefile", "A = 1\n$0", "B = 2\n", "B = 2"),
+        ("makefile", "ifdef A\n$0", "  B = 2\n", "  B = 2"),
+        ("", f"{TABBED}if d\n$0", "    e\n", "\te"),
+        ("", f"{TABBED}$0", "if d\n    e\n    if f\n        g\n", "if d\n\te\n\tif f\n\t\tg"),
+        ("", f"{TABBED}$0", "if d\n  e\n  if f\n    g\n", "if d\n\te\n\tif f\n\t\tg"),
+        ("", "if a\n  b\n  c\nend\n$0", "if d\n\te\n\t\tf\n", "if d\n  e\n    f"),
+        ("", "if a\n  b\n  c\nend\n$0", "if d\n  e\n", "if d\n  e"),
+        ("lisp", "(defun f ()\n\t(g))\n$0", "(defun h ()\n  (g))\n", "(defun h ()\n\t(g))"),
+        (
+            "dart",
+            "void f() {\n\tg();\n}\n\n$0",
+            "void h() {\n  g();\n  if (a) {\n    g();\n  }\n}\n",
+            "void h() {\n\tg();\n\tif (a) {\n\t\tg();\n\t}\n}",
+        ),
+        ("perl", "sub f {\n\treturn 1;\n}\n\n$0", "sub g {\n    return 2;\n}\n", "sub g {\n\treturn 2;\n}"),
+        ("elixir", "def f do\n  1\nend\n\n$0", "def g do\n    2\nend\n", "def g do\n  2\nend"),
+        ("markdown", "- a\n\t- b\n$0", "- c\n    - d\n", "- c\n\t- d"),
+    ],
+)
+def test_the_indentation_is_the_files_in_any_language(language: str, source: str, written: str, shown: str) -> None:
+    """A tab where the language wants one, and else what the file is indented by; of a beginning as of the whole."""
+    check(source, written, shown, language=language, path="main")
+    document, offset = parse_cursor(source, language_id=language, path="main")
+    hole = find_hole(document, offset)
+    for length in range(len(written)):
+        part = shape(written[:length], document, hole, stop_rule(document, hole, 8), whole=False)
         assert part is None or shown.startswith(part.text)
