@@ -68,6 +68,16 @@ async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -
             assert (await b.complete(SOURCE)).source == "model"
 
 
+async def test_a_change_far_above_or_below_makes_the_model_write_anew(bench: Opener) -> None:
+    far = "".join(f"name_{number} = {number}\n" for number in range(60))
+    source = f"{far}{SOURCE}{far}"
+    async with bench() as b:
+        await b.ready()
+        changed = [f"{far.replace('name_1 ', 'size_1 ')}{SOURCE}{far}", f"{far}{SOURCE}{far[:-20]}"]
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["model"] * 3
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["memory"] * 3
+
+
 async def test_the_memory_is_bounded_and_forgets_the_oldest(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inline, "SuggestionMemory", lambda: SuggestionMemory(limit=3))
     async with bench() as b:
