@@ -12,7 +12,23 @@ from lsp_server.core.plain_languages import PLAIN_LANGUAGES
 
 __all__ = ["LANGUAGES", "PLAIN_LANGUAGES", "UNKNOWN", "Language", "find_language"]
 
-UNKNOWN = Language("plain text", (), (), prose=True)
+# Of a language that is not known, what opens a block in most, and what closes one in those with words for it.
+_OPENERS = r":|[{(\[]|=>|->|\b(?:do|then|begin)"
+_CLOSERS = (
+    "end",
+    "done",
+    "fi",
+    "esac",
+    "else",
+    "elif",
+    "elsif",
+    "elseif",
+    "endif",
+    "endfor",
+    "endwhile",
+    "endfunction",
+)
+UNKNOWN = Language("plain text", (), (), openers=_OPENERS, closers=_CLOSERS, prose=True)
 
 
 @lru_cache(maxsize=256)

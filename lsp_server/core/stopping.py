@@ -16,7 +16,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
-from lsp_server.core.text import encode, indent_width
+from lsp_server.core.text import encode, indent_width, lines_of
 
 # A repetition loop: up to so many characters, at least five times in a row, and so many in all.
 _LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
@@ -67,11 +67,11 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
     """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
     the cursor."""
     language, _, _ = language_at(document, document.line_at(hole.cursor))
-    following = document.source[hole.line_end : hole.line_end + 2000].decode("utf-8", "replace")
-    next_line = next((line for line in following.splitlines() if line.strip()), "")
+    following = lines_of(document.source[hole.line_end : hole.line_end + 2000])
+    next_line = next((line for line in following if line.strip()), "")
     start = document.line_start(document.line_at(hole.cursor))
-    preceding = document.source[max(0, start - 2000) : start].decode("utf-8", "replace")
-    last_line = next((line for line in reversed(preceding.splitlines()) if line.strip()), "")
+    preceding = lines_of(document.source[max(0, start - 2000) : start])
+    last_line = next((line for line in reversed(preceding) if line.strip()), "")
     left, right = sides(document, hole.cursor)
     is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
     indent = indent_width(encode(left))
@@ -208,7 +208,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
                 return end
             # The first line continues the cursor's own; the others have an indentation of their own.
             below = number > 0 and width < least
-            closes = below and width == rule.closer_indent and _first(content) in rule.closers
+            closes = below and width == rule.closer_indent and _closes(content, rule, complete)
             if (below and not closes) or (blank_at >= 0 and not rule.is_body and width <= least):
                 return blank_at if blank_at >= 0 else offset - 1
             blank_at = -1
@@ -239,6 +239,13 @@ def _end_of_statement(before: str, line: str, least: int, rule: StopRule, comple
         return len(before) + len(line) if ended else None
     open_still = open_brackets(before, rule.quotes, rule.comment)
     return None if _GOES_ON.match(content) or open_still else len(before.rstrip("\n"))
+
+
+def _closes(content: str, rule: StopRule, complete: bool) -> bool:
+    """Whether a line closes a block, or may once it is complete."""
+    word = _first(content)
+    begun = not complete and word == content and any(closer.startswith(word) for closer in rule.closers)
+    return begun or word in rule.closers
 
 
 def _is_comment(content: str, rule: StopRule) -> bool:
