@@ -33,7 +33,8 @@ class IndentStyle:
 
 
 def style_around(document: DocumentSnapshot, line: int, language: Language) -> IndentStyle | None:
-    """The style of the lines around `line`; None if none of them is indented."""
+    """The style of the lines around `line`, or, if none of them is indented, that of the language's formatter; None if
+    it has none."""
     steps: Counter[int] = Counter()
     tabs = spaces = 0
     before: bytes | None = None
@@ -51,7 +52,7 @@ def style_around(document: DocumentSnapshot, line: int, language: Language) -> I
         before = content
     own = document.line(line)[:1]
     if not tabs and not spaces and own not in (b" ", b"\t"):
-        return None
+        return IndentStyle(TAB_COLUMNS, tabs=True) if language.tabs else None
     # The line itself decides where both occur.
     if own == b"\t" or (own != b" " and tabs > spaces):
         return IndentStyle(TAB_COLUMNS, tabs=True)

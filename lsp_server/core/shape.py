@@ -8,14 +8,14 @@ A text that goes on behind the brackets right of the cursor replaces them, if th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
 from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, sides
-from lsp_server.core.indentation import fitted, in_files_characters, style_around, tabbed
+from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.spelled import without_begun, without_spelled
@@ -55,12 +55,14 @@ def shape(
     *,
     whole: bool = True,
     specials: Sequence[str] = (),
+    usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
 ) -> Suggestion | None:
     """The part of `text` worth showing at `hole`, or None if nothing is left of it.
 
     Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the end,
     gives it the document's own indentation and line ends, and shows the longest part that brings no new error into
     the syntax tree. whole: whether nothing more comes. specials: how the model's special tokens are spelled.
+    usual: gives the indentation for a document that does not say how it is indented.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
     left, right = sides(document, hole.cursor)
@@ -84,7 +86,10 @@ def shape(
     line = document.line_at(hole.cursor)
     view = view_of(document, line)
     language = view.language
-    text = _indented(text, left, document, line, rule, language, whole=whole)
+    if language.tabbed:
+        text = tabbed(text, left, _lines_above(document, line), language, ended=whole)
+    elif (style := style_around(document, line, language) or usual(document)) is not None:
+        text = _indented(text, left, document, line, rule, language, style)
     splice = _Splice(document, hole, view)
     if alone and hole.kind is HoleKind.LINE:
         text, replaced = _line_in_front(text, left, right, rule, splice), ""
@@ -163,16 +168,15 @@ def _without_beginning_repeat(text: str, rule: StopRule) -> str:
     return text
 
 
+def _lines_above(document: DocumentSnapshot, line: int) -> Iterator[str]:
+    """The nearest first."""
+    return (document.line(number).decode("utf-8", "replace") for number in range(line - 1, -1, -1))
+
+
 def _indented(
-    text: str, left: str, document: DocumentSnapshot, line: int, rule: StopRule, language: Language, *, whole: bool
+    text: str, left: str, document: DocumentSnapshot, line: int, rule: StopRule, language: Language, style: IndentStyle
 ) -> str:
-    """`text` indented as the document is."""
-    if language.tabbed:
-        above = (document.line(number).decode("utf-8", "replace") for number in range(line - 1, -1, -1))
-        return tabbed(text, left, above, language, ended=whole)
-    style = style_around(document, line, language)
-    if style is None:
-        return text
+    """`text` in `style`, as far as that is no matter of what it says."""
     if not language.reindents:
         return in_files_characters(text, left, style) if language.name != "YAML" else text
     required = _required_indent(document, line, rule, style.columns, language)

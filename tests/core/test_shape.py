@@ -335,6 +335,8 @@ TABBED = "if a\n\tb\n\tc\nend\n"
         ),
         ("perl", "sub f {\n\treturn 1;\n}\n\n$0", "sub g {\n    return 2;\n}\n", "sub g {\n\treturn 2;\n}"),
         ("elixir", "def f do\n  1\nend\n\n$0", "def g do\n    2\nend\n", "def g do\n  2\nend"),
+        ("go", "package a\n\nfunc f() {$0\n}\n", "\n    if a {\n        g()\n    }\n}\n", "\n\tif a {\n\t\tg()\n\t}"),
+        ("go", "package a\n\nfunc f() {\n  g()\n  $0\n}\n", "h()\n", "h()"),
         ("markdown", "- a\n\t- b\n$0", "- c\n    - d\n", "- c\n\t- d"),
     ],
 )
