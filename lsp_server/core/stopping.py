@@ -15,11 +15,13 @@ from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.loops import end_of_loop
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.text import encode, indent_width, lines_of
 
-# A repetition loop: up to so many characters, at least five times in a row, and so many in all.
-_LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
+# Lines that say what is so, which is so however often it is said.
+_IMPORTS = re.compile(r"(?:import|from|use|using|#\s*include|require|require_once|require_relative)\b.*\w")
+_ASSERTS = re.compile(r"(?:\w+\.)*(?:assert\w*|ASSERT\w*|EXPECT\w*|static_assert|expect|require|check)\b[!(. ].*\w")
 
 _FENCED = re.compile(rb"^(?:`{3}|~{3})", re.MULTILINE)
 
@@ -122,7 +124,7 @@ def find_end(text: str, rule: StopRule) -> int | None:
     """
     code = code_of(text, rule, whole=False)
     text = text[code.start : code.end]
-    ends = [end for end in (_end_of_kind(text, rule), _end_of_loop(text)) if end is not None]
+    ends = [end for end in (_end_of_kind(text, rule), end_of_loop(text, rule.left)) if end is not None]
     end = min(ends, default=len(text.rstrip("\n")) if code.ended else None)
     return None if end is None else code.start + end
 
@@ -264,16 +266,20 @@ def _repeats(line: str, shown: list[str], rule: StopRule, *, first: bool) -> boo
     content = shown[-1]
     if _is_common(content, rule):
         return False
+    if _states_again(shown, rule):
+        return True
     return shown[-3:] == [content] * 3 or (len(shown) == 1 and content == rule.last_line)
 
 
-def _end_of_loop(text: str) -> int | None:
-    """Where the second round of a loop at the end of `text` begins."""
-    for size in range(1, _LOOP_UNIT + 1):
-        unit = text[-size:]
-        if any(map(str.isalnum, unit)) and text.endswith(unit * max(_LOOP_ROUNDS, -(-_LOOP_SIZE // size))):
-            start = len(text) - size
-            while text.startswith(unit, start - size) and start >= size:
-                start -= size
-            return start + size
-    return None
+def _states_again(shown: list[str], rule: StopRule) -> bool:
+    """Whether the last line imports or asserts what one above has, with nothing between that could change it."""
+    content = shown[-1]
+    if _IMPORTS.match(content):
+        return content in shown[:-1]
+    if _ASSERTS.match(content):
+        for line in reversed(shown[:-1]):
+            if line == content:
+                return True
+            if not _ASSERTS.match(line) and not _is_comment(line, rule):
+                return False
+    return False

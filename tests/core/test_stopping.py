@@ -131,3 +131,37 @@ def test_a_line_with_other_line_ends_in_it_is_known_again(inside: str, before: s
 )
 def test_what_is_between_words_is_a_block_without_a_grammar_too(language: str, source: str, written: str) -> None:
     check(source, written, language=language)
+
+
+IMPORT = "from shop import $0\n\nnext_line()\n"
+
+
+@pytest.mark.parametrize(
+    ("language", "source", "written"),
+    [
+        ("python", "x = inventory$0\n", "_cost_tax|_tax_tax"),
+        ("python", "x = inventory_tax_tax$0\n", "|_tax"),
+        ("python", "x = $0\n", "a + get_old_tax|_old_tax_old_tax"),
+        ("java", "x = $0\n", "newTax|TaxTax"),
+        ("python", "x = $0\n", "test|testtest"),
+        ("python", "x = $0\n", "a.next.next.next"),
+        ("python", "x = $0\n", "a_tax + b_tax + c_tax"),
+        ("python", "x = $0\n", "[0, 0, 0, 0], [None, None, None, None]"),
+        ("python", "x = $0\n", "inventory_cost, |inventory_cost, inventory_cost, "),
+        ("python", IMPORT, "cost, price|, cost,"),
+        ("python", IMPORT, "cost, cost_tax|, cost_tax_tax,"),
+        ("python", IMPORT, "cost, cost_tax, cost as c"),
+        ("python", "from shop import cost, $0\n", "price|, cost\n"),
+        ("python", "import os, $0\n", "re|, os\n"),
+        ("typescript", "import { $0\n", "cost, price|, cost }"),
+        ("rust", "use shop::{$0\n", "cost, price|, cost}"),
+        ("python", "def f():\n    $0\n", "assert a == 1\n    assert b == 2|\n    assert a == 1\n"),
+        ("python", "def f():\n    $0\n", "self.assertEqual(a, 1)|\n    self.assertEqual(a, 1)\n"),
+        ("python", "def f():\n    $0\n", "assert a == 1\n    g()\n    assert a == 1\n    h()"),
+        ("python", "$0\n", "import os\nimport re|\nimport os\n"),
+        ("c", "$0\n", "#include <a.h>\n#include <b.h>|\n#include <a.h>\n"),
+        ("python", "def f():\n    $0\n", "next(a)\n    next(a)\n    b"),
+    ],
+)
+def test_it_ends_where_it_begins_to_go_round(language: str, source: str, written: str) -> None:
+    check(source, written, language=language)
