@@ -41,7 +41,8 @@ def without_overlap(text: str, right: str, *, whole: bool = True) -> str:
 def _without_repeated(text: str, right: str, whole: bool) -> str:
     """`text` without the longest beginning of `right` that it ends with, in whole units; what closes something that the
     text has opened itself is not that. It ends in front of a tag that closes what stands around it, if that is the
-    first to be closed on the right."""
+    first to be closed on the right. A text that comes to the same end as `right` by another way is that one rewritten:
+    nothing of it goes in front."""
     if text.endswith(right):
         return text.removesuffix(right)
     ends = {0, *(unit.end() for unit in _UNITS.finditer(right))}
@@ -52,8 +53,25 @@ def _without_repeated(text: str, right: str, whole: bool) -> str:
         opens = _unopened_brackets(part) > _unopened_brackets(text)
         if not opens and len(_unopened_tags(part)) <= len(_unopened_tags(text)):
             return text[: unit.start()]
+    if _ends_alike(text, right):
+        return ""
     closed, closing = _unopened_tags(text), _unopened_tags(right)
     return text[: closed[0].start()] if closed and closing and closed[0][2] == closing[0][2] else text
+
+
+def _ends_alike(text: str, right: str) -> bool:
+    """Whether the last two words of both, and all signs behind these, are the same."""
+    ends = [
+        [unit[0] for unit in _UNITS.finditer(part.rstrip()) if not unit[0].isspace()][-8:] for part in (text, right)
+    ]
+    words = 0
+    for mine, theirs in zip(*map(reversed, ends), strict=False):
+        if mine != theirs:
+            return False
+        words += mine[0].isalnum() or mine[0] == "_"
+        if words == 2:
+            return True
+    return False
 
 
 def _unopened_brackets(text: str) -> int:

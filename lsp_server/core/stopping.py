@@ -15,6 +15,8 @@ from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
 from lsp_server.core.loops import end_of_loop
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.text import encode, indent_width, lines_of
@@ -68,7 +70,7 @@ class StopRule:
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
     """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
     the cursor."""
-    language, _, _ = language_at(document, document.line_at(hole.cursor))
+    language, _, last = language_at(document, document.line_at(hole.cursor))
     following = lines_of(document.source[hole.line_end : hole.line_end + 2000])
     next_line = next((line for line in following if line.strip()), "")
     start = document.line_start(document.line_at(hole.cursor))
@@ -97,9 +99,16 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         -1 if left.strip() else _indent_below(document, hole, closers),
         language.quotes,
         "" if language.comment[1] else language.comment[0],
-        language.fenced or (language.prose and _FENCED.search(document.source) is not None),
+        _has_fences(document, language, closed=last < document.line_count),
         language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
     )
+
+
+def _has_fences(document: DocumentSnapshot, language: Language, *, closed: bool) -> bool:
+    """Whether a fence may belong to the text. In fenced code it may close that, if nothing below does."""
+    if find_language(document.language_id, document.path).fenced:
+        return language.fenced or not closed
+    return language.prose and _FENCED.search(document.source) is not None
 
 
 def _indent_below(document: DocumentSnapshot, hole: Hole, closers: tuple[str, ...]) -> int:

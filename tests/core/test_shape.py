@@ -228,9 +228,13 @@ def test_the_beginning_of_a_special_token_is_not_shown_before_it_is_known_to_be_
         ("markdown", "Some **$0** text\n", "bold** text", "bold"),
         ("markdown", "Some `$0` text\n", "code`", "code"),
         ("plaintext", "the $0 of the day\n", "end of the", "end"),
+        ("python", "with$0 open(path) as file:\n    pass\n", ' open(path, "r") as file:\n', None),
+        ("javascript", "const a = $0load(path, true);\n", "await read(path, true);", None),
     ],
 )
-def test_what_stands_to_the_right_is_not_written_again(language: str, source: str, written: str, shown: str) -> None:
+def test_what_stands_to_the_right_is_not_written_again(
+    language: str, source: str, written: str, shown: str | None
+) -> None:
     """Nor any beginning of it, in whole words, brackets and tags. As long as more may come, nothing is shown that would
     have to be taken back."""
     check(source, written, shown, language=language, path="main")
@@ -239,7 +243,7 @@ def test_what_stands_to_the_right_is_not_written_again(language: str, source: st
     rule = stop_rule(document, hole, 8)
     for length in range(len(written)):
         part = shape(written[:length], document, hole, rule, whole=False)
-        assert part is None or shown.startswith(part.text)
+        assert part is None or shown is None or shown.startswith(part.text)
 
 
 ASKED = "FROM x\n$0"
@@ -284,6 +288,8 @@ FENCED = "```dockerfile\nRUN a\nRUN b\n```"
         ("shellscript", "ls\n$0", "Sure! Here is the script:\n\n```bash\ncd a\n```\n", "cd a"),
         ("markdown", "# Use\n\n$0", "```sh\nmake\n```\n", "```sh\nmake\n```"),
         ("markdown", "# Use\n\n$0", "Here is the code:\n", "Here is the code:"),
+        ("markdown", "```output\n1\n$0\n", "2\n```\n", "2\n```"),
+        ("markdown", "```python\nx = 1\n$0\n```\n", "y = 2\n```\n", "y = 2"),
         ("markdown", "```python\nx = 1\n$0\n```\n", "```python\ny = 2\n```\n", "y = 2"),
     ],
 )
@@ -347,4 +353,4 @@ def test_the_indentation_is_the_files_in_any_language(language: str, source: str
     hole = find_hole(document, offset)
     for length in range(len(written)):
         part = shape(written[:length], document, hole, stop_rule(document, hole, 8), whole=False)
-        assert part is None or shown.startswith(part.text)
+        assert part is None or shown is None or shown.startswith(part.text)
