@@ -14,6 +14,7 @@ _BETWEEN = 3
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+#./-]*)[ \t]*$")
 _BEGUN_FENCE = re.compile(r"[ \t]*(?:`{1,2}|~{1,2}|`{3,}|~{3,})[^`~\n]*$")
+_THOUGHT = re.compile(r"\s*(<|\[)((?:think|thinking|thought|reasoning)>|THINK\])")
 _LONG_QUOTES = '"""', "'''"
 
 # How an answer begins, in the languages that models answer in; behind it goes on what announces the code.
@@ -45,7 +46,8 @@ _TALK_IN_CODE = re.compile(
     rf"{_HERE_IS}\s+\w|(?:This|The|These|That|Your|Our) (?:\w+ ){{0,3}}{_WHAT}\b.*[:.]\s*$|(?:In|With) this {_WHAT}\b"
     r"|(?:To (?:complete|finish|fix)|(?:You|We) (?:can|need|should|could|will)|I(?:'ll|'ve| will| have)) \w+ .*[:.]\s*$"
     rf"|{_YES}\s*[.!！。]\s*$|I (?:cannot|can't|apologi[sz]e|hope)\b|I(?:'m| am) (?:sorry|unable)\b|Let me\s"
-    r"|Please \w+\b|Explanation:\s*$|(?:Please )?[Nn]ote that\s|If you (?:want|need|have)\s.*[:.,]"
+    r"|[A-Z][\w'’]*(?: [\w'’,-]+){3,}:\s*$|Please \w+\b|Explanation:\s*$|(?:Please )?[Nn]ote that\s"
+    r"|If you (?:want|need|have)\s.*[:.,]"
 )
 _BEGUN_TALK = re.compile(
     rf"(?:{_YES}|{_HERE_IS}|Here|Below|Hier|Aquí|Aqui|以下|下面|这|I|As an?|This|The|These|That|Your|Our|In|With"
@@ -66,12 +68,18 @@ def code_in(text: str, *, prose: bool, inside: bool, whole: bool) -> Code:
     """The code in `text`; empty where there is nothing but talk, or nothing else so far. prose: whether the document is
     of sentences itself. inside: whether the text goes on with a line, as no fenced one does. whole: whether nothing
     more comes."""
+    thought = _THOUGHT.match(text)
+    if thought is not None:
+        end = text.find(f"{thought[1]}/{thought[2]}")
+        end = text.find("\n", end) + 1 if end >= 0 else 0
+        code = code_in(text[end:], prose=prose, inside=inside, whole=whole) if end else Code(0, 0)
+        return Code(end + code.start, end + code.end, code.ended)
     lines = text.split("\n")
     offset, talked, behind = 0, False, 0
     for number, line in enumerate(lines):
         is_last = number == len(lines) - 1
         fence = _FENCE.match(line)
-        talks = _talks(line, prose=prose)
+        talks = _talks(line, prose=prose) or _announces_a_fence(lines, number)
         if inside and (fence is not None or talks):
             return Code(0, 0, ended=True)
         if fence is not None and (not is_last or whole):
@@ -93,9 +101,18 @@ def _talks(line: str, *, prose: bool) -> bool:
     return bool(_TALK.match(content)) or (not prose and bool(_TALK_IN_CODE.match(content)))
 
 
+def _announces_a_fence(lines: list[str], number: int) -> bool:
+    if not lines[number].rstrip().endswith((":", "：")):
+        return False
+    below = next((line for line in lines[number + 1 :] if line.strip()), "")
+    return _FENCE.match(below) is not None
+
+
 def _begins_like_talk(line: str) -> bool:
     """Whether an unfinished line may become a fence or a sentence to the user."""
-    return bool(_BEGUN_FENCE.match(line) or _BEGUN_TALK.match(line.strip()))
+    content = line.strip()
+    thinks = content != "" and any(mark.startswith(content) for mark in ("<thinking>", "<reasoning>", "[THINK]"))
+    return thinks or bool(_BEGUN_FENCE.match(line) or _BEGUN_TALK.match(content))
 
 
 def _fenced(text: str, start: int, fence: str, *, whole: bool) -> Code:

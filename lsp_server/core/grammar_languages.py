@@ -333,6 +333,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="block keyframe_block_list",
         strings="string_value",
         openers=r"[{(]",
+        terminators=";{},/",
     ),
     language(
         "JSON",

@@ -64,7 +64,7 @@ class Language:
     embedded: what of a file is in other languages; where several fit, the first counts. fenced: whether fences say what
     language the lines between them are in, as Markdown's do. prose: whether a text of it can be of sentences.
     tabs: whether its formatter indents with tabs. tabbed: a pattern of lines below which a line has to begin with a
-    tab, unless it begins as `untabbed` says.
+    tab, unless it begins as `untabbed` says. terminators: what a line ends with, where its grammar misses none.
     """
 
     name: str
@@ -90,6 +90,7 @@ class Language:
     tabs: bool = False
     tabbed: str = ""
     untabbed: str = ""
+    terminators: str = ""
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
@@ -140,6 +141,7 @@ def language(
     tabs: bool = False,
     tabbed: str = "",
     untabbed: str = "",
+    terminators: str = "",
 ) -> Language:
     """An entry, with lists written as words."""
     module, _, function = wheel.partition(":")
@@ -167,4 +169,5 @@ def language(
         tabs,
         tabbed,
         untabbed,
+        terminators,
     )

@@ -286,7 +286,7 @@ PLAIN_LANGUAGES: tuple[Language, ...] = (
     language("GraphQL", "graphql", "*.graphql *.gql", long_quotes='"""'),
     language("Terraform", "terraform hcl opentofu", "*.tf *.tfvars *.hcl"),
     language("Nix", "nix", "*.nix", openers=r"[{(\[=:]|\b(?:let|in|then|else|with.*)", closers="in", long_quotes="''"),
-    language("Perl", "perl perl6 raku", "*.pl *.pm *.t *.raku"),
+    language("Perl", "perl perl6 raku", "*.pl *.pm *.t *.raku", prose=True),  # documentation stands between code
     language("R", "r", "*.r *.R", quotes="\"'`"),
     language("Awk", "awk", "*.awk", quotes='"'),
     language("Tcl", "tcl", "*.tcl", quotes='"'),

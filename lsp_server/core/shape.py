@@ -151,6 +151,9 @@ def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Sp
     """`text` as a line of its own, indented as the line that it stands in front of; empty if it is the beginning of
     that one, or does not fit."""
     text = text.removesuffix(right.strip()).rstrip()
+    terminators = splice.view.language.terminators
+    if terminators and text[-1:] not in terminators:
+        return ""
     if not text.strip() or right.strip().startswith(text.strip()) or _is_bare_header(text, rule, splice.view.language):
         return ""
     if splice.view.language.reindents and right.strip()[0] not in CLOSING:
