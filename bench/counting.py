@@ -181,6 +181,9 @@ class CountingBackend:
     def piece(self, token: int) -> bytes:
         return b""
 
+    def special(self, token: int) -> str:
+        return ""
+
     def ends(self, token: int) -> bool:
         return True
 

@@ -127,8 +127,8 @@ class ModelInfo:
     if we do not know it. interruptible: whether `interrupt` ends an evaluation that is under way. token_ms: what a
     token of a prompt took when the model was loaded, in ms; 0 if that was not measured. chat_template: the Jinja2
     text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
-    a text are spelled. costs: None if they have not been measured. recurrent: whether a sequence cannot be cut back
-    to any length. adapters: those in use.
+    a text are spelled. specials: how the special tokens are that a model may spell out. costs: None if they have not
+    been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one.
     """
 
@@ -153,6 +153,7 @@ class ModelInfo:
     draft: str = ""
     interruptible: bool = False
     token_ms: float = 0.0
+    specials: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -180,8 +181,12 @@ class Backend(Protocol):
         """The bytes that `token` stands for; none for a control token. May be part of a character."""
         ...
 
+    def special(self, token: int) -> str:
+        """How a token is spelled that is never shown, such as a control token; empty for one of text."""
+        ...
+
     def ends(self, token: int) -> bool:
-        """Whether `token` ends a text."""
+        """Whether `token` ends a text, as every token does that is never shown."""
         ...
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:

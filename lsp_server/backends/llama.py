@@ -18,7 +18,7 @@ from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
 from lsp_server.backends.measuring import Measurement
-from lsp_server.core.formats import FimFormat, detect_format, find_format
+from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
 
@@ -303,12 +303,17 @@ class LlamaBackend:
         length = self._api.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
         return buffer.raw[: max(0, length)]
 
-    def ends(self, token: int) -> bool:
+    def special(self, token: int) -> str:
         api = self._api
-        if api.llama_vocab_is_eog(self._vocab, token):
-            return True
-        never_shown = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN
-        return bool(api.llama_vocab_get_attr(self._vocab, token) & never_shown)
+        attributes = api.llama_vocab_get_attr(self._vocab, token)
+        if attributes & (api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN):
+            return self._spelling(token)
+        # Some files have the markers of a format as if their maker had added them to the text's own tokens.
+        spelling = self._spelling(token) if attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED else ""
+        return spelling if spelling in MARKERS else ""
+
+    def ends(self, token: int) -> bool:
+        return bool(self._api.llama_vocab_is_eog(self._vocab, token)) or self.special(token) != ""
 
     # Evaluation -----------------------------------------------------------------------------------------
 

@@ -133,6 +133,9 @@ class ScriptedBackend:
             return bytes((token,))
         return self._pieces.get(token, b"")
 
+    def special(self, token: int) -> str:
+        return next((spelling for spelling, marker in self._markers.items() if marker == token), "")
+
     def ends(self, token: int) -> bool:
         return token == _END
 

@@ -139,6 +139,11 @@ FORMATS: tuple[FimFormat, ...] = (
     PREFIX_ONLY,
 )
 
+# All tokens that some format has around texts: in a vocabulary's own special tokens, none of them is text.
+MARKERS = frozenset(
+    spelling for entry in FORMATS for spelling in (*entry.spellings, *entry.stops, entry.file) if spelling
+)
+
 # Distilled reasoning models carry the FIM tokens of the base they were made from, untrained.
 _NO_FIM = re.compile(r"r1.?distill|deepseek.?r1", re.IGNORECASE)
 

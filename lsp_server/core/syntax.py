@@ -50,6 +50,10 @@ _free_buffers: list[bytearray] = []
 # of them: each begins a column further right than the one around it.
 _DEEP_YAML = re.compile(rb"^[ \t?:-]{200}", re.MULTILINE)
 
+# A tree in writing: what is missing and hidden, and the parts that tell what is a child of what.
+_HIDDEN_MISSING = "(MISSING _"
+_IN_WRITING = re.compile(r"""\(MISSING (?:"[^\n]+?"|\w+)\)|\(UNEXPECTED (?:'(?:\\.|[^\n])'|\w+)\)|[()]""")
+
 # How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
 _ENCLOSING_LINES = 2000
 
@@ -138,6 +142,7 @@ def text_of(node: Node, source: bytes) -> bytes:
 def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
     """The byte ranges of the ERROR and MISSING nodes under `root`; nested: also of those inside others."""
     found, nodes = [], [root]
+    hides = root.has_error and _HIDDEN_MISSING in str(root)
     while nodes:
         node = nodes.pop()
         is_wrong = node.is_error or node.is_missing
@@ -145,7 +150,26 @@ def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
             found.append((node.start_byte, node.end_byte))
         if node.has_error and (nested or not is_wrong):
             nodes.extend(node.children)
+            if hides:
+                found.extend((offset, offset) for offset in _hidden_missing(node))
     return found
+
+
+def _hidden_missing(node: Node) -> Iterator[int]:
+    """Where children of `node` are missing that no list of children has: what ends a line is hidden in many grammars.
+    Only the tree in writing shows them."""
+    written = str(node)
+    inner = sum(str(child).count(_HIDDEN_MISSING) for child in node.children if child.has_error)
+    if written.count(_HIDDEN_MISSING) == inner:
+        return
+    children, before, depth = node.named_children, 0, 0
+    for match in _IN_WRITING.finditer(written):
+        part = match[0]
+        if depth == 1 and part.startswith(_HIDDEN_MISSING):
+            yield children[min(before, len(children)) - 1].end_byte if before and children else node.start_byte
+        elif depth == 1 and part != ")" and not part.startswith('(MISSING "'):
+            before += 1
+        depth += {"(": 1, ")": -1}.get(part, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,11 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "replace")
 
 
+def lines_of(source: bytes) -> list[str]:
+    """The lines of a part of a document, without their ends, as text."""
+    return [line.decode("utf-8", "replace") for line in source.splitlines()]
+
+
 def line_starts(source: bytes) -> list[int]:
     """The byte offset of each line's first byte. There is always at least one line, at 0."""
     lines = source.splitlines(keepends=True)

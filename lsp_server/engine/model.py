@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
+from lsp_server.core.spelled import worth_knowing
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.pace import LEAST_TOKENS, Pace
@@ -57,7 +58,7 @@ class ActionSteps:
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
     often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
-    prompts are evaluated. draft: the small model that drafts for it.
+    prompts are evaluated. specials: how its special tokens are spelled. draft: the small model that drafts for it.
     lacks: why it comes without the one that was to."""
 
     backend: Backend
@@ -68,28 +69,33 @@ class LoadedModel:
     rates: DraftRates
     actions: ActionSteps
     pace: Pace
+    specials: tuple[str, ...] = ()
     draft: DraftModel | None = None
     lacks: str = ""
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
         form, info = backend.info.format, backend.info
-        ids = (backend.marker(spelling) for spelling in (*form.spellings, *form.stops))
+        ids = {spelling: backend.marker(spelling) for spelling in (*form.spellings, *form.stops)}
+        pieces = [backend.piece(token) for token in range(info.vocabulary)]
+        markers = (spelling for spelling, token in ids.items() if token is not None)
+        unseen = (backend.special(token) for token, piece in enumerate(pieces) if not piece)
         return cls(
             backend,
             Encoder(backend),
-            Vocabulary([backend.piece(token) for token in range(info.vocabulary)]),
+            Vocabulary(pieces),
             PrefixCache(info.sequences),
-            frozenset(token for token in ids if token is not None),
+            frozenset(token for token in ids.values() if token is not None),
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
             Pace(info.token_ms),
+            worth_knowing((*markers, *unseen)),
         )
 
     @property
     def info(self) -> ModelInfo:
         draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
-        return replace(self.backend.info, draft=draft)
+        return replace(self.backend.info, draft=draft, specials=self.specials)
 
     @property
     def notice(self) -> str:

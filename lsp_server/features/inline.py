@@ -23,6 +23,7 @@ from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelt
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
+from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
@@ -54,6 +55,7 @@ class InlineCompleter:
         self._clock = clock
         self._background = Background()
         self._prompts = Prompts(engine, self._background, buffers)
+        self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
         self._prepared: Prepared | None = None
@@ -206,7 +208,10 @@ class InlineCompleter:
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        return RunningGeneration(document, hole, rule, prompts, self._background.parse)
+        info = self._engine.model.info
+        specials = info.specials if info else ()
+        usual = self._indentations.of
+        return RunningGeneration(document, hole, rule, prompts, self._background.parse, specials, usual)
 
     def _submit(
         self,
@@ -268,7 +273,8 @@ class InlineCompleter:
 
     def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
         """Another generation for the place of `best`, decoded together with it."""
-        other = RunningGeneration(best.document, best.hole, best.rule, best.prompts, self._background.parse)
+        parse = self._background.parse
+        other = RunningGeneration(best.document, best.hole, best.rule, best.prompts, parse, best.specials, best.usual)
         self._submit(other, options, rank=rank)
         return other
 

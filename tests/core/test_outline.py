@@ -26,6 +26,7 @@ def test_deep_nesting_is_data() -> None:
         (b"a = 1\n", [], 0),
         (b"def f(:\n  return )\n(", [(6, 6), (10, 18), (19, 20)], 3),
         (b"{ ) ( } x y", [(0, 11)], 3),
+        (b"if a:\n    print(')')return c\nd = 1\n", [(20, 20)], 1),  # a line end is missing
     ],
 )
 def test_errors_inside_others_count_for_a_suggestion_only(

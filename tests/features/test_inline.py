@@ -39,6 +39,24 @@ async def test_the_model_answers_and_then_the_memory(bench: Opener) -> None:
         assert b.client.running == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (" * height <|fim_middle|>\n", " * height"),
+        (" * '<|fim_middle|>'\n", " * '<|fim_middle|>'"),
+    ],
+)
+async def test_only_the_loaded_models_special_tokens_are_cut_where_they_are_spelled_out(
+    bench: Opener, written: str, shown: str
+) -> None:
+    source = "area = width$0\n"
+    async with bench(knowing(source.replace("$0", written).encode())) as b:
+        await b.ready()
+        outcome = await b.complete(source)
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == shown
+
+
 async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -> None:
     async with bench() as b:
         await b.ready()
@@ -48,6 +66,16 @@ async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -
         for change in ({"max_lines": 3}, {"max_tokens": 5}):
             b.options = replace(b.options, **change)
             assert (await b.complete(SOURCE)).source == "model"
+
+
+async def test_a_change_far_above_or_below_makes_the_model_write_anew(bench: Opener) -> None:
+    far = "".join(f"name_{number} = {number}\n" for number in range(60))
+    source = f"{far}{SOURCE}{far}"
+    async with bench() as b:
+        await b.ready()
+        changed = [f"{far.replace('name_1 ', 'size_1 ')}{SOURCE}{far}", f"{far}{SOURCE}{far[:-20]}"]
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["model"] * 3
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["memory"] * 3
 
 
 async def test_the_memory_is_bounded_and_forgets_the_oldest(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
