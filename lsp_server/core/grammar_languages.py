@@ -46,6 +46,7 @@ LANGUAGES: tuple[Language, ...] = (
         openers=r"[{(\[]|^\s*(?:(?:async\s+)?(?:if|elif|else|for|while|try|except|finally|with|def|class|match|case)\b"
         r"|[)\]}]).*:",
         long_quotes="\"\"\" '''",
+        headers="if elif else for while with try except finally def class async match case",
     ),
     language(
         "JavaScript",

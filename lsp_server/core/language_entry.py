@@ -65,6 +65,7 @@ class Language:
     language the lines between them are in, as Markdown's do. prose: whether a text of it can be of sentences.
     tabs: whether its formatter indents with tabs. tabbed: a pattern of lines below which a line has to begin with a
     tab, unless it begins as `untabbed` says. terminators: what a line ends with, where its grammar misses none.
+    headers: where indentation alone says what belongs to a block, the words that the line above a block begins with.
     """
 
     name: str
@@ -91,6 +92,7 @@ class Language:
     tabbed: str = ""
     untabbed: str = ""
     terminators: str = ""
+    headers: tuple[str, ...] = ()
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
@@ -142,6 +144,7 @@ def language(
     tabbed: str = "",
     untabbed: str = "",
     terminators: str = "",
+    headers: str = "",
 ) -> Language:
     """An entry, with lists written as words."""
     module, _, function = wheel.partition(":")
@@ -170,4 +173,5 @@ def language(
         tabbed,
         untabbed,
         terminators,
+        tuple(headers.split()),
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import PurePosixPath
 
-from lsp_server.core.languages import UNKNOWN, find_language
+from lsp_server.core.languages import find_language
 
 # Files that hold secrets, by name and by folder. A program is not one, whatever it is called.
 _FILES = (
@@ -25,7 +25,7 @@ _FILES = (
 )
 _FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".gcloud", ".password-store", ".secrets"})
 _PROGRAMS = ("wp-config.php", "local_settings.py")
-_DATA = frozenset({"JSON", "YAML", "TOML", UNKNOWN.name})
+_DATA = frozenset({"JSON", "YAML", "TOML"})
 
 # What the tokens of services look like: how each begins, with no letter or digit in front of it, and how it goes on.
 _TOKENS = tuple(
@@ -122,7 +122,8 @@ def is_secret_file(path: str) -> bool:
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.name.lower() in _PROGRAMS or not _FOLDERS.isdisjoint(parts.parts[:-1]):
         return True
-    return speaks_of_secrets(path) and find_language("", parts.name).name in _DATA
+    language = find_language("", parts.name)
+    return speaks_of_secrets(path) and (language.wheel is None or language.name in _DATA)
 
 
 def speaks_of_secrets(path: str) -> bool:

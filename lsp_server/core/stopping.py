@@ -18,6 +18,7 @@ from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
 from lsp_server.core.loops import end_of_loop
+from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.text import encode, indent_width, lines_of
 
@@ -46,7 +47,7 @@ class StopRule:
     a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
     not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
     of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
-    sentences may.
+    sentences may. opening: how it may begin; None for any way.
     """
 
     kind: HoleKind
@@ -65,6 +66,7 @@ class StopRule:
     comment: str = ""
     fences: bool = False
     prose: bool = False
+    opening: Opening | None = None
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
@@ -101,6 +103,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         "" if language.comment[1] else language.comment[0],
         _has_fences(document, language, closed=last < document.line_count),
         language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
+        opening_at(document, hole, language),
     )
 
 

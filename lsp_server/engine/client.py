@@ -14,6 +14,7 @@ from typing import Literal
 import anyio
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
+from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.core import Engine
@@ -129,9 +130,10 @@ class EngineClient:
         role: Role = "completion",
         rank: int = 0,
         quick: FimPrompt | None = None,
+        opening: Opening | None = None,
     ) -> int:
         """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
-        only that, is `Finished`. quick: as in `Generate`."""
+        only that, is `Finished`. quick, opening: as in `Generate`."""
         id = next(self._ids)
         if len(self._listeners) >= _MOST_REQUESTS:
             message = f"more than {_MOST_REQUESTS} requests are under way"
@@ -139,7 +141,9 @@ class EngineClient:
             return id
         self._listeners[id] = listener
         self._roles[id] = role
-        self._engine.send(Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick))
+        self._engine.send(
+            Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick, opening)
+        )
         return id
 
     def cancel(self, id: int, *, keep: bool = False) -> None:

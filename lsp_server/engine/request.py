@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 from typing import Literal
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 
@@ -44,7 +45,8 @@ class Generate:
     window to leave free behind the prompt; the same for both, or they would be cut differently. Without
     a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
     with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
-    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate."""
+    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
+    text may begin; the likeliest token with which it does is taken."""
 
     id: int
     prompt: FimPrompt
@@ -56,6 +58,7 @@ class Generate:
     role: Role = "completion"
     rank: int = 0
     quick: FimPrompt | None = None
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from lsp_server.backends.base import Logits
+
+
+# What is allowed is looked for among so many of the likeliest tokens.
+_MOST_TRIED = 64
 
 
 class Vocabulary:
@@ -50,6 +54,19 @@ class Vocabulary:
         values = logits[candidates]
         best = int(candidates[values.argmax() if rank == 0 else values.argpartition(-1 - rank)[-1 - rank]])
         return best if logits[best] > logits[token] else None
+
+
+def likeliest(logits: Logits, allowed: Callable[[int], bool], rank: int = 0) -> int | None:
+    """The likeliest token that is allowed, or with a rank the next such one. None if none is among the likeliest."""
+    import numpy as np
+
+    top = np.argpartition(logits, -_MOST_TRIED)[-_MOST_TRIED:] if len(logits) > _MOST_TRIED else np.arange(len(logits))
+    for token in top[np.argsort(-logits[top], kind="stable")]:
+        if allowed(int(token)):
+            if rank == 0:
+                return int(token)
+            rank -= 1
+    return None
 
 
 def _behind(start: bytes) -> bytes:

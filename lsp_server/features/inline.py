@@ -256,6 +256,7 @@ class InlineCompleter:
                 deadline=deadline,
                 rank=rank,
                 quick=part.prompts.quick,
+                opening=part.rule.opening,
             )
 
         submit(part)
