@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
 from lsp_server.core.spelled import worth_knowing
@@ -12,8 +13,11 @@ from lsp_server.engine.encode import Encoder
 from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
+from lsp_server.engine.retry import Health
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 # Where a step cannot be interrupted, an abort comes at its end. One longer than this would be noticed.
 STEP_MS = 45.0
@@ -59,7 +63,7 @@ class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
     often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
     prompts are evaluated. specials: how its special tokens are spelled. draft: the small model that drafts for it.
-    lacks: why it comes without the one that was to."""
+    lacks: why it comes without the one that was to. health: whether its steps work."""
 
     backend: Backend
     encoder: Encoder
@@ -72,6 +76,7 @@ class LoadedModel:
     specials: tuple[str, ...] = ()
     draft: DraftModel | None = None
     lacks: str = ""
+    health: Health = field(default_factory=Health)
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -107,10 +112,12 @@ class LoadedModel:
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
     def close(self) -> None:
-        """Gives the memory of both back."""
-        if self.draft is not None:
-            self.draft.backend.close()
-        self.backend.close()
+        """Gives the memory of both back, as far as that can be: a device may be gone, and others are to work on."""
+        for backend in (*([self.draft.backend] if self.draft else []), self.backend):
+            try:
+                backend.close()
+            except Exception:
+                logger.exception("%s cannot be closed", backend.info.name)
 
     def emptied(self) -> LoadedModel:
         """The model with nothing in its cache, and nothing learned from what was there."""
