@@ -21,6 +21,7 @@ from lsp_server.backends.measuring import Measurement
 from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -48,7 +49,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
     """
     if spec.path:
-        headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
+        headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
     else:
         headers = read_model(starter.model_file(progress))
     adapters = [
@@ -66,7 +67,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
     began = time.monotonic()
     if spec.path:
-        path, licence = Path(spec.path).expanduser(), ""
+        path, licence = expanded(spec.path), ""
     else:
         path, licence = starter.model_file(progress), starter.pin().licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
+from lsp_server.user_folders import expanded
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
@@ -172,7 +173,7 @@ def _model() -> Iterator[Check]:
     spec = settings.model_spec()
     origin = config.origins([Path.cwd()]).get("model")
     where = f" (set in {origin})" if spec.path and origin else ""
-    path = Path(spec.path).expanduser() if spec.path else starter.path()
+    path = expanded(spec.path) if spec.path else starter.path()
     if not spec.path and not path.exists():
         yield Check("model", RED, "none: no `model` is set and the starter is not here", starter.PULL)
         return
@@ -211,11 +212,11 @@ def _draft_model() -> Iterator[Check]:
     origin = config.origins([Path.cwd()]).get("draft_model")
     where = f" (set in {origin})" if origin else ""
     try:
-        small = gguf.read_model(Path(settings.draft_model).expanduser())
+        small = gguf.read_model(expanded(settings.draft_model))
     except ModelError as error:
         yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
         return
-    main = Path(settings.model).expanduser() if settings.model else starter.path()
+    main = expanded(settings.model) if settings.model else starter.path()
     known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
     wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
     if abs(known - wanted) > _PADDING:

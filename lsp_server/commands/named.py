@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.models.lock import Pin
@@ -19,7 +20,7 @@ def resolve(name: str) -> str:
 
     if name in ("", "starter"):
         return ""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if path.is_file():
         return str(path.absolute())
     inside = lock.models_folder() / name
