@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
@@ -39,8 +38,8 @@ _WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
 # What llama_decode returns when it has been told to stop.
 _ABORTED = 2
 
-# The weights of the models that are loaded, in bytes.
-_mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
+# The weights of the models that are loaded.
+_mapped = llama_library.MappedBytes()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -56,7 +55,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
     # What is mapped from a file counts as free, and yet its model needs it.
-    taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
+    taken = _mapped.total() + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
     spec = estimate.fit_layers(headers, spec, room)
     estimate.check_room(headers, spec, room if spec.gpu_layers else estimate.Room(room.host))
@@ -148,7 +147,7 @@ class LlamaBackend:
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
-            _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
+            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)))
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             self._gpu_layers = spec.gpu_layers
@@ -414,7 +413,7 @@ class LlamaBackend:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
-        _mapped.pop(self, None)
+        _mapped.drop(self)
         if self._measurement is not None:
             self._measurement.close()
         if self._batch is not None:

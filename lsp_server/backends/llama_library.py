@@ -7,6 +7,7 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from typing import Any
 
 from lsp_server.backends import calibration
@@ -90,6 +91,28 @@ def thread_options(gpu: bool) -> tuple[int, ...]:
     """Numbers of threads worth trying: the usual one, and one fewer where an editor's core is missed."""
     usual = default_threads()
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
+
+
+class MappedBytes:
+    """How many bytes each loaded model has mapped from its file. One thread loads models and another closes them, so
+    everything here holds the lock. Its owners are held weakly: one that is lost maps nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes: dict[int, tuple[weakref.ref[object], int]] = {}
+
+    def add(self, owner: object, count: int) -> None:
+        with self._lock:
+            self._bytes[id(owner)] = weakref.ref(owner), count
+
+    def drop(self, owner: object) -> None:
+        with self._lock:
+            self._bytes.pop(id(owner), None)
+
+    def total(self) -> int:
+        with self._lock:
+            self._bytes = {key: entry for key, entry in self._bytes.items() if entry[0]() is not None}
+            return sum(count for _, count in self._bytes.values())
 
 
 def put_token(batch: Any, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:
