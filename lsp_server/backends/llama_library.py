@@ -50,6 +50,8 @@ class Library:
         # Waiting threads must not spin: with two cores and an editor that uses one, a decode step takes
         # 114 ms with spinning and 46 ms without. OpenMP reads this once, when the library loads.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Else an abort in llama.cpp starts gdb, which attaches itself to the server. What it aborts for goes to stderr.
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         try:
             import llama_cpp.llama_cpp as api
         except (ImportError, OSError, RuntimeError) as error:
