@@ -87,8 +87,8 @@ def _bytes(headers: Sequence[Header]) -> int:
 def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, bool]]) -> None:
     """Raises ModelError if `path` is known not to work, or does not when tried. parts: what that depends on."""
     key = " ".join([*parts, _llama_version()])
-    refusal = ledger.read()["verdicts"].get(key)
-    if not isinstance(refusal, str):
+    refusal = ledger.verdict(key)
+    if refusal is None:
         refusal, lasting = attempt()
         if lasting:
             ledger.update("verdicts", {key: refusal})
@@ -98,8 +98,7 @@ def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, 
 
 def verdict(hashes: Sequence[str]) -> str | None:
     """What is known of a model by its hashes: why it is refused, empty if it works, None if it was never tried."""
-    found = ledger.read()["verdicts"].get(" ".join([*hashes, _llama_version()]))
-    return found if isinstance(found, str) else None
+    return ledger.verdict(" ".join([*hashes, _llama_version()]))
 
 
 def try_in_child(

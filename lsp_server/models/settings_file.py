@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models.ledger import write_whole
+from lsp_server.kept_files import write_whole
 
 
 def set_value(path: Path, key: str, value: str) -> str | None:
