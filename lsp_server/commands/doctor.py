@@ -167,7 +167,7 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf, ledger
+    from lsp_server.models import admission, estimate, fim, gguf, kinds, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
@@ -182,6 +182,7 @@ def _model() -> Iterator[Check]:
         return
     try:
         headers = gguf.read_model(path)
+        kinds.check(headers)
         need = estimate.check_room(headers, spec, estimate.Room(estimate.available_bytes()))
     except ModelError as error:
         yield Check("model", RED, f"{error}{where}", "fimble models list, then fimble models use NAME")

@@ -21,7 +21,7 @@ from typing import IO
 
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.children import Child, Limits
-from lsp_server.models import ledger, lock, lora
+from lsp_server.models import kinds, ledger, lock, lora
 from lsp_server.models.gguf import Header, read_header, read_model
 from lsp_server.models.patience import Progress, patiently
 
@@ -46,6 +46,7 @@ def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = 
             raise ModelError(
                 f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
             )
+        kinds.check(headers)
         return headers, [_pinned_hash(header, beat) for header in headers]
 
     headers, hashes = patiently(look, path, progress)
