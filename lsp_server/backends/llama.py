@@ -17,7 +17,7 @@ from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
 from lsp_server.backends.measuring import Measurement
-from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format
+from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
 from lsp_server.user_folders import expanded
@@ -247,7 +247,7 @@ class LlamaBackend:
         if min(ids) >= 0:
             prefix, suffix, middle = (self._spelling(token) for token in ids)
             declared = prefix, suffix, middle
-        name = f"{self._meta('general.name')} {self._meta('general.basename')} {path.name}"
+        name = names_of(self._meta, path.name)
         return detect_format(lambda text: self.marker(text) is not None, name, declared)
 
     def _adds_space_prefix(self) -> bool:
