@@ -31,7 +31,7 @@ from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.status import status
-from lsp_server.lsp.transport import StdinReader, StdoutWriter
+from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +123,7 @@ class FimbleServer(LanguageServer):
         self.configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
             self._progress = LoadProgress(self)
+        self.start_task(end_with, params.process_id, self.stop)
 
     def client_initialized(self) -> None:
         if self.client.watch_configuration:
