@@ -10,6 +10,7 @@ import threading
 import weakref
 from typing import Any
 
+from lsp_server import control_groups
 from lsp_server.backends import calibration
 from lsp_server.backends.base import ModelError
 
@@ -84,9 +85,10 @@ def give_back_memory() -> None:
 
 
 def default_threads() -> int:
-    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if cores <= 4 else max(4, min(cores // 2, 16))
+    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads. No more than
+    a quota lets run at the same time."""
+    cores = control_groups.visible_cores()
+    return min(control_groups.usable_cores(), cores if cores <= 4 else max(4, min(cores // 2, 16)))
 
 
 def thread_options(gpu: bool) -> tuple[int, ...]:

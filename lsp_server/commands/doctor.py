@@ -138,7 +138,8 @@ def _hardware() -> Iterator[Check]:
     processor = machine.cpu()
     vectors = ", ".join(processor.vectors) or "no vector extensions that llama.cpp gains from"
     known = bool(processor.vectors)
-    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores} cores, {vectors}")
+    of = f" of {os.cpu_count()}" if processor.cores < (os.cpu_count() or 1) else ""
+    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores}{of} cores, {vectors}")
     total, free = machine.ram_bytes()
     little = free < 1 << 30
     fix = "close something, or set `model` to a smaller one" if little else ""

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server import control_groups
 from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.models.gguf import Header, LargeArray, Tensor
 
@@ -29,6 +30,9 @@ _FIXED = 4 << 20  # the graph, the thread pool
 # Tensor types of which llama.cpp keeps a second, interleaved copy, and the multiple that their rows must be.
 _REPACKED_X86 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
 _REPACKED_ARM = {"Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4}
+
+# What a control group may use of memory, and what it does, by the version of the interface.
+_MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
 # Tensors that only rows are read from; they are never multiplied with.
 _LOOKED_UP = ("token_embd", "per_layer_token_embd", "position_embd", "token_types")
@@ -192,37 +196,16 @@ def available_bytes() -> int:
     return min([free, *_group_room()])
 
 
-def _group_room(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """What each control group above this process still allows, in bytes. Version 1 and 2 of the interface."""
-    try:
-        lines = membership.read_text("utf-8").splitlines()
-    except OSError:
-        return []
+def _group_room() -> list[int]:
+    """What each control group above this process still allows, in bytes."""
     found = []
-    for line in lines:
-        number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if number == "0":
-            base, limit, used = root, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            base, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        folder = base / path.strip("/")
-        for group in (folder, *folder.parents):
-            most = _number(group / limit)
-            if most is not None:
-                reclaimable = _field(group / "memory.stat", "inactive_file")
-                found.append(max(0, most - (_number(group / used) or 0) + reclaimable))
-            if group == base:
-                break
+    for version, group in control_groups.groups("memory"):
+        limit, used = _MEMORY_FILES[version]
+        most = control_groups.number(group / limit)
+        if most is not None:
+            reclaimable = _field(group / "memory.stat", "inactive_file")
+            found.append(max(0, most - (control_groups.number(group / used) or 0) + reclaimable))
     return found
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text("utf-8"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
 
 
 def _field(path: Path, name: str) -> int:
