@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import doctor, init, models, trust
+from lsp_server.commands import doctor, init, models, output, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    output.settle()
     with escaping():
         return _run(arguments)
 

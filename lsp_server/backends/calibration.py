@@ -351,6 +351,8 @@ def remember(key: str, calibration: Calibration) -> None:
         kept_files.write_whole(path, msgspec.json.format(msgspec.json.encode(calibration)))
     except OSError as error:
         logger.warning("the calibration cannot be kept: %s", kept_files.why_unwritable(path, error))
+    except ValueError as error:  # the model's name is no text
+        logger.warning("the calibration cannot be kept: %s", error)
 
 
 def key_of(*parts: object) -> str:
