@@ -14,6 +14,9 @@ from lsp_server.regular_file import open_regular
 
 MOST_BYTES = 4 << 20
 
+# What the system says of a folder that this user cannot write to.
+UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
     """The bytes of a file. Raises OSError too if it is none, which a pipe would make wait for ever, or is too large."""
