@@ -32,6 +32,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("backends.measuring", ("backends",)),
     ("backends.devices", ("backends", "models")),
     ("backends.starter", ("backends.base", "models")),
+    ("backends.weights_files", ("backends.base", "models")),
     ("backends.requantise", ("backends", "models")),
     ("backends.adapters", ("backends", "models")),
     ("backends.calibration", ("core", "children", "backends.base", "kept_files")),

@@ -17,6 +17,7 @@ from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
 from lsp_server.backends.measuring import Measurement
+from lsp_server.backends.weights_files import WeightsFiles
 from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
@@ -93,12 +94,14 @@ class LlamaBackend:
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None
+        self._files = WeightsFiles()
         self._stop = StopFlag()
         self._spec = spec
         self._measurement: Measurement | None = None
         began = time.monotonic()
         try:
-            self._open_model(spec, path, progress)
+            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
+            self._open_model(spec, path, gpu, progress)
             self._vocab = self._api.llama_model_get_vocab(self._model)
             self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
             self._space_prefix = self._adds_space_prefix()
@@ -106,7 +109,6 @@ class LlamaBackend:
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
             self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
-            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             system = self._api.llama_print_system_info().decode("utf-8", "replace")
             self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
             if spec.measure_first or spec.draft:
@@ -147,7 +149,7 @@ class LlamaBackend:
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
-            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)))
+            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)) if self._files else 0)
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             self._gpu_layers = spec.gpu_layers
@@ -160,10 +162,12 @@ class LlamaBackend:
 
     # Loading --------------------------------------------------------------------------------------------
 
-    def _open_model(self, spec: ModelSpec, path: Path, progress: Callable[[float], bool]) -> None:
+    def _open_model(self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]) -> None:
         api = self._api
         params = api.llama_model_default_params()
         params.n_gpu_layers = 999 if spec.gpu_layers < 0 else spec.gpu_layers
+        self._files = WeightsFiles.mapped_from(path, on_gpu=gpu)
+        params.load_mode = api.LLAMA_LOAD_MODE_AUTO if self._files else api.LLAMA_LOAD_MODE_NONE
         stopped = False
 
         def report(fraction: float, _: object) -> bool:
@@ -225,6 +229,7 @@ class LlamaBackend:
         measurement = self._measurement
         if measurement is None or self.info.costs is not None:
             return False
+        self._files.check()
         more = measurement.advance(self.info.token_ms)
         if (found := measurement.found) is not None:
             # Whether flash attention is used stays as it is until the next start.
@@ -333,6 +338,7 @@ class LlamaBackend:
         return self._rows(len(steps))
 
     def _decode(self) -> None:
+        self._files.check()
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, self._batch)
         if code == _ABORTED:
@@ -414,6 +420,7 @@ class LlamaBackend:
 
     def close(self) -> None:
         _mapped.drop(self)
+        self._files.close()
         if self._measurement is not None:
             self._measurement.close()
         if self._batch is not None:

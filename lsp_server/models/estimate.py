@@ -22,6 +22,7 @@ _CALIBRATED_GPU_CHUNK = 512  # the largest that a calibration may choose
 _ROWS = 32  # of logits that are handed out at once
 CHECKPOINTS = 4  # states of a recurrent model that are remembered for each sequence, beside its own
 
+READ_IN_BYTES = 1 << 30
 _CELLS = 256  # KV cells come in multiples of this
 _KV_BYTES = 2  # F16
 _PER_TOKEN, _PER_MERGE = 160, 150  # bytes of llama.cpp's tables for one entry of the vocabulary, measured
@@ -95,7 +96,7 @@ def estimate(
     usual = CPU_CHUNK if not offloaded else _CALIBRATED_GPU_CHUNK if spec.calibrate else GPU_CHUNK
     chunk = max(spec.chunk_tokens or usual, spec.sequences)
     weights = sum(tensor.bytes for tensor in tensors)
-    repacked = 0 if offloaded > layers else _repacked_bytes(tensors)
+    repacked = 0 if offloaded > layers else _repacked_bytes(tensors, read_in=is_read_in(weights, on_gpu=offloaded > 0))
     kv = kv_cache_bytes(main, spec, kv_bytes, checkpoints)
     flash = {"on": True, "off": False, "auto": bool(offloaded)}[spec.flash_attention]
     compute = _compute_bytes(main, spec, chunk, flash=flash)
@@ -148,7 +149,15 @@ def _cpu_layouts() -> dict[str, int]:
     return _REPACKED_ARM if platform.machine().lower() in ("arm64", "aarch64") else _REPACKED_X86
 
 
-def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
+def is_read_in(file_bytes: int, *, on_gpu: bool) -> bool:
+    """Whether a model's weights are read into memory, where nothing that becomes of the file can reach them. Those of a
+    larger one stay mapped from it: several servers share them, and they can be dropped when memory is short."""
+    return file_bytes <= READ_IN_BYTES and not on_gpu
+
+
+def _repacked_bytes(tensors: Sequence[Tensor], *, read_in: bool) -> int:
+    """The copies in another layout. What is read in is read into that layout at once; only embeddings that are the
+    output layer, too, are there twice."""
     rows = _cpu_layouts()
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     total = 0
@@ -157,7 +166,7 @@ def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
         if multiple is None or len(tensor.shape) < 2 or tensor.shape[1] % multiple:
             continue
         multiplied = not tensor.name.startswith(_LOOKED_UP) or (tied and tensor.name == "token_embd.weight")
-        if multiplied:
+        if multiplied and (not read_in or tensor.name == "token_embd.weight"):
             total += tensor.bytes
     return total
 
