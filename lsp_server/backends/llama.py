@@ -11,16 +11,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
 from lsp_server.backends.measuring import Measurement
-from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format
+from lsp_server.backends.weights_files import WeightsFiles
+from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
 from lsp_server.models.gguf import read_model
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -38,8 +39,8 @@ _WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
 # What llama_decode returns when it has been told to stop.
 _ABORTED = 2
 
-# The weights of the models that are loaded, in bytes.
-_mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
+# The weights of the models that are loaded.
+_mapped = llama_library.MappedBytes()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -48,14 +49,14 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
     """
     if spec.path:
-        headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
+        headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
     else:
         headers = read_model(starter.model_file(progress))
     adapters = [
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
     # What is mapped from a file counts as free, and yet its model needs it.
-    taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
+    taken = _mapped.total() + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
     spec = estimate.fit_layers(headers, spec, room)
     estimate.check_room(headers, spec, room if spec.gpu_layers else estimate.Room(room.host))
@@ -66,7 +67,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
     began = time.monotonic()
     if spec.path:
-        path, licence = Path(spec.path).expanduser(), ""
+        path, licence = expanded(spec.path), ""
     else:
         path, licence = starter.model_file(progress), starter.pin().licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
@@ -93,12 +94,14 @@ class LlamaBackend:
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None
+        self._files = WeightsFiles()
         self._stop = StopFlag()
         self._spec = spec
         self._measurement: Measurement | None = None
         began = time.monotonic()
         try:
-            self._open_model(spec, path, progress)
+            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
+            self._open_model(spec, path, gpu, progress)
             self._vocab = self._api.llama_model_get_vocab(self._model)
             self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
             self._space_prefix = self._adds_space_prefix()
@@ -106,7 +109,6 @@ class LlamaBackend:
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
             self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
-            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             system = self._api.llama_print_system_info().decode("utf-8", "replace")
             self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
             if spec.measure_first or spec.draft:
@@ -147,7 +149,7 @@ class LlamaBackend:
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
-            _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
+            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)) if self._files else 0)
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             self._gpu_layers = spec.gpu_layers
@@ -160,10 +162,12 @@ class LlamaBackend:
 
     # Loading --------------------------------------------------------------------------------------------
 
-    def _open_model(self, spec: ModelSpec, path: Path, progress: Callable[[float], bool]) -> None:
+    def _open_model(self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]) -> None:
         api = self._api
         params = api.llama_model_default_params()
         params.n_gpu_layers = 999 if spec.gpu_layers < 0 else spec.gpu_layers
+        self._files = WeightsFiles.mapped_from(path, on_gpu=gpu)
+        params.load_mode = api.LLAMA_LOAD_MODE_AUTO if self._files else api.LLAMA_LOAD_MODE_NONE
         stopped = False
 
         def report(fraction: float, _: object) -> bool:
@@ -225,6 +229,7 @@ class LlamaBackend:
         measurement = self._measurement
         if measurement is None or self.info.costs is not None:
             return False
+        self._files.check()
         more = measurement.advance(self.info.token_ms)
         if (found := measurement.found) is not None:
             # Whether flash attention is used stays as it is until the next start.
@@ -247,7 +252,7 @@ class LlamaBackend:
         if min(ids) >= 0:
             prefix, suffix, middle = (self._spelling(token) for token in ids)
             declared = prefix, suffix, middle
-        name = f"{self._meta('general.name')} {self._meta('general.basename')} {path.name}"
+        name = names_of(self._meta, path.name)
         return detect_format(lambda text: self.marker(text) is not None, name, declared)
 
     def _adds_space_prefix(self) -> bool:
@@ -333,6 +338,7 @@ class LlamaBackend:
         return self._rows(len(steps))
 
     def _decode(self) -> None:
+        self._files.check()
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, self._batch)
         if code == _ABORTED:
@@ -413,7 +419,8 @@ class LlamaBackend:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
-        _mapped.pop(self, None)
+        _mapped.drop(self)
+        self._files.close()
         if self._measurement is not None:
             self._measurement.close()
         if self._batch is not None:

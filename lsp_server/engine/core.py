@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import time
@@ -29,8 +28,6 @@ from lsp_server.engine.request import (
 )
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
-
-logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 64
 
@@ -182,8 +179,10 @@ class Engine:
             ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
+            why = explained(error)
             for failed in jobs:
-                self._finish(failed, FinishReason.FAILED, explained(error))
+                self._finish(failed, FinishReason.FAILED, why)
+            self._registry.failed(job.request.role, why)
             return
         for done, delta, reason in ended:
             if delta is not None:
@@ -238,10 +237,12 @@ class Engine:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
             if draft is None or backend is not draft.backend:
+                works[0][0].model.health.step(works=False)
                 raise
             draft.failure = f"{backend.info.name} failed, and drafts no more: {explained(error)}"
             self._registry.tell(works[0][0].request.role)
             return True
+        works[0][0].model.health.step(works=True)
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
             job.spend(seconds, work)

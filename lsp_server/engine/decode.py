@@ -254,11 +254,11 @@ class Generation:
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
             verified += drafted is not None
-            if self.model.ends(token):
+            if self.model.ends(token, answers=self.request.stop is None):
                 reason = FinishReason.END
                 break
             accepted += token == drafted
-            reason = self._append(token, row, self.model.vocabulary.piece(token))
+            reason = self._append(token, row, self.model.piece(token, answers=self.request.stop is None))
             if reason is not None or token != drafted:
                 break
         if work is not None:
@@ -357,7 +357,7 @@ class Generation:
             self._draft = None
             self._followed_ms += self._drafts.model.costs.ms(len(work.tokens), work.position)
         elif draft is not None:
-            over = self.model.ends(token)
+            over = self.model.ends(token, answers=self.request.stop is None)
             if not over:
                 draft.tokens.append(token)
             if over or self._ends_with(draft.tokens):

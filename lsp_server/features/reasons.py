@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def why_silent(engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
-    """Why nothing is to be asked of the model, or an empty string. Wakes one that went because nobody used it."""
+    """Why nothing is to be asked of the model, or an empty string. Wakes one that went because nobody used it,
+    or that failed and may work now."""
     model = engine.model
     if not options.enabled:
         return "completions are switched off (setting `enabled`)"
@@ -24,8 +25,9 @@ def why_silent(engine: EngineClient, document: DocumentSnapshot, options: Inline
         return f"completions are switched off for {language.name} (setting `disabled_languages`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return "nothing is suggested unasked in a file that is kept for secrets"
-    if model.kind == "idle":
+    if model.kind in ("idle", "failed"):
         engine.wake()
+    if model.kind == "idle":
         return "the model is loading again; it was not in use"
     if model.kind == "loading":
         return f"the model is loading ({model.progress:.0%})"

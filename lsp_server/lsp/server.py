@@ -28,10 +28,10 @@ from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.documents import DocumentService
-from lsp_server.lsp.progress import LoadProgress, progress_title
+from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.status import status
-from lsp_server.lsp.transport import StdinReader, StdoutWriter
+from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class FimbleServer(LanguageServer):
         self.completions = CompletionService(self, self._completer)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
-        self._failure = ""
+        self._failures = Failures(self._shown)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
         _register(self)
@@ -123,6 +123,7 @@ class FimbleServer(LanguageServer):
         self.configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
             self._progress = LoadProgress(self)
+        self.start_task(end_with, params.process_id, self.stop)
 
     def client_initialized(self) -> None:
         if self.client.watch_configuration:
@@ -176,21 +177,20 @@ class FimbleServer(LanguageServer):
             return
         if model.kind == "loading":
             if self._progress is not None:
-                if model.progress == 0:
+                if model.news or model.progress > 0:
                     self._progress.begin(progress_title("loading the model", self.client))
                 self._progress.report(model.progress)
             return
-        message = model.info.name if model.info else model.message
         if self._progress is not None:
-            self._progress.end(message)
+            self._progress.end(model.info.name if model.info else model.message)
         if model.kind == "failed":
             origin = f" (`model` comes from {self._model_origin})" if self._model_origin else ""
-            self._failure = model.message + origin
-            self._show(types.MessageType.Error, self._failure)
+            if self._failures.is_news(model.message + origin, model):
+                self._show(types.MessageType.Error, model.message + origin)
         elif model.info is not None:
             if not gc.get_freeze_count():  # a collection that walks over all modules takes the loop 50 ms
                 gc.freeze()
-            self._shown.discard(self._failure)  # should it fail so again, that is news
+            self._failures.worked()
             text_ = f"fimble: {model.info.name} is ready" + (f" ({model.info.licence})" if model.info.licence else "")
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
