@@ -16,11 +16,11 @@ from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
+from lsp_server.backends.llama_vocabulary import LlamaVocabulary
 from lsp_server.backends.measuring import Measurement
 from lsp_server.backends.weights_files import WeightsFiles
-from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format, names_of
+from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import read_model
 from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     if spec.path:
         headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(starter.model_file(progress))
+        headers = admission.admit(starter.model_file(progress), progress, gpu_layers=spec.gpu_layers)
     adapters = [
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
@@ -75,7 +75,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     return backend
 
 
-class LlamaBackend:
+class LlamaBackend(LlamaVocabulary):
     """A GGUF model and a context with one KV stream per sequence.
 
     Streams are separate because in a unified cache every step would pay for all residents.
@@ -102,9 +102,7 @@ class LlamaBackend:
         try:
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             self._open_model(spec, path, gpu, progress)
-            self._vocab = self._api.llama_model_get_vocab(self._model)
-            self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
-            self._space_prefix = self._adds_space_prefix()
+            self._read_vocabulary()
             self._recurrent = bool(
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
@@ -254,71 +252,6 @@ class LlamaBackend:
             declared = prefix, suffix, middle
         name = names_of(self._meta, path.name)
         return detect_format(lambda text: self.marker(text) is not None, name, declared)
-
-    def _adds_space_prefix(self) -> bool:
-        value = self._meta("tokenizer.ggml.add_space_prefix")
-        if value:
-            return value == "true"
-        return bool(self._api.llama_vocab_type(self._vocab) == self._api.LLAMA_VOCAB_TYPE_SPM)
-
-    def _meta(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(512)
-        length = self._api.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace") if length > 0 else ""
-
-    # Vocabulary -----------------------------------------------------------------------------------------
-
-    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
-        if not self._space_prefix:
-            return self._tokenize(text, special=special)
-        # Such a tokeniser puts a space in front of every text it is given, which is wrong inside a prompt.
-        # A newline never merges with what follows it, so it can take the space and be dropped with it.
-        lead = self._tokenize(b"\n", special=False)
-        tokens = self._tokenize(b"\n" + text, special=special)
-        return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=special)
-
-    def _tokenize(self, text: bytes, *, special: bool) -> list[int]:
-        size = len(text) + 16
-        tokens = (self._api.llama_token * size)()
-        count = self._api.llama_tokenize(self._vocab, text, len(text), tokens, size, False, special)
-        if count < 0:
-            raise ModelError(f"the text cannot be tokenised ({len(text)} bytes)")
-        return list(tokens[:count])
-
-    def start_tokens(self) -> list[int]:
-        if not self._api.llama_vocab_get_add_bos(self._vocab):
-            return []
-        return [self._api.llama_vocab_bos(self._vocab)]
-
-    def marker(self, spelling: str) -> int | None:
-        tokens = self._tokenize(spelling.encode(), special=True)
-        if len(tokens) == 1 and self._spelling(tokens[0]) == spelling:
-            return tokens[0]
-        return None
-
-    def _spelled(self, token: int) -> str:
-        """A special token's spelling; empty if the model has none of that kind."""
-        return self._spelling(token) if token >= 0 else ""
-
-    def _spelling(self, token: int) -> str:
-        return str(self._api.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
-
-    def piece(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(256)
-        length = self._api.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        return buffer.raw[: max(0, length)]
-
-    def special(self, token: int) -> str:
-        api = self._api
-        attributes = api.llama_vocab_get_attr(self._vocab, token)
-        if attributes & (api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN):
-            return self._spelling(token)
-        # Some files have the markers of a format as if their maker had added them to the text's own tokens.
-        spelling = self._spelling(token) if attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED else ""
-        return spelling if spelling in MARKERS else ""
-
-    def ends(self, token: int) -> bool:
-        return bool(self._api.llama_vocab_is_eog(self._vocab, token)) or self.special(token) != ""
 
     # Evaluation -----------------------------------------------------------------------------------------
 

@@ -272,7 +272,8 @@ class Generation:
         opening = self.request.opening
         if opening is not None and not opening.is_settled(self.text):
             rank = self.request.rank if self._cost.decoded == 0 else 0
-            token = likeliest(row, lambda token: self._can_open(token, opening), rank)
+            beginnings = self.model.vocabulary.beginnings(opening.headers)
+            token = likeliest(row, lambda token: self._can_open(token, opening), beginnings, rank)
             if token is not None:
                 return token
         if self._cost.decoded > 0 or self.request.rank == 0:
@@ -282,7 +283,7 @@ class Generation:
     def _can_open(self, token: int, opening: Opening) -> bool:
         """Whether the text can go on with `token` so that it begins as it may."""
         if self.model.ends(token):
-            return opening.may_be_empty
+            return opening.may_end(self.text)
         return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"))
 
     # Drafts ---------------------------------------------------------------------------------------------

@@ -183,11 +183,21 @@ def describe_end(status: int, said: str) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
+    if name == "SIGILL":
+        return (
+            "llama.cpp was compiled for instructions that do not work on this processor; compile it again: "
+            "CMAKE_ARGS=-DGGML_NATIVE=OFF pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python"
+            f"=={metadata.version('llama-cpp-python')}"
+        )
     return f"it crashes llama.cpp ({name}: {telling})"
 
 
 def _llama_version() -> str:
+    """The version of llama.cpp, and when it was compiled: another compiler or other options may cure a crash."""
     try:
-        return f"llama-cpp-python {metadata.version('llama-cpp-python')}"
+        installed = metadata.distribution("llama-cpp-python")
     except metadata.PackageNotFoundError:
         return "llama-cpp-python"
+    record = Path(str(installed.locate_file(f"llama_cpp_python-{installed.version}.dist-info"))) / "RECORD"
+    compiled = record.stat().st_mtime_ns if record.is_file() else 0
+    return f"llama-cpp-python {installed.version} {compiled}"
