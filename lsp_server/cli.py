@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
-from lsp_server.commands import doctor, init, models, trust
+from lsp_server.commands import cache, doctor, init, models, trust
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -52,6 +52,8 @@ def _command(options: argparse.Namespace) -> int:
         return init.run(options)
     if options.command == "trust":
         return trust.run(options)
+    if options.command == "cache":
+        return cache.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -143,6 +145,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     doctor.add_arguments(commands, logged)
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 

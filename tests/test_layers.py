@@ -16,17 +16,19 @@ MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
 # config stands beside the layers: settings name the options of the layers below. commands is a second front end,
-# next to lsp. children and regular_file lie below all: they start processes and open files.
+# next to lsp. children, regular_file and prompt_files lie below all: they start processes, and open and keep files.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("children", ("children", "regular_file")),
     ("regular_file", ()),
+    ("prompt_files", ("regular_file",)),
     ("settings", ("settings", "models.installed", "models.ledger", "backends.base", "regular_file")),
-    ("engine", ("core", "engine", "backends.base")),
+    ("engine", ("core", "engine", "backends.base", "prompt_files")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models")),
     ("backends.llama_library", ("backends.base", "backends.calibration")),
     ("backends.calibration", ("core", "children", "backends.base")),
+    ("backends.llama_states", ("backends.base", "models")),
     ("backends.devices", ("backends", "models")),
     ("backends.starter", ("backends.base", "models")),
     ("backends.requantise", ("backends", "models")),
@@ -40,7 +42,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.place", ("core",)),
-    ("commands", ("commands", "models", "config", "settings", "backends")),
+    ("commands", ("commands", "models", "config", "settings", "backends", "prompt_files")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),

@@ -126,7 +126,8 @@ class ModelInfo:
     text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
     a text are spelled. costs: None if they have not been measured. recurrent: whether a sequence cannot be cut back
     to any length. adapters: those in use.
-    draft: the name of the model that drafts for it, if there is one.
+    draft: the name of the model that drafts for it, if there is one. state_key: states that `save` has given can be
+    restored by every model with the same key; empty if by none.
     """
 
     name: str
@@ -150,6 +151,17 @@ class ModelInfo:
     draft: str = ""
     interruptible: bool = False
     token_ms: float = 0.0
+    state_key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceState:
+    """What a sequence of the KV cache holds, as bytes that outlive the model. length: in tokens. checkpoints: of a
+    recurrent model, the lengths that it can be cut back to, ascending, each with what that takes."""
+
+    length: int
+    data: memoryview
+    checkpoints: tuple[tuple[int, memoryview], ...] = ()
 
 
 class Backend(Protocol):
@@ -222,6 +234,15 @@ class Backend(Protocol):
 
     def copy(self, source: int, target: int) -> None:
         """Makes `target` hold what `source` holds."""
+        ...
+
+    def save(self, sequence: int) -> SequenceState | None:
+        """What `sequence` holds, for `restore`; None if it cannot be had."""
+        ...
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        """Makes `sequence` hold what was saved, and returns its length. 0 if the state does not fit this model or its
+        window; then the sequence is empty."""
         ...
 
     def length(self, sequence: int) -> int:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,12 @@ from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
-from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec, SequenceState
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
+from lsp_server.backends.llama_states import SequenceStates, state_key
 from lsp_server.core.formats import FimFormat, detect_format, find_format
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf import part_paths, read_model
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -103,7 +105,6 @@ class LlamaBackend:
             self._recurrent = bool(
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
-            self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
             gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             measured = self._calibration(spec, path, gpu, progress) if spec.calibrate else None
             self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
@@ -113,6 +114,7 @@ class LlamaBackend:
             flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
             threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
             self._open_context(spec, flash[spec.flash_attention], threads)
+            self._key = partial(state_key, self._api, part_paths(path), flash=flash[spec.flash_attention], gpu=gpu)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -135,6 +137,7 @@ class LlamaBackend:
                 recurrent=self._recurrent,
                 # An interrupted evaluation leaves a recurrent state half changed.
                 interruptible=not gpu and not self._recurrent and self._stop.works,
+                state_key=self._key(()),
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
@@ -184,7 +187,7 @@ class LlamaBackend:
                 "lower context_tokens or resident_prompts"
             )
         self._stop.watched_by(self._api, self._context)
-        self._memory = self._api.llama_get_memory(self._context)
+        self._states = SequenceStates(self._api, self._context, recurrent=self._recurrent)
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
     def _new_context(self, window: int, sequences: int, chunk: int, flash: bool, threads: int) -> Any:
@@ -373,47 +376,25 @@ class LlamaBackend:
         self._adapters.use(adapters)
         for sequence in range(self.info.sequences):
             self.truncate(sequence, 0)
-        self.info = replace(self.info, adapters=tuple(adapters))
+        self.info = replace(self.info, adapters=tuple(adapters), state_key=self._key(adapters))
 
     def checkpoint(self, sequence: int) -> None:
-        if not self._recurrent:
-            return
-        api, flags = self._api, self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = api.llama_state_seq_get_size_ext(self._context, sequence, flags)
-        state = (ctypes.c_uint8 * size)()
-        if api.llama_state_seq_get_data_ext(self._context, state, size, sequence, flags) == size:
-            length = self.length(sequence)
-            kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] < length]
-            self._checkpoints[sequence] = [*kept, (length, state)][-estimate.CHECKPOINTS :]
+        self._states.checkpoint(sequence)
 
     def truncate(self, sequence: int, length: int) -> int:
-        held = self.length(sequence)
-        if held <= length:
-            return held
-        remove = self._api.llama_memory_seq_rm
-        kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] <= length]
-        self._checkpoints[sequence] = kept
-        if not remove(self._memory, sequence, length, -1) and not (kept and self._restore(sequence, *kept[-1])):
-            self._checkpoints[sequence] = []
-            remove(self._memory, sequence, -1, -1)
-        return self.length(sequence)
-
-    def _restore(self, sequence: int, length: int, state: Any) -> bool:
-        """Brings a recurrent model's sequence back to a checkpoint."""
-        flags = self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = len(state)
-        restored = self._api.llama_state_seq_set_data_ext(self._context, state, size, sequence, flags) == size
-        # A hybrid model has attention layers as well, whose cells can be cut.
-        return restored and bool(self._api.llama_memory_seq_rm(self._memory, sequence, length, -1))
+        return self._states.truncate(sequence, length)
 
     def copy(self, source: int, target: int) -> None:
-        self._api.llama_memory_seq_rm(self._memory, target, -1, -1)
-        # Between streams only whole sequences can be copied; the caller cuts the copy.
-        self._api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._checkpoints[target] = list(self._checkpoints.get(source, []))
+        self._states.copy(source, target)
+
+    def save(self, sequence: int) -> SequenceState | None:
+        return self._states.save(sequence)
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        return self._states.restore(sequence, state) if state.length <= self.info.context_tokens else 0
 
     def length(self, sequence: int) -> int:
-        return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
+        return self._states.length(sequence)
 
     def close(self) -> None:
         _mapped.pop(self, None)

@@ -112,9 +112,10 @@ class EngineClient:
         if self.models[role].kind == "idle":
             self.load(self._specs[role], role)
 
-    def keep(self, seconds: Mapping[Role, float]) -> None:
-        """Sets how long models stay loaded without being used; 0 for ever."""
-        self._engine.send(Keep(dict(seconds)))
+    def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
+        """Sets how long models stay loaded without being used; 0 for ever. And how much of prompts is kept on the
+        disk; 0 for nothing."""
+        self._engine.send(Keep(dict(seconds), prompt_bytes))
 
     def submit(
         self,

@@ -30,6 +30,7 @@ from lsp_server.engine.request import (
     rejected,
 )
 from lsp_server.engine.residency import Residency
+from lsp_server.engine.saving import SavedPrompts, Written
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
 
@@ -60,12 +61,13 @@ class Engine:
     ) -> None:
         self._post = post
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted | Written] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         self._loader = Loader(factory, post, self._inbox.put, spawn)
         self.models: dict[Role, LoadedModel] = {}  # for this thread, and for tests that drive the engine by hand
         self._loads: dict[Role, Load] = {}  # what the models were loaded by
         self._residency = Residency()
+        self._saved = SavedPrompts(spawn, self._inbox.put, clock)
         self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
         self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
         self._running = True
@@ -100,7 +102,8 @@ class Engine:
     def receive(self, *, wait: bool = False) -> None:
         """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
         if wait:
-            due = self._residency.next_due(self._waiting)
+            times = self._residency.next_due(self._waiting), self._saved.next_due()
+            due = min((time for time in times if time is not None), default=None)
             try:
                 self._handle(self._inbox.get(timeout=None if due is None else max(0.0, due - self._clock())))
             except queue.Empty:
@@ -128,6 +131,9 @@ class Engine:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
         there was no request."""
         worked = self._work()
+        if worked:
+            self._saved.worked()
+        self._saved.rest(self.models.get("completion"))
         self._tidy()
         return worked
 
@@ -246,7 +252,7 @@ class Engine:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message | Loaded | Crowded | Admitted) -> None:
+    def _handle(self, message: Message | Loaded | Crowded | Admitted | Written) -> None:
         if isinstance(message, Generate):
             self._generate(message)
         elif isinstance(message, Cancel):
@@ -266,6 +272,9 @@ class Engine:
                     self._alone.discard(message.load)
         elif isinstance(message, Keep):
             self._residency.limit(message.seconds)
+            self._saved.limit(message.prompt_bytes)
+        elif isinstance(message, Written):
+            self._saved.written(message)
         else:
             self._running = False
             self._cancel(self._scheduler.clear())
@@ -333,6 +342,8 @@ class Engine:
         if not self._loader.wanted(load):
             model.close()
             return
+        if load.role == "completion":
+            model = self._saved.attached(model)
         self.models[load.role], self._loads[load.role] = model, load
         self._residency.use(load.role, self._clock())
         self._ready(load.role)
@@ -398,6 +409,8 @@ class Engine:
         self._residency.drop(role)
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
+            if model.saved is not None:
+                model.saved.end(model)
             model.close()
 
 

@@ -11,8 +11,10 @@ from lsp_server.engine.encode import Encoder
 from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
+from lsp_server.engine.saving import SavedPrompts
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
+from lsp_server.engine.work import take_sequence
 
 # Where a step cannot be interrupted, an abort comes at its end. One longer than this would be noticed.
 STEP_MS = 45.0
@@ -58,7 +60,8 @@ class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
     often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
     prompts are evaluated. draft: the small model that drafts for it.
-    lacks: why it comes without the one that was to."""
+    lacks: why it comes without the one that was to. saved: its prompts on the disk. token_ms: what a token of a prompt
+    is said to take, where that is not what was measured."""
 
     backend: Backend
     encoder: Encoder
@@ -70,6 +73,8 @@ class LoadedModel:
     pace: Pace
     draft: DraftModel | None = None
     lacks: str = ""
+    saved: SavedPrompts | None = None
+    token_ms: float = 0.0
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -89,7 +94,7 @@ class LoadedModel:
     @property
     def info(self) -> ModelInfo:
         draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
-        return replace(self.backend.info, draft=draft)
+        return replace(self.backend.info, draft=draft, token_ms=self.token_ms or self.backend.info.token_ms)
 
     @property
     def notice(self) -> str:
@@ -127,9 +132,17 @@ class LoadedModel:
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 
     def seconds_left(self, tokens: Sequence[int]) -> float:
-        """How long it takes to evaluate what the cache does not hold of a prompt, at the present pace."""
+        """How long it takes to evaluate what the cache does not hold of a prompt, or to read it, as far as known."""
         held = self.cache.match(tokens)[1]
+        if self.saved is not None:
+            return self.saved.seconds_left(self, tokens, held)
         return self.pace.seconds(len(tokens) - held, held)
+
+    def take_sequence(self, tokens: Sequence[int]) -> int | None:
+        """A sequence for `tokens`, which holds what it can of them already; None if all are busy."""
+        if self.saved is not None:
+            return self.saved.take_sequence(self, tokens)
+        return take_sequence(self.backend, self.cache, tokens)
 
     def ends(self, token: int) -> bool:
         return token in self.stops or self.backend.ends(token)

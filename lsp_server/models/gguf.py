@@ -165,9 +165,16 @@ def read_model(path: Path) -> list[Header]:
         raise ModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
     if int(found[1]) != 1:
         raise ModelError(f"{path} is part {int(found[1])} of {count}; set `model` to the first part")
-    stem = path.name[: found.start()]
-    others = (path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(2, count + 1))
-    return [first, *map(read_header, others)]
+    return [first, *map(read_header, part_paths(path)[1:])]
+
+
+def part_paths(path: Path) -> list[Path]:
+    """All files of a model, by the name of its first: itself, or one for each part."""
+    found = _SPLIT.search(path.name)
+    if found is None:
+        return [path]
+    stem, count = path.name[: found.start()], int(found[2])
+    return [path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)]
 
 
 def strings(path: Path, array: LargeArray) -> list[bytes]:
