@@ -127,7 +127,9 @@ class ModelInfo:
     a text are spelled. costs: None if they have not been measured. recurrent: whether a sequence cannot be cut back
     to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one. state_key: states that `save` has given can be
-    restored by every model with the same key; empty if by none.
+    restored by every model with the same key; empty if by none. sliding_tokens: how many of the last tokens some layers
+    see; 0 if all see all. What is saved of such a model holds no more for those layers, so a sequence of more tokens
+    cannot be cut back behind where it was restored.
     """
 
     name: str
@@ -152,6 +154,7 @@ class ModelInfo:
     interruptible: bool = False
     token_ms: float = 0.0
     state_key: str = ""
+    sliding_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

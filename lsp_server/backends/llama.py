@@ -138,6 +138,7 @@ class LlamaBackend:
                 # An interrupted evaluation leaves a recurrent state half changed.
                 interruptible=not gpu and not self._recurrent and self._stop.works,
                 state_key=self._key(()),
+                sliding_tokens=self._api.llama_model_n_swa(self._model),
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
@@ -187,7 +188,9 @@ class LlamaBackend:
                 "lower context_tokens or resident_prompts"
             )
         self._stop.watched_by(self._api, self._context)
-        self._states = SequenceStates(self._api, self._context, recurrent=self._recurrent)
+        self._states = SequenceStates(
+            self._api, self._context, recurrent=self._recurrent, sliding=self._api.llama_model_n_swa(self._model)
+        )
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
     def _new_context(self, window: int, sequences: int, chunk: int, flash: bool, threads: int) -> Any:

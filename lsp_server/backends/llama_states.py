@@ -14,12 +14,15 @@ from lsp_server.models import estimate, ledger
 
 class SequenceStates:
     """The sequences of one context. recurrent: they cannot be cut back to any length; only to where `checkpoint` was
-    called."""
+    called. sliding: how many of the last tokens some layers see, 0 if all see all; llama.cpp saves no more of them."""
 
-    def __init__(self, api: Any, context: Any, *, recurrent: bool) -> None:
-        self._api, self._context, self._recurrent = api, context, recurrent
+    def __init__(self, api: Any, context: Any, *, recurrent: bool, sliding: int = 0) -> None:
+        self._api, self._context, self._recurrent, self._sliding = api, context, recurrent, sliding
         self._memory = api.llama_get_memory(context)
         self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
+        # The lengths that restored sequences cannot be cut back behind, since cells in front are not there. llama.cpp
+        # would cut them all the same, and compute from what is left.
+        self._least: dict[int, int] = {}
 
     def length(self, sequence: int) -> int:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
@@ -39,7 +42,8 @@ class SequenceStates:
             return held
         kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] <= length]
         self._checkpoints[sequence] = kept
-        removed = self._api.llama_memory_seq_rm(self._memory, sequence, length, -1)
+        whole = length >= self._least.get(sequence, 0)
+        removed = whole and self._api.llama_memory_seq_rm(self._memory, sequence, length, -1)
         if not removed and not (kept and self._back_to(sequence, *kept[-1])):
             self._empty(sequence)
         return self.length(sequence)
@@ -49,6 +53,7 @@ class SequenceStates:
         # Between streams only whole sequences can be copied; the caller cuts the copy.
         self._api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
         self._checkpoints[target] = list(self._checkpoints.get(source, []))
+        self._least[target] = self._least.get(source, 0)
 
     def save(self, sequence: int) -> SequenceState | None:
         length = self.length(sequence)
@@ -64,6 +69,7 @@ class SequenceStates:
             # Copies of their own, since the rest of what was read is not kept.
             earlier = [(at, (ctypes.c_uint8 * len(kept)).from_buffer_copy(kept)) for at, kept in state.checkpoints]
             self._checkpoints[sequence] = earlier if self._recurrent else []
+            self._least[sequence] = state.length if 0 < self._sliding < state.length else 0
             if self.length(sequence) == state.length:
                 return state.length
         self._empty(sequence)
@@ -71,6 +77,7 @@ class SequenceStates:
 
     def _empty(self, sequence: int) -> None:
         self._checkpoints[sequence] = []
+        self._least[sequence] = 0
         self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def _back_to(self, sequence: int, length: int, state: Any) -> bool:

@@ -1,4 +1,4 @@
-"""`fimble cache`: how much of evaluated prompts is on the disk, which hold parts of the user's files, and its removal."""
+"""`fimble cache`: shows and removes the evaluated prompts on the disk, which hold parts of the user's files."""
 
 from __future__ import annotations
 

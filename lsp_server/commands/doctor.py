@@ -258,8 +258,8 @@ def _saved_prompts() -> Iterator[Check]:
 
     settings, _ = config.load([Path.cwd()])
     found, limit = prompt_files.usage(), settings.saved_prompts_mb
-    most = f"of {_gb(limit << 20)} there may be" if limit else "though `saved_prompts_mb` is 0"
-    text = f"{found.files} evaluated prompts, {_gb(found.bytes)} {most}, in {prompt_files.folder()}"
+    most = f"of {limit} MB there may be" if limit else "though `saved_prompts_mb` is 0"
+    text = f"{found.files} evaluated prompts, {found.bytes // 1_000_000} MB {most}, in {prompt_files.folder()}"
     if not limit and not found.files:
         yield Check("prompts", GREEN, "none are kept: `saved_prompts_mb` is 0")
     else:

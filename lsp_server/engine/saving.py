@@ -98,9 +98,11 @@ class SavedPrompts:
         began = time.perf_counter()
         cache.truncate(sequence, backend.truncate(sequence, 0))
         try:
-            _, states = prompt_files.read(self._key, saved.name)
-            earlier = zip(saved.lengths or (), states[:-1], strict=False)
-            held = backend.restore(sequence, SequenceState(len(saved.tokens), states[-1], tuple(earlier)))
+            prompt, states = prompt_files.read(self._key, saved.name)
+            *earlier, (length, state) = zip(prompt.lengths, states, strict=True)
+            held = 0
+            if prompt.tokens == saved.tokens:  # else it was exchanged for another
+                held = backend.restore(sequence, SequenceState(length, state, tuple(earlier)))
             if held != len(saved.tokens):
                 raise prompt_files.DamagedError(f"{saved.name} does not fit the model")
             cache.append(sequence, saved.tokens)
@@ -140,10 +142,10 @@ class SavedPrompts:
             there = set(prompt_files.names(key))
             self._known = {name: known for name, known in self._known.items() if name in there}
             for name in there - self._known.keys():
-                self._look_at(name, recurrent=model.backend.info.recurrent)
+                self._look_at(name, whole=model.backend.info.recurrent or model.backend.info.sliding_tokens > 0)
         return [saved for saved, _ in self._known.values()]
 
-    def _look_at(self, name: str, *, recurrent: bool) -> None:
+    def _look_at(self, name: str, *, whole: bool) -> None:
         try:
             prompt = prompt_files.describe(self._key, name)
         except FileNotFoundError:
@@ -151,7 +153,7 @@ class SavedPrompts:
         except (OSError, prompt_files.DamagedError):
             self._forget(name)
             return
-        lengths = prompt.lengths if recurrent else None
+        lengths = prompt.lengths if whole else None
         self._known[name] = Saved(name, prompt.tokens, prompt.size, lengths), prompt.token_ms
 
     def _forget(self, name: str) -> None:
@@ -215,24 +217,27 @@ class SavedPrompts:
             return []
         there, unsaved = self._find(model), []
         for sequence in sorted(model.cache, key=lambda sequence: -sequence.used):
-            if not sequence.busy and is_news(there, sequence.tokens) and self._pays(model, sequence):
-                there.append(Saved("", sequence.tokens, 0))  # others may hold much the same
+            tokens = _kept(model, sequence)
+            if not sequence.busy and is_news(there, tokens) and self._pays(model, len(tokens)):
+                there.append(Saved("", tokens, 0))  # others may hold much the same
                 unsaved.append(sequence)
         return unsaved
 
-    def _pays(self, model: LoadedModel, sequence: ResidentSequence) -> bool:
+    def _pays(self, model: LoadedModel, count: int) -> bool:
         """Whether it is read faster than it is evaluated, as far as is known without reading it."""
         sizes = [saved.size / len(saved.tokens) for saved, _ in self._known.values()]
-        count = len(sequence.tokens)
         evaluating = model.pace.seconds(count, 0)
         return not sizes or not evaluating or self._pace.seconds(int(count * max(sizes))) < evaluating
 
     def _writer(self, model: LoadedModel, sequence: ResidentSequence) -> Callable[[Callable[[], bool]], int] | None:
         """What writes a sequence, as it is now."""
+        tokens = _kept(model, sequence)
+        if len(tokens) < len(sequence.tokens):
+            model.cache.truncate(sequence.id, model.backend.truncate(sequence.id, len(tokens)))
         state = model.backend.save(sequence.id)
-        if state is None or state.length != len(sequence.tokens):
+        if state is None or state.length != len(tokens):
             return None
-        key, tokens, limit = self._key, list(sequence.tokens), self._limit_bytes
+        key, limit = self._key, self._limit_bytes
         states = [*state.checkpoints, (state.length, state.data)]
         token_ms, instead_of = model.info.token_ms, replaced(self._find(model), tokens)
 
@@ -242,6 +247,13 @@ class SavedPrompts:
             )
 
         return write
+
+
+def _kept(model: LoadedModel, sequence: ResidentSequence) -> list[int]:
+    """What is saved of a sequence: all, but of one that cannot be cut back when it is restored, no more than what the
+    same prompt will need."""
+    sliding = 0 < model.backend.info.sliding_tokens < len(sequence.tokens)
+    return sequence.tokens[: model.cache.settled(sequence.id) if sliding else None]
 
 
 def _tried(write: Callable[[Callable[[], bool]], int], go_on: Callable[[], bool]) -> Written:
@@ -254,4 +266,6 @@ def _tried(write: Callable[[Callable[[], bool]], int], go_on: Callable[[], bool]
 def _key_of(model: LoadedModel) -> str:
     """What the states of a model depend on, and how its prompts are laid out."""
     info = model.backend.info
-    return f"{info.state_key} {info.format.name} {info.format.layout}" if info.state_key else ""
+    if not info.state_key or (info.recurrent and info.sliding_tokens):
+        return ""  # each of the two is cut back in a way in which the other cannot be
+    return f"{info.state_key} {info.format.name} {info.format.layout}"
