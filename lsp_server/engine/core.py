@@ -131,9 +131,7 @@ class Engine:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
         there was no request."""
         worked = self._work()
-        if worked:
-            self._saved.worked()
-        self._saved.rest(self.models.get("completion"))
+        self._saved.rest(self.models.get("completion"), worked=worked)
         self._tidy()
         return worked
 
@@ -409,8 +407,6 @@ class Engine:
         self._residency.drop(role)
         if model is not None:
             self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
-            if model.saved is not None:
-                model.saved.end(model)
             model.close()
 
 

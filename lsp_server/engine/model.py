@@ -106,7 +106,9 @@ class LoadedModel:
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
     def close(self) -> None:
-        """Gives the memory of both back."""
+        """Gives the memory of both back, after what is worth saving has been saved."""
+        if self.saved is not None:
+            self.saved.end(self)
         if self.draft is not None:
             self.draft.backend.close()
         self.backend.close()

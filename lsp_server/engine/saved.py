@@ -18,6 +18,9 @@ _LEAST_NEWS_TOKENS, _LEAST_NEWS_SHARE = 64, 1 / 8
 
 # What a byte takes to read where nothing has been read yet, and how much the newest read counts.
 _PRIOR_SECONDS, _NEWEST_SHARE = 5e-9, 0.3
+# No machine is measured to be equally fast twice. A figure is taken for another one up to this many times as large.
+_SAME_PACE = 1.4
+
 # Each time that a read is turned down, the next one is more likely to be tried: the disk may have been busy.
 _FORGIVEN_SHARE = 0.9
 
@@ -25,12 +28,14 @@ _FORGIVEN_SHARE = 0.9
 @dataclass(frozen=True, slots=True)
 class Saved:
     """A prompt that has been saved. lengths: those that a model which cannot cut a sequence anywhere can cut it back
-    to, ascending; None for a model that can. size: in bytes."""
+    to, ascending; None for a model that can. size: in bytes. token_ms: what a token was said to take when the prompt
+    was made; 0 if nobody knew."""
 
     name: str
     tokens: Sequence[int]
     size: int
     lengths: tuple[int, ...] | None = None
+    token_ms: float = 0.0
 
     def shared(self, tokens: Sequence[int]) -> int:
         """How many of `tokens` need not be evaluated if this is restored."""
@@ -60,6 +65,13 @@ class ReadPace:
 
     def seconds(self, size: int) -> float:
         return size * self._byte_seconds
+
+
+def same_pace(saved: Iterable[Saved], measured_ms: float) -> float:
+    """What a token is to be said to take, so that prompts are made as large as those that are saved and begin where
+    those do: what it took then, if what was measured now is hardly anything else. 0 if it is."""
+    near = [each.token_ms for each in saved if 1 / _SAME_PACE <= each.token_ms / measured_ms <= _SAME_PACE]
+    return min(near, key=lambda ms: abs(ms - measured_ms), default=0.0)
 
 
 def best(saved: Iterable[Saved], tokens: Sequence[int], held: int) -> tuple[Saved, int] | None:

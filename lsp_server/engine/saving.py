@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server import prompt_files
 from lsp_server.backends.base import SequenceState
-from lsp_server.engine.saved import ReadPace, Saved, best, is_news, replaced
+from lsp_server.engine.saved import ReadPace, Saved, best, is_news, replaced, same_pace
 from lsp_server.engine.work import take_sequence
 
 if TYPE_CHECKING:
@@ -30,10 +30,6 @@ END_SECONDS = 1.0
 
 # What cannot be written is not tried again for so long.
 _FAILED_SECONDS = 600.0
-
-# A prompt's size depends on how fast this machine is. A figure that is so near that of the saved prompts is noise, and
-# theirs is used, so that prompts begin where they began.
-_SAME_PACE = 1.6
 
 # A folder that was changed this shortly before it was looked at may have changed again since, within the file system's
 # unit of time.
@@ -59,7 +55,7 @@ class SavedPrompts:
         self._limit_bytes = 0
         self._pace = ReadPace()
         self._key = ""
-        self._known: dict[str, tuple[Saved, float]] = {}  # by name, each with what a token took when it was evaluated
+        self._known: dict[str, Saved] = {}  # by name
         self._changed, self._looked = -1, 0
         self._idle_since: float | None = None  # None: it works, or all is saved
         self._not_before = 0.0
@@ -73,10 +69,8 @@ class SavedPrompts:
 
     def attached(self, model: LoadedModel) -> LoadedModel:
         """The model, which reads from here from now on. Its prompts are made as large as those that are saved."""
-        self._find(model)
-        measured, figures = model.backend.info.token_ms, [ms for _, ms in self._known.values() if ms > 0]
-        near = [ms for ms in figures if measured > 0 and 1 / _SAME_PACE <= ms / measured <= _SAME_PACE]
-        return replace(model, saved=self, token_ms=min(near, key=lambda ms: abs(ms - measured), default=0.0))
+        saved, measured = self._find(model), model.backend.info.token_ms
+        return replace(model, saved=self, token_ms=same_pace(saved, measured) if measured > 0 else 0.0)
 
     def seconds_left(self, model: LoadedModel, tokens: Sequence[int], held: int) -> float:
         """How long it takes until all of `tokens` are there, of which `held` are."""
@@ -143,7 +137,7 @@ class SavedPrompts:
             self._known = {name: known for name, known in self._known.items() if name in there}
             for name in there - self._known.keys():
                 self._look_at(name, whole=model.backend.info.recurrent or model.backend.info.sliding_tokens > 0)
-        return [saved for saved, _ in self._known.values()]
+        return list(self._known.values())
 
     def _look_at(self, name: str, *, whole: bool) -> None:
         try:
@@ -154,7 +148,7 @@ class SavedPrompts:
             self._forget(name)
             return
         lengths = prompt.lengths if whole else None
-        self._known[name] = Saved(name, prompt.tokens, prompt.size, lengths), prompt.token_ms
+        self._known[name] = Saved(name, prompt.tokens, prompt.size, lengths, prompt.token_ms)
 
     def _forget(self, name: str) -> None:
         self._known.pop(name, None)
@@ -162,18 +156,17 @@ class SavedPrompts:
 
     # Writing --------------------------------------------------------------------------------------------
 
-    def worked(self) -> None:
-        """Notes that the engine has just worked."""
-        self._idle_since = self._clock()
-
     def next_due(self) -> float | None:
         """When there may be something to write; None if not before the engine has worked again."""
         if self._idle_since is None or self._writing is not None or not self._limit_bytes:
             return None
         return max(self._idle_since + REST_SECONDS, self._not_before)
 
-    def rest(self, model: LoadedModel | None) -> None:
-        """Begins to write a prompt of `model`, if it is time and there is one to be written."""
+    def rest(self, model: LoadedModel | None, *, worked: bool) -> None:
+        """Begins to write a prompt of `model`, if it is time and there is one to be written. worked: whether the engine
+        has just worked."""
+        if worked:
+            self._idle_since = self._clock()
         due, now = self.next_due(), self._clock()
         if due is None or due > now:
             return
@@ -225,7 +218,7 @@ class SavedPrompts:
 
     def _pays(self, model: LoadedModel, count: int) -> bool:
         """Whether it is read faster than it is evaluated, as far as is known without reading it."""
-        sizes = [saved.size / len(saved.tokens) for saved, _ in self._known.values()]
+        sizes = [saved.size / len(saved.tokens) for saved in self._known.values()]
         evaluating = model.pace.seconds(count, 0)
         return not sizes or not evaluating or self._pace.seconds(int(count * max(sizes))) < evaluating
 
