@@ -121,10 +121,13 @@ class Editor:
 
 @asynccontextmanager
 async def editor(
-    server_arguments: Sequence[str] = (), on_progress: Callable[[types.ProgressParams], None] | None = None
+    server_arguments: Sequence[str] = (),
+    on_progress: Callable[[types.ProgressParams], None] | None = None,
+    saved_prompts_mb: int = 0,
 ) -> AsyncIterator[Editor]:
     """An editor connected to a fresh `fimble serve`, shut down at the end however that comes. on_progress: gets
-    every `$/progress`, which the client then says it can show."""
+    every `$/progress`, which the client then says it can show. saved_prompts_mb: the setting; with 0 what is cold stays
+    cold in every run."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
@@ -144,7 +147,9 @@ async def editor(
     began = time.perf_counter()
     await client.start_io(sys.executable, "-m", "lsp_server", "serve", *server_arguments)
     try:
-        await client.initialize_async(types.InitializeParams(capabilities))
+        await client.initialize_async(
+            types.InitializeParams(capabilities, initialization_options={"saved_prompts_mb": saved_prompts_mb})
+        )
         seconds = time.perf_counter() - began
         client.initialized(types.InitializedParams())
         yield Editor(client, seconds)

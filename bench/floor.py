@@ -37,10 +37,7 @@ class Floor:
 
     def prepare(self, tokens: list[int]) -> None:
         """Makes the cache hold these tokens, whatever that takes; not part of what is measured."""
-        common = common_prefix(self._held, tokens)
-        if not self._api.llama_memory_seq_rm(self._own._memory, 0, common, -1):
-            self._api.llama_memory_seq_rm(self._own._memory, 0, -1, -1)  # it cannot be cut back
-            common = 0
+        common = self._own.truncate(0, common_prefix(self._held, tokens))
         self._held = list(tokens[:common])
         while len(self._held) < len(tokens):
             self._decode(tokens[len(self._held) : len(self._held) + self._chunk])

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import doctor, init, models, output, trust
+from lsp_server.commands import cache, doctor, init, models, output, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ def _command(options: argparse.Namespace) -> int:
         return init.run(options)
     if options.command == "trust":
         return trust.run(options)
+    if options.command == "cache":
+        return cache.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -152,6 +154,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     doctor.add_arguments(commands, logged)
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 

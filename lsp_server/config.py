@@ -99,6 +99,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
     ] = 5
+    saved_prompts_mb: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1048576,
+            description="How much of evaluated prompts is kept in the cache folder, in MB, so that a file that is "
+            "opened again needs no evaluation. 0: nothing.",
+        ),
+    ] = 1024
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,

@@ -16,7 +16,7 @@ MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
 # config stands beside the layers: settings name the options of the layers below. commands is a second front end,
-# next to lsp. children and regular_file lie below all: they start processes and open files.
+# next to lsp. children, regular_file and prompt_files lie below all: they start processes, and open and keep files.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("user_folders", ()),
     ("kept_files", ("regular_file",)),
@@ -24,12 +24,14 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("core", ("core",)),
     ("children", ("children", "regular_file")),
     ("regular_file", ()),
+    ("prompt_files", ("regular_file",)),
     ("settings", ("settings", "models.installed", "kept_files", "backends.base", "regular_file")),
-    ("engine", ("core", "engine", "backends.base")),
+    ("engine", ("core", "engine", "backends.base", "prompt_files")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models", "user_folders")),
     ("backends.llama_library", ("backends.base", "backends.calibration", "control_groups")),
     ("backends.measuring", ("backends",)),
+    ("backends.llama_states", ("backends.base", "models")),
     ("backends.devices", ("backends", "models")),
     ("backends.starter", ("backends.base", "models")),
     ("backends.weights_files", ("backends.base", "models")),
@@ -46,7 +48,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place", "user_folders")),
     ("commands.place", ("core",)),
     ("commands.terminal", ("core",)),
-    ("commands", ("commands", "models", "config", "settings", "backends", "user_folders")),
+    ("commands", ("commands", "models", "config", "settings", "backends", "user_folders", "prompt_files")),
     ("cli", ("",)),
     ("__main__", ("cli",)),
     ("", ()),

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
-from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec, SequenceState
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
+from lsp_server.backends.llama_states import SequenceStates, state_key
 from lsp_server.backends.llama_vocabulary import LlamaVocabulary
 from lsp_server.backends.measuring import Measurement
 from lsp_server.backends.weights_files import WeightsFiles
 from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
+from lsp_server.models.gguf import part_paths
 from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
@@ -106,7 +108,6 @@ class LlamaBackend(LlamaVocabulary):
             self._recurrent = bool(
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
-            self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
             system = self._api.llama_print_system_info().decode("utf-8", "replace")
             self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
             if spec.measure_first or spec.draft:
@@ -122,6 +123,7 @@ class LlamaBackend(LlamaVocabulary):
             threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
             batch_threads = spec.threads or (measured.batch_threads if measured else threads)
             self._open_context(spec, flash[spec.flash_attention], threads, batch_threads)
+            self._key = partial(state_key, self._api, part_paths(path), flash=flash[spec.flash_attention], gpu=gpu)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -144,6 +146,8 @@ class LlamaBackend(LlamaVocabulary):
                 recurrent=self._recurrent,
                 # An interrupted evaluation leaves a recurrent state half changed.
                 interruptible=not gpu and not self._recurrent and self._stop.works,
+                state_key=self._key(()),
+                sliding_tokens=self._api.llama_model_n_swa(self._model),
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
@@ -195,7 +199,9 @@ class LlamaBackend(LlamaVocabulary):
                 "lower context_tokens or resident_prompts"
             )
         self._stop.watched_by(self._api, self._context)
-        self._memory = self._api.llama_get_memory(self._context)
+        self._states = SequenceStates(
+            self._api, self._context, recurrent=self._recurrent, sliding=self._api.llama_model_n_swa(self._model)
+        )
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
     def _new_context(
@@ -309,47 +315,25 @@ class LlamaBackend(LlamaVocabulary):
         self._adapters.use(adapters)
         for sequence in range(self.info.sequences):
             self.truncate(sequence, 0)
-        self.info = replace(self.info, adapters=tuple(adapters))
+        self.info = replace(self.info, adapters=tuple(adapters), state_key=self._key(adapters))
 
     def checkpoint(self, sequence: int) -> None:
-        if not self._recurrent:
-            return
-        api, flags = self._api, self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = api.llama_state_seq_get_size_ext(self._context, sequence, flags)
-        state = (ctypes.c_uint8 * size)()
-        if api.llama_state_seq_get_data_ext(self._context, state, size, sequence, flags) == size:
-            length = self.length(sequence)
-            kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] < length]
-            self._checkpoints[sequence] = [*kept, (length, state)][-estimate.CHECKPOINTS :]
+        self._states.checkpoint(sequence)
 
     def truncate(self, sequence: int, length: int) -> int:
-        held = self.length(sequence)
-        if held <= length:
-            return held
-        remove = self._api.llama_memory_seq_rm
-        kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] <= length]
-        self._checkpoints[sequence] = kept
-        if not remove(self._memory, sequence, length, -1) and not (kept and self._restore(sequence, *kept[-1])):
-            self._checkpoints[sequence] = []
-            remove(self._memory, sequence, -1, -1)
-        return self.length(sequence)
-
-    def _restore(self, sequence: int, length: int, state: Any) -> bool:
-        """Brings a recurrent model's sequence back to a checkpoint."""
-        flags = self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = len(state)
-        restored = self._api.llama_state_seq_set_data_ext(self._context, state, size, sequence, flags) == size
-        # A hybrid model has attention layers as well, whose cells can be cut.
-        return restored and bool(self._api.llama_memory_seq_rm(self._memory, sequence, length, -1))
+        return self._states.truncate(sequence, length)
 
     def copy(self, source: int, target: int) -> None:
-        self._api.llama_memory_seq_rm(self._memory, target, -1, -1)
-        # Between streams only whole sequences can be copied; the caller cuts the copy.
-        self._api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._checkpoints[target] = list(self._checkpoints.get(source, []))
+        self._states.copy(source, target)
+
+    def save(self, sequence: int) -> SequenceState | None:
+        return self._states.save(sequence)
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        return self._states.restore(sequence, state) if state.length <= self.info.context_tokens else 0
 
     def length(self, sequence: int) -> int:
-        return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
+        return self._states.length(sequence)
 
     def close(self) -> None:
         _mapped.drop(self)

@@ -63,6 +63,7 @@ def examine() -> Iterator[Check]:
         _model,
         _draft_model,
         _calibration,
+        _saved_prompts,
         _editors,
     ]
     for part in parts:
@@ -253,6 +254,19 @@ def _calibration() -> Iterator[Check]:
             f"flash attention {'on' if found.flash_attention else 'off'}",
             "a smaller model, or a lower context_tokens" if slow else "",
         )
+
+
+def _saved_prompts() -> Iterator[Check]:
+    from lsp_server import config, prompt_files
+
+    settings, _ = config.load([Path.cwd()])
+    found, limit = prompt_files.usage(), settings.saved_prompts_mb
+    most = f"of {limit} MB there may be" if limit else "though `saved_prompts_mb` is 0"
+    text = f"{found.files} evaluated prompts, {found.bytes // 1_000_000} MB {most}, in {prompt_files.folder()}"
+    if not limit and not found.files:
+        yield Check("prompts", GREEN, "none are kept: `saved_prompts_mb` is 0")
+    else:
+        yield Check("prompts", GREEN if limit else YELLOW, text, "" if limit else "fimble cache --empty")
 
 
 def _editors() -> Iterator[Check]:

@@ -150,9 +150,10 @@ class EngineClient:
         elif not state.news:  # so it is not just half of what is still being written
             self._set_model(role, replace(state, news=True))
 
-    def keep(self, seconds: Mapping[Role, float]) -> None:
-        """Sets how long models stay loaded without being used; 0 for ever."""
-        self._engine.send(Keep(dict(seconds)))
+    def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
+        """Sets how long models stay loaded without being used; 0 for ever. And how much of prompts is kept on the
+        disk; 0 for nothing."""
+        self._engine.send(Keep(dict(seconds), prompt_bytes))
 
     def submit(
         self,

@@ -20,7 +20,7 @@ from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.vocabulary import likeliest
-from lsp_server.engine.work import Work, take_sequence
+from lsp_server.engine.work import Work
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -109,7 +109,7 @@ class Generation:
 
     def place(self, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
-        self.sequence = take_sequence(self.model.backend, self.model.cache, self._tokens)
+        self.sequence = self.model.take_sequence(self._tokens)
         if self.sequence is None:
             return False
         if self._cost.started is None:

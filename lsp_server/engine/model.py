@@ -15,8 +15,10 @@ from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
 from lsp_server.engine.retry import Health
+from lsp_server.engine.saving import SavedPrompts
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
+from lsp_server.engine.work import take_sequence
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +67,8 @@ class LoadedModel:
     often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
     prompts are evaluated. specials: how its special tokens are spelled. draft: the small model that drafts for it.
     lacks: why it comes without the one that was to. health: whether its steps work. thoughts: what the tokens for its
-    thinking stand for in an answer, of those that stand for no text elsewhere."""
+    thinking stand for in an answer, of those that stand for no text elsewhere. saved: its prompts on the
+    disk. token_ms: what a token of a prompt is said to take, where that is not what was measured."""
 
     backend: Backend
     encoder: Encoder
@@ -80,6 +83,8 @@ class LoadedModel:
     lacks: str = ""
     health: Health = field(default_factory=Health)
     thoughts: Mapping[int, bytes] = field(default_factory=dict)
+    saved: SavedPrompts | None = None
+    token_ms: float = 0.0
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
@@ -105,7 +110,12 @@ class LoadedModel:
     @property
     def info(self) -> ModelInfo:
         draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
-        return replace(self.backend.info, draft=draft, specials=self.specials)
+        return replace(
+            self.backend.info,
+            draft=draft,
+            specials=self.specials,
+            token_ms=self.token_ms or self.backend.info.token_ms,
+        )
 
     @property
     def notice(self) -> str:
@@ -117,7 +127,10 @@ class LoadedModel:
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
     def close(self) -> None:
-        """Gives the memory of both back, as far as that can be: a device may be gone, and others are to work on."""
+        """Gives the memory of both back, after what is worth saving has been saved, and as far as that can be: a device
+        may be gone, and others are to work on."""
+        if self.saved is not None:
+            self.saved.end(self)
         for backend in (*([self.draft.backend] if self.draft else []), self.backend):
             try:
                 backend.close()
@@ -145,9 +158,17 @@ class LoadedModel:
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 
     def seconds_left(self, tokens: Sequence[int]) -> float:
-        """How long it takes to evaluate what the cache does not hold of a prompt, at the present pace."""
+        """How long it takes to evaluate what the cache does not hold of a prompt, or to read it, as far as known."""
         held = self.cache.match(tokens)[1]
+        if self.saved is not None:
+            return self.saved.seconds_left(self, tokens, held)
         return self.pace.seconds(len(tokens) - held, held)
+
+    def take_sequence(self, tokens: Sequence[int]) -> int | None:
+        """A sequence for `tokens`, which holds what it can of them already; None if all are busy."""
+        if self.saved is not None:
+            return self.saved.take_sequence(self, tokens)
+        return take_sequence(self.backend, self.cache, tokens)
 
     def ends(self, token: int, *, answers: bool = False) -> bool:
         """Whether `token` ends a text. answers: it is an answer, which may begin with thinking."""

@@ -11,23 +11,26 @@ from lsp_server.engine.loader import Crowded, Loaded, Loader
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelIdle, ModelReady, Role
 from lsp_server.engine.residency import Residency
+from lsp_server.engine.saving import SavedPrompts
 from lsp_server.engine.retry import FilesState, files_state
 
 logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """models: what is loaded. loader: loads beside the engine's work. end_requests: ends all requests of a model,
-    before it goes or computes something else."""
+    """models: what is loaded. loader: loads beside the engine's work. saved: the prompts on the disk. end_requests: ends
+    all requests of a model, before it goes or computes something else."""
 
     def __init__(
         self,
         loader: Loader,
+        saved: SavedPrompts,
         post: Callable[[Event], None],
         end_requests: Callable[[LoadedModel], None],
         clock: Callable[[], float],
     ) -> None:
         self.loader = loader
+        self._saved = saved
         self.models: dict[Role, LoadedModel] = {}
         self._post = post
         self._end_requests = end_requests
@@ -102,6 +105,8 @@ class Registry:
         if not self.loader.wanted(load):
             model.close()
             return
+        if load.role == "completion":
+            model = self._saved.attached(model)
         self.models[load.role], self._loads[load.role], self._files[load.role] = model, load, loaded.files
         self._residency.use(load.role, self._clock())
         self.tell(load.role)

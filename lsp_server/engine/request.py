@@ -84,9 +84,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever."""
+    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever. prompt_bytes:
+    how much of prompts may be kept on the disk; 0: nothing, and none is read."""
 
     seconds: Mapping[Role, float]
+    prompt_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

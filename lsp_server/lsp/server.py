@@ -164,7 +164,8 @@ class FimbleServer(LanguageServer):
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self._engine.keep(
-            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
+            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
+            self.settings.saved_prompts_mb << 20,
         )
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":

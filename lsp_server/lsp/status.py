@@ -78,7 +78,7 @@ def status(
     if model.info is not None:
         info = asdict(model.info)
         info["format"] = model.info.format.name
-        del info["chat_template"]
+        del info["chat_template"], info["state_key"]
     return {
         "version": __version__,
         **more,

@@ -169,15 +169,20 @@ def read_model(path: Path) -> list[Header]:
     if count <= 1:
         return [first]
     found = _SPLIT.search(path.name)
-    number = first.integer("split.no") + 1
-    if number > 1 or (found is not None and int(found[1]) != 1):
-        number = number if number > 1 or found is None else int(found[1])
+    number = max(first.integer("split.no") + 1, int(found[1]) if found else 1)
+    if number > 1:
         raise NoModelError(f"{path} is part {number} of {count}; set `model` to the first part")
     if found is None or int(found[2]) != count:
         raise NoModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
-    stem = path.name[: found.start()]
-    others = (path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(2, count + 1))
-    return [first, *map(read_header, others)]
+    return [first, *map(read_header, part_paths(path)[1:])]
+
+
+def part_paths(path: Path) -> list[Path]:
+    """All files of a model, by the name of its first: itself, or one for each part."""
+    found = _SPLIT.search(path.name)
+    count = int(found[2]) if found else 0
+    stem = path.name[: found.start()] if found else ""
+    return [path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)] or [path]
 
 
 def _is_joined(header: Header) -> bool:
@@ -199,9 +204,9 @@ def strings(path: Path, array: LargeArray) -> list[bytes]:
 
 def split_strings(data: bytes, count: int) -> list[bytes]:
     """The first `count` strings of an array, from its bytes."""
-    found, position, length_at = [], 0, struct.Struct("<Q").unpack_from
+    found, position = [], 0
     for _ in range(count):
-        end = position + 8 + length_at(data, position)[0]
+        end = position + 8 + struct.unpack_from("<Q", data, position)[0]
         found.append(data[position + 8 : end])
         position = end
     return found
