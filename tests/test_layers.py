@@ -49,7 +49,7 @@ RESERVED = {
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.pieces", "core.outline"),
+    "tree_sitter": ("core.syntax", "core.pieces", "core.outline", "core.next_edits"),
     "jinja2": ("features.actions.rendering",),
 }
 

@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import changed_region
 from lsp_server.core.embedded import language_at
 from lsp_server.core.language_entry import Language
 from lsp_server.core.text import indent_width
@@ -63,6 +64,17 @@ def _grammar(language: Language) -> Grammar | None:
         return None
 
 
+@lru_cache(maxsize=64)
+def keywords(language: Language) -> frozenset[bytes]:
+    """The words that are signs of the language and no names, by its grammar; none without a grammar."""
+    grammar = _grammar(language)
+    if grammar is None:
+        return frozenset()
+    visible = (id for id in range(grammar.node_kind_count) if grammar.node_kind_is_visible(id))
+    names = (grammar.node_kind_for_id(id) or "" for id in visible if not grammar.node_kind_is_named(id))
+    return frozenset(name.encode() for name in names if name.isidentifier())
+
+
 def parser_of(language: Language) -> Parser | None:
     """A new parser of `language`, or None if it has no grammar or its wheel is not installed.
 
@@ -97,6 +109,22 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
     except ValueError:  # how the bindings say that the callback ended it
         return None, steps
     return tree, steps
+
+
+def parse_again(language: Language, tree: Tree, old: DocumentSnapshot, new: DocumentSnapshot) -> Tree | None:
+    """The tree of `new`, made from that of `old`, an earlier version: what has not changed is not parsed again. `tree`
+    stays as it is. It holds the interpreter's lock for the whole of its time, some milliseconds."""
+    parser = parser_of(language)
+    if parser is None or (language.name == "YAML" and _DEEP_YAML.search(new.source)):
+        return None
+    start, end, length = changed_region(old, new)
+    points = []
+    for document, offset in ((old, start), (old, end), (new, start + length)):
+        line = document.line_at(offset)
+        points.append((line, offset - document.line_start(line)))
+    edited = tree.copy()
+    edited.edit(start, end, start + length, *points)
+    return parser.parse(new.source, edited)
 
 
 def text_of(node: Node, source: bytes) -> bytes:
