@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from itertools import accumulate
 from types import MappingProxyType
+from typing import Protocol
 
 from lsp_server.core import text
 
@@ -112,6 +113,16 @@ _MANY_EDITS = 16
 MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
 
 
+class DocumentListener(Protocol):
+    """Is told what happens to the documents of a store, in order."""
+
+    def opened(self, document: DocumentSnapshot) -> None: ...
+
+    def changed(self, old: DocumentSnapshot, new: DocumentSnapshot) -> None: ...
+
+    def closed(self, uri: str) -> None: ...
+
+
 class DocumentStore:
     """The open documents, the latest edited last, and the text of those that were closed last. Changes are
     applied at once and in order; readers hold snapshots."""
@@ -120,6 +131,7 @@ class DocumentStore:
         self.encoding = encoding
         self._documents: dict[str, DocumentSnapshot] = {}
         self._closed: dict[str, DocumentSnapshot] = {}
+        self.listener: DocumentListener | None = None
 
     def __len__(self) -> int:
         return len(self._documents)
@@ -138,10 +150,14 @@ class DocumentStore:
     def open(self, document: DocumentSnapshot) -> None:
         self._closed.pop(document.uri, None)
         self._put(document)
+        if self.listener is not None:
+            self.listener.opened(document)
 
     def close(self, uri: str) -> None:
         """Closes a document. One that lies in the workspace is remembered as it was."""
         document = self._documents.pop(uri, None)
+        if self.listener is not None:
+            self.listener.closed(uri)
         if document is None or not document.folder:
             return
         self._closed[uri] = document
@@ -171,6 +187,7 @@ class DocumentStore:
         Raises KeyError for a document that is not open: there is no text that the edits could apply to.
         """
         document, edits = self._documents[uri], list(edits)
+        before = document
         if len(edits) >= _MANY_EDITS:
             document, edits = _edited_by_lines(document, edits, self.encoding)
         for edit in edits:
@@ -184,6 +201,8 @@ class DocumentStore:
             document = document.edited(min(start, end), max(start, end), inserted)
         document = replace(document, version=version)
         self._put(document)
+        if self.listener is not None:
+            self.listener.changed(before, document)
         return document
 
 

@@ -111,12 +111,47 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
     return tree, steps
 
 
-def parse_again(language: Language, tree: Tree, old: DocumentSnapshot, new: DocumentSnapshot) -> Tree | None:
-    """The tree of `new`, made from that of `old`, an earlier version: what has not changed is not parsed again. `tree`
-    stays as it is. It holds the interpreter's lock for the whole of its time, some milliseconds."""
+# What a step counts behind an error, and how much is read at a time.
+_ERROR_STEPS, _CHUNK_BYTES = 2, 128
+
+
+def parse_whole(
+    language: Language, document: DocumentSnapshot, most_steps: int, before: tuple[Tree, DocumentSnapshot] | None = None
+) -> Tree | None:
+    """The tree of a whole document; None without a grammar, or if it takes too many steps, of which one behind an error
+    counts twice. before: the tree of an earlier version, and that version: what has not changed since is not
+    parsed again. The tree stays as it is."""
     parser = parser_of(language)
-    if parser is None or (language.name == "YAML" and _DEEP_YAML.search(new.source)):
+    if parser is None or (language.name == "YAML" and _DEEP_YAML.search(document.source)):
         return None
+    steps = 0
+
+    def too_hard(offset: int, has_error: bool) -> bool:
+        nonlocal steps
+        steps += _ERROR_STEPS if has_error else 1
+        return steps > most_steps
+
+    source = document.source
+
+    def read(offset: int, point: object) -> bytes:
+        return _chunk(source[offset : offset + _CHUNK_BYTES])
+
+    try:
+        if before is None:
+            return parser.parse(read, progress_callback=too_hard)
+        return parser.parse(read, _edited(*before, document), progress_callback=too_hard)
+    except ValueError:  # how the bindings say that the callback ended it
+        return None
+
+
+@lru_cache(maxsize=1 << 14)
+def _chunk(text: bytes) -> bytes:
+    """The same bytes for the same text: the bindings never let go of what a callback has given them."""
+    return text
+
+
+def _edited(tree: Tree, old: DocumentSnapshot, new: DocumentSnapshot) -> Tree:
+    """A copy of the tree of `old` in which its nodes stand where they are in `new`."""
     start, end, length = changed_region(old, new)
     points = []
     for document, offset in ((old, start), (old, end), (new, start + length)):
@@ -124,7 +159,7 @@ def parse_again(language: Language, tree: Tree, old: DocumentSnapshot, new: Docu
         points.append((line, offset - document.line_start(line)))
     edited = tree.copy()
     edited.edit(start, end, start + length, *points)
-    return parser.parse(new.source, edited)
+    return edited
 
 
 def text_of(node: Node, source: bytes) -> bytes:

@@ -5,13 +5,10 @@ from __future__ import annotations
 import statistics
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
 from lsp_server.core.next_edits.propose import proposals
-
-Eagerness = Literal["off", "low", "medium", "high"]
 
 # How certain an edit has to be, from 1 to 3.
 _LEAST_CERTAINTY: dict[str, int] = {"low": 3, "medium": 2, "high": 1}
@@ -27,8 +24,10 @@ _IMPORTS = (b"import ", b"from ", b"use ", b"using ", b"#include", b"require")
 class Rejected:
     """What the user did not want, by its content: the same change of the same lines is not proposed again."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: Rejected | None = None) -> None:
         self._keys: OrderedDict[tuple[str, bytes, bytes], None] = OrderedDict()
+        if others is not None:
+            self._keys.update(others._keys)
 
     def __len__(self) -> int:
         return len(self._keys)
@@ -48,8 +47,8 @@ def _key(edit: NextEdit) -> tuple[str, bytes, bytes]:
     return edit.document.uri, old.strip(), new.strip()
 
 
-def next_edits(situation: Situation, eagerness: Eagerness, rejected: Rejected) -> Iterator[NextEdit]:
-    """The edits that may be shown, the first the one to show."""
+def next_edits(situation: Situation, eagerness: str, rejected: Rejected) -> Iterator[NextEdit]:
+    """The edits that may be shown, the first the one to show. eagerness: off, low, medium or high."""
     if eagerness == "off" or not (situation.hunks or situation.asked):
         return
     for edit in proposals(situation):
@@ -57,7 +56,7 @@ def next_edits(situation: Situation, eagerness: Eagerness, rejected: Rejected) -
             yield edit
 
 
-def why_not(edit: NextEdit, situation: Situation, eagerness: Eagerness, rejected: Rejected) -> str:
+def why_not(edit: NextEdit, situation: Situation, eagerness: str, rejected: Rejected) -> str:
     """Why an edit is not shown, in words; empty if it is."""
     if edit.certainty < (1 if situation.asked else _LEAST_CERTAINTY[eagerness]):
         return "it is not certain enough"
@@ -86,7 +85,7 @@ def _undoes(edit: NextEdit, hunk: Hunk) -> bool:
     return after.split() == hunk.old.split()
 
 
-def delay_ms(gaps_ms: Sequence[float], eagerness: Eagerness) -> float:
+def delay_ms(gaps_ms: Sequence[float], eagerness: str) -> float:
     """How long after the last key an edit is proposed. gaps_ms: the times between the last keys."""
     gaps = [gap for gap in gaps_ms if gap < _PAUSE_MS]
     usual = statistics.quantiles(gaps, n=4)[2] if len(gaps) > 3 else _USUAL_MS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
-from lsp_server.core.syntax import error_spans, parse, parse_again
+from lsp_server.core.syntax import error_spans, parse_whole
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 
 # A tree takes about thirty times the memory of its text: so many are kept, of texts of so many bytes at most.
 MOST_TREES, MOST_BYTES = 3, 400_000
-# A parse from nothing takes so many steps at most: 10 to 26 for a KB of code, more of what is broken.
-_MOST_STEPS = 12_000
+# Steps of a parse for each KB and besides; whole files of ordinary code take 2 to 13 for a KB. What takes more is
+# broken in many places. After the first failure so many requests pass until it is tried again, after each further one
+# twice as many.
+_STEPS_PER_KB, _LEAST_STEPS = 20, 400
+_SKIPPED, _MOST_SKIPPED, _MOST_HARD = 2, 64, 16
 # With more errors nothing can be said of a text.
 MOST_ERRORS = 40
 
@@ -68,8 +71,9 @@ class Tree:
     def edited(self, start: int, end: int, text: bytes) -> Tree:
         """The tree with `text` for `start:end`."""
         after = self.document.edited(start, end, text)
-        tree = None if self._tree is None else parse_again(self.language, self._tree, self.document, after)
-        return Tree(after, tree)
+        if self._tree is None:
+            return Tree(after, None)
+        return Tree(after, parse_whole(self.language, after, _steps(after), (self._tree, self.document)))
 
     def errors_with(self, start: int, end: int, text: bytes) -> int | None:
         """How many errors there would be with `text` for `start:end`; None if that cannot be told."""
@@ -84,35 +88,64 @@ class Tree:
         return errors is not None and errors <= len(self.errors)
 
 
-# The trees that were asked for last, by URI, the latest last. Each has one owner: who asks takes it out and puts the
-# newer one in, so that threads do not share one.
+# The trees that were asked for last, by URI, the latest last. Each has one owner: who asks takes it out and puts it
+# back, or the newer one, so that threads do not share one. Besides, the last versions that could not be parsed.
 _KEPT: dict[str, Tree] = {}
+_FAILED: dict[str, Tree] = {}
+# Of documents that are too hard: how many requests are to pass, and how many were to pass last.
+_HARD: dict[str, tuple[int, int]] = {}
 
 
 def tree_of(document: DocumentSnapshot) -> Tree:
-    """The tree of a document; made from that of its last version, if that is kept."""
-    kept = _KEPT.pop(document.uri, None)
-    if kept is None or kept.document is not document:
-        kept = Tree(document, _parsed(document, kept))
-    if kept.syntax is not None:
-        _KEPT[document.uri] = kept
-        for uri in list(_KEPT)[:-MOST_TREES]:
-            _KEPT.pop(uri, None)
-    return kept
+    """The tree of a document; made from that of an earlier version, if that is kept."""
+    uri = document.uri
+    failed = _FAILED.get(uri)
+    if failed is not None and failed.document is document:
+        return failed
+    kept = _KEPT.pop(uri, None)
+    tree = kept if kept is not None and kept.document is document else Tree(document, _parsed(document, kept))
+    keeping = tree if tree.root is not None else kept  # the earlier one does for when it can be parsed again
+    if keeping is not None and keeping.root is not None:
+        _KEPT[uri] = keeping
+        for other in list(_KEPT)[:-MOST_TREES]:
+            _KEPT.pop(other, None)
+    if tree.root is None:
+        _FAILED[uri] = tree
+        for other in list(_FAILED)[:-MOST_TREES]:
+            _FAILED.pop(other, None)
+    return tree
 
 
 def forget_tree(uri: str) -> None:
     """A document is closed: its tree goes."""
     _KEPT.pop(uri, None)
+    _FAILED.pop(uri, None)
+    _HARD.pop(uri, None)
 
 
 def _parsed(document: DocumentSnapshot, kept: Tree | None) -> SyntaxTree | None:
     language = language_of(document)
-    if len(document.source) > MOST_BYTES or not language.statements or not language.reindents:
+    if len(document.source) > MOST_BYTES or not language.imports | language.strings or not language.reindents:
+        return None  # prose, data and pages
+    passing, passed = _HARD.get(document.uri, (0, 0))
+    if passing:
+        _HARD[document.uri] = passing - 1, passed
         return None
+    before = None
     if kept is not None and kept.syntax is not None and kept.language is language:
-        return parse_again(language, kept.syntax, kept.document, document)
-    return parse(language, document.source, _MOST_STEPS)[0]
+        before = kept.syntax, kept.document
+    tree = parse_whole(language, document, _steps(document), before)
+    _HARD.pop(document.uri, None)
+    if tree is None:
+        passed = min(_MOST_SKIPPED, 2 * passed or _SKIPPED)
+        _HARD[document.uri] = passed, passed
+        for other in list(_HARD)[:-_MOST_HARD]:
+            _HARD.pop(other, None)
+    return tree
+
+
+def _steps(document: DocumentSnapshot) -> int:
+    return _LEAST_STEPS + _STEPS_PER_KB * len(document.source) // 1024
 
 
 def language_of(document: DocumentSnapshot) -> Language:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core.next_edits.gates import Eagerness, Rejected, delay_ms
+from lsp_server.core.next_edits.gates import Rejected, delay_ms
+from lsp_server.features.options import Eagerness
 from tests.support.edited import Edited, proposed
 
 RENAMED = "def f([-items-][+goods+]):\n    return items\n"
