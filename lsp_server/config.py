@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.actions.catalogue import BUILT_IN
-from lsp_server.features.options import InlineOptions
+from lsp_server.features.options import Eagerness, InlineOptions
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -97,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
     ] = -1
+    next_edit: Annotated[
+        Eagerness,
+        Meta(
+            description="How readily the edit that follows from your last ones is proposed, without a model: off, low, "
+            "medium or high."
+        ),
+    ] = "low"
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,

@@ -101,6 +101,7 @@ class FimbleServer(LanguageServer):
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         self._completer.close()
+        self.actions.next_edits.close()
         writer.close()
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 
@@ -144,7 +145,7 @@ class FimbleServer(LanguageServer):
         added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
-        for document in self.documents.rename(self._place):
+        for document in self.documents.rename(lambda uri: convert.place_of(uri, self.roots)):
             self._cancel(document.uri)
             self.actions.document_changed(document)
         self.start_task(self._configure, None)
@@ -252,7 +253,7 @@ class FimbleServer(LanguageServer):
     def document_opened(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
         self._cancel(item.uri)
-        path, folder = self._place(item.uri)
+        path, folder = convert.place_of(item.uri, self.roots)
         document = DocumentSnapshot.of(
             item.uri,
             text.encode(item.text),
@@ -289,10 +290,6 @@ class FimbleServer(LanguageServer):
         self._completer.document_closed(params.text_document.uri)
         self.actions.document_closed(params.text_document.uri)
 
-    def _place(self, uri: str) -> tuple[str, str]:
-        """What a document is called in the workspace, and the name of its folder."""
-        return convert.shown_path(uri, self.roots), convert.folder_name(uri, self.roots)
-
     def _rest_after(self, document: DocumentSnapshot) -> None:
         """Starts the time after which the user counts as resting; each change starts it anew."""
         if self._resting is not None:
@@ -320,6 +317,7 @@ class FimbleServer(LanguageServer):
         shown = (outcome.suggestion, *outcome.alternatives)
         encoding = self.documents.encoding
         items = [convert.inline_item(suggestion, document, encoding) for suggestion in shown if suggestion is not None]
+        items = await self.actions.next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def completion(self, params: types.CompletionParams) -> Answer:
@@ -340,6 +338,7 @@ class FimbleServer(LanguageServer):
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
             documents=len(self.documents),
+            nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
 

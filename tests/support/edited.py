@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterator, Mapping
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.next_edits.gates import Eagerness, Rejected, next_edits
+from lsp_server.core.next_edits.gates import Rejected, next_edits
 from lsp_server.core.next_edits.history import EditHistory
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
+from lsp_server.features.options import Eagerness
 
 _EDIT = re.compile(r"\[-(.*?)-\](?:\[\+(.*?)\+\])?|\[\+(.*?)\+\]", re.DOTALL)
 # Edits are so far apart in time, in seconds.
