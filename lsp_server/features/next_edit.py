@@ -137,11 +137,6 @@ class NextEditor:
     def find(self, id: str) -> NextEdit | None:
         return self._proposed.get(id)
 
-    @property
-    def last_id(self) -> str:
-        """Of what was proposed last; empty if there is nothing."""
-        return next(reversed(self._proposed), "")
-
     def shown(self, id: str) -> None:
         if id in self._proposed:
             self._counts["shown"] += 1

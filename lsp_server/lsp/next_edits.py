@@ -160,11 +160,10 @@ class NextEditService:
             self.editor.shown(id)
 
     async def apply(self, arguments: tuple[Any, ...]) -> None:
-        """Has the client apply an edit, that of an identifier or the one that was proposed last, and goes there if it
-        is far from where the user was."""
-        id, edit = self._chosen(arguments)
-        if edit is None or self._server.documents.get(edit.document.uri) is not edit.document:
-            self._say("there is no next edit for the text as it is now")
+        """Has the client apply an edit, that of an identifier or the one that there is now, and goes there if it is far
+        from where the user was."""
+        id, edit = await self._chosen(arguments)
+        if edit is None:
             return
         last = self._server.documents.recent()[:1]
         replacement = [Replacement(edit.start, edit.end, edit.text)]
@@ -183,11 +182,9 @@ class NextEditService:
 
     async def jump(self, arguments: tuple[Any, ...]) -> None:
         """Has the client show where an edit would be."""
-        _, edit = self._chosen(arguments)
-        if edit is None or self._server.documents.get(edit.document.uri) is not edit.document:
-            self._say("there is no next edit for the text as it is now")
-            return
-        await self._go_to(edit.document.uri, edit.document.line_at(edit.start))
+        _, edit = await self._chosen(arguments)
+        if edit is not None:
+            await self._go_to(edit.document.uri, edit.document.line_at(edit.start))
 
     async def _go_to(self, uri: str, line: int) -> None:
         if self._server.client.show_document:
@@ -195,9 +192,22 @@ class NextEditService:
             params = types.ShowDocumentParams(uri, take_focus=True, selection=types.Range(at, at))
             await self._server.window_show_document_async(params)
 
-    def _chosen(self, arguments: tuple[Any, ...]) -> tuple[str, NextEdit | None]:
-        id = str(arguments[0]) if arguments else self.editor.last_id
-        return id, self.editor.find(id)
+    async def _chosen(self, arguments: tuple[Any, ...]) -> tuple[str, NextEdit | None]:
+        """The edit of an identifier, or the one that there is now for the document edited last; None, and the user is
+        told, if there is none for the text as it is."""
+        id, edit = "", None
+        if arguments:
+            id = str(arguments[0])
+            edit = self.editor.find(id)
+        elif recent := self._server.documents.recent()[:1]:
+            proposal = await self.editor.propose(recent[0], recent[0].edit_end, asked=True)
+            if proposal is not None:
+                id, edit = proposal.id, proposal.edit
+        if edit is not None and self._server.documents.get(edit.document.uri) is not edit.document:
+            edit = None
+        if edit is None:
+            self._say("there is no next edit for the text as it is now")
+        return id, edit
 
     def _say(self, message: str) -> None:
         self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))

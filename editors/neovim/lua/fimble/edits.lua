@@ -83,10 +83,15 @@ local function draw(edit)
   local function line(row)
     return api.nvim_buf_get_lines(edit.buf, row, row + 1, false)[1] or ''
   end
-  lines[1] = line(edit.first[1]):sub(1, edit.first[2]) .. lines[1]
+  local inserts = edit.first[1] == edit.last[1] and edit.first[2] == edit.last[2]
+  if inserts and lines[1] == '' and edit.first[2] == #line(edit.first[1]) then
+    table.remove(lines, 1) -- lines behind one that stays
+  else
+    lines[1] = line(edit.first[1]):sub(1, edit.first[2]) .. lines[1]
+  end
   lines[#lines] = lines[#lines] .. line(edit.last[1]):sub(edit.last[2] + 1)
   local above = false
-  if edit.first[2] == 0 and edit.first[1] == edit.last[1] and edit.last[2] == 0 then
+  if inserts and edit.first[2] == 0 then
     lines[#lines] = nil -- lines in front of one that stays
     above = true
   end
