@@ -106,7 +106,11 @@ class NextEditor:
             await anyio.sleep(self._wait_seconds())
             if turn is not self._turns.get("edit") or not self._may_propose(document):
                 return None
-        edit = await self._edit(document, cursor, asked)
+        edit = await self._edit(document, cursor, asked, settled=asked)
+        if edit is None and not asked and turn is self._turns.get("edit"):
+            await anyio.sleep(self._wait_seconds(settled=True))
+            if turn is self._turns.get("edit"):
+                edit = await self._edit(document, cursor, asked)
         return None if edit is None or turn is not self._turns.get("edit") else self._named(edit)
 
     async def beside(
@@ -117,7 +121,7 @@ class NextEditor:
         if self._eagerness() == "off" or not self._may_propose(document):
             return None
         self._turns["completion"] = turn = object()
-        edit = await self._edit(document, cursor, False)
+        edit = await self._edit(document, cursor, False, settled=False)
         if edit is None or not fits(edit):
             return None
         await anyio.sleep(self._wait_seconds())
@@ -177,22 +181,27 @@ class NextEditor:
         self._rejected.add(edit)
         self._known = (None, None)
 
-    def _wait_seconds(self) -> float:
-        from lsp_server.core.next_edits.gates import delay_ms
+    def _wait_seconds(self, *, settled: bool = False) -> float:
+        """How long to wait for a pause, or for one so long that what was typed last is settled."""
+        from lsp_server.core.next_edits.gates import SETTLED_MS, delay_ms
 
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(self._keys)]
         since = self._clock() - self._keys[-1] if self._keys else 0.0
-        return max(0.0, delay_ms(gaps, self._eagerness()) / 1000 - since)
+        eagerness = self._eagerness()
+        wanted = SETTLED_MS.get(eagerness, 0.0) if settled else delay_ms(gaps, eagerness)
+        return max(0.0, wanted / 1000 - since)
 
-    async def _edit(self, document: DocumentSnapshot, cursor: int, asked: bool) -> NextEdit | None:
+    async def _edit(
+        self, document: DocumentSnapshot, cursor: int, asked: bool, *, settled: bool = True
+    ) -> NextEdit | None:
         from lsp_server.core.next_edits.proposal import Situation
 
         others = tuple(each for each in self._documents() if each.uri != document.uri)[:_MOST_OTHERS]
         hunks = self.history.hunks()
-        key = (document, cursor, hunks, others, asked, self._eagerness(), self._rejected)
+        key = (document, cursor, hunks, others, asked, settled, self._eagerness(), self._rejected)
         if self._known[0] == key:
             return self._known[1]
-        situation = Situation(document, cursor, hunks, others, asked)
+        situation = Situation(document, cursor, hunks, others, asked, settled)
         edit, milliseconds = await self._background.parse(_first, situation, self._eagerness(), self._rejected)
         self._times.append(milliseconds)
         self._known = key, edit

@@ -15,6 +15,10 @@ _LEAST_CERTAINTY: dict[str, int] = {"low": 3, "medium": 2, "high": 1}
 # How many of the usual gaps between keys pass before an edit is proposed, and the bounds of that, in ms.
 _GAPS: dict[str, float] = {"low": 4.0, "medium": 3.0, "high": 2.0}
 _SHORTEST_MS, _LONGEST_MS, _USUAL_MS, _PAUSE_MS = 150.0, 800.0, 120.0, 1000.0
+# What follows from one edit waits for a pause of so many ms while the cursor is still there: half a name, or a
+# parameter that is taken out to write another, is no change yet.
+SETTLED_MS = {"low": 1500.0, "medium": 1000.0, "high": 500.0}
+_FOLLOWING = frozenset({"rename", "arguments", "async", "member", "import", "mend"})
 # The last edits that are not to be undone, and how many rejected ones are remembered.
 _NOT_UNDONE, _MOST_REJECTED = 8, 64
 
@@ -60,6 +64,8 @@ def why_not(edit: NextEdit, situation: Situation, eagerness: str, rejected: Reje
     """Why an edit is not shown, in words; empty if it is."""
     if edit.certainty < (1 if situation.asked else _LEAST_CERTAINTY[eagerness]):
         return "it is not certain enough"
+    if not (situation.settled or situation.asked) and edit.kind in _FOLLOWING and _is_at_last_edit(situation):
+        return "what it follows from may not be finished"
     if b"".join(edit.old.split()) == b"".join(edit.text.split()):
         return "it changes nothing but white space"
     if _is_order(edit):
@@ -69,6 +75,12 @@ def why_not(edit: NextEdit, situation: Situation, eagerness: str, rejected: Reje
     if edit.kind != "mend" and any(_undoes(edit, hunk) for hunk in situation.hunks[::-1][:_NOT_UNDONE]):
         return "it undoes what was changed last"
     return ""
+
+
+def _is_at_last_edit(situation: Situation) -> bool:
+    """Whether the cursor is still in the lines that were changed last."""
+    last = situation.last
+    return last is not None and last.uri == situation.document.uri and last.start <= situation.cursor <= last.end
 
 
 def _is_order(edit: NextEdit) -> bool:

@@ -50,13 +50,15 @@ class NextEdit:
 @dataclass(frozen=True, slots=True)
 class Situation:
     """document: where the user is, and cursor: at which byte. others: further open documents, the latest first. hunks:
-    what was edited, the latest last. asked: whether the user has asked, and does not only pause."""
+    what was edited, the latest last. asked: whether the user has asked, and does not only pause. settled: whether the
+    pause is so long that what was typed last is hardly the half of something."""
 
     document: DocumentSnapshot
     cursor: int
     hunks: Sequence[Hunk]
     others: Sequence[DocumentSnapshot] = ()
     asked: bool = False
+    settled: bool = True
 
     @property
     def language(self) -> Language:

@@ -11,6 +11,7 @@ from lsp_server.core.next_edits.imports import follow_imports
 from lsp_server.core.next_edits.members import follow_members
 from lsp_server.core.next_edits.mend import mend
 from lsp_server.core.next_edits.parameters import follow_parameters
+from lsp_server.core.next_edits.plural import follow_plural
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
 from lsp_server.core.next_edits.rename import carry_on
 
@@ -19,6 +20,7 @@ _KINDS: tuple[Callable[[Situation], Iterator[NextEdit]], ...] = (
     carry_on,
     follow_async,
     follow_parameters,
+    follow_plural,
     follow_fields,
     follow_members,
     do_it_again,

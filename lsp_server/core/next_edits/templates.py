@@ -15,6 +15,8 @@ from lsp_server.core.next_edits.tokens import CLOSER, CLOSERS, Token, group_ends
 
 # Of the edits before the last one so many are compared with it. Edits of more lines are no examples.
 _COMPARED, _MOST_LINES = 3, 12
+# Edits further apart in time are hardly made for one purpose.
+_APART_SECONDS = 300.0
 # So many tokens beside a change count as what it is in. Texts of more tokens keep no white space of their own.
 _CONTEXT_TOKENS, _MOST_TOKENS = 4, 200
 # How much the constants of a pattern have to say together.
@@ -56,7 +58,8 @@ def pairs(hunks: Sequence[Hunk], situation: Situation) -> Iterator[tuple[Example
     last = _example(hunks[-1], situation)
     if last is None:
         return
-    earlier = [each for hunk in hunks[-1 - _COMPARED : -1] if (each := _example(hunk, situation)) is not None][::-1]
+    lately = [hunk for hunk in hunks[-1 - _COMPARED : -1] if hunks[-1].ended - hunk.ended <= _APART_SECONDS]
+    earlier = [each for hunk in lately if (each := _example(hunk, situation)) is not None][::-1]
     for each in earlier:
         yield each, last
     lines = _lines(last)

@@ -41,9 +41,11 @@ def _lexer(quotes: str, comment: bytes) -> re.Pattern[bytes]:
     strings = b"|".join(
         rb"[A-Za-z]{0,2}%b(?:\\.|[^%b\\\r\n])*%b" % (q, q, q) for q in (re.escape(q.encode()) for q in quotes)
     )
+    # Where no string begins with it, a lifetime or a symbol may.
+    word = rb"[\w\x80-\xff]+" if "'" in quotes else rb"'[A-Za-z_]\w*(?!')|[\w\x80-\xff]+"
     return re.compile(
-        rb"(?P<comment>%b[^\r\n]*)|(?P<string>%b)|(?P<number>\d[\w.]*)|(?P<word>[\w\x80-\xff]+)|(?P<sign>%b)"
-        % (re.escape(comment), strings, _SIGNS)
+        rb"(?P<comment>%b[^\r\n]*)|(?P<string>%b)|(?P<number>\d[\w.]*)|(?P<word>%b)|(?P<sign>%b)"
+        % (re.escape(comment), strings, word, _SIGNS)
     )
 
 

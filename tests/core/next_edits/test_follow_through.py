@@ -141,6 +141,49 @@ def test_nothing_is_awaited_when_in_doubt(name: str) -> None:
     assert proposed(NOT_AWAITED[name]) is None
 
 
+PLURALS = {
+    "Go": (
+        "a.go",
+        "func Send([-m Message-][+ms []Message+]) error {\n\tif err := put(m.Body); err != nil {\n\t\treturn err\n\t}\n"
+        "\tsent++\n\treturn nil\n}\n",
+        "\tif err := put(m.Body); err != nil {\n\t\treturn err\n\t}\n\tsent++\n",
+        "\tfor _, m := range ms {\n\t\tif err := put(m.Body); err != nil {\n\t\t\treturn err\n\t\t}\n\t\tsent++\n\t}\n",
+    ),
+    "Python": (
+        "a.py",
+        "def send([-m: str-][+ms: list[str]+]):\n    put(m)\n    log(m)\n    return True\n",
+        "    put(m)\n    log(m)\n",
+        "    for m in ms:\n        put(m)\n        log(m)\n",
+    ),
+    "TypeScript": (
+        "a.ts",
+        "function send([-m: Item-][+ms: Item[]+]) {\n  put(m);\n}\n",
+        "  put(m);\n",
+        "  for (const m of ms) {\n    put(m);\n  }\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PLURALS)
+def test_what_was_done_with_one_is_done_with_each(name: str) -> None:
+    path, source, old, new = PLURALS[name]
+    assert proposed(source, path, eagerness="medium") == after(source, old, new)
+    assert proposed(source, path, eagerness="low") is None
+
+
+NO_LOOPS = {
+    "it is returned": "def f([-m: str-][+ms: list[str]+]):\n    return put(m)\n",
+    "all are used already": "def f([-m: str-][+ms: list[str]+]):\n    put(m)\n    log(ms)\n",
+    "one is introduced": "def f([-m: str-][+ms: list[str]+]):\n    m = ms[0]\n    put(m)\n",
+    "no type of many": "def f([-m: str-][+ms: Text+]):\n    put(m)\n",
+}
+
+
+@pytest.mark.parametrize("name", NO_LOOPS)
+def test_there_is_no_loop_when_in_doubt(name: str) -> None:
+    assert proposed(NO_LOOPS[name]) is None
+
+
 MEMBERS = {
     "an enum and a match": (
         "a.py",
