@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.editors.support import Neovim
+from tests.support.effort import scaled
 
 SOURCE = "def area(width, height):\n    size = width * 2\n    return size\n"
 SHOWN = "luaeval('require(\"fimble.edits\").current() ~= nil')"
@@ -76,4 +79,37 @@ def test_typing_hides_an_edit_and_keys_do_what_they_did_without_one(editor: Neov
     wait_shown(editor, False)
     editor.terminal.type("]e")
     assert editor.buffer() == SOURCE.replace("width", "breadth").rstrip("\n")
+    assert not editor.messages()
+
+
+def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(editor: Neovim) -> None:
+    """Renames and repeated changes, with edits that are made or typed past: what is made is what the server sent, at
+    the place and in the version that it was sent for."""
+    rng = random.Random(4)
+    lines = ["def area(width, é):", "    log.info(width)", "    log.info(é)", "    return width * 2", ""]
+    editor.edit("\n".join(lines * 6))
+    made = 0
+    for _ in range(scaled(6)):
+        line = rng.randrange(30) + 1
+        old, new = rng.choice([("width", "breadth"), ("log", "logger"), ("breadth", "width"), ("$", "  # x")])
+        what = "$" if old == "$" else f"\\<{old}\\>"
+        editor.command(f"silent! {line}s/{what}/{new}/")
+        before = editor.buffer()
+        shown: Any = False
+        for _ in range(18):
+            shown = shown or editor.lua("vim.wait(100) or (require('fimble.edits').current() or {}).edit or false")
+        if not shown or rng.random() < 0.2:
+            continue
+        text = before.split("\n")
+        first, last = shown["range"]["start"], shown["range"]["end"]
+        head = text[first["line"]].encode()[: first["character"]].decode()
+        tail = text[last["line"]].encode()[last["character"] :].decode()
+        expected = text[: first["line"]] + (head + shown["text"] + tail).split("\n") + text[last["line"] + 1 :]
+        row = first["line"] + 1
+        editor.lua(f"vim.api.nvim_win_set_cursor(0, {{ {row}, 0 }}) or require('fimble.edits').accept()")
+        assert editor.buffer().split("\n") == expected
+        editor.command("silent undo")
+        editor.terminal.wait(lambda before=before: editor.buffer() == before, "one step undone")
+        made += 1
+    assert made
     assert not editor.messages()
