@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import abort, actions, beside, context, copies, departures, keystrokes, limit, peers, quality, session
+from bench import abort, actions, beside, context, copies, departures, edits, keystrokes, limit, peers, quality, session
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -53,6 +53,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "carry out code actions on real functions: what ends in an edit, and what in a message",
         actions.arguments,
         actions.run,
+    ),
+    "edits": (
+        "propose next edits in scenarios and in the histories of git repositories: what is right, wrong and silent",
+        edits.arguments,
+        edits.run,
     ),
     "beside": (
         "type the same keys with and without a code action under way, in turns: what the action costs a key",

@@ -25,7 +25,7 @@ from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 
 REST_MS = 500.0
 # Kept free behind every prompt, the same for all, or the window would be cut differently for each.

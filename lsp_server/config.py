@@ -17,7 +17,7 @@ from platformdirs import user_config_path
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
-from lsp_server.features.options import InlineOptions
+from lsp_server.features.options import Eagerness, InlineOptions
 from lsp_server.settings import models, toml, trust
 from lsp_server.user_folders import expanded
 
@@ -108,6 +108,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "opened again needs no evaluation. 0: nothing.",
         ),
     ] = 1024
+    next_edit: Annotated[
+        Eagerness,
+        Meta(
+            description="How readily the edit that follows from your last ones is proposed, without a model: off, low, "
+            "medium or high."
+        ),
+    ] = "low"
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,

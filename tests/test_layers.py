@@ -63,7 +63,15 @@ RESERVED = {
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.pieces", "core.outline", "core.doc_comments", "core.idioms"),
+    "tree_sitter": (
+        "core.parsing",
+        "core.syntax",
+        "core.pieces",
+        "core.outline",
+        "core.doc_comments",
+        "core.idioms",
+        "core.next_edits",
+    ),
     "jinja2": ("features.actions.rendering",),
 }
 

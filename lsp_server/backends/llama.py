@@ -22,7 +22,7 @@ from lsp_server.backends.measuring import Measurement
 from lsp_server.backends.weights_files import WeightsFiles
 from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import part_paths
+from lsp_server.models.gguf_parts import part_paths
 from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:

@@ -169,7 +169,7 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf, kinds, ledger
+    from lsp_server.models import admission, estimate, fim, kinds, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
@@ -183,7 +183,7 @@ def _model() -> Iterator[Check]:
         yield Check("model", RED, f"{path} is damaged: it is not the starter that it should be", starter.PULL)
         return
     try:
-        headers = gguf.read_model(path)
+        headers = gguf_parts.read_model(path)
         kinds.check(headers)
         need = estimate.check_room(headers, spec, estimate.Room(estimate.available_bytes()))
     except ModelError as error:
@@ -207,7 +207,7 @@ def _model() -> Iterator[Check]:
 def _draft_model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import estimate, gguf
+    from lsp_server.models import estimate
 
     settings, _ = config.load([Path.cwd()])
     if not settings.draft_model:
@@ -215,13 +215,13 @@ def _draft_model() -> Iterator[Check]:
     origin = config.origins([Path.cwd()]).get("draft_model")
     where = f" (set in {origin})" if origin else ""
     try:
-        small = gguf.read_model(expanded(settings.draft_model))
+        small = gguf_parts.read_model(expanded(settings.draft_model))
     except ModelError as error:
         yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
         return
     main = expanded(settings.model) if settings.model else starter.path()
     known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
-    wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
+    wanted = gguf_parts.read_model(main)[0].vocabulary if main.exists() else known
     if abs(known - wanted) > _PADDING:
         text = f"{name} has {known} tokens and the model {wanted}: it cannot draft for it{where}"
         yield Check("draft model", YELLOW, text, "set `draft_model` to a smaller model of the same family")

@@ -11,15 +11,15 @@ from lsp_server.engine.loader import Crowded, Loaded, Loader
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelIdle, ModelReady, Role
 from lsp_server.engine.residency import Residency
-from lsp_server.engine.saving import SavedPrompts
 from lsp_server.engine.retry import FilesState, files_state
+from lsp_server.engine.saving import SavedPrompts
 
 logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """models: what is loaded. loader: loads beside the engine's work. saved: the prompts on the disk. end_requests: ends
-    all requests of a model, before it goes or computes something else."""
+    """models: what is loaded. loader: loads beside the engine's work. saved: the prompts on the disk. end_requests:
+    ends all requests of a model, before it goes or computes something else."""
 
     def __init__(
         self,

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+# How readily next edits are proposed.
+Eagerness = Literal["off", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)

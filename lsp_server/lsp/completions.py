@@ -74,6 +74,8 @@ class CompletionService:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
+        if selected is None and isinstance(document, DocumentSnapshot):
+            items = await self._server.actions.next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def menu(self, params: types.CompletionParams) -> Answer:

@@ -120,6 +120,11 @@ def folder_name(uri: str, roots: Sequence[Path]) -> str:
     return next((root.name for root in roots if path is not None and path.is_relative_to(root)), "")
 
 
+def place_of(uri: str, roots: Sequence[Path]) -> tuple[str, str]:
+    """What a document is called in the workspace, and the name of its folder."""
+    return shown_path(uri, roots), folder_name(uri, roots)
+
+
 def shown_path(uri: str, roots: Sequence[Path]) -> str:
     """The name of a document as a model is shown it: relative to its root, or the last part of its URI."""
     path = path_of(uri)

@@ -17,7 +17,7 @@ from pygls.lsp.server import LanguageServer
 
 from lsp_server import __version__, config
 from lsp_server.backends.base import BackendFactory, ModelSpec
-from lsp_server.core.document import DocumentStore
+from lsp_server.core.document_store import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
@@ -94,6 +94,7 @@ class FimbleServer(LanguageServer):
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         self._completer.close()
+        self.actions.next_edits.close()
         writer.close()
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 
@@ -217,6 +218,7 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             documents=len(self.documents),
+            nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
 

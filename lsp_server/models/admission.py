@@ -22,7 +22,8 @@ from typing import IO
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.children import Child, Limits
 from lsp_server.models import kinds, ledger, lock, lora
-from lsp_server.models.gguf import Header, read_header, read_model
+from lsp_server.models.gguf import Header, read_header
+from lsp_server.models.gguf_parts import read_model
 from lsp_server.models.patience import Progress, patiently
 
 _POLL_S = 0.05

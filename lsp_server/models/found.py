@@ -12,7 +12,8 @@ from pathlib import Path
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models import kinds
-from lsp_server.models.gguf import MAGIC, NoModelError, read_model
+from lsp_server.models.gguf import MAGIC, NoModelError
+from lsp_server.models.gguf_parts import read_model
 from lsp_server.regular_file import open_regular
 
 _MOST_FILES = 2000

@@ -10,7 +10,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ _MOST_DIMENSIONS, _MOST_LAYERS = 4, 512  # as in llama.cpp, which aborts beyond 
 _LARGEST_HEADER = 1 << 30
 _KEPT_ELEMENTS, _KEPT_TEXT = 1024, 1 << 20  # arrays and texts up to here are kept as values
 _WINDOW = 1 << 20
-_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,46 +151,6 @@ def read_header(path: Path) -> Header:
         raise ModelError(f"{path} is a folder; set `model` to a GGUF file in it") from None
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
-
-
-def read_model(path: Path) -> list[Header]:
-    """The headers of a model: one, or those of all its parts if the file is the first of several.
-
-    llama.cpp opens the other parts by itself, so they are checked with it. Raises ModelError.
-    """
-    first = read_header(path)
-    count = first.integer("split.count", 1)
-    if _is_joined(first):
-        what = f"the {count} parts of a model" if count > 1 else "several GGUF files"
-        remedy = "keep them apart, under the names they came with, or join them with `llama-gguf-split --merge`"
-        raise NoModelError(f"{path} cannot be used: it is {what}, joined as `cat` does; {remedy}")
-    if count <= 1:
-        return [first]
-    found = _SPLIT.search(path.name)
-    number = max(first.integer("split.no") + 1, int(found[1]) if found else 1)
-    if number > 1:
-        raise NoModelError(f"{path} is part {number} of {count}; set `model` to the first part")
-    if found is None or int(found[2]) != count:
-        raise NoModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
-    return [first, *map(read_header, part_paths(path)[1:])]
-
-
-def part_paths(path: Path) -> list[Path]:
-    """All files of a model, by the name of its first: itself, or one for each part."""
-    found = _SPLIT.search(path.name)
-    count = int(found[2]) if found else 0
-    stem = path.name[: found.start()] if found else ""
-    return [path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(1, count + 1)] or [path]
-
-
-def _is_joined(header: Header) -> bool:
-    """Whether another GGUF file begins where the tensors of this one end."""
-    end = max((tensor.offset + tensor.bytes for tensor in header.tensors), default=header.data_offset)
-    if end + len(MAGIC) > header.file_bytes:
-        return False
-    with open_regular(header.path) as file:
-        file.seek(end)
-        return MAGIC in file.read(header.alignment + len(MAGIC))
 
 
 def strings(path: Path, array: LargeArray) -> list[bytes]:

@@ -15,7 +15,8 @@ from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.commands import doctor
 from lsp_server.models import admission, found, kinds
-from lsp_server.models.gguf import NoModelError, read_model
+from lsp_server.models.gguf import NoModelError
+from lsp_server.models.gguf_parts import read_model
 from tests.support.tiny_gguf import write_tiny_gguf
 
 
