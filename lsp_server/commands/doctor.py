@@ -169,7 +169,7 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, kinds, ledger
+    from lsp_server.models import admission, estimate, fim, gguf_parts, kinds, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
@@ -207,7 +207,7 @@ def _model() -> Iterator[Check]:
 def _draft_model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import estimate
+    from lsp_server.models import estimate, gguf_parts
 
     settings, _ = config.load([Path.cwd()])
     if not settings.draft_model:

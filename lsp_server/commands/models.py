@@ -136,7 +136,7 @@ def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
 
 def _misfit(path: Path, base: Path) -> str:
     """Why an adapter cannot be used with a model; empty if it can, or if that model cannot be had."""
-    from lsp_server.models import gguf_parts, lora
+    from lsp_server.models import gguf, gguf_parts, lora
 
     try:
         headers = gguf_parts.read_model(base)
@@ -152,7 +152,7 @@ def _misfit(path: Path, base: Path) -> str:
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
     """One installed model; `problem` says why it cannot be used, as far as its header shows."""
     from lsp_server.backends.requantise import SOURCE_KEY
-    from lsp_server.models import fim, kinds, lora
+    from lsp_server.models import fim, gguf_parts, kinds, lora
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
     entry.update(kind="model", scale=1.0)
@@ -245,7 +245,7 @@ def _pull(name: str, source: str) -> int:
 
 
 def _import(name: str) -> int:
-    from lsp_server.models import found, kinds, ledger, lock
+    from lsp_server.models import found, gguf_parts, kinds, ledger, lock
 
     models = found.find_models(usable=not name)
     if not name:
