@@ -233,5 +233,6 @@ class Backend(Protocol):
         ...
 
 
-# Loads a model; reports progress from 0 to 1, and stops with ModelError when the callback returns False.
+# Loads a model; reports progress, from 0 to 1 as it is read and above 1, up to 2, as the machine is measured with it;
+# and stops with ModelError when the callback returns False.
 BackendFactory = Callable[[ModelSpec, Callable[[float], bool]], Backend]

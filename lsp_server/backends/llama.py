@@ -231,7 +231,7 @@ class LlamaBackend:
                 flash=flash,
                 threads=threads,
                 sizes=sizes,
-                progress=progress,
+                progress=lambda fraction: progress(1 + max(fraction, 0.01)),
             )
         except calibration.BusyError:
             return None

@@ -25,11 +25,13 @@ from lsp_server.engine.request import (
     Generate,
     Keep,
     Load,
+    LoadPhase,
     ModelFailed,
     ModelIdle,
     ModelLoading,
     ModelReady,
     Priority,
+    PromptRead,
     Role,
     Shutdown,
     TextDelta,
@@ -46,25 +48,29 @@ _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 @dataclass(frozen=True, slots=True)
 class ModelState:
     """kind: none before a model was asked for; idle if it was unloaded because nobody used it, until `wake`.
-    progress: 0 to 1 while loading. message: why it failed or is idle, or what is not as asked for though it is ready.
+    progress: 0 to 1 in the phase of loading. message: why it failed or is idle, or what is not as asked for though it
+    is ready.
     """
 
     kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
     progress: float = 0.0
     info: ModelInfo | None = None
     message: str = ""
+    phase: LoadPhase = "loading"
 
 
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of a model's state. evaluated_tokens, decoded_tokens: of all
+    on_model is called with every change of a model's state, on_work with what comes of a request's step before the last
+    one: how much of its prompt is done, or what it has written. evaluated_tokens, decoded_tokens: of all
     requests that have ended, warming and abandoned ones included.
     """
 
     def __init__(self, factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
+        self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -167,10 +173,13 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, TextDelta | Finished) and event.id not in self._listeners:
+        if isinstance(event, PromptRead | TextDelta | Finished) and event.id not in self._listeners:
             return  # it has been told that the engine stopped
-        if isinstance(event, TextDelta):
+        if isinstance(event, PromptRead):
+            self.on_work(event)
+        elif isinstance(event, TextDelta):
             self._listeners[event.id](event)
+            self.on_work(event)
         elif isinstance(event, Finished):
             self._learn(event)
             self.evaluated_tokens += event.usage.evaluated_tokens
@@ -179,7 +188,7 @@ class EngineClient:
         elif event.load != self._loads.get(event.role, 0):
             return  # about a model that is being replaced
         elif isinstance(event, ModelLoading):
-            self._set_model(event.role, ModelState("loading", progress=event.progress))
+            self._set_model(event.role, ModelState("loading", event.progress, phase=event.phase))
         elif isinstance(event, ModelReady):
             self._set_model(event.role, ModelState("ready", info=event.info, message=event.notice))
         elif isinstance(event, ModelFailed):
@@ -207,14 +216,14 @@ class EngineClient:
 
 @asynccontextmanager
 async def loaded(
-    factory: BackendFactory, spec: ModelSpec, progress: Callable[[float], None] = lambda _: None
+    factory: BackendFactory, spec: ModelSpec, progress: Callable[[ModelState], None] = lambda _: None
 ) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
-    """An engine whose model is ready; it is stopped at the end. progress: as in ModelState. Raises ModelError if the
-    model cannot be loaded."""
+    """An engine whose model is ready; it is stopped at the end. progress: gets every state of the model. Raises
+    ModelError if that cannot be loaded."""
     known = anyio.Event()
 
     def changed(_: Role, model: ModelState) -> None:
-        progress(model.progress)
+        progress(model)
         if model.kind in ("ready", "failed"):
             known.set()
 

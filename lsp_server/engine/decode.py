@@ -16,15 +16,15 @@ from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.work import Work, take_sequence
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
-# The text that came of a step, if any, and why the request is done, if it is.
-Step = tuple[TextDelta | None, FinishReason | None]
+# The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
+Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
 # The index of the first token that is written over, the token to write there, its logits, and what it adds.
 Healing = tuple[int, int, "Logits", bytes]
@@ -201,6 +201,7 @@ class Generation:
             self._watched = None  # it learns from this one
         if self._cost.decoded == 0:
             self._cost.evaluated += len(work.tokens)
+            self._cost.read = end
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
@@ -214,12 +215,9 @@ class Generation:
             self.model.pace.learn(len(work.tokens), work.position, seconds)
 
     def write(self, now: float) -> Step:
-        """Writes what the logits allow: nothing, a token, or with a draft that holds several.
-
-        Returns the text that came of it, if any, and why the request is done, if it is.
-        """
+        """Writes what the logits allow: nothing, a token, or with a draft that holds several."""
         if not self._complete:
-            return None, None
+            return self._cost.prompt_read(self.request.id), None
         if self._cost.decoded == 0:
             self._cost.prompt_done()
         if self.request.max_tokens == 0:

@@ -110,7 +110,7 @@ class Loader:
 
         def progress(fraction: float) -> bool:
             if self.wanted(load):
-                self._post(ModelLoading(share * fraction, load.number, load.role))
+                self._post(_loading(fraction, load, share))
             return self.wanted(load)
 
         backend: Backend | None = None
@@ -142,7 +142,7 @@ class Loader:
 
         def progress(fraction: float) -> bool:
             if self.wanted(load):
-                self._post(ModelLoading(0.5 + 0.5 * fraction, load.number, load.role))
+                self._post(_loading(fraction, load, 0.5, 0.5))
             return self.wanted(load)
 
         backend: Backend | None = None
@@ -157,6 +157,13 @@ class Loader:
                 backend.close()
             reason = _explained(load.spec.draft, error)
             return replace(model, lacks=f"`draft_model` {load.spec.draft} is not used: {reason}")
+
+
+def _loading(fraction: float, load: Load, share: float, begins: float = 0.0) -> ModelLoading:
+    """fraction: as a backend reports it. share, begins: the part of the load's progress that reading this file is."""
+    if fraction > 1:
+        return ModelLoading(fraction - 1, load.number, load.role, "measuring")
+    return ModelLoading(begins + share * fraction, load.number, load.role)
 
 
 def _explained(path: str, error: Exception) -> str:

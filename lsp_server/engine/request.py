@@ -14,6 +14,9 @@ from lsp_server.core.stopping import StopRule
 # What a model is there for. One is held for each, all on the same thread.
 Role = Literal["completion", "chat"]
 
+# What a load is at: reading the model's file, or measuring the machine with it, which happens at the first one.
+LoadPhase = Literal["loading", "measuring"]
+
 
 class Priority(IntEnum):
     """What goes first; a smaller number is more urgent."""
@@ -98,11 +101,12 @@ Message = Generate | Cancel | Load | Keep | Shutdown
 
 @dataclass(frozen=True, slots=True)
 class ModelLoading:
-    """progress: from 0 to 1."""
+    """progress: from 0 to 1 in its phase."""
 
     progress: float
     load: int = 0
     role: Role = "completion"
+    phase: LoadPhase = "loading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRead:
+    """How far a request's prompt is in the cache, after a step that was not its last: `tokens` of `prompt_tokens`."""
+
+    id: int
+    tokens: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
     probability of its tokens, usage what the request has cost so far."""
@@ -184,4 +197,4 @@ def rejected(request: Generate, message: str, reason: FinishReason = FinishReaso
     return Finished(request.id, "", reason, Usage(), message=message)
 
 
-Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | TextDelta | Finished
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished

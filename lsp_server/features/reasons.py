@@ -24,6 +24,8 @@ def why_silent(engine: EngineClient, document: DocumentSnapshot, options: Inline
     if model.kind == "idle":
         engine.wake()
         return "the model is loading again; it was not in use"
+    if model.kind == "loading" and model.phase == "measuring":
+        return f"the machine is being measured with the model ({model.progress:.0%}), once for each model"
     if model.kind == "loading":
         return f"the model is loading ({model.progress:.0%})"
     if model.kind == "failed":

@@ -27,20 +27,27 @@ class LoadProgress:
         self._clock = clock
         self._token: str | None = None
         self._reported = 0.0
+        self._phase = ""
 
     def begin(self, title: str) -> None:
         """Does nothing if the last one has not ended: it then is about a load that this one replaces."""
         if self._token is not None:
             return
-        self._token = token = f"fimble-{uuid.uuid4()}"
+        self._token, self._phase = f"fimble-{uuid.uuid4()}", ""
         # The client's answer is of no use to us: reports under a token it refused are ignored.
-        self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(token))
+        self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(self._token))
         self._send(types.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
 
-    def report(self, fraction: float) -> None:
+    def report(self, fraction: float, phase: str = "") -> None:
+        """phase: what follows the loading, which is told at once. Its share stands in the message, since a percentage
+        may not fall."""
         now = self._clock()
-        if self._token is not None and now - self._reported >= _LEAST_SECONDS:
-            self._reported = now
+        if self._token is None or (phase == self._phase and now - self._reported < _LEAST_SECONDS):
+            return
+        self._reported, self._phase = now, phase
+        if phase:
+            self._send(types.WorkDoneProgressReport(message=f"{phase} ({fraction:.0%})"))
+        else:
             self._send(types.WorkDoneProgressReport(percentage=int(100 * fraction)))
 
     def end(self, message: str) -> None:

@@ -184,7 +184,7 @@ class FimbleServer(LanguageServer):
             if self._progress is not None:
                 if model.progress == 0:
                     self._progress.begin(progress_title("loading the model", self.client))
-                self._progress.report(model.progress)
+                self._progress.report(model.progress, "measuring this machine" if model.phase == "measuring" else "")
             return
         message = model.info.name if model.info else model.message
         if self._progress is not None:

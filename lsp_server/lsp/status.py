@@ -86,7 +86,13 @@ def status(
             uri: [{"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)} for piece in pieces]
             for uri, pieces in context.items()
         },
-        "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
+        "model": {
+            "state": model.kind,
+            "phase": model.phase if model.kind == "loading" else None,
+            "progress": model.progress,
+            "message": model.message,
+            **info,
+        },
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},

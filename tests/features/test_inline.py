@@ -177,11 +177,18 @@ async def test_silent_before_a_model_was_asked_for(bench: Opener) -> None:
         assert b.sent == []
 
 
-async def test_silent_while_the_model_loads(bench: Opener) -> None:
+@pytest.mark.parametrize(
+    ("progressed", "reason"),
+    [
+        (0.4, "the model is loading (40%)"),
+        (1.4, "the machine is being measured with the model (40%), once for each model"),
+    ],
+)
+async def test_silent_while_the_model_loads(bench: Opener, progressed: float, reason: str) -> None:
     gate = Gate()
 
     def slow(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-        progress(0.4)
+        progress(progressed)
         gate.hold()
         return ScriptedBackend(spec, progress)
 
@@ -189,7 +196,7 @@ async def test_silent_while_the_model_loads(bench: Opener) -> None:
         b.client.load(ModelSpec(""))
         await gate.reached.wait()
         outcome = await b.complete(SOURCE)
-        assert outcome.reason == "the model is loading (40%)"
+        assert outcome.reason == reason
         assert b.generates() == 0
         gate.open()
         await b.model("ready")
