@@ -37,7 +37,11 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("features", ("core", "engine", "features", "children", "regular_file", "backends.base")),
     ("config", ("features", "settings", "backends.base")),
     ("lsp", ("core", "engine", "features", "lsp", "config", "settings", "backends.base")),
-    ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
+    (
+        "commands.complete",
+        ("core", "engine", "features", "config", "backends.base", "commands.place", "commands.waiting"),
+    ),
+    ("commands.waiting", ()),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.place", ("core",)),
     ("commands", ("commands", "models", "config", "settings", "backends")),
