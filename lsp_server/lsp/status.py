@@ -38,6 +38,7 @@ class RequestLog:
                 "stale": outcome is STALE,
                 "reason": outcome.reason,
                 "hole": outcome.hole.kind.value if outcome.hole else None,
+                "quick": usage.quick,
                 "promptTokens": usage.prompt_tokens,
                 "reusedTokens": usage.reused_tokens,
                 "evaluatedTokens": usage.evaluated_tokens,
