@@ -29,7 +29,7 @@ from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
+from lsp_server.features.reasons import why_nothing, why_silent, why_unsure, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class InlineCompleter:
             # Only now: what is in memory, or under way, does not wait for a parse.
             hole, prompts = await self._prompts.look(document, hole, info, options, asks=explicit)
             if prompts is None:
-                return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
+                return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
             if self._engine.model.info is not info:

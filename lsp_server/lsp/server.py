@@ -26,6 +26,7 @@ from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
+from lsp_server.features.reasons import why_silent
 from lsp_server.lsp import actions, convert
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs, outcome_for
@@ -288,7 +289,7 @@ class FimbleServer(LanguageServer):
 
     async def completion(self, params: types.CompletionParams) -> Answer:
         document = stamped_document(params.text_document.uri)
-        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
+        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer: open it again")
         with anyio.move_on_after(_MENU_SECONDS):
             outcome = await self._complete(document, params.position, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
         items = []
@@ -297,9 +298,10 @@ class FimbleServer(LanguageServer):
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self, params: Any = None) -> dict[str, Any]:
+        """params: may name a place, as a TextDocumentPositionParams; the answer then says why nothing appears there."""
         await self._configuration.settled()
-        return status(
+        found = status(
             self._engine,
             self._log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
@@ -308,6 +310,14 @@ class FimbleServer(LanguageServer):
             documents=len(self.documents),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
+        if (place := convert.place_of(params)) is not None:
+            found["why"] = self._why_silent(place[0]) or self._log.why(*place)
+        return found
+
+    def _why_silent(self, uri: str) -> str:
+        """Why nothing can be suggested in a document at present, or an empty string."""
+        document, options = self.documents.get(uri), self.settings.inline_options()
+        return why_silent(self._engine, document, options, explicit=False, wakes=False) if document else ""
 
     async def _complete(
         self, document: DocumentSnapshot, position: types.Position, trigger: Trigger, method: str
@@ -335,7 +345,7 @@ class FimbleServer(LanguageServer):
         if scope.cancel_called or self.documents.get(document.uri) is not document:
             outcome = STALE
         outcome = outcome_for(self.client, outcome, document)
-        self._log.add(document.uri, document.version, method, outcome)
+        self._log.add(document.uri, document.version, position.line, method, outcome)
         return outcome
 
 
@@ -364,4 +374,4 @@ def _register(server: FimbleServer) -> None:
 
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:
-        return await server.status()
+        return await server.status(params)

@@ -9,6 +9,9 @@ export interface RequestEntry {
   stale: boolean;
   reason: string;
   totalMs: number;
+  /** The line of the request, from 0, and how long ago it was answered. */
+  line?: number;
+  ageSeconds?: number;
 }
 
 /** The part of the answer to `fimble/status` that is used here. */
@@ -16,7 +19,7 @@ export interface ServerStatus {
   version: string;
   /** The settings in force, wherever they come from. */
   settings: { enabled: boolean; disabled_languages: string[] };
-  model: { state: string; progress: number; message: string; name?: string; device?: string; licence?: string };
+  model: { state: string; phase?: string | null; progress: number; message: string; name?: string; device?: string; licence?: string };
   requests: {
     counts: { answered: number; model: number; memory: number; empty: number };
     latencyMs: { median: number | null; p95: number | null };
@@ -73,6 +76,10 @@ function percent(fraction: number): string {
   return `${Math.floor(100 * fraction)}%`;
 }
 
+function ago(seconds: number): string {
+  return seconds < 120 ? `${Math.round(seconds)} s ago` : `${Math.round(seconds / 60)} min ago`;
+}
+
 /** What the status bar shows. */
 export function bar(now: Situation): Bar {
   const { server } = now;
@@ -87,7 +94,8 @@ export function bar(now: Situation): Bar {
   if (model.state === "failed") return { text: "$(error) fimble: no model", severity: "error" };
   if (model.state === "idle") return { text: "$(sparkle) fimble: at rest", severity: "none" };
   if (model.state !== "ready") {
-    return { text: `$(loading~spin) fimble: loading ${percent(model.progress)}`, severity: "none" };
+    const phase = model.phase === "measuring" ? "measuring" : "loading";
+    return { text: `$(loading~spin) fimble: ${phase} ${percent(model.progress)}`, severity: "none" };
   }
   if (languageIsOff(now)) {
     return { text: `$(circle-slash) fimble: off for ${now.front?.languageName ?? ""}`, severity: "none" };
@@ -107,6 +115,9 @@ export function headline(now: Situation): string {
   if (model.state === "ready") return `${model.name ?? "The model"} is ready.`;
   if (model.state === "failed") return model.message;
   if (model.state === "idle") return `The model is ${model.message}; it comes back with the next key.`;
+  if (model.phase === "measuring") {
+    return `This machine is being measured with the model (${percent(model.progress)}), once for each model.`;
+  }
   return `The model is loading (${percent(model.progress)}).`;
 }
 
@@ -159,7 +170,11 @@ export function why(now: Situation): { message: string; remedy?: Remedy } {
   if (last === undefined) {
     return { message: "Nothing has been asked for in this file yet. Type, or run “Trigger Inline Suggestion”." };
   }
-  if (last.empty) return { message: `Nothing was suggested: ${last.reason || "the server gave no reason"}.` };
+  if (last.empty) {
+    const { line = 0, ageSeconds = 0 } = last;
+    const when = ageSeconds < 2 ? "" : ` on line ${line + 1}, ${ago(ageSeconds)}`;
+    return { message: `Nothing was suggested${when}: ${last.reason || "the server gave no reason"}.` };
+  }
   const how = `${last.source === "memory" ? "from memory" : "by the model"} in ${milliseconds(last.totalMs)}`;
   return {
     message:

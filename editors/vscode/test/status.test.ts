@@ -25,6 +25,7 @@ const table: [string, Situation, string, RegExp][] = [
   ["off", now({ enabled: false }), "$(circle-slash) fimble: off", /switched off \(fimble\.enabled\)/],
   ["language", now({ disabledLanguages: off }), "$(circle-slash) fimble: off for Python", /off for Python/],
   ["loading", now({ server: status({ state: "loading", progress: 0.429 }) }), "$(loading~spin) fimble: loading 42%", /loading \(42%\)/],
+  ["measuring", now({ server: status({ state: "loading", phase: "measuring", progress: 0.5 }) }), "$(loading~spin) fimble: measuring 50%", /being measured .+ \(50%\)/],
   ["failed", now({ server: status({ state: "failed", message: "no such file" }) }), "$(error) fimble: no model", /^no such file$/],
   ["at rest", now({ server: status({ state: "idle", message: "unloaded" }) }), "$(sparkle) fimble: at rest", /comes back with the next key/],
   ["starting", now({ server: { kind: "starting" } }), "$(loading~spin) fimble", /starting/],
@@ -59,6 +60,8 @@ test("the reason is the last answer's in this document", () => {
   const overtaken = { ...entry, stale: true, reason: "the document changed" };
   const silent = why(now({ server: status({}, [entry, overtaken, elsewhere]) }));
   assert.equal(silent.message, "Nothing was suggested: the model wrote nothing.");
+  const old = why(now({ server: status({}, [{ ...entry, line: 4, ageSeconds: 37.4 }]) }));
+  assert.equal(old.message, "Nothing was suggested on line 5, 37 s ago: the model wrote nothing.");
   const shown = why(now({ server: status({}, [entry, { ...entry, empty: false, source: "memory" }]) }));
   assert.match(shown.message, /answered from memory in 120 ms/);
 });
