@@ -44,6 +44,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.waiting", ()),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.place", ("core",)),
+    ("commands.doctor", ("commands", "models", "config", "settings", "backends", "features.first_suggestions")),
     ("commands", ("commands", "models", "config", "settings", "backends")),
     ("cli", ("",)),
     ("__main__", ("cli",)),

@@ -9,6 +9,7 @@ import anyio
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
+from lsp_server.engine.request import FinishReason
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import why_nothing
@@ -59,6 +60,7 @@ def outcome_of(
         generation.cost(),
         finished.logprob if finished else 0.0,
         ms,
+        finished is not None and finished.reason is FinishReason.DEADLINE,
     )
 
 

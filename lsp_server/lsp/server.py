@@ -23,6 +23,7 @@ from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot, DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
+from lsp_server.features import first_suggestions
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
@@ -319,6 +320,9 @@ class FimbleServer(LanguageServer):
         document, options = self.documents.get(uri), self.settings.inline_options()
         return why_silent(self._engine, document, options, explicit=False, wakes=False) if document else ""
 
+    async def _remember_first(self, found: first_suggestions.FirstSuggestion) -> None:
+        await anyio.to_thread.run_sync(first_suggestions.remember, found, abandon_on_cancel=True)
+
     async def _complete(
         self, document: DocumentSnapshot, position: types.Position, trigger: Trigger, method: str
     ) -> Outcome:
@@ -344,6 +348,10 @@ class FimbleServer(LanguageServer):
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or self.documents.get(document.uri) is not document:
             outcome = STALE
+        info = self._engine.model.info
+        first = first_suggestions.measured(outcome, info) if info is not None and trigger is Trigger.AUTOMATIC else None
+        if first is not None:
+            self.start_task(self._remember_first, first)
         outcome = outcome_for(self.client, outcome, document)
         self._log.add(document.uri, document.version, position.line, method, outcome)
         return outcome
