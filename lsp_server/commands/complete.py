@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SHOWN_BYTES = 240
 
 # The phases of a call.
-_LOADING, _MEASURING, _READING, _WRITING = "loading the model", "measuring this machine", "reading", "writing"
+_LOADING, _MEASURING, _READING, _WRITING = "loading the model", "measuring this machine", "reading the file", "writing"
 
 
 @dataclass(slots=True)

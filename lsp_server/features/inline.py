@@ -205,7 +205,7 @@ class InlineCompleter:
 
     def _ask(self, generation: RunningGeneration, options: InlineOptions) -> None:
         """Makes it that of the latest explicit request: asks for other candidates too, and shows what is unsure."""
-        if self._asked is not None:
+        if self._asked is not None and not self._asked.waiting:
             self._end(self._asked)
         self._asked = generation
         generation.told(0.0)

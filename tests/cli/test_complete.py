@@ -111,8 +111,10 @@ def test_what_it_waits_for_is_told_on_stderr_where_it_takes_long(home: Path, fol
     lines = told.splitlines()
     assert all(line.startswith("fimble: ") for line in lines)
     phases = list(dict.fromkeys(line.split(",")[0].rstrip(" 0123456789%") for line in lines))
-    assert phases == ["fimble: loading the model", "fimble: reading", "fimble: writing"]
-    shares = [int(found[1]) for line in lines if (found := re.match(r"fimble: reading (\d+)%, \d+ tokens", line))]
+    assert phases == ["fimble: loading the model", "fimble: reading the file", "fimble: writing"]
+    shares = [
+        int(found[1]) for line in lines if (found := re.match(r"fimble: reading the file (\d+)%, \d+ tokens", line))
+    ]
     assert len(shares) > 5
     assert shares == sorted(shares)
     assert "\x1b" not in told
