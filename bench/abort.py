@@ -65,7 +65,10 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _measure(options: argparse.Namespace, console: Console) -> tuple[list[dict[str, float]], ModelInfo, float]:
-    async with loaded(llama.load, ModelSpec(str(options.model or ""), calibrate=True)) as (client, info):
+    async with loaded(llama.load, ModelSpec(str(options.model or ""), calibrate=True, measure_first=True)) as (
+        client,
+        info,
+    ):
         whole, _ = await _prefill(client, 0, None)
         rng = random.Random(options.seed)
         aborts = []

@@ -145,7 +145,7 @@ async def _measure(options: argparse.Namespace, places: Sequence[Change], consol
     # The server asks about the model as it is; those that take turns at the same tokens need one with FIM tokens.
     bench = _Bench(options, ["--model", str(asked)], Settings(model=str(model)).model_spec())
     async with AsyncExitStack() as stack:
-        with console.status("starting once, so that the model is known and the machine measured …"):
+        with console.status("starting once, so that the model is known …"):
             async with editor(bench.serves) as buffer:
                 described = await buffer.ready()
         if not options.served_only:

@@ -162,7 +162,8 @@ class BestSettings:
 
     def floor(self, arm: EngineArm) -> Floor:
         """A floor with these settings, empty."""
-        return Floor(arm.backend.inner, arm.spec, self.chunk_tokens, (self.flash_attention, self.threads))
+        opened = self.flash_attention, self.threads, self.threads
+        return Floor(arm.backend.inner, arm.spec, self.chunk_tokens, opened)
 
 
 def best_settings(arm: EngineArm) -> BestSettings:

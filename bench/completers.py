@@ -16,6 +16,7 @@ from bench.tasks import CLOSED, Task
 from lsp_server.backends.base import ModelError
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.shape import without_replacing
@@ -31,6 +32,7 @@ SHOWN, SHOWN_LINE = "shown", "shown, its first line"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
+PLAIN = "plain prompt, first line"
 NOTHING_REPLACED = "shown, replacing nothing"
 GOLD = "gold"
 
@@ -96,7 +98,8 @@ class Fimble:
     A hole is decoded once, greedily, somewhat further than its rules let it go; what is shown and the raw output are
     both made of that (`outputs.answered`). outputs: what has been decoded already, used where the prompt is the
     same. `history` other than fresh asks the completer itself and gives the treatment `shown` alone, under its name.
-    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole.
+    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole. plain: one
+    from the prompt that the simplest plug-in sends.
     """
 
     def __init__(
@@ -108,15 +111,23 @@ class Fimble:
         history: History | None = None,
         unhealed: bool = False,
         no_suffix: bool = False,
+        plain: bool = False,
     ) -> None:
         self._engine = engine
         self._options = replace(
-            options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS, candidates=1, prepare_next=False
+            options,
+            enabled=True,
+            answer_ms=_PATIENT_MS,
+            deadline_ms=_PATIENT_MS,
+            candidates=1,
+            prepare_next=False,
+            cold_ms=_PATIENT_MS,
         )
         self._outputs = outputs or Store(None, {})
         self._history = history or History()
         self._unhealed = unhealed
         self._no_suffix = no_suffix
+        self._plain = plain
 
     async def complete(self, task: Task) -> Answer:
         if self._history.kind != "fresh":
@@ -128,6 +139,9 @@ class Fimble:
         if self._unhealed:
             text = (await self._decode(unhealed(prompt), _LINE_END.search)).text
             answer.completions[NOT_HEALED] = replace(cursor, text=_to_newline(text))
+        if self._plain:
+            text = (await self._decode(plain(task), _LINE_END.search)).text
+            answer.completions[PLAIN] = replace(cursor, text=_to_newline(text))
         if self._no_suffix:
             document = place.document.edited(task.cursor, len(place.document.source), b"")
             prompt = self._prompt(document, find_hole(document, task.cursor))
@@ -174,12 +188,16 @@ class Fimble:
             if not (await answered(output, place)).short:
                 return output
         raw_end = _LINE_END if task.single_line else _BLANK_LINE
-        output = await self._decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text))
+        opening = place.rule.opening
+        output = await self._decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text), opening)
         self._outputs.add({"set": task.set, "id": task.id, **output.as_dict()})
         return output
 
-    async def _decode(self, prompt: FimPrompt, enough: Callable[[str], object]) -> Output:
-        """Greedy output without the rules of a hole, until it is `enough`, the model ends it, or `max_tokens`."""
+    async def _decode(
+        self, prompt: FimPrompt, enough: Callable[[str], object], opening: Opening | None = None
+    ) -> Output:
+        """Greedy output without the rules of a hole, but for how it may begin, until it is `enough`, the model ends it,
+        or `max_tokens`."""
         done = anyio.Event()
         finished: list[Finished] = []
         pieces: list[Piece] = []
@@ -196,7 +214,7 @@ class Fimble:
             if enough(text):
                 self._engine.cancel(event.id)
 
-        self._engine.submit(prompt, None, self._options.max_tokens, listen)
+        self._engine.submit(prompt, None, self._options.max_tokens, listen, opening=opening)
         await done.wait()
         reason = finished[0].reason
         if reason in (FinishReason.FAILED, FinishReason.REJECTED):
@@ -234,6 +252,18 @@ async def treatments(task: Task, place: Place, output: Output) -> Answer:
         completions[NOTHING_REPLACED] = replace(cursor, text=cut.text if cut else "")
     facts = {"reason": found.reason, "confidence": found.confidence, "tokens": found.tokens, "written": found.written}
     return Answer(completions, {**facts, "short": found.short, "prompt_tokens": output.prompt_tokens})
+
+
+def plain(task: Task) -> FimPrompt:
+    """What the simplest plug-in sends to a Qwen model: all in front of the cursor, all behind it, and nothing else."""
+    parts = (("<|fim_prefix|>", task.before), ("<|fim_suffix|>", task.after), ("<|fim_middle|>", ""))
+    segments = [
+        segment
+        for marker, text in parts
+        for segment in (Segment("marker", marker.encode()), Segment("before", text.encode()))
+        if segment.text
+    ]
+    return FimPrompt("plain", tuple(segments))
 
 
 def unhealed(prompt: FimPrompt) -> FimPrompt:

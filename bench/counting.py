@@ -181,11 +181,17 @@ class CountingBackend:
     def piece(self, token: int) -> bytes:
         return b""
 
+    def special(self, token: int) -> str:
+        return ""
+
     def ends(self, token: int) -> bool:
         return True
 
     def interrupt(self, wanted: bool) -> None:
         pass
+
+    def rest(self) -> bool:
+        return False
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         assert position == self._lengths[sequence], "evaluated behind the end of what the cache holds"

@@ -39,11 +39,11 @@ class OpenedBackend(llama.LlamaBackend):
     """A llama backend that tells with what flash attention and how many threads it has opened its context, which
     calibration may have chosen."""
 
-    opened: tuple[bool, int]
+    opened: tuple[bool, int, int]
 
-    def _open_context(self, spec: ModelSpec, flash: bool, threads: int) -> None:
-        self.opened = flash, threads
-        super()._open_context(spec, flash, threads)
+    def _open_context(self, spec: ModelSpec, flash: bool, threads: int, batch_threads: int) -> None:
+        self.opened = flash, threads, batch_threads
+        super()._open_context(spec, flash, threads, batch_threads)
 
 
 class EndlessBackend:

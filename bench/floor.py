@@ -32,7 +32,7 @@ class Floor:
         backend: OpenedBackend,
         spec: ModelSpec,
         chunk_tokens: int | None = None,
-        opened: tuple[bool, int] | None = None,
+        opened: tuple[bool, int, int] | None = None,
     ) -> None:
         # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
         self._own = copy.copy(backend)

@@ -6,7 +6,7 @@ import argparse
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,8 @@ def run(options: argparse.Namespace) -> int:
 async def _measure(
     options: argparse.Namespace, sessions: Sequence[keystrokes.Session], console: Console
 ) -> dict[str, Any]:
-    spec = Settings(model=str(options.model or ""), draft_model=str(options.draft_model or "")).model_spec()
+    settings = Settings(model=str(options.model or ""), draft_model=str(options.draft_model or ""))
+    spec = replace(settings.model_spec(), measure_first=True)
     summaries, keys, busy = [], {}, None
     async with AsyncExitStack() as stack:
         with console.status("loading the model …"):
@@ -124,7 +125,7 @@ async def _measure(
         if options.busy:
             with console.status("keeping a core busy …"):
                 busy = await beside_a_busy_core(arm, changes[-1])
-    flash, threads = arm.backend.inner.opened
+    flash, threads, _ = arm.backend.inner.opened
     return {
         "mode": "limit",
         "model": {"name": arm.info.name, "format": arm.format.name, "device": arm.info.device},

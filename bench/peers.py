@@ -99,7 +99,7 @@ async def _measure(
 ) -> dict[str, Any]:
     passes: list[dict[str, Any]] = []
     served: list[dict[str, Any]] = []
-    spec = replace(Settings(model=str(model)).model_spec(), fim_format=options.fim_format or None)
+    spec = replace(Settings(model=str(model)).model_spec(), fim_format=options.fim_format or None, measure_first=True)
     async with AsyncExitStack() as stack:
         with console.status("starting fimble and its peers …"):
             ours = await stack.enter_async_context(engine_arm(spec))

@@ -63,6 +63,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="type each line's beginning, up to behind a bracket that an editor closes; with and without replacing it",
     )
+    parser.add_argument("--plain", action="store_true", help="also ask with the prompt of the simplest plug-in (Qwen)")
     parser.add_argument("--no-suffix", action="store_true", help="also ask without the text after the hole")
     parser.add_argument(
         "--anchor",
@@ -184,7 +185,14 @@ async def _measure(
                 asked_with["closed"] = True
             outputs = Store(_beside(options, "outputs"), asked_with, fresh=options.fresh)
             completers = [
-                Fimble(engine, inline, outputs=outputs, unhealed=options.mid_word, no_suffix=options.no_suffix)
+                Fimble(
+                    engine,
+                    inline,
+                    outputs=outputs,
+                    unhealed=options.mid_word,
+                    no_suffix=options.no_suffix,
+                    plain=options.plain,
+                )
             ]
             completers += [Fimble(engine, inline, history=history) for history in histories]
         key = {
@@ -195,6 +203,7 @@ async def _measure(
             "mid_word": options.mid_word,
             "closed": options.closed,
             "no_suffix": options.no_suffix,
+            "plain": options.plain,
             "anchor": options.anchor,
         }
         store = Store(_beside(options, "holes"), key, fresh=options.fresh or options.replay)

@@ -8,11 +8,11 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server import __version__
-from lsp_server.commands import doctor, init, models, trust
+from lsp_server import __version__, user_folders
+from lsp_server.commands import doctor, init, models, output, trust
+from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -22,6 +22,13 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    output.settle()
+    with escaping():
+        return _run(arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    problem = user_folders.settle()
     given = _with_command(arguments)
     options = _parser(given).parse_args(given)
     logging.basicConfig(
@@ -31,6 +38,8 @@ def run(arguments: Sequence[str]) -> int:
     )
     # What these log as errors reaches the user as the answer to the request, without a traceback.
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    if problem:
+        print(f"fimble: {problem}", file=sys.stderr)  # noqa: T201 - the command line's own output
     if options.command == "serve":
         return _serve(options)
     try:
@@ -165,7 +174,7 @@ def _factory(backend: str) -> BackendFactory:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    return {} if options.model is None else {"model": str(Path(options.model).expanduser().absolute())}
+    return {} if options.model is None else {"model": str(user_folders.expanded(options.model).absolute())}
 
 
 def _serve(options: argparse.Namespace) -> int:

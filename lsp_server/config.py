@@ -19,6 +19,7 @@ from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
 from lsp_server.features.options import InlineOptions
 from lsp_server.settings import models, toml, trust
+from lsp_server.user_folders import expanded
 
 FILE_NAME = "fimble.toml"
 _LONGEST_NAME = 100
@@ -94,6 +95,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
     ] = -1
+    large_document_mb: Annotated[
+        int,
+        Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
+    ] = 5
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,
@@ -187,7 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 def adapter_of(text: str) -> Adapter:
     """`PATH` or `PATH:SCALE`. A colon that no number follows belongs to the path, as on Windows."""
     path, scale = models.split_scale(text)
-    return Adapter(str(Path(path).expanduser()), float(scale[1:] or 1))
+    return Adapter(str(expanded(path)), float(scale[1:] or 1))
 
 
 @dataclass(frozen=True, slots=True)

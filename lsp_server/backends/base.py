@@ -47,7 +47,8 @@ class ModelSpec:
     sequences: how many prompts stay resident. threads: 0 means as many as pay. gpu_layers: -1 means all if
     there is a device. fim_format: a name from the format table instead of the detected one. chunk_tokens:
     how much of a prompt is evaluated between two looks at the queue; 0 means what suits the device.
-    calibrate: whether to measure what steps cost here, at the first load, and to choose by that.
+    calibrate: whether to measure what steps cost here, once, while nobody needs the model, and to choose by that;
+    measure_first: before the model is ready.
     adapters: what changes the model; two specs that differ in these alone need no second loading.
     draft: the GGUF file of a small model that drafts for this one; empty means none.
     """
@@ -64,10 +65,12 @@ class ModelSpec:
     chat: bool = False
     adapters: tuple[Adapter, ...] = ()
     draft: str = ""
+    measure_first: bool = False
 
     def of_draft(self) -> ModelSpec:
-        """How the model that drafts is loaded: as this one, so that it follows every resident prompt."""
-        return replace(self, path=self.draft, adapters=(), draft="")
+        """How the model that drafts is loaded: as this one, so that it follows every resident prompt. It is measured
+        first, since only that tells whether drafts pay."""
+        return replace(self, path=self.draft, adapters=(), draft="", measure_first=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +127,8 @@ class ModelInfo:
     if we do not know it. interruptible: whether `interrupt` ends an evaluation that is under way. token_ms: what a
     token of a prompt took when the model was loaded, in ms; 0 if that was not measured. chat_template: the Jinja2
     text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
-    a text are spelled. costs: None if they have not been measured. recurrent: whether a sequence cannot be cut back
-    to any length. adapters: those in use.
+    a text are spelled. specials: how the special tokens are that a model may spell out. costs: None if they have not
+    been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one.
     """
 
@@ -150,6 +153,7 @@ class ModelInfo:
     draft: str = ""
     interruptible: bool = False
     token_ms: float = 0.0
+    specials: tuple[str, ...] = ()
 
 
 class Backend(Protocol):
@@ -177,8 +181,12 @@ class Backend(Protocol):
         """The bytes that `token` stands for; none for a control token. May be part of a character."""
         ...
 
+    def special(self, token: int) -> str:
+        """How a token is spelled that is never shown, such as a control token; empty for one of text."""
+        ...
+
     def ends(self, token: int) -> bool:
-        """Whether `token` ends a text."""
+        """Whether `token` ends a text, as every token does that is never shown."""
         ...
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
@@ -211,6 +219,11 @@ class Backend(Protocol):
         Empties all sequences. Raises ModelError if one cannot be used; then all is as it was."""
         ...
 
+    def rest(self) -> bool:
+        """One small piece of what is to be done while nobody needs the model; `info` may be another one afterwards.
+        False if there is nothing more to do."""
+        ...
+
     def checkpoint(self, sequence: int) -> None:
         """Makes a recurrent model remember where a sequence is, so that `truncate` can go back to it."""
         ...
@@ -233,6 +246,5 @@ class Backend(Protocol):
         ...
 
 
-# Loads a model; reports progress, from 0 to 1 as it is read and above 1, up to 2, as the machine is measured with it;
-# and stops with ModelError when the callback returns False.
+# Loads a model; reports progress from 0 to 1, and stops with ModelError when the callback returns False.
 BackendFactory = Callable[[ModelSpec, Callable[[float], bool]], Backend]

@@ -1,38 +1,41 @@
 """Measures what a model's steps cost on this machine, once, and chooses the settings that depend on it.
 
 Which is faster cannot be known beforehand: flash attention helps on one CPU and doubles the cost of small chunks
-on another, and a thread more than there are free cores can cost more than it gives. So it is tried, for a few
-seconds at the first start with a model, and remembered in the user's cache folder.
+on another, and a thread more than there are free cores can cost more than it gives. So it is tried, a step at a time
+while nobody needs the model, and remembered in the user's cache folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 from platformdirs import user_cache_path
 
-from lsp_server.backends.base import ModelError, StepCosts
+from lsp_server import kept_files
+from lsp_server.backends.base import StepCosts
 from lsp_server.children import Child, Limits
 
 logger = logging.getLogger(__name__)
 
 # Another number throws away what was measured in another way.
-_VERSION = 4
+_VERSION = 5
 
 # What is measured: steps of these many tokens, at the start of a sequence and this far into it.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
 DEEP = 512
 _REPEATS = 2
+BATCH = 32  # of a prompt, where threads are chosen for one
 _TURNS = 3
 
 # Of how many tokens at once the logits may be wanted, to verify a draft.
@@ -41,13 +44,27 @@ _MOST_ROWS = 32
 # One busy core (the editor's) matters where there are few.
 _FEW_CORES = 8
 
-# A start must not wait longer than this. What has been measured by then is what there is.
+# The steps take no longer than this together. What has been measured by then is what there is.
 _MOST_SECONDS = 15.0
 # And the logits of several tokens no longer than this beyond it: a model for which drafts pay is a slow one.
 _ROWS_SECONDS = 10.0
 
 # The same step, measured again at the end, may differ by this share; more means that something else ran meanwhile.
 _STEADY = 0.3
+
+# What a kept calibration can have at most. llama.cpp aborts with more threads.
+_MOST_BYTES = 64 << 10
+_MOST_THREADS, _DEEPEST, _MOST_SIZES, _LARGEST_SIZE, _LONGEST_MS = 512, 1 << 20, 64, 4096, 1e7
+
+
+# With a busy core beside it, measuring is begun again where somebody else was let through for longer than this.
+_PAUSE_SECONDS = 0.5
+_MOST_TRIES = 5
+
+ResultT = TypeVar("ResultT")
+
+# Measuring stops at each `yield`, in front of a step, so that whoever needs the model goes first.
+Steps = Generator[None, None, ResultT]
 
 
 class ProbeError(Exception):
@@ -63,14 +80,16 @@ class _TooSlowError(Exception):
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured and chosen. costs: with the machine to itself; busy_ms: a step of one token beside one
-    busy core, 0 if that was not measured. prefill_per_second: tokens, deep in a prompt."""
+    """What was measured and chosen. threads: for decoding; batch_threads: for prompts. costs: with the machine to
+    itself; busy_ms: a step of one token beside one busy core, 0 if that was not measured. prefill_per_second: tokens,
+    deep in a prompt. seconds: what the steps took."""
 
     version: int
     machine: str
     model: str
     flash_attention: bool
     threads: int
+    batch_threads: int
     costs: StepCosts
     busy_ms: float
     prefill_per_second: float
@@ -88,10 +107,24 @@ class Probe(Protocol):
         """Drops what is held beyond `depth` tokens, as far as the model can."""
         ...
 
-    def use_threads(self, threads: int) -> None: ...
+    def use_threads(self, threads: int, batch_threads: int) -> None:
+        """How many threads evaluate one token, and how many a batch."""
+        ...
 
 
 MakeProbe = Callable[[bool], AbstractContextManager[Probe]]
+
+
+class _Watch:
+    """Adds up what steps took, on `clock`, and not the time in between, when others had the model."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.seconds = 0.0
+
+    def check(self, seconds: float = _MOST_SECONDS) -> None:
+        if self.seconds > seconds:
+            raise _TooSlowError
 
 
 def calibrate(
@@ -102,26 +135,15 @@ def calibrate(
     flash: tuple[bool, ...],
     threads: tuple[int, ...],
     sizes: tuple[int, ...],
-    progress: Callable[[float], bool],
     clock: Callable[[], float] = time.perf_counter,
-) -> Calibration:
+) -> Steps[Calibration]:
     """Measures a model's steps with and without flash attention, and the numbers of threads in question.
 
     flash, threads: what may be chosen; a user's own setting leaves one. A model that is slow here is measured
-    less. Raises BusyError if the machine has other work, and ModelError if `progress` says that the load is not
-    wanted any more.
+    less. Raises BusyError if the machine has other work. Whoever does not want the rest closes the generator.
     """
-    began = clock()
-    parts = len(flash) + (len(threads) > 1)
-    done = 0
-
-    def check(seconds: float = _MOST_SECONDS) -> None:
-        if not progress(done / parts):
-            raise ModelError("loading was given up")
-        if clock() - began > seconds:
-            raise _TooSlowError
-
-    use, chosen, busy_ms = flash[0], threads[0], 0.0
+    watch = _Watch(clock)
+    use, chosen, batch, busy_ms = flash[0], threads[0], threads[0], 0.0
     costs: StepCosts | None = None
     try:
         with ExitStack() as stack:
@@ -130,28 +152,26 @@ def calibrate(
             for option in flash:
                 try:
                     probes[option] = stack.enter_context(make(option))
-                    probes[option].use_threads(threads[0])
-                    found[option] = _costs(probes[option], sizes, clock, check)
+                    probes[option].use_threads(threads[0], threads[0])
+                    found[option] = yield from _costs(probes[option], sizes, watch)
                 except (_TooSlowError, ProbeError):  # no time, or no room for a second context: the first must do
                     if not found:
                         raise
                     break
                 costs = costs or found[option]
-                done += 1
             if len(found) > 1:
-                use = _fastest(probes, clock)
+                use = yield from _fastest(probes, watch)
             costs = found[use]
         with make(use) as probe:
-            probe.use_threads(chosen)
-            if (os.cpu_count() or 1) <= _FEW_CORES and clock() - began < _MOST_SECONDS:
-                chosen, busy_ms = _choose_threads(probe, threads, clock)
+            probe.use_threads(chosen, batch)
+            if (os.cpu_count() or 1) <= _FEW_CORES and watch.seconds < _MOST_SECONDS:
+                chosen, batch, busy_ms = yield from _choose_threads(probe, threads, watch)
                 probe.back_to(0)
-                probe.use_threads(chosen)
+                probe.use_threads(chosen, batch)
                 if chosen != threads[0]:
-                    costs = _costs(probe, sizes, clock, check)
+                    costs = yield from _costs(probe, sizes, watch)
                     probe.back_to(0)
-            rows_ms = _rows_ms(probe, costs, clock, lambda: check(_MOST_SECONDS + _ROWS_SECONDS))
-            costs = replace(costs, rows_ms=rows_ms)
+            costs = replace(costs, rows_ms=(yield from _rows_ms(probe, costs, watch)))
     except _TooSlowError:
         # Not even the first part: a step at a time is all that can be afforded. And nothing is drafted.
         costs = costs or StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
@@ -163,106 +183,123 @@ def calibrate(
         model=model,
         flash_attention=use,
         threads=chosen,
+        batch_threads=batch,
         costs=costs,
         busy_ms=busy_ms,
         prefill_per_second=1000 * largest / costs.ms(largest, DEEP),
-        seconds=clock() - began,
+        seconds=watch.seconds,
     )
 
 
-def _fastest(probes: dict[bool, Probe], clock: Callable[[], float]) -> bool:
+def _fastest(probes: dict[bool, Probe], watch: _Watch) -> Steps[bool]:
     """Which of the probes, each filled to `DEEP`, is the fastest. They take turns, so that other work on the machine
     is not taken for one of them."""
     best = dict.fromkeys(probes, float("inf"))
     for _ in range(_TURNS):
         for option, probe in probes.items():
-            best[option] = min(best[option], _mixed_ms(probe, DEEP, clock))
+            best[option] = min(best[option], (yield from _mixed_ms(probe, DEEP, watch)))
     return min(best, key=best.__getitem__)
 
 
-def _costs(probe: Probe, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]) -> StepCosts:
-    probe.step(1)  # the first one allocates
+def _costs(probe: Probe, sizes: tuple[int, ...], watch: _Watch) -> Steps[StepCosts]:
+    yield from _timed(probe, 1, 1, watch)  # the first one allocates
     probe.back_to(0)
-    shallow = _row(probe, 0, sizes, clock, check)
+    shallow = yield from _row(probe, 0, sizes, watch)
     for _ in range(DEEP // sizes[-1]):
-        check()
-        probe.step(sizes[-1])
-    deep = _row(probe, DEEP, sizes, clock, check)
-    again = _step_ms(probe, 1, DEEP, clock)
+        watch.check()
+        yield from _timed(probe, sizes[-1], 1, watch)
+    deep = yield from _row(probe, DEEP, sizes, watch)
+    again = yield from _step_ms(probe, 1, DEEP, watch)
     if abs(again - deep[0]) > _STEADY * min(again, deep[0]):
         raise BusyError
     return StepCosts((0, DEEP), sizes, (shallow, deep))
 
 
-def _rows_ms(
-    probe: Probe, costs: StepCosts, clock: Callable[[], float], check: Callable[[], None]
-) -> tuple[float, ...]:
+def _rows_ms(probe: Probe, costs: StepCosts, watch: _Watch) -> Steps[tuple[float, ...]]:
     """What the logits of all tokens cost beyond those of the last, for steps that may verify a draft."""
     rows: list[float] = []
     for size in costs.sizes:
         if size > _MOST_ROWS:
             break
         try:
-            check()
+            watch.check(_MOST_SECONDS + _ROWS_SECONDS)
         except _TooSlowError:
             if len(rows) < 2:
                 raise
             break
-        rows.append(max(0.0, _step_ms(probe, size, 0, clock, logits=size) - _step_ms(probe, size, 0, clock)))
+        with_all = yield from _step_ms(probe, size, 0, watch, logits=size)
+        rows.append(max(0.0, with_all - (yield from _step_ms(probe, size, 0, watch))))
     return tuple(rows)
 
 
-def _row(
-    probe: Probe, depth: int, sizes: tuple[int, ...], clock: Callable[[], float], check: Callable[[], None]
-) -> tuple[float, ...]:
+def _row(probe: Probe, depth: int, sizes: tuple[int, ...], watch: _Watch) -> Steps[tuple[float, ...]]:
     row: list[float] = []
     for size in sizes:
-        check()
-        ms = _step_ms(probe, size, depth, clock)
+        watch.check()
+        ms = yield from _step_ms(probe, size, depth, watch)
         # Noise can make a larger step look cheaper than a smaller one, which it is not.
         row.append(max([ms, *row[-1:]]))
     return tuple(row)
 
 
-def _step_ms(probe: Probe, size: int, depth: int, clock: Callable[[], float], logits: int = 1) -> float:
+def _step_ms(probe: Probe, size: int, depth: int, watch: _Watch, logits: int = 1) -> Steps[float]:
     """The least of a few: whatever else runs on the machine only adds."""
     times = []
     for _ in range(_REPEATS):
         probe.back_to(depth)
-        began = clock()
-        probe.step(size, logits)
-        times.append(clock() - began)
+        times.append((yield from _timed(probe, size, logits, watch)))
     probe.back_to(depth)
     return 1000 * min(times)
 
 
-def _choose_threads(probe: Probe, options: tuple[int, ...], clock: Callable[[], float]) -> tuple[int, float]:
-    """The number of threads that is best over a machine at rest and one with a busy core, and what a step
-    costs with it beside a busy core, in ms."""
-    idle = {}
+def _timed(probe: Probe, size: int, logits: int, watch: _Watch) -> Steps[float]:
+    """One step, and the seconds that it took."""
+    yield
+    began = watch.clock()
+    probe.step(size, logits)
+    seconds = watch.clock() - began
+    watch.seconds += seconds
+    return seconds
+
+
+def _choose_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> Steps[tuple[int, int, float]]:
+    """The numbers of threads, for decoding and for prompts, that are best over a machine at rest and one with a busy
+    core, and what a decoded token costs beside a busy core, in ms."""
+    idle = yield from _with_threads(probe, options, watch)
+    for _ in range(_MOST_TRIES):
+        spent, began = watch.seconds, watch.clock()
+        with _busy_core():
+            busy = yield from _with_threads(probe, options, watch)
+        if watch.clock() - began - (watch.seconds - spent) < _PAUSE_SECONDS:
+            break
+    else:
+        raise BusyError  # whoever uses the model leaves no time for this
+    decoding = min(options, key=lambda threads: idle[threads][0] + busy[threads][0])
+    prompts = min(options, key=lambda threads: idle[threads][1] + busy[threads][1])
+    return decoding, prompts, busy[decoding][0]
+
+
+def _with_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> Steps[dict[int, tuple[float, float]]]:
+    """For each number of threads what a token and a batch take, in ms."""
+    found = {}
     for threads in options:
-        probe.use_threads(threads)
-        idle[threads] = _mixed_ms(probe, 0, clock)
-    busy, alone = {}, {}
-    with _busy_core():
-        for threads in options:
-            probe.use_threads(threads)
-            busy[threads] = _mixed_ms(probe, 0, clock)
-            alone[threads] = _step_ms(probe, 1, 0, clock)
-    chosen = min(options, key=lambda threads: idle[threads] + busy[threads])
-    return chosen, alone[chosen]
+        probe.use_threads(threads, threads)
+        token = yield from _step_ms(probe, 1, 0, watch)
+        found[threads] = token, (yield from _step_ms(probe, BATCH, 0, watch))
+    return found
 
 
-def _mixed_ms(probe: Probe, depth: int, clock: Callable[[], float]) -> float:
+def _mixed_ms(probe: Probe, depth: int, watch: _Watch) -> Steps[float]:
     """A chunk of a prompt and a few decoded tokens, which is what a key costs at most places."""
-    return _step_ms(probe, 16, depth, clock) + 4 * _step_ms(probe, 1, depth, clock)
+    batch = yield from _step_ms(probe, 16, depth, watch)
+    return batch + 4 * (yield from _step_ms(probe, 1, depth, watch))
 
 
 @contextmanager
 def _busy_core() -> Iterator[None]:
-    """A process that keeps one core busy for as long as the context lasts, and at most as long as we live."""
+    """A process that keeps one core busy for as long as the context lasts, and no longer than some seconds."""
     command = [sys.executable, "-I", "-S", "-c", "print(flush=True)\nwhile True: pass"]
-    with Child(command, Limits(cpu_seconds=60)) as child:
+    with Child(command, Limits(cpu_seconds=20)) as child:
         assert child.stdout is not None
         child.stdout.readline()  # it is busy now
         try:
@@ -279,23 +316,42 @@ def busy() -> bool:
 
 
 def remembered(key: str) -> Calibration | None:
-    """What was measured before under this key; None if nothing was, or in another way."""
+    """What was measured before under this key; None if nothing was, or in another way, or what is kept is of no use."""
     try:
-        found = msgspec.json.decode(_file(key).read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):
+        found = msgspec.json.decode(kept_files.read(_file(key), _MOST_BYTES), type=Calibration)
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError):
         return None
-    return found if found.version == _VERSION else None
+    return found if found.version == _VERSION and _is_usable(found) else None
+
+
+def _is_usable(found: Calibration) -> bool:
+    """Whether these can have been measured. Anybody may have written the file, and what is in it sizes buffers."""
+    costs = found.costs
+    columns = len(costs.sizes)
+    numbers = (found.busy_ms, found.prefill_per_second, found.seconds, *costs.rows_ms)
+    return (
+        min(found.threads, found.batch_threads) >= 1
+        and max(found.threads, found.batch_threads) <= _MOST_THREADS
+        and 0 <= costs.depths[0] < costs.depths[1] <= _DEEPEST
+        and 2 <= columns <= _MOST_SIZES
+        and list(costs.sizes) == sorted(set(costs.sizes))
+        and costs.sizes[0] >= 1
+        and costs.sizes[-1] <= _LARGEST_SIZE
+        and all(len(row) == columns and list(row) == sorted(row) for row in costs.ms_at)
+        and all(0 < ms < _LONGEST_MS for row in costs.ms_at for ms in row)
+        and len(costs.rows_ms) in (0, *range(2, columns + 1))
+        and all(0 <= number < math.inf for number in numbers)
+    )
 
 
 def remember(key: str, calibration: Calibration) -> None:
     """Keeps a calibration for the next start. That it cannot be written costs only the time to measure again."""
     path = _file(key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)))
-        unfinished.replace(path)
+        kept_files.write_whole(path, msgspec.json.format(msgspec.json.encode(calibration)))
     except OSError as error:
+        logger.warning("the calibration cannot be kept: %s", kept_files.why_unwritable(path, error))
+    except ValueError as error:  # the model's name is no text
         logger.warning("the calibration cannot be kept: %s", error)
 
 

@@ -9,18 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
-from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token, thread_options
-from lsp_server.core.formats import FimFormat, detect_format, find_format
+from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
+from lsp_server.backends.llama_vocabulary import LlamaVocabulary
+from lsp_server.backends.measuring import Measurement
+from lsp_server.backends.weights_files import WeightsFiles
+from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -38,8 +39,8 @@ _WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
 # What llama_decode returns when it has been told to stop.
 _ABORTED = 2
 
-# The weights of the models that are loaded, in bytes.
-_mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
+# The weights of the models that are loaded.
+_mapped = llama_library.MappedBytes()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -48,14 +49,14 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
     """
     if spec.path:
-        headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
+        headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(starter.model_file(progress))
+        headers = admission.admit(starter.model_file(progress), progress, gpu_layers=spec.gpu_layers)
     adapters = [
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
     # What is mapped from a file counts as free, and yet its model needs it.
-    taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
+    taken = _mapped.total() + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
     spec = estimate.fit_layers(headers, spec, room)
     estimate.check_room(headers, spec, room if spec.gpu_layers else estimate.Room(room.host))
@@ -66,7 +67,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
     began = time.monotonic()
     if spec.path:
-        path, licence = Path(spec.path).expanduser(), ""
+        path, licence = expanded(spec.path), ""
     else:
         path, licence = starter.model_file(progress), starter.pin().licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
@@ -74,7 +75,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     return backend
 
 
-class LlamaBackend:
+class LlamaBackend(LlamaVocabulary):
     """A GGUF model and a context with one KV stream per sequence.
 
     Streams are separate because in a unified cache every step would pay for all residents.
@@ -93,26 +94,34 @@ class LlamaBackend:
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None
+        self._files = WeightsFiles()
         self._stop = StopFlag()
+        self._spec = spec
+        self._measurement: Measurement | None = None
         began = time.monotonic()
         try:
-            self._open_model(spec, path, progress)
-            self._vocab = self._api.llama_model_get_vocab(self._model)
-            self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
-            self._space_prefix = self._adds_space_prefix()
+            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
+            self._open_model(spec, path, gpu, progress)
+            self._read_vocabulary()
             self._recurrent = bool(
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
             self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
-            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
-            measured = self._calibration(spec, path, gpu, progress) if spec.calibrate else None
+            system = self._api.llama_print_system_info().decode("utf-8", "replace")
+            self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
+            if spec.measure_first or spec.draft:
+                while self._measurement.advance():
+                    if not progress(1.0):
+                        raise ModelError("loading was given up")
+            measured = self._measurement.found
             self._chunk = spec.chunk_tokens or (_GPU_CHUNK if gpu else _CPU_CHUNK)
             if measured is not None and gpu:
                 self._chunk = spec.chunk_tokens or measured.costs.sizes[-1]
             # Small chunks often cost more with flash attention on a CPU.
             flash = {"on": True, "off": False, "auto": measured.flash_attention if measured else gpu}
             threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
-            self._open_context(spec, flash[spec.flash_attention], threads)
+            batch_threads = spec.threads or (measured.batch_threads if measured else threads)
+            self._open_context(spec, flash[spec.flash_attention], threads, batch_threads)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -138,7 +147,7 @@ class LlamaBackend:
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
-            _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
+            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)) if self._files else 0)
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             self._gpu_layers = spec.gpu_layers
@@ -151,10 +160,12 @@ class LlamaBackend:
 
     # Loading --------------------------------------------------------------------------------------------
 
-    def _open_model(self, spec: ModelSpec, path: Path, progress: Callable[[float], bool]) -> None:
+    def _open_model(self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]) -> None:
         api = self._api
         params = api.llama_model_default_params()
         params.n_gpu_layers = 999 if spec.gpu_layers < 0 else spec.gpu_layers
+        self._files = WeightsFiles.mapped_from(path, on_gpu=gpu)
+        params.load_mode = api.LLAMA_LOAD_MODE_AUTO if self._files else api.LLAMA_LOAD_MODE_NONE
         stopped = False
 
         def report(fraction: float, _: object) -> bool:
@@ -173,11 +184,11 @@ class LlamaBackend:
         if api.llama_model_has_encoder(self._model) or not api.llama_model_has_decoder(self._model):
             raise ModelError(f"{path} is not a model that writes text; set `model` to one that does")
 
-    def _open_context(self, spec: ModelSpec, flash: bool, threads: int) -> None:
+    def _open_context(self, spec: ModelSpec, flash: bool, threads: int, batch_threads: int) -> None:
         trained: int = self._api.llama_model_n_ctx_train(self._model)
         window = min(spec.context_tokens, trained) if trained > 0 else spec.context_tokens
         self._log.errors.clear()
-        self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads)
+        self._context = self._new_context(window, spec.sequences, self._chunk, flash, threads, batch_threads)
         if not self._context:
             raise ModelError(
                 f"no context of {spec.sequences} times {window} tokens: {self._log.reason()}; "
@@ -187,59 +198,43 @@ class LlamaBackend:
         self._memory = self._api.llama_get_memory(self._context)
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
-    def _new_context(self, window: int, sequences: int, chunk: int, flash: bool, threads: int) -> Any:
+    def _new_context(
+        self, window: int, sequences: int, chunk: int, flash: bool, threads: int, batch_threads: int
+    ) -> Any:
         api = self._api
         params = api.llama_context_default_params()
         params.n_ctx = window * sequences
         params.n_seq_max = sequences
         params.n_batch = params.n_ubatch = max(chunk, sequences)
-        params.n_threads = params.n_threads_batch = threads
+        params.n_threads, params.n_threads_batch = threads, batch_threads
         params.kv_unified = False
         params.swa_full = True  # a cache of the window alone cannot be cut back
         params.no_perf = True
         params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         return api.llama_init_from_model(self._model, params)
 
-    def _calibration(
-        self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]
-    ) -> calibration.Calibration | None:
-        """What steps cost here, as it was measured before or is now; None while the machine is too busy."""
-        threads = (spec.threads,) if spec.threads else thread_options(gpu)
-        flash = {"on": (True,), "off": (False,), "auto": (True, False) if gpu else (False, True)}[spec.flash_attention]
-        library = self._api.llama_print_system_info().decode("utf-8", "replace")
-        machine = f"{os.cpu_count()} cores, {'GPU' if gpu else 'CPU'}, {version('llama-cpp-python')}, {library}"
-        key = calibration.key_of(path.name, path.stat().st_size, machine, threads, flash, spec.gpu_layers)
-        found = calibration.remembered(key)
-        if found is not None or calibration.busy():
-            return found
-        sizes = calibration.GPU_SIZES if gpu else calibration.CPU_SIZES
-
-        @contextmanager
-        def probe(flash: bool) -> Iterator[Probe]:
-            context = self._new_context(2 * calibration.DEEP, 1, sizes[-1], flash, threads[0])
-            made = Probe(self._api, self._vocabulary, context)
-            try:
-                yield made
-            finally:
-                made.close()
-
+    @contextmanager
+    def _probe(self, flash: bool, threads: int, largest: int) -> Iterator[Probe]:
+        """A context to measure with, which evaluates up to `largest` tokens at once."""
+        context = self._new_context(2 * calibration.DEEP, 1, largest, flash, threads, threads)
+        made = Probe(self._api, self._vocabulary, context)
         try:
-            found = calibration.calibrate(
-                probe,
-                machine=machine,
-                model=path.name,
-                flash=flash,
-                threads=threads,
-                sizes=sizes,
-                progress=lambda fraction: progress(1 + max(fraction, 0.01)),
-            )
-        except calibration.BusyError:
-            return None
-        except calibration.ProbeError as error:
-            logger.warning("the machine is not measured: %s", error)
-            return None
-        calibration.remember(key, found)
-        return found
+            yield made
+        finally:
+            made.close()
+
+    def rest(self) -> bool:
+        measurement = self._measurement
+        if measurement is None or self.info.costs is not None:
+            return False
+        self._files.check()
+        more = measurement.advance(self.info.token_ms)
+        if (found := measurement.found) is not None:
+            # Whether flash attention is used stays as it is until the next start.
+            if not self._spec.threads:
+                self._api.llama_set_n_threads(self._context, found.threads, found.batch_threads)
+            self.info = replace(self.info, costs=found.costs)
+        return more
 
     def _format(self, spec: ModelSpec, path: Path) -> FimFormat:
         if spec.fim_format:
@@ -255,68 +250,8 @@ class LlamaBackend:
         if min(ids) >= 0:
             prefix, suffix, middle = (self._spelling(token) for token in ids)
             declared = prefix, suffix, middle
-        name = f"{self._meta('general.name')} {self._meta('general.basename')} {path.name}"
+        name = names_of(self._meta, path.name)
         return detect_format(lambda text: self.marker(text) is not None, name, declared)
-
-    def _adds_space_prefix(self) -> bool:
-        value = self._meta("tokenizer.ggml.add_space_prefix")
-        if value:
-            return value == "true"
-        return bool(self._api.llama_vocab_type(self._vocab) == self._api.LLAMA_VOCAB_TYPE_SPM)
-
-    def _meta(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(512)
-        length = self._api.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace") if length > 0 else ""
-
-    # Vocabulary -----------------------------------------------------------------------------------------
-
-    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
-        if not self._space_prefix:
-            return self._tokenize(text, special=special)
-        # Such a tokeniser puts a space in front of every text it is given, which is wrong inside a prompt.
-        # A newline never merges with what follows it, so it can take the space and be dropped with it.
-        lead = self._tokenize(b"\n", special=False)
-        tokens = self._tokenize(b"\n" + text, special=special)
-        return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=special)
-
-    def _tokenize(self, text: bytes, *, special: bool) -> list[int]:
-        size = len(text) + 16
-        tokens = (self._api.llama_token * size)()
-        count = self._api.llama_tokenize(self._vocab, text, len(text), tokens, size, False, special)
-        if count < 0:
-            raise ModelError(f"the text cannot be tokenised ({len(text)} bytes)")
-        return list(tokens[:count])
-
-    def start_tokens(self) -> list[int]:
-        if not self._api.llama_vocab_get_add_bos(self._vocab):
-            return []
-        return [self._api.llama_vocab_bos(self._vocab)]
-
-    def marker(self, spelling: str) -> int | None:
-        tokens = self._tokenize(spelling.encode(), special=True)
-        if len(tokens) == 1 and self._spelling(tokens[0]) == spelling:
-            return tokens[0]
-        return None
-
-    def _spelled(self, token: int) -> str:
-        """A special token's spelling; empty if the model has none of that kind."""
-        return self._spelling(token) if token >= 0 else ""
-
-    def _spelling(self, token: int) -> str:
-        return str(self._api.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
-
-    def piece(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(256)
-        length = self._api.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        return buffer.raw[: max(0, length)]
-
-    def ends(self, token: int) -> bool:
-        api = self._api
-        if api.llama_vocab_is_eog(self._vocab, token):
-            return True
-        never_shown = api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN
-        return bool(api.llama_vocab_get_attr(self._vocab, token) & never_shown)
 
     # Evaluation -----------------------------------------------------------------------------------------
 
@@ -336,6 +271,7 @@ class LlamaBackend:
         return self._rows(len(steps))
 
     def _decode(self) -> None:
+        self._files.check()
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, self._batch)
         if code == _ABORTED:
@@ -416,7 +352,10 @@ class LlamaBackend:
         return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
 
     def close(self) -> None:
-        _mapped.pop(self, None)
+        _mapped.drop(self)
+        self._files.close()
+        if self._measurement is not None:
+            self._measurement.close()
         if self._batch is not None:
             self._api.llama_batch_free(self._batch)
         if self._context:

@@ -119,6 +119,9 @@ class ScriptedBackend:
     def interrupt(self, wanted: bool) -> None:
         pass
 
+    def rest(self) -> bool:
+        return False
+
     def start_tokens(self) -> list[int]:
         return [_BOS]
 
@@ -129,6 +132,9 @@ class ScriptedBackend:
         if token < 256:
             return bytes((token,))
         return self._pieces.get(token, b"")
+
+    def special(self, token: int) -> str:
+        return next((spelling for spelling, marker in self._markers.items() if marker == token), "")
 
     def ends(self, token: int) -> bool:
         return token == _END

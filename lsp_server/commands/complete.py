@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _SHOWN_BYTES = 240
 
 # The phases of a call.
-_LOADING, _MEASURING, _READING, _WRITING = "loading the model", "measuring this machine", "reading the file", "writing"
+_LOADING, _READING, _WRITING = "loading the model", "reading the file", "writing"
 
 
 @dataclass(slots=True)
@@ -61,7 +61,8 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:
         offset = document.line_end(line - 1)
-    buffers = [read_document(Path(name)) for name in options.open]
+    # What the user names counts as part of the workspace, wherever it lies.
+    buffers = [replace(read_document(Path(name)), folder=Path.cwd().name) for name in options.open]
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
@@ -121,7 +122,7 @@ async def _answer(call: _Call, factory: BackendFactory, settings: config.Setting
 
     def load_changes(state: ModelState) -> None:
         if state.kind == "loading":
-            waiting.at(_MEASURING if state.phase == "measuring" else _LOADING, state.progress)
+            waiting.at(_LOADING, state.progress)
 
     def works(event: PromptRead | TextDelta) -> None:
         nonlocal read
@@ -171,7 +172,6 @@ def _as_json(call: _Call, model: ModelInfo, outcome: Outcome) -> dict[str, Any]:
         "usage": asdict(outcome.usage),
         "totalMs": outcome.total_ms,
         "loadMs": 1000 * seconds.get(_LOADING, 0.0),
-        "measureMs": 1000 * seconds.get(_MEASURING, 0.0),
         "model": {"name": model.name, "path": model.path, "format": model.format.name, "licence": model.licence},
     }
 
@@ -242,7 +242,6 @@ def _times(call: _Call, outcome: Outcome) -> dict[str, float]:
     pace = f" ({1000 * usage.evaluated_tokens / usage.prefill_ms:.0f} tokens a second)" if usage.prefill_ms > 0 else ""
     times = {
         _LOADING: 1000 * seconds.get(_LOADING, 0.0),
-        _MEASURING: 1000 * seconds.get(_MEASURING, 0.0),
         f"reading the prompt{pace}": usage.prefill_ms,
         _WRITING: usage.decode_ms,
         "all else": max(0.0, outcome.total_ms - usage.prefill_ms - usage.decode_ms),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
+from lsp_server.user_folders import expanded
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
@@ -140,7 +141,8 @@ def _hardware() -> Iterator[Check]:
     processor = machine.cpu()
     vectors = ", ".join(processor.vectors) or "no vector extensions that llama.cpp gains from"
     known = bool(processor.vectors)
-    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores} cores, {vectors}")
+    of = f" of {os.cpu_count()}" if processor.cores < (os.cpu_count() or 1) else ""
+    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores}{of} cores, {vectors}")
     total, free = machine.ram_bytes()
     little = free < 1 << 30
     fix = "close something, or set `model` to a smaller one" if little else ""
@@ -169,13 +171,13 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf, ledger
+    from lsp_server.models import admission, estimate, fim, gguf, kinds, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
     origin = config.origins([Path.cwd()]).get("model")
     where = f" (set in {origin})" if spec.path and origin else ""
-    path = Path(spec.path).expanduser() if spec.path else starter.path()
+    path = expanded(spec.path) if spec.path else starter.path()
     if not spec.path and not path.exists():
         yield Check("model", RED, "none: no `model` is set and the starter is not here", starter.PULL)
         return
@@ -184,6 +186,7 @@ def _model() -> Iterator[Check]:
         return
     try:
         headers = gguf.read_model(path)
+        kinds.check(headers)
         need = estimate.check_room(headers, spec, estimate.Room(estimate.available_bytes()))
     except ModelError as error:
         yield Check("model", RED, f"{error}{where}", "fimble models list, then fimble models use NAME")
@@ -214,11 +217,11 @@ def _draft_model() -> Iterator[Check]:
     origin = config.origins([Path.cwd()]).get("draft_model")
     where = f" (set in {origin})" if origin else ""
     try:
-        small = gguf.read_model(Path(settings.draft_model).expanduser())
+        small = gguf.read_model(expanded(settings.draft_model))
     except ModelError as error:
         yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
         return
-    main = Path(settings.model).expanduser() if settings.model else starter.path()
+    main = expanded(settings.model) if settings.model else starter.path()
     known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
     wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
     if abs(known - wanted) > _PADDING:

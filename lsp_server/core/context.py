@@ -1,7 +1,7 @@
 """Context from other buffers: which parts of them a prompt shows, chosen so that the KV cache survives the choice.
 
-Only text that the editor has open, or had open a moment ago, is looked at: nothing is read from disk. What looks
-like a secret, like data or like a machine's output is left out.
+Only text that the editor has open in the workspace's folders, or had open there a moment ago, is looked at: nothing is
+read from disk. What holds secrets, or looks like data or like a machine's output, is left out.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import re
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatch
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import PurePosixPath
@@ -24,6 +23,7 @@ from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.pieces import Piece, defined_names, identifiers_in, pieces_of
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
+from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets
 
 # How many buffers are looked at, the most recent first, and how much text of theirs is read for one choice, about
 # 2 ms of work. Larger ones are read beforehand (`read_pieces`), beside the loop, or offer nothing until then.
@@ -60,18 +60,9 @@ REMEMBERED = 32
 _read: OrderedDict[DocumentSnapshot, tuple[Piece, ...]] = OrderedDict()
 _MOST_READ = 3 * MOST_BUFFERS
 
-_SCHEMES = ("file:", "untitled:")
+_UNSAVED = "untitled:"
+_SCHEMES = ("file:", _UNSAVED)
 _DATA = {"JSON", "YAML", "TOML", "Markdown", UNKNOWN.name}
-_SECRET_FILES = (
-    *(".env*", "*.env", "env.*", "*credential*", "*secret*", "*password*", "*passwd*", ".git-credentials"),
-    *("*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.asc", "*.gpg", "*.ppk", "*.kdbx", "*.jks", "*.keystore"),
-    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.tfvars", "*.tfstate", "kubeconfig*", "*.kubeconfig"),
-    *(".netrc", "_netrc", ".npmrc", ".pypirc", ".htpasswd", ".pgpass", ".my.cnf", ".dockercfg"),
-)
-_SECRET_TEXT = re.compile(
-    rb"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_\w{36}|\bgithub_pat_\w{40}|\bsk-[\w-]{32}"
-    rb"|\bxox[abprs]-[\w-]{20}|\bglpat-[\w-]{20}|\bAIza[\w-]{35}|\bhf_[A-Za-z]{34}|\bnpm_\w{36}"
-)
 _ATTRIBUTE = re.compile(rb"(?:\.|->|::)(?=[^\W\d])(\w{3,})")
 _IMPORT = re.compile(rb"^[ \t]*(?:import|from|use|using|require\w*|#[ \t]*include|load|source)\b.*", re.MULTILINE)
 
@@ -86,13 +77,14 @@ def prompt_budget(form: FimFormat, tokens: int, buffers_tokens: int = -1) -> Pro
 def may_show(buffer: DocumentSnapshot, document: DocumentSnapshot) -> bool:
     """Whether parts of `buffer` may stand in a prompt for `document`, judged by what and where it is.
 
-    Not the document itself under another name (a diff view), and nothing whose name says that it is a secret.
-    Data files only beside others in the same language.
+    Not the document itself under another name (a diff view), nothing that lies outside the workspace's folders, and
+    nothing whose name speaks of secrets. Data files only beside others in the same language.
     """
-    name = PurePosixPath(buffer.path).name.lower()
     if buffer.uri == document.uri or (buffer.path, buffer.folder) == (document.path, document.folder):
         return False
-    if not buffer.uri.lower().startswith(_SCHEMES) or any(fnmatch(name, pattern) for pattern in _SECRET_FILES):
+    if not (buffer.folder or buffer.uri.lower().startswith(_UNSAVED)) or not buffer.uri.lower().startswith(_SCHEMES):
+        return False
+    if speaks_of_secrets(buffer.path) or is_secret_file(buffer.path):
         return False
     language = find_language(buffer.language_id, buffer.path)
     return language.name not in _DATA or bool(buffer.language_id and buffer.language_id == document.language_id)
@@ -103,7 +95,7 @@ def is_source(buffer: DocumentSnapshot) -> bool:
     source = buffer.source
     if len(source) > MOST_BYTES or len(source) > MOST_LINE_BYTES * buffer.line_count:
         return False
-    return b"\0" not in source and not _SECRET_TEXT.search(source)
+    return b"\0" not in source and not holds_secret(source)
 
 
 def shown_buffers(document: DocumentSnapshot, buffers: Sequence[DocumentSnapshot]) -> list[DocumentSnapshot]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import accumulate
-from types import MappingProxyType
 
 from lsp_server.core import text
+from lsp_server.core.closed import ClosedDocuments
+from lsp_server.core.large import LargeText
+from lsp_server.core.notebook import Notebooks, text_around
+from lsp_server.core.uris import normal_uri
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,11 +87,15 @@ class DocumentSnapshot:
         """The byte offset of a position. Beyond a line's end means its end; beyond the text, the text's end."""
         if line >= self.line_count:
             return len(self.source)
+        if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
+            return _index_of(self, line, encoding).offset(column)
         return self.starts[line] + text.byte_column(self.line(line), column, encoding)
 
     def position(self, offset: int, encoding: text.Encoding) -> tuple[int, int]:
         """The line and the column, both from 0, of a byte offset."""
         line = self.line_at(offset)
+        if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
+            return line, _index_of(self, line, encoding).column(offset)
         return line, text.column_of(self.line(line), offset - self.starts[line], encoding)
 
     def edited(self, start: int, end: int, replacement: bytes) -> DocumentSnapshot:
@@ -95,6 +103,78 @@ class DocumentSnapshot:
         source = b"".join((self.source[:start], replacement, self.source[end:]))
         starts = text.updated_line_starts(self.starts, source, start, end, len(replacement))
         return replace(self, source=source, starts=tuple(starts), edit_end=start + len(replacement))
+
+    def near(self, offset: int) -> Seen:
+        """What is looked at for a place in the document: all of it."""
+        return Seen(self)
+
+    def as_large(self) -> LargeDocument:
+        named = self.uri, self.path, self.language_id, self.version
+        return LargeDocument(*named, LargeText.of(self.source), self.edit_end, self.folder)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LargeDocument:
+    """One version of a document that is too large to be looked at as a whole, or to be copied at each edit. Offsets are
+    in bytes of UTF-8; the rest is as in a DocumentSnapshot."""
+
+    uri: str
+    path: str
+    language_id: str
+    version: int | None
+    content: LargeText
+    edit_end: int = 0
+    folder: str = ""
+
+    @property
+    def line_count(self) -> int:
+        return self.content.line_count
+
+    def offset(self, line: int, column: int, encoding: text.Encoding) -> int:
+        return self.content.offset(line, column, encoding)
+
+    def position(self, offset: int, encoding: text.Encoding) -> tuple[int, int]:
+        return self.content.position(offset, encoding)
+
+    def edited(self, start: int, end: int, replacement: bytes) -> LargeDocument:
+        return replace(self, content=self.content.edited(start, end, replacement), edit_end=start + len(replacement))
+
+    def near(self, offset: int) -> Seen:
+        """What is looked at for a place in the document: the lines around it."""
+        return _seen(self, *self.content.around(offset, NEAR_BYTES))
+
+    def as_small(self) -> DocumentSnapshot:
+        return self.part(0, len(self.content))
+
+    def part(self, start: int, end: int) -> DocumentSnapshot:
+        source = self.content.slice(start, end)
+        edit_end = min(max(0, self.edit_end - start), end - start)
+        named = self.uri, self.path, self.language_id, self.version
+        return DocumentSnapshot(*named, source, tuple(text.line_starts(source)), edit_end, self.folder)
+
+
+@lru_cache(maxsize=4)
+def _seen(document: LargeDocument, start: int, end: int) -> Seen:
+    """Kept, because what has been found out about a part is known by the part's identity."""
+    return Seen(document.part(start, end), start)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What is looked at for a place in a client's document. base: where `document` begins in that; less than 0 if there
+    is more in front of it."""
+
+    document: DocumentSnapshot
+    base: int = 0
+
+
+Document = DocumentSnapshot | LargeDocument
+
+
+@lru_cache(maxsize=2)
+def _index_of(document: DocumentSnapshot, line: int, encoding: text.Encoding) -> text.LineIndex:
+    """The last ones are kept: the positions that come and go with a key are in one line."""
+    return text.LineIndex(document.source, document.line_start(line), document.line_end(line), encoding)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,86 +185,157 @@ class Edit:
     text: str
 
 
+# Of a large document, how much is looked at on either side of a place.
+NEAR_BYTES = 1 << 16
+
 # So many edits in one change are made on the lines, not each on the whole text.
 _MANY_EDITS = 16
 
-# How much is remembered of closed documents: so many, and so many bytes of them together.
-MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
+# A document of more bytes is a large one, unless the user says otherwise.
+LARGEST_BYTES = 5_000_000
 
 
-class DocumentStore:
-    """The open documents, the latest edited last, and the text of those that were closed last. Changes are
-    applied at once and in order; readers hold snapshots."""
+class Snapshots(Mapping[str, Document]):
+    """Documents by their URIs, under any spelling; as a set of names, each has the one it was opened with."""
 
-    def __init__(self, encoding: text.Encoding = "utf-16") -> None:
-        self.encoding = encoding
-        self._documents: dict[str, DocumentSnapshot] = {}
-        self._closed: dict[str, DocumentSnapshot] = {}
+    def __init__(self, documents: Mapping[str, Document]) -> None:
+        self._documents = documents
+
+    def __getitem__(self, uri: str) -> Document:
+        return self._documents[normal_uri(uri)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (document.uri for document in self._documents.values())
 
     def __len__(self) -> int:
         return len(self._documents)
 
-    def get(self, uri: str) -> DocumentSnapshot | None:
-        return self._documents.get(uri)
 
-    def snapshots(self) -> Mapping[str, DocumentSnapshot]:
+class DocumentStore:
+    """The open documents, the latest edited last, and the text of those that were closed last. Changes are
+    applied at once and in order; readers hold snapshots. A document is one however its URI is spelt.
+
+    largest_bytes: a document of more is held as a large one.
+    """
+
+    def __init__(self, encoding: text.Encoding = "utf-16", largest_bytes: int = LARGEST_BYTES) -> None:
+        self.encoding = encoding
+        self.largest_bytes = largest_bytes
+        self.closed = ClosedDocuments()
+        self.notebooks = Notebooks()
+        self._documents: dict[str, Document] = {}
+
+    def __len__(self) -> int:
+        return len(self._documents)
+
+    def find(self, uri: str) -> Document | None:
+        """The open document of that name, however large it is."""
+        return self._documents.get(normal_uri(uri))
+
+    def get(self, uri: str) -> DocumentSnapshot | None:
+        """The same, if it is not a large one."""
+        document = self.find(uri)
+        return document if isinstance(document, DocumentSnapshot) else None
+
+    def seen(self, document: Document, offset: int) -> Seen:
+        """What is looked at for a place in an open document: the document, or what of it is near if it is a large one;
+        for a cell of a notebook, those beside it too."""
+        names = self.notebooks.cells_beside(document.uri)
+        if not names or not isinstance(document, DocumentSnapshot):
+            return document.near(offset)
+        key = normal_uri(document.uri)
+        found = (document if name == key else self._documents.get(name) for name in names)
+        cells = [each for each in found if isinstance(each, DocumentSnapshot)]
+        around = text_around(document, offset, cells)
+        return document.near(offset) if around is None else Seen(around[0], -around[1])
+
+    def language_id(self, uri: str) -> str:
+        """The language of a document that is open, or was closed lately; empty if that is not known."""
+        document = self.find(uri)
+        return document.language_id if document is not None else self.closed.language_id(uri)
+
+    def snapshots(self) -> Snapshots:
         """All open documents as they are now; later changes do not show in it."""
-        return MappingProxyType(dict(self._documents))
+        return Snapshots(dict(self._documents))
 
     def recent(self) -> list[DocumentSnapshot]:
-        """The open documents, the latest opened or edited first, then the closed ones that are remembered."""
-        return [*reversed(self._documents.values()), *reversed(self._closed.values())]
+        """The open documents but large ones, the latest opened or edited first, then the closed ones that are
+        remembered."""
+        documents = [document for document in self._documents.values() if isinstance(document, DocumentSnapshot)]
+        return [*reversed(documents), *reversed(self.closed.all())]
 
-    def open(self, document: DocumentSnapshot) -> None:
-        self._closed.pop(document.uri, None)
-        self._put(document)
+    def open(self, document: Document) -> Document:
+        """Opens a document, and returns it as it is held."""
+        self.closed.opened(document.uri)
+        self.notebooks.cell_opened(document.uri)
+        return self._put(document)
 
     def close(self, uri: str) -> None:
-        """Closes a document. One that lies in the workspace is remembered as it was."""
-        document = self._documents.pop(uri, None)
-        if document is None or not document.folder:
+        """Closes a document. One that lies in the workspace is remembered as it was, unless it is a large one."""
+        document = self._documents.pop(normal_uri(uri), None)
+        if document is None:
             return
-        self._closed[uri] = document
-        while len(self._closed) > MOST_CLOSED or sum(len(d.source) for d in self._closed.values()) > MOST_CLOSED_BYTES:
-            del self._closed[next(iter(self._closed))]
+        self.closed.add_language(uri, document.language_id)
+        self.notebooks.cell_closed(uri)
+        if isinstance(document, DocumentSnapshot):
+            self.closed.add(document)
 
-    def rename(self, place: Callable[[str], tuple[str, str]]) -> list[DocumentSnapshot]:
+    def move(self, old: str, new: str, place: Callable[[str], tuple[str, str]]) -> None:
+        """Follows a file or a folder that has another name now. `place` gives the path and the folder of a URI."""
+        for document in self.closed.move(old, new, place):
+            if self.find(document.uri) is None:
+                self.closed.opened(document.uri)
+                self.closed.add(document)
+
+    def rename(self, place: Callable[[str], tuple[str, str]]) -> list[Document]:
         """Follows a change of the workspace's folders: `place` gives the path and the folder of a URI. Returns the
         open documents that have other names now. Closed ones that lie in no folder any more are forgotten."""
+        self.closed.rename(place)
         renamed = []
-        for documents in (self._documents, self._closed):
-            for uri, document in list(documents.items()):
-                path, folder = place(uri)
-                if (path, folder) != (document.path, document.folder):
-                    documents[uri] = replace(document, path=path, folder=folder)
-                    renamed.append(documents[uri])
-        self._closed = {uri: document for uri, document in self._closed.items() if document.folder}
-        return [document for document in renamed if document.uri in self._documents]
+        for key, document in list(self._documents.items()):
+            path, folder = place(document.uri)
+            if (path, folder) != (document.path, document.folder):
+                self._documents[key] = replace(document, path=path, folder=folder)
+                renamed.append(self._documents[key])
+        return renamed
 
-    def _put(self, document: DocumentSnapshot) -> None:
-        self._documents.pop(document.uri, None)
-        self._documents[document.uri] = document
+    def _put(self, document: Document) -> Document:
+        """Holds a document in the form that its size asks for: one that shrinks stays large for a while."""
+        size = len(document.source if isinstance(document, DocumentSnapshot) else document.content)
+        if isinstance(document, DocumentSnapshot) and size > self.largest_bytes:
+            document = document.as_large()
+        elif isinstance(document, LargeDocument) and size < self.largest_bytes // 2:
+            document = document.as_small()
+        self._documents.pop(normal_uri(document.uri), None)
+        self._documents[normal_uri(document.uri)] = document
+        return document
 
-    def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> DocumentSnapshot:
-        """Applies `edits` one after the other and returns the new snapshot.
+    def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> Document:
+        """Applies `edits` one after the other and returns the new document.
 
         Raises KeyError for a document that is not open: there is no text that the edits could apply to.
         """
-        document, edits = self._documents[uri], list(edits)
-        if len(edits) >= _MANY_EDITS:
+        document, edits = self._documents[normal_uri(uri)], list(edits)
+        if len(edits) >= _MANY_EDITS and isinstance(document, DocumentSnapshot):
             document, edits = _edited_by_lines(document, edits, self.encoding)
         for edit in edits:
-            inserted = text.encode(edit.text)
             if edit.range is None:
-                document = document.edited(*_difference(document.source, inserted))
+                document = _replaced(document, edit.text)
                 continue
+            inserted = text.encode(edit.text)
             (start_line, start_column), (end_line, end_column) = edit.range
             start = document.offset(start_line, start_column, self.encoding)
             end = document.offset(end_line, end_column, self.encoding)
             document = document.edited(min(start, end), max(start, end), inserted)
-        document = replace(document, version=version)
-        self._put(document)
-        return document
+        return self._put(replace(document, version=version))
+
+
+def _replaced(document: Document, whole: str) -> Document:
+    """`document` with another whole text."""
+    if isinstance(document, DocumentSnapshot):
+        return document.edited(*_difference(document.source, text.encode(whole)))
+    content = LargeText.of_text(whole)
+    return replace(document, content=content, edit_end=min(document.edit_end, len(content)))
 
 
 def _edited_by_lines(

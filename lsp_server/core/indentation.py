@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
@@ -30,7 +33,8 @@ class IndentStyle:
 
 
 def style_around(document: DocumentSnapshot, line: int, language: Language) -> IndentStyle | None:
-    """The style of the lines around `line`; None if none of them is indented."""
+    """The style of the lines around `line`, or, if none of them is indented, that of the language's formatter; None if
+    it has none."""
     steps: Counter[int] = Counter()
     tabs = spaces = 0
     before: bytes | None = None
@@ -48,11 +52,67 @@ def style_around(document: DocumentSnapshot, line: int, language: Language) -> I
         before = content
     own = document.line(line)[:1]
     if not tabs and not spaces and own not in (b" ", b"\t"):
-        return None
+        return IndentStyle(TAB_COLUMNS, tabs=True) if language.tabs else None
     # The line itself decides where both occur.
     if own == b"\t" or (own != b" " and tabs > spaces):
         return IndentStyle(TAB_COLUMNS, tabs=True)
     return IndentStyle(steps.most_common(1)[0][0] if steps else 4, tabs=False)
+
+
+def in_files_characters(text: str, left: str, style: IndentStyle) -> str:
+    """`text`, of a language of which no more is known, behind `left`: its lines are as deep as they were, in tabs or
+    spaces as `style` has it. What the model indents by first is one level."""
+    lines = text.split("\n")
+    unit = 0
+    for number, line in enumerate(lines):
+        content = line.lstrip(" \t")
+        lead = line[: len(line) - len(content)]
+        if (number == 0 and left.strip()) or not lead:
+            continue
+        if style.tabs:
+            width = indent_width(lead.encode(), TAB_COLUMNS)
+            unit = unit or (width if "\t" not in lead and 2 <= width <= TAB_COLUMNS else TAB_COLUMNS)
+            lead = "\t" * max(1, round(width / unit))
+        elif "\t" in lead:
+            lead = lead.replace("\t", " " * style.columns)
+        lines[number] = lead + content
+    return "\n".join(lines)
+
+
+def tabbed(text: str, left: str, above: Iterable[str], language: Language, *, ended: bool) -> str:
+    """`text`, in a language with lines that have to begin with a tab. above: the lines above it, the nearest first.
+    ended: whether its last line is whole."""
+    lines = text.split("\n")
+    before = [line for line in islice(above, _LOOKED_AT) if line.strip()][::-1]
+    base = 0
+    for number, line in enumerate(lines):
+        content = line.lstrip(" \t")
+        width = indent_width(line.encode(), TAB_COLUMNS)
+        whole = left + line if number == 0 else line
+        is_begun = number == len(lines) - 1 and not ended and not width and not (left and number == 0)
+        if is_begun and content and (number or not left.strip()):
+            del lines[number]  # what it begins with, and with that its indentation, is not known yet
+        elif content and (number or not left.strip()) and _is_tabbed(content, bool(width or left), before, language):
+            base = base or width or TAB_COLUMNS
+            whole = "\t" * (1 + max(0, width - base) // TAB_COLUMNS) + content
+            lines[number] = content if number == 0 and left else whole
+        if whole.strip():
+            before.append(whole)
+    return "\n".join(lines)
+
+
+def _is_tabbed(content: str, is_indented: bool, before: list[str], language: Language) -> bool:
+    """Whether a line has to begin with a tab. What is no rule and no recipe, such as a condition, may stand among the
+    lines of one."""
+    untabbed = re.compile(language.untabbed)
+    if not is_indented and untabbed.match(content):
+        return False
+    for line in reversed(before):
+        if re.match(language.tabbed, line):
+            return True
+        if line[:1].isspace() or "=" in line or not untabbed.match(line):
+            return False
+    return False
 
 
 def fitted(text: str, left: str, required: int, style: IndentStyle, language: Language) -> str:
@@ -84,7 +144,8 @@ def fitted(text: str, left: str, required: int, style: IndentStyle, language: La
         while len(levels) > 1 and width < levels[-1][0]:
             levels.pop()
         model, file = levels[-1]
-        if width > model and language.opens_block(before):
+        deepens = width > model and style.tabs and language.wheel is None
+        if deepens or (width > model and language.opens_block(before)):
             levels.append((width, file + style.columns))
             lines[number] = style.indent(file + style.columns) + content
         else:

@@ -62,7 +62,10 @@ class Language:
     prologue: what a part of a file needs in front of it to be parsed by itself.
     preprocessed: whether conditions like `#if` go from line to line, across whatever else there is.
     embedded: what of a file is in other languages; where several fit, the first counts. fenced: whether fences say what
-    language the lines between them are in, as Markdown's do.
+    language the lines between them are in, as Markdown's do. prose: whether a text of it can be of sentences.
+    tabs: whether its formatter indents with tabs. tabbed: a pattern of lines below which a line has to begin with a
+    tab, unless it begins as `untabbed` says. terminators: what a line ends with, where its grammar misses none.
+    headers: where indentation alone says what belongs to a block, the words that the line above a block begins with.
     """
 
     name: str
@@ -84,6 +87,12 @@ class Language:
     preprocessed: bool = False
     embedded: tuple[Embedded, ...] = ()
     fenced: bool = False
+    prose: bool = False
+    tabs: bool = False
+    tabbed: str = ""
+    untabbed: str = ""
+    terminators: str = ""
+    headers: tuple[str, ...] = ()
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
@@ -130,6 +139,12 @@ def language(
     preprocessed: bool = False,
     embedded: tuple[Embedded, ...] = (),
     fenced: bool = False,
+    prose: bool = False,
+    tabs: bool = False,
+    tabbed: str = "",
+    untabbed: str = "",
+    terminators: str = "",
+    headers: str = "",
 ) -> Language:
     """An entry, with lists written as words."""
     module, _, function = wheel.partition(":")
@@ -153,4 +168,10 @@ def language(
         preprocessed,
         embedded,
         fenced,
+        prose,
+        tabs,
+        tabbed,
+        untabbed,
+        terminators,
+        tuple(headers.split()),
     )

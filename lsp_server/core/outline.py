@@ -6,11 +6,13 @@ Parses whole files, which takes a tenth of a second for a large one: for a worke
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from lsp_server.core.doc_comments import COMMENTS, doc_comment, docstring, first_of
 from lsp_server.core.languages import Language
 from lsp_server.core.syntax import error_spans, parse, text_of
 
@@ -65,8 +67,8 @@ _C = "struct_specifier union_specifier enum_specifier"
 _BY_LANGUAGE: dict[str, _Kinds] = {
     "Python": _kinds("function_definition", "class_definition", "decorated_definition"),
     "JavaScript": _kinds(_SCRIPT, "class_declaration", "export_statement"),
-    "TypeScript": _kinds(_SCRIPT, _TYPED, "export_statement"),
-    "TSX": _kinds(_SCRIPT, _TYPED, "export_statement"),
+    "TypeScript": _kinds(_SCRIPT, _TYPED, "export_statement", "decorator"),
+    "TSX": _kinds(_SCRIPT, _TYPED, "export_statement", "decorator"),
     "Go": _kinds("function_declaration method_declaration", "type_declaration"),
     "Rust": _kinds("function_item", "struct_item enum_item trait_item impl_item union_item", "", "attribute_item"),
     "Java": _kinds(
@@ -77,11 +79,15 @@ _BY_LANGUAGE: dict[str, _Kinds] = {
     "C++": _kinds("function_definition", f"class_specifier {_C}", "template_declaration"),
 }
 
-_COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 _IDENTIFIERS = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
 # Where a name stands that is being introduced, by the field it fills in one of the nodes around it.
 _BINDING_FIELDS = frozenset({"name", "left", "pattern", "parameter", "parameters", "declarator", "alias"})
+# Kinds of nodes that define something in grammars of which no more is said here.
+_DEFINING = re.compile(
+    r"(?:function|method|class|module|interface|trait|struct|object|enum|protocol|record|constructor|namespace)"
+    r"(?:_declaration|_definition|_statement)?$"
+)
 _STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_item", "module", "program")
 
 
@@ -174,12 +180,12 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
 
 def leaves_in(language: Language, source: bytes, start: int, end: int) -> list[tuple[str, str]]:
     """The kind and text of each token in `start:end`, without comments, semicolons and blank space."""
-    return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in _COMMENTS]
+    return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in COMMENTS]
 
 
 def comments_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The comments in `start:end`, in order."""
-    return [text for kind, text in _leaves(language, source, start, end) if kind in _COMMENTS]
+    return [text for kind, text in _leaves(language, source, start, end) if kind in COMMENTS]
 
 
 def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator[tuple[str, str]]:
@@ -189,7 +195,7 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
         node = stack.pop()
         if node.end_byte <= start or node.start_byte >= end:
             continue
-        if node.child_count and node.type not in _COMMENTS:
+        if node.child_count and node.type not in COMMENTS:
             stack.extend(reversed(node.children))
             continue
         text = source[node.start_byte : node.end_byte].decode("utf-8", "replace").strip()
@@ -200,7 +206,7 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
     """The names of the functions that `start:end` calls, in order, each once."""
     found: dict[str, None] = {}
-    for node in _nodes_in(language, source, start, end):
+    for node in nodes_in(language, source, start, end):
         if node.type in {"call", "call_expression", "method_invocation"}:
             callee = node.child_by_field_name("function") or node.child_by_field_name("name")
             text = text_of(callee, source).decode("utf-8", "replace") if callee is not None else ""
@@ -210,13 +216,19 @@ def called_in(language: Language, source: bytes, start: int, end: int) -> list[s
     return list(found)
 
 
-def kinds_in(language: Language, source: bytes, start: int, end: int) -> set[str]:
-    """The kinds of the nodes that lie in `start:end`."""
-    nodes = _nodes_in(language, source, start, end)
-    return {node.type for node in nodes if start <= node.start_byte and node.end_byte <= end}
+@lru_cache(maxsize=4)
+def named_in(language: Language, source: bytes) -> tuple[tuple[str, int], ...]:
+    """The names of functions, methods and types, and where those begin, in any grammar: by the kinds of nodes with a
+    name."""
+    found: list[tuple[str, int]] = []
+    for node in nodes_in(language, source, 0, len(source)):
+        name = node.child_by_field_name("name") if _DEFINING.search(node.type) else None
+        if name is not None:
+            found.append((text_of(name, source).decode("utf-8", "replace"), node.start_byte))
+    return tuple(found)
 
 
-def _nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
+def nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
     """The named nodes of which some part lies in `start:end`, in order, outer ones first."""
     root = root_of(language, source)
     stack = [] if root is None else [root]
@@ -264,9 +276,7 @@ def _definition(
     around = node
     while around.parent is not None and around.parent.type in kinds.wrappers:
         around = around.parent
-    first = around
-    while (before := first.prev_named_sibling) is not None and before.type in kinds.leading:
-        first = before
+    first = first_of(around, kinds.leading) if kinds.leading else around
     return Definition(
         kind=kind,
         name=text_of(name, source).decode("utf-8", "replace"),
@@ -274,7 +284,7 @@ def _definition(
         start=first.start_byte,
         end=around.end_byte,
         header_end=body.start_byte if body is not None else holder.end_byte,
-        doc=_docstring(body) if doc_inside else _doc_before(first, source),
+        doc=docstring(body) if doc_inside else doc_comment(first, around, node, name, source),
         parents=parents,
     )
 
@@ -301,7 +311,7 @@ def _parameters(holder: Node, source: bytes) -> tuple[str, ...]:
         return (_text(single, source),) if single is not None else ()
     found: list[str] = []
     for node in listed.named_children:
-        if node.type in _COMMENTS or node.type == "attribute_item":
+        if node.type in COMMENTS or node.type == "attribute_item":
             continue
         named = node.children_by_field_name("name") or node.children_by_field_name("pattern")
         if not named and (inner := _declared(node)) is not None:
@@ -324,33 +334,6 @@ def _first_identifier(node: Node) -> Node | None:
 
 def _text(node: Node, source: bytes) -> str:
     return " ".join(text_of(node, source).decode("utf-8", "replace").split())
-
-
-def _docstring(body: Node | None) -> tuple[int, int] | None:
-    first = body.named_children[0] if body is not None and body.named_children else None
-    if first is None or first.type != "expression_statement" or not first.named_children:
-        return None
-    return (first.start_byte, first.end_byte) if first.named_children[0].type == "string" else None
-
-
-def _doc_before(node: Node, source: bytes) -> tuple[int, int] | None:
-    """The comment that ends on the line above `node`, or several of them one under the other."""
-    start, end, row = -1, -1, node.start_point.row
-    before = node.prev_named_sibling
-    while before is not None and before.type in _COMMENTS:
-        text = text_of(before, source).rstrip()
-        last_row = before.start_point.row + text.count(b"\n")
-        behind_code = before.prev_named_sibling
-        if last_row != row - 1 or (
-            behind_code is not None
-            and behind_code.end_point.row == before.start_point.row
-            and behind_code.type not in _COMMENTS
-        ):
-            break
-        start, row = before.start_byte, before.start_point.row
-        end = before.start_byte + len(text) if end < 0 else end
-        before = before.prev_named_sibling
-    return (start, end) if start >= 0 else None
 
 
 def _introduces(around: str, field: str | None, otherwise: bool) -> bool:

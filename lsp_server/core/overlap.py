@@ -18,18 +18,87 @@ TERMINATORS = ";"
 _QUOTES = "\"'`"
 
 
-def without_overlap(text: str, right: str) -> str:
-    """`text` without what stands to its right already: it ends in front of a bracket that it closes without having
-    opened it, if that is the one that stands there."""
+# What a text repeats of another: tags, words, white space, runs of one sign, and each bracket by itself.
+_UNITS = re.compile(r"</?[A-Za-z][\w.:-]*(?:\s[^<>]*)?>|\w+|\s+|[()\[\]{}]|([^\w\s])\1*")
+_TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)?(?:\s[^<>]*)?(/?)>")
+
+
+def without_overlap(text: str, right: str, *, whole: bool = True) -> str:
+    """`text` without what stands to its right already: it ends in front of a bracket or tag that it closes without
+    having opened it, if that is the one that stands there, or else in front of the beginning of `right` that it has at
+    its end. whole: whether nothing more comes, which could make that beginning another."""
     depth = 0
     for index, character in enumerate(text):
         if character in OPENING:
             depth += 1
         elif character in CLOSING:
             if depth == 0:
-                return text[:index] if right.startswith(character) else text.removesuffix(right)
+                return text[:index] if right.startswith(character) else _without_repeated(text, right, whole)
             depth -= 1
-    return text.removesuffix(right) if right.strip(CLOSING) else text
+    return _without_repeated(text, right, whole) if right.strip(CLOSING) else text
+
+
+def _without_repeated(text: str, right: str, whole: bool) -> str:
+    """`text` without the longest beginning of `right` that it ends with, in whole units; what closes something that the
+    text has opened itself is not that. It ends in front of a tag that closes what stands around it, if that is the
+    first to be closed on the right. A text that comes to the same end as `right` by another way is that one rewritten:
+    nothing of it goes in front."""
+    if text.endswith(right):
+        return text.removesuffix(right)
+    ends = {0, *(unit.end() for unit in _UNITS.finditer(right))}
+    for unit in _UNITS.finditer(text, max(0, len(text) - len(right))):
+        part = text[unit.start() :]
+        if not part.strip() or not right.startswith(part) or (whole and len(part) not in ends):
+            continue
+        opens = _unopened_brackets(part) > _unopened_brackets(text)
+        if not opens and len(_unopened_tags(part)) <= len(_unopened_tags(text)):
+            return text[: unit.start()]
+    if _ends_alike(text, right):
+        return ""
+    closed, closing = _unopened_tags(text), _unopened_tags(right)
+    return text[: closed[0].start()] if closed and closing and closed[0][2] == closing[0][2] else text
+
+
+def _ends_alike(text: str, right: str) -> bool:
+    """Whether the last two words of both, and all signs behind these, are the same."""
+    ends = [
+        [unit[0] for unit in _UNITS.finditer(part.rstrip()) if not unit[0].isspace()][-8:] for part in (text, right)
+    ]
+    words = 0
+    for mine, theirs in zip(*map(reversed, ends), strict=False):
+        if mine != theirs:
+            return False
+        words += mine[0].isalnum() or mine[0] == "_"
+        if words == 2:
+            return True
+    return False
+
+
+def _unopened_brackets(text: str) -> int:
+    """How many brackets it closes without having opened them."""
+    depth = unopened = 0
+    for _, mark in marks(text):
+        if mark in CLOSING:
+            unopened += depth == 0
+            depth = max(0, depth - 1)
+        elif mark in OPENING:
+            depth += 1
+    return unopened
+
+
+def _unopened_tags(text: str) -> list[re.Match[str]]:
+    """The tags that close what it has not opened."""
+    opened: list[str] = []
+    unopened = []
+    for tag in _TAG.finditer(text):
+        if not tag[1]:
+            opened += [] if tag[3] else [tag[2]]
+        elif tag[2] in opened:
+            while opened.pop() != tag[2]:
+                pass
+        else:
+            unopened.append(tag)
+    return unopened
 
 
 def without_closed_quote(text: str, left: str, right: str) -> str:

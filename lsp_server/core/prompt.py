@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.embedded import language_at
 from lsp_server.core.enclosing import enclosing_text
 from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
@@ -144,7 +145,7 @@ def lay_out(
     document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat, context: Context = NO_CONTEXT
 ) -> FimPrompt:
     """The prompt for byte offset `cursor` of `document`, frozen around `anchor`, in `form`, behind `context`."""
-    language = find_language(document.language_id, document.path)
+    language = _written_in(document, document.line_at(anchor.offset))
     before = anchor.head + anchor.before
     path = document.path.encode() + b"\n" if document.path else b""
     after = anchor.after
@@ -172,6 +173,13 @@ def lay_out(
         else:
             segments.append(Segment(part.value, texts[part]))
     return FimPrompt(form.name, tuple(segment for segment in segments if segment.text))
+
+
+def _written_in(document: DocumentSnapshot, line: int) -> Language:
+    """The language that comments for `line` are written in: in a page's script, the script's. In Markdown it is always
+    Markdown, for they stand in front of all of the text."""
+    language = find_language(document.language_id, document.path)
+    return language_at(document, line)[0] if language.embedded else language
 
 
 def _of_other_files(context: Context, form: FimFormat) -> Iterator[Segment]:
@@ -224,7 +232,7 @@ def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
         if room < 0:
             break
         kept.append(line)
-    elision = language.as_comment("...").encode()
+    elision = _written_in(document, document.line_at(start)).as_comment("...").encode()
     first = document.line_at(start)
     enclosing = enclosing_text(document, language, first, room_each) if document.line_start(first) == start else b""
     return document.newline.join([*kept, elision, enclosing])

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.overlap import contains, meeting
 from lsp_server.core.shape import Suggestion
 
-# How much text on either side of a place must be unchanged for the place to be the same.
+# How much text on either side of a place is compared as it is, at every key and with every place.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
+# How much beyond that must be the same by its hash: more than the prompts of most models show.
+_ABOVE_BYTES, _BELOW_BYTES = 128 << 10, 32 << 10
 # Of a line longer than that (minified code), no more of the rest than this.
 _LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
@@ -39,7 +42,8 @@ class Insertion:
 class Place:
     """Where a suggestion was made: a byte offset, and the text around it by which it is known again.
 
-    is_last: whether nothing follows `after` in the document.
+    is_last: whether nothing follows `after` in the document. above, below: hashes of the text beyond, which the model
+    has been shown as well.
     """
 
     uri: str
@@ -47,12 +51,16 @@ class Place:
     before: bytes
     after: bytes
     is_last: bool
+    above: int = 0
+    below: int = 0
 
     @classmethod
     def of(cls, document: DocumentSnapshot, cursor: int) -> Place:
         end = min(document.line_end(document.line_at(cursor)), cursor + _LINE_BYTES) + _AFTER_BYTES
         before = document.source[max(0, cursor - _BEFORE_BYTES) : cursor]
-        return cls(document.uri, cursor, before, document.source[cursor:end], end >= len(document.source))
+        source = document.source
+        above, below = _hash_above(document, cursor), _hash_below(document, end)
+        return cls(document.uri, cursor, before, source[cursor:end], end >= len(source), above, below)
 
     def typed_since(self, document: DocumentSnapshot, cursor: int) -> Typed | None:
         """What has been typed here since, if `document` is otherwise as it was around this place; else None.
@@ -74,10 +82,34 @@ class Place:
                 start = cursor + closers
                 ends = start + len(after) == len(source)
                 if source.startswith(after, start) and (ends or not self.is_last):
-                    return Typed(text, source[cursor:start], self.after[:passed])
+                    same = _hash_below(document, start + len(after)) == self.below
+                    same = same and _hash_above(document, self.cursor) == self.above
+                    return Typed(text, source[cursor:start], self.after[:passed]) if same else None
                 if source[start : start + 1] not in _CLOSERS:
                     break
         return None
+
+
+def _hash_above(document: DocumentSnapshot, cursor: int) -> int:
+    near = max(0, cursor - _BEFORE_BYTES)
+    return _hash(document, max(0, near - _ABOVE_BYTES), near)
+
+
+def _hash_below(document: DocumentSnapshot, end: int) -> int:
+    return _hash(document, end, end + _BELOW_BYTES)
+
+
+def _hash(document: DocumentSnapshot, start: int, end: int) -> int:
+    """The hash of a part. Many places in one line ask for the same one."""
+    known = _hashes(document)
+    if (start, end) not in known:
+        known[start, end] = hash(document.source[start:end])
+    return known[start, end]
+
+
+@lru_cache(maxsize=2)
+def _hashes(document: DocumentSnapshot) -> dict[tuple[int, int], int]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)

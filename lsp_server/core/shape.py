@@ -8,18 +8,19 @@ A text that goes on behind the brackets right of the cursor replaces them, if th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from lsp_server.core.brackets import open_brackets
+from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS
-from lsp_server.core.hole import Hole, sides
-from lsp_server.core.indentation import fitted, style_around
+from lsp_server.core.hidden import without_hidden
+from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
-from lsp_server.core.stopping import StopRule, find_end
+from lsp_server.core.spelled import without_begun, without_spelled
+from lsp_server.core.stopping import StopRule, code_of, find_end
 from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
 
@@ -29,14 +30,9 @@ MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 200, 50
 # As many cuts more for those of its beginnings that replace something.
 MOST_CUTS_OVER = 6
 
-_SPELLINGS = {spelling for form in FORMATS for spelling in (*form.markers, *form.stops)}
-# Besides those of the formats, what chat models and tokenisers write around a text.
-_SPECIAL = re.compile(
-    "|".join([*map(re.escape, sorted(_SPELLINGS)), r"<\|[\w▁:.-]+\|>", r"<｜[\w▁:.-]+｜>"])
-    + r"|<(?:bos|eos|pad|unk|start_of_turn|end_of_turn|fim_\w+)>|\[/?INST\]"
-)
-_SPECIAL_BEGINNING = re.compile(r"<[|｜\[][\w▁:.|-]*$|<fim_\w*$|\[(?:SUF|PRE|MID)\w*$")
-_WORD_END, _WORD_START = re.compile(r"\w$"), re.compile(r"\w")
+_WORD_END, _WORD_START, _NAME = re.compile(r"\w$"), re.compile(r"\w"), re.compile(r"[@$]*\w[\w.$-]*")
+_WORD, _APOSTROPHE = re.compile(r"\w"), re.compile(r"(?<=\w)'(?=\w)")
+_GOES_ON = (*",;=?.:+|>%&^", "->")
 # A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
@@ -53,37 +49,57 @@ class Suggestion:
 
 
 def shape(
-    text: str, document: DocumentSnapshot, hole: Hole, rule: StopRule, *, whole: bool = True
+    text: str,
+    document: DocumentSnapshot,
+    hole: Hole,
+    rule: StopRule,
+    *,
+    whole: bool = True,
+    specials: Sequence[str] = (),
+    usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
 ) -> Suggestion | None:
     """The part of `text` worth showing at `hole`, or None if nothing is left of it.
 
-    Cuts it where the rule ends it, removes special tokens, what already stands right of the cursor and white
-    space at the end, gives it the document's own indentation and line ends, and shows the longest part that
-    brings no new error into the syntax tree. whole: whether nothing more comes.
+    Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the end,
+    gives it the document's own indentation and line ends, and shows the longest part that brings no new error into
+    the syntax tree. whole: whether nothing more comes. specials: how the model's special tokens are spelled.
+    usual: gives the indentation for a document that does not say how it is indented.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
-    text = without_special_tokens(text, whole=whole)
+    text = without_hidden(text)
+    left, right = sides(document, hole.cursor)
+    code = code_of(text, rule, whole=whole)
+    text, whole = text[code.start : code.end], whole or code.ended
     end = find_end(text, rule)
     if end is None and whole:
         end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
-    if end is not None:
-        text = text[:end]
-    elif not whole:
-        text = _without_beginning_repeat(text, rule)
-    left, right = sides(document, hole.cursor)
+    whole = whole or end is not None
+    if whole:
+        text = without_spelled(text[:end], left, specials, rule.quotes)
+    else:
+        text = _without_beginning_repeat(without_begun(text, specials), rule)
+    begins = _begins_line(left, right)
+    if begins and hole.kind is HoleKind.LINE and not whole:
+        return None  # what it is to what stands behind it is known once it is whole
+    alone = begins and bool(text.strip()) and _stands_alone(text, right, rule)
     text = _trimmed(text, right)
     if not text.strip():
         return None
     line = document.line_at(hole.cursor)
     view = view_of(document, line)
     language = view.language
-    style = style_around(document, line, language)
-    if style is not None and language.reindents:
-        required = _required_indent(document, line, rule, style.columns, language)
-        text = fitted(text, left, required, style, language)
+    if language.tabbed:
+        text = tabbed(text, left, _lines_above(document, line), language, ended=whole)
+    elif (style := style_around(document, line, language) or usual(document)) is not None:
+        text = _indented(text, left, document, line, rule, language, style)
     splice = _Splice(document, hole, view)
-    text, replaced = _longest_that_fits(text, left, right, rule, splice)
-    text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
+    if alone and hole.kind is HoleKind.LINE:
+        text, replaced = _line_in_front(text, left, right, rule, splice), ""
+    else:
+        text, replaced = _longest_that_fits(text, left, right, rule, splice, whole=whole)
+        text = _trimmed(_without_bare_header(text, rule, language), right[len(replaced) :])
+        if alone and not replaced and whole:
+            text = _line_in_front(text, left, right, rule, splice) or text
     if not text.strip():
         return None
     end = hole.cursor + len(encode(replaced))
@@ -99,18 +115,53 @@ def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Sug
     return Suggestion(text, suggestion.start, suggestion.start) if text.strip() else None
 
 
-def without_special_tokens(text: str, *, whole: bool = True) -> str:
-    """`text` up to the first special token in it, or up to what may become one if more comes."""
-    match = _SPECIAL.search(text) or (None if whole else _SPECIAL_BEGINNING.search(text))
-    return text[: match.start()] if match else text
-
-
 def _trimmed(text: str, right: str) -> str:
     """`text` without white space at its end, but for the space that keeps it apart from a word to its right."""
     trimmed = text.rstrip()
-    if len(trimmed) < len(text) and _WORD_END.search(trimmed) and _WORD_START.match(right):
+    if len(trimmed) < len(text) and _joins_words(trimmed, right):
         return trimmed + " "
     return trimmed
+
+
+def _joins_words(text: str, right: str) -> bool:
+    """Whether the last word of `text` would become one with what stands right of it."""
+    return _WORD_END.search(text) is not None and _WORD_START.match(right) is not None
+
+
+def _begins_line(left: str, right: str) -> bool:
+    """Whether a text goes to the beginning of a line that has something on it, which the model has not seen."""
+    return not left.strip() and bool(right.strip())
+
+
+def _stands_alone(text: str, right: str, rule: StopRule) -> bool:
+    """Whether `text`, which begins a line in front of `right`, is a line of its own, and not a part of that one."""
+    content, right = text.strip(), right.strip()
+    unfinished = open_brackets(content, rule.quotes, rule.comment) or open_quote(_APOSTROPHE.sub("", content))
+    if unfinished or text[-1:] in (" ", "\t") or not _WORD.search(content):
+        return False
+    if right[0] in CLOSING:
+        return not right.strip(CLOSING + ";,")
+    if right.startswith(_GOES_ON):
+        # Signs that go on with a line, and also begin the lines of a list or a table, or the rules of a style sheet.
+        return right[0] not in ",;=?-" and (content[0] == right[0] or content[-1] in "};>")
+    if _WORD_START.match(right):
+        return True
+    return not _NAME.fullmatch(content) and not (right[0] in OPENING and _WORD_END.search(content))
+
+
+def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> str:
+    """`text` as a line of its own, indented as the line that it stands in front of; empty if it is the beginning of
+    that one, or does not fit."""
+    text = text.removesuffix(right.strip()).rstrip()
+    terminators = splice.view.language.terminators
+    if terminators and text[-1:] not in terminators:
+        return ""
+    if not text.strip() or right.strip().startswith(text.strip()) or _is_bare_header(text, rule, splice.view.language):
+        return ""
+    if splice.view.language.reindents and right.strip()[0] not in CLOSING:
+        text = right[: len(right) - len(right.lstrip())] + text.lstrip()
+    line = f"{text}\n{left}"
+    return line if splice.fits(line) else ""
 
 
 def _without_beginning_repeat(text: str, rule: StopRule) -> str:
@@ -120,6 +171,21 @@ def _without_beginning_repeat(text: str, rule: StopRule) -> str:
     if len(content) > 2 and (text[start:].strip()) and rule.next_line.startswith(content):
         return text[:start]
     return text
+
+
+def _lines_above(document: DocumentSnapshot, line: int) -> Iterator[str]:
+    """The nearest first."""
+    return (document.line(number).decode("utf-8", "replace") for number in range(line - 1, -1, -1))
+
+
+def _indented(
+    text: str, left: str, document: DocumentSnapshot, line: int, rule: StopRule, language: Language, style: IndentStyle
+) -> str:
+    """`text` in `style`, as far as that is no matter of what it says."""
+    if not language.reindents:
+        return in_files_characters(text, left, style) if language.name != "YAML" else text
+    required = _required_indent(document, line, rule, style.columns, language)
+    return fitted(text, left, required, style, language)
 
 
 def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, columns: int, language: Language) -> int:
@@ -153,17 +219,26 @@ class _Splice:
         end = self._cursor + len(encode(replaced))
         return raises_errors(self._document, self._line, self._cursor, end, self._encoded(text))
 
+    def fits(self, text: str) -> bool:
+        """Whether there are no more errors with `text` at the cursor than without it."""
+        if self.view.root is None:
+            return True
+        errors = self.errors(text, "", PARSE_STEPS)
+        return errors is not None and errors <= len(self.view.errors) and not (errors and self.raises_errors(text))
+
     def _encoded(self, text: str) -> bytes:
         return encode(text.replace("\n", self._newline))
 
 
-def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> tuple[str, str]:
+def _longest_that_fits(
+    text: str, left: str, right: str, rule: StopRule, splice: _Splice, *, whole: bool
+) -> tuple[str, str]:
     """The longest part of `text` with which the tree has the fewest errors, and no more than without it; and what it
-    replaces right of the cursor."""
-    in_front = _in_front(text, left, right)
+    replaces right of the cursor. whole: whether nothing more comes behind it."""
+    in_front = _in_front(text, left, right, whole=whole)
     view = splice.view
     if view.root is None:
-        return in_front, ""
+        return ("" if _joins_words(in_front, right) else in_front), ""
     best, fewest = ("", ""), len(view.errors) + 1
     most = STEPS_AMONG_ERRORS if view.is_broken else MOST_STEPS
     begun, last = view.steps, view.steps + most
@@ -172,7 +247,7 @@ def _longest_that_fits(text: str, left: str, right: str, rule: StopRule, splice:
     for candidate, replaced in chain(over, cuts):
         # Half of the steps are kept for what replaces nothing.
         until = begun + most // 2 if replaced else last
-        if replaced and view.steps >= until:
+        if (replaced and view.steps >= until) or _joins_words(candidate, right[len(replaced) :]):
             continue
         if not candidate.strip() or view.steps >= last:
             break
@@ -204,10 +279,10 @@ def _is_bare_header(line: str, rule: StopRule, language: Language) -> bool:
     return header and rule.below <= indent_width(encode(line))
 
 
-def _in_front(text: str, left: str, right: str) -> str:
+def _in_front(text: str, left: str, right: str, *, whole: bool) -> str:
     """`text` as it goes in front of what stands right of the cursor."""
     if right.strip():
-        text = without_overlap(text, right.strip())
+        text = without_overlap(text, right.strip(), whole=whole)
         text = without_closed_quote(text, left, right)
     return _trimmed(text, right)
 

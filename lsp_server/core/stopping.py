@@ -8,17 +8,25 @@ once (`shape`).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
+from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
+from lsp_server.core.loops import end_of_loop
+from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
-from lsp_server.core.text import encode, indent_width
+from lsp_server.core.text import encode, indent_width, lines_of
 
-# A repetition loop: up to so many characters, at least five times in a row, and so many in all.
-_LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
+# Lines that say what is so, which is so however often it is said.
+_IMPORTS = re.compile(r"(?:import|from|use|using|#\s*include|require|require_once|require_relative)\b.*\w")
+_ASSERTS = re.compile(r"(?:\w+\.)*(?:assert\w*|ASSERT\w*|EXPECT\w*|static_assert|expect|require|check)\b[!(. ].*\w")
+
+_FENCED = re.compile(rb"^(?:`{3}|~{3})", re.MULTILINE)
 
 # A line's first word, or the character that it begins with.
 _FIRST = re.compile(r"\w+|.?")
@@ -38,7 +46,8 @@ class StopRule:
     is_body: whether it is a whole block, which blank lines do not end. closers: what a line begins with that closes
     a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
     not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
-    of the language (see `brackets.marks`).
+    of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
+    sentences may. opening: how it may begin; None for any way.
     """
 
     kind: HoleKind
@@ -55,17 +64,20 @@ class StopRule:
     below: int = -1
     quotes: str = "\"'"
     comment: str = ""
+    fences: bool = False
+    prose: bool = False
+    opening: Opening | None = None
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
     """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
     the cursor."""
-    language, _, _ = language_at(document, document.line_at(hole.cursor))
-    following = document.source[hole.line_end : hole.line_end + 2000].decode("utf-8", "replace")
-    next_line = next((line for line in following.splitlines() if line.strip()), "")
+    language, _, last = language_at(document, document.line_at(hole.cursor))
+    following = lines_of(document.source[hole.line_end : hole.line_end + 2000])
+    next_line = next((line for line in following if line.strip()), "")
     start = document.line_start(document.line_at(hole.cursor))
-    preceding = document.source[max(0, start - 2000) : start].decode("utf-8", "replace")
-    last_line = next((line for line in reversed(preceding.splitlines()) if line.strip()), "")
+    preceding = lines_of(document.source[max(0, start - 2000) : start])
+    last_line = next((line for line in reversed(preceding) if line.strip()), "")
     left, right = sides(document, hole.cursor)
     is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
     indent = indent_width(encode(left))
@@ -89,7 +101,17 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         -1 if left.strip() else _indent_below(document, hole, closers),
         language.quotes,
         "" if language.comment[1] else language.comment[0],
+        _has_fences(document, language, closed=last < document.line_count),
+        language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
+        opening_at(document, hole, language),
     )
+
+
+def _has_fences(document: DocumentSnapshot, language: Language, *, closed: bool) -> bool:
+    """Whether a fence may belong to the text. In fenced code it may close that, if nothing below does."""
+    if find_language(document.language_id, document.path).fenced:
+        return language.fenced or not closed
+    return language.prose and _FENCED.search(document.source) is not None
 
 
 def _indent_below(document: DocumentSnapshot, hole: Hole, closers: tuple[str, ...]) -> int:
@@ -112,8 +134,21 @@ def find_end(text: str, rule: StopRule) -> int | None:
     Where it ends does not depend on how much more of the text there is. Looks at whole lines, and at a line
     that is still being decoded as far as its indentation and its brackets go.
     """
-    ends = [end for end in (_end_of_kind(text, rule), _end_of_loop(text)) if end is not None]
-    return min(ends, default=None)
+    code = code_of(text, rule, whole=False)
+    text = text[code.start : code.end]
+    ends = [end for end in (_end_of_kind(text, rule), end_of_loop(text, rule.left)) if end is not None]
+    end = min(ends, default=len(text.rstrip("\n")) if code.ended else None)
+    return None if end is None else code.start + end
+
+
+def code_of(text: str, rule: StopRule, *, whole: bool) -> Code:
+    """`text` without what models say around code. whole: whether nothing more comes."""
+    if rule.fences:
+        return Code(0, len(text))
+    inside = bool(rule.left.strip()) and rule.kind is not HoleKind.BLOCK
+    code = code_in(text, prose=rule.prose, inside=inside, whole=whole)
+    # Behind the line that opens a block, the code begins with a line end.
+    return replace(code, start=code.start - 1) if code.start and rule.left.strip() else code
 
 
 def repeats_a_line(line: str, rule: StopRule, *, first: bool) -> bool:
@@ -187,7 +222,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
                 return end
             # The first line continues the cursor's own; the others have an indentation of their own.
             below = number > 0 and width < least
-            closes = below and width == rule.closer_indent and _first(content) in rule.closers
+            closes = below and width == rule.closer_indent and _closes(content, rule, complete)
             if (below and not closes) or (blank_at >= 0 and not rule.is_body and width <= least):
                 return blank_at if blank_at >= 0 else offset - 1
             blank_at = -1
@@ -220,6 +255,13 @@ def _end_of_statement(before: str, line: str, least: int, rule: StopRule, comple
     return None if _GOES_ON.match(content) or open_still else len(before.rstrip("\n"))
 
 
+def _closes(content: str, rule: StopRule, complete: bool) -> bool:
+    """Whether a line closes a block, or may once it is complete."""
+    word = _first(content)
+    begun = not complete and word == content and any(closer.startswith(word) for closer in rule.closers)
+    return begun or word in rule.closers
+
+
 def _is_comment(content: str, rule: StopRule) -> bool:
     return bool(rule.comment) and content.startswith(rule.comment)
 
@@ -236,16 +278,20 @@ def _repeats(line: str, shown: list[str], rule: StopRule, *, first: bool) -> boo
     content = shown[-1]
     if _is_common(content, rule):
         return False
+    if _states_again(shown, rule):
+        return True
     return shown[-3:] == [content] * 3 or (len(shown) == 1 and content == rule.last_line)
 
 
-def _end_of_loop(text: str) -> int | None:
-    """Where the second round of a loop at the end of `text` begins."""
-    for size in range(1, _LOOP_UNIT + 1):
-        unit = text[-size:]
-        if any(map(str.isalnum, unit)) and text.endswith(unit * max(_LOOP_ROUNDS, -(-_LOOP_SIZE // size))):
-            start = len(text) - size
-            while text.startswith(unit, start - size) and start >= size:
-                start -= size
-            return start + size
-    return None
+def _states_again(shown: list[str], rule: StopRule) -> bool:
+    """Whether the last line imports or asserts what one above has, with nothing between that could change it."""
+    content = shown[-1]
+    if _IMPORTS.match(content):
+        return content in shown[:-1]
+    if _ASSERTS.match(content):
+        for line in reversed(shown[:-1]):
+            if line == content:
+                return True
+            if not _ASSERTS.match(line) and not _is_comment(line, rule):
+                return False
+    return False

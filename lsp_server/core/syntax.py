@@ -42,9 +42,17 @@ _HOPELESS_ERRORS = 64
 # How much of a text the parser reads at a time.
 _READ_BYTES = 1 << 16
 
+# What parsers that are not at work read through. Every parse takes one and gives it back, so there are as many as there
+# have been parses at the same time.
+_free_buffers: list[bytearray] = []
+
 # YAML's grammar writes what blocks are open into 1,024 bytes, and crashes where that is too little, with about 250
 # of them: each begins a column further right than the one around it.
 _DEEP_YAML = re.compile(rb"^[ \t?:-]{200}", re.MULTILINE)
+
+# A tree in writing: what is missing and hidden, and the parts that tell what is a child of what.
+_HIDDEN_MISSING = "(MISSING _"
+_IN_WRITING = re.compile(r"""\(MISSING (?:"[^\n]+?"|\w+)\)|\(UNEXPECTED (?:'(?:\\.|[^\n])'|\w+)\)|[()]""")
 
 # How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
 _ENCLOSING_LINES = 2000
@@ -92,22 +100,49 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
         steps += 1
         return steps > most_steps
 
+    text = _Text(source)
     try:
-        tree = parser.parse(lambda offset, point: source[offset : offset + _READ_BYTES], progress_callback=too_hard)
+        tree = parser.parse(text.read, progress_callback=too_hard)
     except ValueError:  # how the bindings say that the callback ended it
         return None, steps
+    finally:
+        text.close()
     return tree, steps
 
 
+class _Text:
+    """A text that a parser reads. All of it is given in one buffer, which later parses use again: tree-sitter 0.25 and
+    0.26 never release what a read returns, so that with a new object for each read every parse would keep a copy of
+    its text for ever. To give the text as `bytes` is no way out: the bindings then do not count steps."""
+
+    def __init__(self, source: bytes) -> None:
+        self._source = source
+        try:
+            self._buffer = _free_buffers.pop()
+        except IndexError:
+            self._buffer = bytearray()
+
+    def read(self, offset: int, point: object) -> bytearray:
+        """The text from `offset` on, as far as it is read at a time. It holds until the next read."""
+        self._buffer[:] = self._source[offset : offset + _READ_BYTES]
+        return self._buffer
+
+    def close(self) -> None:
+        """Gives the buffer back. A tree keeps this object, but neither the text nor the buffer with it."""
+        _free_buffers.append(self._buffer)
+        self._source, self._buffer = b"", bytearray()
+
+
 def text_of(node: Node, source: bytes) -> bytes:
-    """The text of a node of the tree of `source`. `Node.text` does not do: of a tree that was read through a callback
-    it asks for all that this gives from there on, and it has crashed on large files."""
+    """The text of a node of the tree of `source`. `Node.text` does not do: a tree does not keep the text that it was
+    read from."""
     return source[node.start_byte : node.end_byte]
 
 
 def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
     """The byte ranges of the ERROR and MISSING nodes under `root`; nested: also of those inside others."""
     found, nodes = [], [root]
+    hides = root.has_error and _HIDDEN_MISSING in str(root)
     while nodes:
         node = nodes.pop()
         is_wrong = node.is_error or node.is_missing
@@ -115,7 +150,26 @@ def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
             found.append((node.start_byte, node.end_byte))
         if node.has_error and (nested or not is_wrong):
             nodes.extend(node.children)
+            if hides:
+                found.extend((offset, offset) for offset in _hidden_missing(node))
     return found
+
+
+def _hidden_missing(node: Node) -> Iterator[int]:
+    """Where children of `node` are missing that no list of children has: what ends a line is hidden in many grammars.
+    Only the tree in writing shows them."""
+    written = str(node)
+    inner = sum(str(child).count(_HIDDEN_MISSING) for child in node.children if child.has_error)
+    if written.count(_HIDDEN_MISSING) == inner:
+        return
+    children, before, depth = node.named_children, 0, 0
+    for match in _IN_WRITING.finditer(written):
+        part = match[0]
+        if depth == 1 and part.startswith(_HIDDEN_MISSING):
+            yield children[min(before, len(children)) - 1].end_byte if before and children else node.start_byte
+        elif depth == 1 and part != ")" and not part.startswith('(MISSING "'):
+            before += 1
+        depth += {"(": 1, ")": -1}.get(part, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import logging
+import math
 import queue
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
-from lsp_server.backends.base import BackendFactory, InterruptedEvaluation, ModelError
+from lsp_server.backends.base import BackendFactory, InterruptedEvaluation
 from lsp_server.engine.decode import Generation
 from lsp_server.engine.loader import Admitted, Crowded, Loaded, Loader, Spawn, in_thread
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.preemption import Step, interrupts
 from lsp_server.engine.prefix_cache import PrefixCache
+from lsp_server.engine.registry import Registry, explained
 from lsp_server.engine.request import (
     Cancel,
     Event,
@@ -22,24 +22,23 @@ from lsp_server.engine.request import (
     Keep,
     Load,
     Message,
-    ModelFailed,
-    ModelIdle,
-    ModelReady,
     Priority,
     Role,
     rejected,
 )
-from lsp_server.engine.residency import Residency
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
-
-logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 64
 
 # An action rests for so long after everything that the user's typing asks for. Half of all keys come within 90 ms of
 # the last one, and one that comes while an action is in a step waits for its end.
 REST_SECONDS = 0.2
+
+# After so long without a request, models do what they have left for idle times, until the next message.
+IDLE_SECONDS = 3.0
+
+_LONGEST_WAIT_SECONDS = 3600.0
 
 
 class Engine:
@@ -62,15 +61,17 @@ class Engine:
         self._clock = clock
         self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
-        self._loader = Loader(factory, post, self._inbox.put, spawn)
-        self.models: dict[Role, LoadedModel] = {}  # for this thread, and for tests that drive the engine by hand
-        self._loads: dict[Role, Load] = {}  # what the models were loaded by
-        self._residency = Residency()
-        self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
-        self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
+        loader = Loader(factory, post, self._inbox.put, spawn)
+        self._registry = Registry(loader, post, self._cancel_all_of, clock)
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by those that send
         self._rest_until = 0.0  # for actions
+        self._idle_at = math.inf  # when models may do what is left for idle times
+
+    @property
+    def models(self) -> dict[Role, LoadedModel]:
+        """The loaded models. For the engine's thread, and for tests that drive the engine by hand."""
+        return self._registry.models
 
     def cache(self, role: Role = "completion") -> PrefixCache:
         """The record of what a model's KV cache holds; an empty one if there is no model."""
@@ -90,19 +91,19 @@ class Engine:
             while self._running:
                 self.receive(wait=not self._scheduler)
                 self.rest()
-                self.step()
+                if not self.step() and self._clock() >= self._idle_at and not self._registry.idle():
+                    self._idle_at = math.inf
         finally:
-            self._loader.close()
+            self._registry.loader.close()
             self.receive()
-            for role in list(self.models):
-                self._unload(role)
+            self._registry.close()
 
     def receive(self, *, wait: bool = False) -> None:
         """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
         if wait:
-            due = self._residency.next_due(self._waiting)
+            due = min(self._idle_at, self._registry.next_due())
             try:
-                self._handle(self._inbox.get(timeout=None if due is None else max(0.0, due - self._clock())))
+                self._handle(self._inbox.get(timeout=max(0.0, min(due - self._clock(), _LONGEST_WAIT_SECONDS))))
             except queue.Empty:
                 return
         while True:
@@ -128,7 +129,7 @@ class Engine:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
         there was no request."""
         worked = self._work()
-        self._tidy()
+        self._registry.tidy({entry.job.request.role for entry in self._scheduler})
         return worked
 
     def _work(self) -> bool:
@@ -178,8 +179,10 @@ class Engine:
             ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
+            why = explained(error)
             for failed in jobs:
-                self._finish(failed, FinishReason.FAILED, _explained(error))
+                self._finish(failed, FinishReason.FAILED, why)
+            self._registry.failed(job.request.role, why)
             return
         for done, delta, reason in ended:
             if delta is not None:
@@ -234,10 +237,12 @@ class Engine:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
             if draft is None or backend is not draft.backend:
+                works[0][0].model.health.step(works=False)
                 raise
-            draft.failure = f"{backend.info.name} failed, and drafts no more: {_explained(error)}"
-            self._ready(works[0][0].request.role)
+            draft.failure = f"{backend.info.name} failed, and drafts no more: {explained(error)}"
+            self._registry.tell(works[0][0].request.role)
             return True
+        works[0][0].model.health.step(works=True)
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
             job.spend(seconds, work)
@@ -254,18 +259,16 @@ class Engine:
             if job is not None:
                 self._finish(job, FinishReason.CANCELLED)
         elif isinstance(message, Load):
-            self._load(message)
+            self._registry.load(message)
         elif isinstance(message, Loaded):
-            self._take(message)
+            self._registry.take(message)
+            self._idle_at = self._clock() + IDLE_SECONDS
         elif isinstance(message, Admitted):
-            self._adapt(message.load, message.error)
+            self._registry.adapt(message.load, message.error)
         elif isinstance(message, Crowded):
-            if self._loader.wanted(message.load):
-                self._waiting[message.load.role] = message
-                if set(self.models) - {message.load.role}:
-                    self._alone.discard(message.load)
+            self._registry.wait_for_room(message)
         elif isinstance(message, Keep):
-            self._residency.limit(message.seconds)
+            self._registry.keep(message.seconds)
         else:
             self._running = False
             self._cancel(self._scheduler.clear())
@@ -286,71 +289,23 @@ class Engine:
             encoded = model.encoder.encode(request.prompt, room)
             quick = model.encoder.encode(request.quick, room) if request.quick else None
         except Exception as error:
-            self._post(rejected(request, _explained(error), FinishReason.FAILED))
+            self._post(rejected(request, explained(error), FinishReason.FAILED))
             return
         job = Generation(request, encoded, model, self._clock(), quick)
         dropped = self._scheduler.add(request.id, job, request.priority, request.deadline)
         if dropped is not None:
             self._finish(dropped.job, FinishReason.REJECTED, f"more than {QUEUE_LIMIT} requests are waiting")
 
-    def _load(self, message: Load) -> None:
-        loaded = self._loads.get(message.role)
-        # One that differs in nothing is to be loaded again, unless others were asked for meanwhile.
-        news = loaded is not None and (loaded.spec != message.spec or not self._loader.wanted(loaded))
-        if news and loaded is not None and replace(loaded.spec, adapters=message.spec.adapters) == message.spec:
-            self._loader.admit(message, self.models[message.role].backend)
-            return
-        self._unload(message.role)
-        self._waiting.pop(message.role, None)
-        self._alone = {load for load in self._alone if load.role != message.role}
-        self._loader.start(message)
-
-    def _adapt(self, load: Load, refused: Exception | None) -> None:
-        """Exchanges the adapters of a loaded model, unless they were refused. All that its cache holds was computed
-        with the others, so it is dropped: a prompt is never answered from a mixture."""
-        if not self._loader.wanted(load):
-            return
-        model = self.models.get(load.role)
-        if model is None:  # nobody has used it for a while
-            self._loader.start(load)
-            return
-        self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
-        try:
-            if refused is not None:
-                raise refused
-            model.backend.adapt(load.spec.adapters)
-        except Exception as error:
-            self._unload(load.role)
-            self._post(ModelFailed(_explained(error), load.number, load.role))
-            return
-        self.models[load.role], self._loads[load.role] = model.emptied(), load
-        self._residency.use(load.role, self._clock())
-        self._ready(load.role)
-
-    def _take(self, loaded: Loaded) -> None:
-        """Makes a model the one that requests for its role are worked on with."""
-        load, model = loaded.load, loaded.model
-        if not self._loader.wanted(load):
-            model.close()
-            return
-        self.models[load.role], self._loads[load.role] = model, load
-        self._residency.use(load.role, self._clock())
-        self._ready(load.role)
-
-    def _ready(self, role: Role) -> None:
-        """Tells what the model of a role is, as it is now."""
-        model = self.models[role]
-        self._post(ModelReady(model.info, self._loads[role].number, role, model.notice))
-
     # Requests -------------------------------------------------------------------------------------------
 
     def _finish(self, job: Generation, reason: FinishReason, message: str = "") -> None:
         self._scheduler.remove(job.request.id)
         self._typed(job.request)
+        self._idle_at = self._clock() + IDLE_SECONDS
         job.release()
         now = self._clock()
         if self.models.get(job.request.role) is job.model:
-            self._residency.use(job.request.role, now)
+            self._registry.use(job.request.role)
         self._post(job.finished(reason, now, message))
 
     def _preempt(self, model: LoadedModel) -> None:
@@ -359,50 +314,9 @@ class Engine:
         holders = [e.job for e in self._scheduler if e.job.model is model and e.job.sequence is not None]
         holders[-1].release()
 
+    def _cancel_all_of(self, model: LoadedModel) -> None:
+        self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
+
     def _cancel(self, jobs: Iterable[Generation]) -> None:
         for job in jobs:
             self._finish(job, FinishReason.CANCELLED)
-
-    # Models that nobody uses ----------------------------------------------------------------------------
-
-    def _tidy(self) -> None:
-        """Unloads what has not been used for as long as it may stay, or what has to make room and is not in use."""
-        now = self._clock()
-        for role in {entry.job.request.role for entry in self._scheduler}:
-            self._residency.use(role, now)
-        for role in self._residency.expired(now):
-            self._suspend(role, "unloaded because it was not used for a while")
-        for role, crowded in list(self._waiting.items()):
-            spare = self._residency.spare(role, now)
-            if spare is not None:
-                self._suspend(spare, "unloaded to make room for another model")
-                self._loader.start(crowded.load)
-            elif set(self.models) - {role}:
-                continue  # the others are in use; their next rest will do
-            elif crowded.load not in self._alone:  # another may have gone since there was no room
-                self._alone.add(crowded.load)
-                self._loader.start(crowded.load)
-            else:
-                self._alone.discard(crowded.load)
-                self._post(ModelFailed(crowded.message, crowded.load.number, role))
-            del self._waiting[role]
-
-    def _suspend(self, role: Role, message: str) -> None:
-        number = self._loads[role].number
-        self._unload(role)
-        self._post(ModelIdle(message, number, role))
-
-    def _unload(self, role: Role) -> None:
-        model = self.models.pop(role, None)
-        self._loads.pop(role, None)
-        self._residency.drop(role)
-        if model is not None:
-            self._cancel([entry.job for entry in self._scheduler if entry.job.model is model])
-            model.close()
-
-
-def _explained(error: Exception) -> str:
-    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
-    if not isinstance(error, ModelError):
-        logger.error("the model failed", exc_info=error)
-    return str(error) or type(error).__name__

@@ -14,26 +14,23 @@ from lsp_server.core.stopping import find_end
 from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
+from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
+from lsp_server.engine.vocabulary import likeliest
 from lsp_server.engine.work import Work, take_sequence
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
+    from lsp_server.core.opening import Opening
 
 # The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
 Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
-# The index of the first token that is written over, the token to write there, its logits, and what it adds.
-Healing = tuple[int, int, "Logits", bytes]
-
 # A full prompt that takes longer than this is answered from a quick one, if there is one.
 QUICK_ABOVE_SECONDS = 0.6
-
-# How much of what was typed a longer token may take over.
-MOST_HEALED_TOKENS = 4
 
 
 class Generation:
@@ -138,7 +135,7 @@ class Generation:
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
         if wanted and self._cost.decoded == 0:
             # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
-            self._healing = self._heal(sequence)
+            self._healing = self._heal()
             if self._healing is not None:
                 self._complete = True
                 return None
@@ -242,7 +239,7 @@ class Generation:
         work, self._draft_work = self._draft_work, None
         healing = self._healing
         if healing is None and self._cost.decoded == 0 and self.sequence is not None:
-            healing = self._heal(self.sequence)
+            healing = self._heal()
         if healing is not None:
             self._healing = None
             index, token, row, piece = healing
@@ -255,11 +252,11 @@ class Generation:
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
             verified += drafted is not None
-            if self.model.ends(token):
+            if self.model.ends(token, answers=self.request.stop is None):
                 reason = FinishReason.END
                 break
             accepted += token == drafted
-            reason = self._append(token, row, self.model.vocabulary.piece(token))
+            reason = self._append(token, row, self.model.piece(token, answers=self.request.stop is None))
             if reason is not None or token != drafted:
                 break
         if work is not None:
@@ -270,9 +267,22 @@ class Generation:
 
     def _best(self, row: Logits) -> int:
         """The likeliest token, or for another candidate's first token the one of its rank."""
+        opening = self.request.opening
+        if opening is not None and not opening.is_settled(self.text):
+            rank = self.request.rank if self._cost.decoded == 0 else 0
+            beginnings = self.model.vocabulary.beginnings(opening.headers)
+            token = likeliest(row, lambda token: self._can_open(token, opening), beginnings, rank)
+            if token is not None:
+                return token
         if self._cost.decoded > 0 or self.request.rank == 0:
             return int(row.argmax())
         return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
+
+    def _can_open(self, token: int, opening: Opening) -> bool:
+        """Whether the text can go on with `token` so that it begins as it may."""
+        if self.model.ends(token):
+            return opening.may_end(self.text)
+        return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"))
 
     # Drafts ---------------------------------------------------------------------------------------------
 
@@ -346,7 +356,7 @@ class Generation:
             self._draft = None
             self._followed_ms += self._drafts.model.costs.ms(len(work.tokens), work.position)
         elif draft is not None:
-            over = self.model.ends(token)
+            over = self.model.ends(token, answers=self.request.stop is None)
             if not over:
                 draft.tokens.append(token)
             if over or self._ends_with(draft.tokens):
@@ -361,20 +371,9 @@ class Generation:
         text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
         return find_end(self.text + text, self.request.stop) is not None
 
-    def _heal(self, sequence: int) -> Healing | None:
-        """The longer token to write over the end of what was typed, if the model prefers one. None if it does
-        not, or if that cannot be told yet because logits are missing."""
-        cache, vocabulary = self.model.cache, self.model.vocabulary
-        known = common_prefix(cache.tokens(sequence), self._tokens)
-        for index in range(max(1, self._heal_from), self._cost.prompt):
-            row = cache.row(sequence, index - 1)
-            if index > known or row is None:
-                return None
-            written = b"".join(map(vocabulary.piece, self._tokens[index:]))
-            token = vocabulary.healed(row, written, self._tokens[index], self.request.rank)
-            if token is not None and not self.model.ends(token):
-                return index, token, row, vocabulary.piece(token)[len(written) :]
-        return None
+    def _heal(self) -> Healing | None:
+        assert self.sequence is not None
+        return heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
 
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None

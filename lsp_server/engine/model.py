@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
+from lsp_server.core.spelled import worth_knowing
+from lsp_server.core.thinking import written_as
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
+from lsp_server.engine.retry import Health
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
+
+logger = logging.getLogger(__name__)
 
 # Where a step cannot be interrupted, an abort comes at its end. One longer than this would be noticed.
 STEP_MS = 45.0
@@ -57,8 +63,9 @@ class ActionSteps:
 class LoadedModel:
     """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
     often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
-    prompts are evaluated. draft: the small model that drafts for it.
-    lacks: why it comes without the one that was to."""
+    prompts are evaluated. specials: how its special tokens are spelled. draft: the small model that drafts for it.
+    lacks: why it comes without the one that was to. health: whether its steps work. thoughts: what the tokens for its
+    thinking stand for in an answer, of those that stand for no text elsewhere."""
 
     backend: Backend
     encoder: Encoder
@@ -68,28 +75,37 @@ class LoadedModel:
     rates: DraftRates
     actions: ActionSteps
     pace: Pace
+    specials: tuple[str, ...] = ()
     draft: DraftModel | None = None
     lacks: str = ""
+    health: Health = field(default_factory=Health)
+    thoughts: Mapping[int, bytes] = field(default_factory=dict)
 
     @classmethod
     def of(cls, backend: Backend) -> LoadedModel:
         form, info = backend.info.format, backend.info
-        ids = (backend.marker(spelling) for spelling in (*form.spellings, *form.stops))
+        ids = {spelling: backend.marker(spelling) for spelling in (*form.spellings, *form.stops)}
+        pieces = [backend.piece(token) for token in range(info.vocabulary)]
+        markers = (spelling for spelling, token in ids.items() if token is not None)
+        unseen = (backend.special(token) for token, piece in enumerate(pieces) if not piece)
+        thoughts = {id: text for id, text in written_as(backend.marker).items() if not pieces[id]}
         return cls(
             backend,
             Encoder(backend),
-            Vocabulary([backend.piece(token) for token in range(info.vocabulary)]),
+            Vocabulary(pieces),
             PrefixCache(info.sequences),
-            frozenset(token for token in ids if token is not None),
+            frozenset(token for token in ids.values() if token is not None),
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
             Pace(info.token_ms),
+            worth_knowing((*markers, *unseen)),
+            thoughts=thoughts,
         )
 
     @property
     def info(self) -> ModelInfo:
         draft = self.draft.backend.info.name if self.draft and not self.draft.failure else ""
-        return replace(self.backend.info, draft=draft)
+        return replace(self.backend.info, draft=draft, specials=self.specials)
 
     @property
     def notice(self) -> str:
@@ -101,10 +117,12 @@ class LoadedModel:
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
     def close(self) -> None:
-        """Gives the memory of both back."""
-        if self.draft is not None:
-            self.draft.backend.close()
-        self.backend.close()
+        """Gives the memory of both back, as far as that can be: a device may be gone, and others are to work on."""
+        for backend in (*([self.draft.backend] if self.draft else []), self.backend):
+            try:
+                backend.close()
+            except Exception:
+                logger.exception("%s cannot be closed", backend.info.name)
 
     def emptied(self) -> LoadedModel:
         """The model with nothing in its cache, and nothing learned from what was there."""
@@ -131,5 +149,10 @@ class LoadedModel:
         held = self.cache.match(tokens)[1]
         return self.pace.seconds(len(tokens) - held, held)
 
-    def ends(self, token: int) -> bool:
-        return token in self.stops or self.backend.ends(token)
+    def ends(self, token: int, *, answers: bool = False) -> bool:
+        """Whether `token` ends a text. answers: it is an answer, which may begin with thinking."""
+        return token in self.stops or (self.backend.ends(token) and not (answers and token in self.thoughts))
+
+    def piece(self, token: int, *, answers: bool) -> bytes:
+        """What `token` adds to a text."""
+        return self.thoughts[token] if answers and token in self.thoughts else self.vocabulary.piece(token)

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Literal
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
+from lsp_server.engine.retry import FilesState
 
 # What a model is there for. One is held for each, all on the same thread.
 Role = Literal["completion", "chat"]
-
-# What a load is at: reading the model's file, or measuring the machine with it, which happens at the first one.
-LoadPhase = Literal["loading", "measuring"]
 
 
 class Priority(IntEnum):
@@ -47,7 +46,8 @@ class Generate:
     window to leave free behind the prompt; the same for both, or they would be cut differently. Without
     a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
     with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
-    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate."""
+    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
+    text may begin; the likeliest token with which it does is taken."""
 
     id: int
     prompt: FimPrompt
@@ -59,6 +59,7 @@ class Generate:
     role: Role = "completion"
     rank: int = 0
     quick: FimPrompt | None = None
+    opening: Opening | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,11 @@ Message = Generate | Cancel | Load | Keep | Shutdown
 
 @dataclass(frozen=True, slots=True)
 class ModelLoading:
-    """progress: from 0 to 1 in its phase."""
+    """progress: from 0 to 1."""
 
     progress: float
     load: int = 0
     role: Role = "completion"
-    phase: LoadPhase = "loading"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,16 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """message: one line for the user, with what to do."""
+    """message: one line for the user, with what to do. passing: whether it may work later though no file has changed.
+    worked: whether the model was loaded and worked before. files: what those it was loaded from were like, as
+    `files_state` tells."""
 
     message: str
     load: int = 0
     role: Role = "completion"
+    passing: bool = field(default=False, compare=False)
+    worked: bool = field(default=False, compare=False)
+    files: FilesState = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 
 from lsp_server.engine.request import Role
@@ -37,12 +38,13 @@ class Residency:
         others = [role for role, used in self._used.items() if role != needed and now - used >= GRACE_SECONDS]
         return min(others, key=lambda role: self._used[role], default=None)
 
-    def next_due(self, waiting: Collection[Role]) -> float | None:
-        """When there is something to do next: a model expires, or one could go for those that wait for room."""
+    def next_due(self, waiting: Collection[Role]) -> float:
+        """When there is something to do next: a model expires, or one could go for those that wait for room.
+        Infinite if there is nothing."""
         due = [expiry for role in self._used if (expiry := self._expiry(role)) is not None]
         for needed in waiting:
             due += [used + GRACE_SECONDS for role, used in self._used.items() if role != needed]
-        return min(due, default=None)
+        return min(due, default=math.inf)
 
     def _expiry(self, role: Role) -> float | None:
         limit = self._limits.get(role, 0.0)

@@ -7,9 +7,7 @@ tells what they come to.
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +17,7 @@ from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.features.outcome import Outcome
+from lsp_server.kept_files import read, write_whole
 
 _KEPT = 40
 # Fewer new tokens than these, or than this share of the prompt, are not a place that was new to the cache.
@@ -61,23 +60,15 @@ def path() -> Path:
 def remembered() -> list[FirstSuggestion]:
     """Those of all models, the oldest first; none if there is no file or it cannot be understood."""
     try:
-        return msgspec.json.decode(path().read_bytes(), type=list[FirstSuggestion])
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read(path()), type=list[FirstSuggestion])
+    except (OSError, msgspec.DecodeError, RecursionError):
         return []
 
 
 def remember(found: FirstSuggestion) -> None:
     """Adds one. What cannot be written, or is overtaken by another server's, is one measurement fewer."""
-    content = msgspec.json.format(msgspec.json.encode([*remembered(), found][-_KEPT:]))
     with contextlib.suppress(OSError):
-        path().parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path().parent, prefix=path().name, suffix=".tmp")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(content)
-            Path(name).replace(path())
-        finally:
-            Path(name).unlink(missing_ok=True)
+        write_whole(path(), msgspec.json.format(msgspec.json.encode([*remembered(), found][-_KEPT:])))
 
 
 class Cost(msgspec.Struct, frozen=True):

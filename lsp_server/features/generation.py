@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -12,6 +13,7 @@ import anyio
 from lsp_server.core.confidence import Confidence, solid
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
+from lsp_server.core.indentation import IndentStyle
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Typed
@@ -33,17 +35,27 @@ class RunningGeneration:
 
     others: further candidates for its place, which were asked for with it. shown: what can be shown of its text, as far
     as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
-    where its text is fitted into the syntax.
+    where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
+    document is indented that does not say so itself.
     """
 
     def __init__(
-        self, document: DocumentSnapshot, hole: Hole, rule: StopRule, prompts: PromptChoice, parse: Parse = parse_here
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        rule: StopRule,
+        prompts: PromptChoice,
+        parse: Parse = parse_here,
+        specials: tuple[str, ...] = (),
+        usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
     ) -> None:
         self.id = 0
         self.document = document
         self.hole = hole
         self.rule = rule
         self.prompts = prompts
+        self.specials = specials
+        self.usual = usual
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
@@ -143,13 +155,16 @@ class RunningGeneration:
                 text = self.text
             if (text, whole) == self._shaped:
                 return
-            work = partial(shape, text, self.document, self.hole, self.rule, whole=whole)
-            shaped: Suggestion | None = await self._parse(work)
+            shaped = await self._parse(partial(self._shape_here, text, whole=whole))
             self._shaped = text, whole
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:
                     self.shown = Insertion.of(shaped, self.document)
+
+    def _shape_here(self, text: str, *, whole: bool) -> Suggestion | None:
+        rule, specials = self.rule, self.specials
+        return shape(text, self.document, self.hole, rule, whole=whole, specials=specials, usual=self.usual)
 
     def told(self, least: float) -> None:
         """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""

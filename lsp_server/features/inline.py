@@ -24,6 +24,7 @@ from lsp_server.features.answering import goes_on, outcome_of, outcome_so_far, r
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import WHOLE, RunningGeneration
+from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
@@ -55,6 +56,7 @@ class InlineCompleter:
         self._clock = clock
         self._background = Background()
         self._prompts = Prompts(engine, self._background, buffers)
+        self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
         self._asked: RunningGeneration | None = None  # that of the latest explicit request
@@ -217,9 +219,8 @@ class InlineCompleter:
     def _start(
         self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
     ) -> RunningGeneration:
-        if self._asked is not None and not self._asked.waiting:
-            self._end(self._asked)
-        for other in [o for o in self._running.values() if not o.waiting or o.document.uri == document.uri]:
+        known = [*self._running.values(), *filter(None, [self._asked])]
+        for other in [o for o in known if not o.waiting or o.document.uri == document.uri]:
             self._end(other)  # nobody waits for it, and this one would have to
         self._give_up_prepared()
         generation = self._generation(document, hole, prompts, options)
@@ -234,7 +235,10 @@ class InlineCompleter:
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        return RunningGeneration(document, hole, rule, prompts, self._background.parse)
+        info = self._engine.model.info
+        specials = info.specials if info else ()
+        usual = self._indentations.of
+        return RunningGeneration(document, hole, rule, prompts, self._background.parse, specials, usual)
 
     def _submit(
         self,
@@ -279,6 +283,7 @@ class InlineCompleter:
                 deadline=deadline,
                 rank=rank,
                 quick=part.prompts.quick,
+                opening=part.rule.opening,
             )
 
         submit(part)
@@ -388,9 +393,7 @@ class InlineCompleter:
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
-            for generation in list(self._running.values()):
+            for generation in [*self._running.values(), *filter(None, [self._asked])]:
                 self._end(generation)
-            if self._asked is not None:
-                self._end(self._asked)
             self._give_up_prepared()
             self._prompts.forget()

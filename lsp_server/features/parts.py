@@ -67,7 +67,7 @@ def next_part(
     max_lines = min(rule.max_lines - _lines(written), PART_LINES)
     left = written.rpartition("\n")[2] or rule.left
     prompt = lay_out(longer, anchor, hole.cursor, form, context)
-    return Part(PromptChoice(prompt), replace(rule, max_lines=max_lines, left=left), max_tokens)
+    return Part(PromptChoice(prompt), replace(rule, max_lines=max_lines, left=left, opening=None), max_tokens)
 
 
 def _lines(text: str) -> int:

@@ -8,9 +8,10 @@ import anyio
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind, asked, refined
-from lsp_server.core.prompt import Context, FimPrompt
-from lsp_server.core.prompt_book import PromptBook, PromptChoice
+from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
+from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
@@ -63,17 +64,18 @@ class Prompts:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, at_rest: bool
     ) -> None:
         """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
-        use, which it then replaces."""
+        use, which it then replaces. Nothing is where nothing is wanted, and what was under way there is given up."""
         for for_rest in (True,) if at_rest else (True, False):
             self._making[for_rest].cancel()
         with anyio.CancelScope() as self._making[at_rest]:
             book = self._book
             what = document, hole, info.format, budget_for(info, options), self._buffers()
-            better = await self._background.parse(book.at_rest, *what) if at_rest else None
-            if at_rest and better is None:
-                return
-            prompt = better.prompt if better else (await self._background.parse(book.choose, *what)).full
+            is_wanted, prompt, better = await self._background.parse(_ahead, book, at_rest, *what)
             if self._engine.model.info is not info:
+                return
+            if prompt is None:
+                if not is_wanted and self._evaluated is not None:
+                    self._engine.cancel(self._evaluated)
                 return
 
             def done(event: TextDelta | Finished) -> None:
@@ -96,3 +98,22 @@ class Prompts:
         self._evaluated = self._engine.submit(
             prompt, rule, 0, done, priority=Priority.WARMING, reserve=options.max_tokens
         )
+
+
+def _ahead(
+    book: PromptBook,
+    at_rest: bool,
+    document: DocumentSnapshot,
+    hole: Hole,
+    form: FimFormat,
+    budget: PromptBudget,
+    buffers: Sequence[DocumentSnapshot],
+) -> tuple[bool, FimPrompt | None, BetterPrompt | None]:
+    """Whether anything is wanted at `hole`; and the prompt to be evaluated for it, at a rest only if it is a better one
+    than that in use."""
+    if refined(document, hole).kind is HoleKind.NONE:
+        return False, None, None
+    if not at_rest:
+        return True, book.choose(document, hole, form, budget, buffers).full, None
+    better = book.at_rest(document, hole, form, budget, buffers)
+    return True, better.prompt if better else None, better

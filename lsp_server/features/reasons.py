@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import INSIDE_A_NAME, Hole
 from lsp_server.core.languages import find_language
+from lsp_server.core.secrets import is_secret_file
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Usage
 
@@ -21,20 +22,21 @@ def why_silent(
     engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
 ) -> str:
     """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
-    it is loaded again."""
+    it, or that failed and may work now, is loaded again."""
     model = engine.model
     if not options.enabled:
         return "completions are switched off (setting `enabled`)"
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"completions are switched off for {language.name} (setting `disabled_languages`)"
+    if not explicit and any(map(is_secret_file, (document.path, document.uri))):
+        return "nothing is suggested unasked in a file that is kept for secrets; ask for a suggestion yourself"
     if model.kind == "idle" and not wakes:
         return "the model is not loaded, since it was not in use; it comes back with the next key"
-    if model.kind == "idle":
+    if model.kind in ("idle", "failed") and wakes:
         engine.wake()
+    if model.kind == "idle":
         return "the model is loading again; it was not in use"
-    if model.kind == "loading" and model.phase == "measuring":
-        return f"the machine is being measured with the model ({model.progress:.0%}), once for each model"
     if model.kind == "loading":
         return f"the model is loading ({model.progress:.0%})"
     if model.kind == "failed":

@@ -15,6 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
+from lsp_server.core.hidden import escaped
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
@@ -112,26 +113,26 @@ class ActionService:
         encoding = self._server.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
-        try:
-            start, end = self._selected(document, where)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        start, end = self._selected(document, where)
         only = params.context.only
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
         # A large file takes a tenth of a second to parse and walk: beside the loop.
-        found = await self._beside(partial(offers, document, start, end, problems, self._actions(), kinds))
+        asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
+        look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
+        found = await self._beside(look)
+        tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
         answer: list[types.CodeAction | types.Command] = []
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
-            title = f"fimble: {offer.title}"
+            title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
             if not self._server.client.literals:
                 answer.append(command)
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
-            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command))
+            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=tags))
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
@@ -146,10 +147,7 @@ class ActionService:
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = stamped_document(params.text_document.uri)
-        try:
-            offset = convert.offset_of(document, params.position, self._server.documents.encoding)
-        except convert.PositionError as error:
-            raise JsonRpcInvalidParams(str(error)) from None
+        offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
@@ -247,16 +245,7 @@ class ActionService:
         subject = offer.subject
         doc = subject.definition.doc if subject.definition is not None else None
         first = min(subject.start, doc[0]) if doc else subject.start
-        # The whole lines, because a doc comment goes above the first of them.
-        tracked = TrackedRange(
-            document,
-            document.line_start(document.line_at(first)),
-            document.line_end(document.line_at(max(subject.end, doc[1] if doc else 0))),
-        )
-        current = self._server.documents.get(document.uri)
-        if current is not None:
-            tracked.follow(current)
-        self._tracked.append(tracked)
+        tracked = self._track(document, first, max(subject.end, doc[1] if doc else 0))
         try:
             outcome = await self._runner.run(
                 document,
@@ -265,9 +254,22 @@ class ActionService:
                 path=convert.path_of(document.uri),
                 roots=tuple(self._server.roots),
             )
+            if outcome.where is not None:
+                self._tracked.remove(tracked)
+                tracked = self._track(document, *outcome.where)
             return await self._applying.deliver(document, offer, outcome, tracked)
         finally:
             self._tracked.remove(tracked)
+
+    def _track(self, document: DocumentSnapshot, start: int, end: int) -> TrackedRange:
+        """Follows the whole lines of a range from `document` on, because a doc comment goes above the first of them."""
+        first, last = document.line_at(start), document.line_at(end)
+        tracked = TrackedRange(document, document.line_start(first), document.line_end(last))
+        current = self._server.documents.get(document.uri)
+        if current is not None:
+            tracked.follow(current)
+        self._tracked.append(tracked)
+        return tracked
 
     async def _run_tests(self, progress: ActionProgress) -> str:
         return await self._applying.run_tests(progress, self._server.settings.test_seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement, TrackedRange, applied, minimal_edits
+from lsp_server.core.hidden import escaped, without_hidden
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions.asking import ActionFailedError
 from lsp_server.features.actions.offers import Offer
@@ -108,7 +110,7 @@ class Applying:
             attempt += 1
 
     async def _apply(self, edit: types.WorkspaceEdit, offer: Offer) -> types.ApplyWorkspaceEditResult:
-        params = types.ApplyWorkspaceEditParams(edit, label=f"fimble: {offer.title}")
+        params = types.ApplyWorkspaceEditParams(edit, label=escaped(f"fimble: {offer.title}"))
         asked = asyncio.ensure_future(self._server.workspace_apply_edit_async(params))
         try:
             with anyio.move_on_after(_ANSWER_SECONDS):
@@ -125,8 +127,9 @@ class Applying:
         """Creates a file, or shows its text to a client that cannot."""
         client = self._server.client
         if not (client.create_files or client.edits_new_files):
-            fence = f"````\n{text}````"
-            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{fence}", client)
+            fence = "`" * max(4, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+            shown = f"{fence}\n{text}{fence}"
+            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{shown}", client)
             return f"shown: the editor cannot create {path.name}"
         edit = new_file_edit(
             path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path), needed=True)
@@ -179,7 +182,9 @@ class Applying:
 
     def _open(self, file: Path) -> DocumentSnapshot | None:
         """The open document of a file, however its URI is spelt."""
-        return next((each for uri, each in self._server.documents.snapshots().items() if path_of(uri) == file), None)
+        documents = self._server.documents
+        uri = next((uri for uri in documents.snapshots() if path_of(uri) == file), None)
+        return None if uri is None else documents.get(uri)
 
     async def _offer_to_run(self, message: str) -> None:
         """Asks whether to run the tests. Nothing runs unless the user says so, now or by the command."""
@@ -204,7 +209,7 @@ class Applying:
             raise ActionFailedError(f"save {file.name} first: the tests are not in the file yet")
         command = runnable.place.run_command(runnable.names)
         progress.report(" ".join(command), "running")
-        text = await run_tests(command, runnable.place.root, seconds)
+        text = without_hidden(await run_tests(command, runnable.place.root, seconds))
         await self._explanations.show(f"Tests in {file.name}", text, self._server.client)
         return text.split("\n")[0]
 

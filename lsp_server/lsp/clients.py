@@ -23,8 +23,9 @@ class ClientNeeds:
     annotations, show_document, markdown: whether the client can create a file in an edit, have an edit confirmed, open
     a document, and show Markdown in a hover. names_progress: whether it shows progress under the server's name, which
     the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
-    range. edits_new_files: whether an edit of a file that is not there makes it, for a client that knows no other way.
-    asks: whether the client shows the user a question and sends the answer.
+    range. action_tags: whether it shows that an action is a model's work. edits_new_files: whether an edit of a file
+    that is not there makes it, for a client that knows no other way. asks: whether the client shows the user a question
+    and sends the answer.
     """
 
     name: str
@@ -42,6 +43,7 @@ class ClientNeeds:
     markdown: bool
     names_progress: bool
     block_cursor: bool
+    action_tags: bool
     edits_new_files: bool
     asks: bool
 
@@ -80,6 +82,8 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     text, edit = capabilities.text_document, workspace.workspace_edit if workspace else None
     resources = [str(getattr(each, "value", each)) for each in (edit.resource_operations or [])] if edit else []
     hover = text.hover.content_format or [] if text and text.hover else []
+    shown = text.code_action.tag_support if text and text.code_action else None
+    tags = shown.value_set if shown else []
     return ClientNeeds(
         name=name,
         encoding=_encoding(capabilities.general),
@@ -98,13 +102,14 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         names_progress=name.lower() in _NAMES_PROGRESS,
         block_cursor=name.lower() in _BLOCK_CURSOR,
         asks=bool(window and window.show_message),
+        action_tags=types.CodeActionTag.LlmGenerated in tags,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
     )
 
 
-def outcome_for(client: ClientNeeds, outcome: Outcome, document: DocumentSnapshot) -> Outcome:
-    """The outcome as `client` can put it in: where it cannot replace, what goes in front of that."""
-    if client.replaces or outcome.suggestion is None:
+def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:
+    """The outcome as a client can put it in: where nothing may be replaced, what goes in front of that."""
+    if replaces or outcome.suggestion is None:
         return outcome
     suggestion = without_replacing(outcome.suggestion, document)
     others = (without_replacing(other, document) for other in outcome.alternatives)

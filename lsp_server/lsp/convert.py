@@ -10,20 +10,22 @@ from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 
-from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.core.document import Document, Edit, Seen
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, character_start
 
 _WORD_BEFORE = re.compile(r"\w*$")
 # A longer word before the cursor is none: this much of the line is looked at.
 _WORD_BYTES = 256
+# A menu is as wide as its longest entry; what does not fit stands in the box beside it.
+_LABEL_CHARACTERS = 60
 
 
 class PositionError(ValueError):
     """A position that is not in its document."""
 
 
-def offset_of(document: DocumentSnapshot, position: types.Position, encoding: Encoding) -> int:
+def offset_of(document: Document, position: types.Position, encoding: Encoding) -> int:
     """The byte offset of `position`. Beyond a line's end means its end, as the protocol has it.
 
     Raises PositionError for a line that the document does not have.
@@ -57,39 +59,47 @@ def place_of(params: Any) -> tuple[str, int] | None:
     return (uri, line) if isinstance(uri, str) and isinstance(line, int) else None
 
 
-def range_of(document: DocumentSnapshot, start: int, end: int, encoding: Encoding) -> types.Range:
+def range_of(document: Document, start: int, end: int, encoding: Encoding) -> types.Range:
     first, last = document.position(start, encoding), document.position(end, encoding)
     return types.Range(types.Position(*first), types.Position(*last))
 
 
-def inline_item(suggestion: Suggestion, document: DocumentSnapshot, encoding: Encoding) -> types.InlineCompletionItem:
+def inline_item(
+    suggestion: Suggestion, document: Document, encoding: Encoding, base: int = 0
+) -> types.InlineCompletionItem:
+    """The suggestion as an item for `document`. base: where what the suggestion is for begins in that."""
     return types.InlineCompletionItem(
         insert_text=suggestion.text,
-        range=range_of(document, suggestion.start, suggestion.end, encoding),
+        range=range_of(document, base + suggestion.start, base + suggestion.end, encoding),
     )
 
 
-def completion_item(suggestion: Suggestion, document: DocumentSnapshot, encoding: Encoding) -> types.CompletionItem:
-    """The suggestion as one item of a completion menu.
+def completion_item(
+    suggestion: Suggestion, document: Document, encoding: Encoding, seen: Seen | None = None
+) -> types.CompletionItem:
+    """The suggestion as one item of a completion menu. seen: what of `document` the suggestion is for, if not all.
 
     The word before the cursor is part of the item and of its filter text, because clients filter the items
     by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
     """
-    line_start = document.line_start(document.line_at(suggestion.start))
-    first = character_start(document.source, max(line_start, suggestion.start - _WORD_BYTES))
-    before = document.source[first : suggestion.start].decode("utf-8", "replace")
+    seen = seen or document.near(0)
+    source, line_start = seen.document.source, seen.document.line_start(seen.document.line_at(suggestion.start))
+    first = character_start(source, max(line_start, suggestion.start - _WORD_BYTES))
+    before = source[first : suggestion.start].decode("utf-8", "replace")
     found = _WORD_BEFORE.search(before)
     word = found.group() if found else ""
     start = suggestion.start - len(word.encode())
     text = word + suggestion.text
-    first_line = text.strip().split("\n")[0].strip()
-    edit_range = range_of(document, start, suggestion.end, encoding)
+    label = text.strip().split("\n")[0].strip()
+    if len(label) > _LABEL_CHARACTERS:
+        label = f"{label[: _LABEL_CHARACTERS - 1]}…"
+    edit_range = range_of(document, seen.base + start, seen.base + suggestion.end, encoding)
     return types.CompletionItem(
-        label=first_line,
+        label=label,
         kind=types.CompletionItemKind.Text,
         # A detail would open a box beside the menu, over the code.
         label_details=types.CompletionItemLabelDetails(description="fimble"),
-        documentation=text if "\n" in text.strip() else None,
+        documentation=text if "\n" in text.strip() or label.endswith("…") else None,
         filter_text=text.lstrip(),
         sort_text="\uffff",
         insert_text_format=types.InsertTextFormat.PlainText,

@@ -9,6 +9,7 @@ from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
+from lsp_server.core.hidden import escaped
 from lsp_server.core.text import Encoding
 from lsp_server.lsp.clients import ClientNeeds
 from lsp_server.lsp.convert import range_of
@@ -64,7 +65,7 @@ def _annotations(client: ClientNeeds, confirm: Confirmation) -> dict[str, types.
         return None
     return {
         _ANNOTATION: types.ChangeAnnotation(
-            confirm.label, needs_confirmation=confirm.needed, description=confirm.description or None
+            escaped(confirm.label), needs_confirmation=confirm.needed, description=escaped(confirm.description) or None
         )
     }
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import re
+import stat
+import tempfile
 from collections import deque
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
+from lsp_server.features.actions.plain import plain_markdown
 from lsp_server.lsp.clients import ClientNeeds
 
 logger = logging.getLogger(__name__)
@@ -42,7 +46,7 @@ class Explanations:
 
     def remember(self, tracked: TrackedRange, text: str) -> None:
         """Keeps a text for hovers over its range."""
-        self._hovers.appendleft((tracked, text))
+        self._hovers.appendleft((tracked, plain_markdown(text)))
 
     def hover(self, document: DocumentSnapshot, offset: int, client: ClientNeeds) -> types.Hover | None:
         """The text about the smallest range around `offset` that has one."""
@@ -59,6 +63,7 @@ class Explanations:
 
     async def show(self, title: str, text: str, client: ClientNeeds) -> None:
         """Opens `text` as a document, or shows the beginning of it as a message where that cannot be done."""
+        title, text = plain_markdown(" ".join(title.split())), plain_markdown(text)
         path = write_document(title, text)
         if path is not None and client.show_document:
             origin = types.Position(0, 0)
@@ -78,18 +83,44 @@ class Explanations:
 
 
 def write_document(title: str, text: str) -> Path | None:
-    """Writes a Markdown file into the user's state folder, the oldest ones making room. None if it cannot."""
-    folder = user_state_path("fimble") / "explanations"
+    """Writes a Markdown file into the user's state folder, the oldest ones making room. None if it cannot. It holds the
+    user's code: nobody else may read it, whatever the umask is, nor what an older version has written."""
+    state = user_state_path("fimble")
+    folder = state / "explanations"
     name = re.sub(r"[^\w-]+", "-", title).strip("-").lower()[:60] or "text"
     digest = hashlib.blake2b(f"{title}\0{text}".encode(), digest_size=4).hexdigest()
     path = folder / f"{name}-{digest}.md"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(f"# {title}\n\n{text}\n", "utf-8")
-        files = sorted(folder.glob("*.md"), key=lambda each: each.stat().st_mtime, reverse=True)
-        for old in files[_MOST_FILES:]:
+        for each in (state, folder):
+            each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_private(each, 0o700)
+        files = sorted(folder.glob("*.md"), key=lambda each: each.lstat().st_mtime, reverse=True)
+        for old in files[_MOST_FILES - 1 :]:
             old.unlink(missing_ok=True)
+        for kept in files[: _MOST_FILES - 1]:
+            _make_private(kept, 0o600)
+        _write_private(path, f"# {title}\n\n{text}\n")
     except OSError as error:
         logger.error("cannot write %s: %s", path, error.strerror)
         return None
     return path
+
+
+def _make_private(path: Path, mode: int) -> None:
+    """Takes from others, and from the group, what they may do with a file or folder of ours. Links are left alone."""
+    found = path.lstat()
+    if not stat.S_ISLNK(found.st_mode) and stat.S_IMODE(found.st_mode) != mode:
+        path.chmod(mode)
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Writes a file that only the user may read, in place of one that is there, at once."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
+    temporary = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        temporary.chmod(0o600)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
+from lsp_server.core.hidden import escaped
+from lsp_server.engine.client import ModelState
 from lsp_server.lsp.clients import ClientNeeds
 
 _LEAST_SECONDS = 0.2
@@ -16,7 +18,7 @@ _LEAST_SECONDS = 0.2
 
 def progress_title(title: str, client: ClientNeeds) -> str:
     """The title of a progress, with whose it is unless the client shows that itself."""
-    return title if client.names_progress else f"fimble: {title}"
+    return escaped(title if client.names_progress else f"fimble: {title}")
 
 
 class LoadProgress:
@@ -27,32 +29,25 @@ class LoadProgress:
         self._clock = clock
         self._token: str | None = None
         self._reported = 0.0
-        self._phase = ""
 
     def begin(self, title: str) -> None:
         """Does nothing if the last one has not ended: it then is about a load that this one replaces."""
         if self._token is not None:
             return
-        self._token, self._phase = f"fimble-{uuid.uuid4()}", ""
+        self._token = token = f"fimble-{uuid.uuid4()}"
         # The client's answer is of no use to us: reports under a token it refused are ignored.
-        self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(self._token))
+        self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(token))
         self._send(types.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
 
-    def report(self, fraction: float, phase: str = "") -> None:
-        """phase: what follows the loading, which is told at once. Its share stands in the message, since a percentage
-        may not fall."""
+    def report(self, fraction: float) -> None:
         now = self._clock()
-        if self._token is None or (phase == self._phase and now - self._reported < _LEAST_SECONDS):
-            return
-        self._reported, self._phase = now, phase
-        if phase:
-            self._send(types.WorkDoneProgressReport(message=f"{phase} ({fraction:.0%})"))
-        else:
+        if self._token is not None and now - self._reported >= _LEAST_SECONDS:
+            self._reported = now
             self._send(types.WorkDoneProgressReport(percentage=int(100 * fraction)))
 
     def end(self, message: str) -> None:
         if self._token is not None:
-            self._send(types.WorkDoneProgressEnd(message=message))
+            self._send(types.WorkDoneProgressEnd(message=escaped(message)))
             self._token = None
 
     def _send(
@@ -60,6 +55,26 @@ class LoadProgress:
     ) -> None:
         assert self._token is not None
         self._server.progress(types.ProgressParams(self._token, value))
+
+
+class Failures:
+    """Which failures of the model the user is told. shown: all messages so far, none of which is shown twice; here the
+    model's are taken out of it that are news again, because it has worked since."""
+
+    def __init__(self, shown: set[str]) -> None:
+        self._shown = shown
+        self._worked = False
+
+    def is_news(self, message: str, model: ModelState) -> bool:
+        """Whether to show how the model has failed now."""
+        if model.news and self._worked:
+            self._shown.discard(message)
+        self._worked = False
+        return model.news
+
+    def worked(self) -> None:
+        """To be called when a model is ready."""
+        self._worked = True
 
 
 class ActionProgress:
@@ -90,7 +105,7 @@ class ActionProgress:
 
     def end(self, message: str) -> None:
         if self._shown:
-            self._send(types.WorkDoneProgressEnd(message=message))
+            self._send(types.WorkDoneProgressEnd(message=escaped(message)))
             self._shown = False
 
     def _send(

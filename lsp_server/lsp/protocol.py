@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
+from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -15,7 +16,9 @@ from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
-from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.document import Document, DocumentSnapshot
+from lsp_server.core.hidden import escaped
+from lsp_server.lsp.convert import PositionError
 
 if TYPE_CHECKING:
     from lsp_server.lsp.server import FimbleServer
@@ -25,19 +28,55 @@ logger = logging.getLogger(__name__)
 # How many problems an action is told of.
 MOST_DIAGNOSTICS = 20
 
-_NO_DOCUMENTS: Mapping[str, DocumentSnapshot] = MappingProxyType({})
+_NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
 # The documents as they were when the request that is being handled was read. By the time its handler
 # runs, later changes may have been read too.
-stamped_documents: ContextVar[Mapping[str, DocumentSnapshot]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
+stamped_documents: ContextVar[Mapping[str, Document]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
+
+
+# The method of the request that is being handled.
+_method: ContextVar[str] = ContextVar("method", default="")
+
+# What is answered about a place that is not there: the document is closed, or a change of it is still on its way. Both
+# happen in good order, so neither is an error.
+_NOTHING: dict[str, Callable[[], Any]] = {
+    types.TEXT_DOCUMENT_INLINE_COMPLETION: lambda: types.InlineCompletionList([]),
+    types.TEXT_DOCUMENT_COMPLETION: lambda: types.CompletionList(is_incomplete=True, items=[]),
+    types.TEXT_DOCUMENT_CODE_ACTION: list,
+    types.TEXT_DOCUMENT_HOVER: lambda: None,
+}
+
+
+class NotOpenError(JsonRpcInvalidParams):
+    """A request is about a document that is not open."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__(f"the document {uri} is not open")
+        self.uri = uri
+
+
+class TooLargeError(JsonRpcInvalidParams):
+    """A request is about a whole document, which is too large for that."""
+
+
+_HAS_NOTHING = (NotOpenError, TooLargeError, PositionError)
+
+
+def stamped(uri: str) -> Document:
+    """The document that the request being handled is about. Raises NotOpenError."""
+    document = stamped_documents.get().get(uri)
+    if document is None:
+        raise NotOpenError(uri)
+    return document
 
 
 def stamped_document(uri: str) -> DocumentSnapshot:
-    """The document that the request being handled is about. Raises JsonRpcInvalidParams if it is not open."""
-    document = stamped_documents.get().get(uri)
-    if document is None:
-        raise JsonRpcInvalidParams(f"the document {uri} is not open")
-    return document
+    """The same, for what looks at all of it. Raises NotOpenError and TooLargeError."""
+    document = stamped(uri)
+    if isinstance(document, DocumentSnapshot):
+        return document
+    raise TooLargeError(f"{document.path} is larger than `large_document_mb`: there are only completions in it")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +84,7 @@ class Answer:
     """A result that is about one version of a document. If another has been read by the time it is sent,
     `empty` is sent in its place."""
 
-    document: DocumentSnapshot
+    document: Document
     result: Any
     empty: Any
 
@@ -81,10 +120,13 @@ class FimbleProtocol(LanguageServerProtocol):
     _server: FimbleServer
     exit_code: int | None = None
 
-    def receive(self, body: bytes) -> None:
-        """Handles one message. Whatever is in it, a request gets an answer."""
+    def receive(self, body: bytearray) -> None:
+        """Handles one message, and empties it. Whatever is in it, a request gets an answer."""
         try:
-            data = json.loads(body)
+            text = body.decode()
+            body.clear()  # it may be one of 200 MB, which whoever called this still holds
+            data = json.loads(text)
+            del text
         except (ValueError, RecursionError) as error:
             self._send_error(None, types.ErrorCodes.ParseError, f"not JSON: {error}")
             return
@@ -93,6 +135,11 @@ class FimbleProtocol(LanguageServerProtocol):
             return
         is_request = "method" in data and "id" in data
         data.setdefault("jsonrpc", self.VERSION)
+        if is_request and data["jsonrpc"] != self.VERSION:
+            self._send_error(data["id"], types.ErrorCodes.InvalidRequest, f"not JSON-RPC {self.VERSION}")
+            return
+        if is_request and isinstance(data["method"], str) and self.get_message_type(data["method"]) is None:
+            data.setdefault("params", None)  # pygls wants some of a method that the protocol does not have
         if is_request and not self._accepts(data["id"], data["method"]):
             return
         try:
@@ -132,15 +179,33 @@ class FimbleProtocol(LanguageServerProtocol):
             logger.warning("the client's answer to request %s does not fit", id)
             future.set_exception(JsonRpcInvalidParams("the editor's answer does not fit the protocol"))
 
+    def notify(self, method: str, params: Any | None = None) -> None:
+        """Messages name models, files and code, whose names may hold anything; editors show them as they are."""
+        if isinstance(params, types.ShowMessageParams | types.LogMessageParams):
+            params.message = escaped(params.message)
+        super().notify(method, params)
+
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
         stamped_documents.set(self._server.documents.snapshots())
+        _method.set(method_name)
         super()._handle_request(msg_id, method_name, params)
+
+    def _send_handler_result(self, future: Future[Any], *, msg_id: int | str) -> None:
+        error = None if future.cancelled() else future.exception()
+        nothing = _NOTHING.get(_method.get()) if isinstance(error, _HAS_NOTHING) else None
+        if nothing is None:
+            super()._send_handler_result(future, msg_id=msg_id)
+            return
+        self._request_futures.pop(msg_id, None)
+        if isinstance(error, NotOpenError):
+            self._server.document_service.not_open(error.uri)
+        self._send_response(msg_id, nothing())
 
     def _send_response(self, msg_id: int | str, result: Any = None, error: types.ResponseError | None = None) -> None:
         if error is not None:
             error.data = None  # pygls puts a traceback here, and VS Code shows it
         if isinstance(result, Answer):
-            current = self._server.documents.get(result.document.uri) is result.document
+            current = self._server.documents.find(result.document.uri) is result.document
             result = result.result if current else result.empty
         super()._send_response(msg_id, result, error)
 
@@ -151,15 +216,27 @@ class FimbleProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        self._server.document_opened(params)
+        self._server.document_service.opened(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        self._server.document_changed(params)
+        self._server.document_service.changed(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
-        self._server.document_closed(params)
+        self._server.document_service.closed(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
+    def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:
+        self._server.document_service.notebook_opened(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
+    def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:
+        self._server.document_service.notebook_changed(params)
+
+    @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
+    def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> None:
+        self._server.document_service.notebook_closed(params)
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
+from lsp_server.core.uris import normal_uri
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
 
@@ -78,8 +79,8 @@ class RequestLog:
 
     def why(self, uri: str, line: int) -> str:
         """What became of the last request at a line of a document, else of the last one in that document, with its age;
-        for a user who sees nothing there."""
-        found = [entry for entry in self._with_ages() if entry["uri"] == uri and not entry["stale"]]
+        for a user who sees nothing there. uri: in its normal form."""
+        found = [entry for entry in self._with_ages() if normal_uri(entry["uri"]) == uri and not entry["stale"]]
         here = [entry for entry in found if entry["line"] == line]
         if not found:
             return "nothing has been asked for in this file yet"
@@ -122,7 +123,6 @@ def status(
         },
         "model": {
             "state": model.kind,
-            "phase": model.phase if model.kind == "loading" else None,
             "progress": model.progress,
             "message": model.message,
             **info,

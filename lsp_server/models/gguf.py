@@ -136,6 +136,10 @@ class Header:
         return [self.hyper(key, default)] * layers
 
 
+class NoModelError(ModelError):
+    """A GGUF file that is whole, and no model by itself."""
+
+
 def read_header(path: Path) -> Header:
     """The header of `path`. Raises ModelError, with one line, if it is not whole or not a GGUF file."""
     try:
@@ -158,16 +162,32 @@ def read_model(path: Path) -> list[Header]:
     """
     first = read_header(path)
     count = first.integer("split.count", 1)
+    if _is_joined(first):
+        what = f"the {count} parts of a model" if count > 1 else "several GGUF files"
+        remedy = "keep them apart, under the names they came with, or join them with `llama-gguf-split --merge`"
+        raise NoModelError(f"{path} cannot be used: it is {what}, joined as `cat` does; {remedy}")
     if count <= 1:
         return [first]
     found = _SPLIT.search(path.name)
+    number = first.integer("split.no") + 1
+    if number > 1 or (found is not None and int(found[1]) != 1):
+        number = number if number > 1 or found is None else int(found[1])
+        raise NoModelError(f"{path} is part {number} of {count}; set `model` to the first part")
     if found is None or int(found[2]) != count:
-        raise ModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
-    if int(found[1]) != 1:
-        raise ModelError(f"{path} is part {int(found[1])} of {count}; set `model` to the first part")
+        raise NoModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
     stem = path.name[: found.start()]
     others = (path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(2, count + 1))
     return [first, *map(read_header, others)]
+
+
+def _is_joined(header: Header) -> bool:
+    """Whether another GGUF file begins where the tensors of this one end."""
+    end = max((tensor.offset + tensor.bytes for tensor in header.tensors), default=header.data_offset)
+    if end + len(MAGIC) > header.file_bytes:
+        return False
+    with open_regular(header.path) as file:
+        file.seek(end)
+        return MAGIC in file.read(header.alignment + len(MAGIC))
 
 
 def strings(path: Path, array: LargeArray) -> list[bytes]:
@@ -237,6 +257,8 @@ class _Reader:
         if not isinstance(name, str) or not name:
             if header.integer("split.no") > 0:  # only the first part of a split model has one
                 return
+            if header.text("general.type") == "imatrix":
+                raise NoModelError(f"{self._path} cannot be used: it is an importance matrix, for quantising a model")
             raise self._damaged("it does not name its architecture")
         layers = header.metadata.get(f"{name}.block_count")
         if layers is not None and (type(layers) is not int or not 1 <= layers <= _MOST_LAYERS):

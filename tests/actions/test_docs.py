@@ -44,6 +44,52 @@ def test_a_docstring_however_it_comes(answer: str) -> None:
     assert documented(PY, answer) == EXPECTED
 
 
+QUOTED = (
+    """'''Gives a back.'''""",
+    """\"\"\"'''Gives a back.'''\"\"\"""",
+    """\"\"\"'''Gives a back.\"\"\"""",
+    """\"\"\"'''\nGives a back.\n'''\n\"\"\"""",
+    """\"\"\"\"Gives a back.\"\"\"\"""",
+    '"Gives a back."',
+    '"Gives a back.',
+    "'Gives a back.'",
+    "“Gives a back.”",
+    """/**\n * \"\"\"Gives a back.\"\"\"\n */""",
+    """/// '''Gives a back.'''""",
+    """r\"\"\"r'''Gives a back.'''\"\"\"""",
+)
+
+
+@pytest.mark.parametrize("answer", QUOTED)
+@pytest.mark.parametrize(
+    ("path", "source", "expected"),
+    [
+        ("a.py", "def f(a):\n    ret$0urn a\n", 'def f(a):\n    """Gives a back."""\n    return a\n'),
+        ("a.ts", "function f(a) { ret$0urn a; }\n", "/**\n * Gives a back.\n */\nfunction f(a) { return a; }\n"),
+        ("a.rs", "fn f(a: u8) -> u8 { a$0 }\n", "/// Gives a back.\nfn f(a: u8) -> u8 { a }\n"),
+        ("a.go", "package a\n\nfunc F() { g($0) }\n", "package a\n\n// F: Gives a back.\nfunc F() { g() }\n"),
+    ],
+)
+def test_quotation_marks_around_a_comment_are_taken_off(path: str, source: str, expected: str, answer: str) -> None:
+    assert documented(source, answer, "", path) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"Doubled" is what a is.',
+        "'a' and 'b' are doubled.",
+        "Doubles `a`",
+        'Doubles "a"',
+        "`a` or `doubled`",
+        "``a`` doubled.",
+    ],
+)
+def test_what_a_comment_quotes_stays(text: str) -> None:
+    (function,) = ast.parse(documented("def f(a):\n    ret$0urn a\n", text)).body
+    assert (ast.get_docstring(function) or "").strip() == text  # type: ignore[arg-type]
+
+
 def test_an_old_docstring_is_replaced_and_one_line_functions_are_opened() -> None:
     old = 'def f(a):\n    """Old."""\n    ret$0urn a\n'
     assert documented(old, '"""Newer."""') == 'def f(a):\n    """Newer."""\n    return a\n'
@@ -85,6 +131,53 @@ def test_an_old_docstring_is_replaced_and_one_line_functions_are_opened() -> Non
 )
 def test_other_conventions(language: str, path: str, source: str, answer: str, expected: str) -> None:
     assert documented(source, answer, language, path) == expected
+
+
+# What stands in front of a function, the function itself, what is around the two, and the comment that is written.
+DECORATED = {
+    "a.ts": ("@Get('/')\n@Auth()", "async find(@Param() id: string) {\n  return $01;\n}", "class A {\n  x = 1;\n\n@@\n}\n", "/**\n * Finds.\n */"),
+    "a.tsx": ("@Memo", "render(id: string) {\n  return $0<b>1</b>;\n}", "class A {\n@@\n}\n", "/**\n * Finds.\n */"),
+    "b.ts": ("@Component({ selector: 'a' })", "export class Find {\n  x = 1;$0\n}", "import x from 'x';\n\n@@\n", "/**\n * Finds.\n */"),
+    "a.js": ("@get\n@auth('/')", "find(id) {\n  return $01;\n}", "class A {\n@@\n}\n", "/**\n * Finds.\n */"),
+    "A.java": ("@Override\n@Get(\"/\")", "public int find(int id) {\n  return $01;\n}", "class A {\n@@\n}\n", "/**\n * Finds.\n */"),
+    "a.rs": ("#[inline]\n#[must_use]", "fn find(id: u8) -> u8 {\n    $0id\n}", "use std::fs;\n\n@@\n", "/// Finds."),
+    "a.cpp": ("template <class T>\n[[nodiscard]]", "int find(T id) {\n  return $01;\n}", "#include <x>\n\n@@\n", "/**\n * Finds.\n */"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("path", DECORATED)
+@pytest.mark.parametrize("where", ["nowhere", "above", "between", "answered with the code"])
+def test_a_comment_stands_once_and_above_the_decorators(path: str, where: str) -> None:
+    marks, function, around, comment = DECORATED[path]
+    old = "/// Old." if path == "a.rs" else "/** Old. */"
+    indent = "  " if around.startswith("class") else ""
+
+    def file(*parts: str) -> str:
+        return around.replace("@@", re.sub(r"(?m)^(?=.)", indent, "\n".join(parts)))
+
+    expected = file(comment, marks, function).replace("$0", "")
+    source = {
+        "nowhere": file(marks, function),
+        "above": file(old, marks, function),
+        "between": file(marks, old, function),
+        "answered with the code": file(comment.replace("Finds", "Found"), marks, function),
+    }[where]
+    answer = (
+        f"```\n{comment}\n{marks}\n{function.replace('$0', '')}\n```" if where == "answered with the code" else comment
+    )
+    assert documented(source, answer, "", path) == expected
+
+
+def test_a_note_below_the_decorators_is_no_doc_comment() -> None:
+    source = "class A {\n  @Get()\n  // for now\n  find() {\n    return $01;\n  }\n}\n"
+    commented = source.replace("  @Get", "  /**\n   * Finds.\n   */\n  @Get").replace("$0", "")
+    assert documented(source, "/** Finds. */", "typescript", "a.ts") == commented
+
+
+def test_an_order_to_a_tool_stays_below_the_comment() -> None:
+    source = "package a\n\n// Find is old.\n//go:noinline\nfunc Find() { g$0() }\n"
+    expected = "package a\n\n// Find calls g.\n//go:noinline\nfunc Find() { g() }\n"
+    assert documented(source, "// Find calls g.", "go", "a.go") == expected
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,14 @@ def test_names_and_signatures_come_from_the_workspaces_sources(tmp_path: Path) -
     assert signatures_of(["helper", "secret"], tmp_path, PYTHON) == ["def helper(x: int) -> int:  # Helps."]
 
 
+def test_what_is_called_is_told_without_secrets(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(
+        "def connect(user, password='Zx81-spectrum'):\n    pass\n\n\ndef close(it):\n    pass\n"
+    )
+    (tmp_path / "secrets.py").write_text("def secret_of(name):\n    pass\n")
+    assert signatures_of(["connect", "close", "secret_of"], tmp_path, PYTHON) == ["def close(it):"]
+
+
 @pytest.mark.parametrize("depth", [0, 1, 30])
 def test_the_walk_over_a_workspace_is_bounded(depth: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether a folder holds more files than are looked at, or more folders, beside or inside one another."""

@@ -6,16 +6,16 @@ import pytest
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.answer import (
-    blocks,
     is_prose,
     repeats,
     without_cut_end,
     without_repetition,
-    without_thinking,
 )
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.offers import subject_at
+from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import read_rewriting
+from lsp_server.features.actions.thinking import without_thinking
 from tests.actions.cases import CASES, WRAPPINGS, Case
 
 ACTIONS, _ = catalogue({})
@@ -82,11 +82,41 @@ def test_a_hostile_answer_changes_nothing_outside_the_function(name: str, id: st
         ("<think>never ends", False, ("never ends", "")),
         ("a\n</think>\nb", True, ("a", "b")),
         ("a", True, ("a", "")),
+        ("<|START_THINKING|>a<|END_THINKING|>b", False, ("a", "b")),
+        ("a</think>\nb\n</think>\nc", True, ("a\nb", "c")),
+        # Ends that nothing has begun: what follows the last of them is the answer.
+        ("Let me see.\n```\nA\n```\n</think>\n```\nB\n```", False, ("Let me see.\n```\nA\n```", "```\nB\n```")),
+        ("Draft.\n```py\nA\n</think>\nB", False, ("Draft.\n```py\nA", "B")),
+        ("a. So it is 4.</think>It is 4.", False, ("a. So it is 4.", "It is 4.")),
+        ("a\n</think>\nb\n</think>\nc", False, ("a\n</think>\nb", "c")),
+        ("a[/THINK]b", False, ("a", "b")),
+        ("a\n</thinking>\nb", False, ("a", "b")),
+        ("a<|end|><|start|>assistant<|channel|>final<|message|>b", False, ("a<|end|><|start|>assistant", "b")),
+        ("a\n</think>", False, ("a", "")),
+        # Thinking in the middle and at the end.
+        ("Sure.\n<think>a</think>\nb", False, ("Sure.\n<think>a", "b")),
+        ("b\n<think>a\n</think>\n", False, ("<think>a", "b")),
+        ("b\n<think>\nnever ends", False, ("<think>\nnever ends", "b")),
+        # What the answer is about.
         ("x = '</think>'", False, ("", "x = '</think>'")),
+        ("It cuts at `</think>` and returns.", False, ("", "It cuts at `</think>` and returns.")),
+        ("```\n# up to </think>\ncut(x)\n```", False, ("", "```\n# up to </think>\ncut(x)\n```")),
     ],
 )
 def test_thinking_is_taken_off(text: str, opened: bool, expected: tuple[str, str]) -> None:
     assert without_thinking(text, opened=opened) == expected
+
+
+def test_tags_of_the_code_itself_are_no_thinking() -> None:
+    answer = "```html\n<think>\n  x\n</think>\n<p>y</p>\n```"
+    assert without_thinking(answer, told="<think>\nx\n</think>") == ("", answer)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def test_a_draft_in_the_thinking_is_not_the_answer(case: Case) -> None:
+    draft = case.new.replace("\n", "\n\n", 1)
+    answer = f"The loop can go. First:\n```\n{draft}\n```\nNo, better.\n</think>\n\n```\n{case.new}\n```"
+    assert result(case, answer) == (case.expected(), "")
 
 
 def test_repetition_is_cut() -> None:

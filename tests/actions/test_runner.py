@@ -17,6 +17,7 @@ import pytest
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.edits import applied
+from lsp_server.core.hidden import without_hidden
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, Progress
@@ -27,6 +28,7 @@ from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
 from tests.actions.cases import CASES
+from tests.core.test_hidden import HOSTILE
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 
@@ -97,6 +99,38 @@ async def test_progress_tells_what_is_happening(tmp_path: Path) -> None:
             "writing",
         ]
         assert seen[-1].tokens > 10
+
+
+@pytest.mark.parametrize("answer", ["Let me see.\n</think>\nIt adds.", "It adds.\n<think>\nor so", "a[/THINK]It adds."])
+async def test_an_explanation_shows_no_thinking(tmp_path: Path, answer: str) -> None:
+    async with opened(tmp_path, ("", answer)) as bench:
+        assert await bench.act("explain") == "It adds."
+
+
+@pytest.mark.parametrize("id", ["simplify", "doc", "explain"])
+async def test_an_answer_hides_nothing_in_an_edit_a_comment_or_an_explanation(tmp_path: Path, id: str) -> None:
+    names = ("right-to-left override", "isolates", "colours", "a terminal's title", "a bell", "zero width", "tags")
+    hostile = " ".join(HOSTILE[name] for name in names)
+    words = f"Adds up the prices, {hostile} and the tax."
+    answer = {"simplify": f"```\n{CASE.new}  # {words}\n```", "explain": words, "doc": words}[id]
+    async with opened(tmp_path, ("", answer)) as bench:
+        seen: list[Progress] = []
+        text = await bench.act(id, seen.append)
+        assert "prices, if access" in text
+        assert without_hidden(text) == text
+        assert all(without_hidden(state.tail) == state.tail for state in seen)
+
+
+async def test_what_a_user_has_written_is_not_cleaned_in_passing(tmp_path: Path) -> None:
+    mark = "    mark = '\u200f'\n"
+    document, offset = parse_cursor(f"def area(width, height):\n{mark}    $0return (width * height)\n", path="m.py")
+    answer = document.source.decode().replace("(width * height)", "width * height").replace("\u200f", "")
+    async with opened(tmp_path, ("", f"```\n{answer}\n```")) as bench:
+        subject = subject_at(document, offset, offset)
+        assert subject is not None
+        outcome = await bench.runner.run(document, Offer(ACTIONS["simplify"], subject, ""), lambda _: None)
+        after = applied(document.source, outcome.edits).decode()
+        assert after == f"def area(width, height):\n{mark}    return width * height\n"
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,36 @@ def test_a_bracket_in_a_string_does_not_end_the_tests_of_a_file(tmp_path: Path) 
     assert found.text[closes:counts].count("{") == found.text[closes:counts].count("}") - 1  # one is in the string
 
 
+# A check of each language, and a step after which it means something else.
+CHECKS = {
+    "python": ("    assert total([1]) == 1\n", "    total.cache_clear()\n"),
+    "typescript": ("  expect(total([1])).toBe(1);\n", "  clear();\n"),
+    "rust": ("        assert_eq!(total(&[1]), 1);\n", "        clear();\n"),
+    "java": ("        assertEquals(1, new Shop().total(1));\n", "        clear();\n"),
+}
+
+
+@pytest.mark.parametrize("language", CHECKS)
+def test_what_is_checked_again_is_left_out_unless_something_happens_in_between(tmp_path: Path, language: str) -> None:
+    check, step = CHECKS[language]
+    answer = ANSWERS[language]
+    assert check in answer
+    other = check.replace("[1]", "[1, 2]").replace("total(1)", "total(2)")
+    _, found = made(tmp_path, language, answer.replace(check, f"{check}{check}{other}\n{check}{step}{check}{check}"))
+    assert found.problem == ""
+    lines = [line.strip() for line in found.text.split("\n")]
+    kept = [line for line in lines if line in {each.strip() for each in (check, other, step)}]
+    assert kept == [each.strip() for each in (check, other, step, check)]
+
+
+def test_of_two_tests_that_are_alike_one_is_kept(tmp_path: Path) -> None:
+    tests = [
+        f"def test_{name}():\n    assert total([{item}]) == {item}\n" for name, item in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    _, found = made(tmp_path, "python", "\n".join(tests))
+    assert found.names == ("test_a", "test_c")
+
+
 @pytest.mark.parametrize("language", SOURCES)
 def test_adding_twice_says_nothing_twice(tmp_path: Path, language: str) -> None:
     _, first = made(tmp_path, language, ANSWERS[language])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.docs import read_doc
 from lsp_server.features.actions.offers import Problem, Subject, problem_subject, subject_at
@@ -86,6 +87,12 @@ def changed(source: str, *changes: tuple[str, str]) -> str:
             "no longer uses `check`",
         ),
         (
+            "errors",
+            [("    # The", "    if not path:\n        return []\n    if not path:\n        return []\n    # The")],
+            "twice",
+        ),
+        ("errors", [("    # The", "    assert path\n    assert  path\n    # The")], "says `assert path` twice"),
+        (
             "types",
             [("path, strict=False", "path: str, strict: bool = False"), ('"old"', '"new"')],
             "more than the types",
@@ -106,6 +113,7 @@ def test_what_is_not_worth_it_in_python(action: str, changes: list[tuple[str, st
         ("errors", [("  check(found, strict);\n", "  console.log(strict);\n")], "no longer uses `check`"),
         ("simplify", [(TYPESCRIPT[TYPESCRIPT.index("  // The") : -2], "")], "no longer uses"),
         ("fix", [("export async", "async"), ("found;\n", "found ?? [];\n")], "loses `export`"),
+        ("errors", [("  //", "  if (!path) { return []; }\n  if (!path) { return []; }\n  //")], "twice"),
         ("fix", [("path: string, strict", "strict"), ("(path, ", "(strict, ")], "parameters"),
     ],
 )
@@ -229,3 +237,66 @@ def test_a_class_keeps_its_methods(changes: list[tuple[str, str]], problem: str)
     after = rewritten("simplify", CLASS, new)
     assert after.startswith("!") == bool(problem), after
     assert problem in after if problem else after == new
+
+
+# A comment on PLAIN or its like in other languages, one that says nothing of it, and how such an answer is introduced.
+COMMENTS = {
+    "Chinese": ("打开路径所指的文件，并逐行返回其内容。", "这是一个函数。", "以下是该函数的文档注释："),
+    "traditional Chinese": ("開啟路徑所指的檔案，並逐行傳回內容。", "這是一個方法。", "以下是說明："),
+    "Japanese": ("パスが指すファイルを開き、各行を返す。", "これは関数です。", "ドキュメントコメントは以下の通りです："),
+    "Korean": ("경로가 가리키는 파일을 열어 각 줄을 돌려준다.", "이것은 함수입니다.", "다음은 문서 주석입니다:"),
+    "Russian": ("Открывает файл по указанному пути и отдаёт его строки по порядку.", "Это функция.", "Вот комментарий к функции:"),
+    "Ukrainian": ("Відкриває файл за вказаним шляхом і повертає рядки.", "", "Ось коментар до коду:"),
+    "German": ("Öffnet die Datei, auf die der Pfad zeigt, und gibt ihre Zeilen der Reihe nach zurück.", "Dies ist eine Funktion.", "Hier ist der Kommentar:"),
+    "German without umlauts": ("Liest eine Datei ein und liefert den Inhalt zeilenweise an den Aufrufer weiter.", "Das ist eine Methode.", ""),
+    "French": ("Ouvre le fichier indiqué par le chemin et renvoie ses lignes une par une.", "C'est une fonction.", "Voici le commentaire demandé :"),
+    "Spanish": ("Abre el archivo indicado por la ruta y devuelve sus líneas en orden.", "Esta es una función.", "Este es el comentario:"),
+    "Portuguese": ("Abre o arquivo indicado pelo caminho e devolve as linhas na ordem.", "Esta é uma função.", ""),
+    "Italian": ("Apre il file indicato dal percorso e restituisce le righe nell'ordine.", "Questa è una funzione.", ""),
+    "Polish": ("Otwiera plik wskazany przez ścieżkę i oddaje kolejne wiersze.", "To jest funkcja.", ""),
+    "Dutch": ("Opent het bestand waar het pad naar wijst en geeft de regels op volgorde terug.", "Dit is een functie.", ""),
+    "Turkish": ("Yolun gösterdiği dosyayı açar ve satırlarını sırayla döndürür.", "", ""),
+    "Arabic": ("يفتح الملف الذي يشير إليه المسار ويعيد أسطره بالترتيب.", "", ""),
+    "Hebrew": ("פותח את הקובץ שהנתיב מצביע עליו ומחזיר את השורות שלו.", "", ""),
+    "Hindi": ("पथ द्वारा बताई गई फ़ाइल खोलता है और उसकी पंक्तियाँ लौटाता है।", "", ""),
+    "Thai": ("เปิดไฟล์ที่ระบุในพาธและคืนค่าทีละบรรทัด", "", ""),
+    "Vietnamese": ("Mở tệp mà đường dẫn trỏ tới và trả về từng dòng một.", "", ""),
+    "Greek": ("Ανοίγει το αρχείο της διαδρομής και επιστρέφει τις γραμμές του.", "", ""),
+}  # fmt: skip
+SOURCES = {
+    "python": (PLAIN + "    # names to tell: alpha beta gamma delta epsilon\n", '"""{}"""'),
+    "typescript": (TYPESCRIPT, "/**\n * {}\n */"),
+}
+
+
+@pytest.mark.parametrize("language", SOURCES)
+@pytest.mark.parametrize("name", COMMENTS)
+def test_a_comment_in_any_language_is_inserted_and_one_that_says_nothing_is_not(name: str, language: str) -> None:
+    source, form = SOURCES[language]
+    text, nothing, introduction = COMMENTS[name]
+    for answer in (form.format(text), f"```\n{form.format(text)}\n```", text, f"{introduction}\n{text}".strip()):
+        after = documented(source, answer, language)
+        assert form.format(text) in after, answer
+    if nothing:
+        assert "says nothing" in documented(source, form.format(nothing), language)
+
+
+def test_sentences_of_scripts_without_spaces_are_told_apart() -> None:
+    said = "打开路径所指的文件，并逐行返回其内容。"
+    assert f'"""{said}空行也会保留。"""' in documented(PLAIN, f"{said}{said}空行也会保留。")
+    assert without_cut_end(f"{said}空行也") == said
+    assert without_repetition("它打开文件！" + 20 * said) == f"它打开文件！{said}"
+
+
+def test_a_comment_may_be_updated_in_its_own_language_or_in_another() -> None:
+    chinese = changed(
+        PYTHON,
+        ("Reads a file.\n\n    Blank lines are kept.", "读取文件的各行，并检查每一行是否有效。空行保留，注释跳过。"),
+    )
+    assert "says less" in documented(chinese, '"""读取。"""')
+    assert "something else" in documented(chinese, '"""对所有的商品价格求和后乘以税率，再四舍五入到整数。"""')
+    better = "读取文件的各行，检查每一行是否有效后返回。空行保留，注释跳过，直到文件末尾。"
+    assert better in documented(chinese, f'"""{better}"""')
+    assert "Liest die Zeilen der Datei" in documented(
+        PYTHON, '"""Liest die Zeilen der Datei; leere bleiben erhalten."""'
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.backends import calibration
-from lsp_server.backends.base import ModelError, StepCosts
+from lsp_server.backends.base import StepCosts
 from lsp_server.backends.calibration import CPU_SIZES, DEEP, BusyError, Calibration, calibrate
 
 
@@ -23,6 +24,7 @@ class Machine:
         self.token_ms = {True: flash_token, False: plain_token}
         self.slow = slow
         self.opened = 0
+        self.evaluated = 0
 
     @contextmanager
     def probe(self, flash: bool) -> Iterator[Context]:
@@ -34,13 +36,16 @@ class Machine:
 
     def step(self, context: Context, size: int, logits: int) -> None:
         """A step of a context of this machine."""
-        threads = {2: 1.0, 1: 1.5}[context.threads]
+        threads = {2: 1.0, 1: 1.5}[context.threads if size == 1 else context.batch_threads]
         row_ms = 5 * (logits - 1)
         ms = (20 + self.token_ms[context.flash] * size + row_ms + context.depth / 100) * threads * self.slow
         context.depth += size
         self.now += ms / 1000
+        self.evaluated += 1
 
-    def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
+    def steps(
+        self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)
+    ) -> Generator[None, None, Calibration]:
         return calibrate(
             self.probe,
             machine="two cores",
@@ -48,9 +53,17 @@ class Machine:
             flash=flash,
             threads=threads,
             sizes=CPU_SIZES,
-            progress=lambda _: True,
             clock=lambda: self.now,
         )
+
+    def measure(self, flash: tuple[bool, ...] = (False, True), threads: tuple[int, ...] = (2, 1)) -> Calibration:
+        steps = self.steps(flash, threads)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as end:
+                found: Calibration = end.value
+                return found
 
 
 class Context:
@@ -58,7 +71,7 @@ class Context:
 
     def __init__(self, machine: Machine, flash: bool) -> None:
         self.machine, self.flash = machine, flash
-        self.depth, self.threads = 0, 0
+        self.depth, self.threads, self.batch_threads = 0, 0, 0
 
     def step(self, size: int, logits: int = 1) -> None:
         self.machine.step(self, size, logits)
@@ -66,8 +79,8 @@ class Context:
     def back_to(self, depth: int) -> None:
         self.depth = min(self.depth, depth)
 
-    def use_threads(self, threads: int) -> None:
-        self.threads = threads
+    def use_threads(self, threads: int, batch_threads: int) -> None:
+        self.threads, self.batch_threads = threads, batch_threads
 
 
 @pytest.mark.parametrize(("flash_token", "plain_token", "expected"), [(1.0, 2.0, True), (2.0, 1.0, False)])
@@ -124,20 +137,44 @@ def test_other_work_while_one_attention_is_measured_does_not_decide() -> None:
     assert machine.now > 4.5
 
 
-def test_a_load_that_is_not_wanted_any_more_ends() -> None:
+def test_what_is_not_wanted_any_more_ends() -> None:
     machine = Machine()
-    with pytest.raises(ModelError):
-        calibrate(
-            machine.probe,
-            machine="",
-            model="",
-            flash=(False, True),
-            threads=(2,),
-            sizes=CPU_SIZES,
-            progress=lambda fraction: fraction == 0,
-            clock=lambda: machine.now,
-        )
+    steps = machine.steps()
+    for _ in range(20):
+        next(steps)
+    assert machine.opened == 1
+    steps.close()
     assert machine.opened == 0
+
+
+def test_each_step_is_one_that_others_can_go_before() -> None:
+    """No more than one evaluation lies between two stops, and what others do meanwhile is not measured."""
+    machine = Machine()
+    undisturbed, steps = machine.measure(), machine.steps()
+    for _ in range(10_000):
+        machine.now += 0.01  # somebody else has the model
+        before = machine.evaluated
+        try:
+            next(steps)
+        except StopIteration as end:
+            assert end.value.costs.ms_at[0] == pytest.approx(undisturbed.costs.ms_at[0])
+            assert end.value.seconds == pytest.approx(undisturbed.seconds)
+            return
+        assert machine.evaluated - before <= 1
+    raise AssertionError("it does not come to an end")
+
+
+def test_threads_for_prompts_are_chosen_apart() -> None:
+    class Batches(Machine):
+        """A second thread helps batches and costs single tokens time."""
+
+        def step(self, context: Context, size: int, logits: int) -> None:
+            slow = {(1, 2): 2.0, (1, 1): 1.0, (2, 2): 1.0, (2, 1): 2.0}
+            self.slow = slow[(1, context.threads) if size == 1 else (2, context.batch_threads)]
+            super().step(context, size, logits)
+
+    found = Batches().measure()
+    assert (found.threads, found.batch_threads) == (1, 2)
 
 
 def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +190,76 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert calibration.remembered(key) is None
     file.write_text("{")
     assert calibration.remembered(key) is None
+
+
+DEEP_LISTS = "[" * 100_000
+
+# What a file may say in place of what was measured, by the path to it.
+UNUSABLE = [
+    (("threads",), 100_000),
+    (("threads",), 0),
+    (("batch_threads",), 100_000),
+    (("batch_threads",), -1),
+    (("threads",), -2),
+    (("threads",), "2"),
+    (("costs", "sizes"), []),
+    (("costs", "sizes"), [1]),
+    (("costs", "sizes"), [1, 2, 4, 8, 16, 1 << 30]),
+    (("costs", "sizes"), [0, 2, 4, 8, 16, 32]),
+    (("costs", "sizes"), [1, 2, 4, 4, 16, 32]),
+    (("costs", "sizes"), [32, 16, 8, 4, 2, 1]),
+    (("costs", "sizes"), [1, 2, 4, 8, 16]),
+    (("costs", "depths"), [0, 0]),
+    (("costs", "depths"), [-1, 512]),
+    (("costs", "depths"), [0, 1 << 60]),
+    (("costs", "ms_at"), [[1.0], [1.0]]),
+    (("costs", "ms_at", 0), [0.0] * 6),
+    (("costs", "ms_at", 1), [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]),
+    (("costs", "ms_at", 1), [-1.0] * 6),
+    (("costs", "ms_at", 0), [1.0, 2.0, 3.0, 4.0, 5.0, 1e300]),
+    (("costs", "rows_ms"), [1.0]),
+    (("costs", "rows_ms"), [0.0] * 7),
+    (("costs", "rows_ms", 0), -5.0),
+    (("busy_ms",), -1.0),
+    (("prefill_per_second",), None),
+    (("model",), "m" * 100_000),
+    (("costs",), None),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), UNUSABLE, ids=[f"{place} {str(value)[:30]}" for place, value in UNUSABLE])
+def test_what_is_kept_and_cannot_have_been_measured_is_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[str | int, ...], value: object
+) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    found = Machine().measure()
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
+    (file,) = tmp_path.iterdir()
+    kept = inner = json.loads(file.read_text())
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    file.write_text(json.dumps(kept))
+    assert calibration.remembered("key") is None
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
+
+
+@pytest.mark.parametrize("content", [DEEP_LISTS, '{"costs": ' + DEEP_LISTS, "", "null", "[]", "\udcff", " " * 100_000])
+def test_a_damaged_calibration_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    (tmp_path / "key.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert calibration.remembered("key") is None
+
+
+def test_a_pipe_in_place_of_a_calibration_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    os.mkfifo(tmp_path / "key.json")
+    assert calibration.remembered("key") is None
+    found = Machine().measure()
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
 
 
 def test_that_it_cannot_be_kept_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

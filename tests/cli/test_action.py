@@ -54,6 +54,11 @@ def test_apply_writes_it(folder: Path, place: str) -> None:
     assert (folder / "shop.py").read_text() == CASE.expected()
 
 
+def test_a_problem_that_is_named_at_an_import_is_fixed_in_the_function_that_is_answered(folder: Path) -> None:
+    assert action("fix", "shop.py:2", "--problem", "prices may be empty", "--apply") == 0
+    assert (folder / "shop.py").read_text() == CASE.expected()
+
+
 def test_a_text_a_new_file_and_json(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert action("explain", f"shop.py:{LINE}") == 0
     assert capsys.readouterr().out == "It adds the prices.\n"

@@ -71,6 +71,7 @@ def test_calibration_against_the_budget(token_ms: float, busy_ms: float, status:
             model="gemma.gguf",
             flash_attention=False,
             threads=2,
+            batch_threads=2,
             costs=StepCosts(depths=(0, calibration.DEEP), sizes=(1, 16), ms_at=(row, row)),
             busy_ms=busy_ms,
             prefill_per_second=300.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -170,6 +171,13 @@ def test_what_may_be_shown(path: str, source: str, shown: bool) -> None:
     if not shown:
         book = ContextBook()
         assert book.choose(document, hole, AMPLE, [found]) == Context((), document.folder)
+
+
+def test_what_lies_in_no_folder_is_not_shown() -> None:
+    document, _ = place("x = $0")
+    outside = DocumentSnapshot.of("file:///home/u/notes.py", SHAPES.encode(), path="notes.py")
+    assert not may_show(outside, document)
+    assert may_show(replace(outside, folder="w"), document)
 
 
 @pytest.mark.parametrize("uri", ["git:/w/other.py", "output:tasks", "vscode-userdata:/settings.py"])

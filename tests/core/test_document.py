@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core.document import MOST_CLOSED, MOST_CLOSED_BYTES, DocumentSnapshot, DocumentStore, Edit
-from lsp_server.core.text import Encoding, line_starts
+from lsp_server.core import text
+from lsp_server.core.closed import MOST_CLOSED, MOST_CLOSED_BYTES
+from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit
+from lsp_server.core.text import LONG_LINE_BYTES, Encoding, line_starts
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")
 Position = tuple[int, int]
@@ -293,6 +295,44 @@ def test_halves_of_a_surrogate_pair_keep_the_columns_right() -> None:
     store.change("file:///a.py", 2, [Edit(((0, 1), (0, 1)), "\ud83d")])
     after = store.change("file:///a.py", 3, [Edit(((0, 2), (0, 2)), "\ude00"), Edit(((0, 3), (0, 4)), "c")])
     assert after.source == b"a??c"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_keys_in_a_line_of_two_megabytes(encoding: Encoding, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many positions come and go with a key, the line is gone through once; each is found in a part of it."""
+    parts: list[int] = []
+    indexed: list[int] = []
+    for name in ("byte_column", "column_of"):
+        found = getattr(text, name)
+
+        def within(line: bytes, *arguments: Any, found: Any = found) -> int:
+            parts.append(len(line))
+            return int(found(line, *arguments))
+
+        monkeypatch.setattr(text, name, within)
+
+    class Counted(text.LineIndex):
+        def __init__(self, source: bytes, start: int, end: int, encoding: Encoding) -> None:
+            indexed.append(end - start)
+            super().__init__(source, start, end, encoding)
+
+    monkeypatch.setattr(text, "LineIndex", Counted)
+    client = ClientBuffer("[" + '{"größe": ["😀", 1]},' * 80_000 + "{}]\n", encoding)
+    line = client.text.removesuffix("\n")
+    column = sum(map(client.units, line[:1_000_000]))
+    store = DocumentStore(encoding)
+    store.open(document(client.text))
+    for version, typed in enumerate("größe😀", start=2):
+        where = (0, column)
+        snapshot = store.change("file:///a.py", version, [Edit((where, where), typed)])
+        column += client.units(typed)
+        for _ in range(3):
+            offset = snapshot.offset(0, column, encoding)
+            assert snapshot.position(offset, encoding) == (0, column)
+    assert snapshot.source.decode() == line[:1_000_000] + "größe😀" + line[1_000_000:] + "\n"
+    assert snapshot.starts == tuple(line_starts(snapshot.source))
+    assert len(indexed) == 1 + len("größe😀")
+    assert max(parts) <= 2 * LONG_LINE_BYTES
 
 
 def test_a_file_of_20_000_lines() -> None:

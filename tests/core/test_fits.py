@@ -24,7 +24,8 @@ HOLES = scaled(25)  # for each language
 def shown_at(hole: CutHole, text: str, *, replaces: bool = True) -> Suggestion | None:
     document = hole.document
     found = asked(refined(document, find_hole(document, hole.cursor)))
-    return shape(text, document, found, stop_rule(document, found, 8, replaces=replaces))
+    rule = stop_rule(document, found, 8, replaces=replaces)
+    return shape(text, document, found, rule, specials=SPECIAL_TOKENS)
 
 
 def check(
@@ -54,9 +55,13 @@ def check_fit(hole: CutHole, language: Language, suggestion: Suggestion, errors:
     assert all(character in behind for character in replaced), "it replaces what it does not contain"
     assert "\n" not in replaced
     right, _, below = source[suggestion.end :].decode().partition("\n")
-    assert shown == shown.rstrip() + (" " if shown[-1] == " " and right[:1].isidentifier() else "")
+    left = source[:cursor].decode().rpartition("\n")[2]
+    if shown.endswith("\n" + left) and not left.strip():
+        assert right.strip(), "a line end where nothing stands behind it"
+        assert shown == f"{shown.rstrip()}\n{left}"
+    else:
+        assert shown == shown.rstrip() + (" " if shown[-1] == " " and right[:1].isidentifier() else "")
     assert shown.strip()
-    assert not any(token in shown for token in SPECIAL_TOKENS)
     accepted = final(hole.document, suggestion)
     assert error_count(language, accepted) <= errors, f"more errors with {shown!r} for {replaced!r}"
     if right.strip()[:1] in (*")]}\"'`",) and shown.endswith(right.strip()[0]):
@@ -94,6 +99,9 @@ def test_what_is_shown_fits(language: Language) -> None:
             shown = check(hole, language, text, errors, rng, checked)
             golds += number == 0
             answered += number == 0 and shown is not None
+        if not re.search("[\"'`]", hole.document.source[: hole.cursor].decode().rpartition("\n")[2] + hole.gold):
+            spelled = f"{hole.gold} {rng.choice(SPECIAL_TOKENS)}"
+            assert shown_at(hole, spelled) == shown_at(hole, hole.gold.rstrip()), "a special token that is spelled out"
     assert answered > 0.8 * golds, f"only {answered} of {golds} right answers are shown at all"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.core.language_entry import Language
-from lsp_server.core.languages import LANGUAGES, UNKNOWN, find_language
+from lsp_server.core.languages import LANGUAGES, PLAIN_LANGUAGES, UNKNOWN, find_language
 from lsp_server.core.syntax import parser_of
 from tests.support.samples import SAMPLES, sample
 
@@ -69,10 +69,24 @@ def test_an_entry_is_found_by_identifier_and_by_file_name(language: Language) ->
 
 
 def test_identifiers_and_samples_are_unambiguous() -> None:
-    ids = [identifier for language in LANGUAGES for identifier in language.ids]
+    ids = [identifier for language in (*LANGUAGES, *PLAIN_LANGUAGES) for identifier in language.ids]
+    names = [language.name for language in (*LANGUAGES, *PLAIN_LANGUAGES)]
     assert len(ids) == len(set(ids))
+    assert len(names) == len(set(names))
     assert set(SAMPLES) == {language.name for language in LANGUAGES}
     assert find_language("nonsense", "a.nonsense") is UNKNOWN
+
+
+@pytest.mark.parametrize("language", PLAIN_LANGUAGES, ids=lambda language: language.name)
+def test_an_entry_without_a_grammar_is_found_too(language: Language) -> None:
+    for identifier in language.ids:
+        assert find_language(identifier, "no.such") is language
+    for pattern in language.files:
+        assert find_language("", pattern.replace("*", "x")) is language
+    assert language.wheel is None
+    assert language.as_comment("x").startswith(language.comment[0])
+    for pattern in (language.openers, language.tabbed, language.untabbed):
+        re.compile(f"(?:{pattern})$")
 
 
 @every
@@ -110,10 +124,28 @@ def test_the_grammars_wheel_is_a_dependency(language: Language) -> None:
         ("TOML", "[tool.x]", True),
         ("Markdown", "```python", True),
         ("Markdown", "Note:", False),
+        ("Elixir", "def f(x) do", True),
+        ("Elixir", "x = fn a ->", True),
+        ("Elixir", "x = todo", False),
+        ("Haskell", "main = do", True),
+        ("Haskell", "f x = x", False),
+        ("Julia", "function f(x)", True),
+        ("Julia", "x = functional(1)", False),
+        ("Fortran", "  DO i = 1, n", True),
+        ("Pascal", "begin", True),
+        ("Vim script", "function! F() abort", True),
+        ("LaTeX", r"\begin{itemize}", True),
+        ("LaTeX", r"\end{itemize}", False),
+        ("Makefile", "all: a.o b.o", True),
+        ("Makefile", "CC := gcc", False),
+        ("Dockerfile", "RUN a && \\", True),
+        ("Vue", '<div class="a">', True),
+        ("CMake", "if(A)", True),
+        ("Visual Basic", "Private Sub F()", True),
     ],
 )
 def test_what_opens_a_block(name: str, line: str, opens: bool) -> None:
-    (language,) = [language for language in LANGUAGES if language.name == name]
+    (language,) = [language for language in (*LANGUAGES, *PLAIN_LANGUAGES) if language.name == name]
     assert language.opens_block(line) is opens
     assert language.opens_block(line + "  ") is opens
 
@@ -126,8 +158,12 @@ def test_what_opens_a_block(name: str, line: str, opens: bool) -> None:
         ("Ruby", "ending", False),
         ("Bash", "fi", True),
         ("C", "x", False),
+        ("Elixir", "  end", True),
+        ("Elixir", "ending", False),
+        ("Fish", "else if a", True),
+        ("Erlang", "end.", True),
     ],
 )
 def test_what_closes_a_block(name: str, line: str, closes: bool) -> None:
-    (language,) = [language for language in LANGUAGES if language.name == name]
+    (language,) = [language for language in (*LANGUAGES, *PLAIN_LANGUAGES) if language.name == name]
     assert language.closes_block(line) is closes

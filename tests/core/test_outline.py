@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.languages import find_language
-from lsp_server.core.outline import broken_at, called_in, definitions, kinds_in, names_in, root_of
+from lsp_server.core.outline import broken_at, called_in, definitions, names_in, nodes_in, root_of
 from lsp_server.core.syntax import error_spans
 
 PYTHON = find_language("python")
@@ -26,6 +26,7 @@ def test_deep_nesting_is_data() -> None:
         (b"a = 1\n", [], 0),
         (b"def f(:\n  return )\n(", [(6, 6), (10, 18), (19, 20)], 3),
         (b"{ ) ( } x y", [(0, 11)], 3),
+        (b"if a:\n    print(')')return c\nd = 1\n", [(20, 20)], 1),  # a line end is missing
     ],
 )
 def test_errors_inside_others_count_for_a_suggestion_only(
@@ -44,5 +45,6 @@ def test_what_stands_in_a_part() -> None:
     assert called_in(PYTHON, source, start, end) == ["second", "d"]
     assert names_in(PYTHON, source, start, end) == ({"second", "b", "c"}, set())
     assert names_in(PYTHON, source, end) == ({"e"}, {"third"})
-    assert kinds_in(PYTHON, source, start, end - 1) >= {"call", "attribute", "argument_list"}
-    assert "assignment" not in kinds_in(PYTHON, source, start, len(source) - 3)
+    kinds = {node.type for node in nodes_in(PYTHON, source, start, end - 1)}
+    assert kinds >= {"call", "attribute", "argument_list"}
+    assert "assignment" not in kinds

@@ -148,11 +148,52 @@ def test_a_model_without_fim_sees_the_suffix_as_a_comment(source: str, reference
 
 @pytest.mark.parametrize(
     ("language_id", "path", "expected"),
-    [("rust", "a.rs", "// a.rs\n"), ("css", "a.css", "/* a.css */\n"), ("", "a.lua", "-- a.lua\n"), ("", "", "")],
+    [
+        ("vue", "a.vue", "<!-- a.vue -->\n"),
+        ("svelte", "", ""),
+        ("", "a.svelte", "<!-- a.svelte -->\n"),
+        ("haskell", "A.hs", "-- A.hs\n"),
+        ("latex", "a.tex", "% a.tex\n"),
+        ("commonlisp", "a.lisp", ";; a.lisp\n"),
+        ("", "a.clj", ";; a.clj\n"),
+        ("", "a.ml", "(* a.ml *)\n"),
+        ("", "a.vim", '" a.vim\n'),
+        ("", "a.f90", "! a.f90\n"),
+        ("", "Dockerfile", "# Dockerfile\n"),
+        ("", "a.asm", "; a.asm\n"),
+        ("", "a.erl", "% a.erl\n"),
+        ("rust", "a.rs", "// a.rs\n"),
+        ("css", "a.css", "/* a.css */\n"),
+        ("", "a.lua", "-- a.lua\n"),
+        ("", "", ""),
+    ],
 )
 def test_the_path_is_a_comment_of_the_language(language_id: str, path: str, expected: str) -> None:
     prompt = prompt_at("x$0\ny\n", "prefix-only", language_id=language_id, path=path)
     assert prompt.text("path").decode() == expected
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "header", "later"),
+    [
+        ("a.vue", "<template>\n  <p>$0</p>\n</template>\n", "<!-- a.vue -->", "<!-- </template> -->"),
+        ("a.vue", "<script>\nlet a = $0\nlet b\n</script>\n", "// a.vue", "// let b"),
+        ("a.vue", '<script setup lang="ts">\nlet a = $0\nlet b\n</script>\n', "// a.vue", "// let b"),
+        ("a.vue", "<style>\np {$0\n}\n</style>\n", "/* a.vue */", "/* } */"),
+        ("a.svelte", "<script>\nlet a = $0\nlet b\n</script>\n<p>x</p>\n", "// a.svelte", "// let b"),
+        ("a.html", "<script>\nlet a = $0\nlet b\n</script>\n", "// a.html", "// let b"),
+        ("a.php", "<?php\n$a = $0;\n$b = 1;\n?>\n<p>x</p>\n", "// a.php", "// $b = 1;"),
+        ("a.md", "```python\na = $0\nb = 1\n```\n", "<!-- a.md -->", "<!-- b = 1 -->"),
+    ],
+)
+def test_comments_are_those_of_the_part_of_a_page_that_the_cursor_is_in(
+    path: str, source: str, header: str, later: str
+) -> None:
+    prompt = prompt_at(source, "prefix-only", path=path, language_id="")
+    assert prompt.text("path").decode() == f"{header}\n"
+    lines = prompt.text("after").decode().split("\n")
+    assert "Later in this file:" in lines[0]
+    assert later in lines
 
 
 def body(lines: int, newline: str = "\n") -> str:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -65,6 +66,32 @@ def test_what_reads_a_tree_takes_no_more_than_in_proportion(name: str, monkeypat
         tracemalloc.stop()
     assert len(SOURCE) <= counted.given < 2 * len(SOURCE)
     assert kept < 50 * len(SOURCE)  # the tree, of 33 times the text, is kept
+
+
+@pytest.mark.parametrize("most_steps", [5, 100_000], ids=["given up", "whole"])
+def test_a_parse_keeps_nothing_of_its_text(most_steps: int) -> None:
+    source = SOURCE[:100_000]
+    parse(PYTHON, source, most_steps)
+    tracemalloc.start()
+    try:
+        for _ in range(10):
+            parse(PYTHON, source, most_steps)
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < len(source) // 10
+
+
+def test_parses_at_the_same_time_read_their_own_texts() -> None:
+    sources = [b"name_%s = 1\n" % (b"x" * number) * 8_000 for number in range(4)]
+    with ThreadPoolExecutor(4) as threads:
+        trees = list(threads.map(lambda source: parse(PYTHON, source, 10**6)[0], sources))
+    for source, tree in zip(sources, trees, strict=True):
+        assert tree is not None
+        assert not tree.root_node.has_error
+        assert tree.root_node.child_count == 8_000
+        assert tree.root_node.end_byte == len(source)
 
 
 def test_text_of_a_node() -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import random
 import re
+from itertools import accumulate
 
 import pytest
 
 from lsp_server.core.text import (
+    LONG_LINE_BYTES,
     Encoding,
+    LineIndex,
     byte_column,
     character_start,
     column_of,
@@ -132,6 +135,26 @@ def test_columns_of_random_lines_round_trip(encoding: Encoding) -> None:
         assert byte_column(line, column, encoding) == byte == len(line)
         assert byte_column(line, column + 7, encoding) == len(line)
         assert column_of(line, byte, encoding) == column_of(line, byte + 3, encoding) == column
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("alphabet", ["ab", "aé", "aé\u0301語😀\U0010ffff"])
+def test_columns_of_long_lines_are_those_of_the_line_in_that_encoding(encoding: Encoding, alphabet: str) -> None:
+    rng = random.Random(f"{encoding} {alphabet}")
+    line = "".join(rng.choices(alphabet, k=3 * LONG_LINE_BYTES))
+    encoded = [character.encode("utf-16-le" if encoding == "utf-16" else encoding) for character in line]
+    unit = {"utf-8": 1, "utf-16": 2, "utf-32": 8}[encoding]
+    columns = [0, *accumulate(max(1, len(each) // unit) for each in encoded)]
+    offsets = [0, *accumulate(len(character.encode()) for character in line)]
+    source = b"[" + line.encode() + b"]\n"
+    index = LineIndex(source, 1, len(source) - 2, encoding)
+    for place in [0, 1, len(line) - 1, len(line), *(rng.randrange(len(line)) for _ in range(40))]:
+        assert index.offset(columns[place]) == 1 + offsets[place]
+        assert index.column(1 + offsets[place]) == columns[place]
+        assert byte_column(line.encode(), columns[place], encoding) == offsets[place]
+        assert column_of(line.encode(), offsets[place], encoding) == columns[place]
+    assert index.offset(columns[-1] + 9) == len(source) - 2
+    assert index.offset(-1) == 1
 
 
 @pytest.mark.parametrize(

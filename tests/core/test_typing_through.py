@@ -69,6 +69,25 @@ def test_where_it_is_no_answer(source: str) -> None:
     assert left_at(memory, f"{BEFORE}grö$0{BEHIND}") == TEXT[3:], "and it is forgotten, too"
 
 
+FAR = "".join(f"def name_{number}():\n    return {number}\n\n\n" for number in range(40))
+
+
+@pytest.mark.parametrize("typed", ["", "grö"])
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [
+        pytest.param(FAR.replace("name_3(", "size_3("), FAR, id="a name of the same length far above"),
+        pytest.param(FAR, FAR.replace("name_3(", "size_3("), id="a name of the same length far below"),
+        pytest.param(FAR, FAR.replace("def name_7():\n    return 7\n\n\n", ""), id="a function deleted far below"),
+        pytest.param(FAR, f"{FAR}\nx = 1\n", id="a line added at the end"),
+    ],
+)
+def test_what_the_model_was_shown_has_changed_so_it_is_asked_anew(above: str, below: str, typed: str) -> None:
+    memory = remembering(f"{FAR}{BEFORE}$0{BEHIND}{FAR}", TEXT)
+    assert left_at(memory, f"{above}{BEFORE}{typed}$0{BEHIND}{below}") is None
+    assert left_at(memory, f"{FAR}{BEFORE}{typed}$0{BEHIND}{FAR}") == TEXT[len(typed) :]
+
+
 def test_another_document_has_suggestions_of_its_own() -> None:
     source = f"{BEFORE}g$0{BEHIND}"
     memory = remembering(f"{BEFORE}$0{BEHIND}", TEXT)

@@ -272,16 +272,16 @@ def test_nothing_before_the_anchor_is_healed(typed: str, monkeypatch: pytest.Mon
 class Spelled(ScriptedBackend):
     """Its special tokens stand for their spelling, as in some files, and it likes nothing better than to write one."""
 
-    special: int
+    never_shown: int
 
     def piece(self, token: int) -> bytes:
-        if token == self.special:
+        if token == self.never_shown:
             return b"self special"
         return super().piece(token)
 
     def _logits(self, cells: list[int]) -> np.ndarray:
         logits = super()._logits(cells)
-        logits[self.special] = logits.max() + 10
+        logits[self.never_shown] = logits.max() + 10
         return logits
 
 
@@ -291,7 +291,7 @@ def test_a_special_token_is_never_put_in_place_of_what_was_typed(typed: str, spe
     class One(Spelled):
         pass
 
-    One.special = special
+    One.never_shown = special
     harness = EngineHarness(One)
     harness.load()
     finished = harness.run(ask(1, make_prompt("x", typed), stop=BLOCK, max_tokens=5))

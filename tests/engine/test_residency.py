@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -182,11 +183,11 @@ def test_random_loads_and_requests_end_in_one_answer_each_and_never_in_two_model
 
 def test_the_engine_sleeps_until_something_is_due() -> None:
     residency = Residency()
-    assert residency.next_due([]) is None
+    assert residency.next_due([]) == math.inf
     residency.use("completion", 10.0)
-    assert residency.next_due([]) is None
+    assert residency.next_due([]) == math.inf
     assert residency.next_due(["chat"]) == 10.0 + GRACE_SECONDS
-    assert residency.next_due(["completion"]) is None
+    assert residency.next_due(["completion"]) == math.inf
     residency.limit({"completion": 60.0})
     residency.use("chat", 100.0)
     assert residency.next_due([]) == 70.0
@@ -195,4 +196,4 @@ def test_the_engine_sleeps_until_something_is_due() -> None:
     assert residency.spare("chat", 200.0) == "completion"
     assert residency.spare("completion", 101.0) is None
     residency.drop("completion")
-    assert residency.next_due([]) is None
+    assert residency.next_due([]) == math.inf

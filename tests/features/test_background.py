@@ -362,6 +362,33 @@ async def test_a_rest_that_comes_to_nothing_keeps_the_warming(bench: Opener, mon
         assert [m.priority for m in b.sent if isinstance(m, Generate)] == [Priority.WARMING]
 
 
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("echo 1\n# a remark$0 on it\necho 2\n", "run.sh"),
+        ("x = 1  # what it is$0\n", "main.py"),
+        ("say('some words$0 of a text')\n", "main.py"),
+        ("value = comp$0ute(1)\n", "main.py"),
+    ],
+)
+async def test_where_nothing_is_wanted_no_prompt_is_evaluated(bench: Opener, source: str, path: str) -> None:
+    """Neither at a key nor at a rest; and what was being evaluated for the key before is given up."""
+    gate = Gate()
+    async with bench(holding(gate)) as b:
+        await b.ready()
+        await b.completer.warm(*parse_cursor("echo 1\n$0\n", path=path))
+        await gate.reached.wait()
+        document, cursor = parse_cursor(source, path=path)
+        b.completer.document_changed(replace(document, edit_end=cursor))
+        await b.completer.warm(document, cursor)
+        await b.completer.rest(document, cursor)
+        gate.open()
+        await b.idle()
+        assert sum(isinstance(m, Generate) for m in b.sent) == 1
+        assert sum(isinstance(m, Cancel) for m in b.sent) >= 1
+        assert (await b.complete(source, path=path)).suggestion is None
+
+
 async def test_typing_towards_what_is_being_prepared_keeps_it(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
     looks = held(monkeypatch, prompts, "refined", gate, calls=2)

@@ -40,6 +40,24 @@ async def test_the_model_answers_and_then_the_memory(bench: Opener) -> None:
         assert b.client.running == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (" * height <|fim_middle|>\n", " * height"),
+        (" * '<|fim_middle|>'\n", " * '<|fim_middle|>'"),
+    ],
+)
+async def test_only_the_loaded_models_special_tokens_are_cut_where_they_are_spelled_out(
+    bench: Opener, written: str, shown: str
+) -> None:
+    source = "area = width$0\n"
+    async with bench(knowing(source.replace("$0", written).encode())) as b:
+        await b.ready()
+        outcome = await b.complete(source)
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == shown
+
+
 async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -> None:
     async with bench() as b:
         await b.ready()
@@ -49,6 +67,16 @@ async def test_what_the_answer_depends_on_is_in_the_memorys_key(bench: Opener) -
         for change in ({"max_lines": 3}, {"max_tokens": 5}):
             b.options = replace(b.options, **change)
             assert (await b.complete(SOURCE)).source == "model"
+
+
+async def test_a_change_far_above_or_below_makes_the_model_write_anew(bench: Opener) -> None:
+    far = "".join(f"name_{number} = {number}\n" for number in range(60))
+    source = f"{far}{SOURCE}{far}"
+    async with bench() as b:
+        await b.ready()
+        changed = [f"{far.replace('name_1 ', 'size_1 ')}{SOURCE}{far}", f"{far}{SOURCE}{far[:-20]}"]
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["model"] * 3
+        assert [(await b.complete(text)).source for text in (source, *changed)] == ["memory"] * 3
 
 
 async def test_the_memory_is_bounded_and_forgets_the_oldest(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,18 +206,11 @@ async def test_silent_before_a_model_was_asked_for(bench: Opener) -> None:
         assert b.sent == []
 
 
-@pytest.mark.parametrize(
-    ("progressed", "reason"),
-    [
-        (0.4, "the model is loading (40%)"),
-        (1.4, "the machine is being measured with the model (40%), once for each model"),
-    ],
-)
-async def test_silent_while_the_model_loads(bench: Opener, progressed: float, reason: str) -> None:
+async def test_silent_while_the_model_loads(bench: Opener) -> None:
     gate = Gate()
 
     def slow(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
-        progress(progressed)
+        progress(0.4)
         gate.hold()
         return ScriptedBackend(spec, progress)
 
@@ -197,7 +218,7 @@ async def test_silent_while_the_model_loads(bench: Opener, progressed: float, re
         b.client.load(ModelSpec(""))
         await gate.reached.wait()
         outcome = await b.complete(SOURCE)
-        assert outcome.reason == reason
+        assert outcome.reason == "the model is loading (40%)"
         assert b.generates() == 0
         gate.open()
         await b.model("ready")
@@ -236,6 +257,18 @@ async def test_silent_where_the_user_wants_it(
         assert (outcome.suggestion is None) == bool(word)
         assert word in outcome.reason
         assert b.generates() == (0 if word else 1)
+
+
+@pytest.mark.parametrize("path", [".env", "keys/id_rsa", "infra/prod.tfvars", ".ssh/config"])
+async def test_in_a_file_that_is_kept_for_secrets_only_who_asks_gets_something(bench: Opener, path: str) -> None:
+    async with bench() as b:
+        await b.ready()
+        outcome = await b.complete(SOURCE, path=path)
+        assert outcome.suggestion is None
+        assert "secrets" in outcome.reason
+        await b.completer.warm(*parse_cursor(SOURCE, path=path))
+        assert not b.generates()
+        assert (await b.complete(SOURCE, Trigger.INVOKED, path=path)).suggestion is not None
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Played:
         """Half a second without a key, at once."""
         self.client.status()
         server = self.thread.server
-        rest = server._rest(server.documents.get(uri))
+        rest = server.document_service.rest(server.documents.get(uri))
         asyncio.run_coroutine_threadsafe(rest, self.thread.loop).result(self.client.seconds)
         self.client.status()
 

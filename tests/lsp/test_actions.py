@@ -99,6 +99,33 @@ def test_every_language(start: Start, tmp_path: Path) -> None:
         assert [each["needsConfirmation"] for each in annotations.values()] == [False]
 
 
+def test_a_fix_that_belongs_elsewhere_moves_along_with_what_is_typed_meanwhile(start: Start, tmp_path: Path) -> None:
+    """The diagnostic stands at an import; the answer is the function below it, above which a line is typed."""
+    editor = editor_of(start, tmp_path, ("", fenced(PYTHON.new)), formatEdits=False)
+    uri, _ = open_case(editor, PYTHON)
+    at = PYTHON.source.index("import math")
+    problem = {"range": editor.where(uri, at, at + 11), "message": "prices may be empty"}
+    editor.choose(uri, "fix", at, at + 11, diagnostics=[problem])
+    editor.type(uri, at + 12, at + 12, "import os\n")
+    assert editor.finished() == "edited"
+    assert editor.buffers[uri].text == PYTHON.expected().replace("import math\n", "import math\nimport os\n")
+
+
+@pytest.mark.parametrize(("client", "tags"), [("code_server_1_139_vlc11", [1]), ("nvim_0_12_4", None)])
+def test_actions_are_marked_as_a_models_work_where_the_client_shows_it(
+    start: Start, tmp_path: Path, client: str, tags: list[int] | None
+) -> None:
+    """And a cursor that comes to a blank line by itself lights no bulb."""
+    editor = editor_of(start, tmp_path, client=client)
+    uri = editor.open("a.py", "def f(a):\n    b = a + 1\n\n    return b\n")
+    blank = len("def f(a):\n    b = a + 1\n")
+    assert {tuple(each.get("tags") or ()) for each in editor.offered(uri, blank)} == {tuple(tags or ())}
+    assert all(("tags" in each) == bool(tags) for each in editor.offered(uri, blank))
+    assert editor.offered(uri, blank, triggerKind=1) == editor.offered(uri, blank)
+    assert editor.offered(uri, blank, triggerKind=2) == []
+    assert editor.offered(uri, 0, triggerKind=2) == editor.offered(uri, 0)
+
+
 def test_a_client_without_documents_gets_a_message(start: Start, tmp_path: Path) -> None:
     editor = editor_of(start, tmp_path, ("", "It adds."))
     editor.server.answers["window/showDocument"] = lambda params: {"success": False}

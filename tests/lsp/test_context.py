@@ -51,11 +51,20 @@ def test_open_files_are_shown_by_their_paths_and_files_on_disk_are_not(server: S
 def test_a_closed_file_counts_if_it_lies_in_the_workspace(server: StdioClient, root: Path, inside: bool) -> None:
     uri = (root / "src" / "shapes.py" if inside else root.parent / "elsewhere" / "shapes.py").as_uri()
     server.open(uri, SHAPES)
-    server.open("file:///elsewhere/colours.py", COLOURS)
+    server.open((root / "colours.py").as_uri(), COLOURS)
     server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
     main = (root / "main.py").as_uri()
     server.open(main, MAIN)
     assert shown(server, main) == (["colours.py", "src/shapes.py"] if inside else ["colours.py"])
+
+
+def test_what_lies_outside_the_folders_is_not_shown(server: StdioClient, root: Path) -> None:
+    server.open((root.parent / ".ssh" / "shapes.py").as_uri(), SHAPES)
+    server.open("file:///elsewhere/shapes.py", SHAPES)
+    server.open("untitled:colours.py", COLOURS)
+    main = (root / "main.py").as_uri()
+    server.open(main, MAIN)
+    assert shown(server, main) == ["colours.py"]
 
 
 def test_what_looks_like_a_secret_is_not_shown_even_if_it_is_open(server: StdioClient, root: Path) -> None:
@@ -76,3 +85,72 @@ def test_what_opens_later_is_shown_after_a_rest(server: StdioClient, root: Path)
     deadline = time.monotonic() + SECONDS
     while shown(server, main) != ["colours.py"]:
         assert time.monotonic() < deadline, "the user has rested for long"
+
+
+def close(server: StdioClient, uri: str) -> None:
+    server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+
+
+@pytest.mark.parametrize("first", ["closed", "told"])
+@pytest.mark.parametrize("what", ["src/shapes.py", "src"])
+@pytest.mark.parametrize("how", ["event", "operation"])
+def test_a_closed_file_that_was_deleted_is_not_shown(
+    server: StdioClient, root: Path, how: str, what: str, first: str
+) -> None:
+    """Nor are the files of a deleted folder; whether the editor closes the document before or after it tells so."""
+    shapes, gone = (root / "src" / "shapes.py").as_uri(), (root / what).as_uri()
+    server.open(shapes, SHAPES)
+    if first == "closed":
+        close(server, shapes)
+    if how == "event":
+        server.notify("workspace/didChangeWatchedFiles", {"changes": [{"uri": gone, "type": 3}]})
+    else:
+        server.notify("workspace/didDeleteFiles", {"files": [{"uri": gone}]})
+    if first == "told":
+        close(server, shapes)
+    main = (root / "main.py").as_uri()
+    server.open(main, MAIN)
+    assert shown(server, main) == []
+    server.open(shapes, SHAPES)  # it has been written anew
+    close(server, shapes)
+    server.open((root / "other.py").as_uri(), MAIN)
+    assert shown(server, (root / "other.py").as_uri()) == ["src/shapes.py"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("src/shapes.py", "src/forms.py", ["src/forms.py"]),
+        ("src", "lib", ["lib/shapes.py"]),
+        ("src", "../elsewhere", []),
+    ],
+)
+def test_a_closed_file_that_was_renamed_is_shown_by_its_new_name(
+    server: StdioClient, root: Path, old: str, new: str, expected: list[str]
+) -> None:
+    shapes = (root / "src" / "shapes.py").as_uri()
+    server.open(shapes, SHAPES)
+    close(server, shapes)
+    moved = {"oldUri": (root / old).as_uri(), "newUri": (root / new).resolve().as_uri()}
+    server.notify("workspace/didRenameFiles", {"files": [moved]})
+    main = (root / "main.py").as_uri()
+    server.open(main, MAIN)
+    assert shown(server, main) == expected
+
+
+def test_renames_and_deletions_are_asked_for_where_the_editor_can_tell(start: Start) -> None:
+    able = {"workspace": {"fileOperations": {"didRename": True, "didDelete": True}}}
+    announced = start().initialize(able)["workspace"]["fileOperations"]
+    assert announced["didRename"]["filters"] == announced["didDelete"]["filters"]
+    assert announced["didRename"]["filters"] == [{"scheme": "file", "pattern": {"glob": "**"}}]
+
+
+def test_a_deletion_that_nobody_tells_of_is_noticed_at_a_rest(server: StdioClient, root: Path) -> None:
+    shapes, main = root / "src" / "shapes.py", (root / "main.py").as_uri()
+    server.open(shapes.as_uri(), SHAPES)
+    close(server, shapes.as_uri())
+    server.open(main, MAIN)
+    assert shown(server, main) == ["src/shapes.py"]
+    shapes.unlink()
+    server.change(main, 2, MAIN + "a")
+    server.wait(lambda: shown(server, main) == [], "the rest")

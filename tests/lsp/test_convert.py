@@ -98,6 +98,17 @@ def test_a_menu_item(left: str, text: str, label: str, filter_text: str, column:
     assert bool(item.documentation) == ("\n" in text.strip())
 
 
+def test_the_label_of_a_menu_item_is_short_and_all_of_it_stands_beside() -> None:
+    text = "compute(" + ", ".join(f"größe_{number}" for number in range(50)) + ")"
+    item = convert.completion_item(Suggestion(text[3:], 3, 3), document("com"), "utf-16")
+    assert item.label == text[:59] + "…"
+    assert item.documentation == text
+    assert item.text_edit is not None
+    assert (item.filter_text, item.text_edit.new_text) == (text, text)
+    whole = convert.completion_item(Suggestion("x" * 57, 3, 3), document("com"), "utf-16")
+    assert (whole.label, whole.documentation) == ("com" + "x" * 57, None)
+
+
 def test_a_menu_item_replaces_what_the_suggestion_replaces() -> None:
     item = convert.completion_item(Suggestion("ute(a)", 8, 9), document("x = comp)\n"), "utf-16")
     assert isinstance(item.text_edit, types.TextEdit)

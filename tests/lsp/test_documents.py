@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.buffer import Buffer
-from tests.support.stdio import SERVE, StdioClient, offers
+from tests.support.editor import Editor
+from tests.support.stdio import SERVE, StdioClient, inline_params, offers
 
 Start = Callable[..., StdioClient]
 ENCODINGS = ["utf-8", "utf-16", "utf-32"]
@@ -152,6 +153,46 @@ def test_documents_of_every_scheme(lasting_server: StdioClient, uri: str) -> Non
     assert server.status()["documents"] == before
 
 
+SPELLINGS = [
+    ("file:///w/(auth)/page.ts", "file:///w/%28auth%29/page.ts"),
+    ("file:///c%3A/Users/x/a.py", "file:///C:/Users/x/a.py"),
+    ("file:///w/n%C3%B6.py", "file:///w/nö.py"),
+    ("file:/w/java.py", "FILE://localhost/w/java.py"),
+    ("file:///w/a%20b/@x/[id]/~c+d.py", "file:///w/a b/%40x/%5bid%5D/%7Ec%2Bd.py"),
+    ("vscode-notebook-cell:/w/b.ipynb#W0sZmlsZQ%3D%3D", "vscode-notebook-cell:/w/b.ipynb#W0sZmlsZQ=="),
+    ("untitled:Neu%201", "untitled:Neu 1"),
+]
+
+
+@pytest.mark.parametrize("spellings", SPELLINGS)
+def test_a_document_is_one_however_its_uri_is_spelt(lasting_server: StdioClient, spellings: tuple[str, str]) -> None:
+    server = lasting_server
+    before = server.status()["documents"]
+    for opened, other in (spellings, spellings[::-1]):
+        server.open(opened, "value = ")
+        server.change(other, 2, "first = 1\nsecond = ")
+        assert server.status()["documents"] == before + 1
+        asked = server.call("textDocument/inlineCompletion", inline_params(other, 1, 9, trigger=1))["result"]["items"]
+        assert asked
+        assert server.inline(opened, 1, 9) == asked[:1]
+        assert opened in server.status()["context"], "the client is told its own spelling"
+        server.notify("textDocument/didClose", {"textDocument": {"uri": other}})
+        assert server.status()["documents"] == before
+
+
+def test_an_action_edits_the_document_under_the_uri_it_was_opened_with(start: Start, tmp_path: Path) -> None:
+    editor = Editor(start, tmp_path, [("area", "```python\ndef area(width, height):\n    return height * width\n```")])
+    source = "def area(width, height):\n    return width * height\n"
+    uri = editor.open("(auth) ä.py", source)
+    other = uri.replace("%28", "(").replace("%29", ")").replace("%C3%A4", "ä")
+    assert other != uri
+    position = {"line": 1, "character": 4}
+    arguments = {"action": "simplify", "uri": other, "range": {"start": position, "end": position}}
+    editor.server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": [arguments]})
+    assert editor.finished() == "edited"
+    assert "height * width" in editor.buffers[uri].text
+
+
 def test_two_documents_of_one_name_are_two(lasting_server: StdioClient) -> None:
     server = lasting_server
     server.open("file:///a/x.py", "first = ")
@@ -196,3 +237,46 @@ def test_twenty_thousand_lines(start: Start, tmp_path: Path) -> None:
         rest = buffer.edit(where, where, item["insertText"])
         server.notify("textDocument/didChange", buffer.did_change(rest))
     assert buffer.text == "\n".join(lines)
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_in_a_large_document_what_is_near_the_cursor_is_completed(start: Start, tmp_path: Path, encoding: str) -> None:
+    """As the whole is in a smaller one; but nothing else looks at it."""
+    lines = [f"v{n:05}x{n:05}é{n:05}😀{n:05}" for n in range(40_000)]
+    known = tmp_path / "known.txt"
+    known.write_text("\n".join(lines), "utf-8")
+    server = start(*SERVE, "--model", str(known))
+    settings = {"answer_ms": 20000, "large_document_mb": 1}
+    announced = server.initialize(offers(encoding), initializationOptions=settings)
+    assert announced["positionEncoding"] == encoding
+    buffer = Buffer("file:///w/big.txt", "\n".join(lines), encoding)
+    assert len(buffer.text.encode()) > 1_000_000
+    server.open(buffer.uri, buffer.text, "plaintext")
+    for at in (39_999, 20_000, 0):
+        place = sum(len(line) + 1 for line in lines[:at])
+        server.notify("textDocument/didChange", buffer.did_change(buffer.edit(place, place + len(lines[at]), "")))
+        head = lines[at][:16]
+        for offset, typed in enumerate(head):
+            where = place + offset
+            server.notify("textDocument/didChange", buffer.did_change(buffer.edit(where, where, typed)))
+        end = buffer.position(place + len(head))
+        (item,) = server.inline(buffer.uri, *end)
+        assert item["insertText"] == lines[at].removeprefix(head)
+        assert item["range"]["start"] == item["range"]["end"] == {"line": end[0], "character": end[1]}
+        params = inline_params(buffer.uri, *end)
+        (entry,) = server.call("textDocument/completion", params)["result"]["items"]
+        assert entry["textEdit"]["newText"].endswith(item["insertText"])
+        assert entry["textEdit"]["range"]["end"] == {"line": end[0], "character": end[1]}
+        params["context"]["selectedCompletionInfo"] = {"range": item["range"], "text": item["insertText"][:3]}
+        (selected,) = server.call("textDocument/inlineCompletion", params)["result"]["items"]
+        assert (selected["insertText"], selected["range"]) == (item["insertText"], item["range"])
+        change = buffer.edit(place + len(head), place + len(head), item["insertText"])
+        server.notify("textDocument/didChange", buffer.did_change(change))
+    assert buffer.text == "\n".join(lines)
+    here = {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 0}}
+    params = {"textDocument": {"uri": buffer.uri}, "range": here, "context": {"diagnostics": []}}
+    assert server.call("textDocument/codeAction", params)["result"] == []
+    arguments = [{"action": "explain", "uri": buffer.uri, "range": here}]
+    refused = server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
+    assert "large_document_mb" in refused["error"]["message"]
+    assert server.status()["documents"] == 1

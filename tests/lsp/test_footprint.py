@@ -55,6 +55,76 @@ def test_requests_keep_no_memory(start_anew: Start) -> None:
     assert grown < 3500 * requests, f"{grown >> 10} KB more after {requests} requests"
 
 
+METHOD = """def area_{n}(width, height):
+    size = width * height
+    return size + {n}
+
+
+"""
+
+
+def file_of(size: int) -> str:
+    return "".join(METHOD.replace("{n}", str(number)) for number in range(size // len(METHOD)))
+
+
+def type_with_actions(server: StdioClient, buffers: list[Buffer], keys: int) -> None:
+    """Inside each buffer in turn, letters are typed and deleted again; each key brings the requests that an
+    editor with code actions on sends."""
+    for number in range(keys):
+        buffer = buffers[number % len(buffers)]
+        at = buffer.text.index("return size + 15\n")
+        change = buffer.edit(at, at, "v") if number % 20 < 10 else buffer.edit(at - 1, at, "")
+        row, column = buffer.position(buffer.text.index("return size + 15\n"))
+        point = {"line": row, "character": column}
+        document = {"textDocument": {"uri": buffer.uri}}
+        server.send(
+            notification("textDocument/didChange", buffer.did_change(change)),
+            request(f"i{number}", "textDocument/inlineCompletion", inline_params(buffer.uri, row, column)),
+            request(f"h{number}", "textDocument/hover", {**document, "position": point}),
+            request(
+                f"a{number}",
+                "textDocument/codeAction",
+                {**document, "range": {"start": point, "end": point}, "context": {"diagnostics": []}},
+            ),
+        )
+        for kind in "iha":
+            assert "error" not in server.response(f"{kind}{number}")
+        server.messages.clear()
+
+
+def test_keys_in_files_of_real_sizes_keep_no_memory(start_anew: Start) -> None:
+    """What is kept of each parse shows where a text is large: of one of 100 KB, a copy is 10 MB after 100 keys."""
+    server = start_anew()
+    server.initialize(initializationOptions={"max_tokens": 8, "buffers_tokens": 300})
+    buffers = [Buffer(f"file:///w/of_{size}.py", file_of(size)) for size in (3_000, 100_000)]
+    for buffer in buffers:
+        server.open(buffer.uri, buffer.text)
+    process = psutil.Process(server.process.pid)
+    type_with_actions(server, buffers, 100)
+    before = process.memory_info().rss
+    keys = scaled(100)
+    type_with_actions(server, buffers, keys)
+    grown = process.memory_info().rss - before
+    assert grown < 12_000 * keys, f"{grown >> 10} KB more after {keys} keys"
+
+
+def test_a_document_of_many_megabytes_is_held_once(start_anew: Start) -> None:
+    server = start_anew()
+    server.initialize(initializationOptions={"max_tokens": 8})
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    content = file_of(30_000_000)
+    server.open("file:///w/big.py", content)
+    for number in range(10):
+        place = {"line": 5 * (2000 + number), "character": 0}
+        server.change("file:///w/big.py", number + 2, {"range": {"start": place, "end": place}, "text": "v"})
+        server.inline("file:///w/big.py", place["line"], 1)
+    assert process.memory_info().rss - before < 2 * len(content)
+    with Path(f"/proc/{process.pid}/status").open() as status:
+        (most,) = [int(line.split()[1]) << 10 for line in status if line.startswith("VmHWM")]
+    assert most - before < 3.5 * len(content)
+
+
 STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
 
 

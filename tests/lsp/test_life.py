@@ -106,6 +106,27 @@ def test_bytes_that_are_no_frame_end_it(start: Start, header: bytes) -> None:
     assert "Traceback" not in server.stderr
 
 
+def test_it_ends_with_the_clients_process_though_somebody_holds_stdin_open(start_anew: Start) -> None:
+    server = start_anew()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as client:
+        server.initialize(processId=client.pid)
+        server.open(URI, "x = ")
+        assert server.status()["documents"] == 1
+        client.kill()
+        assert server.ended() == 1
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("process", [None, 0, -1, 2**31 - 2])
+def test_a_process_that_cannot_be_seen_from_here_ends_nothing(start: Start, process: int | None) -> None:
+    """As that of an editor whose server runs in a container."""
+    server = start()
+    server.initialize(processId=process)
+    server.open(URI, "x = ")
+    assert server.status()["documents"] == 1
+    assert server.finish() == 0
+
+
 def test_it_ends_though_nobody_reads_its_output(start_anew: Start) -> None:
     server = start_anew(reading=False)
     server.send(request(1, "initialize", {"processId": None, "rootUri": None, "capabilities": {}}))
@@ -137,6 +158,13 @@ def test_a_wrong_command_is_a_usage_error_and_stdout_stays_empty(home: Path) -> 
     assert b"sreve" in ended.stderr
 
 
+EMPTY: dict[str, Any] = {
+    "textDocument/inlineCompletion": {"items": []},
+    "textDocument/completion": {"isIncomplete": True, "items": []},
+    "textDocument/codeAction": [],
+    "textDocument/hover": None,
+}
+
 WRONG = [
     ("not JSON", b"{nonsense", None, -32700),
     ("not UTF-8", b'{"jsonrpc": "2.0", "id": 1, "method": "\xff"}', None, -32700),
@@ -152,13 +180,12 @@ WRONG = [
     ("params of another kind", request("q", "textDocument/inlineCompletion", {"x": 1}), "q", -32602),
     ("params a list", request("q", "textDocument/completion", [1, 2]), "q", -32602),
     ("position a string", request("q", "textDocument/inlineCompletion", inline_params(URI, "a", 0)), "q", -32602),  # type: ignore[arg-type]
-    ("not open", request("q", "textDocument/inlineCompletion", inline_params("file:///no.py", 0, 0)), "q", -32602),
-    ("line too large", request("q", "textDocument/inlineCompletion", inline_params(URI, 99, 0)), "q", -32602),
     ("line negative", request("q", "textDocument/inlineCompletion", inline_params(URI, -1, 0)), "q", -32602),
     ("column negative", request("q", "textDocument/inlineCompletion", inline_params(URI, 0, -1)), "q", -32602),
     ("method a number", request("q", 7), "q", None),  # type: ignore[arg-type]
     ("method a list", request("q", ["x"]), "q", None),  # type: ignore[arg-type]
-    ("another JSON-RPC", {"jsonrpc": "1.0", "id": "q", "method": "fimble/status"}, "q", None),
+    ("another JSON-RPC", {"jsonrpc": "1.0", "id": "q", "method": "fimble/status"}, "q", -32600),
+    ("another JSON-RPC, with params", {**request("q", "textDocument/hover", {}), "jsonrpc": 2}, "q", -32600),
 ]
 
 
@@ -179,6 +206,64 @@ def test_a_wrong_message_gets_one_error_and_the_server_stays_up(
     assert error["message"]
     assert not error.get("data")
     assert "Traceback" not in str(error)
+
+
+@pytest.mark.parametrize("method", sorted(EMPTY))
+@pytest.mark.parametrize(("uri", "line"), [(URI, 1), (URI, 2**31 - 1), ("file:///closed.py", 0)])
+def test_a_place_that_is_not_there_yet_or_any_more_has_nothing(
+    lasting_server: StdioClient, method: str, uri: str, line: int
+) -> None:
+    """A change may be on its way that makes it, so it is no error, and no line in the editor's log for each key."""
+    server = lasting_server
+    server.open(URI, "x = 1")
+    for _ in range(3):
+        params = inline_params(uri, line, 0) | {"range": whole_line(line)}
+        params["context"] |= {"diagnostics": []}
+        assert server.call(method, params)["result"] == EMPTY[method]
+    if uri != URI:
+        server.wait(lambda: uri in server.stderr)
+    assert server.stderr.count(uri) == (uri != URI)
+
+
+def whole_line(line: int) -> dict[str, Any]:
+    return {"start": {"line": line, "character": 0}, "end": {"line": line, "character": 0}}
+
+
+@pytest.mark.parametrize("method", sorted(EMPTY))
+def test_a_document_that_one_of_two_views_has_closed(lasting_server: StdioClient, method: str) -> None:
+    """The other view goes on: it gets nothing, which is said once, until it sends the whole text."""
+    server = lasting_server
+    uri = f"file:///w/{method.rpartition('/')[2]}.py"
+    server.open(uri, "value = ")
+    server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    for version in range(2, 6):
+        server.change(uri, version, {"range": whole_line(0), "text": "x"})
+        params = inline_params(uri, 0, 1) | {"range": whole_line(0)}
+        params["context"] |= {"diagnostics": []}
+        assert server.call(method, params)["result"] == EMPTY[method]
+    server.wait(lambda: uri in server.stderr)
+    assert server.stderr.count(uri) == 1
+    server.change(uri, 6, {"range": whole_line(0), "text": "lost"}, "total = ", {"range": whole_line(0), "text": "a_"})
+    assert server.call("textDocument/inlineCompletion", inline_params(uri, 0, 10, trigger=1))["result"]["items"]
+    server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert server.call("textDocument/inlineCompletion", inline_params(uri, 0, 1))["result"] == {"items": []}
+
+
+def test_what_the_editor_shows_of_a_model_and_its_path_hides_nothing(start: Start, tmp_path: Path) -> None:
+    model = tmp_path / "model\u202e\x1b[31m.gguf"
+    server = start("serve", "--backend", "scripted", "--model", str(model))
+    server.initialize({"window": {"workDoneProgress": True}}, ready=False)
+    (shown,) = server.wait(lambda: server.notifications("window/showMessage"), "the message")
+    ended = server.wait(lambda: [each for each in server.notifications("$/progress") if each["value"]["kind"] == "end"])
+    for message in (shown["message"], ended[0]["value"]["message"]):
+        assert r"model\u202e\x1b[31m.gguf" in message
+    server.wait(lambda: "model" in server.stderr)
+    assert "\x1b" not in server.stderr
+
+
+def test_the_status_is_told_without_params(lasting_server: StdioClient) -> None:
+    lasting_server.send({"jsonrpc": "2.0", "id": "bare", "method": "fimble/status"})
+    assert lasting_server.response("bare")["result"]["version"]
 
 
 IGNORED = [

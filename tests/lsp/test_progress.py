@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.editor import recorded
-from tests.support.slow import Measuring
 from tests.support.stdio import Message, StdioClient
 
 Start = Callable[..., StdioClient]
@@ -47,17 +46,6 @@ def test_begin_reports_and_end(start: Start) -> None:
     assert "fimble" in values[0]["title"]
     assert "scripted" in values[-1]["message"]
     assert not server.stderr
-
-
-def test_measuring_the_machine_is_named(start: Start) -> None:
-    """A percentage that stood at 100 for seconds would say that something hangs."""
-    server = start(waits={"lsp_server.backends.scripted.ScriptedBackend": Measuring})
-    server.initialize(PROGRESS)
-    assert server.finish() == 0
-    reports = [value for value in map(_value, server.notifications("$/progress")) if value["kind"] == "report"]
-    assert "measuring this machine (25%)" in [report.get("message") for report in reports]
-    percentages = [report["percentage"] for report in reports if "percentage" in report]
-    assert percentages == sorted(percentages)
 
 
 def test_a_progress_for_each_load(start: Start) -> None:

@@ -107,6 +107,18 @@ def test_control_tokens_end_a_text_and_are_never_shown(backend: llama.LlamaBacke
         assert backend.piece(token) == b""
 
 
+def test_markers_end_a_text_where_a_file_has_them_as_added_tokens_and_what_is_text_does_not(tmp_path: Path) -> None:
+    path = write_tiny_gguf(tmp_path / "added.gguf", added=("<file_sep>", "<fim_prefix>", "<think>"))
+    added = llama.load(ModelSpec(str(path), sequences=1, context_tokens=64), lambda _: True)
+    try:
+        for spelling, special in (("<file_sep>", True), ("<fim_prefix>", True), ("<think>", False)):
+            (token,) = added.tokenize(spelling.encode(), special=True)
+            assert (added.special(token), added.ends(token)) == ((spelling, True) if special else ("", False))
+        assert {added.special(token) for token in range(256)} == {""}
+    finally:
+        added.close()
+
+
 def test_cut_back_and_evaluated_again_gives_the_same_logits(backend: llama.LlamaBackend) -> None:
     tokens = backend.tokenize(SOURCE)[:200]
     cold = evaluate(backend, 0, tokens, 0)

@@ -52,10 +52,11 @@ def sources(language: Language) -> tuple[bytes, ...]:
 
 
 def error_count(language: Language, source: bytes) -> int:
-    """The ERROR and MISSING nodes of a whole text."""
+    """The ERROR and MISSING nodes of a whole text, those among them that no node has among its children."""
     parser = parser_of(language)
     assert parser is not None
-    count, nodes = 0, [parser.parse(source).root_node]
+    root = parser.parse(source).root_node
+    count, nodes = str(root).count("(MISSING _"), [root]
     while nodes:
         node = nodes.pop()
         count += node.is_error or node.is_missing
@@ -136,7 +137,7 @@ def model_texts(hole: CutHole, rng: random.Random) -> Iterator[str]:
     yield gold + rng.choice(")]}\"'`;>")
     yield gold[: rng.randrange(len(gold) + 1)]
     yield gold.replace("    ", rng.choice(["\t", "  ", "        "])).replace("\t", rng.choice(["\t", "  "]))
-    yield rng.choice(["", gold]) + rng.choice(SPECIAL_TOKENS) + gold
+    yield gold[: rng.randrange(len(gold) + 1)] + rng.choice(SPECIAL_TOKENS) + gold
     yield gold + "\n" + gold
     yield rng.choice(["  ", "\n", "\n\n"]) + gold + "   \n"
     yield gold + "\n" + "x = 1\n" * 12

@@ -1,4 +1,4 @@
-"""Scripted backends for what takes long: one that measures the machine, a slow one, and one that its user stops."""
+"""Scripted backends for what takes long: a slow one, and one that its user stops."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
 _LONG_SECONDS = 30
-
-
-class Measuring(ScriptedBackend):
-    """Says that it measures the machine before it is ready."""
-
-    def __init__(self, spec: ModelSpec, progress: Callable[[float], bool]) -> None:
-        progress(1.0)
-        progress(1.25)
-        super().__init__(spec, lambda _: True)
 
 
 class SlowReader(ScriptedBackend):

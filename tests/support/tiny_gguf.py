@@ -71,6 +71,7 @@ def _begin(
     markers: tuple[str, ...],
     merges: tuple[str, ...] = _MERGES,
     spm: bool = False,
+    added: tuple[str, ...] = (),
 ) -> tuple[gguf.GGUFWriter, int]:
     """A writer with what all architectures have, the vocabulary among it, and how many tokens that has."""
     writer = gguf.GGUFWriter(path, architecture)
@@ -79,23 +80,27 @@ def _begin(
     writer.add_embedding_length(WIDTH)
     writer.add_block_count(layers)
     writer.add_layer_norm_rms_eps(1e-5)
-    size = (_add_spm if spm else _add_bpe)(writer, markers, merges)
+    size = _add_spm(writer, markers, merges) if spm else _add_bpe(writer, markers, merges, added)
     writer.add_vocab_size(size)
     return writer, size
 
 
-def _add_bpe(writer: gguf.GGUFWriter, markers: tuple[str, ...], merges: tuple[str, ...]) -> int:
+def _add_bpe(
+    writer: gguf.GGUFWriter, markers: tuple[str, ...], merges: tuple[str, ...], added: tuple[str, ...] = ()
+) -> int:
     """A vocabulary of bytes and merges. Returns how many tokens it has."""
     characters = byte_characters()
     merged = dict.fromkeys(merge.replace(" ", "") for merge in merges)
-    tokens = [*(characters[byte] for byte in range(256)), *merged, *markers]
-    normal, control = int(gguf.TokenType.NORMAL), int(gguf.TokenType.CONTROL)
+    text = [*(characters[byte] for byte in range(256)), *merged]
+    tokens = [*text, *markers, *added]
+    kinds = gguf.TokenType
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("qwen2")
     writer.add_token_list(tokens)
-    writer.add_token_types([normal] * (len(tokens) - len(markers)) + [control] * len(markers))
+    types = [kinds.NORMAL] * len(text) + [kinds.CONTROL] * len(markers) + [kinds.USER_DEFINED] * len(added)
+    writer.add_token_types(list(map(int, types)))
     writer.add_token_merges(list(merges))
-    writer.add_eos_token_id(len(tokens) - len(markers))
+    writer.add_eos_token_id(len(text))
     writer.add_add_bos_token(False)
     return len(tokens)
 
@@ -143,13 +148,15 @@ def write_tiny_gguf(
     outer: gguf.GGMLQuantizationType = gguf.GGMLQuantizationType.F32,
     merges: tuple[str, ...] = _MERGES,
     spm: bool = False,
+    added: tuple[str, ...] = (),
 ) -> Path:
     """Writes a Llama to `path` and returns it: 2 layers of width 64, 4 heads, 2 KV heads. quantisation: of the
     layers' matrices; outer: of the embeddings and the output. noise: what is added to the layers' matrices, of the
     size of what they hold; with a little, it mostly writes what it writes without. merges: what the vocabulary is
-    made of. spm: whether it is one of text with scores and not of bytes with merges."""
+    made of. spm: whether it is one of text with scores and not of bytes with merges. added: tokens that are marked as
+    added to those of text, and not as special ones."""
     layers = 2
-    writer, vocabulary = _begin(path, architecture, name, context, layers, markers, merges, spm)
+    writer, vocabulary = _begin(path, architecture, name, context, layers, markers, merges, spm, added)
     writer.add_feed_forward_length(HIDDEN)
     writer.add_head_count(HEADS)
     writer.add_head_count_kv(KV_HEADS)

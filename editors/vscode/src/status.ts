@@ -19,7 +19,7 @@ export interface ServerStatus {
   version: string;
   /** The settings in force, wherever they come from. */
   settings: { enabled: boolean; disabled_languages: string[] };
-  model: { state: string; phase?: string | null; progress: number; message: string; name?: string; device?: string; licence?: string };
+  model: { state: string; progress: number; message: string; name?: string; device?: string; licence?: string };
   requests: {
     counts: { answered: number; model: number; memory: number; empty: number };
     latencyMs: { median: number | null; p95: number | null };
@@ -94,8 +94,7 @@ export function bar(now: Situation): Bar {
   if (model.state === "failed") return { text: "$(error) fimble: no model", severity: "error" };
   if (model.state === "idle") return { text: "$(sparkle) fimble: at rest", severity: "none" };
   if (model.state !== "ready") {
-    const phase = model.phase === "measuring" ? "measuring" : "loading";
-    return { text: `$(loading~spin) fimble: ${phase} ${percent(model.progress)}`, severity: "none" };
+    return { text: `$(loading~spin) fimble: loading ${percent(model.progress)}`, severity: "none" };
   }
   if (languageIsOff(now)) {
     return { text: `$(circle-slash) fimble: off for ${now.front?.languageName ?? ""}`, severity: "none" };
@@ -115,9 +114,6 @@ export function headline(now: Situation): string {
   if (model.state === "ready") return `${model.name ?? "The model"} is ready.`;
   if (model.state === "failed") return model.message;
   if (model.state === "idle") return `The model is ${model.message}; it comes back with the next key.`;
-  if (model.phase === "measuring") {
-    return `This machine is being measured with the model (${percent(model.progress)}), once for each model.`;
-  }
   return `The model is loading (${percent(model.progress)}).`;
 }
 

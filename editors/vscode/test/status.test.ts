@@ -25,7 +25,6 @@ const table: [string, Situation, string, RegExp][] = [
   ["off", now({ enabled: false }), "$(circle-slash) fimble: off", /switched off \(fimble\.enabled\)/],
   ["language", now({ disabledLanguages: off }), "$(circle-slash) fimble: off for Python", /off for Python/],
   ["loading", now({ server: status({ state: "loading", progress: 0.429 }) }), "$(loading~spin) fimble: loading 42%", /loading \(42%\)/],
-  ["measuring", now({ server: status({ state: "loading", phase: "measuring", progress: 0.5 }) }), "$(loading~spin) fimble: measuring 50%", /being measured .+ \(50%\)/],
   ["failed", now({ server: status({ state: "failed", message: "no such file" }) }), "$(error) fimble: no model", /^no such file$/],
   ["at rest", now({ server: status({ state: "idle", message: "unloaded" }) }), "$(sparkle) fimble: at rest", /comes back with the next key/],
   ["starting", now({ server: { kind: "starting" } }), "$(loading~spin) fimble", /starting/],

@@ -1,28 +1,14 @@
-"""Out of what a model wrote: its thinking, and the pieces of text that may be the code it was asked for."""
+"""What a model wrote beside the code: sentences, and what it says over and over."""
 
 from __future__ import annotations
 
 import re
-import textwrap
-
-# Openers and closers of the thinking of reasoning models.
-_THOUGHTS = (
-    ("<think>", "</think>"),
-    ("<thinking>", "</thinking>"),
-    ("<thought>", "</thought>"),
-    ("<reasoning>", "</reasoning>"),
-    ("[THINK]", "[/THINK]"),
-    ("◁think▷", "◁/think▷"),
-    ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
-)
 
 # Longer lines are no fences and no sentences, and what tells them apart looks at a line again and again.
-_LONGEST_MARKUP = 1000
+LONGEST_MARKUP = 1000
 _LONGEST_TEXT = 4000
 # What is said this often in a row, over this many characters, is said for ever.
 _LOOP_TIMES, _LOOP_LENGTH, _LONGEST_PERIOD = 8, 80, 100
-_FENCE_FORM = re.compile(r"^\s{0,12}(?:>\s*)?(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
-_NUMBERED = re.compile(r"^\s*\d+\s?[|:] ?")
 _PROSE = re.compile(
     r"^\s*(?:"
     r"(?:sure|certainly|of course|here(?:'s| is| are)|okay|ok|the |this |note|explanation|in this|i |i'|we |you |below|"
@@ -34,125 +20,16 @@ _PROSE = re.compile(
 _BULLET = re.compile(r"^\s*(?:[-*+]\s+[A-Z*`]|\d+\.\s+|#{1,6}\s|\*\*)")
 
 
-def _fence(line: str) -> re.Match[str] | None:
-    return _FENCE_FORM.match(line) if len(line) <= _LONGEST_MARKUP else None
-
-
-def without_thinking(text: str, *, opened: bool = False) -> tuple[str, str]:
-    """The thinking at the beginning of `text`, and the answer behind it. opened: the prompt has begun it.
-
-    Thinking that has not ended is all there is. Tags further inside belong to the answer: it may be about them.
-    """
-    stripped = text.lstrip()
-    for opener, closer in _THOUGHTS:
-        begins = stripped[: len(opener)].lower() == opener.lower()
-        if begins or (opened and closer.lower() in text.lower()):
-            body = stripped[len(opener) :] if begins else text
-            end = body.lower().find(closer.lower())
-            if end < 0:
-                return body.strip(), ""
-            return body[:end].strip(), body[end + len(closer) :].lstrip("\n")
-    return (text.strip(), "") if opened else ("", text)
-
-
-def may_begin_thinking(text: str) -> bool:
-    """Whether `text` is the beginning of a tag that opens thinking, so that it cannot be told yet."""
-    start = text.strip().lower()
-    return any(opener.lower().startswith(start) for opener, _ in _THOUGHTS)
-
-
-def blocks(text: str) -> list[str]:
-    """The fenced blocks of `text`, the last one also if its end is missing."""
-    found: list[str] = []
-    inside: list[str] | None = None
-    fence = ""
-    for line in text.split("\n"):
-        match = _fence(line)
-        if match and inside is None:
-            inside, fence = [], match[1]
-        elif match and inside is not None and match[1][0] == fence[0] and len(match[1]) >= len(fence) and not match[2]:
-            found.append("\n".join(inside))
-            inside = None
-        elif inside is not None:
-            inside.append(line)
-    if inside is not None and any(line.strip() for line in inside):
-        found.append("\n".join(inside))
-    return found
-
-
-def candidates(text: str) -> list[str]:
-    """The texts that may be the code in an answer, best guess first. Line ends are `\\n`.
-
-    Fenced blocks first; then, for half a fence or none, the text around fences with prose at its beginning and
-    end taken off.
-    """
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    found = [_bare(block) for block in blocks(text)]
-    fences = [number for number, line in enumerate(text.split("\n")) if _fence(line)]
-    lines = text.split("\n")
-    if len(fences) % 2:  # half a fence: the code may as well be in front of it
-        found.append(_bare("\n".join(lines[: fences[-1]])))
-        found.append(_without_prose("\n".join(lines[: fences[-1]])))
-    if found:
-        found += [_without_prose(block) for block in list(found)]
-    unfenced = "\n".join(line for line in lines if not _fence(line))
-    found += [_without_prose(unfenced), _bare(unfenced)]
-    unique = dict.fromkeys(candidate for candidate in found if candidate.strip())
-    return list(unique)
-
-
-def _bare(block: str) -> str:
-    """A block without what models put in front of each line: numbers, quote marks, a diff's signs."""
-    lines = block.strip("\n").split("\n")
-    filled = [line for line in lines if line.strip()]
-    if not filled:
-        return ""
-    if all(line.startswith(">") for line in filled):
-        lines = [line[2:] if line.startswith("> ") else line[1:] for line in lines]
-    elif len(filled) > 1 and all(_NUMBERED.match(line) for line in filled):
-        lines = [_NUMBERED.sub("", line, count=1) for line in lines]
-    elif any(line.startswith("@@") for line in filled) or (
-        all(line[0] in "+- " for line in filled) and any(line[0] == "+" for line in filled)
-    ):
-        kept = (line for line in lines if not line.startswith(("-", "@@", "+++", "diff ", "index ")))
-        lines = [line[1:] if line[:1] in {"+", " "} else line for line in kept]
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def _without_prose(text: str) -> str:
-    """`text` without sentences at its beginning and end."""
-    lines = _bare(text).split("\n")
-    while lines and (not lines[0].strip() or is_prose(lines[0])):
-        lines.pop(0)
-    while lines and (not lines[-1].strip() or is_prose(lines[-1])):
-        lines.pop()
-    return "\n".join(lines)
-
-
 def is_prose(line: str) -> bool:
     """Whether a line reads like a sentence for a person, not like code."""
     text = line.rstrip()
     if text.endswith((";", "{", "}", ",", "):")) or "=" in text:
         return False
-    if len(line) > _LONGEST_MARKUP:
+    if len(line) > LONGEST_MARKUP:
         return False
     if re.search(r"\w[(`]", text) and not text.endswith((".", ":", "!")):
         return False
     return bool(_PROSE.match(line) or _BULLET.match(line))
-
-
-def shown_text(text: str) -> str:
-    """An explanation as it is shown: without a fence around the whole of it."""
-    text = text.strip()
-    lines = text.split("\n")
-    if len(lines) > 1 and _fence(lines[0]):
-        language = _fence(lines[0])
-        if language is not None and language[2].lower() in {"markdown", "md", ""}:
-            inner = lines[1:]
-            if inner and _fence(inner[-1]):
-                inner = inner[:-1]
-            return textwrap.dedent("\n".join(inner)).strip()
-    return text
 
 
 def repeats(text: str, known: str = "") -> bool:
@@ -173,7 +50,7 @@ def without_repetition(text: str) -> str:
 
 def without_cut_end(text: str) -> str:
     """`text`, which ended before its time, up to its last whole sentence or line."""
-    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|\n", text)]
+    ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[。！？]|\n", text)]
     return text[: ends[-1]].rstrip() if ends else ""
 
 
@@ -192,7 +69,9 @@ def _loop(text: str) -> int:
 
 def _said_again(text: str) -> str:
     """`text` without the lines or sentences at its end that repeat those before them."""
-    parts = [match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?=\n)|$)", text) if match[0].strip()]
+    parts = [
+        match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?<=[。！？])|(?=\n)|$)", text) if match[0].strip()
+    ]
     filled = [match[0].strip() for match in parts]
     whole = len(filled) - 1  # the last one may not be finished
     for period in (1, 2, 3, 4, 6, 8):

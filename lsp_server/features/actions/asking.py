@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import anyio
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.hidden import without_hidden
 from lsp_server.core.prompt import Segment
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
-from lsp_server.features.actions.answer import may_begin_thinking, repeats, without_thinking
+from lsp_server.features.actions.answer import repeats
 from lsp_server.features.actions.prompts import Asked
 from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
+from lsp_server.features.actions.thinking import may_begin_thinking, without_thinking
 
 # A smaller model is shown how its answer begins; a larger one would lose its thinking to that.
 _SMALL_PARAMETERS = 2_000_000_000
@@ -133,9 +135,9 @@ class ChatModel:
                 return
             usage = event.usage
             rate = 1000 * usage.decoded_tokens / usage.decode_ms if usage.decode_ms else 0.0
-            thought, visible = without_thinking(text, opened=chat.thinking)
+            thought, visible = without_thinking(text, opened=chat.thinking, told=given)
             name = "thinking" if thought and not visible else "writing"
-            report(Progress(name, (visible or thought)[-200:], usage.decoded_tokens, rate))
+            report(Progress(name, without_hidden((visible or thought)[-200:]), usage.decoded_tokens, rate))
             looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
             if (looked_at and repeats(text, given)) or any(stop in text for stop in chat.stops):
                 self._engine.cancel(number)
@@ -170,4 +172,4 @@ class ChatModel:
             )
         if end.reason is FinishReason.CANCELLED and answer == lead:
             raise ActionFailedError(end.message or "the model was unloaded meanwhile")
-        return without_thinking(answer, opened=chat.thinking)[1], end
+        return without_thinking(without_hidden(answer), opened=chat.thinking, told=given)[1], end

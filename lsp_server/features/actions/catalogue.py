@@ -37,8 +37,8 @@ class Target(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Action:
     """title: for the menu; `{target}` in it becomes what the action is about. kind: the LSP's code action kind.
-    instruction: what the model is asked to do. languages: names or identifiers; empty means all. nodes: syntax
-    node kinds of which one must lie in the target; empty means any. signature: whether the function's own
+    instruction: what the model is asked to do. languages: names or identifiers; empty means all. needs: what there
+    has to be in the target, by a name of `applies.NEEDS`; empty means nothing. signature: whether the function's own
     parameters may change. more: whether new definitions may come beside the target. keeps: whether what the code
     uses and what its comments say must be there afterwards. file: for a new file, its name, with `{stem}`, `{name}`
     and `{extension}`.
@@ -51,7 +51,7 @@ class Action:
     result: Result
     instruction: str = ""
     languages: frozenset[str] = frozenset()
-    nodes: frozenset[str] = frozenset()
+    needs: str = ""
     signature: bool = False
     more: bool = False
     keeps: bool = True
@@ -91,6 +91,7 @@ TESTS = Action(
     Result.TESTS,
     "Write unit tests for this code: the usual case, the edge cases and the errors.",
     _TESTED,
+    needs="testable",
 )
 DOC = Action(
     "doc",
@@ -108,6 +109,7 @@ EXTRACT = Action(
     Result.REPLACE,
     "Move a self-contained part of this code into a new function with a telling name, and call it. "
     "What the code does must stay the same.",
+    needs="parts",
     more=True,
 )
 EDIT = Action(
@@ -123,17 +125,17 @@ EDIT = Action(
 )
 
 
-def _rewrite(id: str, title: str, instruction: str, languages: Iterable[str] = (), nodes: str = "") -> Action:
-    """nodes: of a conversion, which is about one of them and not about a whole class."""
+def _rewrite(id: str, title: str, instruction: str, languages: Iterable[str], needs: str) -> Action:
+    """A conversion, which is about one place and not about a whole class."""
     return Action(
         id,
         title,
         f"refactor.rewrite.fimble.{id}",
-        _CODE if nodes else _ANY_CODE,
+        _CODE,
         Result.REPLACE,
         f"{instruction} What the code does must stay the same.",
         frozenset(languages),
-        frozenset(nodes.split()),
+        needs,
     )
 
 
@@ -145,7 +147,15 @@ BUILT_IN: tuple[Action, ...] = (
     EXPLAIN,
     TESTS,
     DOC,
-    _rewrite("simplify", "Simplify {target}", "Make this code shorter and easier to read."),
+    Action(
+        "simplify",
+        "Simplify {target}",
+        "refactor.rewrite.fimble.simplify",
+        _ANY_CODE,
+        Result.REPLACE,
+        "Make this code shorter and easier to read. What the code does must stay the same.",
+        needs="text or work",
+    ),
     Action(
         "types",
         "Add types to {target}",
@@ -154,6 +164,7 @@ BUILT_IN: tuple[Action, ...] = (
         Result.REPLACE,
         "Add type annotations to the parameters, the result and the variables that need them. Change nothing else.",
         _TYPED_LATER - {"JavaScript"},
+        "untyped",
     ),
     Action(
         "errors",
@@ -162,6 +173,7 @@ BUILT_IN: tuple[Action, ...] = (
         _ANY_CODE,
         Result.REPLACE,
         "Handle the errors and the edge cases that this code overlooks: empty and missing input, failing calls.",
+        needs="work",
     ),
     EXTRACT,
     _rewrite(
@@ -169,50 +181,50 @@ BUILT_IN: tuple[Action, ...] = (
         "Convert the loop to a comprehension",
         "Turn the loop into a comprehension.",
         ["Python"],
-        "for_statement",
+        "collecting loop",
     ),
     _rewrite(
         "to_loop",
         "Convert the comprehension to a loop",
         "Turn the comprehension into a plain loop.",
         ["Python"],
-        "list_comprehension dictionary_comprehension set_comprehension",
+        "comprehension",
     ),
     _rewrite(
         "to_fstring",
         "Convert to f-strings",
         "Turn string formatting with % and format() into f-strings.",
         ["Python"],
-        "binary_operator",
+        "formatted text",
     ),
     _rewrite(
         "to_async",
         "Convert promise callbacks to async/await",
         "Turn the chains of .then() into async and await.",
         _SCRIPTS,
-        "arrow_function",
+        "promise callback",
     ),
     _rewrite(
         "to_methods",
         "Convert the loop to array methods",
         "Turn the loop into array methods such as map and filter.",
         _SCRIPTS,
-        "for_statement for_in_statement",
+        "gathering loop",
     ),
     _rewrite(
         "to_iterator",
         "Convert the loop to an iterator chain",
         "Turn the loop into a chain of iterator methods.",
         ["Rust"],
-        "for_expression",
+        "gathering loop",
     ),
-    _rewrite("to_switch", "Convert the ifs to a switch", "Turn the chain of ifs into a switch.", ["Go"], "else"),
+    _rewrite("to_switch", "Convert the ifs to a switch", "Turn the chain of ifs into a switch.", ["Go"], "else-if"),
     _rewrite(
         "to_stream",
         "Convert the loop to a stream",
         "Turn the loop into a stream.",
         ["Java"],
-        "enhanced_for_statement for_statement",
+        "gathering loop",
     ),
 )
 

@@ -12,10 +12,11 @@ from dataclasses import replace
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
-from lsp_server.features.actions.answer import blocks
-from lsp_server.features.actions.fitting import document_unit, indent_of
+from lsp_server.features.actions.fitting import document_unit
+from lsp_server.features.actions.margins import indent_of
 from lsp_server.features.actions.offers import Subject
-from lsp_server.features.actions.prose import says_less, says_nothing, without_echoes
+from lsp_server.features.actions.prose import is_english, says_less, says_nothing, without_echoes
+from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import Proposal
 from lsp_server.features.actions.trust import syntax_objection
 
@@ -136,9 +137,22 @@ def _placed(lines: list[str], document: DocumentSnapshot, definition: Definition
     else:
         block = [f"{indent}/**", *(f"{indent} * {line}".rstrip() for line in lines), f"{indent} */"]
     written = newline.join(block)
+    if definition.doc is not None and definition.start < definition.doc[0] < definition.header_end:
+        return _above_decorators(written, document, first, definition.doc)
     if definition.doc is not None:
         return Proposal(*definition.doc, written.removeprefix(indent).encode("utf-8", "replace"))
     return Proposal(first, first, (written + newline).encode("utf-8", "replace"))
+
+
+def _above_decorators(written: str, document: DocumentSnapshot, first: int, doc: tuple[int, int]) -> Proposal:
+    """The comment above the line at `first`, in place of one that stands below the decorators that begin there."""
+    source, newline = document.source, document.newline
+    line, behind = document.line_start(document.line_at(doc[0])), document.line_end(document.line_at(doc[1]))
+    if source[line : doc[0]].strip() or source[doc[1] : behind].strip():  # there is code on its lines
+        between = source[first : doc[0]]
+        return Proposal(first, doc[1], written.encode("utf-8", "replace") + newline + between.rstrip(b" \t"))
+    rest = source[first:line].removesuffix(newline)
+    return Proposal(first, behind, written.encode("utf-8", "replace") + newline + rest)
 
 
 def _python_lines(lines: list[str], indent: str) -> list[str]:
@@ -163,14 +177,38 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
         if not fenced or any(one.name == definition.name for one in _defined(found, language)):
             found = answer if not fenced else ""
         lines = found.strip().split("\n")
-        if len(lines) > 1 and re.match(r"(?i)\s*(here|sure|certainly|below|the following)\b.*:\s*$", lines[0]):
+        if len(lines) > 1 and _introduces(lines[0]):
             lines = lines[1:]
         found = "\n".join(line for line in lines if not line.lstrip().startswith(("```", "~~~")))
         if _defined(found, language):
             return ""
     if language.name == "Python":
         found = re.sub(r"^(\s*)#+ ", r"\1", found, flags=re.MULTILINE)
-    return _harmless(_evened(found), language)
+    return _harmless(_unquoted(_evened(found)), language)
+
+
+def _unquoted(text: str) -> str:
+    """`text` without the quotation marks of a string that it began as; what a sentence quotes stays."""
+    while True:
+        before = text
+        text = re.sub(r"^[rRuUbB]?(?:\"{3,}|'{3,}|`{3,})\s*|\s*(?:\"{3,}|'{3,}|`{3,})$", "", text)
+        for open_mark, close_mark in ('""', "''", "``", "“”", "„“", "«»", "‘’"):
+            opened, closed = text.startswith(open_mark), text.endswith(close_mark)
+            marks = text.count(open_mark) + (text.count(close_mark) if close_mark != open_mark else 0)
+            if opened and closed and marks == 2 and len(text) > 2:
+                text = text[1:-1].strip()
+            elif opened and marks == 1:
+                text = text[1:].lstrip()
+        if text == before:
+            return text
+
+
+def _introduces(line: str) -> bool:
+    """Whether a line says that the comment follows, in whatever language. The title of a section is shorter."""
+    if not line.rstrip().endswith((":", "：")):
+        return False
+    english = re.match(r"(?i)\s*(here|sure|certainly|below|the following)\b", line)
+    return bool(english) or (not is_english(line) and len(line.split()) != 2 and len(line.strip()) > 5)
 
 
 def _is_header(line: str, language: Language, name: str = "") -> bool:

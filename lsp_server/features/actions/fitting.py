@@ -3,91 +3,63 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from collections.abc import Iterator
-from math import gcd
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.homes import SHELLS
+from lsp_server.features.actions.margins import dedented, held_lines, indent_of, indent_unit, reindented, shifted
 from lsp_server.features.actions.offers import Subject
 
-# What a method stands in, for grammars that know methods only inside a class.
-_SHELLS = {
-    "Java": ("class Shell {\n", "\n}\n"),
-    "JavaScript": ("class Shell {\n", "\n}\n"),
-    "TypeScript": ("class Shell {\n", "\n}\n"),
-    "TSX": ("class Shell {\n", "\n}\n"),
-    "C++": ("class Shell {\n", "\n};\n"),
-}
 _STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
 # Actions that change a function's header; for all others the old header stays as it was, to the letter.
 _CHANGES_HEADER = frozenset({"types", "to_async"})
 
 
-def indent_of(line: str) -> str:
-    return line[: len(line) - len(line.lstrip())]
-
-
-def indent_unit(lines: list[str]) -> str:
-    """The step of indentation in `lines`: a tab, or a number of spaces; empty if nothing is indented."""
-    widths = []
-    for line in lines:
-        if line.startswith("\t"):
-            return "\t"
-        if line.strip() and line[0] == " ":
-            widths.append(len(indent_of(line)))
-    step = gcd(*widths) if widths else 0
-    return " " * step if step > 1 else ""
-
-
 def document_unit(document: DocumentSnapshot) -> str:
     """The document's own step of indentation; four spaces if it has none."""
     text = document.source[:40_000].decode("utf-8", "replace")
-    lines = [line for line in text.split("\n") if line.strip() and not line.lstrip().startswith(("*", "/*"))]
+    language = find_language(document.language_id, document.path)
+    held = held_lines(text, language)
+    lines = [line for row, line in enumerate(text.split("\n")) if line.strip() and row not in held]
+    lines = [line for line in lines if not line.lstrip().startswith(("*", "/*"))]
     if sum(line.startswith("\t") for line in lines) > sum(line.startswith("  ") for line in lines):
         return "\t"
     widths = [len(indent_of(line)) for line in lines if line[0] == " "]
     for step in (4, 2, 3, 8):
         if widths and sum(width % step == 0 for width in widths) >= 0.9 * len(widths):
             return " " * step
-    return " " * (2 if find_language(document.language_id, document.path).name in _SHELLS else 4)
+    return " " * (2 if language.name in SHELLS else 4)
 
 
-def reindented(text: str, unit: str, base: str) -> str:
-    """`text` with its own step of indentation turned into `unit`, and all lines but the first behind `base`."""
-    lines = textwrap.dedent(text).split("\n")
-    own = indent_unit(lines)
-    if own and own != unit and (own == "\t" or unit == "\t" or len(own) != len(unit)):
-        lines = [_rescaled(line, own, unit) for line in lines]
-    return "\n".join(
-        line if number == 0 else (base + line if line.strip() else "") for number, line in enumerate(lines)
-    )
+def names_header(answer: str, document: DocumentSnapshot, definition: Definition) -> bool:
+    """Whether an answer has the header of `definition` up to its name, and so is more than a body."""
+    header = document.source[definition.start : definition.header_end].decode("utf-8", "replace")
+    last = [line for line in header.split("\n") if definition.name in line][-1:]
+    return any(_squeezed(line[: line.rindex(definition.name)]) + definition.name in _squeezed(answer) for line in last)
 
 
-def _rescaled(line: str, own: str, unit: str) -> str:
-    indent = indent_of(line).replace("\t", own if own != "\t" else "\t")
-    levels, rest = divmod(len(indent), len(own))
-    return unit * levels + " " * rest + line.lstrip() if line.strip() else ""
-
-
-def fit(candidate: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Iterator[bytes]:
+def fit(
+    candidate: str, document: DocumentSnapshot, subject: Subject, action: Action, *, body: bool = True
+) -> Iterator[bytes]:
     """The texts that `candidate` may give for the subject's range, best guess first; none if it has nothing.
 
     For a function, the function of that name in it. For other ranges, the candidate itself, without the lines
-    around the range, should it repeat them.
+    around the range, should it repeat them. body: whether it may be a function's body without its header.
     """
     base = _base_indent(document, subject)
     unit = document_unit(document)
+    language = find_language(document.language_id, document.path)
     if subject.whole and subject.definition is not None:
-        found = _definition_texts(candidate, document, subject.definition, action)
+        found = _definition_texts(candidate, document, subject, subject.definition, action, body=body)
     else:
         found = _part_texts(candidate, document, subject)
     seen: set[bytes] = set()
     newline = document.newline.decode()
     for text in found:
-        mended = reindented(text, unit, base)
+        mended = reindented(text, language, unit, base)
         if not subject.whole:
             mended = base + mended
         result = mended.replace("\n", newline).encode("utf-8", "replace")
@@ -133,41 +105,58 @@ def _base_indent(document: DocumentSnapshot, subject: Subject) -> str:
     return ""
 
 
-def _evened(candidate: str) -> list[str]:
-    """The candidate dedented in the ways its indentation may have been damaged."""
-    lines = candidate.expandtabs(4).split("\n") if _mixed(candidate) else candidate.split("\n")
-    whole = textwrap.dedent("\n".join(lines))
-    found = [whole]
+def _evened(candidate: str, language: Language, old: str) -> list[str]:
+    """The candidate dedented in the ways its indentation may have been damaged. old: what it replaces."""
+    lines = candidate.split("\n")
+    held = held_lines(candidate, language)
+    code = [line for row, line in enumerate(lines) if row not in held]
+    if _mixed(code) and not _mixed(old.split("\n")):
+        lines = [line if row in held else _expanded(line) for row, line in enumerate(lines)]
+    found = [dedented("\n".join(lines), language)]
     if len(lines) > 1 and lines[0].strip() and not lines[0][0].isspace():
-        rest = [line for line in lines[1:] if line.strip()]
+        rest = [line for row, line in enumerate(lines) if row and row not in held and line.strip()]
         least = min((len(indent_of(line)) for line in rest), default=0)
         if least:  # the first line lost its indentation, the others kept theirs
             closing = rest[-1].lstrip()[:1] in "})" if rest else False
             step = len(indent_unit(rest)) or 4
             cut = least if closing else max(0, least - step)
-            found.append("\n".join([lines[0], *(line[min(cut, len(indent_of(line))) :] for line in lines[1:])]))
+            shallow = (
+                line if row in held else line[min(cut, len(indent_of(line))) :] for row, line in enumerate(lines)
+            )
+            found.append("\n".join(shallow))
     return found
 
 
-def _mixed(text: str) -> bool:
-    starts = {line[0] for line in text.split("\n") if line.strip() and line[0] in " \t"}
+def _mixed(lines: list[str]) -> bool:
+    starts = {line[0] for line in lines if line.strip() and line[0] in " \t"}
     return len(starts) == 2
 
 
-def _definition_texts(candidate: str, document: DocumentSnapshot, old: Definition, action: Action) -> Iterator[str]:
+def _expanded(line: str) -> str:
+    """A line with spaces in place of the tabs it begins with."""
+    indent = indent_of(line)
+    return indent.expandtabs(4) + line[len(indent) :]
+
+
+def _definition_texts(
+    candidate: str, document: DocumentSnapshot, subject: Subject, old: Definition, action: Action, *, body: bool
+) -> Iterator[str]:
     language = find_language(document.language_id, document.path)
     old_text = _dedented(document, old.start, old.end)
     found: list[str] = []
-    for even in _evened(candidate):
+    for even in _evened(candidate, language, old_text):
         for start in _starts(even, old.name):
             part = even[start:]
-            for shell in filter(None, (("", ""), _SHELLS.get(language.name) if old.parents else None)):
+            for shell in filter(None, (("", ""), SHELLS.get(language.name) if old.parents else None)):
                 found += _in_shell(part, shell, language, old, action)
-        if not found:  # the body alone
+        if not found and body:
             found += _body_alone(even, document, language, old)
     new = [text for text in dict.fromkeys(found) if _squeezed(text) != _squeezed(old_text)]
+    elsewhere = bool(subject.problems) and not any(old.start <= each.start < old.end for each in subject.problems)
+    keeps = action.id not in _CHANGES_HEADER and (not action.signature or elsewhere) and old.kind == "function"
     for text in reversed(new):
-        yield _with_old_header(text, document, language, old, action)
+        if keeps:
+            yield _with_old_header(text, document, language, old)
         yield text
     if found and not new:
         yield old_text
@@ -178,7 +167,8 @@ def _dedented(document: DocumentSnapshot, start: int, end: int) -> str:
     first = document.line_start(document.line_at(start))
     lead = document.source[first:start].decode("utf-8", "replace")
     text = (lead if not lead.strip() else " " * len(lead)) + document.source[start:end].decode("utf-8", "replace")
-    return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n"))
+    language = find_language(document.language_id, document.path)
+    return dedented(text.replace("\r\n", "\n").replace("\r", "\n"), language)
 
 
 def _starts(text: str, name: str) -> list[int]:
@@ -215,7 +205,7 @@ def _in_shell(text: str, shell: tuple[str, str], language: Language, old: Defini
         line_start = source.rfind(b"\n", 0, start) + 1
         lead = source[line_start:start].decode("utf-8", "replace")
         body = source[start:end].decode("utf-8", "replace")
-        texts.append(textwrap.dedent(lead + body) if not lead.strip() else body)
+        texts.append(dedented(lead + body, language) if not lead.strip() else body)
     return texts
 
 
@@ -231,12 +221,11 @@ def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: 
     if not _STATEMENT.search(text):  # a word or a sentence parses too
         return []
     unit = document_unit(document)
-    lines = textwrap.dedent(text).split("\n")
-    body = "\n".join(unit + line if line.strip() else "" for line in lines)
+    body = shifted(dedented(text, language), language, unit)
     if language.name == "Python":
         whole = f"{header}\n{body}"
     elif text.lstrip().startswith("{"):
-        whole = f"{header} {textwrap.dedent(text)}"
+        whole = f"{header} {dedented(text, language)}"
     else:
         whole = f"{header} {{\n{body}\n}}"
     source = whole.encode("utf-8", "replace")
@@ -244,11 +233,9 @@ def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: 
     return [whole] if found and not broken_at(language, source) and found[0].end >= len(source.rstrip()) else []
 
 
-def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition, action: Action) -> str:
+def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition) -> str:
     """`text` with the old function's header to the letter: modifiers, decorators, types and name."""
-    if action.signature or action.id in _CHANGES_HEADER or old.kind != "function":
-        return text
-    shell = _SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
+    shell = SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
     for lead, tail in (("", ""), shell):
         source = (lead + text + tail).encode("utf-8", "replace")
         errors = broken_at(language, source)
@@ -275,14 +262,15 @@ def _with_old_header(text: str, document: DocumentSnapshot, language: Language, 
 
 def _part_texts(candidate: str, document: DocumentSnapshot, subject: Subject) -> Iterator[str]:
     """A candidate for a part of a definition, or for lines outside any: without what it repeats around them."""
-    for even in _evened(candidate):
+    language = find_language(document.language_id, document.path)
+    for even in _evened(candidate, language, document.source[subject.start : subject.end].decode("utf-8", "replace")):
         if subject.definition is not None:
             around = subject.definition
             before = _lines(document.source[around.start : subject.start])
             after = _lines(document.source[subject.end : around.end])
             stripped = _without_context(even.split("\n"), before, after)
             if stripped is not None:
-                yield textwrap.dedent("\n".join(stripped))
+                yield dedented("\n".join(stripped), language)
                 continue
         yield even.strip("\n")
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
-from lsp_server.core.outline import Definition, definition_at, definitions, has_definitions, kinds_in
+from lsp_server.core.outline import Definition, definition_at, definitions, has_definitions
+from lsp_server.features.actions.applies import applies
 from lsp_server.features.actions.catalogue import EDIT, EXPLAIN, FIX, Action, Result, Target
 
 _INSTRUCTION = re.compile(r"fimble\s*:\s*(?P<text>\S.*?)\s*(?:\*/|-->)?\s*$", re.IGNORECASE)
@@ -44,6 +45,16 @@ class Subject:
         found = self.definition
         return found is not None and (found.start, found.end) == (self.start, self.end)
 
+    @property
+    def has_problem_in_header(self) -> bool:
+        """Whether a problem is about the definition's own header."""
+        found = self.definition
+        return found is not None and any(found.start <= each.start < found.header_end for each in self.problems)
+
+    def lets_header_change(self, signature: bool) -> bool:
+        """Whether an action that may change headers may change this one. If it solves problems, one must be there."""
+        return signature and (not self.problems or self.has_problem_in_header)
+
 
 @dataclass(frozen=True, slots=True)
 class Offer:
@@ -62,13 +73,16 @@ def offers(
     problems: Sequence[Problem],
     actions: Mapping[str, Action],
     only: Iterable[str] | None = None,
+    asked: bool = True,
 ) -> list[Offer]:
-    """What to offer for the range `start:end` of bytes. only: the kinds the client wants; None means all.
+    """What to offer for the range `start:end` of bytes. only: the kinds the client wants; None means all. asked:
+    whether the user wants to see them; else the cursor has only come here, and a blank line has nothing to offer.
 
     A pure function. Fixes come first, since clients show the list in order.
     """
     language = find_language(document.language_id, document.path)
-    subject = subject_at(document, start, end)
+    blank = start == end and not document.line(document.line_at(start)).strip()
+    subject = subject_at(document, start, end) if asked or not blank else None
     wanted = None if only is None else tuple(only)
     found: list[Offer] = []
     for action in actions.values():
@@ -86,7 +100,7 @@ def _offer_on(document: DocumentSnapshot, language: Language, subject: Subject, 
     if action.id == EDIT.id:
         instruction = instruction_above(document, subject)
         return [_offer(action, subject, instruction)] if instruction else []
-    if action.nodes and not action.nodes & kinds_in(language, document.source, subject.start, subject.end):
+    if not applies(action.needs, document, language, subject):
         return []
     if action.result is Result.DOC_COMMENT and subject.definition is not None and subject.definition.doc:
         return [Offer(action, subject, _title(action, subject).replace("Write", "Update", 1))]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,6 +11,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.outline import Definition, called_in, definitions
 from lsp_server.core.prompt import BYTES_PER_TOKEN
 from lsp_server.features.actions.catalogue import Action, Result, Target
+from lsp_server.features.actions.margins import dedented
 from lsp_server.features.actions.offers import Offer, Problem, Subject
 from lsp_server.features.actions.template import Message
 
@@ -162,7 +162,8 @@ def _shown(document: DocumentSnapshot, start: int, end: int) -> str:
     if not lead.strip():
         start = first
     text = document.source[start:end].decode("utf-8", "replace")
-    return textwrap.dedent(text.replace("\r\n", "\n").replace("\r", "\n")).strip("\n")
+    language = find_language(document.language_id, document.path)
+    return dedented(text.replace("\r\n", "\n").replace("\r", "\n"), language).strip("\n")
 
 
 def _context(document: DocumentSnapshot, subject: Subject, signatures: Sequence[str], room: int) -> str:

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
-from lsp_server.features.actions.answer import blocks, candidates, is_prose
+from lsp_server.core.outline import has_definitions
+from lsp_server.features.actions.answer import is_prose
 from lsp_server.features.actions.catalogue import Action, Result
-from lsp_server.features.actions.fitting import fit, indent_of, with_old_docstring
+from lsp_server.features.actions.fitting import fit, names_header, with_old_docstring
+from lsp_server.features.actions.homes import defined_again, home_of
+from lsp_server.features.actions.margins import indent_of
 from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.readings import candidates, fenced, is_fence
 from lsp_server.features.actions.trust import objection, syntax_objection
 
 _MOST_CANDIDATES = 12
@@ -19,30 +23,49 @@ _TAKE_PROSE = frozenset({"Markdown", "HTML", "YAML"})
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why."""
+    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why. home: what is
+    rewritten, where the answer is about another part of the file than was asked about."""
 
     start: int = 0
     end: int = 0
     text: bytes = b""
     problem: str = ""
+    home: Subject | None = None
 
 
-def _readings(answer: str, language: Language) -> list[str]:
-    if language.wheel is None or language.name in _TAKE_PROSE:
-        return [block for block in blocks(answer.replace("\r\n", "\n")) if block.strip()]
-    return candidates(answer)[:_MOST_CANDIDATES]
+def _readings(answer: str, language: Language, code: bytes = b"", *, whole: bool = False) -> list[str]:
+    """What may be the code in an answer, best guess first. code: what is to be replaced. whole: whether that is a
+    definition, whose name tells its new text from other code; else the text that is most like it comes first."""
+    old = code.decode("utf-8", "replace")
+    told = language.wheel is not None and language.name not in _TAKE_PROSE
+    if not told or (not has_definitions(language) and any(map(is_fence, answer.split("\n")))):
+        found = fenced(answer, old)
+    else:
+        found = candidates(answer, old)[:_MOST_CANDIDATES]
+    return found if whole else sorted(found, key=lambda text: _shared_lines(text, old), reverse=True)
+
+
+def _shared_lines(text: str, old: str) -> int:
+    """How many of the lines of `old` there are in `text`."""
+    return len({line.strip() for line in text.split("\n")} & {line.strip() for line in old.split("\n") if line.strip()})
 
 
 def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
-    """The text that replaces the subject's range: the first reading of the answer that can be trusted."""
+    """The text that replaces the subject's range: the first reading of the answer that can be trusted. An answer that
+    rewrites a definition elsewhere in the file goes there."""
     problems: list[str] = []
-    for candidate in _readings(answer, find_language(document.language_id, document.path)):
-        for fitted in fit(candidate, document, subject, action):
-            new = with_old_docstring(document, subject, fitted) if action.keeps else fitted
-            problem = objection(document, subject, new, action)
-            if not problem:
-                return Proposal(subject.start, subject.end, new)
-            problems.append(problem)
+    language = find_language(document.language_id, document.path)
+    definition = subject.definition if subject.whole else None
+    body = definition is not None and not names_header(answer, document, definition)
+    code = document.source[subject.start : subject.end]
+    for candidate in _readings(answer, language, code, whole=definition is not None):
+        for where in filter(None, (subject, home_of(candidate, document, subject))):
+            for fitted in fit(candidate, document, where, action, body=body):
+                new = with_old_docstring(document, where, fitted) if action.keeps else fitted
+                problem = objection(document, where, new, action)
+                if not problem:
+                    return Proposal(where.start, where.end, new, home=where if where is not subject else None)
+                problems.append(problem)
     if not problems:
         name = subject.definition.name if subject.whole and subject.definition else ""
         problems.append(f"`{name}` is missing in the answer" if name else "there is no code in the answer")
@@ -66,6 +89,9 @@ def read_insertion(answer: str, document: DocumentSnapshot, subject: Subject, ac
             start, text = document.line_end(document.line_at(subject.end)), newline + text
         edited = document.edited(start, start, text)
         problem = syntax_objection(document, edited, language, start, start + len(text))
+        again = defined_again(document, start, start, text)
+        if again and not problem:
+            problem = f"the answer defines `{again}`, which is there already"
         if not problem and not all(is_prose(line) for line in lines):
             return Proposal(start, start, text)
     return Proposal(problem=problem or "there is no code in the answer")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,17 +17,19 @@ import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement, minimal_edits
+from lsp_server.core.hidden import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Usage
 from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
-from lsp_server.features.actions.answer import candidates, shown_text, without_cut_end, without_repetition
+from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.offers import Offer
 from lsp_server.features.actions.place import Place, PlaceError
+from lsp_server.features.actions.readings import candidates, shown_text
 from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
 from lsp_server.features.actions.testparts import NewTests
 from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names
@@ -41,13 +43,15 @@ class Outcome:
     """What an action has come to: one of these.
 
     document: text to show, in Markdown. edits: of the subject's document, as it was when the action began; note:
-    what the user should know before accepting them. tests: the tests' answer and their place; the file is put
+    what the user should know before accepting them; where: the bytes that they belong to, where that is another part of
+    the document than the action was asked for. tests: the tests' answer and their place; the file is put
     together when it is delivered. new_file: its path and text.
     """
 
     document: str = ""
     edits: tuple[Replacement, ...] = ()
     note: str = ""
+    where: tuple[int, int] | None = None
     answer: str = ""
     tests: Place | None = None
     new_file: tuple[Path, str] | None = None
@@ -171,7 +175,8 @@ class ActionRunner:
         # So does a diff.
         work = partial(_edits, document, proposal, root)
         edits, note = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        return Outcome(edits=edits, note=note, answer=answer, usage=usage), ""
+        where = (proposal.start, proposal.end) if proposal.home is not None else None
+        return Outcome(edits=edits, note=note, where=where, answer=answer, usage=usage), ""
 
     async def _formatted(
         self,
@@ -205,9 +210,10 @@ class ActionRunner:
             after = document.edited(proposal.start, proposal.end, text)
             if syntax_objection(document, after, language, proposal.start, proposal.start + len(text)):
                 return proposal
-            if offer.action.result is Result.REPLACE and objection(document, offer.subject, text, offer.action):
+            subject = proposal.home or offer.subject
+            if offer.action.result is Result.REPLACE and objection(document, subject, text, offer.action):
                 return proposal
-            return Proposal(proposal.start, proposal.end, text)
+            return replace(proposal, text=text)
 
         return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
@@ -286,8 +292,9 @@ def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, pat
 def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) -> tuple[tuple[Replacement, ...], str]:
     """A proposal as edits, and which names they use that nobody knows, in words for the user."""
     old = document.source[proposal.start : proposal.end]
-    edits = tuple(minimal_edits(old, proposal.text, proposal.start))
-    edited = document.edited(proposal.start, proposal.end, proposal.text).source
+    text = keeping_lines(old.decode("utf-8", "replace"), proposal.text.decode("utf-8", "replace")).encode()
+    edits = tuple(minimal_edits(old, text, proposal.start))
+    edited = document.edited(proposal.start, proposal.end, text).source
     unknown = unknown_names(document, list(edits), edited)
     if unknown and root is not None:
         language = find_language(document.language_id, document.path)

@@ -13,9 +13,9 @@ from pathlib import Path
 from lsp_server.core.edits import Replacement, applied, minimal_edits
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
-from lsp_server.features.actions.answer import candidates
 from lsp_server.features.actions.c_tests import add_c_tests
 from lsp_server.features.actions.place import Place
+from lsp_server.features.actions.readings import candidates
 from lsp_server.features.actions.testfile import joined
 from lsp_server.features.actions.testparts import (
     ALREADY,
@@ -25,6 +25,8 @@ from lsp_server.features.actions.testparts import (
     fresh_name,
     leave_out_known,
     used_helpers,
+    without_equal_tests,
+    without_repeated_checks,
 )
 from lsp_server.features.files import is_file
 
@@ -49,7 +51,7 @@ def read_tests(
         if len(candidate) > _MOST_BYTES:
             return NewTests(problem=f"the answer has {len(candidate)} characters")
         try:
-            found = add(candidate, old, place, language, target, code)
+            found = add(without_repeated_checks(candidate), old, place, language, target, code)
         except SyntaxError as error:
             problem = problem or f"the tests do not parse (line {error.lineno}: {error.msg})"
             continue
@@ -84,6 +86,7 @@ def _add(text: str, existing: str, place: Place, language: Language, target: Def
     parts = _parts(text, language, target, place)
     if not parts.tests:
         return NewTests()
+    parts.tests = without_equal_tests(parts.tests)
     parts.tests = [test for test in parts.tests if checks_target(test, parts.helpers, target, _CHECK)]
     if not parts.tests:
         return NewTests(problem=f"no test in the answer checks `{target.name}`")

@@ -13,6 +13,13 @@ _COMMENT = re.compile(r"(?m)(?:^|\s)(?://|# ).*$")
 _STRING = re.compile(r"""(['"`])(?:\\.|(?!\1)[^\\\n])*\1""")
 
 
+# A line that checks something, in any of the frameworks.
+_CHECK_LINE = re.compile(
+    r"\s*(?:await\s+)?(?:assert\b|(?:self\.|Assert\w*\.|t\.|assert\.)?(?i:assert|expect|check|require|equal|ck_assert|test_assert)"
+    r"\w*!?\s*\()"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class NewTests:
     """text: the whole file afterwards. names: of the tests in it that are new. problem: why there is none."""
@@ -65,6 +72,32 @@ def checks_target(
     words = set(re.findall(r"\w+", reached))
     wanted = {part for each in (target.name, *target.parents) for part in re.findall(r"\w+", each)[:1]}
     return bool(wanted & words) and bool(check.search(reached))
+
+
+def without_repeated_checks(code: str) -> str:
+    """`code` without the lines that check again what one just above them has checked, with nothing done in between."""
+    kept: list[str] = []
+    seen: set[str] = set()
+    for line in code.split("\n"):
+        whole = not line.endswith("\\") and all(
+            line.count(opening) == line.count(closing) for opening, closing in ("()", "[]", "{}")
+        )
+        if line.strip() and not (whole and _CHECK_LINE.match(line)):
+            seen = set()
+        elif line.strip():
+            if line.rstrip() in seen:
+                continue
+            seen.add(line.rstrip())
+        kept.append(line)
+    return "\n".join(kept)
+
+
+def without_equal_tests(tests: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The tests without those that differ from one before them only by their names."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, code in tests:
+        found.setdefault(squeezed(code.replace(name, "", 1)), (name, code))
+    return list(found.values())
 
 
 def squeezed(text: str) -> str:

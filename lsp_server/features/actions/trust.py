@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import ast
+import re
 import warnings
 from collections.abc import Set as AbstractSet
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
+from lsp_server.core.idioms import returns_outside
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in, top_level
 from lsp_server.features.actions.catalogue import Action
+from lsp_server.features.actions.homes import objection_to_part
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.offers import Subject
 from lsp_server.features.actions.worth import loss
@@ -20,6 +23,9 @@ _GROWTH, _GROWTH_BYTES = 4, 4000
 # Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much. Of a longer file it is
 # given the statements that are edited.
 _MOST_COMPILED_BYTES = 1 << 16
+# In these all statements stand in functions; the grammars take them anywhere.
+_IN_FUNCTIONS = frozenset({"C", "C++", "Go", "Rust", "Java"})
+_STATEMENT = re.compile(r"(?:expression|if|for|while|do|switch|return|short_var|assignment|block|loop|match)_?\w*$")
 
 
 def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
@@ -35,14 +41,18 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
     if problem:
         return problem
     if not subject.whole or subject.definition is None:
-        return _loss(document, subject, new, action)
+        outside = _statement_outside(document, edited, language, subject)
+        if outside:
+            return f"the answer has code outside any function: `{outside[:60]}`"
+        problem = objection_to_part(document, subject, new, keeps=action.keeps)
+        return problem or _loss(document, subject, new, action)
     was = subject.definition
     found = definitions(language, edited.source)
     inside = [one for one in found if subject.start <= one.start and one.end <= subject.start + len(new)]
     same = [one for one in inside if one.name == was.name and one.kind == was.kind and one.parents == was.parents]
     if len(same) != 1:
         return f"`{was.name}` is {'missing' if not same else 'defined more than once'} in the answer"
-    if not _may_change_parameters(subject, action) and same[0].parameters != was.parameters:
+    if not subject.lets_header_change(action.signature) and same[0].parameters != was.parameters:
         listed = ", ".join(was.parameters)
         return f"the parameters of `{was.name}` must stay ({listed}), the answer has ({', '.join(same[0].parameters)})"
     if was.kind == "class" and action.keeps:
@@ -89,13 +99,6 @@ def _outside_bodies(
     return [text for _, text in texts + leaves_in(language, source, at, end)]
 
 
-def _may_change_parameters(subject: Subject, action: Action) -> bool:
-    """An action that may, and if it is to solve problems, one of them must be where the parameters are."""
-    assert subject.definition is not None
-    header_end = subject.definition.header_end
-    return action.signature and (not subject.problems or any(each.start < header_end for each in subject.problems))
-
-
 def _loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
     return loss(document, subject, new, action) if action.keeps else ""
 
@@ -136,6 +139,26 @@ def _python_error(source: bytes) -> str:
         return f"it does not parse (line {error.lineno}: {error.msg})"
     except (ValueError, RecursionError, MemoryError) as error:
         return f"it does not parse ({error})"
+    return ""
+
+
+def _statement_outside(
+    document: DocumentSnapshot, edited: DocumentSnapshot, language: Language, subject: Subject
+) -> str:
+    """The first line of a statement that would stand in no function, where none stands now; empty if there is none."""
+    scripts = language.name in {"Python", "JavaScript", "TypeScript", "TSX"}
+    if subject.definition is not None or (not scripts and language.name not in _IN_FUNCTIONS):
+        return ""
+    end = subject.end + len(edited.source) - len(document.source)
+    known = {kind for kind, _, _ in top_level(language, document.source)}
+    for kind, first, last in top_level(language, edited.source):
+        if first >= end or last <= subject.start:
+            continue
+        text = edited.line(edited.line_at(first)).decode("utf-8", "replace").strip()
+        if scripts and returns_outside(language, edited.source, first, last):
+            return text
+        if not scripts and kind not in known and _STATEMENT.search(kind):
+            return text
     return ""
 
 

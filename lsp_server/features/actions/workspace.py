@@ -15,6 +15,7 @@ from pathlib import Path
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import definitions
+from lsp_server.core.secrets import holds_secret, speaks_of_secrets
 from lsp_server.features.actions.prompts import header
 from lsp_server.features.files import read_bytes, read_text
 
@@ -76,7 +77,7 @@ def signatures_of(names: Sequence[str], root: Path, language: Language, but: Pat
     for path in source_files(root, language):
         if len(found) == len(missing):
             break
-        if path == but:
+        if path == but or speaks_of_secrets(path.name):
             continue
         source = read_bytes(path, _MOST_FILE_BYTES) or b""
         wanted = [name for name in missing if name not in found and name.encode() in source]
@@ -89,4 +90,4 @@ def signatures_of(names: Sequence[str], root: Path, language: Language, but: Pat
         for one in definitions(language, source):
             if one.name in wanted and one.name not in found:
                 found[one.name] = header(document, one, with_doc=True)
-    return list(found.values())
+    return [text for text in found.values() if not holds_secret(text.encode())]

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.idioms import said_twice
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import called_in, comments_in, has_definitions, leaves_in, names_in
 from lsp_server.features.actions.catalogue import Action
@@ -42,6 +43,9 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     placeholder = next((text for text in said if _PLACEHOLDER.search(text) and text.encode() not in old), "")
     if placeholder:
         return f"the answer leaves code out: `{_short(placeholder)}`"
+    twice = said_twice(language, edited, subject.start, end)
+    if twice and not said_twice(language, document.source, subject.start, subject.end):
+        return f"the answer says `{_short(twice)}` twice"
     before = leaves_in(language, document.source, subject.start, subject.end)
     after = leaves_in(language, edited, subject.start, end)
     if [text for _, text in before] == [text for _, text in after]:
@@ -62,7 +66,17 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     gone = [text for text in was if text not in said]
     if len(gone) > (1 - _KEPT) * len(was):
         return f"the answer loses the comment `{_short(gone[0])}`"
+    result = _no_result(language, [text for _, text in before], [text for _, text in after])
+    if subject.whole and result:
+        return f"the answer has no `{result}` any more"
     return ""
+
+
+def _no_result(language: Language, before: list[str], after: list[str]) -> str:
+    """`return` or `yield`, if there was one and there is none: of a function only a part was answered."""
+    if language.name == "Rust" or "=>" in after:  # there the last expression is the result
+        return ""
+    return next((word for word in ("return", "yield") if word in before and word not in after), "")
 
 
 def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> bool:
@@ -110,7 +124,7 @@ def _lost_names(
 def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end: int) -> str:
     """A decorator, an attribute or a modifier in front of a function that the edit takes away."""
     definition = subject.definition
-    if not subject.whole or definition is None or any(each.start < definition.header_end for each in subject.problems):
+    if not subject.whole or definition is None or subject.has_problem_in_header:
         return ""
     header = document.source[definition.start : definition.header_end].decode("utf-8", "replace")
     new = edited[subject.start : end].decode("utf-8", "replace")
@@ -118,7 +132,7 @@ def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end
     for mark in re.findall(r"^\s*(@[\w.]+|#\[.*\])", header, re.MULTILINE):
         if re.sub(r"\s+", "", mark) not in squeezed:
             return str(mark)
-    head = header.partition(definition.name)[0]
+    head = re.split(rf"(?<!\w){re.escape(definition.name)}(?!\w)", header, maxsplit=1)[0]
     return next((word for word in _MODIFIERS.findall(head) if not re.search(rf"\b{word}\b", new)), "")
 
 

@@ -62,9 +62,6 @@ local function status_lines(status, reason)
   end
   local model, requests = status.model, status.requests
   local loading = model.state == 'loading' and (' %d%%'):format(100 * model.progress) or ''
-  if model.phase == 'measuring' then
-    loading = (', measuring this machine %d%%'):format(100 * model.progress)
-  end
   add('version', status.version)
   add('model', ('%s, %s%s'):format(model.name or config.options.settings.model or 'starter', model.state, loading))
   if model.state == 'failed' then

@@ -1,0 +1,39 @@
+"""Output as a terminal may get it: what models, files and hubs say cannot move its cursor or hide anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+from lsp_server.core.hidden import escaped
+
+
+class _Escaping:
+    """A stream to which hidden characters are written spelt out. On a terminal, colours stay."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(escaped(text, styled=self._stream.isatty()))
+        return len(text)
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def escaping() -> Iterator[None]:
+    """Inside, all that this process prints is escaped: what is shown comes from many places, and is written here."""
+    out, err = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (stream and _Escaping(stream) for stream in (out, err))
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = out, err

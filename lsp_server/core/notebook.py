@@ -1,0 +1,176 @@
+"""Notebooks: each cell is a document of its own, and those in one language are read as one text, in their order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+from urllib.parse import urldefrag
+
+from lsp_server.core.languages import UNKNOWN, Language, find_language
+from lsp_server.core.text import line_starts
+from lsp_server.core.uris import normal_uri
+
+if TYPE_CHECKING:
+    from lsp_server.core.document import DocumentSnapshot
+
+# How much of the cells on either side is read.
+_BESIDE_BYTES = 1 << 17
+# What a cell's first line may say about the rest of it, and in which language that then is. Others are about Python.
+_MAGIC = re.compile(rb"\A\s*%%(\w+)[ \t]*(?:-\S+[ \t]+)*([\w./-]*)[^\r\n]*")
+_LANGUAGES = {
+    **dict.fromkeys(("bash", "sh", "zsh", "ksh", "dash", "system", "sx"), "shellscript"),
+    **{name: name for name in ("html", "javascript", "ruby", "perl", "sql", "latex", "markdown", "css", "rust", "go")},
+    **{"js": "javascript", "R": "r", "bigquery": "sql", "svg": "xml", "typescript": "typescript", "ts": "typescript"},
+}
+_FILES = ("writefile", "file")
+# How the URIs of cells look in clients that do not tell of notebooks: the notebook's own, with a fragment.
+_CELL = re.compile(r"^(?:[\w.+-]*notebook[\w.+-]*:.*|.*\.ipynb)#", re.IGNORECASE)
+
+
+@dataclass(slots=True)
+class _Notebook:
+    """cells: the normal URIs of its cells, in order. told: whether the client tells of it, or only of its cells."""
+
+    cells: list[str] = field(default_factory=list)
+    told: bool = False
+
+
+class Notebooks:
+    """Which cells stand in a notebook together, and in which order."""
+
+    def __init__(self) -> None:
+        self._notebooks: dict[str, _Notebook] = {}
+        self._of_cell: dict[str, str] = {}
+
+    def open(self, uri: str, cells: Iterable[str]) -> None:
+        self._notebooks[normal_uri(uri)] = _Notebook(told=True)
+        self.splice(uri, 0, 0, cells)
+
+    def splice(self, uri: str, start: int, deleted: int, cells: Iterable[str]) -> None:
+        """Replaces `deleted` cells from number `start` on."""
+        notebook = self._notebooks.get(normal_uri(uri))
+        if notebook is None:
+            return
+        new = [normal_uri(cell) for cell in cells]
+        for cell in notebook.cells[start : start + deleted]:
+            self._of_cell.pop(cell, None)
+        notebook.cells[start : start + deleted] = new
+        self._of_cell |= dict.fromkeys(new, normal_uri(uri))
+
+    def close(self, uri: str) -> None:
+        for cell in self._notebooks.pop(normal_uri(uri), _Notebook()).cells:
+            self._of_cell.pop(cell, None)
+
+    def cell_opened(self, uri: str) -> None:
+        """For clients that tell of cells only: they open those of a notebook in its order."""
+        cell = normal_uri(uri)
+        if cell in self._of_cell or not _CELL.match(uri):
+            return
+        notebook = self._notebooks.setdefault(urldefrag(cell)[0], _Notebook())
+        notebook.cells.append(cell)
+        self._of_cell[cell] = urldefrag(cell)[0]
+
+    def cell_closed(self, uri: str) -> None:
+        cell = normal_uri(uri)
+        notebook = self._notebooks.get(self._of_cell.get(cell, ""))
+        if notebook is None or notebook.told:
+            return
+        notebook.cells.remove(cell)
+        name = self._of_cell.pop(cell)
+        if not notebook.cells:
+            del self._notebooks[name]
+
+    def cells_beside(self, uri: str) -> Sequence[str]:
+        """The normal URIs of all the cells of a cell's notebook, in order; empty if it is none."""
+        notebook = self._notebooks.get(self._of_cell.get(normal_uri(uri), ""))
+        return notebook.cells if notebook is not None else ()
+
+
+def text_around(
+    cell: DocumentSnapshot, offset: int, cells: Sequence[DocumentSnapshot]
+) -> tuple[DocumentSnapshot, int] | None:
+    """Those of a notebook's cells that are in the language of `cell`, as one document, and where the cell begins in it.
+    None while the first line of a cell is written that says what language the rest is in."""
+    magic = _magic(cell)
+    if magic is not None and offset <= magic.end():
+        return None
+    same = [each for each in cells if _language_name(each) == _language_name(cell)]
+    index = next(number for number, each in enumerate(same) if each is cell)
+    before = list(_within(reversed(same[:index])))[::-1]
+    return _joined((*before, cell, *_within(same[index + 1 :])), len(before))
+
+
+def cell_language(cell: DocumentSnapshot) -> Language:
+    """The language of a cell: the one that its first line names, else the client's."""
+    magic = _magic(cell)
+    if magic is None:
+        return find_language(cell.language_id, cell.path)
+    name, argument = magic[1].decode("utf-8", "replace"), magic[2].decode("utf-8", "replace")
+    if name in _FILES:
+        return find_language("", argument)
+    if name == "script":
+        name = argument.rpartition("/")[2]
+    return find_language(_LANGUAGES.get(name, cell.language_id), cell.path)
+
+
+def _language_name(cell: DocumentSnapshot) -> str:
+    """What tells a cell's language from others, also from those that fimble does not know."""
+    language = cell_language(cell)
+    if language is not UNKNOWN:
+        return language.name
+    magic = _magic(cell)
+    return f"%%{magic[0].decode('utf-8', 'replace')}" if magic is not None else cell.language_id
+
+
+def _magic(cell: DocumentSnapshot) -> re.Match[bytes] | None:
+    """The first line of a cell, if it says something about the rest."""
+    return _MAGIC.match(cell.source)
+
+
+def _within(cells: Iterable[DocumentSnapshot]) -> Iterator[DocumentSnapshot]:
+    room = _BESIDE_BYTES
+    for cell in cells:
+        room -= len(cell.source)
+        if room < 0:
+            return
+        yield cell
+
+
+@lru_cache(maxsize=4)
+def _joined(cells: tuple[DocumentSnapshot, ...], index: int) -> tuple[DocumentSnapshot, int]:
+    """Kept, because what has been found out about a document is known by its identity."""
+    cell = cells[index]
+    texts = [_text(each) for each in cells]
+    source, start = b"".join(texts), sum(map(len, texts[:index]))
+    name, language = urldefrag(normal_uri(cell.uri))[0], cell_language(cell)
+    if not _is_foreign(cell):
+        uri, language_id = name, cell.language_id
+    else:
+        uri, language_id = f"{name}#{_language_name(cell)}", next(iter(language.ids), "plaintext")
+    whole = replace(
+        cell,
+        uri=uri,
+        language_id=language_id,
+        source=source,
+        starts=tuple(line_starts(source)),
+        edit_end=start + cell.edit_end,
+    )
+    return whole, start
+
+
+def _is_foreign(cell: DocumentSnapshot) -> bool:
+    """Whether a cell is in another language than the client says, which is the notebook's."""
+    return cell_language(cell) is not find_language(cell.language_id, cell.path)
+
+
+def _text(cell: DocumentSnapshot) -> bytes:
+    """A cell's text, with a blank line behind it. What says that it is in another language is no text of that language:
+    blanks stand in its place."""
+    source, magic = cell.source, _magic(cell)
+    if magic is not None and _is_foreign(cell):
+        source = b" " * magic.end() + source[magic.end() :]
+    newline = cell.newline
+    return source + (newline if source and not source.endswith(newline) else b"") + newline

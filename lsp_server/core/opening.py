@@ -1,0 +1,173 @@
+"""How a line may begin where indentation alone says which block it belongs to, given the lines around it.
+
+A small model often gets the indentation of a new line wrong, or writes a statement where the code below needs the
+header of a block. Both make the file invalid, and no part of the text mends it. So the first tokens are chosen among
+those with which the line fits. Python's rules: a header is followed by a deeper line, no other line is, and a dedent
+goes back to a column that is open.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lsp_server.core.brackets import open_brackets
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole, HoleKind, sides
+from lsp_server.core.indentation import IndentStyle, style_around
+from lsp_server.core.language_entry import Language
+from lsp_server.core.text import indent_width
+
+# How far above and below a place its lines are looked at.
+_BYTES = 4000
+
+_WORD = re.compile(r"\w*")
+_CODE = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")  # of a line, in front of its comment
+_LONG_QUOTE = re.compile(r'"""|\'\'\'')
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """left: the white space that stands in front of the text already. anything: the indentations at which any statement
+    fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
+    with a colon. blank: whether blank lines may come first."""
+
+    left: str
+    anything: tuple[str, ...]
+    headers_only: tuple[str, ...]
+    headers: tuple[str, ...]
+    blank: bool = False
+
+    def allows(self, text: str) -> bool:
+        """Whether a line can fit that goes on from `text`, the beginning of what is written.
+
+        White space alone has to be an indentation, or all of one but the space that the first word's token has.
+        """
+        white, rest = self._parts(text)
+        if not rest:
+            return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
+        if white in self.anything or (self.blank and rest[0] in "\r\n"):
+            return True
+        if white not in self.headers_only:
+            return False
+        word = _word(rest)
+        if word == rest:
+            return any(header.startswith(word) for header in self.headers)
+        return word in self.headers and _may_open(rest)
+
+    def may_end(self, text: str) -> bool:
+        """Whether the line may be `text` as it is."""
+        white, rest = self._parts(text)
+        if not rest or white in self.anything:
+            return bool(self.anything)
+        return rest.rstrip().endswith(":")
+
+    def is_settled(self, text: str) -> bool:
+        """Whether `text` has gone so far that nothing is left to choose."""
+        white, rest = self._parts(text)
+        return bool(rest) and (white in self.anything or "\n" in rest)
+
+    def _parts(self, text: str) -> tuple[str, str]:
+        line = self.left + text
+        rest = line.lstrip(" \t")
+        return line[: len(line) - len(rest)], rest
+
+
+def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Opening | None:
+    """How a line may begin at `hole`; None if the language does not say, or the lines around do not tell."""
+    left, right = sides(document, hole.cursor)
+    if not language.headers or hole.kind is not HoleKind.BLOCK or left.strip() or right.strip():
+        return None
+    line = document.line_at(hole.cursor)
+    above = _logical_lines(document, document.line_start(line), language)
+    if not above:
+        return None
+    columns: list[int] = []  # of the blocks that are open
+    for column, _ in above:
+        while columns and columns[-1] > column:
+            columns.pop()
+        if not columns or columns[-1] < column:
+            columns.append(column)
+    last, opens = above[-1]
+    below = _column_below(document, hole, language)
+    style = style_around(document, line, language) or IndentStyle(4, tabs=False)
+    step = 4 if style.tabs else style.columns
+    above_block = [column for column in ([last + step] if opens else columns) if column < below]
+    # A block is a step deeper than its header; where none is, any header above it may be meant.
+    headers_only = [column for column in above_block if column + step == below] or above_block
+    if opens:
+        anything = [below] if below > last else [last + step]
+    else:
+        anything = [column for column in columns if column >= below]
+    found = Opening(
+        left,
+        _fitting(anything, left, style),
+        _fitting(headers_only, left, style),
+        language.headers,
+        blank=not opens and below <= 0,
+    )
+    return found if found.anything or found.headers_only else None
+
+
+def _fitting(columns: list[int], left: str, style: IndentStyle) -> tuple[str, ...]:
+    indents = (style.indent(column) for column in columns)
+    return tuple(indent for indent in indents if indent.startswith(left))
+
+
+def _logical_lines(document: DocumentSnapshot, end: int, language: Language) -> list[tuple[int, bool]]:
+    """The column of each statement above `end`, from the last one at the margin on, and whether it opens a block. Empty
+    if `end` is inside a statement, or no statement at the margin is near."""
+    found: list[tuple[int, bool]] = []
+    begun = ""
+    for line in _lines(document.source[max(0, end - _BYTES) : end].removesuffix(b"\n"), whole=end <= _BYTES):
+        if not begun and (not line.strip() or line.lstrip().startswith(language.comment[0])):
+            continue
+        begun += line + "\n"
+        if len(_LONG_QUOTE.findall(begun)) % 2 or line.endswith("\\"):
+            continue
+        if open_brackets(begun, language.quotes, language.comment[0]):
+            continue
+        column = indent_width(begun.encode(), 4)
+        if column == 0:
+            found.clear()
+        if found or column == 0:
+            found.append((column, _opens_block(begun.strip(), language)))
+        begun = ""
+    return [] if begun else found
+
+
+def _opens_block(statement: str, language: Language) -> bool:
+    code = _CODE.match(statement.rpartition("\n")[2])
+    return _word(statement) in language.headers and code is not None and code[0].rstrip().endswith(":")
+
+
+def _column_below(document: DocumentSnapshot, hole: Hole, language: Language) -> int:
+    """The column of the first line below with code in it; -1 if there is none."""
+    for line in _lines(document.source[hole.line_end : hole.line_end + _BYTES], whole=True):
+        if line.strip() and not line.lstrip().startswith(language.comment[0]):
+            return indent_width(line.encode(), 4)
+    return -1
+
+
+def _may_open(line: str) -> bool:
+    """Whether a line that begins so may yet open a block: nothing but a comment stands behind its colon, and it does
+    not end without one."""
+    code = _CODE.match(line.partition("\n")[0])
+    text = code[0] if code is not None else line
+    colons = [index for index, character in enumerate(text) if character == ":"]
+    ends = [index for index in colons if not open_brackets(text[:index]) and "lambda" not in text[:index]]
+    if ends and text[ends[0] + 1 :].strip():
+        return False
+    return "\n" not in line or bool(ends)
+
+
+def _lines(source: bytes, *, whole: bool) -> Iterator[str]:
+    """The lines of a part of a document; without the first, if that is not whole."""
+    lines = source.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    yield from lines if whole else lines[1:]
+
+
+def _word(text: str) -> str:
+    match = _WORD.match(text)
+    return match[0] if match else ""

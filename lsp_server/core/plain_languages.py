@@ -1,0 +1,353 @@
+"""Languages without a grammar, one entry of data each: how comments are written, and what opens and closes a block.
+
+They are completed by their indentation. A language moves to `grammar_languages` once it has a well-kept wheel.
+"""
+
+from __future__ import annotations
+
+from lsp_server.core.language_entry import BRACES, IN_PAGES, Language, language
+
+_SLASHES, _DASHES, _HASH, _PERCENT = ("//", ""), ("--", ""), ("#", ""), ("%", "")
+_SEMICOLONS, _TAGS, _STARS = (";;", ""), ("<!--", "-->"), ("(*", "*)")
+
+# How lines end or begin that open blocks of words.
+_THEN = r"\b(?:do|then|else|begin|of|loop|is|repeat|where|record)"
+_WORDS = r"^\s*(?:{})\b.*"
+
+PLAIN_LANGUAGES: tuple[Language, ...] = (
+    language(
+        "Makefile",
+        "makefile make",
+        "Makefile makefile GNUmakefile *.mk *.mak",
+        openers=r"^[^\t#=]+:(?![=:]).*|^(?:ifeq|ifneq|ifdef|ifndef|else|define)\b.*",
+        closers="endif endef else",
+        tabbed=r"^(?![\t#])[^=#]*[^=#:?+!]::?(?![=:]).*|^\t.*",
+        untabbed=r"[\w.$(){}/%@<>^*+ -]*(?:::?(?!=)|[:?+!]?=)|#|(?:-?include|ifeq|ifneq|ifdef|ifndef|else|endif|define"
+        r"|endef|export|unexport|override|vpath)\b",
+    ),
+    language("Dockerfile", "dockerfile", "Dockerfile Dockerfile.* *.dockerfile Containerfile", openers=r"\\"),
+    language(
+        "CMake",
+        "cmake",
+        "CMakeLists.txt *.cmake",
+        openers=_WORDS.format("if|elseif|else|foreach|while|function|macro|block") + r"|\(",
+        closers="endif else elseif endforeach endwhile endfunction endmacro endblock",
+    ),
+    language(
+        "Elixir",
+        "elixir eex heex",
+        "*.ex *.exs",
+        openers=r"[{(\[]|\b(?:do|else|rescue|catch|after)|->|\bfn",
+        closers="end else rescue catch after",
+    ),
+    language(
+        "Erlang",
+        "erlang",
+        "*.erl *.hrl",
+        _PERCENT,
+        openers=r"[{(\[]|->|\b(?:of|begin|receive|try|after|catch)",
+        closers="end of after catch",
+    ),
+    language(
+        "Crystal",
+        "crystal",
+        "*.cr",
+        openers=r"[{(\[]|\b(?:do|then|else|begin|ensure)(?:\s*\|[^|]*\|)?|"
+        + _WORDS.format("def|class|module|struct|enum|if|unless|while|until|case|when|elsif|rescue|macro"),
+        closers="end else elsif when rescue ensure",
+    ),
+    language(
+        "Julia",
+        "julia",
+        "*.jl",
+        openers=r"[{(\[]|\b(?:do|begin|else|try|finally|let|quote)|"
+        + _WORDS.format("(?:base)?module|function|macro|(?:mutable )?struct|if|elseif|for|while|catch|let|do"),
+        closers="end else elseif catch finally",
+        long_quotes='"""',
+    ),
+    language(
+        "MATLAB",
+        "matlab octave",
+        "*.m",
+        _PERCENT,
+        openers=_WORDS.format(
+            "function|classdef|methods|properties|if|elseif|else|for|parfor|while|switch|case|otherwise|try|catch"
+        ),
+        closers="end endfunction endif endfor endwhile else elseif case otherwise catch",
+    ),
+    language(
+        "Fortran",
+        "fortran FortranFreeForm fortran-modern",
+        "*.f90 *.f95 *.f03 *.f08",
+        ("!", ""),
+        openers=r"(?i:^\s*(?:program|module|(?:\w+ )*(?:subroutine|function)|do|else|select|case|type\s*(?:,|::)|"
+        r"interface|contains)\b.*|\bthen)",
+        closers="end enddo endif else case contains END ENDDO ENDIF ELSE CASE CONTAINS",
+    ),
+    language(
+        "Pascal",
+        "pascal delphi objectpascal",
+        "*.pas *.pp *.dpr *.lpr",
+        _SLASHES,
+        quotes="'",
+        openers=r"(?i:\b(?:begin|then|do|else|of|repeat|record|try|finally|except|var|const|type|interface|"
+        r"implementation))",
+        closers="end until else finally except End END",
+    ),
+    language(
+        "Ada",
+        "ada",
+        "*.adb *.ads",
+        _DASHES,
+        quotes='"',
+        openers=rf"(?i:{_THEN}|\bdeclare|=>)",
+        closers="end else elsif when begin exception",
+    ),
+    language(
+        "VHDL",
+        "vhdl",
+        "*.vhd *.vhdl",
+        _DASHES,
+        quotes='"',
+        openers=rf"(?i:{_THEN}|\b(?:port|generate)|\(|=>)",
+        closers="end else elsif when begin",
+    ),
+    language(
+        "Verilog",
+        "verilog systemverilog",
+        "*.v *.sv *.svh",
+        _SLASHES,
+        quotes='"',
+        openers=r"[{(\[]|\b(?:begin|generate)(?:\s*:\s*\w+)?|"
+        + _WORDS.format("module|case[xz]?|function|task|always\\w*|initial|class|package"),
+        closers="end endmodule endcase endfunction endtask endgenerate endclass endpackage else",
+    ),
+    language(
+        "OCaml",
+        "ocaml",
+        "*.ml *.mli",
+        _STARS,
+        quotes='"',
+        openers=r"[{(\[=]|->|\b(?:do|then|else|begin|with|in|struct|sig|try|function|of)",
+        closers="end done in with",
+    ),
+    language(
+        "F#",
+        "fsharp",
+        "*.fs *.fsi *.fsx",
+        _SLASHES,
+        quotes='"',
+        openers=r"[{(\[=]|->|\b(?:do|then|else|with|try)",
+        closers="else elif with finally",
+        long_quotes='"""',
+    ),
+    language(
+        "Haskell",
+        "haskell",
+        "*.hs *.hsc",
+        _DASHES,
+        quotes='"',
+        openers=r"[{(\[=]|->|<-|\b(?:do|where|of|let|then|else|in)",
+        closers="else then in where",
+    ),
+    language(
+        "Elm",
+        "elm",
+        "*.elm",
+        _DASHES,
+        quotes='"',
+        openers=r"[{(\[=]|->|\b(?:of|let|then|else|in)",
+        closers="else then in",
+        long_quotes='"""',
+    ),
+    language(
+        "PureScript",
+        "purescript",
+        "*.purs",
+        _DASHES,
+        quotes='"',
+        openers=r"[{(\[=]|->|\b(?:do|where|of|let|then|else|in)",
+        closers="else then in where",
+    ),
+    language(
+        "Nim",
+        "nim",
+        "*.nim *.nims",
+        openers=r"[{(\[=:]|\b(?:type|var|let|const)",
+        closers="else elif except finally of",
+        long_quotes='"""',
+    ),
+    language("GDScript", "gdscript", "*.gd", openers=r"[{(\[:]", closers="else elif", tabs=True),
+    language(
+        "CoffeeScript",
+        "coffeescript",
+        "*.coffee",
+        openers=r"[{(\[=]|[-=]>|" + _WORDS.format("if|unless|else|for|while|switch|when|class|try|catch"),
+        closers="else catch finally",
+    ),
+    language("Lisp", "lisp commonlisp", "*.lisp *.lsp *.cl *.asd", _SEMICOLONS, quotes='"', openers=r"\("),
+    language("Emacs Lisp", "elisp emacs-lisp", "*.el .emacs", _SEMICOLONS, quotes='"', openers=r"\("),
+    language("Scheme", "scheme racket", "*.scm *.ss *.sld *.rkt", _SEMICOLONS, quotes='"', openers=r"[(\[]"),
+    language("Clojure", "clojure", "*.clj *.cljs *.cljc *.edn", _SEMICOLONS, quotes='"', openers=r"[{(\[]"),
+    language("Fennel", "fennel", "*.fnl", _SEMICOLONS, quotes='"', openers=r"[{(\[]"),
+    language(
+        "LaTeX",
+        "latex tex bibtex",
+        "*.tex *.sty *.cls *.ltx *.bib",
+        _PERCENT,
+        quotes="",
+        openers=r"^\s*\\begin\{.*|[{\[]",
+        prose=True,
+    ),
+    language("Typst", "typst", "*.typ", _SLASHES, quotes="", openers=r"[{(\[]", prose=True),
+    language("reStructuredText", "restructuredtext rst", "*.rst", ("..", ""), quotes="", openers=r"::", prose=True),
+    language("AsciiDoc", "asciidoc", "*.adoc *.asciidoc", _SLASHES, quotes="", openers=r"(?!)", prose=True),
+    language("Org", "org", "*.org", quotes="", openers=r"(?!)", prose=True),
+    language(
+        "Git commit",
+        "git-commit gitcommit git-rebase",
+        "COMMIT_EDITMSG git-rebase-todo",
+        quotes="",
+        openers=r"(?!)",
+        prose=True,
+    ),
+    language("Vue", "vue", "*.vue", _TAGS, openers=r"<[A-Za-z][^<>]*(?<!/)>", embedded=IN_PAGES, prose=True),
+    language(
+        "Svelte",
+        "svelte",
+        "*.svelte",
+        _TAGS,
+        openers=r"<[A-Za-z][^<>]*(?<!/)>|\{[#:][^{}]*\}",
+        embedded=IN_PAGES,
+        prose=True,
+    ),
+    language(
+        "Astro", "astro", "*.astro", _TAGS, openers=r"<[A-Za-z][^<>]*(?<!/)>|[{(\[]", embedded=IN_PAGES, prose=True
+    ),
+    language(
+        "XML",
+        "xml xsl xsd svg plist",
+        "*.xml *.xsd *.xsl *.xslt *.svg *.plist *.csproj *.xaml",
+        _TAGS,
+        openers=r"<[A-Za-z][^<>]*(?<!/)>",
+        prose=True,
+    ),
+    language(
+        "Jinja",
+        "jinja jinja-html django-html twig nunjucks",
+        "*.j2 *.jinja *.jinja2 *.njk *.twig",
+        ("{#", "#}"),
+        openers=r"<[A-Za-z][^<>]*(?<!/)>|^\s*\{%-?\s*(?:if|for|block|macro|else|elif|filter|call)\b.*%\}",
+        embedded=IN_PAGES,
+        prose=True,
+    ),
+    language(
+        "ERB",
+        "erb eruby html.erb",
+        "*.erb",
+        ("<%#", "%>"),
+        openers=r"<[A-Za-z][^<>%]*(?<!/)>|\bdo(?: \|[^|]*\|)?\s*-?%>",
+        embedded=IN_PAGES,
+        prose=True,
+    ),
+    language(
+        "Handlebars",
+        "handlebars mustache",
+        "*.hbs *.handlebars *.mustache",
+        ("{{!", "}}"),
+        openers=r"<[A-Za-z][^<>]*(?<!/)>|^\s*\{\{[#^].*\}\}",
+        embedded=IN_PAGES,
+        prose=True,
+    ),
+    language("Dart", "dart", "*.dart", _SLASHES, long_quotes="\"\"\" '''"),
+    language("Zig", "zig zon", "*.zig *.zon", _SLASHES, quotes='"'),
+    language("D", "d", "*.d *.di", _SLASHES, quotes='"`', long_quotes="`"),
+    language("V", "v vlang", "*.vsh *.vv", _SLASHES, tabs=True),
+    language("Odin", "odin", "*.odin", _SLASHES, quotes='"`', long_quotes="`", tabs=True),
+    language(
+        "Groovy",
+        "groovy jenkinsfile",
+        "*.groovy *.gradle Jenkinsfile",
+        _SLASHES,
+        openers=BRACES + "|->",
+        long_quotes="\"\"\" '''",
+    ),
+    language("Objective-C", "objective-c objective-cpp", "*.mm", _SLASHES, quotes='"', preprocessed=True),
+    language(
+        "GLSL",
+        "glsl hlsl wgsl metal opencl",
+        "*.glsl *.vert *.frag *.comp *.hlsl *.wgsl *.metal",
+        _SLASHES,
+        quotes="",
+        preprocessed=True,
+    ),
+    language("Solidity", "solidity", "*.sol", _SLASHES),
+    language("Protocol Buffers", "proto proto3 protobuf", "*.proto", _SLASHES),
+    language("GraphQL", "graphql", "*.graphql *.gql", long_quotes='"""'),
+    language("Terraform", "terraform hcl opentofu", "*.tf *.tfvars *.hcl"),
+    language("Nix", "nix", "*.nix", openers=r"[{(\[=:]|\b(?:let|in|then|else|with.*)", closers="in", long_quotes="''"),
+    language("Perl", "perl perl6 raku", "*.pl *.pm *.t *.raku", prose=True),  # documentation stands between code
+    language("R", "r", "*.r *.R", quotes="\"'`"),
+    language("Awk", "awk", "*.awk", quotes='"'),
+    language("Tcl", "tcl", "*.tcl", quotes='"'),
+    language("PowerShell", "powershell", "*.ps1 *.psm1 *.psd1"),
+    language(
+        "Fish",
+        "fish",
+        "*.fish",
+        openers=_WORDS.format("if|else|for|while|switch|case|function|begin"),
+        closers="end else case",
+    ),
+    language("Batch", "bat batch", "*.bat *.cmd", ("REM", ""), openers=r"\("),
+    language(
+        "Vim script",
+        "vim viml",
+        "*.vim .vimrc vimrc",
+        ('"', ""),
+        quotes="'",
+        openers=_WORDS.format(r"if|elseif|else|for|while|function!?|def|try|catch|finally|augroup|class"),
+        closers="endif endfor endwhile endfunction enddef endtry endclass else elseif catch finally augroup",
+    ),
+    language(
+        "Visual Basic",
+        "vb vba vbscript",
+        "*.vb *.vbs *.bas",
+        ("'", ""),
+        quotes='"',
+        openers=r"(?i:^\s*(?:(?:public|private|protected|friend|shared|overrides|overridable) )*(?:sub|function|class|"
+        r"module|structure|property|namespace|if|elseif|else|for|while|do|select|case|try|catch|finally|with|enum)\b.*)",
+        closers="End Next Loop Wend Else ElseIf Case Catch Finally",
+    ),
+    language("Prolog", "prolog", "*.pro *.plg", _PERCENT, openers=r":-|-->|[(\[]|->"),
+    language(
+        "Assembly", "asm nasm gas masm assembly", "*.asm *.s *.S *.nasm", (";", ""), quotes='"', openers=r"^\s*[.\w$]+:"
+    ),
+    language(
+        "INI",
+        "ini properties dosini editorconfig gitconfig",
+        "*.ini *.cfg *.conf *.properties .editorconfig",
+        quotes="",
+        openers=r"(?!)",
+    ),
+    language("Just", "just", "justfile Justfile .justfile", openers=r"^[^\s#=]+.*:(?!=).*"),
+    language(
+        "Starlark",
+        "starlark bazel",
+        "*.bzl *.star BUILD BUILD.bazel WORKSPACE",
+        openers=r"[{(\[:]",
+        closers="else elif",
+        long_quotes="\"\"\" '''",
+    ),
+    language(
+        "Sass", "sass", "*.sass", _SLASHES, openers=r"^\s*[^\s:@$][^:]*|^\s*@(?:media|include|mixin|if|else|each|for).*"
+    ),
+    language("Stylus", "stylus", "*.styl", _SLASHES),
+    language("Pug", "pug jade", "*.pug *.jade", _SLASHES, openers=r"^\s*[\w.#]+(?:\(.*\))?\.?", prose=True),
+    language("Gleam", "gleam", "*.gleam", _SLASHES, quotes='"', openers=BRACES + "|->"),
+    language("ReScript", "rescript reason", "*.res *.resi *.re *.rei", _SLASHES, quotes='"`', long_quotes="`"),
+    language("Haxe", "haxe", "*.hx", _SLASHES),
+    language("CUE", "cue", "*.cue", _SLASHES, long_quotes='"""', tabs=True),
+    language(
+        "Gitignore", "ignore gitignore dockerignore", ".gitignore .dockerignore .ignore", quotes="", openers=r"(?!)"
+    ),
+)

@@ -1,0 +1,200 @@
+"""What is secret: files that are kept for that, and passwords, keys and tokens in the text of any other.
+
+One detector for everything that is shown to a model beside the text the user works on. It errs towards silence: a piece
+of context less costs little.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import PurePosixPath
+
+from lsp_server.core.languages import find_language
+
+# Files that hold secrets, by name and by folder. A program is not one, whatever it is called.
+_FILES = (
+    *(".env*", "*.env", "env.*", ".envrc", ".git-credentials", "*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.asc"),
+    *("*.gpg", "*.pgp", "*.ppk", "*.kdbx", "*.jks", "*.keystore", "*.agekey", "*.ovpn", "known_hosts"),
+    *("id_rsa*", "id_dsa*", "id_ecdsa*", "id_ed25519*", "*.tfvars", "*.tfvars.json", "*.tfstate", "*.tfstate.*"),
+    *("kubeconfig*", "*.kubeconfig", ".netrc", "_netrc", ".npmrc", ".pypirc", ".yarnrc*", ".htpasswd", ".pgpass"),
+    *(".my.cnf", ".mylogin.cnf", ".dockercfg", ".dockerconfigjson", ".s3cfg", ".boto", ".vault-token", ".vault_pass*"),
+    *("*credential*", "*secret*", "*password*", "*passwd*", "auth.json", "service-account*.json"),
+    *("authorized_keys", "shadow"),
+)
+_FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".gcloud", ".password-store", ".secrets"})
+_PROGRAMS = ("wp-config.php", "local_settings.py")
+_DATA = frozenset({"JSON", "YAML", "TOML"})
+
+# What the tokens of services look like: how each begins, with no letter or digit in front of it, and how it goes on.
+_TOKENS = tuple(
+    (beginning.encode(), re.compile(re.escape(beginning).encode() + rest.encode()))
+    for beginnings, rest in (
+        ("AGE-SECRET-KEY-1", r"[0-9A-Z]{20}"),
+        ("PuTTY-User-Key-File-", r"\d"),
+        ("AKIA ASIA ABIA ACCA AROA AIDA", r"[0-9A-Z]{16}(?![0-9A-Za-z])"),
+        ("ghp_ gho_ ghu_ ghs_ ghr_ npm_", r"\w{36}"),
+        ("github_pat_ gsk_", r"\w{40}"),
+        ("glpat- glptt- glrt- gldt- glcbt- glft- glsoat- glagent- glimt-", r"[\w-]{20}"),
+        ("sk-", r"[\w-]{32}"),
+        ("sk_live_ sk_test_ sk_prod_ rk_live_ rk_test_ rk_prod_", r"\w{10}"),
+        ("whsec_", r"[\w+/=]{24}"),
+        ("xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xoxe.xoxp-", r"[\w-]{10}"),
+        ("xapp-", r"\d-[\w-]{20}"),
+        ("hooks.slack.com/services/ hooks.slack.com/workflows/", r"[\w/]{20}"),
+        ("discord.com/api/webhooks/ discordapp.com/api/webhooks/", r"\d+/[\w-]{20}"),
+        ("AIza", r"[\w-]{35}"),
+        ("ya29. GOCSPX- pypi-AgE dckr_pat_ dckr_oat_ hvs. hvb. hvr. .atlasv1.", r"[\w-]{20}"),
+        ("dp.pt. dp.st. dp.ct. dp.sa.", r"[\w-]{20}"),
+        ("1//0 :AA ATATT3 ATCTT3", r"[\w=-]{30}"),
+        ("EAA", r"[\w-]{60}"),
+        ("hf_", r"[A-Za-z]{34}"),
+        ("rubygems_ dapi doo_v1_ dop_v1_ dor_v1_ sbp_ pul- shpat_ shpca_ shppa_ shpss_", r"[0-9a-fA-F]{32}"),
+        ("SG.", r"[\w-]{16,}\.[\w-]{16}"),
+        ("key- SK", r"[0-9a-f]{32}(?!\w)"),
+        ("sq0atp- sq0csp-", r"[\w-]{22}"),
+        ("lin_api_ ntn_ glsa_", r"\w{30}"),
+        ("secret_", r"[A-Za-z0-9]{40}"),
+        ("NRAK-", r"[A-Z0-9]{20}"),
+        ("pat", r"[A-Za-z0-9]{14}\.[0-9a-f]{32}"),
+        ("AccountKey= SharedAccessKey=", r"[A-Za-z0-9+/]{30}"),
+        ("?sig= &sig=", r"[\w%+/-]{30}"),
+        ("eyJ", r"[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8}"),
+    )
+    for beginning in (beginnings.split(" ") if " " in beginnings else [beginnings])
+)
+# Where one can be at all: no text of so many letters without a space is missed, and few are left.
+_LONG = re.compile(rb"[\w+/=.%:?&-]{15,}")
+_PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+# `user:password@` in a URL, and what a header lets somebody in with.
+_IN_URL = re.compile(rb"://[^\s/:@\"'<>{}$]{0,80}:([^\s/@\"'<>{}$]{3,200})@")
+_HEADER = re.compile(rb"(?:bearer|basic|authorization[\"']?\s*[:=,]\s*[\"']?token)[ \t]+([\w+/.=~-]{16,})")
+
+# The end of a name that a secret is given to, in small letters, and what follows it there: `NAME = "..."`,
+# `"name": "..."`, `name: str = '...'`, `set("name", "...")`, `name=...`.
+_WORDS = tuple(
+    (beginning, re.compile(beginning + rest))
+    for beginning, rest in (
+        (b"pass", rb"(?:word|wd|phrase|code)?"),
+        (b"pwd", b""),
+        (b"secret", b""),
+        (b"token", b""),
+        (b"key", rb"(?:[_-]?id)?"),
+        (b"credential", b""),
+        (b"conn", rb"(?:ection)?[_-]?str(?:ing)?"),
+        (b"dsn", b""),
+        (b"salt", b""),
+        (b"pin", rb"(?<![a-z]pin)"),
+        (b"otp", rb"(?<![a-z]otp)"),
+    )
+)
+_KEY_OF = re.compile(
+    rb"(?:api|access|account|secret|private|signing|encryption|encrypt|master|auth|shared|service|license|deploy)[_-]?$"
+)
+_GIVEN = re.compile(
+    rb"s?(?:[_-]?\d+)?([\"'`]?)\]?[ \t]*(?::[ \t]*&?[A-Za-z_][\w.\[\]<> |?]{0,40}?[ \t]*)?(:=|=>|=|:|,)[ \t]*"
+    rb"(?:[rbfuRBFU@$L]{0,2}(\"\"\"|\"|'|`)((?:\\.|(?!\3)[^\\\n]){4,300})\3"
+    rb"|(?<!,)(?<!, )([^\s\"'`(),;{}\[\]<>&]{6,200})(?=[\s\"'`;&]|$))"
+)
+# A name of the program's, or a call's beginning; but not where letters and digits are mixed as no name's are.
+_MIXED = re.compile(rb"^(?=\D*\d\D*\d)(?=.*[a-z])(?:(?=.*[A-Z])[A-Za-z0-9]{8,}|(?=(?:\D*\d){3})[A-Za-z0-9]{16,})$")
+_CODE = re.compile(rb"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*$")
+_PASSWORD = re.compile(rb"pass|pwd|pin|otp")
+# What stands for a value, or tells where one is kept, or is a word of the program.
+_PLACEHOLDER = re.compile(
+    rb"(?i)^[<\[{(%$].*|\$\{|\{\{|^\W*$|x{3,}|\*{3}|\.\.\.|your|example|change[_-]?(?:me|it|this)|place[_-]?holder|dummy"
+    rb"|insert|replace|redacted|todo|lorem|sample|^(?:none|null|nil|undefined|true|false|test|fake|mock|foo|bar|abc|admin)"
+    rb"$|^(?:env|file|vault|arn|op|ref|secret|ssm|keyring)[:.]|^https?://[^@]*$|^[./~]|^process\.|^os\.|getenv|environ"
+    rb"|\{[^{}]*\}|%[sd]"
+)
+_PROGRAM_WORDS = re.compile(
+    rb"(?i)pass|pwd|word|secret|token|key|auth|login|user|field|input|form|reset|confirm|current|name|hash|code|type|text"
+    rb"|string|value|enter|invalid|required|must|error|salt|pin|bearer|client|access|refresh|id$"
+)
+_WORDLIKE = re.compile(
+    rb"^(?:[A-Za-z][a-z]*|[A-Z]+)(?:[\s_./:-]+(?:[A-Za-z][a-z]*|[A-Z]+))*[.!?:]?$|^[a-z]+(?:[A-Z][a-z]+)+$"
+)
+
+
+def is_secret_file(path: str) -> bool:
+    """Whether a file is kept for secrets, judged by its name and folders, in which `/` divides the parts."""
+    parts = PurePosixPath(path.replace("\\", "/"))
+    if parts.name.lower() in _PROGRAMS or not _FOLDERS.isdisjoint(parts.parts[:-1]):
+        return True
+    language = find_language("", parts.name)
+    return speaks_of_secrets(path) and (language.wheel is None or language.name in _DATA)
+
+
+def speaks_of_secrets(path: str) -> bool:
+    """Whether a file's name says that it is about secrets: one that holds some, or a program that deals with them."""
+    name = PurePosixPath(path.replace("\\", "/")).name.lower()
+    return any(fnmatch(name, pattern) for pattern in _FILES)
+
+
+def holds_secret(text: bytes) -> bool:
+    """Whether a password, a key or a token stands in `text`. The time is in proportion to its size: 15 ms in 256 KB."""
+    long = b"\n".join(_LONG.findall(text))
+    present = (pattern for beginning, pattern in _TOKENS if beginning in long)
+    if any(_is_token(long, match) for pattern in present for match in pattern.finditer(long)):
+        return True
+    lower = text.lower()
+    return (
+        (b"PRIVATE KEY" in text and _PRIVATE_KEY.search(text) is not None)
+        or any(_is_password(match[1]) for match in _IN_URL.finditer(text))
+        or any(_is_random(text[slice(*match.span(1))]) for match in _HEADER.finditer(lower))
+        or any(_is_given_secret(text, lower, word) for word in _words(lower))
+    )
+
+
+def _words(lower: bytes) -> Iterator[re.Match[bytes]]:
+    """Where names may end that speak of secrets. To find plain text is far quicker than to search for one of many."""
+    for beginning, pattern in _WORDS:
+        at = lower.find(beginning)
+        while at >= 0:
+            if word := pattern.match(lower, at):
+                yield word
+            at = lower.find(beginning, at + 1)
+
+
+def _is_given_secret(text: bytes, lower: bytes, word: re.Match[bytes]) -> bool:
+    """Whether what stands behind a name that ends in `word` is a secret."""
+    given = _GIVEN.match(text, word.end())
+    if given is None:
+        return False
+    if word[0].startswith(b"key") and not _KEY_OF.search(lower, max(0, word.start() - 16), word.start()):
+        return False
+    listed, value = given[2] == b",", given[4]
+    if value is None:
+        value = given[5]
+        if _CODE.match(value) and not _MIXED.match(value):
+            return False
+    elif listed and (not given[1] or _WORDLIKE.match(value)):
+        return False  # one of several arguments or names
+    if _PASSWORD.search(word[0]):
+        return _is_password(value)
+    return _is_random(value)
+
+
+def _is_token(text: bytes, match: re.Match[bytes]) -> bool:
+    start = match.start()
+    return not (text[start : start + 1].isalnum() and text[start - 1 : start].isalnum())
+
+
+def _is_password(value: bytes) -> bool:
+    """Whether a text that stands for a password is one."""
+    if len(value) < 4 or _PLACEHOLDER.search(value):
+        return False
+    if _WORDLIKE.match(value):
+        return len(value) >= 8 and b" " not in value and not _PROGRAM_WORDS.search(value)
+    return True
+
+
+def _is_random(value: bytes) -> bool:
+    """Whether a text that is called a key or a token is one: not a word of the program's own, nor a call."""
+    if len(value) < 8 or _PLACEHOLDER.search(value) or _WORDLIKE.match(value) or b" " in value.strip():
+        return False
+    digits, symbols = len(re.findall(rb"\d", value)), re.search(rb"[^\w.:/\\-]", value)
+    if not re.search(rb"[A-Za-z]", value):
+        return False
+    return digits > 1 or symbols is not None or (digits == 1 and len(value) >= 16)

@@ -1,0 +1,38 @@
+"""Token healing: the token that a model would rather write over the end of what was typed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.prefix_cache import common_prefix
+from lsp_server.engine.request import Generate
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
+
+# The index of the first token that is written over, the token to write there, its logits, and what it adds.
+Healing = tuple[int, int, "Logits", bytes]
+
+# How much of what was typed a longer token may take over.
+MOST_HEALED_TOKENS = 4
+
+
+def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, request: Generate) -> Healing | None:
+    """The longer token to write over the end of what was typed, if the model prefers one. None if it does not, or if
+    that cannot be told yet because logits are missing. first: the index of the first of `tokens` that may be healed."""
+    cache, vocabulary = model.cache, model.vocabulary
+    known = common_prefix(cache.tokens(sequence), tokens)
+    for index in range(max(1, first), len(tokens)):
+        row = cache.row(sequence, index - 1)
+        if index > known or row is None:
+            return None
+        written = b"".join(map(vocabulary.piece, tokens[index:]))
+        token = vocabulary.healed(row, written, tokens[index], request.rank)
+        if token is not None and not model.ends(token, answers=request.stop is None):
+            added = vocabulary.piece(token)[len(written) :]
+            if request.opening is not None and not request.opening.allows(added.decode("utf-8", "replace")):
+                return None
+            return index, token, row, added
+    return None

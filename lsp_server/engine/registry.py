@@ -1,0 +1,181 @@
+"""The loaded models by role: loading, exchanging and unloading them, and making room. For the engine's thread alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from lsp_server.backends.base import ModelError
+from lsp_server.engine.loader import Crowded, Loaded, Loader
+from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.request import Event, Load, ModelFailed, ModelIdle, ModelReady, Role
+from lsp_server.engine.residency import Residency
+from lsp_server.engine.retry import FilesState, files_state
+
+logger = logging.getLogger(__name__)
+
+
+class Registry:
+    """models: what is loaded. loader: loads beside the engine's work. end_requests: ends all requests of a model,
+    before it goes or computes something else."""
+
+    def __init__(
+        self,
+        loader: Loader,
+        post: Callable[[Event], None],
+        end_requests: Callable[[LoadedModel], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self.loader = loader
+        self.models: dict[Role, LoadedModel] = {}
+        self._post = post
+        self._end_requests = end_requests
+        self._clock = clock
+        self._loads: dict[Role, Load] = {}  # what the models were loaded by
+        self._files: dict[Role, FilesState] = {}  # and what its files were like
+        self._residency = Residency()
+        self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
+        self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
+
+    def use(self, role: Role) -> None:
+        """Notes that a model has been used."""
+        self._residency.use(role, self._clock())
+
+    def keep(self, seconds: Mapping[Role, float]) -> None:
+        """Sets how long models stay without being used; 0 for ever."""
+        self._residency.limit(seconds)
+
+    def next_due(self) -> float:
+        """When a model has to go, or may go for one that waits for room; infinite if never."""
+        return self._residency.next_due(self._waiting)
+
+    def close(self) -> None:
+        """Unloads all."""
+        for role in list(self.models):
+            self._unload(role)
+
+    def wait_for_room(self, crowded: Crowded) -> None:
+        """Takes note that there was no room for a model as long as others are loaded."""
+        if self.loader.wanted(crowded.load):
+            self._waiting[crowded.load.role] = crowded
+            if set(self.models) - {crowded.load.role}:
+                self._alone.discard(crowded.load)
+
+    def load(self, message: Load) -> None:
+        loaded = self._loads.get(message.role)
+        # One that differs in nothing is to be loaded again, unless others were asked for meanwhile.
+        news = loaded is not None and (loaded.spec != message.spec or not self.loader.wanted(loaded))
+        if news and loaded is not None and replace(loaded.spec, adapters=message.spec.adapters) == message.spec:
+            self.loader.admit(message, self.models[message.role].backend)
+            return
+        self._unload(message.role)
+        self._waiting.pop(message.role, None)
+        self._alone = {load for load in self._alone if load.role != message.role}
+        self.loader.start(message)
+
+    def adapt(self, load: Load, refused: Exception | None) -> None:
+        """Exchanges the adapters of a loaded model, unless they were refused. All that its cache holds was computed
+        with the others, so it is dropped: a prompt is never answered from a mixture."""
+        if not self.loader.wanted(load):
+            return
+        model = self.models.get(load.role)
+        if model is None:  # nobody has used it for a while
+            self.loader.start(load)
+            return
+        self._end_requests(model)
+        try:
+            if refused is not None:
+                raise refused
+            model.backend.adapt(load.spec.adapters)
+        except Exception as error:
+            self._unload(load.role)
+            self._post(ModelFailed(explained(error), load.number, load.role, files=files_state(load.spec)))
+            return
+        self.models[load.role], self._loads[load.role] = model.emptied(), load
+        self._residency.use(load.role, self._clock())
+        self.tell(load.role)
+
+    def take(self, loaded: Loaded) -> None:
+        """Makes a model the one that requests for its role are worked on with."""
+        load, model = loaded.load, loaded.model
+        if not self.loader.wanted(load):
+            model.close()
+            return
+        self.models[load.role], self._loads[load.role], self._files[load.role] = model, load, loaded.files
+        self._residency.use(load.role, self._clock())
+        self.tell(load.role)
+
+    def tell(self, role: Role) -> None:
+        """Tells what the model of a role is, as it is now."""
+        model = self.models[role]
+        self._post(ModelReady(model.info, self._loads[role].number, role, model.notice))
+
+    def idle(self) -> bool:
+        """One piece of what models have to do while nobody needs them. False if there is nothing more to do."""
+        for role, model in self.models.items():
+            before = model.backend.info
+            try:
+                more = model.backend.rest()
+            except Exception as error:  # what nobody waits for must not end the thread
+                logger.warning("%s", explained(error))
+                more = False
+            if model.backend.info is not before:
+                self.tell(role)
+            if more:
+                return True
+        return False
+
+    def tidy(self, busy: Iterable[Role]) -> None:
+        """Unloads what has not been used for as long as it may stay, or what has to make room and is not in use.
+
+        busy: the roles with requests."""
+        now = self._clock()
+        for role in busy:
+            self._residency.use(role, now)
+        for role in self._residency.expired(now):
+            self._suspend(role, "unloaded because it was not used for a while")
+        for role, crowded in list(self._waiting.items()):
+            spare = self._residency.spare(role, now)
+            if spare is not None:
+                self._suspend(spare, "unloaded to make room for another model")
+                self.loader.start(crowded.load)
+            elif set(self.models) - {role}:
+                continue  # the others are in use; their next rest will do
+            elif crowded.load not in self._alone:  # another may have gone since there was no room
+                self._alone.add(crowded.load)
+                self.loader.start(crowded.load)
+            else:
+                self._alone.discard(crowded.load)
+                self._post(ModelFailed(crowded.message, crowded.load.number, role, True, files=crowded.files))
+            del self._waiting[role]
+
+    def failed(self, role: Role, why: str) -> None:
+        """Unloads a model whose steps fail one after the other, as they do once its GPU is lost. To be called when one
+        has failed."""
+        model, number = self.models[role], self._loads[role].number
+        if not model.health.broken:
+            return
+        self._unload(role)
+        told = model.health.told(model.info.name, why)
+        self._post(ModelFailed(told, number, role, True, model.health.worked, self._files[role]))
+
+    def _suspend(self, role: Role, message: str) -> None:
+        number = self._loads[role].number
+        self._unload(role)
+        self._post(ModelIdle(message, number, role))
+
+    def _unload(self, role: Role) -> None:
+        model = self.models.pop(role, None)
+        self._loads.pop(role, None)
+        self._residency.drop(role)
+        if model is not None:
+            self._end_requests(model)
+            model.close()
+
+
+def explained(error: Exception) -> str:
+    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
+    if not isinstance(error, ModelError):
+        logger.error("the model failed", exc_info=error)
+    return str(error) or type(error).__name__

@@ -1,0 +1,205 @@
+"""The client's documents as it opens, changes and closes them, and what follows from that for the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import anyio
+from lsprotocol import types
+
+from lsp_server.core import text
+from lsp_server.core.document import Document, DocumentSnapshot, Edit, LargeDocument
+from lsp_server.core.large import LargeText
+from lsp_server.features.files import is_file
+from lsp_server.lsp import convert
+
+if TYPE_CHECKING:
+    from lsp_server.features.inline import InlineCompleter
+    from lsp_server.features.reading import BufferReader
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+# Without a key for this long, the user rests.
+_REST_SECONDS = 0.5
+# Of so many documents that are not open it is said that they are not.
+_MOST_TOLD = 100
+# How long the disk may take to tell whether closed documents are still there.
+_LOOK_SECONDS = 2.0
+
+
+class DocumentService:
+    """Takes every notification about a document, in order, and tells the others of it."""
+
+    def __init__(self, server: FimbleServer, completer: InlineCompleter, reader: BufferReader) -> None:
+        self._server = server
+        self._store = server.documents
+        self._completer = completer
+        self._reader = reader
+        self._resting: asyncio.TimerHandle | None = None
+        self._told: set[str] = set()
+
+    def opened(self, params: types.DidOpenTextDocumentParams) -> None:
+        item = params.text_document
+        self._server.completions.cancel(item.uri)
+        language_id = str(getattr(item.language_id, "value", item.language_id))
+        document = self._open(item.uri, item.text, language_id, item.version)
+        self._completer.document_changed(self._seen(document))
+        self._server.start_task(self.read_and_warm, document)
+
+    def changed(self, params: types.DidChangeTextDocumentParams) -> None:
+        uri, version = params.text_document.uri, params.text_document.version
+        edits = convert.edits_of(params.content_changes)
+        self._server.completions.cancel(uri)
+        if self._store.find(uri) is None:
+            edits = self._opened_by(uri, edits)
+            if not edits:
+                self.not_open(uri)
+                return
+        document = self._store.change(uri, version, edits)
+        self._tell_actions(document)
+        seen = self._seen(document)
+        self._completer.document_changed(seen)
+        self._server.start_task(self._completer.warm, seen, seen.edit_end)
+        self._rest_after(document)
+
+    def closed(self, params: types.DidCloseTextDocumentParams) -> None:
+        document = self._store.find(params.text_document.uri)
+        if document is None:
+            return
+        self._server.completions.cancel(document.uri)
+        seen = self._seen(document)
+        self._store.close(document.uri)
+        self._completer.document_closed(seen.uri)
+        self._server.actions.document_closed(document.uri)
+
+    # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
+
+    def notebook_opened(self, params: types.DidOpenNotebookDocumentParams) -> None:
+        notebook = params.notebook_document
+        self._store.notebooks.open(notebook.uri, [cell.document for cell in notebook.cells])
+        for item in params.cell_text_documents:
+            self.opened(types.DidOpenTextDocumentParams(item))
+
+    def notebook_changed(self, params: types.DidChangeNotebookDocumentParams) -> None:
+        cells = params.change.cells
+        if cells is None:
+            return
+        if cells.structure is not None:
+            array = cells.structure.array
+            new = [cell.document for cell in array.cells or []]
+            self._store.notebooks.splice(params.notebook_document.uri, array.start, array.delete_count, new)
+            for item in cells.structure.did_open or []:
+                self.opened(types.DidOpenTextDocumentParams(item))
+            for closed in cells.structure.did_close or []:
+                self.closed(types.DidCloseTextDocumentParams(closed))
+        for change in cells.text_content or []:
+            self.changed(types.DidChangeTextDocumentParams(change.document, change.changes))
+
+    def notebook_closed(self, params: types.DidCloseNotebookDocumentParams) -> None:
+        for cell in params.cell_text_documents:
+            self.closed(types.DidCloseTextDocumentParams(cell))
+        self._store.notebooks.close(params.notebook_document.uri)
+
+    # The workspace's files ------------------------------------------------------------------------------
+
+    def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
+        for event in params.changes:
+            if event.type is types.FileChangeType.Deleted:
+                self._store.closed.forget(event.uri)
+
+    def files_deleted(self, params: types.DeleteFilesParams) -> None:
+        for file in params.files:
+            self._store.closed.forget(file.uri)
+
+    def files_renamed(self, params: types.RenameFilesParams) -> None:
+        for file in params.files:
+            self._store.move(file.old_uri, file.new_uri, self._place)
+
+    def follow_folders(self) -> None:
+        """Gives the documents the names they have in the workspace's folders as these are now."""
+        for document in self._store.rename(self._place):
+            self._server.completions.cancel(document.uri)
+            self._tell_actions(document)
+
+    def not_open(self, uri: str) -> None:
+        """Says once that a client asks for a document that is not open, or changes it: one that shows a document twice
+        may close it with the first of the two views."""
+        if uri not in self._told and len(self._told) < _MOST_TOLD:
+            self._told.add(uri)
+            logger.warning("%s is not open: nothing is suggested in it until it is opened again", uri)
+
+    async def read_and_warm(self, document: Document) -> None:
+        """Warms the first prompt of a document, once what it may show of others has been read."""
+        seen = self._seen(document)
+        if await self._reader.read(seen) and self._store.find(document.uri) is document:
+            await self._completer.warm(seen, seen.edit_end)
+
+    async def rest(self, document: Document) -> None:
+        """What is done when the user has not typed for a while."""
+        await self._forget_deleted()
+        seen = self._seen(document)
+        if await self._reader.read(seen) and self._store.find(document.uri) is document:
+            await self._completer.rest(seen, seen.edit_end)
+
+    def _seen(self, document: Document) -> DocumentSnapshot:
+        """What is looked at where it was edited last."""
+        return self._store.seen(document, document.edit_end).document
+
+    def _tell_actions(self, document: Document) -> None:
+        if isinstance(document, DocumentSnapshot):
+            self._server.actions.document_changed(document)
+        else:  # it has become a large one, for which there are no actions
+            self._server.actions.document_closed(document.uri)
+
+    async def _forget_deleted(self) -> None:
+        """Looks at the disk for the closed documents, since not every client tells what becomes of files."""
+        uris = [document.uri for document in self._store.closed.all()]
+        paths = {uri: path for uri in uris if (path := convert.path_of(uri)) is not None}
+        if not paths:
+            return
+        look = partial(_missing, paths)
+        with anyio.move_on_after(_LOOK_SECONDS):  # a folder on a network may not answer
+            for uri in await anyio.to_thread.run_sync(look, abandon_on_cancel=True):
+                self._store.closed.forget(uri)
+
+    def _open(self, uri: str, content: str, language_id: str, version: int | None) -> Document:
+        path, folder = self._place(uri)
+        document: Document
+        if len(content) > self._store.largest_bytes:
+            document = LargeDocument(uri, path, language_id, version, LargeText.of_text(content), folder=folder)
+        else:
+            document = DocumentSnapshot.of(
+                uri, text.encode(content), path=path, language_id=language_id, version=version, folder=folder
+            )
+        self._told.discard(uri)
+        return self._store.open(document)
+
+    def _opened_by(self, uri: str, edits: list[Edit]) -> list[Edit]:
+        """Opens a document that is not open by the first of `edits` that gives its whole text, and returns what follows
+        from there; nothing if none does."""
+        for number, edit in enumerate(edits):
+            if edit.range is None:
+                self._open(uri, "", self._store.language_id(uri), None)
+                return edits[number:]
+        return []
+
+    def _place(self, uri: str) -> tuple[str, str]:
+        """What a document is called in the workspace, and the name of its folder."""
+        return convert.shown_path(uri, self._server.roots), convert.folder_name(uri, self._server.roots)
+
+    def _rest_after(self, document: Document) -> None:
+        """Starts the time after which the user counts as resting; each change starts it anew."""
+        if self._resting is not None:
+            self._resting.cancel()
+        loop = asyncio.get_running_loop()
+        self._resting = loop.call_later(_REST_SECONDS, self._server.start_task, self.rest, document)
+
+
+def _missing(paths: Mapping[str, Path]) -> list[str]:
+    return [uri for uri, path in paths.items() if not is_file(path)]
