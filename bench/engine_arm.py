@@ -158,9 +158,7 @@ class EngineArm:
 
 
 @asynccontextmanager
-async def engine_arm(
-    spec: ModelSpec, progress: Callable[[float], None] = lambda _: None, *, drafts: bool = True
-) -> AsyncIterator[EngineArm]:
+async def engine_arm(spec: ModelSpec, *, drafts: bool = True) -> AsyncIterator[EngineArm]:
     """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may speculate where
     calibration says that it pays."""
     made: list[EndlessBackend] = []
@@ -174,7 +172,7 @@ async def engine_arm(
         made.append(EndlessBackend(backend))
         return cast(Backend, made[-1])
 
-    async with loaded(factory, spec, progress) as (client, info):
+    async with loaded(factory, spec) as (client, info):
         if spec.draft and not info.draft:
             raise ModelError(client.model.message)
         yield EngineArm(client, made[0], spec, info)  # a model that drafts comes second

@@ -133,7 +133,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     complete.add_argument(
         "--open", action="append", default=[], metavar="FILE", help="another file that counts as open; can be repeated"
     )
-    complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
+    complete.add_argument(
+        "--quick", action="store_true", help="from a smaller prompt, as an editor's first key gets it"
+    )
+    complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what took the time")
     complete.add_argument("--json", action="store_true", help="print JSON")
     action = commands.add_parser(
         "action",

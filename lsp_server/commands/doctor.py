@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from lsp_server.user_folders import expanded
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
+_FIRST_MS = 1500.0
 _LITTLE_DISK = 2 << 30
 _CALIBRATIONS = 20
 _PADDING = 1024  # tokens by which the vocabularies of one family's models may differ
@@ -64,6 +66,7 @@ def examine() -> Iterator[Check]:
         _draft_model,
         _calibration,
         _saved_prompts,
+        _first_suggestion,
         _editors,
     ]
     for part in parts:
@@ -267,6 +270,30 @@ def _saved_prompts() -> Iterator[Check]:
         yield Check("prompts", GREEN, "none are kept: `saved_prompts_mb` is 0")
     else:
         yield Check("prompts", GREEN if limit else YELLOW, text, "" if limit else "fimble cache --empty")
+
+
+def _first_suggestion() -> Iterator[Check]:
+    from lsp_server import config
+    from lsp_server.backends import starter
+    from lsp_server.features import first_suggestions
+
+    spec = config.load([Path.cwd()])[0].model_spec()
+    model = Path(spec.path).expanduser() if spec.path else starter.path()
+    cost = first_suggestions.cost(model, first_suggestions.remembered())
+    if cost is None:
+        text = "not measured yet with this model; that happens in the editor, where a file is new to it"
+        yield Check("first suggestion", GREEN, text)
+        return
+    late = f", {cost.late} of them not in time," if cost.late else ""
+    slow = cost.late > 0 or cost.median_ms > _FIRST_MS
+    yield Check(
+        "first suggestion",
+        YELLOW if slow else GREEN,
+        f"{cost.median_ms / 1000:.1f} s where the file is new to the model: the median of the last {cost.count}"
+        f"{late or ','} at worst {cost.worst_ms / 1000:.1f} s; about {cost.tokens} tokens are read for it, "
+        f"{cost.tokens_per_second:.0f} a second; measured until {date.fromtimestamp(cost.last)}",
+        "a smaller model (fimble models list)" if slow else "",
+    )
 
 
 def _editors() -> Iterator[Check]:

@@ -33,6 +33,7 @@ from lsp_server.engine.request import (
     ModelLoading,
     ModelReady,
     Priority,
+    PromptRead,
     Role,
     Shutdown,
     TextDelta,
@@ -65,7 +66,8 @@ class ModelState:
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of a model's state. evaluated_tokens, decoded_tokens: of all
+    on_model is called with every change of a model's state, on_work with what comes of a request's step before the last
+    one: how much of its prompt is done, or what it has written. evaluated_tokens, decoded_tokens: of all
     requests that have ended, warming and abandoned ones included.
     """
 
@@ -77,6 +79,7 @@ class EngineClient:
     ) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
+        self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -209,10 +212,13 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
-        if isinstance(event, TextDelta | Finished) and event.id not in self._listeners:
+        if isinstance(event, PromptRead | TextDelta | Finished) and event.id not in self._listeners:
             return  # it has been told that the engine stopped
-        if isinstance(event, TextDelta):
+        if isinstance(event, PromptRead):
+            self.on_work(event)
+        elif isinstance(event, TextDelta):
             self._listeners[event.id](event)
+            self.on_work(event)
         elif isinstance(event, Finished):
             self._learn(event)
             self.evaluated_tokens += event.usage.evaluated_tokens
@@ -254,14 +260,14 @@ class EngineClient:
 
 @asynccontextmanager
 async def loaded(
-    factory: BackendFactory, spec: ModelSpec, progress: Callable[[float], None] = lambda _: None
+    factory: BackendFactory, spec: ModelSpec, progress: Callable[[ModelState], None] = lambda _: None
 ) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
-    """An engine whose model is ready; it is stopped at the end. progress: as in ModelState. Raises ModelError if the
-    model cannot be loaded."""
+    """An engine whose model is ready; it is stopped at the end. progress: gets every state of the model. Raises
+    ModelError if that cannot be loaded."""
     known = anyio.Event()
 
     def changed(_: Role, model: ModelState) -> None:
-        progress(model.progress)
+        progress(model)
         if model.kind in ("ready", "failed"):
             known.set()
 

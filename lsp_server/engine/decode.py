@@ -17,7 +17,7 @@ from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.vocabulary import likeliest
 from lsp_server.engine.work import Work
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
     from lsp_server.core.opening import Opening
 
-# The text that came of a step, if any, and why the request is done, if it is.
-Step = tuple[TextDelta | None, FinishReason | None]
+# The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
+Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
 # A full prompt that takes longer than this is answered from a quick one, if there is one.
 QUICK_ABOVE_SECONDS = 0.6
@@ -198,6 +198,7 @@ class Generation:
             self._watched = None  # it learns from this one
         if self._cost.decoded == 0:
             self._cost.evaluated += len(work.tokens)
+            self._cost.read = end
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
@@ -211,12 +212,9 @@ class Generation:
             self.model.pace.learn(len(work.tokens), work.position, seconds)
 
     def write(self, now: float) -> Step:
-        """Writes what the logits allow: nothing, a token, or with a draft that holds several.
-
-        Returns the text that came of it, if any, and why the request is done, if it is.
-        """
+        """Writes what the logits allow: nothing, a token, or with a draft that holds several."""
         if not self._complete:
-            return None, None
+            return self._cost.prompt_read(self.request.id), None
         if self._cost.decoded == 0:
             self._cost.prompt_done()
         if self.request.max_tokens == 0:

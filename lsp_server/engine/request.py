@@ -168,6 +168,15 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptRead:
+    """How far a request's prompt is in the cache, after a step that was not its last: `tokens` of `prompt_tokens`."""
+
+    id: int
+    tokens: int
+    prompt_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextDelta:
     """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
     probability of its tokens, usage what the request has cost so far."""
@@ -195,4 +204,4 @@ def rejected(request: Generate, message: str, reason: FinishReason = FinishReaso
     return Finished(request.id, "", reason, Usage(), message=message)
 
 
-Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | TextDelta | Finished
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
@@ -46,6 +47,16 @@ def edits_of(changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Ed
         else:
             edits.append(Edit(None, change.text))
     return edits
+
+
+def asked_place(params: Any) -> tuple[str, int] | None:
+    """The document and the line that the untyped parameters of a request of ours name; None if they name none."""
+
+    def part(value: Any, name: str) -> Any:
+        return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+    uri, line = part(part(params, "textDocument"), "uri"), part(part(params, "position"), "line")
+    return (uri, line) if isinstance(uri, str) and isinstance(line, int) else None
 
 
 def range_of(document: Document, start: int, end: int, encoding: Encoding) -> types.Range:

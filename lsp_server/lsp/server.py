@@ -67,7 +67,7 @@ class FimbleServer(LanguageServer):
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
         self._progress: LoadProgress | None = None
-        self.completions = CompletionService(self, self._completer)
+        self.completions = CompletionService(self, self._completer, self._engine)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
         self._failures = Failures(self._shown)
@@ -209,9 +209,10 @@ class FimbleServer(LanguageServer):
 
     # Requests -------------------------------------------------------------------------------------------
 
-    async def status(self) -> dict[str, Any]:
+    async def status(self, params: Any = None) -> dict[str, Any]:
+        """params: may name a place, as a TextDocumentPositionParams; the answer then says why nothing appears there."""
         await self.configuration.settled()
-        return status(
+        found = status(
             self._engine,
             self.completions.log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
@@ -221,6 +222,9 @@ class FimbleServer(LanguageServer):
             nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
+        if (place := convert.asked_place(params)) is not None:
+            found["why"] = self.completions.why(*place)
+        return found
 
 
 def _register(server: FimbleServer) -> None:
@@ -264,4 +268,4 @@ def _register(server: FimbleServer) -> None:
 
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:
-        return await server.status()
+        return await server.status(params)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
+from lsp_server.core.uris import normal_uri
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
 
@@ -20,11 +22,15 @@ STALE = Outcome(reason="the document changed, or a newer request came")
 class RequestLog:
     """The last answers and how many there were of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
-    def add(self, uri: str, version: int | None, method: str, outcome: Outcome) -> None:
+    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome) -> None:
+        """line: that of the request, from 0."""
+        self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
         usage = outcome.usage
@@ -33,11 +39,13 @@ class RequestLog:
                 "method": method,
                 "uri": uri,
                 "version": version,
+                "line": line,
                 "source": outcome.source,
                 "empty": outcome.suggestion is None,
                 "stale": outcome is STALE,
                 "reason": outcome.reason,
                 "hole": outcome.hole.kind.value if outcome.hole else None,
+                "quick": usage.quick,
                 "promptTokens": usage.prompt_tokens,
                 "reusedTokens": usage.reused_tokens,
                 "evaluatedTokens": usage.evaluated_tokens,
@@ -52,19 +60,46 @@ class RequestLog:
         )
 
     def summary(self) -> dict[str, Any]:
-        times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
-        empty = [entry for entry in self._recent if entry["empty"] and not entry["stale"]]
+        recent = self._with_ages()
+        times = sorted(entry["totalMs"] for entry in recent if not entry["empty"])
+        empty = [entry for entry in recent if entry["empty"] and not entry["stale"]]
+        last = recent[-1] if recent else None
         return {
             "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
             "latencyMs": {
-                "last": self._recent[-1]["totalMs"] if self._recent else None,
+                "last": last["totalMs"] if last else None,
                 "median": statistics.median(times) if times else None,
                 "p95": times[int(0.95 * (len(times) - 1))] if times else None,
             },
-            "last": self._recent[-1] if self._recent else None,
+            "last": last,
             "whyLastEmpty": empty[-1]["reason"] if empty else None,
-            "recent": list(self._recent),
+            "whyLastEmptyAgeSeconds": empty[-1]["ageSeconds"] if empty else None,
+            "recent": recent,
         }
+
+    def why(self, uri: str, line: int) -> str:
+        """What became of the last request at a line of a document, else of the last one in that document, with its age;
+        for a user who sees nothing there. uri: in its normal form."""
+        found = [entry for entry in self._with_ages() if normal_uri(entry["uri"]) == uri and not entry["stale"]]
+        here = [entry for entry in found if entry["line"] == line]
+        if not found:
+            return "nothing has been asked for in this file yet"
+        last = (here or found)[-1]
+        when = f"{'here' if here else 'on line ' + str(last['line'] + 1)}, {_ago(last['ageSeconds'])}"
+        if last["empty"]:
+            return f"{when}: {last['reason'] or 'nothing to show'}"
+        return f"{when}: there was a suggestion, after {last['totalMs']:.0f} ms"
+
+    def _with_ages(self) -> list[dict[str, Any]]:
+        now = self._clock()
+        aged = zip(self._recent, self._times, strict=True)
+        return [{**entry, "ageSeconds": round(now - then, 1)} for entry, then in aged]
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
 def status(
@@ -86,7 +121,12 @@ def status(
             uri: [{"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)} for piece in pieces]
             for uri, pieces in context.items()
         },
-        "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
+        "model": {
+            "state": model.kind,
+            "progress": model.progress,
+            "message": model.message,
+            **info,
+        },
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},

@@ -256,6 +256,8 @@ def test_off_by_file_type_and_on_again(editor: Neovim) -> None:
     editor.insert("c", KEY_MS)
     editor.wait_ghost("e = area_of(self.width, self.height)")
     editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("there was a suggestion, after")
 
 
 def test_status_is_shown_in_a_window(editor: Neovim) -> None:
