@@ -35,7 +35,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
     lora: Annotated[
         list[str],
-        Meta(description="LoRA adapters for the model: GGUF files, each as `PATH` or `PATH:SCALE`."),
+        Meta(description="LoRA adapters for `model`: GGUF files, each as `PATH` or `PATH:SCALE`."),
     ] = msgspec.field(default_factory=list)
     draft_model: Annotated[
         str,
@@ -44,9 +44,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Empty: none."
         ),
     ] = ""
-    offline: Annotated[bool, Meta(description="Whether `models pull`, the one use of the network, is an error.")] = (
-        False
-    )
+    offline: Annotated[
+        bool, Meta(description="In your own fimble.toml: `models pull`, the one use of the network, is an error.")
+    ] = False
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
     ] = ""
@@ -55,21 +55,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     threads: Annotated[int, Meta(ge=0, le=256, description="Threads of the model. 0: as many as pay.")] = 0
     gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU. -1: all, if there is a GPU.")] = -1
     flash_attention: Annotated[
-        FlashAttention, Meta(description="Flash attention: auto is on with a GPU and off without.")
+        FlashAttention, Meta(description="auto: on where it was measured to be faster, else with a GPU.")
     ] = "auto"
     calibrate: Annotated[
         bool,
         Meta(description="Whether to measure the machine at the first start with a model, for a few seconds."),
     ] = True
     unload_minutes: Annotated[
-        int, Meta(ge=0, le=10080, description="After how long without use the model is unloaded. 0: never.")
+        int, Meta(ge=0, le=10080, description="Minutes without use after which the model is unloaded. 0: never.")
     ] = 0
     answer_ms: Annotated[
         int,
-        Meta(ge=0, le=60000, description="How long an automatic request waits for the whole suggestion, in ms."),
+        Meta(ge=0, le=60000, description="How long an automatic request waits for a whole text, in ms; more follows."),
     ] = 120
     max_tokens: Annotated[int, Meta(ge=1, le=1024, description="The longest completion, in tokens.")] = 64
-    max_lines: Annotated[int, Meta(ge=1, le=200, description="The longest completion, in lines.")] = 8
+    max_lines: Annotated[int, Meta(ge=1, le=200, description="The longest completion, in lines; over 30 in parts.")] = 8
     deadline_ms: Annotated[
         int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
     ] = 8000
@@ -93,11 +93,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     buffers_tokens: Annotated[
         int,
-        Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
+        Meta(
+            ge=-1, le=65536, description="Tokens of a prompt for other open files. -1: what suits the model, 0: none."
+        ),
     ] = -1
     large_document_mb: Annotated[
         int,
-        Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
+        Meta(ge=1, le=1000, description="Documents of more megabytes get completions alone, from what is near."),
     ] = 5
     saved_prompts_mb: Annotated[
         int,
@@ -120,7 +122,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=512, le=131072, description="The window of the chat model, in tokens.")
     ] = 4096
     chat_unload_minutes: Annotated[
-        int, Meta(ge=0, le=10080, description="After how long without use the chat model is unloaded. 0: never.")
+        int, Meta(ge=0, le=10080, description="Minutes without use after which the chat model is unloaded. 0: never.")
     ] = 10
     action_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="How long one answer of the chat model may take, in seconds.")
