@@ -231,7 +231,7 @@ class FimbleServer(LanguageServer):
         """What a report of a bug may know of this run."""
         info, requests = self._engine.model.info, self.completions.log.summary()
         return {
-            "client": self.client.name,
+            "client": self.client.name[:100],
             "positionEncoding": self.client.encoding,
             "model": {"state": self._engine.model.kind, **({"name": info.name} if info else {})},
             "documents": len(self.documents),
