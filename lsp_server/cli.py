@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import cache, doctor, init, models, output, trust
+from lsp_server.commands import cache, doctor, init, models, output, report, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     problem = user_folders.settle()
     given = _with_command(arguments)
-    options = _parser(given).parse_args(given)
+    options = parser(given).parse_args(given)
     logging.basicConfig(
         level=getattr(logging, getattr(options, "log", "warning").upper()),
         format="fimble: %(message)s",
@@ -57,6 +57,8 @@ def _command(options: argparse.Namespace) -> int:
         return models.run(options, _factory(options.backend if bench else ""), _overrides(options) if bench else {})
     if options.command == "doctor":
         return doctor.run(options)
+    if options.command == "report":
+        return report.run(options)
     if options.command == "init":
         return init.run(options)
     if options.command == "trust":
@@ -98,7 +100,8 @@ def _actions() -> str:
     return "actions:\n" + "\n".join(lines)
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What parses the command line. arguments: those that will be parsed, for help that takes long to put together."""
     parser = argparse.ArgumentParser(
         prog="fimble",
         description="A language server that completes code with a GGUF model in its own process.",
@@ -155,6 +158,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     action.add_argument("--json", action="store_true", help="print JSON")
     models.add_arguments(commands, logged, common)
     doctor.add_arguments(commands, logged)
+    report.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))

@@ -25,6 +25,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("children", ("children", "regular_file")),
     ("regular_file", ()),
     ("prompt_files", ("regular_file",)),
+    ("settings.fields", ("features", "settings", "backends.base", "user_folders")),
     ("settings", ("settings", "models.installed", "kept_files", "backends.base", "regular_file")),
     ("engine", ("core", "engine", "backends.base", "prompt_files")),
     ("backends.base", ("core",)),

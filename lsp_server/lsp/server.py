@@ -5,12 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import anyio.to_thread
 import msgspec
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -32,6 +34,7 @@ from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
+from lsp_server.settings.last_run import SHOWN, LastRun
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,7 @@ class FimbleServer(LanguageServer):
         self._failures = Failures(self._shown)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
+        self._last_run = LastRun(self._known_paths)
         _register(self)
         actions.register(self)
 
@@ -84,6 +88,7 @@ class FimbleServer(LanguageServer):
         Returns the exit status: 0 after shutdown and exit, 1 if the client left without.
         """
         self._stopped = stopped = anyio.Event()
+        logging.getLogger("lsp_server").addHandler(self._last_run)
         self._engine.start()
         async with anyio.create_task_group() as self._tasks:
             writer = StdoutWriter(stdout, self.stop)
@@ -96,6 +101,8 @@ class FimbleServer(LanguageServer):
         self._completer.close()
         self.actions.next_edits.close()
         writer.close()
+        logging.getLogger("lsp_server").removeHandler(self._last_run)
+        self._last_run.write(self._counted(), ended=True)
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 
     async def _read(self, stdin: int) -> None:
@@ -131,6 +138,7 @@ class FimbleServer(LanguageServer):
             registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
             self.client_register_capability(types.RegistrationParams([registration]))
         self.start_task(self._configure, None)
+        self.start_task(self._note_run)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
@@ -144,6 +152,11 @@ class FimbleServer(LanguageServer):
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
         """What goes wrong outside a request goes to stderr; a request's error is its answer."""
         logger.error("%s", error)
+
+    async def _note_run(self) -> None:
+        """Writes what a report of a bug would have, should this process end without a word."""
+        write = partial(self._last_run.write, self._counted())
+        await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
 
     def start_task(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         async def guarded() -> None:
@@ -189,6 +202,7 @@ class FimbleServer(LanguageServer):
             origin = f" (`model` comes from {self._model_origin})" if self._model_origin else ""
             if self._failures.is_news(model.message + origin, model):
                 self._show(types.MessageType.Error, model.message + origin)
+            self.start_task(self._note_run)
         elif model.info is not None:
             if not gc.get_freeze_count():  # a collection that walks over all modules takes the loop 50 ms
                 gc.freeze()
@@ -197,17 +211,36 @@ class FimbleServer(LanguageServer):
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
                 self._show(types.MessageType.Warning, model.message)
+            self.start_task(self._note_run)
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
                 self.start_task(self.document_service.read_and_warm, document)
 
     def _show(self, kind: types.MessageType, message: str) -> None:
         """Shows a message in the editor, once, and writes it to stderr."""
-        logger.error("%s", message)
+        logger.error("%s", message, extra=SHOWN)
         if message not in self._shown:
             self._shown.add(message)
             self.window_show_message(types.ShowMessageParams(kind, f"fimble: {message}"))
 
+    def _known_paths(self) -> list[str]:
+        models = (self.settings.model, self.settings.chat_model, self.settings.draft_model, *self.settings.lora)
+        return [*map(str, self.roots), *models]
+
     # Requests -------------------------------------------------------------------------------------------
+
+    def _counted(self) -> dict[str, Any]:
+        """What a report of a bug may know of this run."""
+        info, requests = self._engine.model.info, self.completions.log.summary()
+        return {
+            "client": self.client.name[:100],
+            "positionEncoding": self.client.encoding,
+            "model": {"state": self._engine.model.kind, **({"name": info.name} if info else {})},
+            "documents": len(self.documents),
+            "requests": requests["counts"],
+            "latencyMs": requests["latencyMs"],
+            "evaluatedTokens": self._engine.evaluated_tokens,
+            "decodedTokens": self._engine.decoded_tokens,
+        }
 
     async def status(self, params: Any = None) -> dict[str, Any]:
         """params: may name a place, as a TextDocumentPositionParams; the answer then says why nothing appears there."""
