@@ -36,6 +36,9 @@ QUEUE_LIMIT = 64
 # the last one, and one that comes while an action is in a step waits for its end.
 REST_SECONDS = 0.2
 
+# So long after a request for a completion, the next one can be expected at any time.
+KEYS_SECONDS = 0.5
+
 # After so long without a request, models do what they have left for idle times, until the next message.
 IDLE_SECONDS = 3.0
 
@@ -68,6 +71,7 @@ class Engine:
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by those that send
         self._rest_until = 0.0  # for actions
+        self._keys_until = 0.0  # for as long as the next key can be expected at any time
         self._idle_at = math.inf  # when models may do what is left for idle times
 
     @property
@@ -172,7 +176,8 @@ class Engine:
             others = [other for other in others if other.request.max_tokens > 0]
             if not job.together_pays(1 + len(others)):
                 others = []  # one after another, each with its drafts
-            work = job.prepare(alone=not others)
+            keys_come = self._clock() < self._keys_until
+            work = job.prepare(alone=not others, keys_come=keys_come)
             works = [(job, work)]
             works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
@@ -287,6 +292,8 @@ class Engine:
 
     def _generate(self, request: Generate) -> None:
         self._typed(request)
+        if request.priority is Priority.INLINE:
+            self._keys_until = self._clock() + KEYS_SECONDS
         model = self.models.get(request.role)
         if model is None:
             self._post(rejected(request, "no model is loaded"))

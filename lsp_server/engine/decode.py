@@ -125,9 +125,10 @@ class Generation:
         if self._drafts is not None:
             self._drafts.release()
 
-    def prepare(self, *, alone: bool = True) -> Work | None:
+    def prepare(self, *, alone: bool = True, keys_come: bool = False) -> Work | None:
         """What must be evaluated next, by the model or by the one that drafts for it; None if a token can be written
-        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it.
+        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it. keys_come: whether
+        the user types.
 
         Cuts the sequence back to what it shares with the request's tokens.
         """
@@ -155,7 +156,8 @@ class Generation:
             # What is left is asked of the backend, not assumed: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
             model.cache.truncate(sequence, position)
-        end = min(len(self._tokens), position + model.chunk_tokens(position, self.request.priority))
+        size = model.chunk_tokens(position, self.request.priority, keys_come=keys_come)
+        end = min(len(self._tokens), position + size)
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
         rows = max(0, end - max(position, first_row))

@@ -32,6 +32,9 @@ ACTION_STEP_MS = 25.0
 # computed is lost, so those that are more likely to be interrupted are smaller.
 _BATCH_SECONDS = {Priority.INLINE: 1.0, Priority.PREPARED: 0.3, Priority.WARMING: 0.3, Priority.ACTION: 0.15}
 
+# The same for work in the background while keys come. A longer batch would be interrupted by each, and never end.
+_BETWEEN_KEYS_SECONDS = 0.06
+
 # With how many tokens an action begins where nothing has been measured.
 _FIRST_ACTION_TOKENS = 8
 
@@ -147,12 +150,15 @@ class LoadedModel:
         costs = self.backend.info.costs
         return max(step_ms(priority), 1.25 * costs.ms(1, depth)) if costs else step_ms(priority)
 
-    def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE) -> int:
+    def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE, *, keys_come: bool = False) -> int:
         """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
-        before a more urgent request is looked at, or before the whole batch may be lost."""
+        before a more urgent request is looked at, or before the whole batch may be lost. keys_come: whether the user
+        types."""
         info = self.backend.info
         if info.interruptible:
-            paced = self.pace.tokens(_BATCH_SECONDS[priority], depth)
+            background = keys_come and priority is not Priority.INLINE
+            seconds = _BETWEEN_KEYS_SECONDS if background else _BATCH_SECONDS[priority]
+            paced = self.pace.tokens(seconds, depth)
             return info.chunk_tokens if paced is None else min(info.chunk_tokens, max(LEAST_TOKENS, paced))
         most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
