@@ -257,8 +257,8 @@ async def treatments(task: Task, place: Place, output: Output) -> Answer:
 
 
 def other_prompt(task: Task, kind: str) -> FimPrompt:
-    """A prompt in Qwen's format that is not ours. plain: all in front of the cursor, all behind it, and nothing else, as the
-    simplest plug-in sends it; path, repository: with that in front; short-suffix: with little of the text behind;
+    """A prompt in Qwen's format that is not ours. plain: all before the cursor, all behind it, and nothing else, as
+    the simplest plug-in sends it; path, repository: with that in front; short-suffix: with little of what is behind;
     no-break: without the line break in front of that."""
     after = task.after
     if kind == "no-break":
