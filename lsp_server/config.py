@@ -135,6 +135,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`result` and `file`."
         ),
     ] = msgspec.field(default_factory=dict)
+    stats: Annotated[
+        bool,
+        Meta(
+            description="Whether to count what becomes of suggestions, on this machine and for `fimble stats` alone. "
+            "Counts in your own settings, not in a workspace's fimble.toml."
+        ),
+    ] = True
 
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""
@@ -228,7 +235,7 @@ class Loaded:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
-_USERS = frozenset({"prettier"})
+_USERS = frozenset({"prettier", "stats"})
 # Of one place. Nobody reads more.
 _MOST_PROBLEMS = 20
 

@@ -29,7 +29,7 @@ from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
+from lsp_server.features.reasons import NOTHING_YET, why_nothing, why_silent, why_unsure
 from lsp_server.features.rhythm import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -344,7 +344,7 @@ class InlineCompleter:
         finished = generation.finished
         left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
         suggestion = left.at(hole.cursor) if left else None
-        nothing = why_nothing(finished) if finished else "nothing to show yet"
+        nothing = why_nothing(finished) if finished else NOTHING_YET
         whole = (other for other in others if other.finished is not None and other.finished.reason in WHOLE)
         found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
         return Outcome(
@@ -358,6 +358,7 @@ class InlineCompleter:
             generation.cost(),
             finished.logprob if finished else 0.0,
             1000 * (self._clock() - began),
+            generation.document is not document,
         )
 
     def _keep_asked(self, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome) -> None:

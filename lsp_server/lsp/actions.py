@@ -206,7 +206,7 @@ class ActionService:
         if offer is None:
             self._warn(f"the action {action.id!r} is not for this place")
         else:
-            self._start(offer.title, self._carry_out, document, offer)
+            self._start(offer.title, self._count, document, offer)
 
     def _is_full(self) -> bool:
         """Whether no more actions can wait; the user is told so."""
@@ -239,6 +239,11 @@ class ActionService:
                 progress.end("cancelled" if scope.cancel_called else message)
 
         self._server.start_task(task)
+
+    async def _count(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+        with self._server.counting.action(document, offer.action.id) as said:
+            said.append(await self._carry_out(progress, document, offer))
+        return said[0]
 
     async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
         """Does the work of an action. Returns what it came to, in words. Raises ActionFailedError."""

@@ -74,6 +74,8 @@ class CompletionService:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
+        counting = self._server.counting
+        counting.marked(items, counting.answered(document, outcome, seen.base, offset - seen.base, selected))
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def menu(self, params: types.CompletionParams) -> Answer:
@@ -87,6 +89,7 @@ class CompletionService:
         items = []
         if outcome.suggestion is not None:
             items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
+        self._server.counting.answered(document, outcome, seen.base, place.offset)
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 

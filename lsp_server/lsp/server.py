@@ -27,6 +27,7 @@ from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
+from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Counting
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
@@ -36,6 +37,7 @@ from lsp_server.lsp.transport import StdinReader, StdoutWriter
 logger = logging.getLogger(__name__)
 
 _CONFIGURATION_SECONDS = 2.0
+_LAST_WRITE_SECONDS = 1.0
 
 
 class FimbleServer(LanguageServer):
@@ -63,6 +65,7 @@ class FimbleServer(LanguageServer):
         options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
         self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
+        self.counting = Counting(self, self._engine)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
@@ -91,6 +94,8 @@ class FimbleServer(LanguageServer):
             self._tasks.start_soon(self._read, stdin)
             await stopped.wait()
             self.cancel_requests()
+            with anyio.move_on_after(_LAST_WRITE_SECONDS):  # the editor waits for the server's end
+                await self.counting.close()
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         self._completer.close()
@@ -162,6 +167,7 @@ class FimbleServer(LanguageServer):
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
+        self.counting.switch(self.settings.stats, "")
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
         )
@@ -216,6 +222,7 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             documents=len(self.documents),
+            stats=self.counting.state,
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
 
@@ -258,6 +265,22 @@ def _register(server: FimbleServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> Answer:
         return await server.completions.menu(params)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        server.counting.saved(params)
+
+    @server.feature(DID_SHOW)
+    def shown(params: Any) -> None:
+        server.counting.told_shown(params)
+
+    @server.feature(DID_ACCEPT_PART)
+    def accepted_part(params: Any) -> None:
+        server.counting.told_accepted_part(params)
+
+    @server.command(ACCEPTED)
+    def accepted(*arguments: Any) -> None:
+        server.counting.told_accepted(arguments)
 
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from lsp_server import __version__
 from lsp_server.core.pieces import Piece
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import OVERTAKEN
 
 _RECENT = 50
-STALE = Outcome(reason="the document changed, or a newer request came")
+STALE = Outcome(reason=OVERTAKEN)
 
 
 class RequestLog:

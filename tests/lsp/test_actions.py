@@ -367,6 +367,7 @@ def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
     assert not editor.edits
     assert editor.offered(uri, offset, only=["source.organizeImports"]) == []
     assert editor.announced["executeCommandProvider"]["commands"] == [
+        "fimble.accepted",
         "fimble.action",
         "fimble.runTests",
         "fimble.cancel",
