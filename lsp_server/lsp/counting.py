@@ -141,14 +141,21 @@ class Counting:
 
     def told_accepted_part(self, params: Any) -> None:
         if self._tracker is not None and (id := _number(_arguments(params))) is not None:
-            self._tracker.told_accepted_part(id, time.monotonic())
+            units = _number([_field(params, "acceptedLength")]) or 0
+            self._tracker.told_accepted_part(id, time.monotonic(), units)
             self._wake()
 
     def told_accepted(self, arguments: Sequence[Any]) -> None:
+        """A suggestion's command: its number and, if it was a part that was accepted, a word that says so. Clients send
+        the change before it."""
         given = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else arguments
-        if self._tracker is not None and (id := _number(given)) is not None:
+        if self._tracker is None or (id := _number(given)) is None:
+            return
+        if len(given) > 1:
+            self._tracker.told_accepted_part(id, time.monotonic())
+        else:
             self._tracker.told_accepted(id, time.monotonic())
-            self._wake()
+        self._wake()
 
     # Actions ----------------------------------------------------------------------------------------------
 
@@ -296,8 +303,13 @@ def _put_in(
 def _arguments(params: Any) -> Any:
     """The arguments of the command of the item that a notification is about."""
     for name in ("item", "command", "arguments"):
-        params = params.get(name) if isinstance(params, dict) else getattr(params, name, None)
+        params = _field(params, name)
     return params
+
+
+def _field(params: Any, name: str) -> Any:
+    """A field of what a client has sent by a method that the protocol does not have."""
+    return params.get(name) if isinstance(params, dict) else getattr(params, name, None)
 
 
 def _number(arguments: Any) -> int | None:

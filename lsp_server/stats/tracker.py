@@ -46,7 +46,8 @@ class _Step:
 class _Offer:
     """A suggestion, from when it is made until it is gone. at: where what is left of it goes; over: what stands there,
     which that contains. lefts: what is left of it, and of the others for the same place. expects: what the client
-    has said will happen to it next. agreed: characters of it that were typed."""
+    has said will happen to it next. agreed: characters of it that were typed. passed: how much of the last answer has
+    been typed or accepted, in UTF-16, as clients count."""
 
     id: int
     uri: str
@@ -59,6 +60,7 @@ class _Offer:
     shown: Literal["", "guessed", "told"] = ""
     accepted: bool = False
     agreed: int = 0
+    passed: int = 0
     expects: Literal["", "part", "whole"] = ""
     last: _Step | None = None
     end: Literal["", "accepted", "typed", "dismissed", "unseen"] = ""
@@ -95,6 +97,7 @@ class Tracker:
             if self._goes_on(before, at, texts):
                 before.at, before.over, before.lefts = at, over, list(texts)
                 before.tokens += tokens
+                before.passed = 0
                 return before.id
             self._finish(before, now)
         self._ids += 1
@@ -162,22 +165,30 @@ class Tracker:
 
     def told_accepted(self, id: int, now: float) -> None:
         """The user has accepted all that was left of a suggestion; the change may come before this or after it."""
-        self._told(id, "whole", now)
-
-    def told_accepted_part(self, id: int, now: float) -> None:
-        """The user has accepted a part of a suggestion."""
-        self._tells_parts = True
-        self._told(id, "part", now)
-
-    def _told(self, id: int, what: Literal["part", "whole"], now: float) -> None:
         self.tick(now)
         offer = self._recent.get(id)
-        if offer is None:
-            return
+        if offer is not None and not offer.end:
+            offer.expects = "whole"
+        elif offer is not None:
+            self._told(offer, "whole", now)
+
+    def told_accepted_part(self, id: int, now: float, units: int = 0) -> None:
+        """The user has accepted a part of a suggestion. units: up to where in the last answer, in UTF-16; 0 if the
+        client does not say, which is then taken to tell of what it has just done."""
+        self._tells_parts = True
+        self.tick(now)
+        offer = self._recent.get(id)
+        last = offer.last if offer is not None else None
+        comes = last is None or last.told or (last.part == "typed" and offer is not None and offer.passed < units)
+        if offer is not None and not offer.end and comes:
+            offer.expects = "part"
+        elif offer is not None:
+            self._told(offer, "part", now)
+
+    def _told(self, offer: _Offer, what: Literal["part", "whole"], now: float) -> None:
+        """Believes that the last change was an acceptance."""
         step = offer.last
         if step is None or step.told or now - step.at > _TELLS_SECONDS:
-            if not offer.end:
-                offer.expects = what
             return
         step.told = True
         if step.part in ("typed", "other"):
@@ -274,6 +285,7 @@ class Tracker:
         """Counts a step. moves: whether the change has just been made."""
         step.told = step.told or bool(offer.expects)
         offer.expects, offer.last = "", step
+        offer.passed += len(step.change.text.decode("utf-8", "replace").encode("utf-16-le")) // 2 if moves else 0
         if not offer.shown and not self._tells_shown:
             self._guess_shown(offer)
         change = step.change

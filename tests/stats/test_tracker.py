@@ -241,15 +241,18 @@ def test_what_a_client_accepts_in_another_form_is_accepted_all_the_same() -> Non
 def test_parts_that_a_client_tells_of(before: bool) -> None:
     user = Typist("r$0")
     user.offer(SUGGESTED)
-    for part in ("eturn", " "):
+    user.type("e")
+    user.asks = False
+    for part, units in (("turn", 4), (" ", 5)):
         if before:
-            user.tracker.told_accepted_part(user.id, user.time)
+            user.tracker.told_accepted_part(user.id, user.time, units)
         user.accept(part)
         if not before:
-            user.tracker.told_accepted_part(user.id, user.time + 0.01)
+            user.tracker.told_accepted_part(user.id, user.time + 0.01, units)
     user.edit(user.cursor, user.cursor, "foo")  # keys that came together: the client would have told of a part
     found = user.counts()
-    assert (found["accepted_words"], found["accepted_characters"], found["agreed_characters"]) == (2, 6, 3)
+    assert (found["accepted_words"], found["accepted_characters"], found["agreed_characters"]) == (2, 5, 4)
+    assert (found["keys"], found["typed"]) == (2, 4)
 
 
 def test_a_client_that_tells_what_it_shows_is_not_guessed_about() -> None:
