@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
-from lsp_server.commands import doctor, init, models, stats, trust
+from lsp_server.commands import compare, doctor, init, models, stats, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ def _command(options: argparse.Namespace) -> int:
         return trust.run(options)
     if options.command == "stats":
         return stats.run(options)
+    if options.command == "compare":
+        return compare.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -152,6 +154,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     stats.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    compare.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 

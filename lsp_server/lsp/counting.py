@@ -55,14 +55,14 @@ class Counting:
         self._tracker: Tracker | None = None
         self._tally = Tally()
         self._cpu, self._evaluated, self._decoded = 0.0, 0, 0
-        self._arm = ""
+        self._arm, self._day = "", ""
         self._writing = anyio.Lock()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.state = "off"
 
     def switch(self, wanted: bool, arm: str) -> None:
         """Counts from now on, or no longer. arm: which settings are being tried."""
-        self._arm = arm
+        self._arm, self._day = arm, _today()
         if not wanted:
             self._stop("off")
         elif self.state == "off":
@@ -189,6 +189,8 @@ class Counting:
                 return
             tracker.tick(time.monotonic())
             self._add_process()
+            if self._arm and self._day != _today():
+                self._server.configuration.collect_again()
             batch = self._tally.take()
             if not batch:
                 return

@@ -167,7 +167,7 @@ class FimbleServer(LanguageServer):
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
-        self.counting.switch(self.settings.stats, "")
+        self.counting.switch(self.settings.stats, self.configuration.arm)
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
         )

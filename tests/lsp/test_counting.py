@@ -13,10 +13,14 @@ from typing import Any
 
 import pytest
 
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.lsp import client_settings, counting
+from lsp_server.settings import trial
 from lsp_server.stats import store
 from tests.conftest import server_in
 from tests.support.buffer import Buffer
 from tests.support.editor import ENCODINGS, recorded
+from tests.support.inprocess import served
 from tests.support.stdio import SERVE, StdioClient
 
 URI = "file:///w/secret_project/größe.py"
@@ -241,3 +245,41 @@ def test_two_servers_count_into_one_file(serve: Callable[..., StdioClient], coun
             user.ask()
     assert [server.finish() for server in servers] == [0, 0]
     assert (counts()["keys"], counts()["typed"]) == (48, 48)
+
+
+def test_on_another_day_the_other_settings_of_a_trial_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a server that goes on over midnight. What is counted says whose day it was."""
+
+    class Calendar(date):
+        ahead = 0
+
+        @classmethod
+        def today(cls) -> Calendar:
+            return cls.fromordinal(date.today().toordinal() + cls.ahead)
+
+    for module in (counting, client_settings):
+        monkeypatch.setattr(module, "date", Calendar)
+    going = trial.start(("A.toml", "B.toml"), ({"max_lines": 3}, {"max_lines": 9}), date.today())
+    server, _ = served(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN.encode()]))
+    try:
+        server.initialize(recorded("nvim_0_12_4")["capabilities"])
+        user = User(server)
+        lines = {}
+        for Calendar.ahead in (0, 1):
+            turn = going.turn(Calendar.today())
+            user.type("x")
+            expected = (3, 9)[turn]
+            server.wait(
+                lambda expected=expected: server.status()["settings"]["max_lines"] == expected, "the day's settings"
+            )
+            lines[turn] = expected
+            user.type("y")
+        assert lines == {0: 3, 1: 9}
+        assert server.finish() == 0
+        found = store.read()
+        days = {key.day: key.arm for key in found.counts if found.counts[key]["keys"] and key.arm}
+        assert sorted(days.values()) == sorted(going.arms)
+    finally:
+        server.kill()
+        trial.stop()
+        store.clear()
