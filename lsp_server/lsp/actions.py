@@ -150,6 +150,10 @@ class ActionService:
         offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
 
+    async def show(self, title: str, text: str) -> None:
+        """Shows the user a text."""
+        await self._explanations.show(title, text, self._server.client)
+
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
         """The offsets of what an action is asked for. Raises PositionError."""
         start, end = _offsets(document, where, self._server.documents.encoding)

@@ -75,7 +75,9 @@ class CompletionService:
         else:
             items = [selected.item(suggestion) for suggestion in shown]
         counting = self._server.counting
-        counting.marked(items, counting.answered(document, outcome, seen.base, offset - seen.base, selected))
+        id = counting.answered(document, outcome, seen.base, offset - seen.base, selected)
+        self.log.suggested(id)
+        counting.marked(items, id)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     async def menu(self, params: types.CompletionParams) -> Answer:
@@ -89,13 +91,14 @@ class CompletionService:
         items = []
         if outcome.suggestion is not None:
             items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
-        self._server.counting.answered(document, outcome, seen.base, place.offset)
+        self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
+        began = anyio.current_time()
         await self._server.configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
@@ -114,7 +117,7 @@ class CompletionService:
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
         outcome = outcome_for(outcome, place.asked, replaces=place.replaces)
-        self.log.add(document.uri, document.version, method, outcome)
+        self.log.add(document.uri, document.version, method, outcome, 1000 * (anyio.current_time() - began))
         return outcome
 
     def _is_current(self, document: Document) -> bool:

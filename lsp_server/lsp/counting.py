@@ -132,6 +132,10 @@ class Counting:
             self._tracker.closed(uri, time.monotonic())
             self._wake()
 
+    def seen(self, id: int) -> str:
+        """What is known of a suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        return self._tracker.seen(id, time.monotonic()) if self._tracker is not None else ""
+
     # What the client tells --------------------------------------------------------------------------------
 
     def told_shown(self, params: Any) -> None:

@@ -31,11 +31,12 @@ from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Countin
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
-from lsp_server.lsp.status import status
+from lsp_server.lsp.status import status, why_text
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
 logger = logging.getLogger(__name__)
 
+WHY = "fimble.why"
 _CONFIGURATION_SECONDS = 2.0
 _LAST_WRITE_SECONDS = 1.0
 
@@ -223,8 +224,13 @@ class FimbleServer(LanguageServer):
             problems=self.configuration.problems,
             documents=len(self.documents),
             stats=self.counting.state,
+            seen=self.counting.seen,
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
+
+    async def show_why(self) -> None:
+        """Shows what became of the last requests, in whatever way the client shows texts."""
+        await self.actions.show("Why nothing appeared", why_text(self.completions.log.why(self.counting.seen)))
 
 
 def _register(server: FimbleServer) -> None:
@@ -281,6 +287,10 @@ def _register(server: FimbleServer) -> None:
     @server.command(ACCEPTED)
     def accepted(*arguments: Any) -> None:
         server.counting.told_accepted(arguments)
+
+    @server.command(WHY)
+    def why(*_: Any) -> None:
+        server.start_task(server.show_why)
 
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:

@@ -228,6 +228,14 @@ class Tracker:
         ]
         return min(due, default=None)
 
+    def seen(self, id: int, now: float) -> Literal["shown", "unseen", ""]:
+        """What is known of a suggestion; nothing of one that is still there and has not been told or guessed of."""
+        self.tick(now)
+        offer = self._recent.get(id)
+        if offer is None or not (offer.shown or offer.end):
+            return ""
+        return "shown" if offer.shown else "unseen"
+
     # Inside -------------------------------------------------------------------------------------------------
 
     def _goes_on(self, offer: _Offer, at: int, texts: Sequence[bytes]) -> bool:

@@ -296,6 +296,19 @@ def test_status_is_shown_in_a_window(editor: Neovim) -> None:
     assert not editor.messages()
 
 
+def test_why_nothing_appeared_is_shown_in_a_window(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        larg", KEY_MS)
+    editor.wait_ghost("est = max(self.depth, self.limit)")
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("Why nothing appeared")
+    editor.terminal.wait_for("s ago, ")
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("s ago, ")
+    assert not editor.messages()
+
+
 def test_an_explanation_floats(editor: Neovim) -> None:
     editor.edit("x = 1\n")
     explanation = editor.home / "explanations" / "why.md"

@@ -368,6 +368,7 @@ def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
     assert editor.offered(uri, offset, only=["source.organizeImports"]) == []
     assert editor.announced["executeCommandProvider"]["commands"] == [
         "fimble.accepted",
+        "fimble.why",
         "fimble.action",
         "fimble.runTests",
         "fimble.cancel",

@@ -85,11 +85,12 @@ function subcommands.status()
 end
 
 function subcommands.why()
-  ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
-    local last = status and status.requests.whyLastEmpty
-    last = type(last) == 'string' and 'the last empty answer: ' .. last or nil
-    say(reason or last or 'every request so far has got a suggestion, or none was made')
-  end)
+  local buf = vim.api.nvim_get_current_buf()
+  local reason, client = local_reason(buf), clients.of(buf)
+  if reason or not client then
+    return say(reason)
+  end
+  clients.execute(client, { title = 'why', command = 'fimble.why' }, buf)
 end
 
 function subcommands.toggle(arguments)
