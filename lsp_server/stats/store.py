@@ -66,14 +66,17 @@ def add(batch: Tally, today: date) -> None:
 
 
 def read(since: date | None = None) -> Tally:
-    """All that is on disk, or what is not older than a day. Nothing if there is no file. Raises StoreError."""
+    """All that is on disk, or what is not older than a day. Nothing if there is no file, which then is not made. Raises
+    StoreError."""
     found = Tally()
     if not path().exists():
         return found
     first = since.isoformat() if since is not None else ""
-    with _opened() as connection, _transaction(connection):
-        _prepare(connection)
-        names = list(COUNTERS)
+    with _opened(make=False) as connection, _transaction(connection, "BEGIN"):
+        columns = _columns(connection)
+        if not columns:
+            return found
+        names = [name for name in COUNTERS if name in columns]
         query = f"SELECT {', '.join((*_KEY, *map(_quoted, names)))} FROM counts WHERE day >= ?"
         for row in connection.execute(query, (first,)):
             values = zip(names, row[len(_KEY) :], strict=True)
@@ -103,10 +106,13 @@ def _values(key: Key) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened() -> Iterator[sqlite3.Connection]:
+def _opened(*, make: bool = True) -> Iterator[sqlite3.Connection]:
     """A connection, which the thread that asks for it closes. SQLite's complaints become StoreErrors."""
     try:
-        _make_private()
+        if make:
+            _make_private()
+        elif not stat.S_ISREG(path().lstat().st_mode):
+            raise OSError("not a file")
         connection = sqlite3.connect(path(), timeout=_WAIT_SECONDS, isolation_level=None)
     except (OSError, sqlite3.Error):
         raise StoreError("unwritable") from None
@@ -135,8 +141,8 @@ def _make_private() -> None:
 
 
 @contextlib.contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
+def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+    connection.execute(begin)
     try:
         yield
     except BaseException:
@@ -148,10 +154,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 def _prepare(connection: sqlite3.Connection) -> None:
     """Makes the tables, or adds the columns that this version has more. Raises StoreError for a later version's."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > _VERSION:
-        raise StoreError("newer")
-    columns = {row[1] for row in connection.execute("PRAGMA table_info(counts)")}
+    columns = _columns(connection)
     if not columns:
         key = ", ".join(f"{name} TEXT NOT NULL" for name in _KEY)
         unique = ", ".join(_KEY)
@@ -164,6 +167,14 @@ def _prepare(connection: sqlite3.Connection) -> None:
     for name in COUNTERS:
         if name not in columns:
             connection.execute(f"ALTER TABLE counts ADD COLUMN {_quoted(name)} INTEGER NOT NULL DEFAULT 0")
+
+
+def _columns(connection: sqlite3.Connection) -> set[str]:
+    """The columns of the counts; none of an empty file. Raises StoreError for a later version's."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > _VERSION:
+        raise StoreError("newer")
+    return {row[1] for row in connection.execute("PRAGMA table_info(counts)")}
 
 
 def _complaint(error: sqlite3.Error) -> StoreError:

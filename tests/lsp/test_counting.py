@@ -19,7 +19,7 @@ from lsp_server.settings import trial
 from lsp_server.stats import store
 from tests.conftest import server_in
 from tests.support.buffer import Buffer
-from tests.support.editor import ENCODINGS, recorded
+from tests.support.editor import ENCODINGS, Editor, recorded
 from tests.support.inprocess import served
 from tests.support.stdio import SERVE, StdioClient
 
@@ -31,10 +31,13 @@ CLIENTS = ["nvim_0_12_4", "code_server_1_139_vlc11", "lsp_mode_10_0_0", "helix_2
 
 
 class User:
-    """Types into one document, and accepts what the server answers."""
+    """Types into one document, and accepts what the server answers. menu: whether it asks for entries of a menu; whole:
+    whether it sends the whole text with each change."""
 
-    def __init__(self, server: StdioClient, encoding: str = "utf-8", *, menu: bool = False) -> None:
-        self.server, self.menu = server, menu
+    def __init__(
+        self, server: StdioClient, encoding: str = "utf-8", *, menu: bool = False, whole: bool = False
+    ) -> None:
+        self.server, self.menu, self.whole = server, menu, whole
         self.buffer = Buffer(URI, "", encoding)
         self.item: dict[str, Any] = {}
         server.open(URI, "")
@@ -42,7 +45,10 @@ class User:
     def put(self, text: str, back: int = 0) -> None:
         """Puts text at the document's end, in place of the last `back` characters."""
         end = len(self.buffer.text)
-        self.server.notify("textDocument/didChange", self.buffer.did_change(self.buffer.edit(end - back, end, text)))
+        change = self.buffer.edit(end - back, end, text)
+        if self.whole:
+            change = {"text": self.buffer.text}
+        self.server.notify("textDocument/didChange", self.buffer.did_change(change))
 
     def ask(self) -> str:
         """The text that is suggested at the document's end."""
@@ -110,12 +116,13 @@ def serve(home: Path) -> Iterator[Callable[..., StdioClient]]:
         server.kill()
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", [*CLIENTS, "nvim_0_11_4 with whole texts"])
 def test_what_is_counted_is_what_happened(
     serve: Callable[..., StdioClient], counts: Callable[[], Counter[str]], client: str
 ) -> None:
+    client, _, whole = client.partition(" ")
     server = serve(client)
-    user = User(server, ENCODINGS[client.split("_", maxsplit=1)[0]], menu=client.startswith("helix"))
+    user = User(server, ENCODINGS[client.split("_", maxsplit=1)[0]], menu=client.startswith("helix"), whole=bool(whole))
     user.type(LINE[:24])
     assert user.ask() == LINE[24:]
     user.accept(LINE[24:])
@@ -245,6 +252,42 @@ def test_two_servers_count_into_one_file(serve: Callable[..., StdioClient], coun
             user.ask()
     assert [server.finish() for server in servers] == [0, 0]
     assert (counts()["keys"], counts()["typed"]) == (48, 48)
+
+
+def test_a_server_that_is_killed_has_written_what_is_older_than_some_seconds(
+    serve: Callable[..., StdioClient], counts: Callable[[], Counter[str]]
+) -> None:
+    server = serve()
+    User(server).type(LINE[:24])
+    server.wait(lambda: counts()["keys"] == 24, "the counts")
+    server.process.kill()
+    assert counts()["typed"] == 24
+
+
+def test_actions_are_counted_by_what_became_of_them(
+    start: Callable[..., StdioClient], tmp_path: Path, counts: Callable[[], Counter[str]]
+) -> None:
+    own = {"title": "Geheim", "prompt": "Do it.", "targets": ["function"], "result": "replace"}
+    replies = [
+        ("Do it", "no code at all"),
+        ("area", "```python\ndef area(width, height):\n    return height * width\n```"),
+    ]
+    editor = Editor(start, tmp_path, replies, actions={"geheim": own})
+    uri = editor.open("a.py", "def area(width, height):\n    return width * height\n")
+    applies = editor.server.answers["workspace/applyEdit"]
+    editor.server.answers["workspace/applyEdit"] = lambda _: {"applied": False, "failureReason": "no, thanks"}
+    editor.choose(uri, "simplify", 30)
+    editor.finished(1)
+    editor.server.answers["workspace/applyEdit"] = applies
+    editor.choose(uri, "simplify", 30)
+    editor.finished(2)
+    editor.choose(uri, "geheim", 30)
+    editor.finished(3)
+    assert editor.server.finish() == 0
+    found = {key.source: counts for key, counts in store.read().counts.items() if counts["actions"]}
+    assert found["simplify"] == {"actions": 2, "actions_applied": 1, "actions_declined": 1}
+    assert found["own action"] == {"actions": 1, "actions_refused": 1}
+    assert b"geheim" not in store.path().read_bytes().lower()
 
 
 def test_on_another_day_the_other_settings_of_a_trial_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:

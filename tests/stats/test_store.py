@@ -52,6 +52,27 @@ def test_every_counter_has_its_column() -> None:
     assert list(store.read().counts[KEY].values()) == list(range(1, len(COUNTERS) + 1))
 
 
+def test_a_file_of_an_earlier_version_is_read_and_gets_the_counters_that_it_lacks() -> None:
+    store.add(tally(keys=3, accepted=2), TODAY)
+    with sqlite3.connect(store.path()) as connection:
+        connection.execute("ALTER TABLE counts DROP COLUMN accepted")
+    connection.close()
+    assert store.read().counts[KEY] == {"keys": 3}
+    store.add(tally(accepted=1), TODAY)
+    assert store.read().counts[KEY] == {"keys": 3, "accepted": 1}
+
+
+def test_counts_are_read_where_nothing_can_be_written(state: Path) -> None:
+    store.add(tally(keys=3), TODAY)
+    with sqlite3.connect(store.path(), isolation_level=None) as connection:
+        connection.execute("BEGIN IMMEDIATE")  # another server is about to write
+        assert store.read().counts[KEY] == {"keys": 3}
+    connection.close()
+    store.path().write_bytes(b"")  # a server that was killed when it had made the file
+    assert not store.read()
+    store.add(tally(keys=1), TODAY)
+
+
 def test_the_file_is_for_the_user_alone_whatever_the_umask_is(state: Path) -> None:
     old = os.umask(0)
     try:
