@@ -115,7 +115,13 @@ class Fimble:
     ) -> None:
         self._engine = engine
         self._options = replace(
-            options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS, candidates=1, prepare_next=False
+            options,
+            enabled=True,
+            answer_ms=_PATIENT_MS,
+            deadline_ms=_PATIENT_MS,
+            candidates=1,
+            prepare_next=False,
+            cold_ms=_PATIENT_MS,
         )
         self._outputs = outputs or Store(None, {})
         self._history = history or History()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import time
@@ -27,10 +26,9 @@ from lsp_server.engine.request import (
     Role,
     rejected,
 )
+from lsp_server.engine.saving import SavedPrompts, Written
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
-
-logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 64
 
@@ -62,10 +60,11 @@ class Engine:
     ) -> None:
         self._post = post
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted | Written] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         loader = Loader(factory, post, self._inbox.put, spawn)
-        self._registry = Registry(loader, post, self._cancel_all_of, clock)
+        self._saved = SavedPrompts(spawn, self._inbox.put, clock)
+        self._registry = Registry(loader, self._saved, post, self._cancel_all_of, clock)
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by those that send
         self._rest_until = 0.0  # for actions
@@ -104,7 +103,8 @@ class Engine:
     def receive(self, *, wait: bool = False) -> None:
         """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
         if wait:
-            due = min(self._idle_at, self._registry.next_due())
+            saving = self._saved.next_due()
+            due = min(self._idle_at, self._registry.next_due(), math.inf if saving is None else saving)
             try:
                 self._handle(self._inbox.get(timeout=max(0.0, min(due - self._clock(), _LONGEST_WAIT_SECONDS))))
             except queue.Empty:
@@ -132,6 +132,7 @@ class Engine:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
         there was no request."""
         worked = self._work()
+        self._saved.rest(self.models.get("completion"), worked=worked)
         self._registry.tidy({entry.job.request.role for entry in self._scheduler})
         return worked
 
@@ -182,8 +183,10 @@ class Engine:
             ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
+            why = explained(error)
             for failed in jobs:
-                self._finish(failed, FinishReason.FAILED, explained(error))
+                self._finish(failed, FinishReason.FAILED, why)
+            self._registry.failed(job.request.role, why)
             return
         for done, delta, reason in ended:
             if delta is not None:
@@ -238,10 +241,12 @@ class Engine:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
             if draft is None or backend is not draft.backend:
+                works[0][0].model.health.step(works=False)
                 raise
             draft.failure = f"{backend.info.name} failed, and drafts no more: {explained(error)}"
             self._registry.tell(works[0][0].request.role)
             return True
+        works[0][0].model.health.step(works=True)
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
             job.spend(seconds, work)
@@ -250,7 +255,7 @@ class Engine:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message | Loaded | Crowded | Admitted) -> None:
+    def _handle(self, message: Message | Loaded | Crowded | Admitted | Written) -> None:
         if isinstance(message, Generate):
             self._generate(message)
         elif isinstance(message, Cancel):
@@ -268,6 +273,9 @@ class Engine:
             self._registry.wait_for_room(message)
         elif isinstance(message, Keep):
             self._registry.keep(message.seconds)
+            self._saved.limit(message.prompt_bytes)
+        elif isinstance(message, Written):
+            self._saved.written(message)
         else:
             self._running = False
             self._cancel(self._scheduler.clear())

@@ -223,7 +223,7 @@ class Counting:
             "decoded_tokens": decoded - self._decoded,
         }
         if any(spent.values()):
-            self._tally.add(Key(_today(), model=self._model("completion"), arm=self._arm), **spent)
+            self._tally.add(self._key_of("", self._model("completion")), **spent)
         self._cpu, self._evaluated, self._decoded = cpu, evaluated, decoded
 
     def _stop(self, state: str) -> None:
@@ -257,7 +257,12 @@ class Counting:
 
     def _key(self, document: Document, source: str = "", *, chat: bool = False) -> Key:
         language = find_language(document.language_id, document.path).name
-        return Key(_today(), language, self._model("chat" if chat else "completion"), source, self._arm)
+        return self._key_of(language, self._model("chat" if chat else "completion"), source)
+
+    def _key_of(self, language: str, model: str, source: str = "") -> Key:
+        """The key of today. Of which settings it is, is not known on another day until they have been read."""
+        today = _today()
+        return Key(today, language, model, source, self._arm if today == self._day else "")
 
     def _model(self, role: Any) -> str:
         """A model's name, without the folder that a file may be named with."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
+from lsp_server.core.uris import normal_uri
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import OVERTAKEN
@@ -28,10 +29,12 @@ class RequestLog:
         self._clock = clock
         self._explained: deque[_Explained] = deque(maxlen=_WHY)
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
-    def add(self, uri: str, version: int | None, method: str, outcome: Outcome, waited_ms: float) -> None:
-        """waited_ms: from when the request was taken up to its answer, or to its end without one."""
+    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
+        """line: that of the request, from 0. waited_ms: from when it was taken up to its answer, or its end without."""
+        self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
         usage = outcome.usage
@@ -40,11 +43,13 @@ class RequestLog:
                 "method": method,
                 "uri": uri,
                 "version": version,
+                "line": line,
                 "source": outcome.source,
                 "empty": outcome.suggestion is None,
                 "stale": outcome is STALE,
                 "reason": outcome.reason,
                 "hole": outcome.hole.kind.value if outcome.hole else None,
+                "quick": usage.quick,
                 "promptTokens": usage.prompt_tokens,
                 "reusedTokens": usage.reused_tokens,
                 "evaluatedTokens": usage.evaluated_tokens,
@@ -68,25 +73,52 @@ class RequestLog:
         """Notes a request that could not be looked at."""
         self._explained.append(_Explained(method, self._clock(), 0.0, Outcome(reason=reason)))
 
-    def why(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
+    def last_ten(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
         """What became of the last requests, the latest first, and where their time went. seen: what is known of a
         suggestion by its number: "shown", "unseen", or "" for nothing yet."""
         return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 
     def summary(self) -> dict[str, Any]:
-        times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
-        empty = [entry for entry in self._recent if entry["empty"] and not entry["stale"]]
+        recent = self._with_ages()
+        times = sorted(entry["totalMs"] for entry in recent if not entry["empty"])
+        empty = [entry for entry in recent if entry["empty"] and not entry["stale"]]
+        last = recent[-1] if recent else None
         return {
             "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
             "latencyMs": {
-                "last": self._recent[-1]["totalMs"] if self._recent else None,
+                "last": last["totalMs"] if last else None,
                 "median": statistics.median(times) if times else None,
                 "p95": times[int(0.95 * (len(times) - 1))] if times else None,
             },
-            "last": self._recent[-1] if self._recent else None,
+            "last": last,
             "whyLastEmpty": empty[-1]["reason"] if empty else None,
-            "recent": list(self._recent),
+            "whyLastEmptyAgeSeconds": empty[-1]["ageSeconds"] if empty else None,
+            "recent": recent,
         }
+
+    def why(self, uri: str, line: int) -> str:
+        """What became of the last request at a line of a document, else of the last one in that document, with its age;
+        for a user who sees nothing there. uri: in its normal form."""
+        found = [entry for entry in self._with_ages() if normal_uri(entry["uri"]) == uri and not entry["stale"]]
+        here = [entry for entry in found if entry["line"] == line]
+        if not found:
+            return "nothing has been asked for in this file yet"
+        last = (here or found)[-1]
+        when = f"{'here' if here else 'on line ' + str(last['line'] + 1)}, {_ago(last['ageSeconds'])}"
+        if last["empty"]:
+            return f"{when}: {last['reason'] or 'nothing to show'}"
+        return f"{when}: there was a suggestion, after {last['totalMs']:.0f} ms"
+
+    def _with_ages(self) -> list[dict[str, Any]]:
+        now = self._clock()
+        aged = zip(self._recent, self._times, strict=True)
+        return [{**entry, "ageSeconds": round(now - then, 1)} for entry, then in aged]
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
 @dataclass(slots=True)
@@ -137,7 +169,7 @@ def status(
     if model.info is not None:
         info = asdict(model.info)
         info["format"] = model.info.format.name
-        del info["chat_template"]
+        del info["chat_template"], info["state_key"]
     return {
         "version": __version__,
         **more,
@@ -145,11 +177,16 @@ def status(
             uri: [{"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)} for piece in pieces]
             for uri, pieces in context.items()
         },
-        "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
+        "model": {
+            "state": model.kind,
+            "progress": model.progress,
+            "message": model.message,
+            **info,
+        },
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
-        "requests": {**log.summary(), "why": log.why(seen)},
+        "requests": {**log.summary(), "lastTen": log.last_ten(seen)},
     }
 
 

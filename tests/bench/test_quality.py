@@ -138,7 +138,7 @@ def test_inside_a_name_nothing_is_shown_but_the_raw_output_still_counts() -> Non
     found = texts(answer)
     assert not found[SHOWN]
     assert found[RAW_LINE]
-    assert answer.facts["reason"] == "the cursor is inside a name"
+    assert answer.facts["reason"] == "the cursor is inside a name; suggestions come at its end"
 
 
 @pytest.mark.parametrize(

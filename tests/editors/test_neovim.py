@@ -285,6 +285,8 @@ def test_off_by_file_type_and_on_again(editor: Neovim) -> None:
     editor.insert("c", KEY_MS)
     editor.wait_ghost("e = area_of(self.width, self.height)")
     editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("there was a suggestion, after")
 
 
 def test_status_is_shown_in_a_window(editor: Neovim) -> None:
@@ -296,12 +298,12 @@ def test_status_is_shown_in_a_window(editor: Neovim) -> None:
     assert not editor.messages()
 
 
-def test_why_nothing_appeared_is_shown_in_a_window(editor: Neovim) -> None:
+def test_what_became_of_the_last_requests_is_shown_in_a_window(editor: Neovim) -> None:
     editor.edit("class Volume:\n    def total(self):\n")
     editor.insert("\r        larg", KEY_MS)
     editor.wait_ghost("est = max(self.depth, self.limit)")
     editor.terminal.type(ESCAPE)
-    editor.command("Fimble why")
+    editor.command("Fimble last")
     editor.terminal.wait_for("Why nothing appeared")
     editor.terminal.wait_for("s ago, ")
     editor.terminal.type("q")

@@ -25,7 +25,7 @@ def server(start: Start, home: Path) -> StdioClient:
 
 
 def why(server: StdioClient) -> list[Message]:
-    found: list[Message] = server.status()["requests"]["why"]
+    found: list[Message] = server.status()["requests"]["lastTen"]
     return found
 
 
