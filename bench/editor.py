@@ -150,9 +150,9 @@ async def editor(
     options: dict[str, Any] = {} if environment is None else {"env": dict(environment)}
     await client.start_io(*command, **options)
     try:
-        await client.initialize_async(
-            types.InitializeParams(capabilities, initialization_options={"saved_prompts_mb": saved_prompts_mb})
-        )
+        # What is typed here is no user's, and is not counted as such.
+        options = {"saved_prompts_mb": saved_prompts_mb, "stats": False}
+        await client.initialize_async(types.InitializeParams(capabilities, initialization_options=options))
         seconds = time.perf_counter() - began
         client.initialized(types.InitializedParams())
         yield Editor(client, seconds)

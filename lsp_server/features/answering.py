@@ -12,7 +12,7 @@ from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
 from lsp_server.engine.request import FinishReason
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.outcome import Outcome
-from lsp_server.features.reasons import why_nothing
+from lsp_server.features.reasons import NOTHING_YET, why_nothing
 
 # How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
 # together with it; those that are not can be had by asking again.
@@ -39,14 +39,20 @@ async def waited(
 
 
 def outcome_of(
-    generation: RunningGeneration, hole: Hole, typed: Typed, ms: float, others: Sequence[RunningGeneration] = ()
+    generation: RunningGeneration,
+    hole: Hole,
+    typed: Typed,
+    ms: float,
+    others: Sequence[RunningGeneration] = (),
+    *,
+    adopted: bool = False,
 ) -> Outcome:
     """What can be shown behind `typed` of a generation and of `others`, further candidates for its place. ms: since the
-    request came."""
+    request came. adopted: whether an earlier request had it begun."""
     finished = generation.finished
     left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
     suggestion = left.at(hole.cursor) if left else None
-    nothing = why_nothing(finished) if finished else "nothing to show yet"
+    nothing = why_nothing(finished) if finished else NOTHING_YET
     whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
     found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
     return Outcome(
@@ -61,6 +67,7 @@ def outcome_of(
         finished.logprob if finished else 0.0,
         ms,
         finished is not None and finished.reason is FinishReason.DEADLINE,
+        adopted,
     )
 
 

@@ -107,7 +107,8 @@ class InlineCompleter:
             generation.waiting -= 1
             if generation.finished is None and not generation.waiting:
                 self._leave(generation)
-        outcome = outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others)
+        adopted = generation.document is not document
+        outcome = outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
         if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
             return await self.complete(document, offset, trigger)  # it ends in front of what was typed over
         if not explicit:

@@ -154,6 +154,10 @@ class ActionService:
         offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
 
+    async def show(self, title: str, text: str) -> None:
+        """Shows the user a text."""
+        await self._explanations.show(title, text, self._server.client)
+
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
         """The offsets of what an action is asked for. Raises PositionError."""
         start, end = _offsets(document, where, self._server.documents.encoding)
@@ -210,7 +214,7 @@ class ActionService:
         if offer is None:
             self._warn(f"the action {action.id!r} is not for this place")
         else:
-            self._start(offer.title, self._carry_out, document, offer)
+            self._start(offer.title, self._count, document, offer)
 
     def _is_full(self) -> bool:
         """Whether no more actions can wait; the user is told so."""
@@ -243,6 +247,11 @@ class ActionService:
                 progress.end("cancelled" if scope.cancel_called else message)
 
         self._server.start_task(task)
+
+    async def _count(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+        with self._server.counting.action(document, offer.action.id) as said:
+            said.append(await self._carry_out(progress, document, offer))
+        return said[0]
 
     async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
         """Does the work of an action. Returns what it came to, in words. Raises ActionFailedError."""

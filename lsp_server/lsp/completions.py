@@ -85,6 +85,10 @@ class CompletionService:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
+        counting = self._server.counting
+        id = counting.answered(document, outcome, seen.base, offset - seen.base, selected)
+        self.log.suggested(id)
+        counting.marked(items, id)
         if selected is None and isinstance(document, DocumentSnapshot):
             items = await self._server.actions.next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
@@ -101,12 +105,14 @@ class CompletionService:
         items = []
         if outcome.suggestion is not None:
             items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
+        self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
+        began = anyio.current_time()
         await self._server.configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
@@ -126,7 +132,8 @@ class CompletionService:
             outcome = STALE
         self._note_first(outcome, trigger)
         outcome = outcome_for(outcome, place.asked, replaces=place.replaces)
-        self.log.add(document.uri, document.version, place.line, method, outcome)
+        waited_ms = 1000 * (anyio.current_time() - began)
+        self.log.add(document.uri, document.version, place.line, method, outcome, waited_ms)
         return outcome
 
     def _note_first(self, outcome: Outcome, trigger: Trigger) -> None:

@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 REQUEST, SHOWN = "textDocument/copilotInlineEdit", "textDocument/didShowInlineEdit"
 ACCEPT, REJECT = "fimble.acceptNextEdit", "fimble.rejectNextEdit"
 APPLY, JUMP = "fimble.nextEdit", "fimble.jumpToNextEdit"
-# What Copilot's clients tell besides: which document has the focus, and how much of a completion was taken.
-_TOLD = ("textDocument/didFocus", "textDocument/didPartiallyAcceptCompletion", "textDocument/didShowCompletion")
+# What Copilot's clients tell besides that is of no use here: which document has the focus.
+_TOLD = ("textDocument/didFocus",)
 KIND = "refactor.rewrite"
 # An edit further from the cursor than this, in lines, is gone to when it has been applied.
 _NEAR_LINES = 20

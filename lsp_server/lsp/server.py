@@ -29,16 +29,19 @@ from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
+from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Counting
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
-from lsp_server.lsp.status import status
+from lsp_server.lsp.status import status, why_text
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
 from lsp_server.settings.last_run import SHOWN, LastRun
 
 logger = logging.getLogger(__name__)
 
+WHY = "fimble.why"
 _CONFIGURATION_SECONDS = 2.0
+_LAST_WRITE_SECONDS = 1.0
 
 
 class FimbleServer(LanguageServer):
@@ -66,6 +69,7 @@ class FimbleServer(LanguageServer):
         options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
         self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
+        self.counting = Counting(self, self._engine)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
@@ -96,6 +100,8 @@ class FimbleServer(LanguageServer):
             self._tasks.start_soon(self._read, stdin)
             await stopped.wait()
             self.cancel_requests()
+            with anyio.move_on_after(_LAST_WRITE_SECONDS):  # the editor waits for the server's end
+                await self.counting.close()
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         self._completer.close()
@@ -177,6 +183,7 @@ class FimbleServer(LanguageServer):
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
+        self.counting.switch(self.settings.stats, self.configuration.arm)
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
             self.settings.saved_prompts_mb << 20,
@@ -252,12 +259,18 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             documents=len(self.documents),
+            stats=self.counting.state,
+            seen=self.counting.seen,
             nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
         if (place := convert.asked_place(params)) is not None:
             found["why"] = self.completions.why(*place)
         return found
+
+    async def show_why(self) -> None:
+        """Shows what became of the last requests, in whatever way the client shows texts."""
+        await self.actions.show("Why nothing appeared", why_text(self.completions.log.last_ten(self.counting.seen)))
 
 
 def _register(server: FimbleServer) -> None:
@@ -298,6 +311,26 @@ def _register(server: FimbleServer) -> None:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> Answer:
         return await server.completions.menu(params)
+
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        server.counting.saved(params)
+
+    @server.feature(DID_SHOW)
+    def shown(params: Any) -> None:
+        server.counting.told_shown(params)
+
+    @server.feature(DID_ACCEPT_PART)
+    def accepted_part(params: Any) -> None:
+        server.counting.told_accepted_part(params)
+
+    @server.command(ACCEPTED)
+    def accepted(*arguments: Any) -> None:
+        server.counting.told_accepted(arguments)
+
+    @server.command(WHY)
+    def why(*_: Any) -> None:
+        server.start_task(server.show_why)
 
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:

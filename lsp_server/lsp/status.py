@@ -6,7 +6,7 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsp_server import __version__
@@ -14,22 +14,26 @@ from lsp_server.core.pieces import Piece
 from lsp_server.core.uris import normal_uri
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import OVERTAKEN
 
 _RECENT = 50
-STALE = Outcome(reason="the document changed, or a newer request came")
+# Of so many requests it is told why nothing appeared.
+_WHY = 10
+STALE = Outcome(reason=OVERTAKEN)
 
 
 class RequestLog:
-    """The last answers and how many there were of each kind."""
+    """The last answers and how many there were of each kind. clock: in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._explained: deque[_Explained] = deque(maxlen=_WHY)
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
-    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome) -> None:
-        """line: that of the request, from 0."""
+    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
+        """line: that of the request, from 0. waited_ms: from when it was taken up to its answer, or its end without."""
         self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
@@ -58,6 +62,21 @@ class RequestLog:
                 "totalMs": round(outcome.total_ms, 3),
             }
         )
+        self._explained.append(_Explained(method, self._clock(), waited_ms, outcome))
+
+    def suggested(self, id: int | None) -> None:
+        """The number that the last answer's suggestion has for the counts."""
+        if self._explained:
+            self._explained[-1].id = id
+
+    def refused(self, method: str, reason: str) -> None:
+        """Notes a request that could not be looked at."""
+        self._explained.append(_Explained(method, self._clock(), 0.0, Outcome(reason=reason)))
+
+    def last_ten(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
+        """What became of the last requests, the latest first, and where their time went. seen: what is known of a
+        suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 
     def summary(self) -> dict[str, Any]:
         recent = self._with_ages()
@@ -102,11 +121,48 @@ def _ago(seconds: float) -> str:
     return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
 
 
+@dataclass(slots=True)
+class _Explained:
+    """One of the last requests. at: when it was answered. id: of its suggestion, for the counts."""
+
+    method: str
+    at: float
+    waited_ms: float
+    outcome: Outcome
+    id: int | None = None
+
+    def as_json(self, now: float, seen: Callable[[int], str]) -> dict[str, Any]:
+        outcome, usage = self.outcome, self.outcome.usage
+        known = seen(self.id) if outcome.suggestion is not None and self.id is not None else ""
+        if outcome.suggestion is None:
+            appeared, why = "no", outcome.reason or "the server gave no reason"
+            if outcome is STALE:
+                why += f", after {self.waited_ms:.0f} ms"
+        elif known == "unseen":
+            appeared, why = "no", "the next key came before the editor could draw it, or the editor had no place for it"
+        else:
+            appeared, why = ("yes", "") if known == "shown" else ("unknown", "answered; the editor has not said more")
+        spent = {"queuedMs": usage.queued_ms, "prefillMs": usage.prefill_ms, "decodeMs": usage.decode_ms}
+        return {
+            "method": self.method,
+            "secondsAgo": round(now - self.at, 1),
+            "appeared": appeared,
+            "why": why,
+            "source": outcome.source,
+            "waitedMs": round(self.waited_ms, 1),
+            **{name: round(ms, 1) for name, ms in spent.items()},
+        }
+
+
 def status(
-    engine: EngineClient, log: RequestLog, context: Mapping[str, Iterable[Piece]], **more: Any
+    engine: EngineClient,
+    log: RequestLog,
+    context: Mapping[str, Iterable[Piece]],
+    seen: Callable[[int], str],
+    **more: Any,
 ) -> dict[str, Any]:
     """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms. context: what
-    each document's prompts show of other files."""
+    each document's prompts show of other files. seen: what is known of a suggestion by its number."""
     model = engine.model
     resident, forks, evictions = engine.cache
     info: dict[str, Any] = {}
@@ -130,5 +186,20 @@ def status(
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
-        "requests": log.summary(),
+        "requests": {**log.summary(), "lastTen": log.last_ten(seen)},
     }
+
+
+def why_text(entries: list[dict[str, Any]]) -> str:
+    """What became of the last requests, a line each, for the user to read."""
+    if not entries:
+        return "No completion has been asked for yet."
+    lines = []
+    for entry in entries:
+        shown = {"yes": "appeared", "no": "nothing appeared", "unknown": "may have appeared"}[entry["appeared"]]
+        model = entry["queuedMs"] + entry["prefillMs"] + entry["decodeMs"]
+        parts = f": {entry['queuedMs']:.0f} waiting, {entry['prefillMs']:.0f} reading, {entry['decodeMs']:.0f} writing"
+        took = f"{entry['waitedMs']:.0f} ms" + (parts if model >= 1 else "")
+        reason = f": {entry['why']}" if entry["why"] else ""
+        lines.append(f"- {entry['secondsAgo']:.0f} s ago, {shown}{reason} ({took})")
+    return "\n".join(lines)

@@ -143,6 +143,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "`result` and `file`."
         ),
     ] = msgspec.field(default_factory=dict)
+    stats: Annotated[
+        bool,
+        Meta(
+            description="Whether to count what becomes of suggestions, on this machine and for `fimble stats` alone. "
+            "Counts in your own settings, not in a workspace's fimble.toml."
+        ),
+    ] = True
 
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""

@@ -96,6 +96,15 @@ function subcommands.why()
   end, place)
 end
 
+function subcommands.last()
+  local buf = vim.api.nvim_get_current_buf()
+  local reason, client = local_reason(buf), clients.of(buf)
+  if reason or not client then
+    return say(reason)
+  end
+  clients.execute(client, { title = 'last', command = 'fimble.why' }, buf)
+end
+
 function subcommands.toggle(arguments)
   local what = arguments[1] or 'global'
   if what == 'global' then
