@@ -40,6 +40,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("lsp", ("core", "engine", "features", "lsp", "config", "settings", "backends.base")),
     ("commands.complete", ("core", "engine", "features", "config", "backends.base", "commands.place")),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place")),
+    ("commands.index", ("core", "features", "config", "commands")),
     ("commands.place", ("core",)),
     ("commands.terminal", ("core",)),
     ("commands", ("commands", "models", "config", "settings", "backends")),
@@ -57,7 +58,14 @@ RESERVED = {
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),
     "tomlkit": ("models.settings_file",),
-    "tree_sitter": ("core.syntax", "core.pieces", "core.outline", "core.doc_comments", "core.idioms"),
+    "tree_sitter": (
+        "core.syntax",
+        "core.pieces",
+        "core.outline",
+        "core.doc_comments",
+        "core.idioms",
+        "core.declarations",
+    ),
     "jinja2": ("features.actions.rendering",),
 }
 
