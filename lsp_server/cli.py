@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__
-from lsp_server.commands import doctor, init, models, trust
+from lsp_server.commands import doctor, index, init, models, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ def _command(options: argparse.Namespace) -> int:
         return init.run(options)
     if options.command == "trust":
         return trust.run(options)
+    if options.command == "index":
+        return index.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -149,6 +151,7 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     doctor.add_arguments(commands, logged)
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    index.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 

@@ -92,8 +92,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     buffers_tokens: Annotated[
         int,
-        Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
+        Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other files. -1: what suits the model."),
     ] = -1
+    project_index: Annotated[
+        bool,
+        Meta(description="Whether prompts may show parts of the workspace's files that are not open, from an index."),
+    ] = True
     large_document_mb: Annotated[
         int,
         Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
@@ -183,6 +187,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             debounce=self.debounce,
             prepare_next=self.prepare_next,
             buffers_tokens=self.buffers_tokens,
+            project_index=self.project_index,
             min_confidence=self.min_confidence,
             replaces=replaces,
         )

@@ -17,13 +17,18 @@ from lsp_server import config
 from lsp_server.backends.base import BackendFactory, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.offers import Why, no_index
 from lsp_server.engine.client import loaded
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.project.lookup import Lookup
 from lsp_server.features.reading import BufferReader
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from lsp_server.core.pieces import Piece
+    from lsp_server.core.prompt import Segment
 
 _SHOWN_BYTES = 240
 
@@ -40,16 +45,16 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
-    model, outcome = anyio.run(_complete, factory, settings, document, offset, buffers)
+    model, outcome, shown = anyio.run(_complete, factory, settings, document, offset, buffers)
     if options.json:
-        print(json.dumps(_as_json(model, document, outcome), indent=2))  # noqa: T201
+        print(json.dumps(_as_json(model, document, outcome, shown), indent=2))  # noqa: T201
         return 0
     from rich.console import Console
 
     console = Console(highlight=False, file=sys.stdout)
     _print_suggestion(console, document, offset, outcome)
     if options.explain:
-        _print_explanation(console, model, document, outcome)
+        _print_explanation(console, model, document, outcome, shown)
     return 0
 
 
@@ -67,16 +72,30 @@ async def _complete(
     document: DocumentSnapshot,
     offset: int,
     buffers: Sequence[DocumentSnapshot],
-) -> tuple[ModelInfo, Outcome]:
+) -> tuple[ModelInfo, Outcome, Mapping[Piece, Why]]:
     async with loaded(factory, settings.model_spec()) as (engine, model):
         if engine.model.message:
             print(f"fimble: {engine.model.message}", file=sys.stderr)  # noqa: T201
-        completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
+        index = Lookup([Path.cwd()]).offer if settings.project_index else no_index
+        completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers, index=index)
         await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
-        return model, await completer.complete(document, offset, Trigger.INVOKED)
+        outcome = await completer.complete(document, offset, Trigger.INVOKED)
+        of_index = completer.prompts.why(document.uri)
+        open_file = Why("part of an open file", 0.0)
+        shown = {piece: of_index.get(piece, open_file) for piece in completer.context(document.uri).pieces}
+        return model, outcome, shown
 
 
-def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> dict[str, Any]:
+def _why(segment: Segment, shown: Mapping[Piece, Why]) -> Why | None:
+    """Why a prompt shows a segment of another file; None for all others."""
+    if segment.kind != "context":
+        return None
+    return next((why for piece, why in shown.items() if segment.text.endswith(piece.text + b"\n\n")), None)
+
+
+def _as_json(
+    model: ModelInfo, document: DocumentSnapshot, outcome: Outcome, shown: Mapping[Piece, Why]
+) -> dict[str, Any]:
     """Columns in characters, lines and columns from 1, as on the command line."""
     suggestion = outcome.suggestion
     places = None
@@ -91,7 +110,11 @@ def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> 
         "written": outcome.written,
         "meanLogprob": outcome.logprob,
         "segments": [
-            {"kind": segment.kind, "text": segment.text.decode("utf-8", "replace")}
+            {
+                "kind": segment.kind,
+                "text": segment.text.decode("utf-8", "replace"),
+                **({"reason": why.reason, "score": why.score} if (why := _why(segment, shown)) else {}),
+            }
             for segment in (outcome.prompt.segments if outcome.prompt else ())
         ],
         "usage": asdict(outcome.usage),
@@ -118,19 +141,23 @@ def _print_suggestion(console: Console, document: DocumentSnapshot, offset: int,
     console.print(shown)
 
 
-def _print_explanation(console: Console, model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> None:
+def _print_explanation(
+    console: Console, model: ModelInfo, document: DocumentSnapshot, outcome: Outcome, shown: Mapping[Piece, Why]
+) -> None:
     from rich.table import Table
     from rich.text import Text
 
     hole, prompt, usage = outcome.hole, outcome.prompt, outcome.usage
     if hole is None or prompt is None:
         return
-    table = Table("segment", "bytes", "text", title="prompt, most stable part first", title_justify="left")
+    table = Table("segment", "bytes", "text", "why", title="prompt, most stable part first", title_justify="left")
     for segment in prompt.segments:
         text = segment.text.decode("utf-8", "replace")
         if len(text) > _SHOWN_BYTES:
             text = f"{text[: _SHOWN_BYTES // 2]}\n … \n{text[-_SHOWN_BYTES // 2 :]}"
-        table.add_row(segment.kind, str(len(segment.text)), Text(text))
+        why = _why(segment, shown)
+        reason = "" if why is None else why.reason + (f" ({why.score:g})" if why.score else "")
+        table.add_row(segment.kind, str(len(segment.text)), Text(text), Text(reason))
     line, column = document.position(hole.anchor, "utf-32")
     facts = Table.grid(padding=(0, 2))
     rows = {

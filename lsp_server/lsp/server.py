@@ -21,10 +21,11 @@ from lsp_server.core.document import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.project.service import ProjectIndex
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, convert
 from lsp_server.lsp.actions import ActionService
-from lsp_server.lsp.clients import client_needs
+from lsp_server.lsp.clients import client_needs, watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.documents import DocumentService
@@ -61,8 +62,10 @@ class FimbleServer(LanguageServer):
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
         options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
-        self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
+        self.project = ProjectIndex(self.start_task, self._reader.is_wanted)
+        recent = self.documents.recent
+        self._completer = InlineCompleter(self._engine, options, buffers=recent, index=self.project.offer)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
@@ -70,6 +73,7 @@ class FimbleServer(LanguageServer):
         self.completions = CompletionService(self, self._completer)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
+        self._watches = False
         self._failure = ""
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
@@ -92,6 +96,7 @@ class FimbleServer(LanguageServer):
             await stopped.wait()
             self.cancel_requests()
             self._tasks.cancel_scope.cancel()
+        self.project.close()
         await self._engine.stop()
         self._completer.close()
         writer.close()
@@ -119,6 +124,7 @@ class FimbleServer(LanguageServer):
         if not uris and params.root_uri:
             uris = [params.root_uri]
         self.roots = convert.paths_of(uris)
+        self.project.follow(self.roots)
         options = params.initialization_options
         self.configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
@@ -136,6 +142,7 @@ class FimbleServer(LanguageServer):
         added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
+        self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
 
@@ -161,6 +168,10 @@ class FimbleServer(LanguageServer):
     def _put_in_force(self, found: config.Loaded) -> None:
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
+        self.project.set_enabled(self.settings.project_index)
+        if self.settings.project_index and self.client.watch_files and not self._watches:
+            self._watches = True
+            self.client_register_capability(watched_files())
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
@@ -216,6 +227,7 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             documents=len(self.documents),
+            index=self.project.status(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
 
