@@ -6,7 +6,20 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import abort, actions, beside, context, copies, departures, keystrokes, limit, peers, quality, session
+from bench import (
+    abort,
+    actions,
+    beside,
+    context,
+    copies,
+    departures,
+    keystrokes,
+    limit,
+    peers,
+    project,
+    quality,
+    session,
+)
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -48,6 +61,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "complete ends of lines with and without parts of other files in the prompt",
         context.arguments,
         context.run,
+    ),
+    "project": (
+        "find the definitions of names that other files of a repository have, and how likely they make the names",
+        project.arguments,
+        project.run,
     ),
     "actions": (
         "carry out code actions on real functions: what ends in an edit, and what in a message",

@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 
 from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
-from lsp_server.core.pieces import identifiers_in
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES
 
 MOST_MODULES = 100
@@ -30,6 +29,9 @@ _PATH = re.compile(r"[^\W\d]\w*(?:(?:\.|::|\\)\w+)*")
 _WORDS = frozenset({"import", "from", "use", "using", "static", "pub", "package", "namespace", "global", "as", "crate"})
 # Languages that import one another.
 _RELATED = (("JavaScript", "TypeScript", "TSX"), ("C", "C++"), ("Java", "Kotlin", "Scala"))
+# The first parts of what comes with a language.
+_NEVER_HERE = frozenset({"std", "core", "alloc", "java", "javax", "kotlin", "scala", "System", "node:fs", "react"})
+_RUST_PATHS = frozenset({"crate", "self", "super"})
 # What stands for a folder, and what does not count among the names of a path.
 _STANDS_FOR_FOLDER = frozenset({"__init__", "index", "mod", "lib"})
 _ENDINGS = (".d.ts", ".d.mts", ".d.cts")
@@ -62,6 +64,8 @@ def module_parts(path: str) -> tuple[str, ...]:
     ending = next((each for each in _ENDINGS if name.endswith(each)), PurePosixPath(name).suffix)
     stem = name[: len(name) - len(ending)] if ending else name
     folders = PurePosixPath(path).parts[:-1]
+    if ending == ".rs":
+        folders = tuple(folder for folder in folders if folder != "src")
     return folders if stem in _STANDS_FOR_FOLDER and folders else (*folders, stem)
 
 
@@ -81,11 +85,11 @@ def _modules_in(language: Language, line: str, path: PurePosixPath) -> Iterator[
     if language.name == "Python":
         yield from _in_python(line, path)
     elif language.name in _QUOTED:
-        names = frozenset(identifiers_in(_QUOTES.sub(" ", line).encode()))
+        names = frozenset(re.findall(r"[^\W\d]\w*", _QUOTES.sub(" ", line))) - _WORDS
         for text in _QUOTES.findall(line):
             yield _quoted(text, names, path)
     elif language.name == "Rust":
-        yield from _in_rust(line, path)
+        yield from _in_rust(line)
     else:
         for text in _PATH.findall(line):
             parts = tuple(re.split(r"\.|::|\\", text))
@@ -106,8 +110,9 @@ def _in_python(line: str, path: PurePosixPath) -> Iterator[Module]:
             yield Module((*parts, name), frozenset(), bool(dots))
     elif (match := _PLAIN.match(line)) is not None:
         for each in match[1].split(","):
-            parts = tuple(part for part in re.split(r"\s+as\s+", each.strip())[0].split(".") if part.isidentifier())
-            yield Module(parts)
+            dotted, _, alias = re.sub(r"\s+as\s+", " as ", each.strip()).partition(" as ")
+            parts = tuple(part for part in dotted.split(".") if part.isidentifier())
+            yield Module(parts, frozenset([alias] if alias.isidentifier() else []))
 
 
 def _quoted(text: str, names: frozenset[str], path: PurePosixPath) -> Module:
@@ -125,18 +130,26 @@ def _quoted(text: str, names: frozenset[str], path: PurePosixPath) -> Module:
     return Module(tuple(parts), names, relative)
 
 
-def _in_rust(line: str, path: PurePosixPath) -> Iterator[Module]:
-    text = re.sub(r"^(?:pub(?:\([^)]*\))?\s+)?use\s+", "", line).rstrip("; \n")
-    stem, brace, rest = text.partition("{")
-    parts = tuple(part for part in stem.strip().rstrip(":").split("::") if part.isidentifier())
-    names = frozenset(re.findall(r"[^\W\d]\w*", rest)) - {"self", "as"}
-    parts = tuple(part for part in parts if part not in ("crate", "self", "super"))
-    if not brace:
-        yield Module(parts, frozenset(parts[-1:]))
-        return
-    yield Module(parts, names)
-    for name in sorted(names):
-        yield Module((*parts, name))
+def _in_rust(line: str) -> Iterator[Module]:
+    text = re.sub(r"^(?:pub(?:\([^)]*\))?\s+)?use\s+|//[^\n]*", "", line)
+    above: list[tuple[str, ...]] = [()]
+    path: tuple[str, ...] = ()
+    alias = False
+    for part in re.findall(r"[^\W\d]\w*|[{},;]|$", text):
+        if part == "{":
+            above.append((*above[-1], *path))
+            path = ()
+        elif part in (",", "}", ";", ""):
+            full = tuple(each for each in (*above[-1], *path) if each not in _RUST_PATHS)
+            if path and full:
+                yield Module(full, frozenset(full[-1:]))
+            path, alias = (), False
+            if part == "}" and len(above) > 1:
+                above.pop()
+        elif part == "as":
+            alias = True
+        elif not alias:
+            path = (*path, part)
 
 
 class Imports:
@@ -153,6 +166,25 @@ class Imports:
                 names.append(module.parts[:-1])  # the last is what is imported of it
             for parts in names:
                 self._by_end.setdefault(parts[-1], []).append((parts, module))
+
+    def packages_of(self, path: str) -> list[Module]:
+        """The modules that are a folder above the file at `path`, from which it may be handed on."""
+        folders = PurePosixPath(path).parts[:-1]
+        found = [
+            module
+            for depth in range(len(folders), 0, -1)
+            for parts, module in self._by_end.get(folders[depth - 1], ())
+            if (folders[:depth] == parts if module.placed else folders[:depth][-len(parts) :] == parts)
+        ]
+        return list(dict.fromkeys(found))
+
+    def named(self, name: str) -> list[Module]:
+        """The modules that the document calls so."""
+        return [each for each in self.modules if each.parts[-1] == name or (name in each.names and name[0].islower())]
+
+    def strange(self, name: str) -> bool:
+        """Whether a name is imported from a module that may well have another name than its folder here."""
+        return any(name in each.names and not each.placed and each.parts[0] not in _NEVER_HERE for each in self.modules)
 
     @property
     def ends(self) -> list[str]:

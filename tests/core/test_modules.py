@@ -42,3 +42,28 @@ def test_what_is_imported_by_name_is_known() -> None:
     line = "from pkg.shapes import (\n    Circle,  # round\n    Square as Box,\n)"
     (module,) = imported("a.py", line).of("pkg/shapes.py")
     assert module.names == {"Circle", "Square", "Box"}
+
+
+def test_nested_lists_of_rust_are_unfolded() -> None:
+    imports = imported("src/main.rs", "use crate::{\n    flags::{parse, Mode as M},\n    search::Searcher,\n};")
+    assert [module.parts for module in imports.modules] == [
+        ("flags", "parse"),
+        ("flags", "Mode"),
+        ("search", "Searcher"),
+    ]
+    assert imports.of("src/flags/parse.rs") and imports.of("src/flags/mod.rs") and imports.of("src/search.rs")
+    assert not imports.of("src/other.rs")
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "right", "wrong"),
+    [
+        ("main.py", "import paint", "src/paint/_shapes.py", "src/painting/_shapes.py"),
+        ("main.ts", 'import * as p from "paint";', "packages/paint/src/shapes.ts", "packages/other/src/shapes.ts"),
+        ("a/main.ts", 'import { p } from "./paint";', "a/paint/shapes.ts", "b/paint/shapes.ts"),
+    ],
+)
+def test_a_package_is_the_folder_above_its_files(path: str, line: str, right: str, wrong: str) -> None:
+    imports = imported(path, line)
+    assert imports.packages_of(right)
+    assert not imports.packages_of(wrong)

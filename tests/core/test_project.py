@@ -88,6 +88,49 @@ def test_what_is_chosen(source: str, expected: list[str]) -> None:
     assert names(chosen(source, ("shapes.py", SHAPES), ("colours.py", COLOURS))) == expected
 
 
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("from paint import Circle\nx = $0", ["Circle"], id="by its name"),
+        pytest.param("import paint\nx = paint.$0", ["Circle", "unit_square"], id="all that stands behind its name"),
+        pytest.param("import paint as p\nx = p.$0", ["Circle", "unit_square"], id="or the name that it is given"),
+        pytest.param("import other\nx = other.$0", [], id="but of no other"),
+    ],
+)
+def test_a_package_hands_on_what_its_files_define(source: str, expected: list[str]) -> None:
+    assert sorted(names(chosen(source, ("src/paint/_shapes.py", SHAPES)))) == expected
+
+
+@pytest.mark.parametrize(
+    "given", ["circle = Circle(3)", "def f(circle: Circle):\n    pass", "circle: Circle | None = None"]
+)
+def test_of_a_class_that_the_hole_asks_for_a_member_of_all_members_are_shown(given: str) -> None:
+    (piece,) = chosen(f"from shapes import Circle\n{given}\ncircle.$0", ("shapes.py", SHAPES))
+    assert {"area", "grown", "described"} <= set(piece.members)
+    (other,) = chosen(f"from shapes import Circle\n{given}\nthing.$0", ("shapes.py", SHAPES))
+    assert "described" not in other.members
+
+
+def test_what_has_its_words_near_is_shown_if_it_is_imported_or_beside() -> None:
+    go = "package shapes\n\nfunc readUnitSquare() int { return 1 }\n"
+    source = "package shapes\n\n// Reads the square of a unit.\nfunc readUnit(square int) {\n\tx := $0\n}\n"
+    found = chosen(source, ("a/square.go", go), path="a/main.go")
+    assert [why.reason for why in found.values()] == [
+        "defines readUnitSquare, of which the words are near, in the same folder"
+    ]
+    assert chosen(source, ("b/square.go", go), path="a/main.go") == {}
+
+
+def test_what_is_far_down_the_list_is_shown_briefly() -> None:
+    files = [(f"m{n}.py", SHAPES.replace("Circle", f"Circle{n}").replace("unit", f"unit{n}")) for n in range(6)]
+    source = "".join(f"from m{n} import Circle{n}\n" for n in range(6)) + "x = Circle0($0"
+    found = chosen(source, *files)
+    assert names(found)[0] == "Circle0"
+    sizes = [len(piece.text) for piece in found]
+    assert len(sizes) == 6
+    assert max(sizes[3:]) < min(sizes[:3])
+
+
 def test_what_is_near_the_hole_stands_before_what_is_only_imported() -> None:
     source = (
         "from colours import Colour\nfrom shapes import Circle\n" + "y = compute_all_of_it(1)\n" * 200 + "x = Circle($0"

@@ -7,12 +7,12 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
 from lsp_server.core.declarations import Declaration
-from lsp_server.core.modules import related
+from lsp_server.core.modules import related, shares_folder
 from lsp_server.core.project import Candidate, Query
 from lsp_server.features.project.store import database_path, members_of
 
@@ -22,6 +22,8 @@ _MOST_PER_NAME, _MOST_SHARED = 24, 200
 _MOST_FILES, _MOST_FROM_FILES = 400, 200
 # Of how many definitions that have words of the hole the best are looked for, and how many those are.
 _MOST_WORD_USES, _MOST_ALIKE = 400, 16
+# Of how many names of the document it is looked for whether a module has them.
+_MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 60
 # How many definitions are read.
 _MOST_ROWS = 300
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line"
@@ -133,7 +135,8 @@ class Reader:
                 ids = [id for (id,) in self._all(sql, [name, role])]
                 for id in ids if len(ids) <= _MOST_PER_NAME else self._nearest(ids, query):
                     shared[id] = min(shared.get(id, len(ids)), len(ids) - 1)
-        shared.update((id, 0) for id in self._of_files(query, languages))
+        for id in self._of_files(query, languages):
+            shared.setdefault(id, 0)
         alike = self._alike(query)
         for id in alike:
             shared.setdefault(id, _MOST_SHARED)
@@ -152,30 +155,63 @@ class Reader:
         return [id for id, _ in rows[:_MOST_PER_NAME]]
 
     def _files_of(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """The files that the document imports."""
-        stems = query.imports.ends
-        if not stems:
-            return []
-        marks = _marks(stems)
+        """The files that the document imports, or sees because they are beside it."""
+        marks = _marks(stems := query.imports.ends)
         rows = self._all(
             f"SELECT id, path FROM file WHERE language IN ({_marks(languages)}) "
             f"AND (stem IN ({marks}) OR folder IN ({marks})) LIMIT {_MOST_FILES}",
             [*languages, *stems, *stems],
         )
-        return [id for id, path in rows if query.imports.of(path)]
+        found = [id for id, path in rows if query.imports.of(path)]
+        folder = PurePosixPath(query.path).parent
+        if shares_folder(query.language):
+            sql = f"SELECT id, path FROM file WHERE folder = ? LIMIT {_MOST_FILES}"
+            found += [id for id, path in self._all(sql, [folder.name]) if PurePosixPath(path).parent == folder]
+        return found
+
+    def _files_of_qualifier(self, query: Query) -> list[int]:
+        """The files of the module whose name stands before the hole, those handed on by a package among them."""
+        found = []
+        for module in query.qualifying[:4]:
+            below = "/".join(module.parts[-3:])
+            sql = f"SELECT id, path FROM file WHERE path GLOB ? OR path GLOB ? LIMIT {_MOST_FILES}"
+            rows = self._all(sql, [f"{below}[./]*", f"*/{below}[./]*"]) if below.replace("/", "").isalnum() else []
+            found += [id for id, path in rows if query.imports.of(path) or query.imports.packages_of(path)]
+        return found
 
     def _of_files(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """Of the files that are imported: what is named, imported or used."""
+        """Of the files that are imported: what is named, imported or used, or has words that stand near; of the module
+        whose name stands before the hole, what is used most in the document, and what comes first."""
         files = self._files_of(query, languages)
-        if not files:
-            return []
-        names = dict.fromkeys([*query.names, *(name for module in query.imports.modules for name in module.names)])
-        rows = self._all(
-            f"SELECT DISTINCT d.id FROM declaration d JOIN name n ON n.declaration = d.id "
-            f"WHERE d.file IN ({_marks(files)}) AND n.name IN ({_marks(names)}) LIMIT {_MOST_FROM_FILES}",
-            [*files, *names],
-        )
-        return [id for (id,) in rows]
+        ids: list[int] = []
+        if files:
+            names = dict.fromkeys([*query.names, *(name for module in query.imports.modules for name in module.names)])
+            ids += self._ids(
+                f"SELECT DISTINCT d.id FROM declaration d JOIN name n ON n.declaration = d.id "
+                f"WHERE d.file IN ({_marks(files)}) AND n.name IN ({_marks(names)}) LIMIT {_MOST_FROM_FILES}",
+                [*files, *names],
+            )
+            words = " OR ".join(f'"{word}"' for word in query.words if word.isalnum())
+            if words:
+                ids += self._ids(
+                    f"SELECT w.rowid FROM words w JOIN declaration d ON d.id = w.rowid "
+                    f"WHERE words MATCH ? AND d.file IN ({_marks(files)}) LIMIT {_MOST_FROM_FILES // 2}",
+                    [words, *files],
+                )
+        if qualified := self._files_of_qualifier(query):
+            files_marks = _marks(qualified)
+            used = sorted(query.counts, key=lambda name: -query.counts[name])[:_MOST_COUNTED]
+            ids += self._ids(
+                f"SELECT d.id FROM declaration d JOIN name n ON n.declaration = d.id WHERE n.role = 0 "
+                f"AND n.name IN ({_marks(used)}) AND d.file IN ({files_marks}) LIMIT {_MOST_OF_QUALIFIER}",
+                [*used, *qualified],
+            )
+            sql = f"SELECT id FROM declaration WHERE file IN ({files_marks}) LIMIT {_MOST_OF_QUALIFIER}"
+            ids += self._ids(sql, qualified)
+        return ids
+
+    def _ids(self, sql: str, values: Sequence[Any]) -> list[int]:
+        return [id for (id,) in self._all(sql, values)]
 
     def _alike(self, query: Query) -> list[int]:
         """Small definitions with many of the words before the hole, the best by BM25."""
