@@ -19,6 +19,7 @@ from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.offers import Why, no_index
 from lsp_server.engine.client import loaded
+from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.project.lookup import Lookup
@@ -76,7 +77,8 @@ async def _complete(
     async with loaded(factory, settings.model_spec()) as (engine, model):
         if engine.model.message:
             print(f"fimble: {engine.model.message}", file=sys.stderr)  # noqa: T201
-        index = Lookup([Path.cwd()]).offer if settings.project_index else no_index
+        is_shown = shows_index(model, settings.inline_options())
+        index = Lookup([Path.cwd()]).offer if is_shown else no_index
         completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers, index=index)
         await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
         outcome = await completer.complete(document, offset, Trigger.INVOKED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from lsp_server.commands.output import human_size, tell
 from lsp_server.commands.place import CommandError
 
 if TYPE_CHECKING:
+    from lsp_server.core.modules import Module
     from lsp_server.core.offers import Why
     from lsp_server.core.pieces import Piece
 
@@ -80,6 +82,16 @@ def _update(root: Path) -> None:
         raise CommandError(str(error)) from None
 
 
+def _update_libraries(root: Path, path: str, modules: Sequence[Module]) -> int:
+    """Has what a file imports of installed packages taken in. Returns how many files of theirs are new."""
+    from contextlib import closing
+
+    from lsp_server.features.project.build import Builder
+
+    with closing(Builder(root)) as builder:
+        return builder.libraries(path, modules)
+
+
 def _show(root: Path, options: argparse.Namespace) -> None:
     from lsp_server.features.project.reader import Reader
     from lsp_server.features.project.store import database_path
@@ -98,6 +110,7 @@ def _show(root: Path, options: argparse.Namespace) -> None:
             "bytes": summary.bytes,
             "files": sum(languages.values()),
             "leftOut": left_out,
+            "packageFiles": summary.libraries,
             "definitions": summary.declarations,
             "languages": languages,
         }
@@ -111,6 +124,8 @@ def _show(root: Path, options: argparse.Namespace) -> None:
         return
     tell(f"{root}: {summary.declarations} definitions in {sum(languages.values())} files")
     tell("  " + ", ".join(f"{name} {count}" for name, count in languages.items()) if languages else "  no source files")
+    if summary.libraries:
+        tell(f"  {summary.libraries} files of installed packages")
     if left_out:
         tell(f"  {left_out} files are left out: generated, minified, no text, or with a password or a key in them")
     tell(f"  in {database_path(root)}, {human_size(summary.bytes)}, for you alone to read")
@@ -139,7 +154,10 @@ def _show_place(root: Path, path: Path, line: int, column: int | None, tokens: i
     if not document.folder:
         raise CommandError(f"{path} lies outside {root}, of which the index is")
     hole = find_hole(document, offset)
-    offer = Lookup([root]).offer(document, hole, (), ())
+    lookup = Lookup([root])
+    offer = lookup.offer(document, hole, (), ())
+    if root in lookup.imports and _update_libraries(root, *lookup.imports[root]):
+        offer = lookup.offer(document, hole, (), ())
     form = next(form for form in FORMATS if form.has_fim)
     budget = prompt_budget(form, _PROMPT_TOKENS, tokens)
     chosen = choose_context(document, hole, (), budget.context, offer=offer).pieces

@@ -257,11 +257,13 @@ def _matching(query: Query, path: str) -> _Matching:
 
 def _nearness(query: Query, candidate: Candidate, matching: _Matching) -> tuple[float, str]:
     names = frozenset(candidate.declaration.defines)
+    if candidate.library and not (matching.files or matching.packages):
+        return 0.0, ""
     if any(names & module.names for module in matching.files):
         return _BY_NAME, ", which is imported"
     if any(names & module.names for module in matching.packages):
         return _BY_NAME_IN_PACKAGE, ", which is imported"
-    if matching.files or candidate.library:
+    if matching.files:
         return _IN_IMPORTED, ", in a file that is imported"
     same = PurePosixPath(candidate.path).parent == PurePosixPath(query.path).parent
     if same and shares_folder(query.language):

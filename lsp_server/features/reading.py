@@ -31,17 +31,13 @@ class BufferReader:
         self._calls = 0
         self._reading = anyio.Lock()
 
-    def is_wanted(self) -> bool:
-        """Whether prompts for the model that is there show parts of other files."""
-        info = self._engine.model.info
-        return info is not None and budget_for(info, self._options()).context > 0
-
     async def read(self, document: DocumentSnapshot) -> bool:
         """Reads what prompts for `document` may show, unless it is so little that a choice reads it in passing.
         False if a later call has taken over."""
         self._calls += 1
         call = self._calls
-        if not self.is_wanted():
+        info = self._engine.model.info
+        if info is None or budget_for(info, self._options()).context <= 0:
             return True
         if sum(len(buffer.source) for buffer in self._unread(document)) <= PARSED_BYTES:
             return True

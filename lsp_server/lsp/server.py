@@ -20,7 +20,9 @@ from lsp_server.backends.base import BackendFactory, ModelSpec
 from lsp_server.core.document import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
+from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.project.service import ProjectIndex
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, convert
@@ -61,9 +63,9 @@ class FimbleServer(LanguageServer):
         self.configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
+        options = self._options
         self._reader = BufferReader(self._engine, options, self.documents.recent)
-        self.project = ProjectIndex(self.start_task, self._reader.is_wanted)
+        self.project = ProjectIndex(self.start_task, lambda: shows_index(self._engine.model.info, self._options()))
         recent = self.documents.recent
         self._completer = InlineCompleter(self._engine, options, buffers=recent, index=self.project.offer)
         self.actions = ActionService(self, self._engine)
@@ -159,6 +161,9 @@ class FimbleServer(LanguageServer):
 
         if self._tasks is not None:
             self._tasks.start_soon(guarded)
+
+    def _options(self) -> InlineOptions:
+        return self.settings.inline_options(replaces=self.client.replaces)
 
     # Settings and the model -----------------------------------------------------------------------------
 

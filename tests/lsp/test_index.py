@@ -72,6 +72,22 @@ def test_files_that_are_not_open_are_shown_once_they_are_indexed(start: Start, r
     assert session.server.finish() == 0
 
 
+def test_what_installed_packages_define_is_shown_to_who_imports_it(start: Start, root: Path) -> None:
+    packages = root / ".venv" / "lib" / "python3.12" / "site-packages"
+    packages.mkdir(parents=True)
+    (root / ".venv" / "pyvenv.cfg").write_text("home = /usr\n")
+    (packages / "colours.py").write_text("def mix_colours(first: int, second: int) -> int: ...\n")
+    (root / "shapes.py").unlink()
+    session = Session(start(), root)
+    session.server.open(session.main, "from colours import mix_colours\nx = mix_colours(")
+    session.scanned()
+    before = session.index()["changed"]
+    session.server.change(session.main, 2, "from colours import mix_colours\nx = mix_colours(a")
+    session.server.wait(lambda: session.index()["changed"] > before, "the package")
+    session.server.change(session.main, 3, "from colours import mix_colours\nx = mix_colours(")
+    session.server.wait(lambda: session.shown() == ["site-packages/colours.py"], "the package in the prompt")
+
+
 def test_the_setting_switches_it_off(start: Start, root: Path) -> None:
     session = Session(start(), root, project_index=False)
     session.server.open(session.main, MAIN)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from lsp_server.features.project.files import entry_of, listed, stamp_of, still_listed
+from lsp_server.core.modules import Module
+from lsp_server.features.project.files import entry_of, library_entry, listed, stamp_of, still_listed
+from lsp_server.features.project.installed import installed_files
 from lsp_server.features.project.store import Entry, StoreError, Writer, forget_old
 
 # How many files are taken in at a time: others can read and write between them.
@@ -13,6 +15,8 @@ _BATCH = 24
 # More changes at once than these are looked for by a scan.
 MOST_PATHS = 2000
 _TRIES = 3
+# How many files of installed packages are kept.
+_MOST_LIBRARIES = 3000
 
 
 class Builder:
@@ -39,6 +43,10 @@ class Builder:
         if len(paths) > MOST_PATHS or any(path in ("", ".") or path.endswith(".gitignore") for path in paths):
             return self.scan(paths[:1])
         return self._again(lambda writer: self._update(writer, paths))
+
+    def libraries(self, path: str, modules: Sequence[Module]) -> int:
+        """The same for what a document at `path` imports of installed packages. Raises StoreError."""
+        return self._again(lambda writer: self._libraries(writer, path, modules))
 
     def _again(self, work: Callable[[Writer], int]) -> int:
         """Does the work, from the beginning where the database has been removed or turns out to be damaged."""
@@ -78,6 +86,19 @@ class Builder:
         touched = [path for path in known if path in named or path.startswith(below)]
         current = list(dict.fromkeys(still_listed(self._root, paths)))
         return self._take(writer, known, current, [path for path in touched if path not in set(current)])
+
+    def _libraries(self, writer: Writer, path: str, modules: Sequence[Module]) -> int:
+        known = writer.stamps(library=True)
+        found = installed_files(self._root, path, modules)
+        new = [each for each in found if known.get(each.path) != each.stamp]
+        for start in range(0, len(new), _BATCH):
+            writer.put(map(library_entry, new[start : start + _BATCH]))
+        # The ones that were taken in first go first; those that are wanted again come back.
+        current = {each.path for each in found}
+        others = [each for each in known if each not in current]
+        surplus = others[: max(0, len(known) + len(new) - _MOST_LIBRARIES)]
+        writer.delete(surplus, library=True)
+        return len(new) + len(surplus)
 
     def _take(self, writer: Writer, known: dict[str, str], paths: Sequence[str], gone: Iterable[str]) -> int:
         """Takes in what of `paths` has another stamp than the one that is known, and forgets what is gone."""

@@ -12,6 +12,7 @@ import stat
 import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fnmatch import fnmatch
 from itertools import islice
 from pathlib import Path, PurePosixPath
@@ -25,6 +26,7 @@ from lsp_server.core.imports import import_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.secrets import is_secret_file, speaks_of_secrets
 from lsp_server.features.files import read_bytes
+from lsp_server.features.project.installed import Library
 from lsp_server.features.project.store import Entry
 
 # Of one folder. The files that are nearest to what is edited come first, else those in the fewest folders.
@@ -130,20 +132,31 @@ def stamp_of(root: Path, path: str) -> str | None:
 
 def entry_of(root: Path, path: str, stamp: str) -> Entry:
     """What a file declares. One that is generated, minified, no text, or that holds a secret declares nothing."""
-    nothing = Entry(path, stamp, NOTHING, (), ())
-    source = read_bytes(root / path, MOST_BYTES + 1)
+    return _entry(root / path, path, stamp, root.name, library=False)
+
+
+def library_entry(library: Library) -> Entry:
+    """What a file of an installed package declares for others."""
+    entry = _entry(library.file, library.path, library.stamp, "", library=True)
+    public = (each for each in entry.declarations if not all(name.startswith("_") for name in each.defines))
+    return replace(entry, declarations=tuple(public))
+
+
+def _entry(file: Path, path: str, stamp: str, folder: str, *, library: bool) -> Entry:
+    nothing = Entry(path, stamp, NOTHING, (), (), library)
+    source = read_bytes(file, MOST_BYTES + 1)
     if source is None or not source.strip() or len(source) > MOST_BYTES:
         return nothing
     try:
         source.decode("utf-8")
     except UnicodeDecodeError:
         return nothing
-    document = DocumentSnapshot.of((root / path).as_uri(), source, path=path, folder=root.name)
-    if _GENERATED.search(source, 0, _GENERATED_WITHIN) or not is_source(document):
+    document = DocumentSnapshot.of(file.as_uri(), source, path=path, folder=folder)
+    if (not library and _GENERATED.search(source, 0, _GENERATED_WITHIN)) or not is_source(document):
         return nothing
     language = find_language("", path)
     imports = tuple(line.decode("utf-8", "replace") for line in import_lines(language, source[: 1 << 16]))
-    return Entry(path, stamp, language.name, imports, declarations_of(document))
+    return Entry(path, stamp, language.name, imports, declarations_of(document), library)
 
 
 def _steps(path: str, folders: Sequence[tuple[str, ...]]) -> int:

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
+from lsp_server.core.modules import Module
 from lsp_server.core.offers import NO_OFFER, Offer
 from lsp_server.core.pieces import Piece
 from lsp_server.core.project import choose, query_of
@@ -30,6 +31,8 @@ class Lookup:
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         self.roots: tuple[Path, ...] = tuple(roots)
+        # What the document of each folder imports that was looked at last: its path and the modules.
+        self.imports: dict[Path, tuple[str, tuple[Module, ...]]] = {}
         self._readers: dict[Path, Reader] = {}
 
     def root_of(self, uri: str) -> Path | None:
@@ -49,6 +52,7 @@ class Lookup:
         ours = {path: piece.uri for piece in held if (path := path_below(root, piece.uri)) and path not in hidden}
         there = reader.present(ours) if ours else set()
         query = query_of(document, hole)
+        self.imports[root] = path_below(root, document.uri), query.imports.modules
         found = choose(query, document, hole, reader.candidates(query, hidden), held)
         return Offer(found, frozenset(uri for path, uri in ours.items() if path in there))
 

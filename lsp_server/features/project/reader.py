@@ -26,17 +26,18 @@ _MOST_WORD_USES, _MOST_ALIKE = 400, 16
 _MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 60
 # How many definitions are read.
 _MOST_ROWS = 300
-_COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line"
+_COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is in a database. languages: the number of files in each."""
+    """What is in a database. languages: the number of files of the folder in each; libraries: of files of packages."""
 
     files: int
     declarations: int
     languages: dict[str, int]
+    libraries: int
     bytes: int
     root: str
 
@@ -86,10 +87,17 @@ class Reader:
         """None if there is no database that can be read."""
         with suppress(sqlite3.Error, OSError):
             if self._open() is not None:
-                counts = [self._all(f"SELECT count(*) FROM {table}")[0][0] for table in ("file", "declaration")]
-                languages = dict(self._all("SELECT language, count(*) FROM file GROUP BY language ORDER BY 2 DESC"))
-                root = self._all("SELECT value FROM fact WHERE key = 'root'")[0][0]
-                return Summary(counts[0], counts[1], languages, self._path.stat().st_size, root)
+                languages = dict(
+                    self._all("SELECT language, count(*) FROM file WHERE NOT library GROUP BY language ORDER BY 2 DESC")
+                )
+                return Summary(
+                    self._one("SELECT count(*) FROM file WHERE NOT library"),
+                    self._one("SELECT count(*) FROM declaration d JOIN file f ON f.id = d.file WHERE NOT f.library"),
+                    languages,
+                    self._one("SELECT count(*) FROM file WHERE library"),
+                    self._path.stat().st_size,
+                    self._one("SELECT value FROM fact WHERE key = 'root'"),
+                )
         self.close()
         return None
 
@@ -121,6 +129,9 @@ class Reader:
             self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
             self._inode = (stat.st_dev, stat.st_ino)
         return self._connection
+
+    def _one(self, sql: str) -> Any:
+        return self._all(sql)[0][0]
 
     def _all(self, sql: str, values: Sequence[Any] = ()) -> list[Any]:
         assert self._connection is not None
@@ -230,9 +241,9 @@ class Reader:
         return int(self._all(sql, [f'"{word}"'])[0][0])
 
     def _candidate(self, row: tuple[Any, ...], shared: int, *, alike: bool) -> Candidate:
-        _, path, defines, head, whole, members, tail, doc, place, line = row
+        _, path, defines, head, whole, members, tail, doc, place, line, library = row
         declaration = Declaration(tuple(defines.split()), head, whole, members_of(members), tail, doc, place, line)
-        return Candidate(_uri(self._base, path), path, declaration, shared, alike)
+        return Candidate(_uri(self._base, path), path, declaration, shared, alike, bool(library))
 
 
 @lru_cache(maxsize=4096)

@@ -21,6 +21,7 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from lsp_server.children import Lifeline, Limits, programs
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
+from lsp_server.core.modules import Module
 from lsp_server.core.offers import NO_OFFER, Offer
 from lsp_server.core.pieces import Piece
 from lsp_server.features.project.lookup import MOST_ROOTS, Lookup, path_below
@@ -35,6 +36,7 @@ _TOGETHER_SECONDS = 0.1
 # More changes than these are looked for.
 _MOST_CHANGES = 2000
 _MOST_NEAR = 16
+_MOST_DOCUMENTS = 64
 _MOST_FAILURES = 3
 _MOST_LINE_BYTES = 1 << 16
 _LIMITS = Limits(data_bytes=1 << 30, file_bytes=2 << 30)
@@ -51,6 +53,9 @@ class FolderIndex:
         self._start = start
         self._near: list[str] | None = None
         self._changes: set[str] = set()
+        # What documents import: as far as the process has been told, and as far as it has not.
+        self._imports: dict[str, Any] = {}
+        self._unread: dict[str, Any] = {}
         self._running = False
         self._failures = 0
         self._process: anyio.abc.Process | None = None
@@ -64,6 +69,18 @@ class FolderIndex:
         self._near = list(near)
         self._go(after)
 
+    def libraries(self, path: str, modules: Sequence[Module]) -> None:
+        """Has what a document imports of installed packages looked at, if that is not what it was."""
+        wanted = [[each.parts, sorted(each.names)] for each in modules if not each.placed]
+        if self._imports.get(path) != wanted:
+            self._imports[path] = wanted
+            self._unread[path] = wanted
+            while len(self._imports) > _MOST_DOCUMENTS:
+                gone = next(iter(self._imports))
+                del self._imports[gone]
+                self._unread.pop(gone, None)
+            self._go(0.0)
+
     def change(self, paths: Iterable[str]) -> None:
         """Has some files looked at."""
         self._changes.update(paths)
@@ -74,7 +91,7 @@ class FolderIndex:
 
     def stop(self) -> None:
         """Ends the process."""
-        self._near, self._changes = None, set()
+        self._near, self._changes, self._unread = None, set(), {}
         if self._lifeline is not None:
             self._lifeline.cut()
         self._lifeline = self._process = None
@@ -112,6 +129,9 @@ class FolderIndex:
         if self._changes:
             paths, self._changes = sorted(self._changes), set()
             return {"paths": paths}
+        if self._unread:
+            path, modules = self._unread.popitem()
+            return {"path": path, "modules": modules}
         return None
 
     def _failed(self, problem: str) -> None:
@@ -185,7 +205,9 @@ class ProjectIndex:
         self, document: DocumentSnapshot, hole: Hole, buffers: Sequence[DocumentSnapshot], held: Sequence[Piece]
     ) -> Offer:
         """What a prompt can show of files that are not open. On the thread that parses."""
-        return self._lookup.offer(document, hole, buffers, held) if self._enabled else NO_OFFER
+        if not self._enabled or not self._wanted():
+            return NO_OFFER
+        return self._lookup.offer(document, hole, buffers, held)
 
     def seen(self, uri: str, near: Iterable[str], *, at_rest: bool) -> None:
         """A document is opened, or the user rests in it: its folder is looked at, if it has not been lately. near: the
@@ -193,10 +215,12 @@ class ProjectIndex:
         root = self._lookup.root_of(uri)
         if root is None or not self._enabled or not self._wanted():
             return
-        folder = self._folders.get(root)
+        folder, is_new = self._folders.get(root), root not in self._folders
         if folder is None:
             folder = self._folders[root] = FolderIndex(root, self._start)
-        elif not at_rest or time.monotonic() - folder.scanned_at < _AGAIN_SECONDS:
+        if at_rest and (imported := self._lookup.imports.get(root)) is not None:
+            folder.libraries(*imported)
+        if not is_new and (not at_rest or time.monotonic() - folder.scanned_at < _AGAIN_SECONDS):
             return
         paths = [path for each in near if (path := path_below(root, each))]
         folder.scan(paths[:_MOST_NEAR], _FIRST_SECONDS if folder.scans == 0 else 0.0)

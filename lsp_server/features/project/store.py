@@ -32,8 +32,8 @@ _MEMBER, _DEFINED = 1, 0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS file (
-    id INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE, stamp TEXT NOT NULL, language TEXT NOT NULL,
-    stem TEXT NOT NULL, folder TEXT NOT NULL, imports TEXT NOT NULL);
+    id INTEGER PRIMARY KEY, library INTEGER NOT NULL, path TEXT NOT NULL, stamp TEXT NOT NULL, language TEXT NOT NULL,
+    stem TEXT NOT NULL, folder TEXT NOT NULL, imports TEXT NOT NULL, UNIQUE (path, library));
 CREATE INDEX IF NOT EXISTS file_stem ON file(stem);
 CREATE INDEX IF NOT EXISTS file_folder ON file(folder);
 CREATE TABLE IF NOT EXISTS declaration (
@@ -68,13 +68,14 @@ def is_damage(error: sqlite3.Error) -> bool:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What is known of one file. path: below the folder, with `/`. stamp: by which a change of it is seen; a file that
-    offers nothing has one too. imports: its import lines."""
+    offers nothing has one too. imports: its import lines. library: whether it is of an installed package."""
 
     path: str
     stamp: str
     language: str
     imports: tuple[str, ...]
     declarations: tuple[Declaration, ...]
+    library: bool = False
 
 
 def folder() -> Path:
@@ -131,31 +132,31 @@ class Writer:
         """Whether the file that we write is the one that others read; not if somebody has removed it."""
         return self._file() == self._inode
 
-    def stamps(self) -> dict[str, str]:
-        """The files that are known, each with its stamp."""
+    def stamps(self, *, library: bool = False) -> dict[str, str]:
+        """The files that are known, of the folder or of installed packages, each with its stamp."""
         with self._failing():
-            return dict(self._connection.execute("SELECT path, stamp FROM file"))
+            return dict(self._connection.execute("SELECT path, stamp FROM file WHERE library = ?", (library,)))
 
     def put(self, entries: Iterable[Entry]) -> None:
         """Takes in files, in place of what was known of them."""
         with self._failing(), self._connection:
             for entry in entries:
-                self._delete([entry.path])
+                self._delete([entry.path], library=entry.library)
                 self._insert(entry)
 
-    def delete(self, paths: Sequence[str]) -> None:
+    def delete(self, paths: Sequence[str], *, library: bool = False) -> None:
         """Forgets files, without a trace."""
         with self._failing(), self._connection:
-            self._delete(paths)
+            self._delete(paths, library=library)
 
     def tell(self, key: str, value: str) -> None:
         with self._failing(), self._connection:
             self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (key, value))
 
-    def _delete(self, paths: Iterable[str]) -> None:
+    def _delete(self, paths: Iterable[str], *, library: bool) -> None:
         run = self._connection.execute
         for path in paths:
-            row = run("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
+            row = run("SELECT id FROM file WHERE path = ? AND library = ?", (path, library)).fetchone()
             if row is None:
                 continue
             for table, key in (("name", "declaration"), ("words", "rowid")):
@@ -167,8 +168,8 @@ class Writer:
         run = self._connection.execute
         parts, above = module_parts(entry.path), PurePosixPath(entry.path).parent.name
         file = run(
-            "INSERT INTO file (path, stamp, language, stem, folder, imports) VALUES (?, ?, ?, ?, ?, ?)",
-            (entry.path, entry.stamp, entry.language, parts[-1], above, "\n".join(entry.imports)),
+            "INSERT INTO file (library, path, stamp, language, stem, folder, imports) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (entry.library, entry.path, entry.stamp, entry.language, parts[-1], above, "\n".join(entry.imports)),
         ).lastrowid
         for each in entry.declarations:
             number = run(

@@ -1,7 +1,8 @@
 """The process that keeps the index of one workspace folder: `python -m lsp_server.features.project.worker FOLDER`.
 
 It reads a line of JSON for each thing to do, and answers each with a line: `{"scan": [PATH…]}` looks at all files,
-those near the paths first; `{"paths": [PATH…]}` at some. It runs at the lowest priority, so that typing and the model
+those near the paths first; `{"paths": [PATH…]}` at some; `{"path": PATH, "modules": [[PARTS, NAMES]…]}` at what a
+document imports of installed packages. It runs at the lowest priority, so that typing and the model
 go first, and ends with its input, or when there has been nothing to do for a while. It runs nothing of the folder.
 """
 
@@ -17,6 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from lsp_server.core.modules import Module
 from lsp_server.features.project.build import Builder
 from lsp_server.features.project.store import StoreError
 
@@ -43,7 +45,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _answer(builder: Builder, asked: dict[str, Any]) -> dict[str, Any]:
     try:
-        changed = builder.update(asked["paths"]) if "paths" in asked else builder.scan(asked.get("scan", ()))
+        if "modules" in asked:
+            modules = [Module(tuple(parts), frozenset(names)) for parts, names in asked["modules"]]
+            changed = builder.libraries(asked["path"], modules)
+        else:
+            changed = builder.update(asked["paths"]) if "paths" in asked else builder.scan(asked.get("scan", ()))
     except StoreError as error:
         return {"changed": 0, "problem": str(error)}
     return {"changed": changed, "problem": ""}
