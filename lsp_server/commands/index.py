@@ -70,7 +70,7 @@ def _update(root: Path) -> None:
     from contextlib import closing
 
     from lsp_server.features.project.build import Builder
-    from lsp_server.features.project.files import may_index
+    from lsp_server.features.project.roots import may_index
     from lsp_server.features.project.store import StoreError
 
     if not may_index(root):

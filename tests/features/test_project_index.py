@@ -20,6 +20,7 @@ from lsp_server.features.project import files as files_module
 from lsp_server.features.project.build import Builder
 from lsp_server.features.project.lookup import Lookup
 from lsp_server.features.project.reader import Reader
+from lsp_server.features.project.roots import may_index
 from lsp_server.features.project.store import Writer, database_path, remove
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
@@ -201,7 +202,7 @@ def test_a_home_folder_is_no_workspace(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("USERPROFILE", str(home))
     folders = [home, home.parent, Path(home.anchor), home / "project"]
-    assert [files_module.may_index(each) for each in folders] == [False, False, False, True]
+    assert [may_index(each) for each in folders] == [False, False, False, True]
 
 
 # The database ------------------------------------------------------------------------------------------------

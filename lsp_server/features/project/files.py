@@ -74,15 +74,6 @@ _GENERATED_WITHIN = 1500
 NOTHING = ""
 
 
-def may_index(root: Path) -> bool:
-    """Whether a folder is a workspace: not a home folder, nor one that holds those."""
-    try:
-        resolved, home = root.resolve(), Path.home().resolve()
-        return resolved.is_dir() and not home.is_relative_to(resolved)
-    except (OSError, RuntimeError):
-        return False
-
-
 def is_wanted(path: str) -> bool:
     """Whether a file below the folder is one of those that people write, by its name alone."""
     parts = PurePosixPath(path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import unquote
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
@@ -12,18 +11,8 @@ from lsp_server.core.modules import Module
 from lsp_server.core.offers import NO_OFFER, Offer
 from lsp_server.core.pieces import Piece
 from lsp_server.core.project import choose, query_of
-from lsp_server.core.uris import normal_uri
 from lsp_server.features.project.reader import Reader
-
-# More folders than these have no index.
-MOST_ROOTS = 8
-
-
-def path_below(root: Path, uri: str) -> str:
-    """The path of a document below a folder, with `/`; empty for one that is not."""
-    base = normal_uri(root.as_uri()).rstrip("/") + "/"
-    found = normal_uri(uri)
-    return unquote(found[len(base) :]) if found.startswith(base) else ""
+from lsp_server.features.project.roots import path_below, root_of
 
 
 class Lookup:
@@ -35,16 +24,11 @@ class Lookup:
         self.imports: dict[Path, tuple[str, tuple[Module, ...]]] = {}
         self._readers: dict[Path, Reader] = {}
 
-    def root_of(self, uri: str) -> Path | None:
-        """The folder whose index has a document: of several, the innermost."""
-        holding = [root for root in self.roots[:MOST_ROOTS] if path_below(root, uri)]
-        return max(holding, key=lambda root: len(root.parts), default=None)
-
     def offer(
         self, document: DocumentSnapshot, hole: Hole, buffers: Sequence[DocumentSnapshot], held: Sequence[Piece]
     ) -> Offer:
         """What there is for a hole. What the editor has open is not taken from the disk."""
-        root = self.root_of(document.uri)
+        root = root_of(self.roots, document.uri)
         if root is None or not document.folder:
             return NO_OFFER
         reader = self._reader(root)

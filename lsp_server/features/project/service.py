@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.abc
@@ -21,10 +21,13 @@ from anyio.streams.buffered import BufferedByteReceiveStream
 from lsp_server.children import Lifeline, Limits, programs
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
-from lsp_server.core.modules import Module
 from lsp_server.core.offers import NO_OFFER, Offer
 from lsp_server.core.pieces import Piece
-from lsp_server.features.project.lookup import MOST_ROOTS, Lookup, path_below
+from lsp_server.features.project.roots import indexed_roots, path_below, root_of
+
+if TYPE_CHECKING:
+    from lsp_server.core.modules import Module
+    from lsp_server.features.project.lookup import Lookup
 
 logger = logging.getLogger(__name__)
 
@@ -184,7 +187,9 @@ class ProjectIndex:
         self, start: Callable[[Callable[..., Awaitable[None]], float], None], wanted: Callable[[], bool]
     ) -> None:
         self._start, self._wanted = start, wanted
-        self._lookup = Lookup()
+        self._roots: tuple[Path, ...] = ()
+        # Made and used on the thread that parses; only what documents import is read elsewhere.
+        self._lookup: Lookup | None = None
         self._folders: dict[Path, FolderIndex] = {}
         self._enabled = True
 
@@ -195,10 +200,8 @@ class ProjectIndex:
 
     def follow(self, roots: Sequence[Path]) -> None:
         """The workspace's folders, as they are now."""
-        from lsp_server.features.project.files import may_index
-
-        self._lookup.roots = tuple(dict.fromkeys(root for root in roots if may_index(root)))[:MOST_ROOTS]
-        for root in [each for each in self._folders if each not in self._lookup.roots]:
+        self._roots = indexed_roots(roots)
+        for root in [each for each in self._folders if each not in self._roots]:
             self._folders.pop(root).stop()
 
     def offer(
@@ -207,18 +210,24 @@ class ProjectIndex:
         """What a prompt can show of files that are not open. On the thread that parses."""
         if not self._enabled or not self._wanted():
             return NO_OFFER
+        if self._lookup is None:
+            from lsp_server.features.project.lookup import Lookup
+
+            self._lookup = Lookup()
+        self._lookup.roots = self._roots
         return self._lookup.offer(document, hole, buffers, held)
 
     def seen(self, uri: str, near: Iterable[str], *, at_rest: bool) -> None:
         """A document is opened, or the user rests in it: its folder is looked at, if it has not been lately. near: the
         documents that are open."""
-        root = self._lookup.root_of(uri)
+        root = root_of(self._roots, uri)
         if root is None or not self._enabled or not self._wanted():
             return
         folder, is_new = self._folders.get(root), root not in self._folders
         if folder is None:
             folder = self._folders[root] = FolderIndex(root, self._start)
-        if at_rest and (imported := self._lookup.imports.get(root)) is not None:
+        imported = self._lookup.imports.get(root) if self._lookup is not None else None
+        if at_rest and imported is not None:
             folder.libraries(*imported)
         if not is_new and (not at_rest or time.monotonic() - folder.scanned_at < _AGAIN_SECONDS):
             return
@@ -228,7 +237,7 @@ class ProjectIndex:
     def changed(self, uris: Iterable[str]) -> None:
         """Files have changed, are new or are gone."""
         for uri in uris:
-            root = self._lookup.root_of(uri)
+            root = root_of(self._roots, uri)
             if root is not None and root in self._folders and self._enabled:
                 self._folders[root].change([path_below(root, uri).rstrip("/")])
 
