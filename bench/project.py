@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from rich.console import Console
@@ -28,6 +28,7 @@ from rich.text import Text
 from bench import machine
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
+from lsp_server.config import Settings
 from lsp_server.core.context import choose_context
 from lsp_server.core.declarations import Declaration
 from lsp_server.core.document import DocumentSnapshot
@@ -37,6 +38,7 @@ from lsp_server.core.imports import import_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.modules import related
 from lsp_server.core.offers import NO_OFFER, Offer, Why
+from lsp_server.core.outline import nodes_in
 from lsp_server.core.pieces import Piece, identifiers_in
 from lsp_server.core.project import Candidate, choose, excerpt, query_of
 from lsp_server.core.prompt import BYTES_PER_TOKEN, FimPrompt, PromptBudget, lay_out, new_anchor
@@ -47,6 +49,8 @@ from lsp_server.features.project.reader import Reader
 
 KINDS = ("definition", "member", "in file")
 _LEAST_NAME = 4
+_IMPORTING = re.compile(r"\s*(?:import|from|use|using|package|require|#include|export\s+\*|\}\s*from)\b")
+_BEHIND_DOT = re.compile(r"(?:\.|->|::)$")
 _BUILT_IN = frozenset(["string", "error", "append", "float64", "float32", "uint64", "int64", "panic", "make", "byte"])
 
 
@@ -123,18 +127,15 @@ def _holes_in(
     own |= frozenset(re.findall(rb"(?<![.\w])(\w+)\s*(?::[^=\n]{1,60})?=(?!=)", source))
     own |= frozenset(re.findall(rb"[(,]\s*(\w+)\s*(?=[:,)=])", source))
     text = source.decode("utf-8", "replace")
-    if len(text) != len(source):
-        return  # offsets of characters are those of bytes below
     within = [(at, at + len(line)) for line in lines if (at := source.find(line)) >= 0]
-    for match in re.finditer(r"(\.|->|::)?\b([^\W\d]\w*)\b", text):
-        name, start = match[2], match.start(2)
-        line = document.line_at(start)
-        before = text[document.line_start(line) : start]
-        comment = before.lstrip().startswith((language.comment[0].strip(), "*", "/*", "//", "#"))
-        importing = re.match(r"\s*(?:import|from|use|using|package|require|#include|export\s+\*|\}\s*from)\b", before)
-        if any(first <= start < last for first, last in within):
+    for node in nodes_in(language, source, 0, len(source)):
+        start = node.start_byte
+        name = source[start : node.end_byte].decode("utf-8", "replace")
+        if not node.type.endswith("identifier") or node.named_children or not name.isidentifier():
             continue
-        if len(name) < _LEAST_NAME or not before.strip() or comment or importing or before.count('"') % 2:
+        before = source[document.line_start(document.line_at(start)) : start].decode("utf-8", "replace")
+        imported = any(first <= start < last for first, last in within)
+        if len(name) < _LEAST_NAME or not before.strip() or imported or _IMPORTING.match(before):
             continue
         if kind == "in file":
             if (
@@ -147,7 +148,11 @@ def _holes_in(
             seen.add(name)
             continue
         places = defined.get(name, [])
-        if len(places) != 1 or name.encode() in own or (kind == "member") != bool(match[1] and name not in definitions):
+        if (
+            len(places) != 1
+            or name.encode() in own
+            or (kind == "member") != bool(_BEHIND_DOT.search(before) and name not in definitions)
+        ):
             continue
         path, declaration = places[0]
         if path == document.path or find_language("", path).name not in related(language):
@@ -206,9 +211,10 @@ def measure(
                 score = _scorer(backend)
                 known: dict[FimPrompt, float] = {}
                 for arm, offered in arms.items():
-                    prompt = prompt_of(hole, backend.info.format, offered, window, budget)
+                    cut, wanted = _before_blanks(hole)
+                    prompt = prompt_of(cut, backend.info.format, offered, window, budget)
                     if prompt not in known:
-                        known[prompt] = score(prompt, hole.name)
+                        known[prompt] = score(prompt, wanted)
                     likelihoods[arm] = known[prompt]
             line = hole.document.line_at(hole.cursor) + 1
             yield Found(
@@ -236,6 +242,16 @@ def prompt_of(hole: NameHole, form: FimFormat, offer: Offer, window: int, budget
     sizes = PromptBudget.of_tokens(window, int(budget / BYTES_PER_TOKEN)).beside(context.size)
     anchor = new_anchor(hole.document, place, form, sizes)
     return lay_out(hole.document, anchor, place.cursor, form, context)
+
+
+def _before_blanks(hole: NameHole) -> tuple[NameHole, str]:
+    """The hole in front of the blanks before the name, and these with the name: for vocabularies in which most words
+    begin with a blank, it belongs to what is asked for."""
+    before = hole.document.source[: hole.cursor]
+    start = len(before.rstrip(b" "))
+    blanks = before[start:].decode() if not before[:start].endswith((b"\n", b"\t")) else ""
+    start = hole.cursor - len(blanks)
+    return replace(hole, document=hole.document.edited(start, hole.cursor, b""), cursor=start), blanks + hole.name
 
 
 def _scorer(backend: Backend) -> Callable[[FimPrompt, str], float]:
@@ -269,7 +285,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--holes", type=int, default=50, metavar="N", help="holes of each kind in each (default: 50)")
     parser.add_argument("--seed", type=int, default=1, help="which holes (default: 1)")
     parser.add_argument("--budget", type=int, default=400, metavar="N", help="tokens for other files (default: 400)")
-    parser.add_argument("--window", type=int, default=1024, help="tokens of a prompt, with a model (default: 1024)")
+    parser.add_argument(
+        "--window", type=int, default=Settings().context_tokens, help="tokens of a prompt (default: as the server)"
+    )
     parser.add_argument("--model", metavar="FILE", help="a GGUF file to ask how likely the names are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every hole and the summary")
     parser.add_argument("--missed", action="store_true", help="show the holes whose definition is not found")

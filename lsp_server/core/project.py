@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-from lsp_server.core.context import ELSEWHERE_BYTES, NEAR_BEFORE_BYTES, wanted_names
+from lsp_server.core.context import NEAR_BEFORE_BYTES, wanted_names
 from lsp_server.core.declarations import Declaration
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
@@ -28,6 +28,8 @@ MOST_NAMES, MOST_WORDS, MOST_CANDIDATES = 64, 10, 400
 # How many segments are offered to a prompt.
 MOST_OFFERED = 48
 
+# How much text on either side of the cursor is looked through for how often names stand there and what is assigned.
+_COUNTED_BYTES = 10_000
 # How much text before the cursor counts as like that which is looked for.
 _LIKE_BYTES = 600
 
@@ -131,7 +133,7 @@ def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
     near = document.source[start : hole.cursor].decode("utf-8", "replace")
     around = document.source[start : hole.line_end].decode("utf-8", "replace")
     attributes = frozenset(_ATTRIBUTE.findall(around))
-    elsewhere = document.source[max(0, hole.cursor - ELSEWHERE_BYTES) : hole.cursor + ELSEWHERE_BYTES]
+    elsewhere = document.source[max(0, hole.cursor - _COUNTED_BYTES) : hole.cursor + _COUNTED_BYTES]
     code = elsewhere.decode("utf-8", "replace")
     counts = Counter(identifiers_in(elsewhere))
     own = frozenset(_ASSIGNED.findall(code)) - by_name

@@ -10,12 +10,17 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lsp_server.backends.base import ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.project import query_of
+from lsp_server.features.budget import shows_index
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.project import files as files_module
 from lsp_server.features.project.build import Builder
 from lsp_server.features.project.lookup import Lookup
@@ -459,3 +464,22 @@ def test_what_is_held_is_not_there_any_more_once_its_file_is_gone(root: Path, bu
     builder.update(["shapes.py"])
     found = lookup.offer(*place(root, USE), (), held)
     assert (found.present, found.pieces) == (frozenset(), {})
+
+
+# For which models ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("parameters", "options", "shown"),
+    [
+        pytest.param(7_000_000_000, {}, True, id="a large model"),
+        pytest.param(494_000_000, {}, False, id="a small one completes no better with it"),
+        pytest.param(494_000_000, {"buffers_tokens": 300}, True, id="unless the user gives other files a budget"),
+        pytest.param(7_000_000_000, {"buffers_tokens": 0}, False, id="or gives them none"),
+        pytest.param(7_000_000_000, {"project_index": False}, False, id="or switches it off"),
+        pytest.param(0, {}, True, id="of a size that is not known"),
+    ],
+)
+def test_prompts_show_it_where_that_helps(parameters: int, options: dict[str, Any], shown: bool) -> None:
+    info = replace(ScriptedBackend(ModelSpec(""), lambda _: True).info, parameters=parameters)
+    assert shows_index(info, replace(InlineOptions(), **options)) is shown

@@ -76,8 +76,7 @@ class Builder:
     def _scan(self, writer: Writer, near: Sequence[str]) -> int:
         known = writer.stamps()
         paths = listed(self._root, near)
-        gone = [path for path in known if path not in set(paths)] if known else []
-        return self._take(writer, known, paths, gone)
+        return self._take(writer, known, paths, known.keys() - set(paths))
 
     def _update(self, writer: Writer, paths: Sequence[str]) -> int:
         known = writer.stamps()
@@ -85,7 +84,7 @@ class Builder:
         named = set(paths)
         touched = [path for path in known if path in named or path.startswith(below)]
         current = list(dict.fromkeys(still_listed(self._root, paths)))
-        return self._take(writer, known, current, [path for path in touched if path not in set(current)])
+        return self._take(writer, known, current, set(touched) - set(current))
 
     def _libraries(self, writer: Writer, path: str, modules: Sequence[Module]) -> int:
         known = writer.stamps(library=True)
