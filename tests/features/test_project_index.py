@@ -145,6 +145,24 @@ def test_what_git_ignores_is_left_out_and_what_is_not_added_yet_is_not(root: Pat
 
 
 @posix
+@pytest.mark.parametrize(
+    "odd", ["link/stolen.py", "../elsewhere.py", "/etc/stolen.py", "a\0b.py", "", "x" * 300 + ".py"]
+)
+def test_what_git_ignores_stays_out_beside_paths_that_it_cannot_be_asked_for(
+    root: Path, builder: Builder, tmp_path: Path, odd: str
+) -> None:
+    git(root, "init", "-q")
+    write(root, ".gitignore", "ignored/\n")
+    write(tmp_path, "elsewhere/stolen.py")
+    (root / "link").symlink_to(tmp_path / "elsewhere")
+    builder.scan()
+    write(root, "ignored/a.py")
+    write(root, "shapes.py")
+    builder.update([odd, "ignored/a.py", "shapes.py"])
+    assert indexed(root) == ["shapes.py"]
+
+
+@posix
 def test_nothing_that_a_repository_names_is_run(root: Path, builder: Builder, tmp_path: Path) -> None:
     git(root, "init", "-q")
     write(root, "shapes.py")

@@ -13,7 +13,7 @@ from lsp_server.features.project.store import Entry, StoreError, Writer, forget_
 # How many files are taken in at a time: others can read and write between them.
 _BATCH = 24
 # More changes at once than these are looked for by a scan.
-MOST_PATHS = 2000
+MOST_PATHS = 400
 _TRIES = 3
 # How many files of installed packages are kept.
 _MOST_LIBRARIES = 3000

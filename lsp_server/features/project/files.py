@@ -70,6 +70,8 @@ _GENERATED = re.compile(
     rb"(?i)@generated\b|code generated .{0,80}do not edit|\bauto-?generated\b|do not edit (?:this|by hand)"
 )
 _GENERATED_WITHIN = 1500
+# What git can be asked for in every repository, whether it is there or not.
+_ANY = "fimble.toml"
 # A file that offers nothing is known by this language, so that it is not read again.
 NOTHING = ""
 
@@ -99,8 +101,14 @@ def listed(root: Path, near: Sequence[str] = ()) -> list[str]:
 
 def still_listed(root: Path, paths: Sequence[str]) -> list[str]:
     """Those of `paths`, and of what lies in them if they are folders, that are to be taken in."""
+    paths = [path for path in paths if _is_below(path)]
+    if not paths:
+        return []
     found = _listed_by_git(root, paths)
-    if found is None:
+    if found is None and _listed_by_git(root, [_ANY]) is not None:
+        # One of them is nothing that git can be asked for, such as a file behind a link.
+        found = [each for path in paths for each in _listed_by_git(root, [path]) or ()]
+    elif found is None:
         found = [each for path in paths for each in (_walked(root, path) if _is_folder(root / path) else [path])]
     return [path for path in islice(found, _MOST_LISTED) if is_wanted(path)]
 
@@ -183,6 +191,12 @@ def _listed_by_git(root: Path, paths: Sequence[str] = ()) -> list[str] | None:
     if done.returncode != 0 or len(done.stdout) > _MOST_LIST_BYTES:
         return None
     return [name.decode() for name in done.stdout.split(b"\0") if name and _is_text(name)]
+
+
+def _is_below(path: str) -> bool:
+    """Whether a path is one below the folder."""
+    parts = PurePosixPath(path)
+    return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and "\0" not in path
 
 
 def _is_text(name: bytes) -> bool:
