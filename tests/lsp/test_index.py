@@ -88,6 +88,19 @@ def test_what_installed_packages_define_is_shown_to_who_imports_it(start: Start,
     session.server.wait(lambda: session.shown() == ["site-packages/colours.py"], "the package in the prompt")
 
 
+def test_it_goes_on_when_its_process_has_ended(start: Start, root: Path) -> None:
+    session = Session(start(), root)
+    session.server.open(session.main, MAIN)
+    session.scanned()
+    for process in running(root):
+        process.kill()
+    psutil.wait_procs(running(root), timeout=SECONDS)
+    (root / "forms.py").write_text(SHAPES)
+    session.changed("forms.py", 1)
+    assert session.index()["problem"] == ""
+    assert session.server.finish() == 0
+
+
 def test_the_setting_switches_it_off(start: Start, root: Path) -> None:
     session = Session(start(), root, project_index=False)
     session.server.open(session.main, MAIN)
