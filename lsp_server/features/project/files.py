@@ -13,7 +13,8 @@ import subprocess
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from fnmatch import fnmatch
+from fnmatch import translate
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path, PurePosixPath
 
@@ -66,6 +67,7 @@ _GENERATED_NAMES = (
         "moc_*.cpp",
     ),
 )
+_GENERATED_NAME = re.compile("|".join(map(translate, _GENERATED_NAMES)))
 _GENERATED = re.compile(
     rb"(?i)@generated\b|code generated .{0,80}do not edit|\bauto-?generated\b|do not edit (?:this|by hand)"
 )
@@ -78,15 +80,20 @@ NOTHING = ""
 
 def is_wanted(path: str) -> bool:
     """Whether a file below the folder is one of those that people write, by its name alone."""
-    parts = PurePosixPath(path)
-    if len(parts.parts) > MOST_DEPTH or not _SKIPPED_FOLDERS.isdisjoint(parts.parts[:-1]):
+    *folders, name = path.split("/")
+    stem, dot, ending = name.rpartition(".")
+    if not _is_source(f"{dot}{ending}" if stem else name) or len(folders) >= MOST_DEPTH:
         return False
-    if any(part.startswith(".") for part in parts.parts[:-1]) or is_secret_file(path) or speaks_of_secrets(path):
+    if not _SKIPPED_FOLDERS.isdisjoint(folders) or any(folder.startswith(".") for folder in folders):
         return False
-    language = find_language("", parts.name)
-    if language.wheel is None or language.name in _SKIPPED_LANGUAGES:
-        return False
-    return not any(fnmatch(parts.name, pattern) for pattern in _GENERATED_NAMES)
+    return not (_GENERATED_NAME.match(name) or speaks_of_secrets(name) or is_secret_file(path))
+
+
+@lru_cache(maxsize=4096)
+def _is_source(ending: str) -> bool:
+    """Whether files with an ending, or of that name, are code in a language with a grammar."""
+    language = find_language("", f"a{ending}" if ending.startswith(".") else ending)
+    return language.wheel is not None and language.name not in _SKIPPED_LANGUAGES
 
 
 def listed(root: Path, near: Sequence[str] = ()) -> list[str]:
@@ -115,18 +122,24 @@ def still_listed(root: Path, paths: Sequence[str]) -> list[str]:
 
 def stamp_of(root: Path, path: str) -> str | None:
     """What tells a change of a file; None for one that is not there, is too large, is no file or lies behind a link."""
-    place = root
     try:
-        for part in PurePosixPath(path).parts:
-            place = place / part
-            found = place.lstat()
-            if stat.S_ISLNK(found.st_mode):
-                return None
+        above, _, _ = path.rpartition("/")
+        if above and not _is_real_folder(root, above):
+            return None
+        found = os.lstat(f"{root}/{path}")
     except (OSError, ValueError):
         return None
     if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
         return None
     return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
+
+
+def _is_real_folder(root: Path, path: str) -> bool:
+    """Whether a folder below the root is one, and none above it is a link. Raises OSError."""
+    parts = path.split("/")
+    return all(
+        stat.S_ISDIR(os.lstat("/".join((str(root), *parts[:depth]))).st_mode) for depth in range(1, len(parts) + 1)
+    )
 
 
 def entry_of(root: Path, path: str, stamp: str) -> Entry:
