@@ -7,7 +7,8 @@ import pytest
 from lsp_server.core.declarations import Declaration, declarations_of
 from lsp_server.core.document import DocumentSnapshot
 
-PYTHON = '''
+PYTHON = (
+    '''
 import os
 from shapes import Circle
 
@@ -22,7 +23,9 @@ def scaled(circle: Circle, factor: float = 1.0) -> Circle:
     And more words.
     """
     radius = circle.radius * factor
-''' + "".join(f"    radius += {n}\n" for n in range(60)) + '''    return Circle(radius)
+'''
+    + "".join(f"    radius += {n}\n" for n in range(60))
+    + '''    return Circle(radius)
 
 
 class Store:
@@ -38,6 +41,7 @@ class Store:
 
     def _hidden(self) -> None: ...
 '''
+)
 
 TYPESCRIPT = """
 import { Circle } from "./shapes";
