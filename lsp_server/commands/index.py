@@ -50,13 +50,16 @@ def run(options: argparse.Namespace) -> int:
             remove(database_path(root))
         except OSError as error:
             raise CommandError(f"{database_path(root)} cannot be removed: {error.strerror}") from None
-        tell(f"the index of {root} is removed; `project_index = false` in a fimble.toml keeps it from being made again")
+        tell(f"the index of {root} is removed; with `project_index = true` it is made again")
         return 0
     settings, problems = config.load([root])
     if problems:
         raise CommandError("; ".join(problems))
     if not settings.project_index:
-        raise CommandError("`project_index` is off, so there is no index; `fimble index clear` removes an earlier one")
+        raise CommandError(
+            "`project_index` is off, so there is no index: `project_index = true` in a fimble.toml switches it on, and "
+            "`fimble index clear` removes an earlier one"
+        )
     place = _place(options.what) if options.what else None
     _update(root)
     if place is None:

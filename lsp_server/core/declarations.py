@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from lsp_server.core.doc_comments import COMMENTS, doc_comment, docstring
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.parsing import parse
 from lsp_server.core.pieces import (
     HAS_MEMBERS,
     MOST_PIECE_BYTES,
@@ -25,7 +26,6 @@ from lsp_server.core.pieces import (
     signature_text,
     unique,
 )
-from lsp_server.core.syntax import parse
 
 if TYPE_CHECKING:
     from tree_sitter import Node

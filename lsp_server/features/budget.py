@@ -12,8 +12,8 @@ from lsp_server.core.prompt import BYTES_PER_TOKEN, PromptBudget
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
 
-# About 400 tokens before the hole and 100 after it.
-_LEAST_WINDOW_TOKENS = 600
+# About 700 tokens before the hole and 150 after it.
+_LEAST_WINDOW_TOKENS = 1000
 
 _SMALL_PARAMETERS = 1_000_000_000
 
@@ -31,7 +31,7 @@ def budget_for(info: ModelInfo, options: InlineOptions) -> PromptBudget:
 
 def shows_index(info: ModelInfo | None, options: InlineOptions) -> bool:
     """Whether prompts for a model show parts of files that are not open, for which an index is kept. Of a small model's
-    prompts only where the user gives other files a budget: it completes no better with them (`bench project`)."""
+    prompts only where the user gives other files a budget: no gain has been measured (`bench project`)."""
     if info is None or not options.project_index or budget_for(info, options).context <= 0:
         return False
     return options.buffers_tokens >= 0 or not 0 < info.parameters < _SMALL_PARAMETERS

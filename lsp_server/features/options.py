@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+# How readily next edits are proposed.
+Eagerness = Literal["off", "low", "medium", "high"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +19,8 @@ class InlineOptions:
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     project_index: whether it may show files of the workspace that are not open.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
-    replaces: whether one may replace what stands right of the cursor, which is the client's to say.
+    replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
+    place whose prompt takes long is answered from a smaller one.
     """
 
     enabled: bool = True
@@ -23,12 +28,13 @@ class InlineOptions:
     answer_ms: int = 120
     max_tokens: int = 64
     max_lines: int = 8
-    deadline_ms: int = 8000
+    deadline_ms: float = 8000
     candidates: int = 3
     debounce: bool = True
     prepare_next: bool = True
     cold_ms: int = 4000
     buffers_tokens: int = -1
-    project_index: bool = True
+    project_index: bool = False
     min_confidence: float = 0.0
     replaces: bool = True
+    quick: bool = True

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from lsp_server import config
 from lsp_server.cli import run
 from lsp_server.features.project.store import database_path
 
@@ -20,6 +21,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     work = tmp_path / "work"
     work.mkdir()
     monkeypatch.chdir(work)
+    monkeypatch.setattr(config, "user_config_path", lambda _: tmp_path)
+    (tmp_path / "fimble.toml").write_text("project_index = true\n")
     (work / "shapes.py").write_text(SHAPES)
     (work / "keys.py").write_text(KEY)
     (work / "main.py").write_text("import os\nfrom shapes import Circle\n\nx = Circle(\n")
@@ -107,10 +110,12 @@ def test_mistakes_are_one_line(
 def test_where_there_is_none_it_says_why(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (folder / "fimble.toml").write_text("project_index = false\n")
-    assert run(["index"]) == 2
-    assert "`project_index` is off" in capsys.readouterr().err
-    (folder / "fimble.toml").unlink()
+    own = folder.parent / "fimble.toml"
+    for off in ("", "project_index = false\n"):
+        own.write_text(off)
+        assert run(["index"]) == 2
+        assert "`project_index` is off" in capsys.readouterr().err
+    own.write_text("project_index = true\n")
     monkeypatch.setenv("HOME", str(folder))
     monkeypatch.setenv("USERPROFILE", str(folder))
     assert run(["index"]) == 2

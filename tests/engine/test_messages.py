@@ -22,6 +22,7 @@ from lsp_server.engine.request import (
     ModelLoading,
     ModelReady,
     Priority,
+    PromptRead,
     Shutdown,
     TextDelta,
     Usage,
@@ -43,6 +44,7 @@ EXAMPLES = [
     ModelReady(info()),
     ModelFailed("no"),
     ModelIdle("not used", 2, "chat"),
+    PromptRead(1, 2, 3),
     TextDelta(1, "日", -0.5),
     Finished(1, "text", FinishReason.STOP, Usage(1, 2, 3, 4, 5, 6.0, 7.0, 8.0, 9.0), -1.0, "why"),
 ]

@@ -68,7 +68,7 @@ class Typist:
 
     def shown(self) -> list[str]:
         """The files that the document's prompts show parts of."""
-        pieces = self.bench.completer.context(self.document.uri).pieces
+        pieces = self.bench.completer.prompts.context(self.document.uri).pieces
         return list(dict.fromkeys(piece.path for piece in pieces))
 
 
@@ -181,7 +181,7 @@ async def test_another_document_has_its_own(bench: Opener) -> None:
         await b.completer.warm(shapes, len(shapes.source))
         await b.idle()
         assert typist.shown() == ["shapes.py"]
-        assert b.completer.context(shapes.uri).pieces == ()
+        assert b.completer.prompts.context(shapes.uri).pieces == ()
 
 
 @pytest.mark.parametrize("tokens", [0, 600])

@@ -16,6 +16,7 @@ import pytest
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.config import Settings
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.project import query_of
@@ -491,13 +492,19 @@ def test_what_is_held_is_not_there_any_more_once_its_file_is_gone(root: Path, bu
     ("parameters", "options", "shown"),
     [
         pytest.param(7_000_000_000, {}, True, id="a large model"),
-        pytest.param(494_000_000, {}, False, id="a small one completes no better with it"),
+        pytest.param(494_000_000, {}, False, id="not a small one, with which no gain was measured"),
         pytest.param(494_000_000, {"buffers_tokens": 300}, True, id="unless the user gives other files a budget"),
         pytest.param(7_000_000_000, {"buffers_tokens": 0}, False, id="or gives them none"),
-        pytest.param(7_000_000_000, {"project_index": False}, False, id="or switches it off"),
+        pytest.param(7_000_000_000, {"project_index": False}, False, id="or does not switch it on"),
         pytest.param(0, {}, True, id="of a size that is not known"),
     ],
 )
 def test_prompts_show_it_where_that_helps(parameters: int, options: dict[str, Any], shown: bool) -> None:
     info = replace(ScriptedBackend(ModelSpec(""), lambda _: True).info, parameters=parameters)
-    assert shows_index(info, replace(InlineOptions(), **options)) is shown
+    assert shows_index(info, replace(InlineOptions(), **{"project_index": True, **options})) is shown
+
+
+def test_prompts_show_it_only_where_it_is_switched_on() -> None:
+    info = ScriptedBackend(ModelSpec(""), lambda _: True).info
+    assert not shows_index(info, Settings().inline_options())
+    assert shows_index(info, Settings(project_index=True).inline_options())

@@ -30,7 +30,7 @@ def root(home: Path) -> Path:
 def server(start: Start, root: Path) -> StdioClient:
     client = start()
     folders = [{"uri": root.as_uri(), "name": "paint"}]
-    client.initialize(workspaceFolders=folders, initializationOptions={"buffers_tokens": 300, "project_index": False})
+    client.initialize(workspaceFolders=folders, initializationOptions={"buffers_tokens": 300})
     return client
 
 

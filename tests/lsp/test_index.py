@@ -28,11 +28,12 @@ def root(home: Path) -> Path:
 class Session:
     """A server with a workspace and one document in it."""
 
-    def __init__(self, server: StdioClient, root: Path, **settings: Any) -> None:
+    def __init__(self, server: StdioClient, root: Path, project_index: bool | None = True) -> None:
         self.server, self.root, self.version = server, root, 1
         self.main = (root / "main.py").as_uri()
         folders = [{"uri": root.as_uri(), "name": "paint"}]
-        server.initialize(workspaceFolders=folders, initializationOptions={"buffers_tokens": 300, **settings})
+        switched = {} if project_index is None else {"project_index": project_index}
+        server.initialize(workspaceFolders=folders, initializationOptions={"buffers_tokens": 300, **switched})
 
     def index(self) -> dict[str, Any]:
         found = self.server.status()["index"]
@@ -101,8 +102,9 @@ def test_it_goes_on_when_its_process_has_ended(start: Start, root: Path) -> None
     assert session.server.finish() == 0
 
 
-def test_the_setting_switches_it_off(start: Start, root: Path) -> None:
-    session = Session(start(), root, project_index=False)
+@pytest.mark.parametrize("setting", [None, False], ids=["by default", "by the setting"])
+def test_it_is_off(start: Start, root: Path, setting: bool | None) -> None:
+    session = Session(start(), root, setting)
     session.server.open(session.main, MAIN)
     session.server.change(session.main, 2, MAIN + "a")
     assert session.server.inline(session.main, 1, 11) is not None
@@ -115,7 +117,8 @@ def test_changes_on_the_disk_are_asked_for_where_the_editor_can_tell(start: Star
     asked: list[Any] = []
     server.answers["client/registerCapability"] = lambda params: asked.extend(params["registrations"])
     files = {"didChangeWatchedFiles": {"dynamicRegistration": able}}
-    server.initialize({"workspace": files}, workspaceFolders=[{"uri": root.as_uri(), "name": "paint"}])
+    folders = [{"uri": root.as_uri(), "name": "paint"}]
+    server.initialize({"workspace": files}, workspaceFolders=folders, initializationOptions={"project_index": True})
     server.status()
     watched = [each for each in asked if each["method"] == "workspace/didChangeWatchedFiles"]
     assert len(watched) == able

@@ -9,6 +9,9 @@ export interface RequestEntry {
   stale: boolean;
   reason: string;
   totalMs: number;
+  /** The line of the request, from 0, and how long ago it was answered. */
+  line?: number;
+  ageSeconds?: number;
 }
 
 /** The part of the answer to `fimble/status` that is used here. */
@@ -71,6 +74,10 @@ function shortened(name: string): string {
 
 function percent(fraction: number): string {
   return `${Math.floor(100 * fraction)}%`;
+}
+
+function ago(seconds: number): string {
+  return seconds < 120 ? `${Math.round(seconds)} s ago` : `${Math.round(seconds / 60)} min ago`;
 }
 
 /** What the status bar shows. */
@@ -159,7 +166,11 @@ export function why(now: Situation): { message: string; remedy?: Remedy } {
   if (last === undefined) {
     return { message: "Nothing has been asked for in this file yet. Type, or run “Trigger Inline Suggestion”." };
   }
-  if (last.empty) return { message: `Nothing was suggested: ${last.reason || "the server gave no reason"}.` };
+  if (last.empty) {
+    const { line = 0, ageSeconds = 0 } = last;
+    const when = ageSeconds < 2 ? "" : ` on line ${line + 1}, ${ago(ageSeconds)}`;
+    return { message: `Nothing was suggested${when}: ${last.reason || "the server gave no reason"}.` };
+  }
   const how = `${last.source === "memory" ? "from memory" : "by the model"} in ${milliseconds(last.totalMs)}`;
   return {
     message:

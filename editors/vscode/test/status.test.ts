@@ -59,6 +59,8 @@ test("the reason is the last answer's in this document", () => {
   const overtaken = { ...entry, stale: true, reason: "the document changed" };
   const silent = why(now({ server: status({}, [entry, overtaken, elsewhere]) }));
   assert.equal(silent.message, "Nothing was suggested: the model wrote nothing.");
+  const old = why(now({ server: status({}, [{ ...entry, line: 4, ageSeconds: 37.4 }]) }));
+  assert.equal(old.message, "Nothing was suggested on line 5, 37 s ago: the model wrote nothing.");
   const shown = why(now({ server: status({}, [entry, { ...entry, empty: false, source: "memory" }]) }));
   assert.match(shown.message, /answered from memory in 120 ms/);
 });

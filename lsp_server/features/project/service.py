@@ -191,7 +191,7 @@ class ProjectIndex:
         # Made and used on the thread that parses; only what documents import is read elsewhere.
         self._lookup: Lookup | None = None
         self._folders: dict[Path, FolderIndex] = {}
-        self._enabled = True
+        self._enabled = False
 
     def set_enabled(self, enabled: bool) -> None:
         self._enabled = enabled

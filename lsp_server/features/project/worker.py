@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     asked: queue.Queue[str] = queue.Queue(_MOST_WAITING)
-    threading.Thread(target=_listen, args=(asked,), daemon=True).start()
+    threading.Thread(name="index requests", target=_listen, args=(asked,), daemon=True).start()
     builder = Builder(Path(arguments[0]))
     while True:
         try:

@@ -32,13 +32,14 @@ local function local_reason(buf)
   end
 end
 
-local function ask_status(buf, callback)
+--- Asks the server for its status, and with a place in `params` for why nothing appears there.
+local function ask_status(buf, callback, params)
   local reason = local_reason(buf)
   local client = clients.of(buf) or vim.lsp.get_clients({ name = clients.NAME })[1]
   if not client then
     return callback(nil, reason)
   end
-  clients.call(client, 'request', 'fimble/status', vim.empty_dict(), function(err, result)
+  clients.call(client, 'request', 'fimble/status', params or vim.empty_dict(), function(err, result)
     if err then
       return say('the server does not tell its status: ' .. err.message, vim.log.levels.WARN)
     end
@@ -85,11 +86,23 @@ function subcommands.status()
 end
 
 function subcommands.why()
-  ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
-    local last = status and status.requests.whyLastEmpty
-    last = type(last) == 'string' and 'the last empty answer: ' .. last or nil
-    say(reason or last or 'every request so far has got a suggestion, or none was made')
-  end)
+  local buf = vim.api.nvim_get_current_buf()
+  local place = {
+    textDocument = { uri = vim.uri_from_bufnr(buf) },
+    position = { line = vim.api.nvim_win_get_cursor(0)[1] - 1, character = 0 },
+  }
+  ask_status(buf, function(status, reason)
+    say(reason or status and status.why or 'the server has not told why')
+  end, place)
+end
+
+function subcommands.last()
+  local buf = vim.api.nvim_get_current_buf()
+  local reason, client = local_reason(buf), clients.of(buf)
+  if reason or not client then
+    return say(reason)
+  end
+  clients.execute(client, { title = 'last', command = 'fimble.why' }, buf)
 end
 
 function subcommands.toggle(arguments)
