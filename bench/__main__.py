@@ -18,6 +18,7 @@ from bench import (
     keystrokes,
     limit,
     peers,
+    project,
     quality,
     session,
 )
@@ -67,6 +68,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "complete ends of lines with and without parts of other files in the prompt",
         context.arguments,
         context.run,
+    ),
+    "project": (
+        "find the definitions of names that other files of a repository have, and how likely they make the names",
+        project.arguments,
+        project.run,
     ),
     "actions": (
         "carry out code actions on real functions: what ends in an edit, and what in a message",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import cache, compare, doctor, init, models, output, report, stats, trust
+from lsp_server.commands import cache, compare, doctor, index, init, models, output, report, stats, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _command(options: argparse.Namespace) -> int:
         return init.run(options)
     if options.command == "trust":
         return trust.run(options)
+    if options.command == "index":
+        return index.run(options)
     if options.command == "stats":
         return stats.run(options)
     if options.command == "compare":
@@ -165,6 +167,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     report.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    index.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     stats.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     compare.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))

@@ -53,6 +53,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("commands.waiting", ()),
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place", "user_folders")),
+    ("commands.index", ("core", "features", "config", "commands")),
     ("commands.place", ("core",)),
     ("commands.terminal", ("core",)),
     (
@@ -82,7 +83,7 @@ RESERVED = {
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),
-    "sqlite3": ("stats.store",),
+    "sqlite3": ("stats.store", "features.project.store", "features.project.reader"),
     "tomlkit": ("models.settings_file",),
     "tree_sitter": (
         "core.parsing",
@@ -91,6 +92,7 @@ RESERVED = {
         "core.outline",
         "core.doc_comments",
         "core.idioms",
+        "core.declarations",
         "core.next_edits",
     ),
     "jinja2": ("features.actions.rendering",),

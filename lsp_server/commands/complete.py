@@ -23,17 +23,24 @@ from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.commands.waiting import Waiting
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.offers import Why, no_index
 from lsp_server.engine.client import ModelState, loaded
 from lsp_server.engine.request import PromptRead, TextDelta
+from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.project.lookup import Lookup
 from lsp_server.features.reading import BufferReader
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from lsp_server.core.pieces import Piece
+    from lsp_server.core.prompt import Segment
+
 _SHOWN_BYTES = 240
+_OPEN_FILE = Why("part of an open file", 0.0)
 
 # The phases of a call.
 _LOADING, _READING, _WRITING = "loading the model", "reading the file", "writing"
@@ -41,8 +48,9 @@ _LOADING, _READING, _WRITING = "loading the model", "reading the file", "writing
 
 @dataclass(slots=True)
 class _Call:
-    """A call under way, and what has come of it. buffers: the files that count as open. interrupted: whether somebody
-    stopped it, so that what there is of the answer is not all."""
+    """A call under way, and what has come of it. buffers: the files that count as open. shown: the parts of other
+    files in its prompt, and why. interrupted: whether somebody stopped it, so that what there is of the answer is not
+    all."""
 
     document: DocumentSnapshot
     offset: int
@@ -51,6 +59,7 @@ class _Call:
     waiting: Waiting = field(default_factory=lambda: Waiting(sys.stderr))
     model: ModelInfo | None = None
     outcome: Outcome | None = None
+    shown: Mapping[Piece, Why] = field(default_factory=dict)
     interrupted: bool = False
 
 
@@ -139,7 +148,8 @@ async def _answer(call: _Call, factory: BackendFactory, settings: config.Setting
             print(f"fimble: {engine.model.message}", file=sys.stderr)  # noqa: T201
         waiting.at(_READING)
         engine.on_work = works
-        completer = InlineCompleter(engine, lambda: call.options, buffers=lambda: call.buffers)
+        index = Lookup([Path.cwd()]).offer if shows_index(call.model, call.options) else no_index
+        completer = InlineCompleter(engine, lambda: call.options, buffers=lambda: call.buffers, index=index)
         try:
             await BufferReader(engine, lambda: call.options, lambda: call.buffers).read(call.document)
             call.outcome = await completer.complete(call.document, call.offset, Trigger.INVOKED)
@@ -147,7 +157,17 @@ async def _answer(call: _Call, factory: BackendFactory, settings: config.Setting
             call.outcome = await completer.so_far(call.document.uri)
             raise
         finally:
+            of_index = completer.prompts.why(call.document.uri)
+            shown = completer.prompts.context(call.document.uri).pieces
+            call.shown = {piece: of_index.get(piece, _OPEN_FILE) for piece in shown}
             completer.close()
+
+
+def _why(segment: Segment, shown: Mapping[Piece, Why]) -> Why | None:
+    """Why a prompt shows a segment of another file; None for all others."""
+    if segment.kind != "context":
+        return None
+    return next((why for piece, why in shown.items() if segment.text.endswith(piece.text + b"\n\n")), None)
 
 
 def _as_json(call: _Call, model: ModelInfo, outcome: Outcome) -> dict[str, Any]:
@@ -166,7 +186,11 @@ def _as_json(call: _Call, model: ModelInfo, outcome: Outcome) -> dict[str, Any]:
         "written": outcome.written,
         "meanLogprob": outcome.logprob,
         "segments": [
-            {"kind": segment.kind, "text": segment.text.decode("utf-8", "replace")}
+            {
+                "kind": segment.kind,
+                "text": segment.text.decode("utf-8", "replace"),
+                **({"reason": why.reason, "score": why.score} if (why := _why(segment, call.shown)) else {}),
+            }
             for segment in (outcome.prompt.segments if outcome.prompt else ())
         ],
         "usage": asdict(outcome.usage),
@@ -207,12 +231,14 @@ def _print_explanation(console: Console, call: _Call, model: ModelInfo, outcome:
     hole, prompt, usage = outcome.hole, outcome.prompt, outcome.usage
     if hole is None or prompt is None:
         return
-    table = Table("segment", "bytes", "text", title="prompt, most stable part first", title_justify="left")
+    table = Table("segment", "bytes", "text", "why", title="prompt, most stable part first", title_justify="left")
     for segment in prompt.segments:
         text = segment.text.decode("utf-8", "replace")
         if len(text) > _SHOWN_BYTES:
             text = f"{text[: _SHOWN_BYTES // 2]}\n … \n{text[-_SHOWN_BYTES // 2 :]}"
-        table.add_row(segment.kind, str(len(segment.text)), Text(text))
+        why = _why(segment, call.shown)
+        reason = "" if why is None else why.reason + (f" ({why.score:g})" if why.score else "")
+        table.add_row(segment.kind, str(len(segment.text)), Text(text), Text(reason))
     line, column = call.document.position(hole.anchor, "utf-32")
     times = _times(call, outcome)
     longest = max(times, key=times.__getitem__)

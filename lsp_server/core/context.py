@@ -1,7 +1,8 @@
-"""Context from other buffers: which parts of them a prompt shows, chosen so that the KV cache survives the choice.
+"""Context from other files: which parts of them a prompt shows, chosen so that the KV cache survives the choice.
 
-Only text that the editor has open in the workspace's folders, or had open there a moment ago, is looked at: nothing is
-read from disk. What holds secrets, or looks like data or like a machine's output, is left out.
+They are of text that the editor has open in the workspace's folders, or had open there a moment ago, and of what an
+index offers; nothing is read from disk here. What holds secrets, or looks like data or like a machine's output, is left
+out.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import re
 from collections import Counter, OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import chain, islice
 from pathlib import PurePosixPath
@@ -21,6 +22,7 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
+from lsp_server.core.offers import NO_OFFER, Index, Offer, Why, no_index
 from lsp_server.core.pieces import Piece, defined_names, identifiers_in, pieces_of
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
 from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets
@@ -208,15 +210,17 @@ def choose_context(
     budget: int,
     held: Context = NO_CONTEXT,
     prompt_bytes: int = 0,
+    offer: Offer = NO_OFFER,
 ) -> Context:
-    """What a prompt for `hole` shows of `pieces` within `budget` bytes: `held`, unless another choice gains more
-    than it costs.
+    """What a prompt for `hole` shows of `pieces`, and of what an index offers, within `budget` bytes: `held`, unless
+    another choice gains more than it costs.
 
     A change makes everything behind it evaluate again, `prompt_bytes` of the document's own among it. So a
     piece that is still right stays where it is and new ones come behind it, in place of those at the end if
     there is no room; or, if that gains more, everything is chosen anew. A pure function.
     """
-    worth = worths(pieces, wanted_names(document, hole)) if pieces else {}
+    worth = {piece: why.score for piece, why in offer.pieces.items()}
+    worth.update(worths(pieces, wanted_names(document, hole)) if pieces else {})
     ranked = sorted(worth, key=lambda piece: (-worth[piece], piece.path, piece.offset))
     ranked = [piece for piece in ranked if piece_size(piece) <= budget]
     total = max(sum(worth[piece] for piece in _fitting(ranked, budget)), 1e-9)
@@ -231,7 +235,7 @@ def choose_context(
     anew = Context(_in_reading_order(_fitting(ranked, budget)), document.folder)
     if not held.pieces:
         return anew
-    grown = Context(_grown(held.pieces, frozenset(pieces), ranked, worth, budget), document.folder)
+    grown = Context(_grown(held.pieces, frozenset((*pieces, *offer.pieces)), ranked, worth, budget), document.folder)
     best = max((grown, anew), key=gain)
     return best if best.pieces != held.pieces and gain(best) > 0 else held
 
@@ -288,10 +292,12 @@ def _grown(
 
 @dataclass(slots=True)
 class _Choice:
-    """held: what the document's prompts show. next: what was chosen since and waits to be evaluated."""
+    """held: what the document's prompts show. next: what was chosen since and waits to be evaluated. why: what an index
+    said of what it offered for these."""
 
     held: Context
     next: Context | None = None
+    why: Mapping[Piece, Why] = field(default_factory=dict)
 
 
 class ContextBook:
@@ -309,15 +315,27 @@ class ContextBook:
         choice = self._choices.get(uri)
         return choice.held if choice else NO_CONTEXT
 
+    def why(self, uri: str) -> Mapping[Piece, Why]:
+        """Why prompts for a document show pieces of an index; nothing is said of those of open buffers."""
+        choice = self._choices.get(uri)
+        return choice.why if choice else {}
+
     def choose(
-        self, document: DocumentSnapshot, hole: Hole, budget: int, buffers: Sequence[DocumentSnapshot]
+        self,
+        document: DocumentSnapshot,
+        hole: Hole,
+        budget: int,
+        buffers: Sequence[DocumentSnapshot],
+        index: Index = no_index,
     ) -> Context:
         """The context that a key is answered with: the one held, whatever has become of the buffers. Only a
         document without one gets it here, since nothing is evaluated for it yet."""
         choice = self._choices.get(document.uri)
         if choice is None:
             pieces = self._pieces(document, budget, buffers)
-            choice = self._choices[document.uri] = _Choice(choose_context(document, hole, pieces, budget))
+            offer = index(document, hole, buffers, ()) if budget > 0 else NO_OFFER
+            found = choose_context(document, hole, pieces, budget, offer=offer)
+            choice = self._choices[document.uri] = _Choice(found, why=_reasons(found, offer))
             if len(self._choices) > REMEMBERED:
                 self._choices.popitem(last=False)
         self._choices.move_to_end(document.uri)
@@ -330,29 +348,38 @@ class ContextBook:
         budget: int,
         buffers: Sequence[DocumentSnapshot],
         prompt_bytes: int,
+        index: Index = no_index,
     ) -> Context | None:
         """A context that is worth being evaluated while the user rests; None if the one held is good enough.
 
         One whose evaluation was interrupted is taken up again unless a better one has come. What comes from a
         file that is not there any more goes whatever that costs.
         """
-        held = self.choose(document, hole, budget, buffers)
+        held = self.choose(document, hole, budget, buffers, index)
         choice = self._choices[document.uri]
         pieces = self._pieces(document, budget, buffers)
-        present = {buffer.uri for buffer in buffers}
         base = choice.next or held
+        offer = index(document, hole, buffers, base.pieces) if budget > 0 else NO_OFFER
+        present = {*(buffer.uri for buffer in buffers), *offer.present}
         if any(piece.uri not in present for piece in base.pieces):
             base = NO_CONTEXT
-        found = choose_context(document, hole, pieces, budget, base, prompt_bytes)
+        found = choose_context(document, hole, pieces, budget, base, prompt_bytes, offer)
         choice.next = None if found.pieces == held.pieces else found
+        choice.why = {**choice.why, **_reasons(found, offer)}
         return choice.next
 
     def adopt(self, uri: str, context: Context) -> None:
         """Puts a context in force, once it has been evaluated."""
         if uri in self._choices:
-            self._choices[uri] = _Choice(context)
+            why = self._choices[uri].why
+            kept = {piece: why[piece] for piece in context.pieces if piece in why}
+            self._choices[uri] = _Choice(context, why=kept)
 
     def _pieces(self, document: DocumentSnapshot, budget: int, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
         if budget <= 0:
             return []
         return self._index.pieces(shown_buffers(document, buffers))
+
+
+def _reasons(context: Context, offer: Offer) -> dict[Piece, Why]:
+    return {piece: offer.pieces[piece] for piece in context.pieces if piece in offer.pieces}

@@ -33,9 +33,11 @@ _BLOCK_BYTES = 480
 
 # Of the node kinds of all the grammars: what defines something, what only holds definitions, and what is read
 # member by member. The kinds' names are alike enough across grammars that no table by language is needed.
-_DEFINES = re.compile(r"definition|declaration|_item$|_specifier$|^preproc_(function_)?def$|^export_statement$")
+_DEFINES = re.compile(
+    r"definition|declaration|_item$|_specifier$|^preproc_(function_)?def$|^export_statement$|^function_sig"
+)
 _HOLDS = re.compile(r"^(preproc_if|namespace_|linkage_)|^(mod_item|internal_module|module)$")
-_HAS_MEMBERS = re.compile(r"class|interface|trait|impl|enum|struct|record|protocol")
+HAS_MEMBERS = re.compile(r"class|interface|trait|impl|enum|struct|record|protocol")
 _NAMES = re.compile(r"[^\W\d]\w{2,}")
 # What every file has, whatever it is about: keywords and the commonest types.
 _KEYWORDS = frozenset(
@@ -55,7 +57,7 @@ _KEYWORDS = frozenset(
 _DEFINED = re.compile(
     r"\b(?:class|def|enum|fn|fun|func|function|interface|module|object|record|struct|sub|trait|type)\s+([^\W\d]\w*)"
 )
-_PRIVATE = re.compile(r"#|_(?!_)")
+PRIVATE = re.compile(r"#|_(?!_)")
 _BLANK_LINES = re.compile(rb"\n(?:[ \t\r]*\n)+")
 
 
@@ -105,39 +107,45 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
             text,
             language,
             node.start_byte,
-            _unique(_defined_by(inner, source)),
-            _unique(members),
-            _unique(identifiers_in(text)),
+            unique(defined_by(inner, source)),
+            unique(members),
+            unique(identifiers_in(text)),
         )
-        for node, inner in islice(_definitions(tree.root_node, language), MOST_PIECES)
+        for node, inner in islice(definitions_in(tree.root_node, language), MOST_PIECES)
         for text, members in [_shown(node, inner, source)]
         if 0 < len(text) <= MOST_PIECE_BYTES
     )
 
 
-def _definitions(parent: Node, language: Language, depth: int = 0) -> Iterator[tuple[Node, Node]]:
-    """The definitions among the children of `parent`: each with what is inside its decorators or `export`."""
+def definitions_in(parent: Node, language: Language, depth: int = 0) -> Iterator[tuple[Node, Node]]:
+    """The definitions among the children of `parent`, each with what is inside decorators, `export` or `declare`."""
     for node in parent.named_children:
         if node.type in language.imports or node.has_error:
             continue
-        if _HOLDS.search(node.type):
+        inner = inner_of(node)
+        if _HOLDS.search(inner.type):
             if depth < _MOST_DEPTH:
-                yield from _definitions(node.child_by_field_name("body") or node, language, depth + 1)
+                yield from definitions_in(inner.child_by_field_name("body") or inner, language, depth + 1)
         elif _DEFINES.search(node.type) or _assigns(node):
-            yield node, _inner(node)
+            yield node, inner
 
 
-def _inner(node: Node) -> Node:
-    while (inner := node.child_by_field_name("definition") or node.child_by_field_name("declaration")) is not None:
+def inner_of(node: Node) -> Node:
+    """The definition inside decorators, an `export` or a `declare`."""
+    while True:
+        inner = node.child_by_field_name("definition") or node.child_by_field_name("declaration")
+        if inner is None and node.type == "ambient_declaration" and node.named_children:
+            inner = node.named_children[-1]
+        if inner is None:
+            return node
         node = inner
-    return node
 
 
 def _assigns(node: Node) -> bool:
     return node.type == "expression_statement" and any("assignment" in child.type for child in node.named_children)
 
 
-def _defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
+def defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
     """The names that a definition gives to something, in whatever field its grammar keeps them."""
     found = depth > _MOST_DEPTH
     for name in () if found else ("name", "declarator", "left"):
@@ -146,7 +154,7 @@ def _defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
             if child.named_child_count == 0 or name == "name":
                 yield text_of(child, source).decode("utf-8", "replace")
             elif name == "declarator":
-                yield from _defined_by(child, source, depth + 1)
+                yield from defined_by(child, source, depth + 1)
             else:
                 yield from identifiers_in(text_of(child, source))
     if not found and node.type == "impl_item":
@@ -154,7 +162,7 @@ def _defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
     elif not found:
         for child in node.named_children:
             if re.search(r"declarator|assignment|_spec$|definition", child.type):
-                yield from _defined_by(child, source, depth + 1)
+                yield from defined_by(child, source, depth + 1)
 
 
 def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
@@ -162,12 +170,12 @@ def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
     body = inner.child_by_field_name("body")
     whole = source[node.start_byte : node.end_byte]
     members: list[str] = []
-    if body is not None and _HAS_MEMBERS.search(inner.type):
+    if body is not None and HAS_MEMBERS.search(inner.type):
         outline = [source[node.start_byte : body.start_byte].rstrip()]
         room = MOST_PIECE_BYTES - len(outline[0]) - 16
         for member in body.named_children:
-            line = _member(member, source)
-            names = [name for name in _defined_by(_inner(member), source) if not _PRIVATE.match(name)]
+            line = member_text(member, source)
+            names = [name for name in defined_by(inner_of(member), source) if not PRIVATE.match(name)]
             if line and names and len(line) < room:
                 members.extend(names)
                 room -= len(line) + 1
@@ -178,17 +186,17 @@ def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
             if len(outline) == 1 and not brace:
                 whole += b" ..."
     elif len(whole) > WHOLE_BYTES:
-        whole = _signature(node, body, source)
+        whole = signature_text(node, body, source)
     return whole.rstrip(), members
 
 
-def _member(member: Node, source: bytes) -> bytes:
+def member_text(member: Node, source: bytes) -> bytes:
     """One line or a few for a member of a class: a signature, or a short field; empty for all else."""
     indent = source[source.rfind(b"\n", 0, member.start_byte) + 1 : member.start_byte]
     indent = indent if not indent.strip() else b""
-    body = _inner(member).child_by_field_name("body")
+    body = inner_of(member).child_by_field_name("body")
     if body is not None:
-        return indent + _signature(member, body, source)
+        return indent + signature_text(member, body, source)
     text = text_of(member, source)
     if "comment" in member.type or len(text) > _STATEMENT_BYTES:
         return b""
@@ -198,7 +206,7 @@ def _member(member: Node, source: bytes) -> bytes:
     return indent + text + (end if end in b";," else b"")
 
 
-def _signature(node: Node, body: Node | None, source: bytes) -> bytes:
+def signature_text(node: Node, body: Node | None, source: bytes) -> bytes:
     """What stands in front of the body, and a mark that one is left out. Without a body, the first line."""
     if body is None:
         return source[node.start_byte : node.end_byte].partition(b"\n")[0].rstrip() + b" ..."
@@ -228,9 +236,10 @@ def _block(document: DocumentSnapshot, language: Language, start: int, end: int)
         line_end = text.rfind(b"\n", 0, MOST_PIECE_BYTES)
         text = text[: line_end if line_end > 0 else character_start(text, MOST_PIECE_BYTES)]
     text = text.strip(b"\r\n").rstrip()
-    names = _unique(identifiers_in(text))
-    return Piece(document.uri, document.path, text, language, start, _unique(defined_names(text)), (), names)
+    names = unique(identifiers_in(text))
+    return Piece(document.uri, document.path, text, language, start, unique(defined_names(text)), (), names)
 
 
-def _unique(names: Iterable[str]) -> tuple[str, ...]:
+def unique(names: Iterable[str]) -> tuple[str, ...]:
+    """Each once, in order."""
     return tuple(dict.fromkeys(names))

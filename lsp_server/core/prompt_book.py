@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from lsp_server.core.anchor import AnchorBook
@@ -10,6 +10,8 @@ from lsp_server.core.context import ContextBook
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole
+from lsp_server.core.offers import Index, Why, no_index
+from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Anchor, Context, FimPrompt, PromptBudget, lay_out, new_anchor
 
 
@@ -36,9 +38,11 @@ _MOST_QUICK_SHARE = 0.6
 
 
 class PromptBook:
-    """Anchors and contexts together. buffers: the documents open and lately closed, the most recent first."""
+    """Anchors and contexts together. buffers: the documents open and lately closed, the most recent first. index:
+    looked into when what is shown of other files is chosen, never for a key."""
 
-    def __init__(self) -> None:
+    def __init__(self, index: Index = no_index) -> None:
+        self._index = index
         self._anchors = AnchorBook()
         self._quick_anchors = AnchorBook(short_only=True)
         self._contexts = ContextBook()
@@ -53,7 +57,7 @@ class PromptBook:
         quick: PromptBudget | None = None,
     ) -> PromptChoice:
         """The prompts that a key at `hole` is answered from. quick: the budget of the smaller one, if one is wanted."""
-        context = self._contexts.choose(document, hole, budget.context, buffers)
+        context = self._contexts.choose(document, hole, budget.context, buffers, self._index)
         anchor = self._anchors.choose(document, hole, form, budget.beside(context.size))
         full = lay_out(document, anchor, hole.cursor, form, context)
         if quick is None or quick.before + quick.after > _MOST_QUICK_SHARE * (anchor.frozen_bytes + context.size):
@@ -71,9 +75,9 @@ class PromptBook:
     ) -> BetterPrompt | None:
         """A better prompt for `hole` than the one in use, to be evaluated while the user rests; None if that one
         is as good. It is used once `adopt` has been called with it."""
-        held = self._contexts.choose(document, hole, budget.context, buffers)
+        held = self._contexts.choose(document, hole, budget.context, buffers, self._index)
         current = self._anchors.choose(document, hole, form, budget.beside(held.size))
-        context = self._contexts.at_rest(document, hole, budget.context, buffers, current.frozen_bytes)
+        context = self._contexts.at_rest(document, hole, budget.context, buffers, current.frozen_bytes, self._index)
         if context is not None:
             anchor = new_anchor(document, hole, form, budget.beside(context.size))
             return BetterPrompt(lay_out(document, anchor, hole.cursor, form, context), anchor, context)
@@ -94,3 +98,7 @@ class PromptBook:
     def context(self, uri: str) -> Context:
         """What the prompts for a document show of others."""
         return self._contexts.held(uri)
+
+    def why(self, uri: str) -> Mapping[Piece, Why]:
+        """Why they show what an index has offered."""
+        return self._contexts.why(uri)

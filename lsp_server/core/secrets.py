@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from fnmatch import fnmatch
+from fnmatch import translate
 from pathlib import PurePosixPath
 
 from lsp_server.core.languages import find_language
@@ -23,6 +23,7 @@ _FILES = (
     *("*credential*", "*secret*", "*password*", "*passwd*", "auth.json", "service-account*.json"),
     *("authorized_keys", "shadow"),
 )
+_FILE = re.compile("|".join(map(translate, _FILES)))  # far quicker than one after the other
 _FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".gcloud", ".password-store", ".secrets"})
 _PROGRAMS = ("wp-config.php", "local_settings.py")
 _DATA = frozenset({"JSON", "YAML", "TOML"})
@@ -129,7 +130,7 @@ def is_secret_file(path: str) -> bool:
 def speaks_of_secrets(path: str) -> bool:
     """Whether a file's name says that it is about secrets: one that holds some, or a program that deals with them."""
     name = PurePosixPath(path.replace("\\", "/")).name.lower()
-    return any(fnmatch(name, pattern) for pattern in _FILES)
+    return _FILE.match(name) is not None
 
 
 def holds_secret(text: bytes) -> bool:

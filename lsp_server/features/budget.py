@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 # About 700 tokens before the hole and 150 after it.
 _LEAST_WINDOW_TOKENS = 1000
 
+_SMALL_PARAMETERS = 1_000_000_000
+
 # How long a quick prompt may take to evaluate, and the sizes that it has, in tokens. The sizes are far apart, so that
 # the window stays where it is while the pace changes a little.
 _QUICK_SECONDS = 0.9
@@ -25,6 +27,14 @@ _QUICK_BEFORE_SHARE, _QUICK_AFTER_SHARE = 0.70, 0.20
 def budget_for(info: ModelInfo, options: InlineOptions) -> PromptBudget:
     """What a prompt for a model may show of the document and of others."""
     return prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
+
+
+def shows_index(info: ModelInfo | None, options: InlineOptions) -> bool:
+    """Whether prompts for a model show parts of files that are not open, for which an index is kept. Of a small model's
+    prompts only where the user gives other files a budget: no gain has been measured (`bench project`)."""
+    if info is None or not options.project_index or budget_for(info, options).context <= 0:
+        return False
+    return options.buffers_tokens >= 0 or not 0 < info.parameters < _SMALL_PARAMETERS
 
 
 @lru_cache(maxsize=8)

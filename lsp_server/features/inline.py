@@ -13,7 +13,7 @@ import anyio.lowlevel
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
-from lsp_server.core.prompt import Context
+from lsp_server.core.offers import Index, no_index
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 class InlineCompleter:
     """Answers requests for a completion. options: called at each request, so that settings can change. buffers:
-    gives the documents open and lately closed, the most recent first, for prompts to show parts of.
+    gives the documents open and lately closed, the most recent first, for prompts to show parts of. index: has more.
 
     Sees every change of a document, so that a generation that agrees with new typing goes on, and one that
     does not is ended at once.
@@ -50,12 +50,13 @@ class InlineCompleter:
         options: Callable[[], InlineOptions],
         clock: Callable[[], float] = time.monotonic,
         buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,
+        index: Index = no_index,
     ) -> None:
         self._engine = engine
         self._options = options
         self._clock = clock
         self._background = Background()
-        self._prompts = Prompts(engine, self._background, buffers)
+        self.prompts = Prompts(engine, self._background, buffers, index)
         self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
@@ -86,7 +87,7 @@ class InlineCompleter:
         generation = adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
-            hole, prompts = await self._prompts.look(document, hole, info, options, asks=explicit)
+            hole, prompts = await self.prompts.look(document, hole, info, options, asks=explicit)
             if prompts is None:
                 return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
@@ -175,16 +176,12 @@ class InlineCompleter:
         """Lets its thread end."""
         self._background.close()
 
-    def context(self, uri: str) -> Context:
-        """What the prompts for a document show of others."""
-        return self._prompts.context(uri)
-
     async def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
         info, options = self._engine.model.info, self._options()
         if why_silent(self._engine, document, options, explicit=False) or info is None:
             return
         self._forget_other_setups(info, options)
-        await self._prompts.evaluate(document, find_hole(document, offset), info, options, at_rest=at_rest)
+        await self.prompts.evaluate(document, find_hole(document, offset), info, options, at_rest=at_rest)
 
     def _adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """The generation under way for the document, if it writes on from what was typed."""
@@ -228,7 +225,7 @@ class InlineCompleter:
         self._running[document.uri] = generation
         self._submit(generation, options)
         if prompts.quick is not None:
-            self._prompts.evaluate_full(prompts.full, generation.rule, options)
+            self.prompts.evaluate_full(prompts.full, generation.rule, options)
         return generation
 
     def _generation(
@@ -297,7 +294,7 @@ class InlineCompleter:
     ) -> Part:
         """The part of a long text behind what is `written`."""
         generation.next_part(written)
-        budget, context = budget_for(info, options), self._prompts.context(generation.document.uri)
+        budget, context = budget_for(info, options), self.prompts.context(generation.document.uri)
         return await self._background.parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
     async def _prepare(
@@ -316,7 +313,7 @@ class InlineCompleter:
         inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
         self._prepared = prepared = Prepared(Place.of(document, suggestion.start), inserted, there)
         with prepared.scope:
-            hole, prompts = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+            hole, prompts = await self.prompts.look(accepted, find_hole(accepted, cursor), info, options)
             if prompts is not None and self._engine.model.info is info:
                 prepared.generation = self._generation(accepted, hole, prompts, options)
                 self._submit(prepared.generation, options, priority=Priority.PREPARED)
@@ -390,11 +387,11 @@ class InlineCompleter:
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""
-        setup = (info, options.max_tokens, options.max_lines, options.buffers_tokens)
+        setup = info, options.max_tokens, options.max_lines, options.buffers_tokens, options.project_index
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
             for generation in [*self._running.values(), *filter(None, [self._asked])]:
                 self._end(generation)
             self._give_up_prepared()
-            self._prompts.forget()
+            self.prompts.forget()

@@ -17,6 +17,7 @@ class InlineOptions:
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
+    project_index: whether it may show files of the workspace that are not open.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
     replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
     place whose prompt takes long is answered from a smaller one.
@@ -33,6 +34,7 @@ class InlineOptions:
     prepare_next: bool = True
     cold_ms: int = 4000
     buffers_tokens: int = -1
+    project_index: bool = False
     min_confidence: float = 0.0
     replaces: bool = True
     quick: bool = True

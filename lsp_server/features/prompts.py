@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import anyio
 
@@ -10,6 +10,8 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind, asked, refined
+from lsp_server.core.offers import Index, Why, no_index
+from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
 from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
 from lsp_server.core.stopping import StopRule, stop_rule
@@ -22,26 +24,35 @@ from lsp_server.features.options import InlineOptions
 
 class Prompts:
     """The book of prompts in use, which only the thread that parses changes. buffers: gives the documents open and
-    lately closed, the most recent first, for prompts to show parts of."""
+    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread."""
 
     def __init__(
-        self, engine: EngineClient, background: Background, buffers: Callable[[], Sequence[DocumentSnapshot]]
+        self,
+        engine: EngineClient,
+        background: Background,
+        buffers: Callable[[], Sequence[DocumentSnapshot]],
+        index: Index = no_index,
     ) -> None:
         self._engine = engine
         self._background = background
         self._buffers = buffers
-        self._book = PromptBook()
+        self._index = index
+        self._book = PromptBook(index)
         self._evaluated: int | None = None
         # Of the prompts that are being made to be evaluated, by whether that is for a rest.
         self._making = {True: anyio.CancelScope(), False: anyio.CancelScope()}
 
     def forget(self) -> None:
         """Begins anew, for another model or other settings."""
-        self._book = PromptBook()
+        self._book = PromptBook(self._index)
 
     def context(self, uri: str) -> Context:
         """What the prompts for a document show of others."""
         return self._book.context(uri)
+
+    def why(self, uri: str) -> Mapping[Piece, Why]:
+        """Why they show what an index has offered."""
+        return self._book.why(uri)
 
     async def look(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, asks: bool = False

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import LANGUAGES
 from lsp_server.core.shape import without_replacing
 from lsp_server.core.text import Encoding
 from lsp_server.features.outcome import Outcome
@@ -20,7 +21,8 @@ class ClientNeeds:
     completion: whether to announce `textDocument/completion`. A client that shows inline completions gets
     no second copy in its menu. Inline completion itself is always announced, since some use it without
     saying so. replaces: whether a suggestion may replace what stands right of the cursor. literals: whether code
-    actions may be more than commands. document_changes: whether an edit can name the version it is for. create_files,
+    actions may be more than commands. watch_files: whether the client tells of changed files, if it is asked.
+    document_changes: whether an edit can name the version it is for. create_files,
     annotations, show_document, markdown: whether the client can create a file in an edit, have an edit confirmed, open
     a document, and show Markdown in a hover. names_progress: whether it shows progress under the server's name, which
     the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
@@ -36,6 +38,7 @@ class ClientNeeds:
     progress: bool
     configuration: bool
     watch_configuration: bool
+    watch_files: bool
     literals: bool
     document_changes: bool
     create_files: bool
@@ -76,6 +79,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     inline = capabilities.text_document is not None and capabilities.text_document.inline_completion is not None
     workspace, window = capabilities.workspace, capabilities.window
     change = workspace.did_change_configuration if workspace else None
+    files = workspace.did_change_watched_files if workspace else None
     completion = not inline and name.lower() not in _INLINE_UNDECLARED
     expressions = capabilities.general.regular_expressions if capabilities.general else None
     microsoft = expressions is not None and str(expressions.engine) == _MICROSOFT_ENGINE
@@ -93,6 +97,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         progress=bool(window and window.work_done_progress),
         configuration=bool(workspace and workspace.configuration),
         watch_configuration=bool(change and change.dynamic_registration),
+        watch_files=bool(files and files.dynamic_registration),
         literals=bool(text and text.code_action and text.code_action.code_action_literal_support),
         # Neovim says which files it can create, which takes such changes, and forgets to say that it takes them.
         document_changes=bool(edit and (edit.document_changes or resources)),
@@ -105,6 +110,16 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         asks=bool(window and window.show_message),
         action_tags=types.CodeActionTag.LlmGenerated in tags,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
+    )
+
+
+def watched_files() -> types.RegistrationParams:
+    """Asks a client to tell of every file that an index takes in, and of what says which those are."""
+    endings = {pattern[2:] for language in LANGUAGES for pattern in language.files if pattern.startswith("*.")}
+    globs = (f"**/*.{{{','.join(sorted(endings))}}}", "**/.gitignore")
+    options = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(glob) for glob in globs])
+    return types.RegistrationParams(
+        [types.Registration("fimble-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)]
     )
 
 

@@ -80,6 +80,7 @@ class DocumentService:
         self._completer.document_closed(seen.uri)
         self._server.counting.closed(document.uri)
         self._server.actions.document_closed(document.uri)
+        self._server.project.changed([document.uri])
 
     # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
 
@@ -112,15 +113,18 @@ class DocumentService:
     # The workspace's files ------------------------------------------------------------------------------
 
     def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
+        self._server.project.changed(event.uri for event in params.changes)
         for event in params.changes:
             if event.type is types.FileChangeType.Deleted:
                 self._store.closed.forget(event.uri)
 
     def files_deleted(self, params: types.DeleteFilesParams) -> None:
+        self._server.project.changed(file.uri for file in params.files)
         for file in params.files:
             self._store.closed.forget(file.uri)
 
     def files_renamed(self, params: types.RenameFilesParams) -> None:
+        self._server.project.changed(uri for file in params.files for uri in (file.old_uri, file.new_uri))
         for file in params.files:
             self._store.move(file.old_uri, file.new_uri, self._place)
 
@@ -139,6 +143,7 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
+        self._index(document, at_rest=False)
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.warm(seen, seen.edit_end)
@@ -146,9 +151,14 @@ class DocumentService:
     async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
+        self._index(document, at_rest=True)
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.rest(seen, seen.edit_end)
+
+    def _index(self, document: Document, *, at_rest: bool) -> None:
+        """Has the index of the document's folder brought up to date."""
+        self._server.project.seen(document.uri, self._store.snapshots(), at_rest=at_rest)
 
     def _seen(self, document: Document) -> DocumentSnapshot:
         """What is looked at where it was edited last."""

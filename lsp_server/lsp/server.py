@@ -22,11 +22,14 @@ from lsp_server.backends.base import BackendFactory, ModelSpec
 from lsp_server.core.document_store import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
+from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.project.service import ProjectIndex
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, convert
 from lsp_server.lsp.actions import ActionService
-from lsp_server.lsp.clients import client_needs
+from lsp_server.lsp.clients import client_needs, watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Counting
@@ -66,9 +69,11 @@ class FimbleServer(LanguageServer):
         self.configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
-        self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
+        options = self._options
         self._reader = BufferReader(self._engine, options, self.documents.recent)
+        self.project = ProjectIndex(self.start_task, lambda: shows_index(self._engine.model.info, self._options()))
+        recent = self.documents.recent
+        self._completer = InlineCompleter(self._engine, options, buffers=recent, index=self.project.offer)
         self.counting = Counting(self, self._engine)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
@@ -77,6 +82,7 @@ class FimbleServer(LanguageServer):
         self.completions = CompletionService(self, self._completer, self._engine)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
+        self._watches = False
         self._failures = Failures(self._shown)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
@@ -103,6 +109,7 @@ class FimbleServer(LanguageServer):
             with anyio.move_on_after(_LAST_WRITE_SECONDS):  # the editor waits for the server's end
                 await self.counting.close()
             self._tasks.cancel_scope.cancel()
+        self.project.close()
         await self._engine.stop()
         self._completer.close()
         self.actions.next_edits.close()
@@ -133,6 +140,7 @@ class FimbleServer(LanguageServer):
         if not uris and params.root_uri:
             uris = [params.root_uri]
         self.roots = convert.paths_of(uris)
+        self.project.follow(self.roots)
         options = params.initialization_options
         self.configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
@@ -152,6 +160,7 @@ class FimbleServer(LanguageServer):
         added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
+        self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
 
@@ -174,6 +183,9 @@ class FimbleServer(LanguageServer):
         if self._tasks is not None:
             self._tasks.start_soon(guarded)
 
+    def _options(self) -> InlineOptions:
+        return self.settings.inline_options(replaces=self.client.replaces)
+
     # Settings and the model -----------------------------------------------------------------------------
 
     async def _configure(self, pushed: Any) -> None:
@@ -182,6 +194,10 @@ class FimbleServer(LanguageServer):
     def _put_in_force(self, found: config.Loaded) -> None:
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
+        self.project.set_enabled(self.settings.project_index)
+        if self.settings.project_index and self.client.watch_files and not self._watches:
+            self._watches = True
+            self.client_register_capability(watched_files())
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
         self._engine.keep(
@@ -259,10 +275,11 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             documents=len(self.documents),
+            index=self.project.status(),
             stats=self.counting.state,
             seen=self.counting.seen,
             nextEdits=self.actions.next_edits.editor.summary(),
-            context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
+            context={uri: self._completer.prompts.context(uri).pieces for uri in self.documents.snapshots()},
         )
         if (place := convert.asked_place(params)) is not None:
             found["why"] = self.completions.why(*place)

@@ -83,9 +83,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     buffers_tokens: Annotated[
         int,
         Meta(
-            ge=-1, le=65536, description="Tokens of a prompt for other open files. -1: what suits the model, 0: none."
+            ge=-1,
+            le=65536,
+            description="Tokens of a prompt for parts of other files. -1: what suits the model, 0: none.",
         ),
     ] = -1
+    project_index: Annotated[
+        bool,
+        Meta(
+            description="Whether prompts may show parts of the workspace's files that are not open, from an index. Off "
+            "by default, since it has not been shown yet that completions gain from it."
+        ),
+    ] = False
     large_document_mb: Annotated[
         int,
         Meta(ge=1, le=1000, description="Documents of more megabytes get completions alone, from what is near."),
@@ -198,6 +207,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             debounce=self.debounce,
             prepare_next=self.prepare_next,
             buffers_tokens=self.buffers_tokens,
+            project_index=self.project_index,
             min_confidence=self.min_confidence,
             replaces=replaces,
         )

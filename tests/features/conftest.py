@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from lsp_server.core.offers import Index, no_index
 from lsp_server.engine.core import Engine
 from tests.features.harness import SECONDS, Bench, Factory, Opener
 
@@ -21,8 +22,8 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Opener:
     monkeypatch.setattr(Engine, "send", lambda engine, message: (sent.append(message), send(engine, message))[1])
 
     @asynccontextmanager
-    async def opened(factory: Factory | None = None) -> AsyncIterator[Bench]:
-        found = Bench(factory, sent)
+    async def opened(factory: Factory | None = None, index: Index = no_index) -> AsyncIterator[Bench]:
+        found = Bench(factory, sent, index)
         found.client.start()
         try:
             with anyio.fail_after(SECONDS):

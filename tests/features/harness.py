@@ -13,6 +13,7 @@ import anyio.lowlevel
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.offers import Index, no_index
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Generate, Role
 from lsp_server.features.inline import InlineCompleter
@@ -52,14 +53,14 @@ class Gate:
 class Bench:
     """A completer, the client under it, and what was sent to the engine."""
 
-    def __init__(self, factory: Factory | None, sent: list[Any]) -> None:
+    def __init__(self, factory: Factory | None, sent: list[Any], index: Index = no_index) -> None:
         self.options = PATIENT
         self.changed = anyio.Event()
         self.backends: list[ScriptedBackend] = []
         self.sent = sent
         self.client = EngineClient(factory or self._known, self._on_model)
         self.buffers: list[DocumentSnapshot] = []
-        self.completer = InlineCompleter(self.client, lambda: self.options, buffers=lambda: self.buffers)
+        self.completer = InlineCompleter(self.client, lambda: self.options, buffers=lambda: self.buffers, index=index)
 
     def _known(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
         self.backends.append(ScriptedBackend(spec, progress, texts=[KNOWN]))

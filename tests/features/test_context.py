@@ -11,6 +11,9 @@ import pytest
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole
+from lsp_server.core.offers import Offer, Why
+from lsp_server.core.pieces import Piece, pieces_of
 from lsp_server.engine.request import Generate
 from lsp_server.features.outcome import Trigger
 from tests.features.harness import PATIENT, Bench, Gate, Opener
@@ -65,7 +68,7 @@ class Typist:
 
     def shown(self) -> list[str]:
         """The files that the document's prompts show parts of."""
-        pieces = self.bench.completer.context(self.document.uri).pieces
+        pieces = self.bench.completer.prompts.context(self.document.uri).pieces
         return list(dict.fromkeys(piece.path for piece in pieces))
 
 
@@ -178,7 +181,7 @@ async def test_another_document_has_its_own(bench: Opener) -> None:
         await b.completer.warm(shapes, len(shapes.source))
         await b.idle()
         assert typist.shown() == ["shapes.py"]
-        assert b.completer.context(shapes.uri).pieces == ()
+        assert b.completer.prompts.context(shapes.uri).pieces == ()
 
 
 @pytest.mark.parametrize("tokens", [0, 600])
@@ -194,3 +197,62 @@ async def test_the_setting_takes_effect_at_once(bench: Opener, tokens: int) -> N
             typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
             await typist.key("x")
             assert ("class Circle" in last_prompt(b)) == shown
+
+
+# From an index ------------------------------------------------------------------------------------------------
+
+
+def of(path: str, source: str) -> dict[Piece, Why]:
+    document = DocumentSnapshot.of(f"file:///w/{path}", source.encode(), path=path, folder="w")
+    return {piece: Why("defines it", 20.0) for piece in pieces_of(document)}
+
+
+class Indexed:
+    """An index that offers what it is given, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.offered: dict[Piece, Why] = {}
+        self.asked = 0
+
+    def __call__(self, document: DocumentSnapshot, hole: Hole, buffers: Any, held: Sequence[Piece]) -> Offer:
+        self.asked += 1
+        return Offer(self.offered, frozenset(piece.uri for piece in held if piece in self.offered))
+
+
+@pytest.mark.parametrize("form", FORMATS)
+async def test_an_index_is_asked_at_a_rest_alone_and_a_key_costs_one_token(bench: Opener, form: str) -> None:
+    factory, index = model(form), Indexed()
+    async with bench(factory, index=index) as b:
+        await b.ready()
+        b.options = WITH_CONTEXT
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        index.offered = of("shapes.py", SHAPES)
+        await typist.key("x")
+        assert typist.shown() == ["shapes.py"]
+        assert index.asked == 1
+        costs = []
+        for character in " = mix_colours(Circle(":
+            index.offered = of("colours.py", COLOURS) if character == "m" else index.offered
+            costs.append(await typist.key(character))
+        assert (costs, index.asked) == ([1] * len(costs), 1)
+        assert await typist.rest() > len(SOURCE) // 2
+        assert typist.shown() == ["colours.py"], "what is not in the index any more is gone"
+        assert "def mix_colours" in last_prompt(b)
+        assert [await typist.key(character) for character in "Circle"] == [1] * 6
+        assert await typist.rest() <= len("x = mix_colours(Circle(Circle"), "and then it has nothing to do"
+
+
+async def test_buffers_and_index_share_a_budget_and_none_means_that_nothing_is_asked(bench: Opener) -> None:
+    factory, index = model("qwen"), Indexed()
+    index.offered = of("colours.py", COLOURS)
+    async with bench(factory, index=index) as b:
+        await b.ready()
+        b.options = replace(WITH_CONTEXT, buffers_tokens=0)
+        typist = Typist(b, factory.backends[0])  # type: ignore[attr-defined]
+        await typist.key("x")
+        await typist.rest()
+        assert (typist.shown(), index.asked) == ([], 0)
+        b.options = replace(WITH_CONTEXT, buffers_tokens=40)
+        b.buffers = [buffer("shapes.py", SHAPES)]
+        await typist.key("y")
+        assert len(typist.shown()) == 1
