@@ -35,6 +35,7 @@ from lsp_server.engine.request import (
     Shutdown,
     TextDelta,
     Usage,
+    Working,
 )
 
 _STOP_SECONDS = 5.0
@@ -59,13 +60,15 @@ class ModelState:
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of a model's state. evaluated_tokens, decoded_tokens: of all
-    requests that have ended, warming and abandoned ones included.
+    on_model is called with every change of a model's state, on_working when `working` has changed. evaluated_tokens,
+    decoded_tokens: of all requests that have ended, warming and abandoned ones included.
     """
 
     def __init__(self, factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
+        self.on_working: Callable[[], None] | None = None
+        self.working = Working()
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -171,6 +174,11 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Working):
+            self.working = event
+            if self.on_working is not None:
+                self.on_working()
+            return
         if isinstance(event, TextDelta | Finished) and event.id not in self._listeners:
             return  # it has been told that the engine stopped
         if isinstance(event, TextDelta):

@@ -17,7 +17,7 @@ from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta, Working
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.vocabulary import likeliest
 from lsp_server.engine.work import Work, take_sequence
@@ -92,6 +92,10 @@ class Generation:
             self.prompt = self.request.quick
             self._cost.quick = True
             self._read(quick)
+
+    def working(self) -> Working:
+        """What is done for it in its next step, for the user to know."""
+        return self._cost.working(self.request, self.model.backend.length(self.sequence or 0))
 
     def interrupted(self) -> None:
         """Takes note that its step has been interrupted: what it was to evaluate is still to be."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lsprotocol import types
 
@@ -25,7 +26,8 @@ class ClientNeeds:
     the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
     range. action_tags: whether it shows that an action is a model's work. edits_new_files: whether an edit of a file
     that is not there makes it, for a client that knows no other way. asks: whether the client shows the user a question
-    and sends the answer.
+    and sends the answer. shows_state, asks_again: whether it takes `fimble/state`, and `fimble/suggestionGrew`, as our
+    own plug-ins do.
     """
 
     name: str
@@ -46,6 +48,8 @@ class ClientNeeds:
     action_tags: bool
     edits_new_files: bool
     asks: bool
+    shows_state: bool
+    asks_again: bool
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -84,6 +88,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     hover = text.hover.content_format or [] if text and text.hover else []
     shown = text.code_action.tag_support if text and text.code_action else None
     tags = shown.value_set if shown else []
+    ours = _own_notifications(capabilities.experimental)
     return ClientNeeds(
         name=name,
         encoding=_encoding(capabilities.general),
@@ -104,7 +109,16 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         asks=bool(window and window.show_message),
         action_tags=types.CodeActionTag.LlmGenerated in tags,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
+        shows_state="state" in ours,
+        asks_again="suggestionGrew" in ours,
     )
+
+
+def _own_notifications(experimental: Any) -> list[str]:
+    """Which of our own notifications a client takes: `{"fimble": {"notifications": ["state"]}}`."""
+    fimble = experimental.get("fimble") if isinstance(experimental, dict) else None
+    named = fimble.get("notifications") if isinstance(fimble, dict) else None
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:

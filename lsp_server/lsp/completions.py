@@ -56,6 +56,11 @@ class CompletionService:
         for scope in list(self._running.values()):
             scope.cancel()
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a client waits for an answer."""
+        return bool(self._running)
+
     async def inline(self, params: types.InlineCompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
@@ -101,12 +106,14 @@ class CompletionService:
         outcome = STALE
         with anyio.CancelScope() as scope:
             self._running[key] = scope
+            self._server.state.changed()
             try:
                 if self._is_current(document):
                     outcome = await self._completer.complete(place.asked, place.offset, trigger)
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
+                self._server.state.changed()
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE

@@ -30,6 +30,7 @@ from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
+from lsp_server.lsp.state import StateService
 from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
 
@@ -67,6 +68,8 @@ class FimbleServer(LanguageServer):
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
         self._progress: LoadProgress | None = None
+        self.state = StateService(self, self._engine)
+        self._engine.on_working = self.state.changed
         self.completions = CompletionService(self, self._completer)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
@@ -111,6 +114,7 @@ class FimbleServer(LanguageServer):
         """Answers everything that is running with nothing."""
         self.completions.cancel_all()
         self.actions.cancel_all()
+        self.state.end()
 
     def client_initializes(self, params: types.InitializeParams) -> None:
         self.client = client_needs(params)
@@ -129,6 +133,7 @@ class FimbleServer(LanguageServer):
             registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
             self.client_register_capability(types.RegistrationParams([registration]))
         self.start_task(self._configure, None)
+        self.state.begin()
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
@@ -165,13 +170,19 @@ class FimbleServer(LanguageServer):
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
         )
+        self.state.changed()
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec
             self._engine.load(spec)
 
+    def why_off(self) -> str:
+        """Why nothing is completed although there is a model, or an empty string."""
+        return "" if self.settings.enabled else "completions are switched off (setting `enabled`)"
+
     def _model_changed(self, role: Role, model: ModelState) -> None:
         self.actions.model_changed()
+        self.state.changed()
         if role != "completion":
             return
         if model.kind == "loading":
@@ -215,6 +226,7 @@ class FimbleServer(LanguageServer):
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
+            state=self.state.current().told(),
             documents=len(self.documents),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
