@@ -52,9 +52,11 @@ def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") ->
     return path
 
 
-def scripted(home: Path, answer_seconds: float | None = None) -> Path:
-    """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer."""
-    module = "lsp_server" if answer_seconds is None else f"tests.editors.slow_server {answer_seconds}"
+def scripted(home: Path, answer_seconds: float | None = None, reading_seconds: float | None = None) -> Path:
+    """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer;
+    reading_seconds: how long a batch of a prompt takes."""
+    slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0}"
+    module = "lsp_server" if answer_seconds is None and reading_seconds is None else slow
     script = home / "script.py"
     script.write_text(SCRIPT)
     return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script), module=module)

@@ -3,12 +3,11 @@
 local clients = require('fimble.client')
 local config = require('fimble.config')
 local float = require('fimble.float')
+local notice = require('fimble.notice')
 
 local M = {}
 
-local function say(message, level)
-  vim.notify('fimble: ' .. message, level or vim.log.levels.INFO)
-end
+local say = notice.say
 
 --- Why nothing can be shown in this buffer, or nil if the server is to be asked.
 ---@param buf integer
@@ -109,6 +108,11 @@ function subcommands.toggle(arguments)
     return say(('toggle what? `global` or `filetype`, not `%s`'):format(what), vim.log.levels.WARN)
   end
   require('fimble.inline').refresh()
+end
+
+function subcommands.messages()
+  local said = notice.all()
+  float.open(#said > 0 and said or { 'nothing has been said' }, true, 'text')
 end
 
 function subcommands.log()
