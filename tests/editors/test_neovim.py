@@ -14,7 +14,7 @@ from tests.editors.support import EDITORS, NEOVIM_VERSIONS, Neovim, fimble_progr
 from tests.support import starter
 
 KEY_MS = 50
-ACCEPT, WORD, LINE, DISMISS, ESCAPE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b"
+ACCEPT, WORD, LINE, DISMISS, ESCAPE, BACKSPACE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b", "\x7f"
 
 # Two suggestions at once, which the server does not make: a server inside Neovim.
 SEVERAL = """
@@ -88,6 +88,26 @@ def test_several_lines_are_shown_below_and_accepted_by_line(editor: Neovim) -> N
     editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
     assert editor.buffer() == "def area_of(width, height):\n    product = width * height\n    return abs(product)"
     assert not editor.messages()
+
+
+def test_lines_below_the_window_are_counted(editor: Neovim) -> None:
+    """In Neovim 0.12 its own inline completion draws, which does not count them."""
+    if editor.lua("require('fimble.builtin').used()"):
+        pytest.skip("Neovim's own inline completion draws")
+    editor.edit("def area_of(width, height):")
+    editor.command("topleft new | resize 19 | wincmd j")  # which leaves two rows
+    editor.insert("\r", KEY_MS)
+    editor.wait_ghost("    product = width * height")
+    assert editor.terminal.lines[21] == "    product = width * height +1 line"
+    editor.terminal.type(ESCAPE)
+    editor.command("only")
+    editor.insert(" " + BACKSPACE, KEY_MS)
+    editor.wait_ghost("    product = width * height\n    return abs(product)")
+    assert "+1 line" not in editor.terminal.text
+    editor.terminal.type(ACCEPT)
+    editor.wait_ghost("")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer().endswith(":\n    product = width * height\n    return abs(product)")
 
 
 def test_words_are_accepted_one_by_one_and_the_rest_stays(editor: Neovim) -> None:
@@ -320,6 +340,23 @@ def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
     editor.command("help fimble-options")
     editor.terminal.wait_for("hide_with_menu")
     editor.command("bwipeout!")
+
+
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+@pytest.mark.parametrize("scheme", ["default", "vim", "habamax"])
+def test_ghost_text_looks_unlike_code_without_true_colour(
+    version: str, scheme: str, start_neovim: Callable[..., Neovim]
+) -> None:
+    init = f"vim.o.termguicolors = false\nvim.cmd.colorscheme('{scheme}')\n"
+    editor = start_neovim(version, init=init, coloured=False, text="class Volume:\n    def total(self):\n")
+    editor.wait_ready()
+    editor.terminal.type("G")
+    editor.insert("        surfa", KEY_MS)
+    editor.terminal.wait_for("surface = area_of(self.width, self.height)")
+    row = next(row for row, line in enumerate(editor.terminal.lines) if "surface" in line)
+    cells = editor.terminal.cells()[0][row]
+    looks = [(cell.fg, cell.bg, cell.bold, cell.italics) for cell in cells]
+    assert looks[editor.terminal.lines[row].index("height")] != looks[8], "the typed word looks so"
 
 
 @pytest.mark.model

@@ -224,6 +224,7 @@ function M.start()
   on('ColorScheme', highlights)
   on({ 'InsertEnter', 'CursorMovedI', 'TextChangedI', 'TextChangedP' }, M.update)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, M.stop)
+  on({ 'WinScrolled', 'WinResized', 'VimResized' }, ghost.draw) -- there is room for more lines, or for fewer
   on('LspAttach', function(event)
     local client = vim.lsp.get_client_by_id(event.data.client_id)
     if client and client.name == clients.NAME then
