@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -20,7 +21,8 @@ STALE = Outcome(reason="the document changed, or a newer request came")
 class RequestLog:
     """The last answers and how many there were of each kind."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
@@ -30,6 +32,7 @@ class RequestLog:
         usage = outcome.usage
         self._recent.append(
             {
+                "at": self._clock(),
                 "method": method,
                 "uri": uri,
                 "version": version,
@@ -52,6 +55,12 @@ class RequestLog:
         )
 
     def summary(self) -> dict[str, Any]:
+        """The answer's age, `secondsAgo`, is as of now."""
+        now = self._clock()
+        recent = [
+            {**{key: value for key, value in entry.items() if key != "at"}, "secondsAgo": int(now - entry["at"])}
+            for entry in self._recent
+        ]
         times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
         empty = [entry for entry in self._recent if entry["empty"] and not entry["stale"]]
         return {
@@ -61,9 +70,9 @@ class RequestLog:
                 "median": statistics.median(times) if times else None,
                 "p95": times[int(0.95 * (len(times) - 1))] if times else None,
             },
-            "last": self._recent[-1] if self._recent else None,
+            "last": recent[-1] if recent else None,
             "whyLastEmpty": empty[-1]["reason"] if empty else None,
-            "recent": list(self._recent),
+            "recent": recent,
         }
 
 

@@ -419,6 +419,45 @@ def test_a_missing_program_is_said_once(version: str, start_neovim: Callable[...
 
 
 @pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+@pytest.mark.parametrize("in_environment", [False, True], ids=["nowhere", "in an environment"])
+def test_a_program_that_is_not_on_the_path(
+    version: str, in_environment: bool, start_neovim: Callable[..., Neovim], tmp_path: Path
+) -> None:
+    """It says where it looked, and both ways out, without asking for a key. One in an environment is named, not run."""
+    elsewhere = tmp_path / ".venv" / "bin"
+    if in_environment:
+        elsewhere.mkdir(parents=True)
+        (elsewhere / "fimble").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (elsewhere / "fimble").chmod(0o755)
+    empty = tmp_path / "empty" / "fimble"
+    editor = start_neovim(version, tmp_path, program=empty, init="vim.env.PATH = '/usr/bin:/bin'\n", text="x = 1\n")
+    editor.terminal.wait_for("neither on the PATH")
+    (said,) = editor.lua("require('fimble.notice').all()")
+    assert f"cmd = {{ '{elsewhere if in_environment else '/path/to/.venv/bin'}/fimble', 'serve' }}" in said
+    assert "~/.local/bin" in said
+    assert "pip install" in said
+    editor.terminal.type("oone" + ESCAPE)
+    editor.terminal.wait_for("one")
+    assert editor.buffer() == "x = 1\none"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_why_tells_of_this_file_and_when(editor: Neovim) -> None:
+    editor.command("Fimble why")
+    editor.terminal.wait_for("nothing has been asked for in this file yet")
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("s ago, answered ")
+    editor.command("Fimble status")
+    editor.terminal.wait_for("last request here: ")
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("last request here: ")
+
+
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_wrong_options_are_named_and_the_others_hold(version: str, start_neovim: Callable[..., Neovim]) -> None:
     options = "{ enabeld = false, hide_with_menu = 3, keys = { accept = '<C-y>', take = 'x' } }"
     editor = start_neovim(version, options=options)

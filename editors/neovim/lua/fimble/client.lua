@@ -16,6 +16,37 @@ local LANGUAGE_IDS = { cs = 'csharp', sh = 'shellscript', bash = 'shellscript', 
 local deaths = {} ---@type number[]
 local said_missing, restarting, crashed = false, false, false
 
+--- A program that lies in an environment of this shell or of the folder. It is named, never run: a folder that
+--- somebody else has made may hold anything.
+---@return string?
+local function elsewhere()
+  local folders = { vim.env.VIRTUAL_ENV, vim.env.CONDA_PREFIX }
+  for _, name in ipairs({ '.venv', 'venv' }) do
+    vim.list_extend(folders, vim.fs.find(name, { upward = true, type = 'directory', path = vim.fn.getcwd() }))
+  end
+  for _, folder in pairs(folders) do
+    for _, program in ipairs({ '/bin/fimble', '/Scripts/fimble.exe' }) do
+      if vim.fn.executable(folder .. program) == 1 then
+        return folder .. program
+      end
+    end
+  end
+end
+
+--- What to do about a program that is not found: where it was looked for, and both ways out.
+local function not_found()
+  local there = elsewhere()
+  local path = there or '/path/to/.venv/bin/fimble'
+  return ('the program `fimble` is neither on the PATH that Neovim has nor in ~/.local/bin. %s, name it: '
+    .. "require('fimble').setup({ cmd = { '%s', 'serve' } }), or link it: ln -s %s ~/.local/bin/. %s: %s"):format(
+    there and 'There is one in an environment; if you trust it' or 'If it is in an environment',
+    path,
+    path,
+    there and 'Else install one' or 'If it is not installed',
+    M.INSTALL
+  )
+end
+
 --- The command that starts the server, or nil and what to do about it.
 ---@return string[]?, string?
 function M.command()
@@ -32,7 +63,7 @@ function M.command()
       return { path, 'serve' }
     end
   end
-  return nil, 'the server is not installed: ' .. M.INSTALL
+  return nil, not_found()
 end
 
 --- Whether fimble serves a buffer: a file, or one to be, of a file type that is on.

@@ -49,8 +49,35 @@ local function ms(value)
   return type(value) == 'number' and ('%.0f ms'):format(value) or '–'
 end
 
+--- How long ago, in words.
+local function ago(seconds)
+  if seconds < 90 then
+    return ('%d s ago'):format(seconds)
+  end
+  return seconds < 5400 and ('%d min ago'):format(seconds / 60) or ('%d h ago'):format(seconds / 3600)
+end
+
+--- What came of the last request in this buffer that was not overtaken.
+---@return string
+local function last_here(status)
+  local uri = vim.uri_from_bufnr(0)
+  local recent = status.requests.recent
+  for number = #recent, 1, -1 do
+    local entry = recent[number]
+    if entry.uri == uri and not entry.stale then
+      local when = ago(entry.secondsAgo)
+      if entry.empty then
+        return ('%s, nothing was suggested: %s'):format(when, entry.reason)
+      end
+      local how = entry.source == 'memory' and 'from memory' or 'by the model'
+      return ('%s, answered %s in %s'):format(when, how, ms(entry.totalMs))
+    end
+  end
+  return 'nothing has been asked for in this file yet'
+end
+
 local function status_lines(status, reason)
-  local lines = { '# fimble', '' }
+  local lines = {}
   local function add(name, value)
     lines[#lines + 1] = ('- %s: %s'):format(name, value)
   end
@@ -60,18 +87,18 @@ local function status_lines(status, reason)
   end
   local model, requests = status.model, status.requests
   local loading = model.state == 'loading' and (' %d%%'):format(100 * model.progress) or ''
+  add('now', status.state.text ~= '' and status.state.text or status.state.state)
   add('version', status.version)
   add('model', ('%s, %s%s'):format(model.name or config.options.settings.model or 'starter', model.state, loading))
   if model.state == 'failed' then
     add('problem', model.message)
   end
   local last, median, p95 = requests.latencyMs.last, requests.latencyMs.median, requests.latencyMs.p95
-  add('answers take', ('%s now, %s at the median, %s at the 95th percentile'):format(ms(last), ms(median), ms(p95)))
+  local latency = requests.latencyMs
+  add('answers take', ('%s at the median, %s at the 95th percentile'):format(ms(latency.median), ms(latency.p95)))
   local counts = requests.counts
   add('answers', ('%d from the model, %d from memory, %d empty'):format(counts.model, counts.memory, counts.empty))
-  if type(requests.whyLastEmpty) == 'string' then
-    add('last empty because', requests.whyLastEmpty)
-  end
+  add('last request here', last_here(status))
   return lines
 end
 
@@ -79,15 +106,17 @@ local subcommands = {}
 
 function subcommands.status()
   ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
-    float.open(status_lines(status, reason), true)
+    float.open(status_lines(status, reason), true, 'text')
   end)
 end
 
 function subcommands.why()
   ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
-    local last = status and status.requests.whyLastEmpty
-    last = type(last) == 'string' and 'the last empty answer: ' .. last or nil
-    say(reason or last or 'every request so far has got a suggestion, or none was made')
+    local now = status and status.state
+    if now and now.state ~= 'idle' then
+      reason = reason or now.text
+    end
+    say(reason or last_here(status))
   end)
 end
 
