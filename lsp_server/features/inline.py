@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -118,12 +118,15 @@ class InlineCompleter:
         self._keep_asked(generation, document, outcome)
         return outcome
 
+    def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
+        """As that of the generation under way for the document."""
+        return found.growth(document, offset) if (found := self._running.get(document.uri)) else None
+
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
     ) -> Outcome | None:
         """The answer to an automatic request, if one is remembered for this place."""
-        remembered = self._memory.find(document, hole.cursor)
-        if remembered is None:
+        if (remembered := self._memory.find(document, hole.cursor)) is None:
             return None
         entry, left = remembered
         unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
@@ -375,8 +378,7 @@ class InlineCompleter:
         options: InlineOptions,
     ) -> Outcome:
         """The answer to an automatic request, without its suggestion if the model is not sure of that."""
-        suggestion = outcome.suggestion
-        if suggestion is None:
+        if (suggestion := outcome.suggestion) is None:
             return outcome
         if unsure := why_unsure(generation.sureness(suggestion.start), options):
             return replace(outcome, suggestion=None, reason=unsure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
 _MENU_SECONDS = 0.5
+# Of so many documents it is remembered that they were asked about while the model was loading.
+_MOST_TOO_EARLY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ class CompletionService:
         self._server = server
         self._completer = completer
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
+        self._watching: dict[str, anyio.CancelScope] = {}
+        self._too_early: dict[str, tuple[Document, types.Position]] = {}
         self.log = RequestLog()
 
     def cancel(self, uri: str) -> None:
@@ -50,10 +55,12 @@ class CompletionService:
         for (running, _), scope in list(self._running.items()):
             if running == normal_uri(uri):
                 scope.cancel()
+        if (watching := self._watching.get(normal_uri(uri))) is not None:
+            watching.cancel()
 
     def cancel_all(self) -> None:
         """Answers everything that is running with nothing."""
-        for scope in list(self._running.values()):
+        for scope in [*self._running.values(), *self._watching.values()]:
             scope.cancel()
 
     @property
@@ -74,12 +81,59 @@ class CompletionService:
         else:
             place = _Place(document, selected.document, selected.offset, replaces=False)
         outcome = await self._complete(place, trigger, method)
+        if self._server.client.asks_again and trigger is Trigger.AUTOMATIC and selected is None:
+            self._watch(place, params.position)
         shown = [each for each in (outcome.suggestion, *outcome.alternatives) if each is not None]
         if selected is None:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
+
+    def model_ready(self) -> None:
+        """Has clients ask again for what was asked for before there was a model."""
+        for document, position in self._too_early.values():
+            self._tell_grown(document, position)
+        self._too_early.clear()
+
+    def _watch(self, place: _Place, position: types.Position) -> None:
+        """Tells the client when more of what it shows now is ready, once: it then asks, which starts another watch."""
+        uri = normal_uri(place.document.uri)
+        if not self._is_current(place.document):
+            return
+        if self._server.state.current().kind == "loading":
+            if len(self._too_early) < _MOST_TOO_EARLY:
+                self._too_early[uri] = place.document, position
+            return
+        if (previous := self._watching.get(uri)) is not None:
+            previous.cancel()
+        # Found at once: it may end before a task begins.
+        growth = self._completer.growth(place.asked, place.offset)
+        if growth is not None:
+            self._watching[uri] = scope = anyio.CancelScope()
+            self._server.start_task(self._wait_grown, scope, growth, place, position)
+
+    async def _wait_grown(
+        self,
+        scope: anyio.CancelScope,
+        growth: Callable[[], Awaitable[bool]],
+        place: _Place,
+        position: types.Position,
+    ) -> None:
+        uri = normal_uri(place.document.uri)
+        try:
+            with scope:
+                if await growth():
+                    self._tell_grown(place.document, position)
+        finally:
+            if self._watching.get(uri) is scope:
+                del self._watching[uri]
+
+    def _tell_grown(self, document: Document, position: types.Position) -> None:
+        if self._is_current(document):
+            where = {"line": position.line, "character": position.character}
+            told = {"uri": document.uri, "version": document.version, "position": where}
+            self._server.protocol.notify("fimble/suggestionGrew", told)
 
     async def menu(self, params: types.CompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding

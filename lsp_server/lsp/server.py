@@ -206,6 +206,7 @@ class FimbleServer(LanguageServer):
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
                 self._show(types.MessageType.Warning, model.message)
+            self.completions.model_ready()
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
                 self.start_task(self.document_service.read_and_warm, document)
 
