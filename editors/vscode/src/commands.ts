@@ -37,6 +37,7 @@ export class Commands {
       toggleLanguage: () => this.toggleLanguage(),
       edit: () => editByInstruction(this.session),
       why: () => this.why(),
+      dismiss: () => this.session.dismiss(),
       install: () => this.install(),
       restart: () => this.session.restart(),
       showOutput: () => this.output.show(),
