@@ -31,6 +31,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disabled_languages: Annotated[
         list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
     ] = msgspec.field(default_factory=list)
+    disabled_files: Annotated[
+        list[str],
+        Meta(description="Files without automatic completions, by patterns such as `*.min.js` or `vendor/*.py`."),
+    ] = msgspec.field(default_factory=list)
+    snooze_minutes: Annotated[
+        int, Meta(ge=1, le=1440, description="How long completions are off when you snooze them, in minutes.")
+    ] = 60
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
     lora: Annotated[
         list[str],
@@ -174,6 +181,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return InlineOptions(
             enabled=self.enabled,
             disabled_languages=frozenset(self.disabled_languages),
+            disabled_files=tuple(self.disabled_files),
             answer_ms=self.answer_ms,
             max_tokens=self.max_tokens,
             max_lines=self.max_lines,

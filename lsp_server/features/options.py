@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
-    """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
-    long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
+    """What a user can set about completions. disabled_languages: LSP identifiers or names. disabled_files: patterns of
+    files, the last parts of their paths. answer_ms: how long an automatic request waits for the whole suggestion;
+    deadline_ms: how long any waits at all.
     candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
@@ -19,6 +20,7 @@ class InlineOptions:
 
     enabled: bool = True
     disabled_languages: frozenset[str] = frozenset()
+    disabled_files: tuple[str, ...] = ()
     answer_ms: int = 120
     max_tokens: int = 64
     max_lines: int = 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
@@ -22,6 +23,8 @@ def why_silent(engine: EngineClient, document: DocumentSnapshot, options: Inline
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"completions are switched off for {language.name} (setting `disabled_languages`)"
+    if not explicit and (pattern := _disabling(document, options)):
+        return f"completions are switched off for {pattern} (setting `disabled_files`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return "nothing is suggested unasked in a file that is kept for secrets"
     if model.kind == "idle":
@@ -34,6 +37,12 @@ def why_silent(engine: EngineClient, document: DocumentSnapshot, options: Inline
     if model.kind == "none":
         return "no model has been asked for yet"
     return ""
+
+
+def _disabling(document: DocumentSnapshot, options: InlineOptions) -> str:
+    """The first pattern of the setting `disabled_files` that a document's path matches, or an empty string."""
+    path = PurePosixPath(document.path)
+    return next((pattern for pattern in options.disabled_files if pattern and path.match(pattern)), "")
 
 
 def why_unsure(confidence: float, options: InlineOptions) -> str:

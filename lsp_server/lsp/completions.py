@@ -162,7 +162,10 @@ class CompletionService:
             self._running[key] = scope
             self._server.state.changed()
             try:
-                if self._is_current(document):
+                snoozed = self._server.snooze.why(document.uri) if trigger is Trigger.AUTOMATIC else ""
+                if snoozed:
+                    outcome = Outcome(reason=snoozed)
+                elif self._is_current(document):
                     outcome = await self._completer.complete(place.asked, place.offset, trigger)
             finally:
                 if self._running.get(key) is scope:

@@ -65,8 +65,9 @@ class DocumentService:
         self._tell_actions(document)
         seen = self._seen(document)
         self._completer.document_changed(seen)
-        self._server.start_task(self._completer.warm, seen, seen.edit_end)
-        self._rest_after(document)
+        if not self._server.snooze.why(uri):
+            self._server.start_task(self._completer.warm, seen, seen.edit_end)
+            self._rest_after(document)
 
     def closed(self, params: types.DidCloseTextDocumentParams) -> None:
         document = self._store.find(params.text_document.uri)
@@ -76,6 +77,7 @@ class DocumentService:
         seen = self._seen(document)
         self._store.close(document.uri)
         self._completer.document_closed(seen.uri)
+        self._server.snooze.closed(document.uri)
         self._server.actions.document_closed(document.uri)
 
     # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
@@ -136,6 +138,8 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
+        if self._server.snooze.why(document.uri):
+            return
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.warm(seen, seen.edit_end)

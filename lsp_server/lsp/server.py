@@ -22,7 +22,7 @@ from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.reading import BufferReader
-from lsp_server.lsp import actions, convert
+from lsp_server.lsp import actions, convert, snooze
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
@@ -30,6 +30,7 @@ from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
+from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
 from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdinReader, StdoutWriter
@@ -69,6 +70,7 @@ class FimbleServer(LanguageServer):
         self._model_origin = ""
         self._progress: LoadProgress | None = None
         self.state = StateService(self, self._engine)
+        self.snooze = Snooze(self._snoozed)
         self._engine.on_working = self.state.changed
         self.completions = CompletionService(self, self._completer)
         self.document_service = DocumentService(self, self._completer, self._reader)
@@ -78,6 +80,7 @@ class FimbleServer(LanguageServer):
         self._stopped: anyio.Event | None = None
         _register(self)
         actions.register(self)
+        snooze.register(self)
 
     # The connection -------------------------------------------------------------------------------------
 
@@ -178,7 +181,14 @@ class FimbleServer(LanguageServer):
 
     def why_off(self) -> str:
         """Why nothing is completed although there is a model, or an empty string."""
-        return "" if self.settings.enabled else "completions are switched off (setting `enabled`)"
+        return self.snooze.why() if self.settings.enabled else "completions are switched off (setting `enabled`)"
+
+    def _snoozed(self) -> None:
+        """What was off may be on again, or the other way round."""
+        self.completions.cancel_all()
+        self.state.changed()
+        for document in self.documents.recent()[:1]:
+            self.start_task(self.document_service.read_and_warm, document)
 
     def _model_changed(self, role: Role, model: ModelState) -> None:
         self.actions.model_changed()

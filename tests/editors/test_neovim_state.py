@@ -95,3 +95,35 @@ def test_the_line_in_the_corner_can_be_switched_off(
     editor = start_neovim(version, tmp_path, program=program, text=SCRIPT * 6, options="{ progress = false }")
     editor.terminal.wait_for("[fimble reading")
     assert "fimble: reading" not in editor.terminal.text
+
+
+def test_snoozed_and_awake_again(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.command("Fimble snooze")
+    editor.terminal.wait_for("snoozed until ")
+    editor.terminal.wait_for("[fimble off]")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.terminal.wait_for("surfa")
+    assert not editor.ghost()
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble wake")
+    editor.terminal.wait_for("completions are on")
+    editor.wait_ready()
+    editor.insert("c", KEY_MS)
+    editor.wait_ghost("e = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+
+
+def test_snoozed_in_one_file(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.command("Fimble snooze file")
+    editor.terminal.wait_for("snoozed in this file")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.terminal.wait_for("surfa")
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("ago, nothing was suggested: completions are")
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)

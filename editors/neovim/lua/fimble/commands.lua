@@ -139,6 +139,35 @@ function subcommands.toggle(arguments)
   require('fimble.inline').refresh()
 end
 
+--- Has the server carry out one of its commands, and says what it answers.
+local function execute(command, argument)
+  local buf = vim.api.nvim_get_current_buf()
+  local client = clients.of(buf)
+  if not client then
+    return say(local_reason(buf) or 'the server does not run', vim.log.levels.WARN)
+  end
+  local params = { command = command, arguments = { argument or vim.empty_dict() } }
+  clients.call(client, 'request', 'workspace/executeCommand', params, function(err, result)
+    say(err and err.message or result, err and vim.log.levels.WARN or nil)
+  end, buf)
+end
+
+function subcommands.snooze(arguments)
+  local buf, minutes = vim.api.nvim_get_current_buf(), tonumber(arguments[1])
+  if arguments[1] == 'file' then
+    execute('fimble.snooze', { uri = vim.uri_from_bufnr(buf) })
+  elseif arguments[1] and not minutes then
+    return say(('snooze what? `file`, or for how many minutes, not `%s`'):format(arguments[1]), vim.log.levels.WARN)
+  else
+    execute('fimble.snooze', minutes and { minutes = minutes })
+  end
+  require('fimble.inline').stop()
+end
+
+function subcommands.wake()
+  execute('fimble.wake')
+end
+
 function subcommands.messages()
   local said = notice.all()
   float.open(#said > 0 and said or { 'nothing has been said' }, true, 'text')
@@ -194,6 +223,8 @@ function M.complete(lead, line)
     choices = vim.tbl_keys(subcommands)
   elseif words[2] == 'toggle' and #words == 3 then
     choices = { 'filetype', 'global' }
+  elseif words[2] == 'snooze' and #words == 3 then
+    choices = { 'file' }
   elseif words[2] == 'toggle' and words[3] == 'filetype' then
     choices = vim.fn.getcompletion(lead, 'filetype')
   end
