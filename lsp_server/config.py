@@ -97,6 +97,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     prepare_next: Annotated[
         bool, Meta(description="Whether to work on what follows a suggestion while it is shown.")
     ] = True
+    save_battery: Annotated[
+        bool, Meta(description="Whether on battery only the work is done that you wait for, and nothing ahead.")
+    ] = True
     buffers_tokens: Annotated[
         int,
         Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
@@ -177,7 +180,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prettier=self.prettier,
         )
 
-    def inline_options(self, *, replaces: bool = True) -> InlineOptions:
+    def inline_options(self, *, replaces: bool = True, ahead: bool = True) -> InlineOptions:
         return InlineOptions(
             enabled=self.enabled,
             disabled_languages=frozenset(self.disabled_languages),
@@ -189,7 +192,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cold_ms=self.cold_ms,
             candidates=self.candidates,
             debounce=self.debounce,
-            prepare_next=self.prepare_next,
+            prepare_next=self.prepare_next and ahead,
             buffers_tokens=self.buffers_tokens,
             min_confidence=self.min_confidence,
             replaces=replaces,

@@ -65,6 +65,7 @@ class DocumentService:
         self._tell_actions(document)
         seen = self._seen(document)
         self._completer.document_changed(seen)
+        self._server.power.refresh()
         if not self._server.snooze.why(uri):
             self._server.start_task(self._completer.warm, seen, seen.edit_end)
             self._rest_after(document)
@@ -138,7 +139,8 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
-        if self._server.snooze.why(document.uri):
+        self._server.power.refresh()
+        if self._server.power.is_saving or self._server.snooze.why(document.uri):
             return
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
@@ -147,6 +149,8 @@ class DocumentService:
     async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
+        if self._server.power.is_saving:
+            return
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
             await self._completer.rest(seen, seen.edit_end)

@@ -21,6 +21,7 @@ from lsp_server.core.document import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.reading import BufferReader
 from lsp_server.lsp import actions, convert, snooze
 from lsp_server.lsp.actions import ActionService
@@ -28,6 +29,7 @@ from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.documents import DocumentService
+from lsp_server.lsp.power import Power
 from lsp_server.lsp.progress import LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.snooze import Snooze
@@ -62,7 +64,11 @@ class FimbleServer(LanguageServer):
         self.configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
-        options = lambda: self.settings.inline_options(replaces=self.client.replaces)  # noqa: E731
+        self.power = Power(self)
+
+        def options() -> InlineOptions:
+            return self.settings.inline_options(replaces=self.client.replaces, ahead=not self.power.is_saving)
+
         self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
         self.actions = ActionService(self, self._engine)
@@ -174,6 +180,7 @@ class FimbleServer(LanguageServer):
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
         )
         self.state.changed()
+        self.power.refresh()
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec
@@ -238,6 +245,7 @@ class FimbleServer(LanguageServer):
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
             state=self.state.current().told(),
+            power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
             documents=len(self.documents),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
