@@ -96,7 +96,7 @@ class InlineCompleter:
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
         ranks = range(1, options.candidates) if explicit else ()
         others = [self._candidate(generation, rank, options) for rank in ranks]
-        budget = (options.deadline_ms if explicit else options.answer_ms) / 1000 - (self._clock() - began)
+        budget = options.budget_ms(trigger) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
             # What was prepared has no deadline of its own.

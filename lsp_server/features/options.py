@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lsp_server.features.outcome import Trigger
+
+# How long somebody waits who gets no more than the first answer.
+PATIENT_MS = 1500
+
 
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
@@ -32,3 +37,9 @@ class InlineOptions:
     buffers_tokens: int = -1
     min_confidence: float = 0.0
     replaces: bool = True
+
+    def budget_ms(self, trigger: Trigger) -> int:
+        """How long a request waits for the whole suggestion."""
+        if trigger is Trigger.INVOKED:
+            return self.deadline_ms
+        return max(self.answer_ms, PATIENT_MS) if trigger is Trigger.PATIENT else self.answer_ms

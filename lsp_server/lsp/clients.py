@@ -27,7 +27,9 @@ class ClientNeeds:
     range. action_tags: whether it shows that an action is a model's work. edits_new_files: whether an edit of a file
     that is not there makes it, for a client that knows no other way. asks: whether the client shows the user a question
     and sends the answer. shows_state, asks_again: whether it takes `fimble/state`, and `fimble/suggestionGrew`, as our
-    own plug-ins do.
+    own plug-ins do. adds_late: whether a menu shows what comes late, so that no other source waits for it. marks_label:
+    whether an entry of it shows whose it is in its label alone. triggers: after which characters a menu should be asked
+    for, besides words.
     """
 
     name: str
@@ -50,6 +52,9 @@ class ClientNeeds:
     asks: bool
     shows_state: bool
     asks_again: bool
+    adds_late: bool
+    marks_label: bool
+    triggers: tuple[str, ...]
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -64,6 +69,10 @@ _MICROSOFT_ENGINE = "ECMAScript"
 
 # Those that write the server's name before the title of a progress; no capability tells.
 _NAMES_PROGRESS = ("helix",)
+# Those whose menus open at the first answer and take more later, without an entry chosen, so that Enter stays Enter.
+# Of an entry they show its label and its kind.
+_ADDS_LATE = ("helix",)
+_TRIGGERS = ("(", "[", "{", ".", ",", "=", ":")
 # Those whose selections have one character at least.
 _BLOCK_CURSOR = ("helix",)
 # Those that visit whatever file an edit is for, and take every change of a document for such an edit.
@@ -111,6 +120,9 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
         shows_state="state" in ours,
         asks_again="suggestionGrew" in ours,
+        adds_late=name.lower() in _ADDS_LATE,
+        marks_label=name.lower() in _ADDS_LATE,
+        triggers=_TRIGGERS if name.lower() in _ADDS_LATE else (),
     )
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from lsp_server.features.inline import InlineCompleter
     from lsp_server.lsp.server import FimbleServer
 
-# A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
+# A menu that waits for its slowest source must not wait for us; the client asks again at the next key. One that adds
+# late answers waits as long as the model may take.
 _MENU_SECONDS = 0.5
 # Of so many documents it is remembered that they were asked about while the model was loading.
 _MOST_TOO_EARLY = 20
@@ -140,12 +141,18 @@ class CompletionService:
         offset = convert.offset_of(document, params.position, encoding)
         seen = self._server.documents.seen(document, offset)
         place = _Place(document, seen.document, offset - seen.base, replaces=self._server.client.replaces)
-        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer")
-        with anyio.move_on_after(_MENU_SECONDS):
-            outcome = await self._complete(place, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
+        patient = self._server.client.adds_late
+        seconds = self._server.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
+        outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer")
+        with anyio.move_on_after(seconds) as limit:
+            trigger = Trigger.PATIENT if patient else Trigger.AUTOMATIC
+            outcome = await self._complete(place, trigger, types.TEXT_DOCUMENT_COMPLETION)
+        if limit.cancelled_caught:
+            self.log.add(document.uri, document.version, types.TEXT_DOCUMENT_COMPLETION, outcome)
         items = []
         if outcome.suggestion is not None:
-            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
+            mark = " · fimble" if self._server.client.marks_label else ""
+            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
@@ -162,7 +169,7 @@ class CompletionService:
             self._running[key] = scope
             self._server.state.changed()
             try:
-                snoozed = self._server.snooze.why(document.uri) if trigger is Trigger.AUTOMATIC else ""
+                snoozed = self._server.snooze.why(document.uri) if trigger is not Trigger.INVOKED else ""
                 if snoozed:
                     outcome = Outcome(reason=snoozed)
                 elif self._is_current(document):
