@@ -6,7 +6,21 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-from bench import abort, actions, beside, context, copies, departures, keystrokes, limit, peers, quality, session
+from bench import (
+    abort,
+    actions,
+    beside,
+    cold,
+    context,
+    copies,
+    departures,
+    edits,
+    keystrokes,
+    limit,
+    peers,
+    quality,
+    session,
+)
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
     "session": (
@@ -18,6 +32,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "replay editing sessions: what every key costs, in tokens and in time",
         keystrokes.arguments,
         keystrokes.run,
+    ),
+    "cold": (
+        "open files at drawn places: the time to the first suggestion, in fresh servers and reopened ones",
+        cold.arguments,
+        cold.run,
     ),
     "limit": (
         "compare the engine with its floor: bare llama_decode calls for the same tokens",
@@ -53,6 +72,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "carry out code actions on real functions: what ends in an edit, and what in a message",
         actions.arguments,
         actions.run,
+    ),
+    "edits": (
+        "propose next edits in scenarios and in the histories of git repositories: what is right, wrong and silent",
+        edits.arguments,
+        edits.run,
     ),
     "beside": (
         "type the same keys with and without a code action under way, in turns: what the action costs a key",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
@@ -32,7 +32,9 @@ SHOWN, SHOWN_LINE = "shown", "shown, its first line"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
-PLAIN = "plain prompt, first line"
+# Prompts that are asked with beside ours, and what each changes of the first, that of the simplest plug-in.
+OTHER_PROMPTS = ("plain", "path", "repository", "short-suffix", "no-break")
+_SHORT_SUFFIX = 180
 NOTHING_REPLACED = "shown, replacing nothing"
 GOLD = "gold"
 
@@ -98,8 +100,8 @@ class Fimble:
     A hole is decoded once, greedily, somewhat further than its rules let it go; what is shown and the raw output are
     both made of that (`outputs.answered`). outputs: what has been decoded already, used where the prompt is the
     same. `history` other than fresh asks the completer itself and gives the treatment `shown` alone, under its name.
-    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole. plain: one
-    from the prompt that the simplest plug-in sends.
+    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole. prompts:
+    others to ask with, of `OTHER_PROMPTS`.
     """
 
     def __init__(
@@ -111,17 +113,23 @@ class Fimble:
         history: History | None = None,
         unhealed: bool = False,
         no_suffix: bool = False,
-        plain: bool = False,
+        prompts: Sequence[str] = (),
     ) -> None:
         self._engine = engine
         self._options = replace(
-            options, enabled=True, answer_ms=_PATIENT_MS, deadline_ms=_PATIENT_MS, candidates=1, prepare_next=False
+            options,
+            enabled=True,
+            answer_ms=_PATIENT_MS,
+            deadline_ms=_PATIENT_MS,
+            candidates=1,
+            prepare_next=False,
+            cold_ms=_PATIENT_MS,
         )
         self._outputs = outputs or Store(None, {})
         self._history = history or History()
         self._unhealed = unhealed
         self._no_suffix = no_suffix
-        self._plain = plain
+        self._prompts = prompts
 
     async def complete(self, task: Task) -> Answer:
         if self._history.kind != "fresh":
@@ -133,9 +141,9 @@ class Fimble:
         if self._unhealed:
             text = (await self._decode(unhealed(prompt), _LINE_END.search)).text
             answer.completions[NOT_HEALED] = replace(cursor, text=_to_newline(text))
-        if self._plain:
-            text = (await self._decode(plain(task), _LINE_END.search)).text
-            answer.completions[PLAIN] = replace(cursor, text=_to_newline(text))
+        for kind in self._prompts:
+            text = (await self._decode(other_prompt(task, kind), _LINE_END.search)).text
+            answer.completions[f"prompt {kind}, first line"] = replace(cursor, text=_to_newline(text))
         if self._no_suffix:
             document = place.document.edited(task.cursor, len(place.document.source), b"")
             prompt = self._prompt(document, find_hole(document, task.cursor))
@@ -248,16 +256,22 @@ async def treatments(task: Task, place: Place, output: Output) -> Answer:
     return Answer(completions, {**facts, "short": found.short, "prompt_tokens": output.prompt_tokens})
 
 
-def plain(task: Task) -> FimPrompt:
-    """What the simplest plug-in sends to a Qwen model: all in front of the cursor, all behind it, and nothing else."""
-    parts = (("<|fim_prefix|>", task.before), ("<|fim_suffix|>", task.after), ("<|fim_middle|>", ""))
-    segments = [
-        segment
-        for marker, text in parts
-        for segment in (Segment("marker", marker.encode()), Segment("before", text.encode()))
-        if segment.text
-    ]
-    return FimPrompt("plain", tuple(segments))
+def other_prompt(task: Task, kind: str) -> FimPrompt:
+    """A prompt in Qwen's format that is not ours. plain: all before the cursor, all behind it, and nothing else, as
+    the simplest plug-in sends it; path, repository: with that in front; short-suffix: with little of what is behind;
+    no-break: without the line break in front of that."""
+    after = task.after
+    if kind == "no-break":
+        after = after.removeprefix("\n")
+    elif kind == "short-suffix" and len(after) > _SHORT_SUFFIX:
+        after = after[:_SHORT_SUFFIX].rpartition("\n")[0] or after[:_SHORT_SUFFIX]
+    parts = [("<|fim_prefix|>", task.before), ("<|fim_suffix|>", after), ("<|fim_middle|>", "")]
+    if kind in ("path", "repository"):
+        parts.insert(0, ("<|file_sep|>", f"{task.path}\n"))
+    if kind == "repository":
+        parts.insert(0, ("<|repo_name|>", "project\n"))
+    both = ((Segment("marker", marker.encode()), Segment("before", text.encode())) for marker, text in parts)
+    return FimPrompt(kind, tuple(segment for pair in both for segment in pair if segment.text))
 
 
 def unhealed(prompt: FimPrompt) -> FimPrompt:

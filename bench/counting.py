@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.recordings import Change
 from bench.timeline import with_gaps
-from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, SequenceState
 from lsp_server.config import Settings
 from lsp_server.core.anchor import AnchorBook
 from lsp_server.core.formats import FimFormat, Slot
@@ -205,6 +205,12 @@ class CountingBackend:
 
     def copy(self, source: int, target: int) -> None:
         self._lengths[target] = self._lengths[source]
+
+    def save(self, sequence: int) -> SequenceState | None:
+        return None
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        return self.truncate(sequence, 0)
 
     def length(self, sequence: int) -> int:
         return self._lengths[sequence]

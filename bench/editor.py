@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -121,10 +121,14 @@ class Editor:
 
 @asynccontextmanager
 async def editor(
-    server_arguments: Sequence[str] = (), on_progress: Callable[[types.ProgressParams], None] | None = None
+    server_arguments: Sequence[str] = (),
+    on_progress: Callable[[types.ProgressParams], None] | None = None,
+    environment: Mapping[str, str] | None = None,
+    saved_prompts_mb: int = 0,
 ) -> AsyncIterator[Editor]:
-    """An editor connected to a fresh `fimble serve`, shut down at the end however that comes. on_progress: gets
-    every `$/progress`, which the client then says it can show."""
+    """An editor connected to a fresh `fimble serve`, shut down at the end however that comes. on_progress: gets every
+    `$/progress`, which the client then says it can show. environment: the server's, if it is not ours.
+    saved_prompts_mb: the setting; with 0 what is cold stays cold in every run."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
@@ -142,9 +146,13 @@ async def editor(
         # pygls writes on what it is given, which a method does not allow.
         client.feature(types.PROGRESS)(lambda params: on_progress(params))  # noqa: PLW0108
     began = time.perf_counter()
-    await client.start_io(sys.executable, "-m", "lsp_server", "serve", *server_arguments)
+    command = [sys.executable, "-m", "lsp_server", "serve", *server_arguments]
+    options: dict[str, Any] = {} if environment is None else {"env": dict(environment)}
+    await client.start_io(*command, **options)
     try:
-        await client.initialize_async(types.InitializeParams(capabilities))
+        # What is typed here is no user's, and is not counted as such.
+        options = {"saved_prompts_mb": saved_prompts_mb, "stats": False}
+        await client.initialize_async(types.InitializeParams(capabilities, initialization_options=options))
         seconds = time.perf_counter() - began
         client.initialized(types.InitializedParams())
         yield Editor(client, seconds)

@@ -25,7 +25,7 @@ from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 
 REST_MS = 500.0
 # Kept free behind every prompt, the same for all, or the window would be cut differently for each.
@@ -158,9 +158,7 @@ class EngineArm:
 
 
 @asynccontextmanager
-async def engine_arm(
-    spec: ModelSpec, progress: Callable[[float], None] = lambda _: None, *, drafts: bool = True
-) -> AsyncIterator[EngineArm]:
+async def engine_arm(spec: ModelSpec, *, drafts: bool = True) -> AsyncIterator[EngineArm]:
     """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may speculate where
     calibration says that it pays."""
     made: list[EndlessBackend] = []
@@ -174,7 +172,7 @@ async def engine_arm(
         made.append(EndlessBackend(backend))
         return cast(Backend, made[-1])
 
-    async with loaded(factory, spec, progress) as (client, info):
+    async with loaded(factory, spec) as (client, info):
         if spec.draft and not info.draft:
             raise ModelError(client.model.message)
         yield EngineArm(client, made[0], spec, info)  # a model that drafts comes second

@@ -23,24 +23,28 @@ class Floor:
     """A context with one sequence on a model that is loaded already, opened as the backend opens its own: the
     same threads and flash attention. Nothing is sampled, and no logits are read but to wait for them.
 
-    chunk_tokens: how much is evaluated at once; the backend's own chunk by default.
+    chunk_tokens: how much is evaluated at once; the backend's own chunk by default. opened: other flash attention and
+    threads than the backend's own.
     """
 
-    def __init__(self, backend: OpenedBackend, spec: ModelSpec, chunk_tokens: int | None = None) -> None:
+    def __init__(
+        self,
+        backend: OpenedBackend,
+        spec: ModelSpec,
+        chunk_tokens: int | None = None,
+        opened: tuple[bool, int, int] | None = None,
+    ) -> None:
         # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
         self._own = copy.copy(backend)
         self._own._context = self._own._batch = None
         self._own._chunk = self._chunk = chunk_tokens or backend.info.chunk_tokens
-        self._own._open_context(replace(spec, sequences=1), *backend.opened)
+        self._own._open_context(replace(spec, sequences=1), *(opened or backend.opened))
         self._api: Any = backend._api
         self._held: list[int] = []
 
     def prepare(self, tokens: list[int]) -> None:
         """Makes the cache hold these tokens, whatever that takes; not part of what is measured."""
-        common = common_prefix(self._held, tokens)
-        if not self._api.llama_memory_seq_rm(self._own._memory, 0, common, -1):
-            self._api.llama_memory_seq_rm(self._own._memory, 0, -1, -1)  # it cannot be cut back
-            common = 0
+        common = self._own.truncate(0, common_prefix(self._held, tokens))
         self._held = list(tokens[:common])
         while len(self._held) < len(tokens):
             self._decode(tokens[len(self._held) : len(self._held) + self._chunk])

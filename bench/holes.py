@@ -13,7 +13,7 @@ from bench import repository
 from bench.tasks import Task
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES, find_language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.parsing import parser_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -96,19 +96,22 @@ class LlamaServer:
 class InfillArm:
     """Answers keys as a plugin has llama-server do it, over a connection that stays open; an `Arm`.
 
-    latest: the latest answer, if there has been one.
+    cold: whether nothing of an earlier prompt is used. latest: the latest answer, if there has been one.
     """
 
-    def __init__(self, client: InfillClient, server: LlamaServer) -> None:
+    def __init__(self, client: InfillClient, server: LlamaServer, *, cold: bool = False) -> None:
         self.name = client.name
         self.latest: Answer | None = None
         self._client = client
         self._server = server
+        self._cold = cold
 
     async def answer(self, change: Change, tokens: int | None) -> Answer:
         payload = self._client.payload(change, tokens)
         if payload is None:
             return Answer(0, 0, 0, 0.0, 0.0, "none")
+        if self._cold:
+            payload["cache_prompt"] = False
         self.latest = answer_of(*self._server.post("/infill", payload))
         return self.latest
 

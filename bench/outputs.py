@@ -16,7 +16,7 @@ from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import StopRule, find_end, stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.generation import RunningGeneration
-from lsp_server.features.reasons import why_nothing
+from lsp_server.features.reasons import why_nothing, why_unwanted
 
 _NO_PROMPT = FimPrompt("", ())
 
@@ -104,7 +104,7 @@ async def answered(output: Output, place: Place) -> Answered:
     await generation.finish(finished)
     shown = generation.shown
     suggestion = shown.at(place.hole.cursor) if shown.text.strip() else None
-    nothing = why_nothing(finished) if wanted else place.hole.reason
+    nothing = why_nothing(finished) if wanted else why_unwanted(place.hole)
     return Answered(
         suggestion,
         "" if suggestion else nothing,

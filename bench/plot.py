@@ -43,8 +43,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def draw_shares(panels: dict[str, dict[str, Sequence[float]]], unit: str, path: Path) -> None:
-    """Cumulative shares of the values of each line, one panel beside the other."""
+def draw_shares(panels: dict[str, dict[str, Sequence[float]]], unit: str, path: Path, *, of: str = "the keys") -> None:
+    """Cumulative shares of the values of each line, one panel beside the other. of: what has these values."""
     import_module("matplotlib").use("Agg")
     pyplot: Any = import_module("matplotlib.pyplot")
     figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), sharey=True, squeeze=False)
@@ -55,7 +55,7 @@ def draw_shares(panels: dict[str, dict[str, Sequence[float]]], unit: str, path: 
         panel.set_xscale("symlog", linthresh=1)
         panel.set_title(title, fontsize=9)
         panel.grid(alpha=0.3)
-    axes[0][0].set_ylabel("share of the keys")
+    axes[0][0].set_ylabel(f"share of {of}")
     axes[0][-1].legend(fontsize=8, loc="lower right")
     figure.tight_layout()
     figure.savefig(path)

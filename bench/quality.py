@@ -21,7 +21,7 @@ from rich.text import Text
 import lsp_server
 from bench import holes, humaneval, machine, quality_tables, safim, sandbox
 from bench import scores as scoring
-from bench.completers import GOLD, Completer, Fimble, Gold, History, Replay
+from bench.completers import GOLD, OTHER_PROMPTS, Completer, Fimble, Gold, History, Replay
 from bench.scores import Completion, score
 from bench.store import Store
 from bench.tasks import Task, chosen, closed, mid_word
@@ -63,7 +63,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="type each line's beginning, up to behind a bracket that an editor closes; with and without replacing it",
     )
-    parser.add_argument("--plain", action="store_true", help="also ask with the prompt of the simplest plug-in (Qwen)")
+    parser.add_argument(
+        "--prompt",
+        action="append",
+        choices=OTHER_PROMPTS,
+        default=[],
+        help="also ask a model of Qwen's with another prompt: that of the simplest plug-in, or that with one change",
+    )
     parser.add_argument("--no-suffix", action="store_true", help="also ask without the text after the hole")
     parser.add_argument(
         "--anchor",
@@ -191,7 +197,7 @@ async def _measure(
                     outputs=outputs,
                     unhealed=options.mid_word,
                     no_suffix=options.no_suffix,
-                    plain=options.plain,
+                    prompts=options.prompt,
                 )
             ]
             completers += [Fimble(engine, inline, history=history) for history in histories]
@@ -203,7 +209,7 @@ async def _measure(
             "mid_word": options.mid_word,
             "closed": options.closed,
             "no_suffix": options.no_suffix,
-            "plain": options.plain,
+            "prompt": options.prompt,
             "anchor": options.anchor,
         }
         store = Store(_beside(options, "holes"), key, fresh=options.fresh or options.replay)

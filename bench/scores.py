@@ -10,7 +10,7 @@ from bench.safim import same_output
 from bench.tasks import Task
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.parsing import parser_of
 from lsp_server.core.text import encode
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lsp_server.backends import llama, llama_library, starter
 from lsp_server.backends.base import ModelError
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 
 _MOST_STAND_INS = 64
 

@@ -8,11 +8,10 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server import __version__
-from lsp_server.commands import doctor, init, models, trust
+from lsp_server import __version__, user_folders
+from lsp_server.commands import cache, compare, doctor, init, models, output, report, stats, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -23,13 +22,15 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    output.settle()
     with escaping():
         return _run(arguments)
 
 
 def _run(arguments: Sequence[str]) -> int:
+    problem = user_folders.settle()
     given = _with_command(arguments)
-    options = _parser(given).parse_args(given)
+    options = parser(given).parse_args(given)
     logging.basicConfig(
         level=getattr(logging, getattr(options, "log", "warning").upper()),
         format="fimble: %(message)s",
@@ -37,6 +38,8 @@ def _run(arguments: Sequence[str]) -> int:
     )
     # What these log as errors reaches the user as the answer to the request, without a traceback.
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
+    if problem:
+        print(f"fimble: {problem}", file=sys.stderr)  # noqa: T201 - the command line's own output
     if options.command == "serve":
         return _serve(options)
     try:
@@ -54,10 +57,18 @@ def _command(options: argparse.Namespace) -> int:
         return models.run(options, _factory(options.backend if bench else ""), _overrides(options) if bench else {})
     if options.command == "doctor":
         return doctor.run(options)
+    if options.command == "report":
+        return report.run(options)
     if options.command == "init":
         return init.run(options)
     if options.command == "trust":
         return trust.run(options)
+    if options.command == "stats":
+        return stats.run(options)
+    if options.command == "compare":
+        return compare.run(options)
+    if options.command == "cache":
+        return cache.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -93,7 +104,8 @@ def _actions() -> str:
     return "actions:\n" + "\n".join(lines)
 
 
-def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
+def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """What parses the command line. arguments: those that will be parsed, for help that takes long to put together."""
     parser = argparse.ArgumentParser(
         prog="fimble",
         description="A language server that completes code with a GGUF model in its own process.",
@@ -128,7 +140,10 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     complete.add_argument(
         "--open", action="append", default=[], metavar="FILE", help="another file that counts as open; can be repeated"
     )
-    complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what it cost")
+    complete.add_argument(
+        "--quick", action="store_true", help="from a smaller prompt, as an editor's first key gets it"
+    )
+    complete.add_argument("--explain", action="store_true", help="show the hole, the prompt and what took the time")
     complete.add_argument("--json", action="store_true", help="print JSON")
     action = commands.add_parser(
         "action",
@@ -147,8 +162,12 @@ def _parser(arguments: Sequence[str]) -> argparse.ArgumentParser:
     action.add_argument("--json", action="store_true", help="print JSON")
     models.add_arguments(commands, logged, common)
     doctor.add_arguments(commands, logged)
+    report.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    stats.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    compare.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     return parser
 
 
@@ -168,7 +187,7 @@ def _factory(backend: str) -> BackendFactory:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
-    return {} if options.model is None else {"model": str(Path(options.model).expanduser().absolute())}
+    return {} if options.model is None else {"model": str(user_folders.expanded(options.model).absolute())}
 
 
 def _serve(options: argparse.Namespace) -> int:

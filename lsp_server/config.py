@@ -8,201 +8,17 @@ import shlex
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import msgspec
-from msgspec import Meta
 from platformdirs import user_config_path
 
-from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
-from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
-from lsp_server.features.options import InlineOptions
 from lsp_server.settings import models, toml, trust
+from lsp_server.settings.fields import Settings as Settings  # noqa: PLC0414 - told here as one of ours
 
 FILE_NAME = "fimble.toml"
 _LONGEST_NAME = 100
-
-
-class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, its type, its bounds and its default. The descriptions are shown to users."""
-
-    enabled: Annotated[bool, Meta(description="Whether completions are offered.")] = True
-    disabled_languages: Annotated[
-        list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
-    ] = msgspec.field(default_factory=list)
-    disabled_files: Annotated[
-        list[str],
-        Meta(description="Files without automatic completions, by patterns such as `*.min.js` or `vendor/*.py`."),
-    ] = msgspec.field(default_factory=list)
-    snooze_minutes: Annotated[
-        int, Meta(ge=1, le=1440, description="How long completions are off when you snooze them, in minutes.")
-    ] = 60
-    model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
-    lora: Annotated[
-        list[str],
-        Meta(description="LoRA adapters for the model: GGUF files, each as `PATH` or `PATH:SCALE`."),
-    ] = msgspec.field(default_factory=list)
-    draft_model: Annotated[
-        str,
-        Meta(
-            description="A small GGUF file of the same vocabulary that drafts for the model, which writes faster so. "
-            "Empty: none."
-        ),
-    ] = ""
-    offline: Annotated[bool, Meta(description="Whether `models pull`, the one use of the network, is an error.")] = (
-        False
-    )
-    fim_format: Annotated[
-        str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
-    ] = ""
-    context_tokens: Annotated[int, Meta(ge=256, le=131072, description="The window of one prompt, in tokens.")] = 2560
-    resident_prompts: Annotated[int, Meta(ge=1, le=16, description="How many prompts stay in the KV cache.")] = 6
-    threads: Annotated[int, Meta(ge=0, le=256, description="Threads of the model. 0: as many as pay.")] = 0
-    gpu_layers: Annotated[int, Meta(ge=-1, le=1000, description="Layers on the GPU. -1: all, if there is a GPU.")] = -1
-    flash_attention: Annotated[
-        FlashAttention, Meta(description="Flash attention: auto is on with a GPU and off without.")
-    ] = "auto"
-    calibrate: Annotated[
-        bool,
-        Meta(description="Whether to measure the machine at the first start with a model, for a few seconds."),
-    ] = True
-    unload_minutes: Annotated[
-        int, Meta(ge=0, le=10080, description="After how long without use the model is unloaded. 0: never.")
-    ] = 0
-    answer_ms: Annotated[
-        int,
-        Meta(ge=0, le=60000, description="How long an automatic request waits for the whole suggestion, in ms."),
-    ] = 120
-    max_tokens: Annotated[int, Meta(ge=1, le=1024, description="The longest completion, in tokens.")] = 64
-    max_lines: Annotated[int, Meta(ge=1, le=200, description="The longest completion, in lines.")] = 8
-    deadline_ms: Annotated[
-        int, Meta(ge=10, le=600000, description="When the model is late, give up after this time, in ms.")
-    ] = 8000
-    min_confidence: Annotated[
-        float,
-        Meta(ge=0, le=1, description="How probable each token of a suggestion must be to show it unasked."),
-    ] = 0.0
-
-    cold_ms: Annotated[
-        int,
-        Meta(ge=100, le=600000, description="What the first prompt at a new place may take, in ms; sets its size."),
-    ] = 4000
-    candidates: Annotated[
-        int, Meta(ge=1, le=5, description="How many suggestions an explicit request gets at most.")
-    ] = 3
-    debounce: Annotated[
-        bool, Meta(description="Whether decoding waits for a pause where the model is slower than the typing.")
-    ] = True
-    prepare_next: Annotated[
-        bool, Meta(description="Whether to work on what follows a suggestion while it is shown.")
-    ] = True
-    save_battery: Annotated[
-        bool, Meta(description="Whether on battery only the work is done that you wait for, and nothing ahead.")
-    ] = True
-    buffers_tokens: Annotated[
-        int,
-        Meta(ge=-1, le=65536, description="Tokens of a prompt for parts of other buffers. -1: what suits the model."),
-    ] = -1
-    large_document_mb: Annotated[
-        int,
-        Meta(ge=1, le=1000, description="Of documents of more megabytes only what is near the cursor is looked at."),
-    ] = 5
-    code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
-    chat_model: Annotated[
-        str,
-        Meta(
-            description="The GGUF file that carries out code actions. Empty: `model`, if it is set and follows "
-            "instructions, else the starter model."
-        ),
-    ] = ""
-    chat_context_tokens: Annotated[
-        int, Meta(ge=512, le=131072, description="The window of the chat model, in tokens.")
-    ] = 4096
-    chat_unload_minutes: Annotated[
-        int, Meta(ge=0, le=10080, description="After how long without use the chat model is unloaded. 0: never.")
-    ] = 10
-    action_seconds: Annotated[
-        int, Meta(ge=1, le=3600, description="How long one answer of the chat model may take, in seconds.")
-    ] = 300
-    format_edits: Annotated[
-        bool, Meta(description="Whether the project's formatter is applied to what an action changes.")
-    ] = True
-    prettier: Annotated[
-        bool,
-        Meta(
-            description="Whether prettier may format edits; it runs code in the workspace's configuration. Counts in "
-            "your own settings, not in a workspace's fimble.toml."
-        ),
-    ] = False
-    test_seconds: Annotated[
-        int, Meta(ge=1, le=3600, description="How long generated tests may run when you run them, in seconds.")
-    ] = 60
-    actions: Annotated[
-        dict[str, Any],
-        Meta(
-            description="Your own code actions, by identifier: `title`, `prompt`, `kind`, `languages`, `targets`, "
-            "`result` and `file`."
-        ),
-    ] = msgspec.field(default_factory=dict)
-
-    def model_spec(self) -> ModelSpec:
-        """What to load. Two settings with equal specs need no reload."""
-        return ModelSpec(
-            path=self.model,
-            context_tokens=self.context_tokens,
-            sequences=self.resident_prompts,
-            threads=self.threads,
-            gpu_layers=self.gpu_layers,
-            flash_attention=self.flash_attention,
-            fim_format=self.fim_format or None,
-            calibrate=self.calibrate,
-            adapters=tuple(map(adapter_of, self.lora)),
-            draft=self.draft_model,
-        )
-
-    def action_options(self) -> ActionOptions:
-        spec = ModelSpec(
-            path=self.chat_model,
-            context_tokens=self.chat_context_tokens,
-            sequences=1,
-            threads=self.threads,
-            gpu_layers=self.gpu_layers,
-            flash_attention=self.flash_attention,
-            calibrate=self.calibrate,
-            chat=True,
-        )
-        return ActionOptions(
-            model=spec,
-            shared=bool(self.model) and not self.chat_model,
-            deadline_seconds=self.action_seconds,
-            format=self.format_edits,
-            prettier=self.prettier,
-        )
-
-    def inline_options(self, *, replaces: bool = True, ahead: bool = True) -> InlineOptions:
-        return InlineOptions(
-            enabled=self.enabled,
-            disabled_languages=frozenset(self.disabled_languages),
-            disabled_files=tuple(self.disabled_files),
-            answer_ms=self.answer_ms,
-            max_tokens=self.max_tokens,
-            max_lines=self.max_lines,
-            deadline_ms=self.deadline_ms,
-            cold_ms=self.cold_ms,
-            candidates=self.candidates,
-            debounce=self.debounce,
-            prepare_next=self.prepare_next and ahead,
-            buffers_tokens=self.buffers_tokens,
-            min_confidence=self.min_confidence,
-            replaces=replaces,
-        )
-
-
-def adapter_of(text: str) -> Adapter:
-    """`PATH` or `PATH:SCALE`. A colon that no number follows belongs to the path, as on Windows."""
-    path, scale = models.split_scale(text)
-    return Adapter(str(Path(path).expanduser()), float(scale[1:] or 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +55,7 @@ class Loaded:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
-_USERS = frozenset({"prettier"})
+_USERS = frozenset({"prettier", "stats"})
 # Of one place. Nobody reads more.
 _MOST_PROBLEMS = 20
 

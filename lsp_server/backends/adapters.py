@@ -11,7 +11,7 @@ from typing import Any
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.backends.llama_library import Library
 from lsp_server.models import admission
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 from lsp_server.models.patience import patiently
 
 # A file's path, size and time of change.

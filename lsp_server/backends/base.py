@@ -129,7 +129,10 @@ class ModelInfo:
     text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
     a text are spelled. specials: how the special tokens are that a model may spell out. costs: None if they have not
     been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
-    draft: the name of the model that drafts for it, if there is one.
+    draft: the name of the model that drafts for it, if there is one. state_key: states that `save` has given can be
+    restored by every model with the same key; empty if by none. sliding_tokens: how many of the last tokens some layers
+    see; 0 if all see all. What is saved of such a model holds no more for those layers, so a sequence of more tokens
+    cannot be cut back behind where it was restored.
     """
 
     name: str
@@ -154,6 +157,18 @@ class ModelInfo:
     interruptible: bool = False
     token_ms: float = 0.0
     specials: tuple[str, ...] = ()
+    state_key: str = ""
+    sliding_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SequenceState:
+    """What a sequence of the KV cache holds, as bytes that outlive the model. length: in tokens. checkpoints: of a
+    recurrent model, the lengths that it can be cut back to, ascending, each with what that takes."""
+
+    length: int
+    data: memoryview
+    checkpoints: tuple[tuple[int, memoryview], ...] = ()
 
 
 class Backend(Protocol):
@@ -235,6 +250,15 @@ class Backend(Protocol):
 
     def copy(self, source: int, target: int) -> None:
         """Makes `target` hold what `source` holds."""
+        ...
+
+    def save(self, sequence: int) -> SequenceState | None:
+        """What `sequence` holds, for `restore`; None if it cannot be had."""
+        ...
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        """Makes `sequence` hold what was saved, and returns its length. 0 if the state does not fit this model or its
+        window; then the sequence is empty."""
         ...
 
     def length(self, sequence: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
 import time
@@ -21,6 +22,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from platformdirs import user_cache_path
 
+from lsp_server import kept_files
 from lsp_server.backends.base import StepCosts
 from lsp_server.children import Child, Limits
 
@@ -49,6 +51,10 @@ _ROWS_SECONDS = 10.0
 
 # The same step, measured again at the end, may differ by this share; more means that something else ran meanwhile.
 _STEADY = 0.3
+
+# What a kept calibration can have at most. llama.cpp aborts with more threads.
+_MOST_BYTES = 64 << 10
+_MOST_THREADS, _DEEPEST, _MOST_SIZES, _LARGEST_SIZE, _LONGEST_MS = 512, 1 << 20, 64, 4096, 1e7
 
 
 # With a busy core beside it, measuring is begun again where somebody else was let through for longer than this.
@@ -310,23 +316,42 @@ def busy() -> bool:
 
 
 def remembered(key: str) -> Calibration | None:
-    """What was measured before under this key; None if nothing was, or in another way."""
+    """What was measured before under this key; None if nothing was, or in another way, or what is kept is of no use."""
     try:
-        found = msgspec.json.decode(_file(key).read_bytes(), type=Calibration)
-    except (OSError, msgspec.DecodeError):
+        found = msgspec.json.decode(kept_files.read(_file(key), _MOST_BYTES), type=Calibration)
+    except (OSError, ValueError, RecursionError, msgspec.DecodeError):
         return None
-    return found if found.version == _VERSION else None
+    return found if found.version == _VERSION and _is_usable(found) else None
+
+
+def _is_usable(found: Calibration) -> bool:
+    """Whether these can have been measured. Anybody may have written the file, and what is in it sizes buffers."""
+    costs = found.costs
+    columns = len(costs.sizes)
+    numbers = (found.busy_ms, found.prefill_per_second, found.seconds, *costs.rows_ms)
+    return (
+        min(found.threads, found.batch_threads) >= 1
+        and max(found.threads, found.batch_threads) <= _MOST_THREADS
+        and 0 <= costs.depths[0] < costs.depths[1] <= _DEEPEST
+        and 2 <= columns <= _MOST_SIZES
+        and list(costs.sizes) == sorted(set(costs.sizes))
+        and costs.sizes[0] >= 1
+        and costs.sizes[-1] <= _LARGEST_SIZE
+        and all(len(row) == columns and list(row) == sorted(row) for row in costs.ms_at)
+        and all(0 < ms < _LONGEST_MS for row in costs.ms_at for ms in row)
+        and len(costs.rows_ms) in (0, *range(2, columns + 1))
+        and all(0 <= number < math.inf for number in numbers)
+    )
 
 
 def remember(key: str, calibration: Calibration) -> None:
     """Keeps a calibration for the next start. That it cannot be written costs only the time to measure again."""
     path = _file(key)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_bytes(msgspec.json.format(msgspec.json.encode(calibration)))
-        unfinished.replace(path)
+        kept_files.write_whole(path, msgspec.json.format(msgspec.json.encode(calibration)))
     except OSError as error:
+        logger.warning("the calibration cannot be kept: %s", kept_files.why_unwritable(path, error))
+    except ValueError as error:  # the model's name is no text
         logger.warning("the calibration cannot be kept: %s", error)
 
 

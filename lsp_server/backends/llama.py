@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from lsp_server.backends import calibration, devices, llama_library, starter
 from lsp_server.backends.adapters import LoadedAdapters
-from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec
+from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec, SequenceState
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
+from lsp_server.backends.llama_states import SequenceStates, state_key
+from lsp_server.backends.llama_vocabulary import LlamaVocabulary
 from lsp_server.backends.measuring import Measurement
-from lsp_server.core.formats import MARKERS, FimFormat, detect_format, find_format
+from lsp_server.backends.weights_files import WeightsFiles
+from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import part_paths
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -38,8 +41,8 @@ _WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
 # What llama_decode returns when it has been told to stop.
 _ABORTED = 2
 
-# The weights of the models that are loaded, in bytes.
-_mapped: WeakKeyDictionary[LlamaBackend, int] = WeakKeyDictionary()
+# The weights of the models that are loaded.
+_mapped = llama_library.MappedBytes()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
@@ -48,14 +51,14 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
     """
     if spec.path:
-        headers = admission.admit(Path(spec.path).expanduser(), progress, gpu_layers=spec.gpu_layers)
+        headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
     else:
-        headers = read_model(starter.model_file(progress))
+        headers = admission.admit(starter.model_file(progress), progress, gpu_layers=spec.gpu_layers)
     adapters = [
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
     # What is mapped from a file counts as free, and yet its model needs it.
-    taken = sum(_mapped.values()) + sum(adapter.tensor_bytes for adapter in adapters)
+    taken = _mapped.total() + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
     spec = estimate.fit_layers(headers, spec, room)
     estimate.check_room(headers, spec, room if spec.gpu_layers else estimate.Room(room.host))
@@ -66,7 +69,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
     began = time.monotonic()
     if spec.path:
-        path, licence = Path(spec.path).expanduser(), ""
+        path, licence = expanded(spec.path), ""
     else:
         path, licence = starter.model_file(progress), starter.pin().licence
     backend = LlamaBackend(load_library(), spec, path, licence, progress)
@@ -74,7 +77,7 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
     return backend
 
 
-class LlamaBackend:
+class LlamaBackend(LlamaVocabulary):
     """A GGUF model and a context with one KV stream per sequence.
 
     Streams are separate because in a unified cache every step would pay for all residents.
@@ -93,20 +96,18 @@ class LlamaBackend:
         self._model: Any = None
         self._context: Any = None
         self._batch: Any = None
+        self._files = WeightsFiles()
         self._stop = StopFlag()
         self._spec = spec
         self._measurement: Measurement | None = None
         began = time.monotonic()
         try:
-            self._open_model(spec, path, progress)
-            self._vocab = self._api.llama_model_get_vocab(self._model)
-            self._vocabulary: int = self._api.llama_vocab_n_tokens(self._vocab)
-            self._space_prefix = self._adds_space_prefix()
+            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
+            self._open_model(spec, path, gpu, progress)
+            self._read_vocabulary()
             self._recurrent = bool(
                 self._api.llama_model_is_recurrent(self._model) or self._api.llama_model_is_hybrid(self._model)
             )
-            self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
-            gpu = spec.gpu_layers != 0 and bool(self._api.llama_supports_gpu_offload())
             system = self._api.llama_print_system_info().decode("utf-8", "replace")
             self._measurement = Measurement(spec, path, gpu=gpu, system=system, make=self._probe)
             if spec.measure_first or spec.draft:
@@ -122,6 +123,7 @@ class LlamaBackend:
             threads = spec.threads or (measured.threads if measured else llama_library.default_threads())
             batch_threads = spec.threads or (measured.batch_threads if measured else threads)
             self._open_context(spec, flash[spec.flash_attention], threads, batch_threads)
+            self._key = partial(state_key, self._api, part_paths(path), flash=flash[spec.flash_attention], gpu=gpu)
             self.info = ModelInfo(
                 name=self._meta("general.name") or path.stem,
                 path=str(path),
@@ -144,10 +146,12 @@ class LlamaBackend:
                 recurrent=self._recurrent,
                 # An interrupted evaluation leaves a recurrent state half changed.
                 interruptible=not gpu and not self._recurrent and self._stop.works,
+                state_key=self._key(()),
+                sliding_tokens=self._api.llama_model_n_swa(self._model),
             )
             layers = self._api.llama_model_n_layer(self._model) + 1
             on_gpu = 0 if not gpu else layers if spec.gpu_layers < 0 else min(spec.gpu_layers, layers)
-            _mapped[self] = round(self.info.bytes * (1 - on_gpu / layers))
+            _mapped.add(self, round(self.info.bytes * (1 - on_gpu / layers)) if self._files else 0)
             self.info = replace(self.info, token_ms=self._warm_up())
             self._adapters = LoadedAdapters(library, self._model, self._context, path)
             self._gpu_layers = spec.gpu_layers
@@ -160,10 +164,12 @@ class LlamaBackend:
 
     # Loading --------------------------------------------------------------------------------------------
 
-    def _open_model(self, spec: ModelSpec, path: Path, progress: Callable[[float], bool]) -> None:
+    def _open_model(self, spec: ModelSpec, path: Path, gpu: bool, progress: Callable[[float], bool]) -> None:
         api = self._api
         params = api.llama_model_default_params()
         params.n_gpu_layers = 999 if spec.gpu_layers < 0 else spec.gpu_layers
+        self._files = WeightsFiles.mapped_from(path, on_gpu=gpu)
+        params.load_mode = api.LLAMA_LOAD_MODE_AUTO if self._files else api.LLAMA_LOAD_MODE_NONE
         stopped = False
 
         def report(fraction: float, _: object) -> bool:
@@ -193,7 +199,9 @@ class LlamaBackend:
                 "lower context_tokens or resident_prompts"
             )
         self._stop.watched_by(self._api, self._context)
-        self._memory = self._api.llama_get_memory(self._context)
+        self._states = SequenceStates(
+            self._api, self._context, recurrent=self._recurrent, sliding=self._api.llama_model_n_swa(self._model)
+        )
         self._batch = self._api.llama_batch_init(max(self._chunk, spec.sequences), 0, 1)
 
     def _new_context(
@@ -225,6 +233,7 @@ class LlamaBackend:
         measurement = self._measurement
         if measurement is None or self.info.costs is not None:
             return False
+        self._files.check()
         more = measurement.advance(self.info.token_ms)
         if (found := measurement.found) is not None:
             # Whether flash attention is used stays as it is until the next start.
@@ -247,73 +256,8 @@ class LlamaBackend:
         if min(ids) >= 0:
             prefix, suffix, middle = (self._spelling(token) for token in ids)
             declared = prefix, suffix, middle
-        name = f"{self._meta('general.name')} {self._meta('general.basename')} {path.name}"
+        name = names_of(self._meta, path.name)
         return detect_format(lambda text: self.marker(text) is not None, name, declared)
-
-    def _adds_space_prefix(self) -> bool:
-        value = self._meta("tokenizer.ggml.add_space_prefix")
-        if value:
-            return value == "true"
-        return bool(self._api.llama_vocab_type(self._vocab) == self._api.LLAMA_VOCAB_TYPE_SPM)
-
-    def _meta(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(512)
-        length = self._api.llama_model_meta_val_str(self._model, key.encode(), buffer, len(buffer))
-        return buffer.value.decode("utf-8", "replace") if length > 0 else ""
-
-    # Vocabulary -----------------------------------------------------------------------------------------
-
-    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
-        if not self._space_prefix:
-            return self._tokenize(text, special=special)
-        # Such a tokeniser puts a space in front of every text it is given, which is wrong inside a prompt.
-        # A newline never merges with what follows it, so it can take the space and be dropped with it.
-        lead = self._tokenize(b"\n", special=False)
-        tokens = self._tokenize(b"\n" + text, special=special)
-        return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=special)
-
-    def _tokenize(self, text: bytes, *, special: bool) -> list[int]:
-        size = len(text) + 16
-        tokens = (self._api.llama_token * size)()
-        count = self._api.llama_tokenize(self._vocab, text, len(text), tokens, size, False, special)
-        if count < 0:
-            raise ModelError(f"the text cannot be tokenised ({len(text)} bytes)")
-        return list(tokens[:count])
-
-    def start_tokens(self) -> list[int]:
-        if not self._api.llama_vocab_get_add_bos(self._vocab):
-            return []
-        return [self._api.llama_vocab_bos(self._vocab)]
-
-    def marker(self, spelling: str) -> int | None:
-        tokens = self._tokenize(spelling.encode(), special=True)
-        if len(tokens) == 1 and self._spelling(tokens[0]) == spelling:
-            return tokens[0]
-        return None
-
-    def _spelled(self, token: int) -> str:
-        """A special token's spelling; empty if the model has none of that kind."""
-        return self._spelling(token) if token >= 0 else ""
-
-    def _spelling(self, token: int) -> str:
-        return str(self._api.llama_vocab_get_text(self._vocab, token).decode("utf-8", "replace"))
-
-    def piece(self, token: int) -> bytes:
-        buffer = ctypes.create_string_buffer(256)
-        length = self._api.llama_token_to_piece(self._vocab, token, buffer, len(buffer), 0, False)
-        return buffer.raw[: max(0, length)]
-
-    def special(self, token: int) -> str:
-        api = self._api
-        attributes = api.llama_vocab_get_attr(self._vocab, token)
-        if attributes & (api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN):
-            return self._spelling(token)
-        # Some files have the markers of a format as if their maker had added them to the text's own tokens.
-        spelling = self._spelling(token) if attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED else ""
-        return spelling if spelling in MARKERS else ""
-
-    def ends(self, token: int) -> bool:
-        return bool(self._api.llama_vocab_is_eog(self._vocab, token)) or self.special(token) != ""
 
     # Evaluation -----------------------------------------------------------------------------------------
 
@@ -333,6 +277,7 @@ class LlamaBackend:
         return self._rows(len(steps))
 
     def _decode(self) -> None:
+        self._files.check()
         self._log.errors.clear()
         code = self._api.llama_decode(self._context, self._batch)
         if code == _ABORTED:
@@ -370,50 +315,29 @@ class LlamaBackend:
         self._adapters.use(adapters)
         for sequence in range(self.info.sequences):
             self.truncate(sequence, 0)
-        self.info = replace(self.info, adapters=tuple(adapters))
+        self.info = replace(self.info, adapters=tuple(adapters), state_key=self._key(adapters))
 
     def checkpoint(self, sequence: int) -> None:
-        if not self._recurrent:
-            return
-        api, flags = self._api, self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = api.llama_state_seq_get_size_ext(self._context, sequence, flags)
-        state = (ctypes.c_uint8 * size)()
-        if api.llama_state_seq_get_data_ext(self._context, state, size, sequence, flags) == size:
-            length = self.length(sequence)
-            kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] < length]
-            self._checkpoints[sequence] = [*kept, (length, state)][-estimate.CHECKPOINTS :]
+        self._states.checkpoint(sequence)
 
     def truncate(self, sequence: int, length: int) -> int:
-        held = self.length(sequence)
-        if held <= length:
-            return held
-        remove = self._api.llama_memory_seq_rm
-        kept = [entry for entry in self._checkpoints.get(sequence, []) if entry[0] <= length]
-        self._checkpoints[sequence] = kept
-        if not remove(self._memory, sequence, length, -1) and not (kept and self._restore(sequence, *kept[-1])):
-            self._checkpoints[sequence] = []
-            remove(self._memory, sequence, -1, -1)
-        return self.length(sequence)
-
-    def _restore(self, sequence: int, length: int, state: Any) -> bool:
-        """Brings a recurrent model's sequence back to a checkpoint."""
-        flags = self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY
-        size = len(state)
-        restored = self._api.llama_state_seq_set_data_ext(self._context, state, size, sequence, flags) == size
-        # A hybrid model has attention layers as well, whose cells can be cut.
-        return restored and bool(self._api.llama_memory_seq_rm(self._memory, sequence, length, -1))
+        return self._states.truncate(sequence, length)
 
     def copy(self, source: int, target: int) -> None:
-        self._api.llama_memory_seq_rm(self._memory, target, -1, -1)
-        # Between streams only whole sequences can be copied; the caller cuts the copy.
-        self._api.llama_memory_seq_cp(self._memory, source, target, -1, -1)
-        self._checkpoints[target] = list(self._checkpoints.get(source, []))
+        self._states.copy(source, target)
+
+    def save(self, sequence: int) -> SequenceState | None:
+        return self._states.save(sequence)
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        return self._states.restore(sequence, state) if state.length <= self.info.context_tokens else 0
 
     def length(self, sequence: int) -> int:
-        return int(self._api.llama_memory_seq_pos_max(self._memory, sequence)) + 1
+        return self._states.length(sequence)
 
     def close(self) -> None:
-        _mapped.pop(self, None)
+        _mapped.drop(self)
+        self._files.close()
         if self._measurement is not None:
             self._measurement.close()
         if self._batch is not None:

@@ -7,8 +7,10 @@ import logging
 import os
 import sys
 import threading
+import weakref
 from typing import Any
 
+from lsp_server import control_groups
 from lsp_server.backends import calibration
 from lsp_server.backends.base import ModelError
 
@@ -49,6 +51,8 @@ class Library:
         # Waiting threads must not spin: with two cores and an editor that uses one, a decode step takes
         # 114 ms with spinning and 46 ms without. OpenMP reads this once, when the library loads.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+        # Else an abort in llama.cpp starts gdb, which attaches itself to the server. What it aborts for goes to stderr.
+        os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         try:
             import llama_cpp.llama_cpp as api
         except (ImportError, OSError, RuntimeError) as error:
@@ -81,15 +85,38 @@ def give_back_memory() -> None:
 
 
 def default_threads() -> int:
-    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return cores if cores <= 4 else max(4, min(cores // 2, 16))
+    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads. No more than
+    a quota lets run at the same time."""
+    cores = control_groups.visible_cores()
+    return min(control_groups.usable_cores(), cores if cores <= 4 else max(4, min(cores // 2, 16)))
 
 
 def thread_options(gpu: bool) -> tuple[int, ...]:
     """Numbers of threads worth trying: the usual one, and one fewer where an editor's core is missed."""
     usual = default_threads()
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
+
+
+class MappedBytes:
+    """How many bytes each loaded model has mapped from its file. One thread loads models and another closes them, so
+    everything here holds the lock. Its owners are held weakly: one that is lost maps nothing."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._bytes: dict[int, tuple[weakref.ref[object], int]] = {}
+
+    def add(self, owner: object, count: int) -> None:
+        with self._lock:
+            self._bytes[id(owner)] = weakref.ref(owner), count
+
+    def drop(self, owner: object) -> None:
+        with self._lock:
+            self._bytes.pop(id(owner), None)
+
+    def total(self) -> int:
+        with self._lock:
+            self._bytes = {key: entry for key, entry in self._bytes.items() if entry[0]() is not None}
+            return sum(count for _, count in self._bytes.values())
 
 
 def put_token(batch: Any, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:

@@ -12,13 +12,14 @@ import hashlib
 import json
 import re
 import struct
+from array import array
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, StepCosts
+from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, SequenceState, StepCosts
 from lsp_server.core.formats import find_format
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class ScriptedBackend:
             device="none",
             costs=costs,
             chat_template=_CHAT_TEMPLATE if spec.chat else "",
+            state_key=self._state_key(()),
         )
         if spec.adapters:
             self.adapt(spec.adapters)
@@ -161,7 +163,11 @@ class ScriptedBackend:
         digest = hashlib.blake2b(repr(tuple(adapters)).encode(), digest_size=2).digest()
         self._adapted = (int.from_bytes(digest, "little") | 1) << _TOKEN_BITS if adapters else 0
         self._cells = [[] for _ in self._cells]
-        self.info = replace(self.info, adapters=tuple(adapters))
+        self.info = replace(self.info, adapters=tuple(adapters), state_key=self._state_key(adapters))
+
+    def _state_key(self, adapters: Sequence[Adapter]) -> str:
+        """Its tokens mean the same as long as the words are the same."""
+        return repr(("scripted", self._markers, self._words, tuple(adapters)))
 
     def checkpoint(self, sequence: int) -> None:
         """Its cells can be cut anywhere, so there is nothing to remember."""
@@ -172,6 +178,15 @@ class ScriptedBackend:
 
     def copy(self, source: int, target: int) -> None:
         self._cells[target] = list(self._cells[source])
+
+    def save(self, sequence: int) -> SequenceState | None:
+        cells = self._cells[sequence]
+        return SequenceState(len(cells), memoryview(array("I", cells)).cast("B"))
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        fits = len(state.data) == 4 * state.length and state.length <= self.info.context_tokens
+        self._cells[sequence] = list(memoryview(bytes(state.data)).cast("I")) if fits else []
+        return len(self._cells[sequence])
 
     def length(self, sequence: int) -> int:
         return len(self._cells[sequence])

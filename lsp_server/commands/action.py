@@ -31,6 +31,7 @@ from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
 from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
+from lsp_server.user_folders import expanded
 
 NO_EDIT = 1
 _PLACE = re.compile(r"^(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?:-(?P<last>\d+))?$")
@@ -50,7 +51,7 @@ def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
     CommandError for an action, a place or a setting that is not there."""
     given = dict(overrides)
     if options.chat_model is not None:
-        given["chat_model"] = str(Path(options.chat_model).expanduser().absolute())
+        given["chat_model"] = str(expanded(options.chat_model).absolute())
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", given)])
     actions, wrong = catalogue(settings.actions)
     if problems or wrong:

@@ -1,24 +1,32 @@
-"""`fimble complete`: one completion at one place of a file, through the same code as in an editor."""
+"""`fimble complete`: one completion at one place of a file, through the same code as in an editor.
+
+An editor's first key is answered in time, from a smaller prompt where need be. A command is waited for: it has no
+deadline, it answers from the full prompt, and it says what it is doing.
+"""
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from lsp_server import config
-from lsp_server.backends.base import BackendFactory, ModelInfo
+from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
+from lsp_server.commands.waiting import Waiting
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.engine.client import loaded
+from lsp_server.engine.client import ModelState, loaded
+from lsp_server.engine.request import PromptRead, TextDelta
 from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reading import BufferReader
 
@@ -27,10 +35,28 @@ if TYPE_CHECKING:
 
 _SHOWN_BYTES = 240
 
+# The phases of a call.
+_LOADING, _READING, _WRITING = "loading the model", "reading the file", "writing"
+
+
+@dataclass(slots=True)
+class _Call:
+    """A call under way, and what has come of it. buffers: the files that count as open. interrupted: whether somebody
+    stopped it, so that what there is of the answer is not all."""
+
+    document: DocumentSnapshot
+    offset: int
+    options: InlineOptions
+    buffers: Sequence[DocumentSnapshot]
+    waiting: Waiting = field(default_factory=lambda: Waiting(sys.stderr))
+    model: ModelInfo | None = None
+    outcome: Outcome | None = None
+    interrupted: bool = False
+
 
 def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
-    """Prints the completion at `options.place`. Raises CommandError for a place that is not there, ModelError for such
-    a model."""
+    """Prints the completion at `options.place`; at an interruption what there is of it, and then raises
+    KeyboardInterrupt. Raises CommandError for a place that is not there, ModelError for such a model."""
     path, line, column = parse_place(options.place)
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:
@@ -40,17 +66,34 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
     settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
-    model, outcome = anyio.run(_complete, factory, settings, document, offset, buffers)
+    # Other candidates are not printed.
+    inline = replace(settings.inline_options(), deadline_ms=math.inf, quick=options.quick, candidates=1)
+    call = _Call(document, offset, inline, buffers)
+    try:
+        anyio.run(_complete, call, factory, settings)
+    except KeyboardInterrupt:
+        call.interrupted = True
+        _print(call, options)
+        raise
+    finally:
+        call.waiting.clear()
+    _print(call, options)
+    return 0
+
+
+def _print(call: _Call, options: argparse.Namespace) -> None:
+    if call.model is None or call.outcome is None:
+        return
+    call.waiting.clear()
     if options.json:
-        print(json.dumps(_as_json(model, document, outcome), indent=2))  # noqa: T201
-        return 0
+        print(json.dumps(_as_json(call, call.model, call.outcome), indent=2))  # noqa: T201
+        return
     from rich.console import Console
 
     console = Console(highlight=False, file=sys.stdout)
-    _print_suggestion(console, document, offset, outcome)
+    _print_suggestion(console, call, call.outcome)
     if options.explain:
-        _print_explanation(console, model, document, outcome)
-    return 0
+        _print_explanation(console, call, call.model, call.outcome)
 
 
 def parse_place(place: str) -> tuple[Path, int, int | None]:
@@ -61,24 +104,55 @@ def parse_place(place: str) -> tuple[Path, int, int | None]:
     return Path(match[1]), int(match[2]), int(match[3]) if match[3] else None
 
 
-async def _complete(
-    factory: BackendFactory,
-    settings: config.Settings,
-    document: DocumentSnapshot,
-    offset: int,
-    buffers: Sequence[DocumentSnapshot],
-) -> tuple[ModelInfo, Outcome]:
-    async with loaded(factory, settings.model_spec()) as (engine, model):
+async def _complete(call: _Call, factory: BackendFactory, settings: config.Settings) -> None:
+    failure: ModelError | None = None
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call.waiting.tick)
+        try:
+            await _answer(call, factory, settings)
+        except ModelError as error:
+            failure = error  # alone, not in a group
+        tasks.cancel_scope.cancel()
+    if failure is not None:
+        raise failure
+
+
+async def _answer(call: _Call, factory: BackendFactory, settings: config.Settings) -> None:
+    waiting, read = call.waiting, 0
+
+    def load_changes(state: ModelState) -> None:
+        if state.kind == "loading":
+            waiting.at(_LOADING, state.progress)
+
+    def works(event: PromptRead | TextDelta) -> None:
+        nonlocal read
+        read = read or event.id  # another one is the full prompt, evaluated beside the answer from the quick one
+        if event.id == read and isinstance(event, PromptRead):
+            waiting.at(_READING, event.tokens / event.prompt_tokens, f"{event.prompt_tokens} tokens of the prompt")
+        elif isinstance(event, TextDelta):
+            waiting.at(_WRITING, detail=f"{event.usage.decoded_tokens} tokens")
+
+    waiting.at(_LOADING, 0.0)
+    async with loaded(factory, settings.model_spec(), load_changes) as (engine, call.model):
         if engine.model.message:
+            waiting.clear()
             print(f"fimble: {engine.model.message}", file=sys.stderr)  # noqa: T201
-        completer = InlineCompleter(engine, settings.inline_options, buffers=lambda: buffers)
-        await BufferReader(engine, settings.inline_options, lambda: buffers).read(document)
-        return model, await completer.complete(document, offset, Trigger.INVOKED)
+        waiting.at(_READING)
+        engine.on_work = works
+        completer = InlineCompleter(engine, lambda: call.options, buffers=lambda: call.buffers)
+        try:
+            await BufferReader(engine, lambda: call.options, lambda: call.buffers).read(call.document)
+            call.outcome = await completer.complete(call.document, call.offset, Trigger.INVOKED)
+        except anyio.get_cancelled_exc_class():
+            call.outcome = await completer.so_far(call.document.uri)
+            raise
+        finally:
+            completer.close()
 
 
-def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> dict[str, Any]:
+def _as_json(call: _Call, model: ModelInfo, outcome: Outcome) -> dict[str, Any]:
     """Columns in characters, lines and columns from 1, as on the command line."""
-    suggestion = outcome.suggestion
+    suggestion, document, seconds = outcome.suggestion, call.document, call.waiting.seconds
     places = None
     if suggestion is not None:
         (first, start), (last, end) = (document.position(o, "utf-32") for o in (suggestion.start, suggestion.end))
@@ -87,6 +161,7 @@ def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> 
         "text": suggestion.text if suggestion else None,
         "range": places,
         "reason": outcome.reason,
+        "interrupted": call.interrupted,
         "hole": outcome.hole.kind.value if outcome.hole else None,
         "written": outcome.written,
         "meanLogprob": outcome.logprob,
@@ -96,17 +171,24 @@ def _as_json(model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> 
         ],
         "usage": asdict(outcome.usage),
         "totalMs": outcome.total_ms,
+        "loadMs": 1000 * seconds.get(_LOADING, 0.0),
         "model": {"name": model.name, "path": model.path, "format": model.format.name, "licence": model.licence},
     }
 
 
-def _print_suggestion(console: Console, document: DocumentSnapshot, offset: int, outcome: Outcome) -> None:
+def _print_suggestion(console: Console, call: _Call, outcome: Outcome) -> None:
     from rich.text import Text
 
+    document, offset = call.document, call.offset
     line = document.line_at(offset)
     left = document.source[document.line_start(line) : offset].decode()
     right = document.source[offset : document.line_end(line)].decode()
     shown = Text(left)
+    if outcome.suggestion is None and call.interrupted:
+        # A beginning that cannot be fitted into the code yet.
+        shown.append(outcome.written, style="bold green")
+        console.print(shown)
+        return
     if outcome.suggestion is None:
         shown.append("▏" + right)
         console.print(shown)
@@ -118,7 +200,7 @@ def _print_suggestion(console: Console, document: DocumentSnapshot, offset: int,
     console.print(shown)
 
 
-def _print_explanation(console: Console, model: ModelInfo, document: DocumentSnapshot, outcome: Outcome) -> None:
+def _print_explanation(console: Console, call: _Call, model: ModelInfo, outcome: Outcome) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -131,7 +213,9 @@ def _print_explanation(console: Console, model: ModelInfo, document: DocumentSna
         if len(text) > _SHOWN_BYTES:
             text = f"{text[: _SHOWN_BYTES // 2]}\n … \n{text[-_SHOWN_BYTES // 2 :]}"
         table.add_row(segment.kind, str(len(segment.text)), Text(text))
-    line, column = document.position(hole.anchor, "utf-32")
+    line, column = call.document.position(hole.anchor, "utf-32")
+    times = _times(call, outcome)
+    longest = max(times, key=times.__getitem__)
     facts = Table.grid(padding=(0, 2))
     rows = {
         "model": f"{model.name} ({model.architecture}, format {model.format.name}, on the {model.device})",
@@ -140,7 +224,9 @@ def _print_explanation(console: Console, model: ModelInfo, document: DocumentSna
         "written": repr(outcome.written),
         "tokens": f"{usage.prompt_tokens} in the prompt, {usage.reused_tokens} reused, "
         f"{usage.evaluated_tokens} evaluated, {usage.cut_tokens} cut; {usage.decoded_tokens} decoded",
-        "time": f"{usage.prefill_ms:.0f} ms prefill, {usage.decode_ms:.0f} ms decode, {outcome.total_ms:.0f} ms in all",
+        "answered from": "a quick prompt, since the full one takes long here" if usage.quick else "the full prompt",
+        "time": ", ".join(f"{ms:.0f} ms {what}" for what, ms in times.items()),
+        "most of it": f"{longest} ({times[longest] / max(1e-9, sum(times.values())):.0%})",
         "mean logprob": f"{outcome.logprob:.2f}",
     }
     for name, value in rows.items():
@@ -148,3 +234,16 @@ def _print_explanation(console: Console, model: ModelInfo, document: DocumentSna
     console.print()
     console.print(table)
     console.print(facts)
+
+
+def _times(call: _Call, outcome: Outcome) -> dict[str, float]:
+    """What took how many ms, in the order of the call."""
+    usage, seconds = outcome.usage, call.waiting.seconds
+    pace = f" ({1000 * usage.evaluated_tokens / usage.prefill_ms:.0f} tokens a second)" if usage.prefill_ms > 0 else ""
+    times = {
+        _LOADING: 1000 * seconds.get(_LOADING, 0.0),
+        f"reading the prompt{pace}": usage.prefill_ms,
+        _WRITING: usage.decode_ms,
+        "all else": max(0.0, outcome.total_ms - usage.prefill_ms - usage.decode_ms),
+    }
+    return {what: ms for what, ms in times.items() if ms >= 0.5} or {"all": outcome.total_ms}

@@ -15,13 +15,16 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
+from lsp_server.user_folders import expanded
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
+_FIRST_MS = 1500.0
 _LITTLE_DISK = 2 << 30
 _CALIBRATIONS = 20
 _PADDING = 1024  # tokens by which the vocabularies of one family's models may differ
@@ -63,6 +66,8 @@ def examine() -> Iterator[Check]:
         _model,
         _draft_model,
         _calibration,
+        _saved_prompts,
+        _first_suggestion,
         _editors,
     ]
     for part in parts:
@@ -138,7 +143,8 @@ def _hardware() -> Iterator[Check]:
     processor = machine.cpu()
     vectors = ", ".join(processor.vectors) or "no vector extensions that llama.cpp gains from"
     known = bool(processor.vectors)
-    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores} cores, {vectors}")
+    of = f" of {os.cpu_count()}" if processor.cores < (os.cpu_count() or 1) else ""
+    yield Check("CPU", GREEN if known else YELLOW, f"{processor.name}, {processor.cores}{of} cores, {vectors}")
     total, free = machine.ram_bytes()
     little = free < 1 << 30
     fix = "close something, or set `model` to a smaller one" if little else ""
@@ -167,13 +173,13 @@ def _settings() -> Iterator[Check]:
 def _model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf, ledger
+    from lsp_server.models import admission, estimate, fim, gguf_parts, kinds, ledger
 
     settings, _ = config.load([Path.cwd()])
     spec = settings.model_spec()
     origin = config.origins([Path.cwd()]).get("model")
     where = f" (set in {origin})" if spec.path and origin else ""
-    path = Path(spec.path).expanduser() if spec.path else starter.path()
+    path = expanded(spec.path) if spec.path else starter.path()
     if not spec.path and not path.exists():
         yield Check("model", RED, "none: no `model` is set and the starter is not here", starter.PULL)
         return
@@ -181,7 +187,8 @@ def _model() -> Iterator[Check]:
         yield Check("model", RED, f"{path} is damaged: it is not the starter that it should be", starter.PULL)
         return
     try:
-        headers = gguf.read_model(path)
+        headers = gguf_parts.read_model(path)
+        kinds.check(headers)
         need = estimate.check_room(headers, spec, estimate.Room(estimate.available_bytes()))
     except ModelError as error:
         yield Check("model", RED, f"{error}{where}", "fimble models list, then fimble models use NAME")
@@ -204,7 +211,7 @@ def _model() -> Iterator[Check]:
 def _draft_model() -> Iterator[Check]:
     from lsp_server import config
     from lsp_server.backends import starter
-    from lsp_server.models import estimate, gguf
+    from lsp_server.models import estimate, gguf_parts
 
     settings, _ = config.load([Path.cwd()])
     if not settings.draft_model:
@@ -212,13 +219,13 @@ def _draft_model() -> Iterator[Check]:
     origin = config.origins([Path.cwd()]).get("draft_model")
     where = f" (set in {origin})" if origin else ""
     try:
-        small = gguf.read_model(Path(settings.draft_model).expanduser())
+        small = gguf_parts.read_model(expanded(settings.draft_model))
     except ModelError as error:
         yield Check("draft model", RED, f"{error}{where}", "change or remove `draft_model`; completions work without")
         return
-    main = Path(settings.model).expanduser() if settings.model else starter.path()
+    main = expanded(settings.model) if settings.model else starter.path()
     known, name = small[0].vocabulary, small[0].text("general.name") or small[0].path.name
-    wanted = gguf.read_model(main)[0].vocabulary if main.exists() else known
+    wanted = gguf_parts.read_model(main)[0].vocabulary if main.exists() else known
     if abs(known - wanted) > _PADDING:
         text = f"{name} has {known} tokens and the model {wanted}: it cannot draft for it{where}"
         yield Check("draft model", YELLOW, text, "set `draft_model` to a smaller model of the same family")
@@ -251,6 +258,43 @@ def _calibration() -> Iterator[Check]:
             f"flash attention {'on' if found.flash_attention else 'off'}",
             "a smaller model, or a lower context_tokens" if slow else "",
         )
+
+
+def _saved_prompts() -> Iterator[Check]:
+    from lsp_server import config, prompt_files
+
+    settings, _ = config.load([Path.cwd()])
+    found, limit = prompt_files.usage(), settings.saved_prompts_mb
+    most = f"of {limit} MB there may be" if limit else "though `saved_prompts_mb` is 0"
+    text = f"{found.files} evaluated prompts, {found.bytes // 1_000_000} MB {most}, in {prompt_files.folder()}"
+    if not limit and not found.files:
+        yield Check("prompts", GREEN, "none are kept: `saved_prompts_mb` is 0")
+    else:
+        yield Check("prompts", GREEN if limit else YELLOW, text, "" if limit else "fimble cache --empty")
+
+
+def _first_suggestion() -> Iterator[Check]:
+    from lsp_server import config
+    from lsp_server.backends import starter
+    from lsp_server.features import first_suggestions
+
+    spec = config.load([Path.cwd()])[0].model_spec()
+    model = Path(spec.path).expanduser() if spec.path else starter.path()
+    cost = first_suggestions.cost(model, first_suggestions.remembered())
+    if cost is None:
+        text = "not measured yet with this model; that happens in the editor, where a file is new to it"
+        yield Check("first suggestion", GREEN, text)
+        return
+    late = f", {cost.late} of them not in time," if cost.late else ""
+    slow = cost.late > 0 or cost.median_ms > _FIRST_MS
+    yield Check(
+        "first suggestion",
+        YELLOW if slow else GREEN,
+        f"{cost.median_ms / 1000:.1f} s where the file is new to the model: the median of the last {cost.count}"
+        f"{late or ','} at worst {cost.worst_ms / 1000:.1f} s; about {cost.tokens} tokens are read for it, "
+        f"{cost.tokens_per_second:.0f} a second; measured until {date.fromtimestamp(cost.last)}",
+        "a smaller model (fimble models list)" if slow else "",
+    )
 
 
 def _editors() -> Iterator[Check]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
 from lsp_server.commands.named import resolve
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.models.compare import Agreement, Speed
@@ -70,7 +71,7 @@ def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Pla
 
     settings, _ = config.load([Path.cwd()])
     file = resolve(name) if name else settings.model
-    path = Path(file).expanduser() if file else starter.model_file(progress)
+    path = expanded(file) if file else starter.model_file(progress)
     headers = admission.admit(path, progress, gpu_layers=0)
     header, notes = headers[0], []
     if len(headers) > 1:

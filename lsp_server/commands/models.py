@@ -136,10 +136,10 @@ def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
 
 def _misfit(path: Path, base: Path) -> str:
     """Why an adapter cannot be used with a model; empty if it can, or if that model cannot be had."""
-    from lsp_server.models import gguf, lora
+    from lsp_server.models import gguf, gguf_parts, lora
 
     try:
-        headers = gguf.read_model(base)
+        headers = gguf_parts.read_model(base)
     except ModelError:
         return ""
     try:
@@ -152,12 +152,13 @@ def _misfit(path: Path, base: Path) -> str:
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
     """One installed model; `problem` says why it cannot be used, as far as its header shows."""
     from lsp_server.backends.requantise import SOURCE_KEY
-    from lsp_server.models import fim, gguf, lora
+    from lsp_server.models import fim, gguf_parts, kinds, lora
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
     entry.update(kind="model", scale=1.0)
     try:
-        headers = gguf.read_model(path)
+        headers = gguf_parts.read_model(path)
+        kinds.check(headers)
     except ModelError as error:
         return {**entry, "bytes": 0, "quantisation": "", "fim": "", "problem": str(error)}
     main = headers[0]
@@ -244,9 +245,9 @@ def _pull(name: str, source: str) -> int:
 
 
 def _import(name: str) -> int:
-    from lsp_server.models import found, gguf, ledger, lock
+    from lsp_server.models import found, gguf_parts, kinds, ledger, lock
 
-    models = found.find_models()
+    models = found.find_models(usable=not name)
     if not name:
         if not models:
             tell("Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold no GGUF files here")
@@ -259,12 +260,13 @@ def _import(name: str) -> int:
     if not fitting:
         raise ModelError(f"no program here holds a model called {name!r}; `fimble models import` shows what there is")
     model = fitting[0]
-    header = gguf.read_model(model.path)[0]
+    headers = gguf_parts.read_model(model.path)
+    kinds.check(headers)
     tell(f"hashing {model.path} ({human_size(model.size)})")
     digest = ledger.sha256(model.path)
     if model.sha256 and model.sha256 != digest:
         raise ModelError(f"{model.path} is damaged: {model.holder} names it by another SHA-256 than it has")
-    licence = header.text("general.license")
+    licence = headers[0].text("general.license")
     lock.add(lock.Pin(str(model.path.absolute()), model.size, digest, f"{model.holder}: {model.name}", licence))
     tell(f"{model.name} stays where {model.holder} keeps it; to complete code with it: fimble models use {model.name}")
     return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
+from lsp_server.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.models.lock import Pin
@@ -19,13 +21,37 @@ def resolve(name: str) -> str:
 
     if name in ("", "starter"):
         return ""
-    path = Path(name).expanduser()
-    if path.is_file():
-        return str(path.absolute())
-    inside = lock.models_folder() / name
-    if inside.is_file():
-        return str(inside)
-    return str(lock.path_of(pinned(name)))
+    path = expanded(name)
+    try:
+        for file in (path.absolute(), lock.models_folder() / name):
+            if file.is_file():
+                return str(file)
+    except OSError as error:
+        raise ModelError(f"{name[:200]} cannot be read: {error.strerror}") from None
+    try:
+        return str(lock.path_of(pinned(name)))
+    except ModelError:
+        if _is_path(name):
+            raise ModelError(_no_file(path)) from None
+        raise
+
+
+def _is_path(name: str) -> bool:
+    """Whether a name is meant as a file's, and not as that of a model, which may have one slash in it, too."""
+    return name.lower().endswith(".gguf") or name.startswith(("/", "~", ".", "\\")) or Path(name).is_absolute()
+
+
+def _no_file(path: Path) -> str:
+    if path.is_dir():
+        beside = sorted(each.name for each in path.glob("*.gguf"))
+        there = f", such as {beside[0]}" if beside else ""
+        return f"{path} is a folder; name a GGUF file in it{there}"
+    if path.exists():
+        return f"{path} is not a file"
+    parent = path.absolute().parent
+    names = [each.name for each in sorted(parent.glob("*.gguf"))] if parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, 1, 0.7)
+    return f"no such file: {path}" + (f"; there is {parent / near[0]}" if near else "")
 
 
 def use(name: str) -> int:

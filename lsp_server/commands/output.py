@@ -1,7 +1,8 @@
-"""What the commands about models print with."""
+"""What the commands print with, and the encoding of what they print."""
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,34 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+# The signs of our own pages, for terminals and pipes whose encoding has none of them.
+_PLAIN = {"✔": "ok", "✘": "x", "→": "->", "●": "*", "★": "+", "≈": "~", "▏": "|", "…": "...", "×": "x"}
+_HANDLER = "fimble.plain"
+
+
+def settle() -> None:
+    """Has stdout and stderr take any text: what their encoding cannot show is written in plain signs, or escaped. No
+    encoding can show a file's name that is not UTF-8."""
+    codecs.register_error(_HANDLER, _in_plain_signs)
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not hasattr(stream, "reconfigure"):
+            continue
+        try:
+            stream.reconfigure(errors=_HANDLER)
+        except OSError:  # its descriptor was that of another file when Python opened it
+            again = open(stream.fileno(), "w", 1, stream.encoding, _HANDLER, closefd=False)  # noqa: SIM115
+            setattr(sys, name, again)
+
+
+def _in_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    characters = error.object[error.start : error.end]
+    plain = (_PLAIN.get(each) or each.encode("ascii", "backslashreplace").decode() for each in characters)
+    return "".join(plain), error.end
 
 
 def console() -> Console:

@@ -33,8 +33,14 @@ def read_document(path: Path) -> DocumentSnapshot:
     root = Path.cwd()
     shown = without_dots(path)
     if not shown.is_relative_to(root):
-        return DocumentSnapshot.of(shown.as_uri(), source, path=path.name)
-    return DocumentSnapshot.of(shown.as_uri(), source, path=shown.relative_to(root).as_posix(), folder=root.name)
+        return DocumentSnapshot.of(shown.as_uri(), source, path=_as_text(path.name))
+    name = _as_text(shown.relative_to(root).as_posix())
+    return DocumentSnapshot.of(shown.as_uri(), source, path=name, folder=_as_text(root.name))
+
+
+def _as_text(name: str) -> str:
+    """A file's name as a prompt can show it: it need not be UTF-8."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
+from lsp_server.user_folders import expanded
 
 
 def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
         if not trust.answers():
             tell(f"no folder has an answer; {trust.state_path()} would have them")
         return 0
-    folder = Path(options.folder).expanduser()
+    folder = expanded(options.folder)
     if not options.remove and not folder.is_dir():
         raise ModelError(f"{folder} is not a folder")
     try:

@@ -2,7 +2,8 @@
 
 No GGUF key states the order, and llama.cpp's own detection misses several families, so this is a table.
 A format belongs to a model if the model's vocabulary has every marker of its layout as one special token
-(and, where two families spell their tokens alike, if the model's name says which it is).
+(and, where two families spell their tokens alike, if the model's name says which it is), unless its name says that
+it is one of those that were never trained on them.
 
 Parts of other files stand before everything of the document's own: behind the files' own tokens where a model
 was trained on them, else as text, which in a PSM order belongs to the prefix.
@@ -86,6 +87,8 @@ _QWEN = ("<|fim_prefix|>", _B, "<|fim_suffix|>", _A, "<|fim_middle|>", _T)
 _QWEN_FIM = ("<|fim_prefix|>", _C, *_QWEN[1:])
 _QWEN_STOPS = ("<|fim_pad|>", "<|repo_name|>", "<|file_sep|>", "<|endoftext|>", "<|im_end|>")
 
+_MOST_BASES = 4
+
 PREFIX_ONLY = FimFormat("prefix-only", (_C, _P, _A, _B, _T))
 
 # The first that fits is taken: a family with more tokens, or known by name, stands before one with fewer.
@@ -135,7 +138,9 @@ FORMATS: tuple[FimFormat, ...] = (
         (_C, "<[fim-suffix]>", _A, "<[fim-prefix]>", _B, "<[fim-middle]>", _T),
         ("<[end▁of▁sentence]>",),
     ),
-    FimFormat("codestral", (_C, "[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",)),
+    # All of Mistral's newer vocabularies have these tokens (Nemo, Ministral, Devstral, Magistral and what was made of
+    # them), but only Codestral was trained on them.
+    FimFormat("codestral", (_C, "[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",), names="codestral"),
     PREFIX_ONLY,
 )
 
@@ -144,8 +149,29 @@ MARKERS = frozenset(
     spelling for entry in FORMATS for spelling in (*entry.spellings, *entry.stops, entry.file) if spelling
 )
 
-# Distilled reasoning models carry the FIM tokens of the base they were made from, untrained.
-_NO_FIM = re.compile(r"r1.?distill|deepseek.?r1", re.IGNORECASE)
+# Models that have FIM tokens of the table in their vocabulary and were never trained on them, each as a pattern on the
+# model's names and one that tells those of the family that were.
+_UNTRAINED = tuple(
+    (re.compile(name, re.IGNORECASE), re.compile(trained, re.IGNORECASE) if trained else None)
+    for name, trained in (
+        # Distilled reasoning models carry the tokens of the base they were made from.
+        (r"r1.?distill|deepseek.?r1|deepcoder", ""),
+        # One vocabulary for the whole family, trained in the models for code.
+        (r"qwen|qwq|qvq", r"coder|codeqwen"),
+        # Up to V2 only the models for code were trained so, and of those not v1.5.
+        (r"deepseek.?(v2(?!\.5)|llm|moe|math|prover|vl|ocr)|\bjanus", r"coder.?v2"),
+        (r"deepseek.?coder.*v1\.5", ""),
+        # StarCoder's vocabulary; trained from 3.3 on, and in the models for code.
+        (r"granite.?3(\.[0-2]|[^.\d])", r"code"),
+        (r"granite.*(guardian|vision|speech)", ""),
+        # Those of 7 and 13 billion parameters were trained so, and not the ones for Python.
+        (r"code.?llama.*(python|34b|70b)|wizardcoder.?python|phind", ""),
+        (r"seed.?(oss|coder.*reasoning)", ""),
+        # What is derived from OpenAI's cl100k has its tokens.
+        (r"\bphi.?[3-9]|olmo|dbrx|stablelm.?2|stablelm.*zephyr", ""),
+        (r"glm.?(4(?!\.[5-9])|z1)|chatglm", r"codegeex"),
+    )
+)
 
 
 def declared_format(prefix: str, suffix: str, middle: str) -> FimFormat:
@@ -163,14 +189,25 @@ def detect_format(
 ) -> FimFormat:
     """The format of a model.
 
-    has_token: whether a spelling is one special token of its vocabulary. declared: the spellings of the
-    prefix, suffix and middle tokens that the file or llama.cpp names, used where the table has no match.
+    has_token: whether a spelling is one special token of its vocabulary. model_name: as of `names_of`. declared: the
+    spellings of the prefix, suffix and middle tokens that the file or llama.cpp names, used where the table has no
+    match.
     """
-    if _NO_FIM.search(model_name):
+    if any(name.search(model_name) and not (trained and trained.search(model_name)) for name, trained in _UNTRAINED):
         return PREFIX_ONLY
     for entry in FORMATS:
         if entry.names and not re.search(entry.names, model_name, re.IGNORECASE):
             continue
         if entry.has_fim and all(map(has_token, entry.spellings)):
             return entry
-    return declared_format(*declared) if declared else PREFIX_ONLY
+    # The table knows what its own spellings mean, and llama.cpp finds tokens by them.
+    return declared_format(*declared) if declared and not MARKERS.issuperset(declared) else PREFIX_ONLY
+
+
+def names_of(text: Callable[[str], str], file: str) -> str:
+    """All that a model is called: by its file's metadata, with what it was made from, and by its file's name.
+
+    text: the metadata's text under a key, empty if there is none.
+    """
+    bases = (text(f"general.base_model.{number}.name") for number in range(_MOST_BASES))
+    return " ".join(filter(None, (text("general.name"), text("general.basename"), file, *bases)))

@@ -95,8 +95,10 @@ _WORD_AT_END, _WORD_AT_START = re.compile(r"\w$"), re.compile(r"\w")
 _ASKS = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{3}|'{3}|/\*\*|///)\s*$""")
 
 # The first that applies decides.
+INSIDE_A_NAME = "the cursor is inside a name"
+
 RULES: tuple[Rule, ...] = (
-    Rule("the cursor is inside a name", lambda s: s.splits_name, HoleKind.NONE),
+    Rule(INSIDE_A_NAME, lambda s: s.splits_name, HoleKind.NONE),
     Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
     Rule("the comment asks to be continued", lambda s: s.inside == "comment" and s.asks, HoleKind.LINE),
     Rule("the cursor is inside a comment", lambda s: s.inside == "comment", HoleKind.NONE),
@@ -155,7 +157,7 @@ def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
 
 def asked(hole: Hole) -> Hole:
     """`hole` for a user who has asked: something is wanted even where nothing is shown unasked."""
-    if hole.kind is HoleKind.NONE and hole.reason != RULES[0].name:
+    if hole.kind is HoleKind.NONE and hole.reason != INSIDE_A_NAME:
         return replace(hole, kind=HoleKind.LINE, reason="")
     return hole
 

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 from lsp_server.core.language_entry import Language
-from lsp_server.core.syntax import parse
+from lsp_server.core.parsing import parse
 
 # How much is parsed at a time, and the parser's steps for all of it: ordinary code takes 10 for a KB. What is left
 # when they are spent is not looked at.

@@ -30,36 +30,43 @@ _LONG_QUOTE = re.compile(r'"""|\'\'\'')
 @dataclass(frozen=True, slots=True)
 class Opening:
     """left: the white space that stands in front of the text already. anything: the indentations at which any statement
-    fits; headers_only: those at which only a line fits that begins with one of `headers`."""
+    fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
+    with a colon. blank: whether blank lines may come first."""
 
     left: str
     anything: tuple[str, ...]
     headers_only: tuple[str, ...]
     headers: tuple[str, ...]
-
-    @property
-    def may_be_empty(self) -> bool:
-        """Whether the code is valid without the line."""
-        return bool(self.anything)
+    blank: bool = False
 
     def allows(self, text: str) -> bool:
-        """Whether a line can fit that goes on from `text`, the beginning of what is written."""
+        """Whether a line can fit that goes on from `text`, the beginning of what is written.
+
+        White space alone has to be an indentation, or all of one but the space that the first word's token has.
+        """
         white, rest = self._parts(text)
         if not rest:
-            return any(indent.startswith(white) for indent in (*self.anything, *self.headers_only))
-        if white in self.anything or (self.anything and rest[0] in "\r\n"):
+            return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
+        if white in self.anything or (self.blank and rest[0] in "\r\n"):
             return True
         if white not in self.headers_only:
             return False
         word = _word(rest)
-        if word != rest:
-            return word in self.headers
-        return any(header.startswith(word) for header in self.headers)
+        if word == rest:
+            return any(header.startswith(word) for header in self.headers)
+        return word in self.headers and _may_open(rest)
+
+    def may_end(self, text: str) -> bool:
+        """Whether the line may be `text` as it is."""
+        white, rest = self._parts(text)
+        if not rest or white in self.anything:
+            return bool(self.anything)
+        return rest.rstrip().endswith(":")
 
     def is_settled(self, text: str) -> bool:
         """Whether `text` has gone so far that nothing is left to choose."""
         white, rest = self._parts(text)
-        return bool(rest) and (white in self.anything or _word(rest) != rest)
+        return bool(rest) and (white in self.anything or "\n" in rest)
 
     def _parts(self, text: str) -> tuple[str, str]:
         line = self.left + text
@@ -86,15 +93,20 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
     below = _column_below(document, hole, language)
     style = style_around(document, line, language) or IndentStyle(4, tabs=False)
     step = 4 if style.tabs else style.columns
+    above_block = [column for column in ([last + step] if opens else columns) if column < below]
+    # A block is a step deeper than its header; where none is, any header above it may be meant.
+    headers_only = [column for column in above_block if column + step == below] or above_block
     if opens:
         anything = [below] if below > last else [last + step]
-        headers_only = [last + step] if last + step < below else []
-    elif below > last:
-        anything, headers_only = [], columns
     else:
         anything = [column for column in columns if column >= below]
-        headers_only = [column for column in columns if column < below]
-    found = Opening(left, _fitting(anything, left, style), _fitting(headers_only, left, style), language.headers)
+    found = Opening(
+        left,
+        _fitting(anything, left, style),
+        _fitting(headers_only, left, style),
+        language.headers,
+        blank=not opens and below <= 0,
+    )
     return found if found.anything or found.headers_only else None
 
 
@@ -136,6 +148,18 @@ def _column_below(document: DocumentSnapshot, hole: Hole, language: Language) ->
         if line.strip() and not line.lstrip().startswith(language.comment[0]):
             return indent_width(line.encode(), 4)
     return -1
+
+
+def _may_open(line: str) -> bool:
+    """Whether a line that begins so may yet open a block: nothing but a comment stands behind its colon, and it does
+    not end without one."""
+    code = _CODE.match(line.partition("\n")[0])
+    text = code[0] if code is not None else line
+    colons = [index for index, character in enumerate(text) if character == ":"]
+    ends = [index for index in colons if not open_brackets(text[:index]) and "lambda" not in text[:index]]
+    if ends and text[ends[0] + 1 :].strip():
+        return False
+    return "\n" not in line or bool(ends)
 
 
 def _lines(source: bytes, *, whole: bool) -> Iterator[str]:

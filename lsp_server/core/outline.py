@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Literal
 
 from lsp_server.core.doc_comments import COMMENTS, doc_comment, docstring, first_of
 from lsp_server.core.languages import Language
-from lsp_server.core.syntax import error_spans, parse, text_of
+from lsp_server.core.parsing import parse
+from lsp_server.core.syntax import error_spans, text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
-from lsp_server.core.syntax import parse, text_of
+from lsp_server.core.parsing import parse
+from lsp_server.core.syntax import text_of
 from lsp_server.core.text import character_start
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
+from lsp_server.core.parsing import PARSE_STEPS
 from lsp_server.core.spelled import without_begun, without_spelled
 from lsp_server.core.stopping import StopRule, code_of, find_end
-from lsp_server.core.syntax import PARSE_STEPS, SyntaxView, raises_errors, view_of
+from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
 
 # How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them; the

@@ -11,17 +11,16 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.language_entry import Language
+from lsp_server.core.parsing import PARSE_STEPS, parse
 from lsp_server.core.text import indent_width
 
 if TYPE_CHECKING:
-    from tree_sitter import Language as Grammar
-    from tree_sitter import Node, Parser, Tree
+    from tree_sitter import Node
 
 # A document up to this size is parsed whole. Of a longer one, the top-level nodes within an eighth to a half of this
 # on either side of the place.
@@ -31,24 +30,11 @@ WINDOW_BYTES = 8 << 10
 # most files the whole of it, or, where that is too hard, in one of the second size.
 WIDE_BYTES = 128 << 10, 24 << 10
 
-# How many steps a parse may take, as the parser reports them: of a window, and of the two in a wider one together.
-# Ordinary code takes 10 to 14 for a KB, dense code up to 26, of 0.015 ms. Beside an error a step takes up to 0.06 ms;
-# among many, where less is tried, 0.2 to 1 ms.
-PARSE_STEPS, WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = 150, (6000, 800), (600, 120)
+# How many steps the parses in a wider window may take together (see `parsing.PARSE_STEPS`).
+WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = (6000, 800), (600, 120)
 MANY_ERRORS = 8
 # With so many errors in a window a wider one is not parsed: what it says is chance.
 _HOPELESS_ERRORS = 64
-
-# How much of a text the parser reads at a time.
-_READ_BYTES = 1 << 16
-
-# What parsers that are not at work read through. Every parse takes one and gives it back, so there are as many as there
-# have been parses at the same time.
-_free_buffers: list[bytearray] = []
-
-# YAML's grammar writes what blocks are open into 1,024 bytes, and crashes where that is too little, with about 250
-# of them: each begins a column further right than the one around it.
-_DEEP_YAML = re.compile(rb"^[ \t?:-]{200}", re.MULTILINE)
 
 # A tree in writing: what is missing and hidden, and the parts that tell what is a child of what.
 _HIDDEN_MISSING = "(MISSING _"
@@ -56,81 +42,6 @@ _IN_WRITING = re.compile(r"""\(MISSING (?:"[^\n]+?"|\w+)\)|\(UNEXPECTED (?:'(?:\
 
 # How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
 _ENCLOSING_LINES = 2000
-
-
-@lru_cache(maxsize=64)
-def _grammar(language: Language) -> Grammar | None:
-    if language.wheel is None:
-        return None
-    module, function = language.wheel
-    try:
-        import tree_sitter
-
-        return tree_sitter.Language(getattr(import_module(module), function)())
-    except ImportError:
-        return None
-
-
-def parser_of(language: Language) -> Parser | None:
-    """A new parser of `language`, or None if it has no grammar or its wheel is not installed.
-
-    A new one costs microseconds, and a parse that another thread is in the middle of would not survive a shared one.
-    """
-    grammar = _grammar(language)
-    if grammar is None:
-        return None
-    import tree_sitter
-
-    return tree_sitter.Parser(grammar)
-
-
-def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Tree | None, int]:
-    """The tree of `source` and the steps it took; None without a grammar, or if it takes too many.
-
-    A parse holds the interpreter's lock, but for its steps: at each, a thread that waits for it may go on. To be kept,
-    trees are smaller than nodes, each of which keeps all of its children that were ever asked for.
-    """
-    parser = parser_of(language)
-    if parser is None or (language.name == "YAML" and _DEEP_YAML.search(source)):
-        return None, 0
-    steps = 0
-
-    def too_hard(offset: int, has_error: bool) -> bool:
-        nonlocal steps
-        steps += 1
-        return steps > most_steps
-
-    text = _Text(source)
-    try:
-        tree = parser.parse(text.read, progress_callback=too_hard)
-    except ValueError:  # how the bindings say that the callback ended it
-        return None, steps
-    finally:
-        text.close()
-    return tree, steps
-
-
-class _Text:
-    """A text that a parser reads. All of it is given in one buffer, which later parses use again: tree-sitter 0.25 and
-    0.26 never release what a read returns, so that with a new object for each read every parse would keep a copy of
-    its text for ever. To give the text as `bytes` is no way out: the bindings then do not count steps."""
-
-    def __init__(self, source: bytes) -> None:
-        self._source = source
-        try:
-            self._buffer = _free_buffers.pop()
-        except IndexError:
-            self._buffer = bytearray()
-
-    def read(self, offset: int, point: object) -> bytearray:
-        """The text from `offset` on, as far as it is read at a time. It holds until the next read."""
-        self._buffer[:] = self._source[offset : offset + _READ_BYTES]
-        return self._buffer
-
-    def close(self) -> None:
-        """Gives the buffer back. A tree keeps this object, but neither the text nor the buffer with it."""
-        _free_buffers.append(self._buffer)
-        self._source, self._buffer = b"", bytearray()
 
 
 def text_of(node: Node, source: bytes) -> bytes:

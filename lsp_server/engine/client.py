@@ -6,9 +6,11 @@ import asyncio
 import contextvars
 import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import anyio
@@ -31,12 +33,14 @@ from lsp_server.engine.request import (
     ModelLoading,
     ModelReady,
     Priority,
+    PromptRead,
     Role,
     Shutdown,
     TextDelta,
     Usage,
     Working,
 )
+from lsp_server.engine.retry import FilesState, Retry, files_state
 
 _STOP_SECONDS = 5.0
 # The engine itself keeps 64; this bounds what is on the way to it while it is in a step.
@@ -49,26 +53,36 @@ _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 class ModelState:
     """kind: none before a model was asked for; idle if it was unloaded because nobody used it, until `wake`.
     progress: 0 to 1 while loading. message: why it failed or is idle, or what is not as asked for though it is ready.
+    news: False for what comes of trying again by itself, as long as it may be no more than that: a user who has been
+    told that it failed need not be told of each try.
     """
 
     kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
     progress: float = 0.0
     info: ModelInfo | None = None
     message: str = ""
+    news: bool = True
 
 
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of a model's state, on_working when `working` has changed. evaluated_tokens,
-    decoded_tokens: of all requests that have ended, warming and abandoned ones included.
+    on_model is called with every change of a model's state, on_working when `working` has changed, on_work with what
+    comes of a request's step before the last one: how much of its prompt is done, or what it has written.
+    evaluated_tokens, decoded_tokens: of all requests that have ended, warming and abandoned ones included.
     """
 
-    def __init__(self, factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None) -> None:
+    def __init__(
+        self,
+        factory: BackendFactory,
+        on_model: Callable[[Role, ModelState], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
         self.on_working: Callable[[], None] | None = None
         self.working = Working()
+        self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -78,6 +92,8 @@ class EngineClient:
         self._ids = itertools.count(1)
         self._loads: dict[Role, int] = {}
         self._specs: dict[Role, ModelSpec] = {}
+        self._retries: dict[Role, Retry] = {"completion": Retry(), "chat": Retry()}
+        self._clock = clock
         self._stopping = False
         self._token_ms: dict[Role, float] = {}
         self.evaluated_tokens = self.decoded_tokens = 0
@@ -105,20 +121,45 @@ class EngineClient:
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
-        self._specs[role] = spec
+        self._specs[role], self._retries[role] = spec, Retry()
+        self._load(role)
+
+    def _load(self, role: Role) -> None:
         self._token_ms.pop(role, None)
-        self._set_model(role, ModelState("loading"))
+        self._set_model(role, ModelState("loading", news=self._retries[role].tries == 0))
         self._loads[role] = self._loads.get(role, 0) + 1
-        self._engine.send(Load(spec, self._loads[role], role))
+        self._engine.send(Load(self._specs[role], self._loads[role], role))
 
     def wake(self, role: Role = "completion") -> None:
-        """Loads a model again that was unloaded because nobody used it; does nothing to any other."""
-        if self.models[role].kind == "idle":
-            self.load(self._specs[role], role)
+        """Loads a model again that was unloaded because nobody used it, or that failed if it is time to try again or
+        its files have changed. Does nothing to any other."""
+        kind, retry, now = self.models[role].kind, self._retries[role], self._clock()
+        if kind == "idle" or (kind == "failed" and retry.due(now)):
+            self._load(role)
+        elif kind == "failed" and retry.looks(now):
+            # On a thread that nobody waits for: a network mount that hangs would stop the loop.
+            look = partial(self._look, role, retry, self._specs[role])
+            threading.Thread(target=look, name="look", daemon=True).start()
 
-    def keep(self, seconds: Mapping[Role, float]) -> None:
-        """Sets how long models stay loaded without being used; 0 for ever."""
-        self._engine.send(Keep(dict(seconds)))
+    def _look(self, role: Role, retry: Retry, spec: ModelSpec) -> None:
+        files = files_state(spec)
+        with suppress(RuntimeError):  # the loop has been closed meanwhile
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._looked, role, retry, files, context=self._context)
+
+    def _looked(self, role: Role, retry: Retry, files: FilesState) -> None:
+        changed, state = retry.changed(self._clock(), files), self.models[role]
+        if self._stopping or retry is not self._retries[role] or state.kind != "failed":
+            return
+        if changed:
+            self._load(role)
+        elif not state.news:  # so it is not just half of what is still being written
+            self._set_model(role, replace(state, news=True))
+
+    def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
+        """Sets how long models stay loaded without being used; 0 for ever. And how much of prompts is kept on the
+        disk; 0 for nothing."""
+        self._engine.send(Keep(dict(seconds), prompt_bytes))
 
     def submit(
         self,
@@ -179,24 +220,32 @@ class EngineClient:
             if self.on_working is not None:
                 self.on_working()
             return
-        if isinstance(event, TextDelta | Finished) and event.id not in self._listeners:
+        if isinstance(event, PromptRead | TextDelta | Finished) and event.id not in self._listeners:
             return  # it has been told that the engine stopped
-        if isinstance(event, TextDelta):
+        if isinstance(event, PromptRead):
+            self.on_work(event)
+        elif isinstance(event, TextDelta):
             self._listeners[event.id](event)
+            self.on_work(event)
         elif isinstance(event, Finished):
             self._learn(event)
             self.evaluated_tokens += event.usage.evaluated_tokens
             self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
-        elif event.load != self._loads.get(event.role, 0):
-            return  # about a model that is being replaced
-        elif isinstance(event, ModelLoading):
-            self._set_model(event.role, ModelState("loading", progress=event.progress))
+        elif event.load == self._loads.get(event.role, 0):  # else about a model that is being replaced
+            self._model_event(event)
+
+    def _model_event(self, event: ModelLoading | ModelReady | ModelFailed | ModelIdle) -> None:
+        retry = self._retries[event.role]
+        if isinstance(event, ModelLoading):
+            self._set_model(event.role, ModelState("loading", progress=event.progress, news=retry.tries == 0))
         elif isinstance(event, ModelReady):
+            retry.ready(self._clock())
             self._set_model(event.role, ModelState("ready", info=event.info, message=event.notice))
         elif isinstance(event, ModelFailed):
-            self._set_model(event.role, ModelState("failed", message=event.message))
-        elif isinstance(event, ModelIdle):
+            retry.failed(self._clock(), event.files, passing=event.passing, worked=event.worked)
+            self._set_model(event.role, ModelState("failed", message=event.message, news=retry.tries == 1))
+        else:
             self._set_model(event.role, ModelState("idle", message=event.message))
 
     def token_ms(self, role: Role = "completion") -> float:
@@ -219,14 +268,14 @@ class EngineClient:
 
 @asynccontextmanager
 async def loaded(
-    factory: BackendFactory, spec: ModelSpec, progress: Callable[[float], None] = lambda _: None
+    factory: BackendFactory, spec: ModelSpec, progress: Callable[[ModelState], None] = lambda _: None
 ) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
-    """An engine whose model is ready; it is stopped at the end. progress: as in ModelState. Raises ModelError if the
-    model cannot be loaded."""
+    """An engine whose model is ready; it is stopped at the end. progress: gets every state of the model. Raises
+    ModelError if that cannot be loaded."""
     known = anyio.Event()
 
     def changed(_: Role, model: ModelState) -> None:
-        progress(model.progress)
+        progress(model)
         if model.kind in ("ready", "failed"):
             known.set()
 

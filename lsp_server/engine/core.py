@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import queue
 import time
@@ -28,16 +27,18 @@ from lsp_server.engine.request import (
     Working,
     rejected,
 )
+from lsp_server.engine.saving import SavedPrompts, Written
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.work import Work
-
-logger = logging.getLogger(__name__)
 
 QUEUE_LIMIT = 64
 
 # An action rests for so long after everything that the user's typing asks for. Half of all keys come within 90 ms of
 # the last one, and one that comes while an action is in a step waits for its end.
 REST_SECONDS = 0.2
+
+# So long after a request for a completion, the next one can be expected at any time.
+KEYS_SECONDS = 0.5
 
 # After so long without a request, models do what they have left for idle times, until the next message.
 IDLE_SECONDS = 3.0
@@ -66,13 +67,15 @@ class Engine:
     ) -> None:
         self._post = post
         self._clock = clock
-        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted] = queue.SimpleQueue()
+        self._inbox: queue.SimpleQueue[Message | Loaded | Crowded | Admitted | Written] = queue.SimpleQueue()
         self._scheduler: Scheduler[Generation] = Scheduler(QUEUE_LIMIT)
         loader = Loader(factory, post, self._inbox.put, spawn)
-        self._registry = Registry(loader, post, self._cancel_all_of, clock)
+        self._saved = SavedPrompts(spawn, self._inbox.put, clock)
+        self._registry = Registry(loader, self._saved, post, self._cancel_all_of, clock)
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by those that send
         self._rest_until = 0.0  # for actions
+        self._keys_until = 0.0  # for as long as the next key can be expected at any time
         self._idle_at = math.inf  # when models may do what is left for idle times
         self._told = Working()
 
@@ -109,7 +112,8 @@ class Engine:
     def receive(self, *, wait: bool = False) -> None:
         """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
         if wait:
-            due = min(self._idle_at, self._registry.next_due())
+            saving = self._saved.next_due()
+            due = min(self._idle_at, self._registry.next_due(), math.inf if saving is None else saving)
             try:
                 self._handle(self._inbox.get(timeout=max(0.0, min(due - self._clock(), _LONGEST_WAIT_SECONDS))))
             except queue.Empty:
@@ -138,6 +142,7 @@ class Engine:
         """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
         there was no request."""
         worked = self._work()
+        self._saved.rest(self.models.get("completion"), worked=worked)
         self._registry.tidy({entry.job.request.role for entry in self._scheduler})
         if not self._scheduler and self._told.kind != "measuring":
             self._tell(Working())
@@ -194,7 +199,8 @@ class Engine:
             others = [other for other in others if other.request.max_tokens > 0]
             if not job.together_pays(1 + len(others)):
                 others = []  # one after another, each with its drafts
-            work = job.prepare(alone=not others)
+            keys_come = self._clock() < self._keys_until
+            work = job.prepare(alone=not others, keys_come=keys_come)
             works = [(job, work)]
             works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
@@ -206,8 +212,10 @@ class Engine:
             ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
             # One request's trouble must not end the thread that every other request depends on.
+            why = explained(error)
             for failed in jobs:
-                self._finish(failed, FinishReason.FAILED, explained(error))
+                self._finish(failed, FinishReason.FAILED, why)
+            self._registry.failed(job.request.role, why)
             return
         for done, delta, reason in ended:
             if delta is not None:
@@ -262,10 +270,12 @@ class Engine:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
             if draft is None or backend is not draft.backend:
+                works[0][0].model.health.step(works=False)
                 raise
             draft.failure = f"{backend.info.name} failed, and drafts no more: {explained(error)}"
             self._registry.tell(works[0][0].request.role)
             return True
+        works[0][0].model.health.step(works=True)
         seconds = self._clock() - began
         for (job, work), found in zip(works, rows, strict=True):
             job.spend(seconds, work)
@@ -274,7 +284,7 @@ class Engine:
 
     # Messages -------------------------------------------------------------------------------------------
 
-    def _handle(self, message: Message | Loaded | Crowded | Admitted) -> None:
+    def _handle(self, message: Message | Loaded | Crowded | Admitted | Written) -> None:
         if isinstance(message, Generate):
             self._generate(message)
         elif isinstance(message, Cancel):
@@ -292,6 +302,9 @@ class Engine:
             self._registry.wait_for_room(message)
         elif isinstance(message, Keep):
             self._registry.keep(message.seconds)
+            self._saved.limit(message.prompt_bytes)
+        elif isinstance(message, Written):
+            self._saved.written(message)
         else:
             self._running = False
             self._cancel(self._scheduler.clear())
@@ -303,6 +316,8 @@ class Engine:
 
     def _generate(self, request: Generate) -> None:
         self._typed(request)
+        if request.priority is Priority.INLINE:
+            self._keys_until = self._clock() + KEYS_SECONDS
         model = self.models.get(request.role)
         if model is None:
             self._post(rejected(request, "no model is loaded"))

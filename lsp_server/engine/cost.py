@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lsp_server.engine.request import Generate, Priority, Usage, Working
+from lsp_server.engine.request import Generate, Priority, PromptRead, Usage, Working
 
 
 @dataclass(slots=True)
 class Cost:
     """Tokens, and times in seconds, as `Usage` has them. submitted, started: on the engine's clock; started is None
-    before the first step. logprob: of all decoded tokens together."""
+    before the first step. read: of the prompt, how many tokens are in the cache. logprob: of all decoded tokens
+    together."""
 
     submitted: float
     started: float | None = None
     prompt: int = 0
+    read: int = 0
     reused: int = 0
     evaluated: int = 0
     cut: int = 0
@@ -44,6 +46,10 @@ class Cost:
         if self.decoded:
             return Working("writing", request.role)
         return Working("reading", request.role, min(1.0, held / max(1, self.prompt)))
+
+    def prompt_read(self, id: int) -> PromptRead | None:
+        """How far the prompt of the request `id` is evaluated; None if all of it is."""
+        return PromptRead(id, self.read, self.prompt) if self.read < self.prompt else None
 
     def mean_logprob(self) -> float:
         return self.logprob / self.decoded if self.decoded else 0.0

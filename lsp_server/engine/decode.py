@@ -17,17 +17,17 @@ from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, TextDelta, Working
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.vocabulary import likeliest
-from lsp_server.engine.work import Work, take_sequence
+from lsp_server.engine.work import Work
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
     from lsp_server.core.opening import Opening
 
-# The text that came of a step, if any, and why the request is done, if it is.
-Step = tuple[TextDelta | None, FinishReason | None]
+# The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
+Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
 # A full prompt that takes longer than this is answered from a quick one, if there is one.
 QUICK_ABOVE_SECONDS = 0.6
@@ -113,7 +113,7 @@ class Generation:
 
     def place(self, now: float) -> bool:
         """Takes a sequence of the cache; False if all are busy."""
-        self.sequence = take_sequence(self.model.backend, self.model.cache, self._tokens)
+        self.sequence = self.model.take_sequence(self._tokens)
         if self.sequence is None:
             return False
         if self._cost.started is None:
@@ -129,9 +129,10 @@ class Generation:
         if self._drafts is not None:
             self._drafts.release()
 
-    def prepare(self, *, alone: bool = True) -> Work | None:
+    def prepare(self, *, alone: bool = True, keys_come: bool = False) -> Work | None:
         """What must be evaluated next, by the model or by the one that drafts for it; None if a token can be written
-        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it.
+        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it. keys_come: whether
+        the user types.
 
         Cuts the sequence back to what it shares with the request's tokens.
         """
@@ -139,7 +140,7 @@ class Generation:
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
         if wanted and self._cost.decoded == 0:
             # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
-            self._healing = self._heal()
+            self._healing = heal(model, sequence, self._tokens, self._heal_from, self.request)
             if self._healing is not None:
                 self._complete = True
                 return None
@@ -159,7 +160,8 @@ class Generation:
             # What is left is asked of the backend, not assumed: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
             model.cache.truncate(sequence, position)
-        end = min(len(self._tokens), position + model.chunk_tokens(position, self.request.priority))
+        size = model.chunk_tokens(position, self.request.priority, keys_come=keys_come)
+        end = min(len(self._tokens), position + size)
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
         rows = max(0, end - max(position, first_row))
@@ -202,6 +204,7 @@ class Generation:
             self._watched = None  # it learns from this one
         if self._cost.decoded == 0:
             self._cost.evaluated += len(work.tokens)
+            self._cost.read = end
         if end in self._stable and self.model.backend.info.recurrent:
             self.model.backend.checkpoint(work.sequence)
 
@@ -215,12 +218,9 @@ class Generation:
             self.model.pace.learn(len(work.tokens), work.position, seconds)
 
     def write(self, now: float) -> Step:
-        """Writes what the logits allow: nothing, a token, or with a draft that holds several.
-
-        Returns the text that came of it, if any, and why the request is done, if it is.
-        """
+        """Writes what the logits allow: nothing, a token, or with a draft that holds several."""
         if not self._complete:
-            return None, None
+            return self._cost.prompt_read(self.request.id), None
         if self._cost.decoded == 0:
             self._cost.prompt_done()
         if self.request.max_tokens == 0:
@@ -245,7 +245,7 @@ class Generation:
         work, self._draft_work = self._draft_work, None
         healing = self._healing
         if healing is None and self._cost.decoded == 0 and self.sequence is not None:
-            healing = self._heal()
+            healing = heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
         if healing is not None:
             self._healing = None
             index, token, row, piece = healing
@@ -258,11 +258,11 @@ class Generation:
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
             verified += drafted is not None
-            if self.model.ends(token):
+            if self.model.ends(token, answers=self.request.stop is None):
                 reason = FinishReason.END
                 break
             accepted += token == drafted
-            reason = self._append(token, row, self.model.vocabulary.piece(token))
+            reason = self._append(token, row, self.model.piece(token, answers=self.request.stop is None))
             if reason is not None or token != drafted:
                 break
         if work is not None:
@@ -276,7 +276,8 @@ class Generation:
         opening = self.request.opening
         if opening is not None and not opening.is_settled(self.text):
             rank = self.request.rank if self._cost.decoded == 0 else 0
-            token = likeliest(row, lambda token: self._can_open(token, opening), rank)
+            beginnings = self.model.vocabulary.beginnings(opening.headers)
+            token = likeliest(row, lambda token: self._can_open(token, opening), beginnings, rank)
             if token is not None:
                 return token
         if self._cost.decoded > 0 or self.request.rank == 0:
@@ -286,7 +287,7 @@ class Generation:
     def _can_open(self, token: int, opening: Opening) -> bool:
         """Whether the text can go on with `token` so that it begins as it may."""
         if self.model.ends(token):
-            return opening.may_be_empty
+            return opening.may_end(self.text)
         return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"))
 
     # Drafts ---------------------------------------------------------------------------------------------
@@ -361,7 +362,7 @@ class Generation:
             self._draft = None
             self._followed_ms += self._drafts.model.costs.ms(len(work.tokens), work.position)
         elif draft is not None:
-            over = self.model.ends(token)
+            over = self.model.ends(token, answers=self.request.stop is None)
             if not over:
                 draft.tokens.append(token)
             if over or self._ends_with(draft.tokens):
@@ -375,10 +376,6 @@ class Generation:
             return False
         text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
         return find_end(self.text + text, self.request.stop) is not None
-
-    def _heal(self) -> Healing | None:
-        assert self.sequence is not None
-        return heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
 
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None

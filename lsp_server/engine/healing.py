@@ -30,7 +30,7 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
             return None
         written = b"".join(map(vocabulary.piece, tokens[index:]))
         token = vocabulary.healed(row, written, tokens[index], request.rank)
-        if token is not None and not model.ends(token):
+        if token is not None and not model.ends(token, answers=request.stop is None):
             added = vocabulary.piece(token)[len(written) :]
             if request.opening is not None and not request.opening.allows(added.decode("utf-8", "replace")):
                 return None

@@ -11,6 +11,7 @@ from lsp_server.backends.base import Backend, BackendFactory, ModelError, NoRoom
 from lsp_server.engine.draft_model import measured
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelLoading
+from lsp_server.engine.retry import FilesState, files_state
 
 logger = logging.getLogger(__name__)
 
@@ -19,18 +20,21 @@ Spawn = Callable[[Callable[[], None]], None]
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready to be taken over by the engine's thread."""
+    """A model that is ready to be taken over by the engine's thread. files: as in ModelFailed."""
 
     load: Load
     model: LoadedModel
+    files: FilesState = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """A model for which there is no room, at least as long as others are loaded. message: what it needs."""
+    """A model for which there is no room, at least as long as others are loaded. message: what it needs. files: as in
+    ModelFailed."""
 
     load: Load
     message: str
+    files: FilesState = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +121,27 @@ class Loader:
         with self._turn:
             if not self.wanted(load):
                 return
+            files = files_state(load.spec)
             try:
                 backend = self._factory(load.spec, progress)
                 model = LoadedModel.of(backend)
             except NoRoomError as error:
-                self._deliver(Crowded(load, str(error)))
+                self._deliver(Crowded(load, str(error), files))
                 return
             except Exception as error:
                 if backend is not None:
                     backend.close()
                 if self.wanted(load):
-                    self._post(ModelFailed(_explained(load.spec.path, error), load.number, load.role))
+                    message = _explained(load.spec.path, error)
+                    # Without a file of its own it is the starter model, which can be installed meanwhile.
+                    passing = not load.spec.path or not isinstance(error, ModelError)
+                    self._post(ModelFailed(message, load.number, load.role, passing, files=files))
                 return
             if load.spec.draft:
                 model = self._with_draft(load, model)
             with self._state:
                 if self.wanted(load):
-                    self._deliver(Loaded(load, model))
+                    self._deliver(Loaded(load, model, files))
                     return
             model.close()
 

@@ -142,6 +142,12 @@ class PrefixCache:
         """The logits behind token `index`, if they are kept."""
         return self._sequences[id].rows.get(index)
 
+    def settled(self, id: int) -> int:
+        """How much of a sequence the last request's prompt needs as it is: all in front of the tokens that healing
+        looks at, which are evaluated anew where their logits are not kept."""
+        sequence = self._sequences[id]
+        return min(sequence.rows, default=len(sequence.tokens))
+
     def release(self, id: int, *, worthless: bool = False) -> None:
         """Ends a request's use of a sequence. What it holds stays for the next one; if that is worthless, it
         is the first to be given up."""

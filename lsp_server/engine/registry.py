@@ -11,27 +11,32 @@ from lsp_server.engine.loader import Crowded, Loaded, Loader
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelIdle, ModelReady, Role
 from lsp_server.engine.residency import Residency
+from lsp_server.engine.retry import FilesState, files_state
+from lsp_server.engine.saving import SavedPrompts
 
 logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """models: what is loaded. loader: loads beside the engine's work. end_requests: ends all requests of a model,
-    before it goes or computes something else."""
+    """models: what is loaded. loader: loads beside the engine's work. saved: the prompts on the disk. end_requests:
+    ends all requests of a model, before it goes or computes something else."""
 
     def __init__(
         self,
         loader: Loader,
+        saved: SavedPrompts,
         post: Callable[[Event], None],
         end_requests: Callable[[LoadedModel], None],
         clock: Callable[[], float],
     ) -> None:
         self.loader = loader
+        self._saved = saved
         self.models: dict[Role, LoadedModel] = {}
         self._post = post
         self._end_requests = end_requests
         self._clock = clock
         self._loads: dict[Role, Load] = {}  # what the models were loaded by
+        self._files: dict[Role, FilesState] = {}  # and what its files were like
         self._residency = Residency()
         self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
         self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
@@ -88,7 +93,7 @@ class Registry:
             model.backend.adapt(load.spec.adapters)
         except Exception as error:
             self._unload(load.role)
-            self._post(ModelFailed(explained(error), load.number, load.role))
+            self._post(ModelFailed(explained(error), load.number, load.role, files=files_state(load.spec)))
             return
         self.models[load.role], self._loads[load.role] = model.emptied(), load
         self._residency.use(load.role, self._clock())
@@ -100,7 +105,9 @@ class Registry:
         if not self.loader.wanted(load):
             model.close()
             return
-        self.models[load.role], self._loads[load.role] = model, load
+        if load.role == "completion":
+            model = self._saved.attached(model)
+        self.models[load.role], self._loads[load.role], self._files[load.role] = model, load, loaded.files
         self._residency.use(load.role, self._clock())
         self.tell(load.role)
 
@@ -113,7 +120,11 @@ class Registry:
         """One piece of what models have to do while nobody needs them. False if there is nothing more to do."""
         for role, model in self.models.items():
             before = model.backend.info
-            more = model.backend.rest()
+            try:
+                more = model.backend.rest()
+            except Exception as error:  # what nobody waits for must not end the thread
+                logger.warning("%s", explained(error))
+                more = False
             if model.backend.info is not before:
                 self.tell(role)
             if more:
@@ -141,8 +152,18 @@ class Registry:
                 self.loader.start(crowded.load)
             else:
                 self._alone.discard(crowded.load)
-                self._post(ModelFailed(crowded.message, crowded.load.number, role))
+                self._post(ModelFailed(crowded.message, crowded.load.number, role, True, files=crowded.files))
             del self._waiting[role]
+
+    def failed(self, role: Role, why: str) -> None:
+        """Unloads a model whose steps fail one after the other, as they do once its GPU is lost. To be called when one
+        has failed."""
+        model, number = self.models[role], self._loads[role].number
+        if not model.health.broken:
+            return
+        self._unload(role)
+        told = model.health.told(model.info.name, why)
+        self._post(ModelFailed(told, number, role, True, model.health.worked, self._files[role]))
 
     def _suspend(self, role: Role, message: str) -> None:
         number = self._loads[role].number

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from typing import Literal
 
@@ -11,6 +11,7 @@ from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
+from lsp_server.engine.retry import FilesState
 
 # What a model is there for. One is held for each, all on the same thread.
 Role = Literal["completion", "chat"]
@@ -83,9 +84,11 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever."""
+    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever. prompt_bytes:
+    how much of prompts may be kept on the disk; 0: nothing, and none is read."""
 
     seconds: Mapping[Role, float]
+    prompt_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +123,16 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """message: one line for the user, with what to do."""
+    """message: one line for the user, with what to do. passing: whether it may work later though no file has changed.
+    worked: whether the model was loaded and worked before. files: what those it was loaded from were like, as
+    `files_state` tells."""
 
     message: str
     load: int = 0
     role: Role = "completion"
+    passing: bool = field(default=False, compare=False)
+    worked: bool = field(default=False, compare=False)
+    files: FilesState = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +165,15 @@ class Usage:
     decode_ms: float = 0.0
     total_ms: float = 0.0
     quick: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PromptRead:
+    """How far a request's prompt is in the cache, after a step that was not its last: `tokens` of `prompt_tokens`."""
+
+    id: int
+    tokens: int
+    prompt_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,4 +218,4 @@ class Working:
     done: float = 0.0
 
 
-Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | TextDelta | Finished | Working
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished | Working

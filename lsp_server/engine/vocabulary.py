@@ -28,11 +28,22 @@ class Vocabulary:
 
         order = sorted((piece, token) for token, piece in enumerate(pieces) if piece)
         self._pieces = pieces
+        self._beginnings: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._sorted = [piece for piece, _ in order]
         self._tokens: NDArray[np.int64] = np.array([token for _, token in order], dtype=np.int64)
 
     def piece(self, token: int) -> bytes:
         return self._pieces[token]
+
+    def beginnings(self, words: tuple[str, ...]) -> tuple[int, ...]:
+        """The tokens that are white space, and those that are one of `words`, with a space in front or without."""
+        found = self._beginnings.get(words)
+        if found is None:
+            wanted = {prefix + word.encode() for word in words for prefix in (b"", b" ")}
+            tokens = enumerate(self._pieces)
+            found = tuple(t for t, piece in tokens if piece in wanted or (piece and not piece.strip(b" \t")))
+            self._beginnings[words] = found
+        return found
 
     def longer_than(self, start: bytes) -> NDArray[np.int64]:
         """The tokens that begin with `start` and go on behind it."""
@@ -56,11 +67,13 @@ class Vocabulary:
         return best if logits[best] > logits[token] else None
 
 
-def likeliest(logits: Logits, allowed: Callable[[int], bool], rank: int = 0) -> int | None:
-    """The likeliest token that is allowed, or with a rank the next such one. None if none is among the likeliest."""
+def likeliest(logits: Logits, allowed: Callable[[int], bool], beginnings: Sequence[int], rank: int = 0) -> int | None:
+    """The likeliest token that is allowed, or with a rank the next such one. Looked at are the likeliest of all and
+    `beginnings`. None if there is none among them."""
     import numpy as np
 
     top = np.argpartition(logits, -_MOST_TRIED)[-_MOST_TRIED:] if len(logits) > _MOST_TRIED else np.arange(len(logits))
+    top = np.union1d(top, np.array(beginnings, dtype=np.int64))
     for token in top[np.argsort(-logits[top], kind="stable")]:
         if allowed(int(token)):
             if rank == 0:

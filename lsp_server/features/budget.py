@@ -12,8 +12,8 @@ from lsp_server.core.prompt import BYTES_PER_TOKEN, PromptBudget
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
 
-# About 400 tokens before the hole and 100 after it.
-_LEAST_WINDOW_TOKENS = 600
+# About 700 tokens before the hole and 150 after it.
+_LEAST_WINDOW_TOKENS = 1000
 
 # How long a quick prompt may take to evaluate, and the sizes that it has, in tokens. The sizes are far apart, so that
 # the window stays where it is while the pace changes a little.

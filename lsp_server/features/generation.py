@@ -33,9 +33,10 @@ class RunningGeneration:
     """One request to the engine, which outlives the editor's request that started it: the next key's request
     adopts it if what was typed agrees with what it writes.
 
-    shown: what can be shown of its text, as far as that has been looked at; it only ever grows. finished: how it ended,
-    once the whole has been looked at. parse: where its text is fitted into the syntax. specials: how the model's
-    special tokens are spelled. usual: how a document is indented that does not say so itself.
+    others: further candidates for its place, which were asked for with it. shown: what can be shown of its text, as far
+    as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
+    where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
+    document is indented that does not say so itself.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RunningGeneration:
         self.shown = Insertion("")
         self.finished: Finished | None = None
         self.waiting = 0
+        self.others: tuple[RunningGeneration, ...] = ()
         self._end: Finished | None = None
         self._told_tokens = 0
         self._continued = False
@@ -96,7 +98,7 @@ class RunningGeneration:
             self.text = event.text
         try:
             if event.reason in ANSWERS:
-                await self._shape()
+                await self.look()
         finally:
             self.finished = event
             self._wake()
@@ -137,7 +139,7 @@ class RunningGeneration:
         """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
         return self._end is not None and self._end.reason in (FinishReason.STOP, FinishReason.END)
 
-    async def _shape(self) -> None:
+    async def look(self) -> None:
         """Looks at what can be shown of its text: of one that is not whole, up to the end of a word. One long word is
         shown as it is when nothing more comes. Who is cancelled leaves what has been found to the others.
 
@@ -195,7 +197,7 @@ class RunningGeneration:
                 changed = self._changed
                 if self.text.count("\n") > lines:
                     lines = self.text.count("\n")
-                    await self._shape()
+                    await self.look()
                     if self._visible_text(typed) != before:
                         return True
                 if self.finished is None:
@@ -215,7 +217,7 @@ class RunningGeneration:
                 await self._changed.wait()
         while self.finished is None:
             changed = self._changed
-            await self._shape()
+            await self.look()
             if self._end is None and self.visible(typed) is not None:
                 return
             await changed.wait()

@@ -20,16 +20,17 @@ from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
+from lsp_server.features.answering import goes_on, outcome_of, outcome_so_far, remember_asked, waited
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
-from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
+from lsp_server.features.generation import WHOLE, RunningGeneration
 from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.reasons import why_nothing, why_silent, why_unsure
+from lsp_server.features.reasons import why_nothing, why_silent, why_unsure, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ class InlineCompleter:
         self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
+        self._asked: RunningGeneration | None = None  # that of the latest explicit request
         self._prepared: Prepared | None = None
         self._rhythm = Rhythm()
         self._setup: object = None
@@ -66,7 +68,8 @@ class InlineCompleter:
         """The suggestion at byte `offset`: from memory, from a generation under way, or from a new one.
 
         An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
-        comes as the user types into it.
+        comes as the user types into it. An explicit one waits for the whole; one that is made again, also after it has
+        been cancelled, waits on for the same.
         """
         began = self._clock()
         options = self._options()
@@ -79,48 +82,50 @@ class InlineCompleter:
         hole = find_hole(document, offset)
         if not explicit and (answer := self._from_memory(document, hole, info, options, began)) is not None:
             return answer
-        generation = None if explicit else self._adopt(document, hole)
+        adopt = self._adopt_asked if explicit else self._adopt
+        generation = adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
             hole, prompts = await self._prompts.look(document, hole, info, options, asks=explicit)
             if prompts is None:
-                return Outcome(reason=hole.reason, hole=hole, total_ms=1000 * (self._clock() - began))
+                return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
             if self._engine.model.info is not info:
                 return await self.complete(document, offset, trigger)  # there is another model now
             # Another request may have begun it meanwhile.
-            generation = (None if explicit else self._adopt(document, hole)) or self._start(
-                document, hole, prompts, options
-            )
+            generation = adopt(document, hole) or self._start(document, hole, prompts, options)
+        if explicit and generation is not self._asked:
+            self._ask(generation, options)
+        others = generation.others if explicit else ()
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
-        ranks = range(1, options.candidates) if explicit else ()
-        others = [self._candidate(generation, rank, options) for rank in ranks]
         budget = options.budget_ms(trigger) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
-            # What was prepared has no deadline of its own.
-            with anyio.move_on_after(options.deadline_ms / 1000 + 0.5):
-                await generation.wait(typed, max(0.0, budget))
-                for other in others:
-                    await other.wait(typed, options.deadline_ms / 1000)
+            await waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
         finally:
             generation.waiting -= 1
-            for other in others:
-                self._engine.cancel(other.id)
-            if generation.finished is None and not generation.waiting and not generation.text:
-                self._end(generation)
-        outcome = self._outcome(generation, document, hole, typed, began, others)
+            if generation.finished is None and not generation.waiting:
+                self._leave(generation)
+        adopted = generation.document is not document
+        outcome = outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
         if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
             return await self.complete(document, offset, trigger)  # it ends in front of what was typed over
         if not explicit:
             return self._if_sure(generation, document, outcome, info, options)
-        self._keep_asked(generation, document, outcome)
+        remember_asked(self._memory, generation, document, outcome)
         return outcome
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
         """As that of the generation under way for the document."""
         return found.growth(document, offset) if (found := self._running.get(document.uri)) else None
+
+    async def so_far(self, uri: str) -> Outcome | None:
+        """What has been written in a document for a request that nobody waits for any more, which that ends; None if
+        nothing has."""
+        if (generation := self._running.get(uri)) is not None:
+            self._end(generation)
+        return await outcome_so_far(generation) if generation is not None else None
 
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
@@ -150,8 +155,12 @@ class InlineCompleter:
             cursors.add(grown)
             if not any(generation.agrees(generation.place.typed_since(document, cursor)) for cursor in cursors):
                 self._end(generation)
+        if (asked := self._asked) is not None and asked.document.uri == document.uri and asked.finished is not None:
+            self._end(asked)
 
     def document_closed(self, uri: str) -> None:
+        if self._asked is not None and self._asked.document.uri == uri:
+            self._end(self._asked)
         if self._prepared is not None and self._prepared.place.uri == uri:
             self._give_up_prepared()
         if (generation := self._running.get(uri)) is not None:
@@ -193,10 +202,29 @@ class InlineCompleter:
         self._running[document.uri] = prepared.generation
         return prepared.generation
 
+    def _adopt_asked(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
+        """What the latest explicit request has begun, or what goes on unasked, if this one asks for the same."""
+        for known in (self._asked, self._running.get(document.uri)):
+            if known is not None and goes_on(known, known.place.typed_since(document, hole.cursor)):
+                return known
+        return None
+
+    def _ask(self, generation: RunningGeneration, options: InlineOptions) -> None:
+        """Makes it that of the latest explicit request: asks for other candidates too, and shows what is unsure."""
+        if self._asked is not None and not self._asked.waiting:
+            self._end(self._asked)
+        self._asked = generation
+        generation.told(0.0)
+        what = generation.document, generation.hole, generation.prompts, options
+        generation.others = tuple(self._generation(*what) for _ in range(1, options.candidates))
+        for rank, other in enumerate(generation.others, 1):
+            self._submit(other, options, rank=rank)
+
     def _start(
         self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
     ) -> RunningGeneration:
-        for other in [o for o in self._running.values() if not o.waiting or o.document.uri == document.uri]:
+        known = [*self._running.values(), *filter(None, [self._asked])]
+        for other in [o for o in known if not o.waiting or o.document.uri == document.uri]:
             self._end(other)  # nobody waits for it, and this one would have to
         self._give_up_prepared()
         generation = self._generation(document, hole, prompts, options)
@@ -275,13 +303,6 @@ class InlineCompleter:
         budget, context = budget_for(info, options), self._prompts.context(generation.document.uri)
         return await self._background.parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
-    def _candidate(self, best: RunningGeneration, rank: int, options: InlineOptions) -> RunningGeneration:
-        """Another generation for the place of `best`, decoded together with it."""
-        parse = self._background.parse
-        other = RunningGeneration(best.document, best.hole, best.rule, best.prompts, parse, best.specials, best.usual)
-        self._submit(other, options, rank=rank)
-        return other
-
     async def _prepare(
         self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
     ) -> None:
@@ -305,14 +326,27 @@ class InlineCompleter:
 
     def _give_up_prepared(self) -> None:
         if self._prepared is not None:
-            self._prepared.scope.cancel()
-            if self._prepared.generation is not None:
-                self._engine.cancel(self._prepared.generation.id)
+            self._prepared.give_up(self._engine)
         self._prepared = None
+
+    def _leave(self, generation: RunningGeneration) -> None:
+        """Nobody waits for it any more. What was asked for goes on, since many cancel a request and ask again; and what
+        has been begun to be written. The other candidates do not."""
+        asked = generation is self._asked
+        self._end_others(generation)
+        if not asked and not generation.text:
+            self._end(generation)
+
+    def _end_others(self, generation: RunningGeneration) -> None:
+        if generation is self._asked:
+            self._asked = None
+        for other in generation.others:
+            self._engine.cancel(other.id)
 
     def _end(self, generation: RunningGeneration) -> None:
         # What its prompt needs is mostly what the next key's prompt needs.
         self._engine.cancel(generation.id, keep=True)
+        self._end_others(generation)
         if self._is_running(generation):
             del self._running[generation.document.uri]
 
@@ -334,40 +368,6 @@ class InlineCompleter:
             reason = "" if shown else why_nothing(finished)
             remembered = Remembered(generation.place, shown or Insertion(""), reason, (), generation.confidence())
             self._memory.remember(remembered)
-
-    def _outcome(
-        self,
-        generation: RunningGeneration,
-        document: DocumentSnapshot,
-        hole: Hole,
-        typed: Typed,
-        began: float,
-        others: Sequence[RunningGeneration],
-    ) -> Outcome:
-        finished = generation.finished
-        left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
-        suggestion = left.at(hole.cursor) if left else None
-        nothing = why_nothing(finished) if finished else "nothing to show yet"
-        whole = (other for other in others if other.finished is not None and other.finished.reason in WHOLE)
-        found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
-        return Outcome(
-            suggestion,
-            tuple(shown.at(hole.cursor) for shown in found),
-            "" if suggestion else nothing,
-            "model",
-            hole,
-            generation.prompt,
-            generation.text,
-            generation.cost(),
-            finished.logprob if finished else 0.0,
-            1000 * (self._clock() - began),
-        )
-
-    def _keep_asked(self, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome) -> None:
-        """Remembers the answer to an explicit request, without how sure the model was: it stays while it is typed."""
-        shown = [Insertion.of(one, document) for one in (outcome.suggestion, *outcome.alternatives) if one]
-        if shown and generation.finished is not None:
-            self._memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
 
     def _if_sure(
         self,
@@ -394,7 +394,7 @@ class InlineCompleter:
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()
-            for generation in list(self._running.values()):
+            for generation in [*self._running.values(), *filter(None, [self._asked])]:
                 self._end(generation)
             self._give_up_prepared()
             self._prompts.forget()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from lsp_server.features.outcome import Trigger
+
+# How readily next edits are proposed.
+Eagerness = Literal["off", "low", "medium", "high"]
 
 # How long somebody waits who gets no more than the first answer.
 PATIENT_MS = 1500
@@ -20,7 +24,8 @@ class InlineOptions:
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
-    replaces: whether one may replace what stands right of the cursor, which is the client's to say.
+    replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
+    place whose prompt takes long is answered from a smaller one.
     """
 
     enabled: bool = True
@@ -29,7 +34,7 @@ class InlineOptions:
     answer_ms: int = 120
     max_tokens: int = 64
     max_lines: int = 8
-    deadline_ms: int = 8000
+    deadline_ms: float = 8000
     candidates: int = 3
     debounce: bool = True
     prepare_next: bool = True
@@ -37,8 +42,9 @@ class InlineOptions:
     buffers_tokens: int = -1
     min_confidence: float = 0.0
     replaces: bool = True
+    quick: bool = True
 
-    def budget_ms(self, trigger: Trigger) -> int:
+    def budget_ms(self, trigger: Trigger) -> float:
         """How long a request waits for the whole suggestion."""
         if trigger is Trigger.INVOKED:
             return self.deadline_ms

@@ -21,7 +21,8 @@ class Trigger(str, Enum):
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
-    alternatives: further suggestions for the same place, the likeliest first."""
+    alternatives: further suggestions for the same place, the likeliest first. late: whether the time was up before the
+    whole was there. adopted: whether it is what an earlier request had the model begin."""
 
     suggestion: Suggestion | None = None
     alternatives: tuple[Suggestion, ...] = ()
@@ -33,3 +34,5 @@ class Outcome:
     usage: Usage = field(default_factory=Usage)
     logprob: float = 0.0
     total_ms: float = 0.0
+    late: bool = False
+    adopted: bool = False

@@ -49,7 +49,8 @@ class Prompts:
         """`hole` as the syntax tree has it, and the prompts for it; None where nothing is wanted. asks: whether the
         user has asked for something."""
         book, buffers = self._book, self._buffers()
-        budget, quick = budget_for(info, options), quick_budget(self._engine.token_ms())
+        budget = budget_for(info, options)
+        quick = quick_budget(self._engine.token_ms()) if options.quick else None
 
         def look() -> tuple[Hole, PromptChoice | None]:
             found = asked(refined(document, hole)) if asks else refined(document, hole)

@@ -1,4 +1,4 @@
-"""Why nothing is shown, in words for the user."""
+"""Why nothing is shown, in words for the user: each with what to do about it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,82 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import INSIDE_A_NAME, Hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.secrets import is_secret_file
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason
+from lsp_server.engine.request import Finished, FinishReason, Usage
 
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
+    from lsp_server.features.outcome import Outcome
+
+OVERTAKEN = "the document changed, or a newer request came"
+SNOOZED = "completions are snoozed"
+CANNOT_REPLACE = "the suggestion replaces text, which this editor cannot do"
+NOTHING_YET = "nothing to show yet"
+_OFF, _SECRET = "completions are switched off", "nothing is suggested unasked in a file that is kept for secrets"
+_UNSURE, _LATE = "the model is not sure", "the model took longer than `deadline_ms`"
+_USELESS = "what was typed meanwhile made it useless"
+_WITHHELD = "what the model wrote stands there already, or does not fit the code around it"
+_NOTHING = "the model wrote nothing"
+# What kind of reason begins so.
+_KINDS = {
+    OVERTAKEN: "overtaken",
+    _USELESS: "overtaken",
+    CANNOT_REPLACE: "withheld",
+    _WITHHELD: "withheld",
+    _OFF: "off",
+    SNOOZED: "off",
+    _SECRET: "off",
+    _UNSURE: "unsure",
+    _LATE: "late",
+    NOTHING_YET: "late",
+    "nothing within": "late",
+    _NOTHING: "nothing",
+}
+_LARGER = "use a larger model (`fimble models list` names those that suit this machine)"
+_SMALLER = "use a smaller model (`fimble models list`)"
 
 
-def why_silent(engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
-    """Why nothing is to be asked of the model, or an empty string. Wakes one that went because nobody used it."""
+def kind_of(outcome: Outcome) -> str:
+    """In one word, why an outcome has no suggestion: overtaken, off, loading (or no model), place (nothing is wanted
+    there), unsure, late, withheld, nothing."""
+    for words, kind in _KINDS.items():
+        if outcome.reason.startswith(words):
+            return kind
+    if outcome.hole is None:
+        return "loading"
+    return "place" if outcome.hole.reason and outcome.reason.startswith(outcome.hole.reason) else "nothing"
+
+
+def why_silent(
+    engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
+) -> str:
+    """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
+    it, or that failed and may work now, is loaded again."""
     model = engine.model
     if not options.enabled:
-        return "completions are switched off (setting `enabled`)"
+        return f"{_OFF} (setting `enabled`)"
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
-        return f"completions are switched off for {language.name} (setting `disabled_languages`)"
+        return f"{_OFF} for {language.name} (setting `disabled_languages`)"
     if not explicit and (pattern := _disabling(document, options)):
-        return f"completions are switched off for {pattern} (setting `disabled_files`)"
+        return f"{_OFF} for {pattern} (setting `disabled_files`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
-        return "nothing is suggested unasked in a file that is kept for secrets"
-    if model.kind == "idle":
+        return f"{_SECRET}; ask for a suggestion yourself"
+    if model.kind == "idle" and not wakes:
+        return "the model is not loaded, since it was not in use; it comes back with the next key"
+    if model.kind in ("idle", "failed") and wakes:
         engine.wake()
+    if model.kind == "idle":
         return "the model is loading again; it was not in use"
     if model.kind == "loading":
         return f"the model is loading ({model.progress:.0%})"
     if model.kind == "failed":
         return model.message
     if model.kind == "none":
-        return "no model has been asked for yet"
+        return "no model has been asked for yet: the settings are being read"
     return ""
 
 
@@ -45,21 +91,46 @@ def _disabling(document: DocumentSnapshot, options: InlineOptions) -> str:
     return next((pattern for pattern in options.disabled_files if pattern and path.match(pattern)), "")
 
 
+def why_unwanted(hole: Hole) -> str:
+    """Why nothing is suggested unasked at a place, by what `hole` says of it."""
+    if hole.reason == INSIDE_A_NAME:
+        return f"{hole.reason}; suggestions come at its end"
+    return f"{hole.reason}; ask for a suggestion yourself to get one there"
+
+
 def why_unsure(confidence: float, options: InlineOptions) -> str:
     """Why a suggestion is not shown to a user who has not asked, or an empty string."""
     if confidence >= options.min_confidence:
         return ""
-    return f"the model is not sure ({confidence:.0%}; setting `min_confidence` is {options.min_confidence:.0%})"
+    return (
+        f"{_UNSURE} ({confidence:.0%}; setting `min_confidence` is {options.min_confidence:.0%}); "
+        "ask for the suggestion yourself to see it"
+    )
 
 
 def why_nothing(finished: Finished) -> str:
-    """Why a request that has ended shows nothing."""
+    """Why a request that has ended shows nothing, and what to do."""
     if finished.message:
         return finished.message
     if finished.reason is FinishReason.CANCELLED:
-        return "what was typed meanwhile made it useless"
+        return f"{_USELESS}; a pause in typing, or asking again, brings another"
     if finished.reason is FinishReason.DEADLINE:
-        return "the model took longer than `deadline_ms`"
+        return _why_late(finished.usage)
     if finished.text.strip():
-        return "what the model wrote stands there already, or does not fit the code around it"
-    return "the model wrote nothing"
+        return f"{_WITHHELD}; type a little more, or {_LARGER}"
+    return f"{_NOTHING}; type the beginning of what you want, or {_LARGER}"
+
+
+def _why_late(usage: Usage) -> str:
+    """What a request that was late has done, and how long this machine needs for it, by what it has done."""
+    done = f"{_LATE} ({usage.total_ms / 1000:.1f} s)"
+    again = f"ask again, which goes on from there; else raise `deadline_ms`, lower `cold_ms`, or {_SMALLER}"
+    if usage.decoded_tokens:
+        return f"{done} and had written {usage.decoded_tokens} tokens; {again}"
+    if not usage.evaluated_tokens:
+        return f"{done}, and other work went first; {again}"
+    needed = usage.prompt_tokens * usage.prefill_ms / usage.evaluated_tokens / 1000
+    return (
+        f"{done}: {usage.evaluated_tokens} of the {usage.prompt_tokens} tokens of the prompt were read, and this "
+        f"machine needs about {needed:.0f} s for all; {again}"
+    )

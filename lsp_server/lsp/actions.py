@@ -21,9 +21,10 @@ from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
 from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner
-from lsp_server.lsp import convert
+from lsp_server.lsp import convert, next_edits
 from lsp_server.lsp.applying import Applying, RunnableTests
 from lsp_server.lsp.explanations import Explanations
+from lsp_server.lsp.next_edits import NextEditService
 from lsp_server.lsp.progress import ActionProgress, progress_title
 from lsp_server.lsp.protocol import stamped_document
 
@@ -77,6 +78,7 @@ class ActionService:
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
+        self.next_edits = NextEditService(server)
 
     def model_changed(self) -> None:
         self._runner.model_changed()
@@ -113,13 +115,16 @@ class ActionService:
     async def offered(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
         """What can be done at a range. Asks no model, however often a client asks."""
         document = stamped_document(params.text_document.uri)
-        if not self._server.settings.code_actions:
-            return []
         encoding = self._server.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
         start, end = self._selected(document, where)
         only = params.context.only
+        answer: list[types.CodeAction | types.Command] = []
+        if only is None or any(next_edits.KIND.startswith(getattr(kind, "value", kind)) for kind in only):
+            answer = await self.next_edits.offered(document, start)
+        if not self._server.settings.code_actions:
+            return answer
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
         # A large file takes a tenth of a second to parse and walk: beside the loop.
@@ -127,7 +132,6 @@ class ActionService:
         look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
         found = await self._beside(look)
         tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
-        answer: list[types.CodeAction | types.Command] = []
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
@@ -154,6 +158,10 @@ class ActionService:
         document = stamped_document(params.text_document.uri)
         offset = convert.offset_of(document, params.position, self._server.documents.encoding)
         return self._explanations.hover(document, offset, self._server.client)
+
+    async def show(self, title: str, text: str) -> None:
+        """Shows the user a text."""
+        await self._explanations.show(title, text, self._server.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
         """The offsets of what an action is asked for. Raises PositionError."""
@@ -211,7 +219,7 @@ class ActionService:
         if offer is None:
             self._warn(f"the action {action.id!r} is not for this place")
         else:
-            self._start(offer.title, self._carry_out, document, offer)
+            self._start(offer.title, self._count, document, offer)
 
     def _is_full(self) -> bool:
         """Whether no more actions can wait; the user is told so."""
@@ -246,6 +254,11 @@ class ActionService:
                 progress.end("cancelled" if scope.cancel_called else message)
 
         self._server.start_task(task)
+
+    async def _count(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+        with self._server.counting.action(document, offer.action.id) as said:
+            said.append(await self._carry_out(progress, document, offer))
+        return said[0]
 
     async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
         """Does the work of an action. Returns what it came to, in words. Raises ActionFailedError."""
@@ -339,6 +352,7 @@ def _offer(
 
 def register(server: FimbleServer) -> None:
     """Tells pygls what there is."""
+    next_edits.register(server, server.actions.next_edits)
 
     kinds = ["quickfix", "refactor", "refactor.extract", "refactor.rewrite"]
     options = types.CodeActionOptions(kinds, resolve_provider=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import anyio
 import anyio.to_thread
 
 from lsp_server import config
+from lsp_server.settings import trial
 
 logger = logging.getLogger(__name__)
 
@@ -22,15 +24,25 @@ _READ_SECONDS = 5.0
 _reading = anyio.CapacityLimiter(4)
 
 
-async def read(roots: Sequence[Path], sources: Sequence[config.Source]) -> config.Loaded:
-    """The settings in force, read on a worker thread; without the files if they do not come in time."""
+async def read(roots: Sequence[Path], sources: Sequence[config.Source]) -> tuple[config.Loaded, str]:
+    """The settings in force, read on a worker thread; without the files if they do not come in time. And what the
+    counts call those that are being tried today, if any are: they outrank all but the last of `sources`."""
     with anyio.move_on_after(_READ_SECONDS):
         return await anyio.to_thread.run_sync(
-            config.collect, list(roots), list(sources), abandon_on_cancel=True, limiter=_reading
+            _read, list(roots), list(sources), abandon_on_cancel=True, limiter=_reading
         )
     found = config.collect_sent(sources)
     found.problems.append(f"the files of settings did not answer within {_READ_SECONDS:g} s, so they do not count")
-    return found
+    return found, ""
+
+
+def _read(roots: list[Path], sources: list[config.Source]) -> tuple[config.Loaded, str]:
+    tried = trial.current()
+    if tried is None:
+        return config.collect(roots, sources), ""
+    turn = tried.turn(date.today())
+    tries = config.Source(f"{tried.names[turn]} of `fimble compare`", tried.values[turn])
+    return config.collect(roots, [*sources[:-1], tries, *sources[-1:]]), tried.arms[turn]
 
 
 def told(problems: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.shape import without_replacing
 from lsp_server.core.text import Encoding
 from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import CANNOT_REPLACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,7 @@ def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool)
         outcome,
         suggestion=suggestion,
         alternatives=tuple(dict.fromkeys(other for other in others if other not in (None, suggestion))),
-        reason="" if suggestion else "the suggestion replaces text, which this editor cannot do",
+        reason="" if suggestion else CANNOT_REPLACE,
     )
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import anyio
+import anyio.to_thread
 from lsprotocol import types
 
 from lsp_server.core.document import Document, DocumentSnapshot
 from lsp_server.core.uris import normal_uri
+from lsp_server.features import first_suggestions
 from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.reasons import why_silent
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import outcome_for
 from lsp_server.lsp.protocol import Answer, stamped
@@ -19,6 +22,7 @@ from lsp_server.lsp.selected import Selected
 from lsp_server.lsp.status import STALE, RequestLog
 
 if TYPE_CHECKING:
+    from lsp_server.engine.client import EngineClient
     from lsp_server.features.inline import InlineCompleter
     from lsp_server.lsp.server import FimbleServer
 
@@ -29,12 +33,17 @@ _MENU_SECONDS = 0.5
 _MOST_TOO_EARLY = 20
 
 
+async def _remember(found: first_suggestions.FirstSuggestion) -> None:
+    await anyio.to_thread.run_sync(first_suggestions.remember, found, abandon_on_cancel=True)
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a client asks for something. asked: what is looked at for it, and the offset in that; replaces: whether
-    what stands right of it may be replaced."""
+    """Where a client asks for something. line: of the document, from 0. asked: what is looked at for it, and the offset
+    in that; replaces: whether what stands right of it may be replaced."""
 
     document: Document
+    line: int
     asked: DocumentSnapshot
     offset: int
     replaces: bool
@@ -43,8 +52,9 @@ class _Place:
 class CompletionService:
     """Answers requests for completions. log: what came of the last ones."""
 
-    def __init__(self, server: FimbleServer, completer: InlineCompleter) -> None:
+    def __init__(self, server: FimbleServer, completer: InlineCompleter, engine: EngineClient) -> None:
         self._server = server
+        self._engine = engine
         self._completer = completer
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
         self._watching: dict[str, anyio.CancelScope] = {}
@@ -76,11 +86,12 @@ class CompletionService:
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
         method, replaces = types.TEXT_DOCUMENT_INLINE_COMPLETION, self._server.client.replaces
+        line = params.position.line
         selected = Selected.of(params.context.selected_completion_info, document, seen, offset, encoding)
         if selected is None:
-            place = _Place(document, seen.document, offset - seen.base, replaces=replaces)
+            place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces)
         else:
-            place = _Place(document, selected.document, selected.offset, replaces=False)
+            place = _Place(document, line, selected.document, selected.offset, replaces=False)
         outcome = await self._complete(place, trigger, method)
         if self._server.client.asks_again and trigger is Trigger.AUTOMATIC and selected is None:
             self._watch(place, params.position)
@@ -89,6 +100,12 @@ class CompletionService:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
+        counting = self._server.counting
+        id = counting.answered(document, outcome, seen.base, offset - seen.base, selected)
+        self.log.suggested(id)
+        counting.marked(items, id)
+        if selected is None and isinstance(document, DocumentSnapshot):
+            items = await self._server.actions.next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     def model_ready(self) -> None:
@@ -140,25 +157,27 @@ class CompletionService:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
         seen = self._server.documents.seen(document, offset)
-        place = _Place(document, seen.document, offset - seen.base, replaces=self._server.client.replaces)
-        patient = self._server.client.adds_late
+        replaces, line = self._server.client.replaces, params.position.line
+        place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces)
+        patient, method = self._server.client.adds_late, types.TEXT_DOCUMENT_COMPLETION
         seconds = self._server.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
-        outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer")
+        outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer: open it again")
         with anyio.move_on_after(seconds) as limit:
-            trigger = Trigger.PATIENT if patient else Trigger.AUTOMATIC
-            outcome = await self._complete(place, trigger, types.TEXT_DOCUMENT_COMPLETION)
+            outcome = await self._complete(place, Trigger.PATIENT if patient else Trigger.AUTOMATIC, method)
         if limit.cancelled_caught:
-            self.log.add(document.uri, document.version, types.TEXT_DOCUMENT_COMPLETION, outcome)
+            self.log.add(document.uri, document.version, line, method, outcome, 1000 * seconds)
         items = []
         if outcome.suggestion is not None:
             mark = " · fimble" if self._server.client.marks_label else ""
             items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark))
+        self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
+        began = anyio.current_time()
         await self._server.configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
@@ -181,9 +200,30 @@ class CompletionService:
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
+        self._note_first(outcome, trigger)
         outcome = outcome_for(outcome, place.asked, replaces=place.replaces)
-        self.log.add(document.uri, document.version, method, outcome)
+        waited_ms = 1000 * (anyio.current_time() - began)
+        self.log.add(document.uri, document.version, place.line, method, outcome, waited_ms)
         return outcome
+
+    def _note_first(self, outcome: Outcome, trigger: Trigger) -> None:
+        """Notes what a first suggestion has cost, if it was one."""
+        info = self._engine.model.info
+        found = first_suggestions.measured(outcome, info) if info and trigger is not Trigger.INVOKED else None
+        if found is not None:
+            self._server.start_task(_remember, found)
+
+    def why(self, uri: str, line: int) -> str:
+        """Why nothing appears at a line of a document: what holds at present, else what came of the last request there,
+        with its age."""
+        if snoozed := self._server.snooze.why(uri):
+            return snoozed
+        document = self._server.documents.find(uri)
+        if document is not None:
+            seen, options = self._server.documents.seen(document, 0).document, self._server.settings.inline_options()
+            if reason := why_silent(self._engine, seen, options, explicit=False, wakes=False):
+                return reason
+        return self.log.why(normal_uri(uri), line)
 
     def _is_current(self, document: Document) -> bool:
         return self._server.documents.find(document.uri) is document

@@ -49,6 +49,8 @@ class Configuration:
         self._asked_about: set[Path] = set()
         # What is wrong with the settings in force, a line each.
         self.problems: list[str] = []
+        # What the counts call the settings that are being tried today, if any are.
+        self.arm = ""
 
     async def collect(self, pushed: Any, seconds: float) -> None:
         """Collects the settings anew, and puts them in force.
@@ -76,6 +78,10 @@ class Configuration:
                 self._apply(None)
             asked.add_done_callback(answered)
 
+    def collect_again(self) -> None:
+        """Reads the files of settings anew: it is another day."""
+        self._apply(None)
+
     async def settled(self) -> None:
         """Waits until the settings that have been sent are in force, for a moment at most."""
         if self._settled.is_set():
@@ -98,11 +104,12 @@ class Configuration:
             config.Source("the editor's settings", self._client_settings),
             self._overrides,
         ]
-        found = await client_settings.read(self._server.roots, sources)
+        found, arm = await client_settings.read(self._server.roots, sources)
         if change != self._changes:  # there are newer ones, and files are not always read in the order they were asked
             return
         problems = [*found.problems, *catalogue(found.settings.actions)[1]]
         self.problems = [*problems, *(refusal.message for refusal in found.refusals)]
+        self.arm = arm
         self._put_in_force(found)
         for refusal in found.refusals:
             if refusal.declined:

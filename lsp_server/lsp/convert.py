@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
@@ -46,6 +47,16 @@ def edits_of(changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Ed
         else:
             edits.append(Edit(None, change.text))
     return edits
+
+
+def asked_place(params: Any) -> tuple[str, int] | None:
+    """The document and the line that the untyped parameters of a request of ours name; None if they name none."""
+
+    def part(value: Any, name: str) -> Any:
+        return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
+
+    uri, line = part(part(params, "textDocument"), "uri"), part(part(params, "position"), "line")
+    return (uri, line) if isinstance(uri, str) and isinstance(line, int) else None
 
 
 def range_of(document: Document, start: int, end: int, encoding: Encoding) -> types.Range:
@@ -119,6 +130,11 @@ def folder_name(uri: str, roots: Sequence[Path]) -> str:
     """The name of the workspace folder that a document lies in; empty for one outside."""
     path = path_of(uri)
     return next((root.name for root in roots if path is not None and path.is_relative_to(root)), "")
+
+
+def place_of(uri: str, roots: Sequence[Path]) -> tuple[str, str]:
+    """What a document is called in the workspace, and the name of its folder."""
+    return shown_path(uri, roots), folder_name(uri, roots)
 
 
 def shown_path(uri: str, roots: Sequence[Path]) -> str:

@@ -56,12 +56,14 @@ class DocumentService:
         uri, version = params.text_document.uri, params.text_document.version
         edits = convert.edits_of(params.content_changes)
         self._server.completions.cancel(uri)
-        if self._store.find(uri) is None:
+        old = self._store.find(uri)
+        if old is None:
             edits = self._opened_by(uri, edits)
             if not edits:
                 self.not_open(uri)
                 return
         document = self._store.change(uri, version, edits)
+        self._server.counting.changed(old, document, edits)
         self._tell_actions(document)
         seen = self._seen(document)
         self._completer.document_changed(seen)
@@ -79,6 +81,7 @@ class DocumentService:
         self._store.close(document.uri)
         self._completer.document_closed(seen.uri)
         self._server.snooze.closed(document.uri)
+        self._server.counting.closed(document.uri)
         self._server.actions.document_closed(document.uri)
 
     # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------

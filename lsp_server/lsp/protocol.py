@@ -197,6 +197,8 @@ class FimbleProtocol(LanguageServerProtocol):
             super()._send_handler_result(future, msg_id=msg_id)
             return
         self._request_futures.pop(msg_id, None)
+        if _method.get() in (types.TEXT_DOCUMENT_INLINE_COMPLETION, types.TEXT_DOCUMENT_COMPLETION):
+            self._server.completions.log.refused(_method.get(), str(error))
         if isinstance(error, NotOpenError):
             self._server.document_service.not_open(error.uri)
         self._send_response(msg_id, nothing())

@@ -17,11 +17,12 @@ class Selected:
     """What is asked for while an entry is selected: what comes behind its text, as if it had been accepted.
 
     The editor draws only what has the entry's range and begins with its text. document: the text with the entry in it.
-    offset: where that ends.
+    start, offset: where that begins and ends.
     """
 
     info: types.SelectedCompletionInfo
     document: DocumentSnapshot
+    start: int
     offset: int
 
     @classmethod
@@ -47,7 +48,7 @@ class Selected:
         if not 0 <= start <= cursor - seen.base <= end <= len(seen.document.source):
             return None
         inserted = encode(info.text.replace("\r\n", "\n").replace("\n", seen.document.newline.decode()))
-        return cls(info, seen.document.edited(start, end, inserted), start + len(inserted))
+        return cls(info, seen.document.edited(start, end, inserted), start, start + len(inserted))
 
     def item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
         """`suggestion`, which is one for `document`, as an item for the client's own text."""

@@ -5,19 +5,21 @@ from __future__ import annotations
 import gc
 import logging
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
 import anyio.abc
 import anyio.lowlevel
+import anyio.to_thread
 import msgspec
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp_server import __version__, config
 from lsp_server.backends.base import BackendFactory, ModelSpec
-from lsp_server.core.document import DocumentStore
+from lsp_server.core.document_store import DocumentStore
 from lsp_server.engine.client import EngineClient, ModelState
 from lsp_server.engine.request import Role
 from lsp_server.features.inline import InlineCompleter
@@ -28,18 +30,22 @@ from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
+from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Counting
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.power import Power
-from lsp_server.lsp.progress import LoadProgress, progress_title
+from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
 from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
-from lsp_server.lsp.status import status
-from lsp_server.lsp.transport import StdinReader, StdoutWriter
+from lsp_server.lsp.status import status, why_text
+from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
+from lsp_server.settings.last_run import SHOWN, LastRun
 
 logger = logging.getLogger(__name__)
 
+WHY = "fimble.why"
 _CONFIGURATION_SECONDS = 2.0
+_LAST_WRITE_SECONDS = 1.0
 
 
 class FimbleServer(LanguageServer):
@@ -71,6 +77,7 @@ class FimbleServer(LanguageServer):
 
         self._completer = InlineCompleter(self._engine, options, buffers=self.documents.recent)
         self._reader = BufferReader(self._engine, options, self.documents.recent)
+        self.counting = Counting(self, self._engine)
         self.actions = ActionService(self, self._engine)
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
@@ -78,12 +85,13 @@ class FimbleServer(LanguageServer):
         self.state = StateService(self, self._engine)
         self.snooze = Snooze(self._snoozed)
         self._engine.on_working = self.state.changed
-        self.completions = CompletionService(self, self._completer)
+        self.completions = CompletionService(self, self._completer, self._engine)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
-        self._failure = ""
+        self._failures = Failures(self._shown)
         self._tasks: anyio.abc.TaskGroup | None = None
         self._stopped: anyio.Event | None = None
+        self._last_run = LastRun(self._known_paths)
         _register(self)
         actions.register(self)
         snooze.register(self)
@@ -96,6 +104,7 @@ class FimbleServer(LanguageServer):
         Returns the exit status: 0 after shutdown and exit, 1 if the client left without.
         """
         self._stopped = stopped = anyio.Event()
+        logging.getLogger("lsp_server").addHandler(self._last_run)
         self._engine.start()
         async with anyio.create_task_group() as self._tasks:
             writer = StdoutWriter(stdout, self.stop)
@@ -103,10 +112,15 @@ class FimbleServer(LanguageServer):
             self._tasks.start_soon(self._read, stdin)
             await stopped.wait()
             self.cancel_requests()
+            with anyio.move_on_after(_LAST_WRITE_SECONDS):  # the editor waits for the server's end
+                await self.counting.close()
             self._tasks.cancel_scope.cancel()
         await self._engine.stop()
         self._completer.close()
+        self.actions.next_edits.close()
         writer.close()
+        logging.getLogger("lsp_server").removeHandler(self._last_run)
+        self._last_run.write(self._counted(), ended=True)
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 
     async def _read(self, stdin: int) -> None:
@@ -136,6 +150,7 @@ class FimbleServer(LanguageServer):
         self.configuration.initialization_options = options if isinstance(options, dict) else {}
         if self.client.progress:
             self._progress = LoadProgress(self)
+        self.start_task(end_with, params.process_id, self.stop)
 
     def client_initialized(self) -> None:
         if self.client.watch_configuration:
@@ -143,6 +158,7 @@ class FimbleServer(LanguageServer):
             self.client_register_capability(types.RegistrationParams([registration]))
         self.start_task(self._configure, None)
         self.state.begin()
+        self.start_task(self._note_run)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
@@ -156,6 +172,11 @@ class FimbleServer(LanguageServer):
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
         """What goes wrong outside a request goes to stderr; a request's error is its answer."""
         logger.error("%s", error)
+
+    async def _note_run(self) -> None:
+        """Writes what a report of a bug would have, should this process end without a word."""
+        write = partial(self._last_run.write, self._counted())
+        await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
 
     def start_task(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
         async def guarded() -> None:
@@ -176,8 +197,10 @@ class FimbleServer(LanguageServer):
         self.settings = found.settings
         self._model_origin = found.origins.get("model", "") if self.settings.model else ""
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
+        self.counting.switch(self.settings.stats, self.configuration.arm)
         self._engine.keep(
-            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes}
+            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
+            self.settings.saved_prompts_mb << 20,
         )
         self.state.changed()
         self.power.refresh()
@@ -204,41 +227,61 @@ class FimbleServer(LanguageServer):
             return
         if model.kind == "loading":
             if self._progress is not None:
-                if model.progress == 0:
+                if model.news or model.progress > 0:
                     self._progress.begin(progress_title("loading the model", self.client))
                 self._progress.report(model.progress)
             return
-        message = model.info.name if model.info else model.message
         if self._progress is not None:
-            self._progress.end(message)
+            self._progress.end(model.info.name if model.info else model.message)
         if model.kind == "failed":
             origin = f" (`model` comes from {self._model_origin})" if self._model_origin else ""
-            self._failure = model.message + origin
-            self._show(types.MessageType.Error, self._failure)
+            if self._failures.is_news(model.message + origin, model):
+                self._show(types.MessageType.Error, model.message + origin)
+            self.start_task(self._note_run)
         elif model.info is not None:
             if not gc.get_freeze_count():  # a collection that walks over all modules takes the loop 50 ms
                 gc.freeze()
-            self._shown.discard(self._failure)  # should it fail so again, that is news
+            self._failures.worked()
             text_ = f"fimble: {model.info.name} is ready" + (f" ({model.info.licence})" if model.info.licence else "")
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
                 self._show(types.MessageType.Warning, model.message)
             self.completions.model_ready()
+            self.start_task(self._note_run)
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
                 self.start_task(self.document_service.read_and_warm, document)
 
     def _show(self, kind: types.MessageType, message: str) -> None:
         """Shows a message in the editor, once, and writes it to stderr."""
-        logger.error("%s", message)
+        logger.error("%s", message, extra=SHOWN)
         if message not in self._shown:
             self._shown.add(message)
             self.window_show_message(types.ShowMessageParams(kind, f"fimble: {message}"))
 
+    def _known_paths(self) -> list[str]:
+        models = (self.settings.model, self.settings.chat_model, self.settings.draft_model, *self.settings.lora)
+        return [*map(str, self.roots), *models]
+
     # Requests -------------------------------------------------------------------------------------------
 
-    async def status(self) -> dict[str, Any]:
+    def _counted(self) -> dict[str, Any]:
+        """What a report of a bug may know of this run."""
+        info, requests = self._engine.model.info, self.completions.log.summary()
+        return {
+            "client": self.client.name[:100],
+            "positionEncoding": self.client.encoding,
+            "model": {"state": self._engine.model.kind, **({"name": info.name} if info else {})},
+            "documents": len(self.documents),
+            "requests": requests["counts"],
+            "latencyMs": requests["latencyMs"],
+            "evaluatedTokens": self._engine.evaluated_tokens,
+            "decodedTokens": self._engine.decoded_tokens,
+        }
+
+    async def status(self, params: Any = None) -> dict[str, Any]:
+        """params: may name a place, as a TextDocumentPositionParams; the answer then says why nothing appears there."""
         await self.configuration.settled()
-        return status(
+        found = status(
             self._engine,
             self.completions.log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
@@ -247,8 +290,18 @@ class FimbleServer(LanguageServer):
             state=self.state.current().told(),
             power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
             documents=len(self.documents),
+            stats=self.counting.state,
+            seen=self.counting.seen,
+            nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.context(uri).pieces for uri in self.documents.snapshots()},
         )
+        if (place := convert.asked_place(params)) is not None:
+            found["why"] = self.completions.why(*place)
+        return found
+
+    async def show_why(self) -> None:
+        """Shows what became of the last requests, in whatever way the client shows texts."""
+        await self.actions.show("Why nothing appeared", why_text(self.completions.log.last_ten(self.counting.seen)))
 
 
 def _register(server: FimbleServer) -> None:
@@ -290,6 +343,26 @@ def _register(server: FimbleServer) -> None:
     async def completion(params: types.CompletionParams) -> Answer:
         return await server.completions.menu(params)
 
+    @server.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        server.counting.saved(params)
+
+    @server.feature(DID_SHOW)
+    def shown(params: Any) -> None:
+        server.counting.told_shown(params)
+
+    @server.feature(DID_ACCEPT_PART)
+    def accepted_part(params: Any) -> None:
+        server.counting.told_accepted_part(params)
+
+    @server.command(ACCEPTED)
+    def accepted(*arguments: Any) -> None:
+        server.counting.told_accepted(arguments)
+
+    @server.command(WHY)
+    def why(*_: Any) -> None:
+        server.start_task(server.show_why)
+
     @server.feature("fimble/status")
     async def fimble_status(params: Any) -> dict[str, Any]:
-        return await server.status()
+        return await server.status(params)

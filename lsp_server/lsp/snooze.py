@@ -11,6 +11,7 @@ import msgspec
 from pygls.exceptions import JsonRpcInvalidParams
 
 from lsp_server.core.uris import normal_uri
+from lsp_server.features.reasons import SNOOZED
 
 if TYPE_CHECKING:
     from lsp_server.lsp.server import FimbleServer
@@ -41,9 +42,9 @@ class Snooze:
     def why(self, uri: str = "") -> str:
         """Why nothing is offered unasked, anywhere or in a document; an empty string if it is."""
         if self._clock() < self._until:
-            return f"completions are snoozed until {time.strftime('%H:%M', time.localtime(self._until))}"
+            return f"{SNOOZED} until {time.strftime('%H:%M', time.localtime(self._until))}"
         if uri and normal_uri(uri) in self._files:
-            return "completions are snoozed in this file until it is closed"
+            return f"{SNOOZED} in this file until it is closed"
         return ""
 
     def sleep(self, minutes: int) -> str:

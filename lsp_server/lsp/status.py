@@ -6,41 +6,50 @@ import statistics
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
+from lsp_server.core.uris import normal_uri
 from lsp_server.engine.client import EngineClient
 from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import OVERTAKEN
 
 _RECENT = 50
-STALE = Outcome(reason="the document changed, or a newer request came")
+# Of so many requests it is told why nothing appeared.
+_WHY = 10
+STALE = Outcome(reason=OVERTAKEN)
 
 
 class RequestLog:
-    """The last answers and how many there were of each kind."""
+    """The last answers and how many there were of each kind. clock: in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
+        self._explained: deque[_Explained] = deque(maxlen=_WHY)
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
+        self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
-    def add(self, uri: str, version: int | None, method: str, outcome: Outcome) -> None:
+    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
+        """line: that of the request, from 0. waited_ms: from when it was taken up to its answer, or its end without."""
+        self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
         usage = outcome.usage
         self._recent.append(
             {
-                "at": self._clock(),
                 "method": method,
                 "uri": uri,
                 "version": version,
+                "line": line,
                 "source": outcome.source,
                 "empty": outcome.suggestion is None,
                 "stale": outcome is STALE,
                 "reason": outcome.reason,
                 "hole": outcome.hole.kind.value if outcome.hole else None,
+                "quick": usage.quick,
                 "promptTokens": usage.prompt_tokens,
                 "reusedTokens": usage.reused_tokens,
                 "evaluatedTokens": usage.evaluated_tokens,
@@ -53,41 +62,114 @@ class RequestLog:
                 "totalMs": round(outcome.total_ms, 3),
             }
         )
+        self._explained.append(_Explained(method, self._clock(), waited_ms, outcome))
+
+    def suggested(self, id: int | None) -> None:
+        """The number that the last answer's suggestion has for the counts."""
+        if self._explained:
+            self._explained[-1].id = id
+
+    def refused(self, method: str, reason: str) -> None:
+        """Notes a request that could not be looked at."""
+        self._explained.append(_Explained(method, self._clock(), 0.0, Outcome(reason=reason)))
+
+    def last_ten(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
+        """What became of the last requests, the latest first, and where their time went. seen: what is known of a
+        suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 
     def summary(self) -> dict[str, Any]:
-        """The answer's age, `secondsAgo`, is as of now."""
-        now = self._clock()
-        recent = [
-            {**{key: value for key, value in entry.items() if key != "at"}, "secondsAgo": int(now - entry["at"])}
-            for entry in self._recent
-        ]
-        times = sorted(entry["totalMs"] for entry in self._recent if not entry["empty"])
-        empty = [entry for entry in self._recent if entry["empty"] and not entry["stale"]]
+        recent = self._with_ages()
+        times = sorted(entry["totalMs"] for entry in recent if not entry["empty"])
+        empty = [entry for entry in recent if entry["empty"] and not entry["stale"]]
+        last = recent[-1] if recent else None
         return {
             "counts": {key: self._counts[key] for key in ("answered", "model", "memory", "empty")},
             "latencyMs": {
-                "last": self._recent[-1]["totalMs"] if self._recent else None,
+                "last": last["totalMs"] if last else None,
                 "median": statistics.median(times) if times else None,
                 "p95": times[int(0.95 * (len(times) - 1))] if times else None,
             },
-            "last": recent[-1] if recent else None,
+            "last": last,
             "whyLastEmpty": empty[-1]["reason"] if empty else None,
+            "whyLastEmptyAgeSeconds": empty[-1]["ageSeconds"] if empty else None,
             "recent": recent,
+        }
+
+    def why(self, uri: str, line: int) -> str:
+        """What became of the last request at a line of a document, else of the last one in that document, with its age;
+        for a user who sees nothing there. uri: in its normal form."""
+        found = [entry for entry in self._with_ages() if normal_uri(entry["uri"]) == uri and not entry["stale"]]
+        here = [entry for entry in found if entry["line"] == line]
+        if not found:
+            return "nothing has been asked for in this file yet"
+        last = (here or found)[-1]
+        when = f"{'here' if here else 'on line ' + str(last['line'] + 1)}, {_ago(last['ageSeconds'])}"
+        if last["empty"]:
+            return f"{when}: {last['reason'] or 'nothing to show'}"
+        return f"{when}: there was a suggestion, after {last['totalMs']:.0f} ms"
+
+    def _with_ages(self) -> list[dict[str, Any]]:
+        now = self._clock()
+        aged = zip(self._recent, self._times, strict=True)
+        return [{**entry, "ageSeconds": round(now - then, 1)} for entry, then in aged]
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 1:
+        return "just now"
+    return f"{seconds:.0f} s ago" if seconds < 120 else f"{seconds / 60:.0f} min ago"
+
+
+@dataclass(slots=True)
+class _Explained:
+    """One of the last requests. at: when it was answered. id: of its suggestion, for the counts."""
+
+    method: str
+    at: float
+    waited_ms: float
+    outcome: Outcome
+    id: int | None = None
+
+    def as_json(self, now: float, seen: Callable[[int], str]) -> dict[str, Any]:
+        outcome, usage = self.outcome, self.outcome.usage
+        known = seen(self.id) if outcome.suggestion is not None and self.id is not None else ""
+        if outcome.suggestion is None:
+            appeared, why = "no", outcome.reason or "the server gave no reason"
+            if outcome is STALE:
+                why += f", after {self.waited_ms:.0f} ms"
+        elif known == "unseen":
+            appeared, why = "no", "the next key came before the editor could draw it, or the editor had no place for it"
+        else:
+            appeared, why = ("yes", "") if known == "shown" else ("unknown", "answered; the editor has not said more")
+        spent = {"queuedMs": usage.queued_ms, "prefillMs": usage.prefill_ms, "decodeMs": usage.decode_ms}
+        return {
+            "method": self.method,
+            "secondsAgo": round(now - self.at, 1),
+            "appeared": appeared,
+            "why": why,
+            "source": outcome.source,
+            "waitedMs": round(self.waited_ms, 1),
+            **{name: round(ms, 1) for name, ms in spent.items()},
         }
 
 
 def status(
-    engine: EngineClient, log: RequestLog, context: Mapping[str, Iterable[Piece]], **more: Any
+    engine: EngineClient,
+    log: RequestLog,
+    context: Mapping[str, Iterable[Piece]],
+    seen: Callable[[int], str],
+    **more: Any,
 ) -> dict[str, Any]:
     """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms. context: what
-    each document's prompts show of other files."""
+    each document's prompts show of other files. seen: what is known of a suggestion by its number."""
     model = engine.model
     resident, forks, evictions = engine.cache
     info: dict[str, Any] = {}
     if model.info is not None:
         info = asdict(model.info)
         info["format"] = model.info.format.name
-        del info["chat_template"]
+        del info["chat_template"], info["state_key"]
     return {
         "version": __version__,
         **more,
@@ -95,9 +177,29 @@ def status(
             uri: [{"path": piece.path, "defines": sorted(piece.defines), "bytes": len(piece.text)} for piece in pieces]
             for uri, pieces in context.items()
         },
-        "model": {"state": model.kind, "progress": model.progress, "message": model.message, **info},
+        "model": {
+            "state": model.kind,
+            "progress": model.progress,
+            "message": model.message,
+            **info,
+        },
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
         "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
-        "requests": log.summary(),
+        "requests": {**log.summary(), "lastTen": log.last_ten(seen)},
     }
+
+
+def why_text(entries: list[dict[str, Any]]) -> str:
+    """What became of the last requests, a line each, for the user to read."""
+    if not entries:
+        return "No completion has been asked for yet."
+    lines = []
+    for entry in entries:
+        shown = {"yes": "appeared", "no": "nothing appeared", "unknown": "may have appeared"}[entry["appeared"]]
+        model = entry["queuedMs"] + entry["prefillMs"] + entry["decodeMs"]
+        parts = f": {entry['queuedMs']:.0f} waiting, {entry['prefillMs']:.0f} reading, {entry['decodeMs']:.0f} writing"
+        took = f"{entry['waitedMs']:.0f} ms" + (parts if model >= 1 else "")
+        reason = f": {entry['why']}" if entry["why"] else ""
+        lines.append(f"- {entry['secondsAgo']:.0f} s ago, {shown}{reason} ({took})")
+    return "\n".join(lines)

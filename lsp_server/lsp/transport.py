@@ -10,6 +10,8 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable
 
+import anyio
+
 logger = logging.getLogger(__name__)
 
 _READ_BYTES = 1 << 16
@@ -17,6 +19,44 @@ _LONGEST_HEADER = 8192
 _LONGEST_BODY = 256 << 20
 _LARGEST_BACKLOG = 64 << 20
 _UNHANDLED_READS = 64
+LOOK_SECONDS = 2.0  # between two looks at the client's process, where the system does not tell its end
+
+
+async def end_with(process_id: int | None, stop: Callable[[], None]) -> None:
+    """Calls `stop` when the client's process is gone: somebody else may hold the other end of stdin open.
+
+    A process that cannot be seen from here, as from inside a container, tells nothing.
+    """
+    if process_id is None or process_id <= 0:
+        return
+    if hasattr(os, "pidfd_open"):
+        try:
+            descriptor = os.pidfd_open(process_id)
+        except (OSError, OverflowError) as error:
+            logger.debug("the client's process %s cannot be watched: %s", process_id, error)
+            return
+        try:
+            await anyio.wait_readable(descriptor)
+        finally:
+            os.close(descriptor)
+    elif not await _polled_end(process_id):
+        return
+    logger.info("the client's process %s is gone", process_id)
+    stop()
+
+
+async def _polled_end(process_id: int) -> bool:
+    """Waits for the end of a process where the system does not tell it. False if there is no such process."""
+    import psutil
+
+    try:
+        process = psutil.Process(process_id)
+    except (psutil.Error, OverflowError):
+        return False
+    with contextlib.suppress(psutil.NoSuchProcess):
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await anyio.sleep(LOOK_SECONDS)
+    return True
 
 
 class FrameError(Exception):

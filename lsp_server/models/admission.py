@@ -21,8 +21,9 @@ from typing import IO
 
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.children import Child, Limits
-from lsp_server.models import ledger, lock, lora
-from lsp_server.models.gguf import Header, read_header, read_model
+from lsp_server.models import kinds, ledger, lock, lora
+from lsp_server.models.gguf import Header, read_header
+from lsp_server.models.gguf_parts import read_model
 from lsp_server.models.patience import Progress, patiently
 
 _POLL_S = 0.05
@@ -46,6 +47,7 @@ def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = 
             raise ModelError(
                 f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
             )
+        kinds.check(headers)
         return headers, [_pinned_hash(header, beat) for header in headers]
 
     headers, hashes = patiently(look, path, progress)
@@ -87,8 +89,8 @@ def _bytes(headers: Sequence[Header]) -> int:
 def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, bool]]) -> None:
     """Raises ModelError if `path` is known not to work, or does not when tried. parts: what that depends on."""
     key = " ".join([*parts, _llama_version()])
-    refusal = ledger.read()["verdicts"].get(key)
-    if not isinstance(refusal, str):
+    refusal = ledger.verdict(key)
+    if refusal is None:
         refusal, lasting = attempt()
         if lasting:
             ledger.update("verdicts", {key: refusal})
@@ -98,8 +100,7 @@ def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, 
 
 def verdict(hashes: Sequence[str]) -> str | None:
     """What is known of a model by its hashes: why it is refused, empty if it works, None if it was never tried."""
-    found = ledger.read()["verdicts"].get(" ".join([*hashes, _llama_version()]))
-    return found if isinstance(found, str) else None
+    return ledger.verdict(" ".join([*hashes, _llama_version()]))
 
 
 def try_in_child(
@@ -183,11 +184,21 @@ def describe_end(status: int, said: str) -> str:
         name = signal.Signals(-status).name
     except ValueError:
         name = f"signal {-status}"
+    if name == "SIGILL":
+        return (
+            "llama.cpp was compiled for instructions that do not work on this processor; compile it again: "
+            "CMAKE_ARGS=-DGGML_NATIVE=OFF pip install --force-reinstall --no-cache-dir --no-deps llama-cpp-python"
+            f"=={metadata.version('llama-cpp-python')}"
+        )
     return f"it crashes llama.cpp ({name}: {telling})"
 
 
 def _llama_version() -> str:
+    """The version of llama.cpp, and when it was compiled: another compiler or other options may cure a crash."""
     try:
-        return f"llama-cpp-python {metadata.version('llama-cpp-python')}"
+        installed = metadata.distribution("llama-cpp-python")
     except metadata.PackageNotFoundError:
         return "llama-cpp-python"
+    record = Path(str(installed.locate_file(f"llama_cpp_python-{installed.version}.dist-info"))) / "RECORD"
+    compiled = record.stat().st_mtime_ns if record.is_file() else 0
+    return f"llama-cpp-python {installed.version} {compiled}"

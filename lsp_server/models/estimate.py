@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lsp_server import control_groups
 from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.models.gguf import Header, LargeArray, Tensor
 
@@ -21,6 +22,7 @@ _CALIBRATED_GPU_CHUNK = 512  # the largest that a calibration may choose
 _ROWS = 32  # of logits that are handed out at once
 CHECKPOINTS = 4  # states of a recurrent model that are remembered for each sequence, beside its own
 
+READ_IN_BYTES = 256 << 20
 _CELLS = 256  # KV cells come in multiples of this
 _KV_BYTES = 2  # F16
 _PER_TOKEN, _PER_MERGE = 160, 150  # bytes of llama.cpp's tables for one entry of the vocabulary, measured
@@ -29,6 +31,9 @@ _FIXED = 4 << 20  # the graph, the thread pool
 # Tensor types of which llama.cpp keeps a second, interleaved copy, and the multiple that their rows must be.
 _REPACKED_X86 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
 _REPACKED_ARM = {"Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4}
+
+# What a control group may use of memory, and what it does, by the version of the interface.
+_MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
 # Tensors that only rows are read from; they are never multiplied with.
 _LOOKED_UP = ("token_embd", "per_layer_token_embd", "position_embd", "token_types")
@@ -91,7 +96,7 @@ def estimate(
     usual = CPU_CHUNK if not offloaded else _CALIBRATED_GPU_CHUNK if spec.calibrate else GPU_CHUNK
     chunk = max(spec.chunk_tokens or usual, spec.sequences)
     weights = sum(tensor.bytes for tensor in tensors)
-    repacked = 0 if offloaded > layers else _repacked_bytes(tensors)
+    repacked = 0 if offloaded > layers else _repacked_bytes(tensors, read_in=is_read_in(weights, on_gpu=offloaded > 0))
     kv = kv_cache_bytes(main, spec, kv_bytes, checkpoints)
     flash = {"on": True, "off": False, "auto": bool(offloaded)}[spec.flash_attention]
     compute = _compute_bytes(main, spec, chunk, flash=flash)
@@ -144,7 +149,15 @@ def _cpu_layouts() -> dict[str, int]:
     return _REPACKED_ARM if platform.machine().lower() in ("arm64", "aarch64") else _REPACKED_X86
 
 
-def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
+def is_read_in(file_bytes: int, *, on_gpu: bool) -> bool:
+    """Whether a model's weights are read into memory, where nothing that becomes of the file can reach them. Those of a
+    larger one stay mapped from it: several servers share them, and they can be dropped when memory is short."""
+    return file_bytes <= READ_IN_BYTES and not on_gpu
+
+
+def _repacked_bytes(tensors: Sequence[Tensor], *, read_in: bool) -> int:
+    """The copies in another layout. What is read in is read into that layout at once; only embeddings that are the
+    output layer, too, are there twice."""
     rows = _cpu_layouts()
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     total = 0
@@ -153,7 +166,7 @@ def _repacked_bytes(tensors: Sequence[Tensor]) -> int:
         if multiple is None or len(tensor.shape) < 2 or tensor.shape[1] % multiple:
             continue
         multiplied = not tensor.name.startswith(_LOOKED_UP) or (tied and tensor.name == "token_embd.weight")
-        if multiplied:
+        if multiplied and (not read_in or tensor.name == "token_embd.weight"):
             total += tensor.bytes
     return total
 
@@ -192,37 +205,16 @@ def available_bytes() -> int:
     return min([free, *_group_room()])
 
 
-def _group_room(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> list[int]:
-    """What each control group above this process still allows, in bytes. Version 1 and 2 of the interface."""
-    try:
-        lines = membership.read_text("utf-8").splitlines()
-    except OSError:
-        return []
+def _group_room() -> list[int]:
+    """What each control group above this process still allows, in bytes."""
     found = []
-    for line in lines:
-        number, controllers, path = [*line.split(":", 2), "", ""][:3]
-        if number == "0":
-            base, limit, used = root, "memory.max", "memory.current"
-        elif "memory" in controllers.split(","):
-            base, limit, used = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes"
-        else:
-            continue
-        folder = base / path.strip("/")
-        for group in (folder, *folder.parents):
-            most = _number(group / limit)
-            if most is not None:
-                reclaimable = _field(group / "memory.stat", "inactive_file")
-                found.append(max(0, most - (_number(group / used) or 0) + reclaimable))
-            if group == base:
-                break
+    for version, group in control_groups.groups("memory"):
+        limit, used = _MEMORY_FILES[version]
+        most = control_groups.number(group / limit)
+        if most is not None:
+            reclaimable = _field(group / "memory.stat", "inactive_file")
+            found.append(max(0, most - (control_groups.number(group / used) or 0) + reclaimable))
     return found
-
-
-def _number(path: Path) -> int | None:
-    try:
-        return int(path.read_text("utf-8"))
-    except (OSError, ValueError):  # no such file, or "max"
-        return None
 
 
 def _field(path: Path, name: str) -> int:

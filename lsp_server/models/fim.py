@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsp_server.core.formats import detect_format
+from lsp_server.core.formats import detect_format, names_of
 from lsp_server.models.gguf import Header, LargeArray, strings
 
 
@@ -10,6 +10,6 @@ def format_of(header: Header) -> str:
     """The name of the format that fits the file; empty for a model that can only continue."""
     tokens = header.metadata.get("tokenizer.ggml.tokens")
     known = set(strings(header.path, tokens)) if isinstance(tokens, LargeArray) else set()
-    name = f"{header.text('general.name')} {header.text('general.basename')} {header.path.name}"
+    name = names_of(header.text, header.path.name)
     form = detect_format(lambda spelling: spelling.encode() in known, name)
     return form.name if form.has_fim else ""

@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsp_server.models.gguf import MAGIC
+from lsp_server.backends.base import ModelError
+from lsp_server.models import kinds
+from lsp_server.models.gguf import MAGIC, NoModelError
+from lsp_server.models.gguf_parts import read_model
 from lsp_server.regular_file import open_regular
 
 _MOST_FILES = 2000
-_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")  # told without opening it
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 
 
@@ -29,13 +32,25 @@ class FoundModel:
     sha256: str = ""
 
 
-def find_models(home: Path | None = None) -> list[FoundModel]:
-    """All models that Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold, each file once."""
+def find_models(home: Path | None = None, *, usable: bool = True) -> list[FoundModel]:
+    """All models that Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold, each file once. usable:
+    without those that, by their header, are no model that writes text."""
     home = home or Path.home()
     found: dict[Path, FoundModel] = {}
     for model in (*_ollama(home), *_hugging_face(home), *_folders(home)):
         found.setdefault(_real(model.path), model)
-    return sorted(found.values(), key=lambda model: (model.holder, model.name))
+    models = sorted(found.values(), key=lambda model: (model.holder, model.name))
+    return [model for model in models if not usable or _writes_text(model.path)]
+
+
+def _writes_text(path: Path) -> bool:
+    try:
+        kinds.check(read_model(path))
+    except NoModelError:
+        return False
+    except ModelError:  # it is damaged, which whoever takes it is told
+        pass
+    return True
 
 
 def _ollama(home: Path) -> Iterator[FoundModel]:

@@ -10,7 +10,6 @@ The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 from __future__ import annotations
 
 import math
-import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ _MOST_DIMENSIONS, _MOST_LAYERS = 4, 512  # as in llama.cpp, which aborts beyond 
 _LARGEST_HEADER = 1 << 30
 _KEPT_ELEMENTS, _KEPT_TEXT = 1024, 1 << 20  # arrays and texts up to here are kept as values
 _WINDOW = 1 << 20
-_SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +134,10 @@ class Header:
         return [self.hyper(key, default)] * layers
 
 
+class NoModelError(ModelError):
+    """A GGUF file that is whole, and no model by itself."""
+
+
 def read_header(path: Path) -> Header:
     """The header of `path`. Raises ModelError, with one line, if it is not whole or not a GGUF file."""
     try:
@@ -151,25 +153,6 @@ def read_header(path: Path) -> Header:
         raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
 
 
-def read_model(path: Path) -> list[Header]:
-    """The headers of a model: one, or those of all its parts if the file is the first of several.
-
-    llama.cpp opens the other parts by itself, so they are checked with it. Raises ModelError.
-    """
-    first = read_header(path)
-    count = first.integer("split.count", 1)
-    if count <= 1:
-        return [first]
-    found = _SPLIT.search(path.name)
-    if found is None or int(found[2]) != count:
-        raise ModelError(f"{path} is one of {count} parts, but its name does not end in -00001-of-{count:05}.gguf")
-    if int(found[1]) != 1:
-        raise ModelError(f"{path} is part {int(found[1])} of {count}; set `model` to the first part")
-    stem = path.name[: found.start()]
-    others = (path.with_name(f"{stem}-{number:05}-of-{count:05}.gguf") for number in range(2, count + 1))
-    return [first, *map(read_header, others)]
-
-
 def strings(path: Path, array: LargeArray) -> list[bytes]:
     """The elements of an array of strings that was stepped over."""
     with open_regular(path) as file:
@@ -179,9 +162,9 @@ def strings(path: Path, array: LargeArray) -> list[bytes]:
 
 def split_strings(data: bytes, count: int) -> list[bytes]:
     """The first `count` strings of an array, from its bytes."""
-    found, position, length_at = [], 0, struct.Struct("<Q").unpack_from
+    found, position = [], 0
     for _ in range(count):
-        end = position + 8 + length_at(data, position)[0]
+        end = position + 8 + struct.unpack_from("<Q", data, position)[0]
         found.append(data[position + 8 : end])
         position = end
     return found
@@ -237,6 +220,8 @@ class _Reader:
         if not isinstance(name, str) or not name:
             if header.integer("split.no") > 0:  # only the first part of a split model has one
                 return
+            if header.text("general.type") == "imatrix":
+                raise NoModelError(f"{self._path} cannot be used: it is an importance matrix, for quantising a model")
             raise self._damaged("it does not name its architecture")
         layers = header.metadata.get(f"{name}.block_count")
         if layers is not None and (type(layers) is not int or not 1 <= layers <= _MOST_LAYERS):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models import incoming, lock
+from lsp_server.kept_files import UNWRITABLE, why_unwritable
+from lsp_server.models import connection, incoming, lock
 
 # What is taken if a repository has several quantisations and none was asked for.
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0", "Q5_K_M", "Q6_K", "F16")
@@ -121,6 +121,15 @@ def _download(hub_id: str, revision: str, file: RemoteFile, partial: Path) -> No
         http_get(url, out, resume_size=there, headers=headers, expected_size=file.size, displayed_filename=shown)
 
 
+def _has_token() -> bool:
+    from huggingface_hub import get_token
+
+    try:
+        return get_token() is not None
+    except OSError:  # the file of the hub's client cannot be read
+        return False
+
+
 class _Explained:
     """Turns what the hub's client raises into one line that says what happened and what to do."""
 
@@ -138,10 +147,16 @@ class _Explained:
     def _why(self, error: Exception) -> str:
         from huggingface_hub import errors
 
+        token = _has_token()
+        status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else 0
         if isinstance(error, errors.GatedRepoError):
-            return "its owner asks for an agreement; accept it on the hub's page and set HF_TOKEN"
-        if isinstance(error, errors.RepositoryNotFoundError):
-            return "the hub has no such repository, or it is private and HF_TOKEN is not set"
+            remedy = "with the account that HF_TOKEN belongs to" if token else "and set HF_TOKEN"
+            return f"its owner asks for an agreement; accept it on the hub's page {remedy}"
+        if isinstance(error, errors.RepositoryNotFoundError) and status != 401:
+            of_token = "the token may not see it" if token else "HF_TOKEN is not set"
+            return f"the hub has no such repository, or it is private and {of_token}"
+        if refused := connection.why_refused(status, token=token):
+            return refused
         if isinstance(error, (errors.EntryNotFoundError, errors.RevisionNotFoundError)):
             return "the hub no longer has that file; try again"
         if isinstance(error, errors.OfflineModeIsEnabled):
@@ -149,19 +164,11 @@ class _Explained:
         goes_on = ""
         if any((lock.models_folder() / self._hub_id).glob("**/*.part")):
             goes_on = "; what was loaded is kept, the same command goes on from there"
-        if _unreachable(error):
-            host = urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").netloc
-            return f"{host} cannot be reached; check the network or the proxy{goes_on}"
+        if why := connection.why(error, urlsplit(os.environ.get("HF_ENDPOINT") or "https://huggingface.co").netloc):
+            return f"{why}{goes_on}"
         if isinstance(error, OSError) and error.strerror:
+            if error.errno in UNWRITABLE:
+                return why_unwritable(lock.models_folder(), error)
             return f"{error.strerror}{goes_on}"
         text = " ".join(str(error).split())[:200] or type(error).__name__
         return f"{text}{goes_on}"
-
-
-def _unreachable(error: BaseException | None) -> bool:
-    """Whether the hub did not answer at all, whatever the client's library wraps that in."""
-    while error is not None:
-        if isinstance(error, ConnectionError | socket.gaierror) or "Connect" in type(error).__name__:
-            return True
-        error = error.__cause__ or error.__context__
-    return False

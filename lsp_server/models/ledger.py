@@ -9,8 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,17 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
+from lsp_server.kept_files import read_json, write_whole
 from lsp_server.regular_file import open_regular
 
 _MOST_ENTRIES = 512
 _BLOCK = 4 << 20
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_LONGEST_REFUSAL = 1000
+
+# What is known in this process, for where nothing can be kept: size, times, inode and SHA-256 of each path. Threads
+# only ever put whole entries in.
+_known: dict[str, list[Any]] = {}
 
 
 def ledger_path() -> Path:
@@ -41,21 +47,44 @@ def sha256(path: Path, progress: Callable[[float], bool] = lambda _: True) -> st
         found = hash_file(path, stamp[0], progress)
     except OSError as error:
         raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
-    update("files", {str(path.absolute()): [*stamp, found]})
+    _keep(path, [*stamp, found])
     return found
 
 
 def remember(path: Path, sha256: str) -> None:
-    """Notes the SHA-256 of a file that has just been hashed."""
-    update("files", {str(path.absolute()): [*_stamp(path), sha256]})
+    """Notes the SHA-256 of a file that has just been hashed or written."""
+    with contextlib.suppress(OSError):
+        _keep(path, [*_stamp(path), sha256])
+
+
+def _keep(path: Path, entry: list[Any]) -> None:
+    if len(_known) >= _MOST_ENTRIES:
+        _known.clear()
+    _known[str(path.absolute())] = entry
+    update("files", {str(path.absolute()): entry})
 
 
 def known_sha256(path: Path) -> str | None:
     """The SHA-256 that a file has, if the ledger knows it."""
-    known = read()["files"].get(str(path.absolute()))
-    if isinstance(known, list) and known[:-1] == _stamp(path) and isinstance(known[-1], str):
-        return known[-1]
+    name, stamp = str(path.absolute()), _stamp(path)
+    for known in (_known.get(name), read()["files"].get(name)):
+        if isinstance(known, list) and known[:-1] == stamp and is_sha256(known[-1]):
+            return str(known[-1])
     return None
+
+
+def is_sha256(value: object) -> bool:
+    return isinstance(value, str) and _SHA256.fullmatch(value) is not None
+
+
+def verdict(key: str) -> str | None:
+    """What is known under a key: why a model is refused, empty if it works, None if nothing usable is."""
+    found = read()["verdicts"].get(key)
+    return found if isinstance(found, str) and len(found) <= _LONGEST_REFUSAL and _is_line(found) else None
+
+
+def _is_line(text: str) -> bool:
+    return all(character.isprintable() for character in text)
 
 
 def _stamp(path: Path) -> list[int]:
@@ -76,7 +105,7 @@ def hash_file(path: Path, size: int, progress: Callable[[float], bool] = lambda 
 def read() -> dict[str, dict[str, Any]]:
     """The ledger: `files` by path, `verdicts` by hash. Empty if there is none or it cannot be understood."""
     try:
-        found = json.loads(ledger_path().read_text("utf-8"))
+        found = read_json(ledger_path())
     except (OSError, ValueError):
         found = None
     found = found if isinstance(found, dict) else {}
@@ -90,15 +119,3 @@ def update(part: str, entries: Mapping[str, Any]) -> None:
     ledger[part] = dict([*kept.items(), *entries.items()][-_MOST_ENTRIES:])
     with contextlib.suppress(OSError):
         write_whole(ledger_path(), json.dumps(ledger, indent=1).encode())
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that nobody ever sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-        Path(name).replace(path)
-    finally:
-        Path(name).unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
+from lsp_server.kept_files import read_json, why_unwritable, write_whole
 from lsp_server.models import ledger
 from lsp_server.models.catalogue import CatalogueModel
 
@@ -53,24 +54,32 @@ def pins() -> dict[str, Pin]:
     """
     path = lock_path()
     try:
-        entries = json.loads(path.read_text("utf-8"))["files"]
-        return {str(name): Pin(str(name), **_checked(entry)) for name, entry in entries.items()}
+        found = read_json(path)
+        entries = found.get("files") if isinstance(found, dict) else None
+        if not isinstance(entries, dict):
+            raise ValueError("it has no list of files")
+        return {name: _checked(name, entry) for name, entry in entries.items()}
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"the lock file {path} cannot be read ({error}); mend or remove it") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise ModelError(f"the lock file {path} cannot be used ({why}); mend or remove it") from None
 
 
-def _checked(entry: Mapping[str, Any]) -> dict[str, Any]:
-    size, digest = entry["size"], entry["sha256"]
-    if type(size) is not int or type(digest) is not str or len(digest) != 64:
-        raise ValueError("a pin without size or SHA-256")
-    return {
-        "size": size,
-        "sha256": digest,
-        "source": str(entry.get("source", "")),
-        "licence": str(entry.get("licence", "")),
-    }
+def _checked(name: str, entry: Any) -> Pin:
+    """The pin of an entry. Raises ValueError. A name that leads out of the models folder is none: whoever removes the
+    model would remove what lies there."""
+    shown = ascii(name)[:100]
+    if not name or "\0" in name or (not Path(name).is_absolute() and ".." in Path(name).parts):
+        raise ValueError(f"{shown} is no name of a model")
+    if not isinstance(entry, dict):
+        raise ValueError(f"what it says of {shown} is no pin")
+    size, digest, source, licence = (entry.get(key, "") for key in ("size", "sha256", "source", "licence"))
+    if type(size) is not int or size < 0 or not ledger.is_sha256(digest):
+        raise ValueError(f"{shown} has no size or no SHA-256")
+    if not isinstance(source, str) or not isinstance(licence, str):
+        raise ValueError(f"the source or the licence of {shown} is no text")
+    return Pin(name, size, digest, source, licence)
 
 
 def add(pin: Pin) -> None:
@@ -83,7 +92,11 @@ def remove(name: str) -> None:
 
 def _write(entries: Mapping[str, Pin]) -> None:
     files = {name: {k: v for k, v in asdict(pin).items() if k != "name"} for name, pin in sorted(entries.items())}
-    ledger.write_whole(lock_path(), json.dumps({"version": 1, "files": files}, indent=2).encode() + b"\n")
+    path = lock_path()
+    try:
+        write_whole(path, json.dumps({"version": 1, "files": files}, indent=2).encode() + b"\n")
+    except OSError as error:
+        raise ModelError(why_unwritable(path, error)) from None
 
 
 def pin_of(path: Path) -> Pin | None:

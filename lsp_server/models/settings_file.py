@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.models.ledger import write_whole
+from lsp_server.kept_files import write_whole
 
 
 def set_value(path: Path, key: str, value: str) -> str | None:
@@ -27,4 +27,6 @@ def set_value(path: Path, key: str, value: str) -> str | None:
         raise ModelError(f"{path} is not valid TOML ({error}); mend it first, nothing was changed") from None
     except OSError as error:
         raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    except UnicodeEncodeError:
+        raise ModelError(f"{value} cannot be named in {path}, because its name is not UTF-8; rename it") from None
     return None if before is None else str(before)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from lsp_server.backends.base import ModelError
+from lsp_server.kept_files import UNWRITABLE, why_unwritable
 from lsp_server.models import incoming, ledger, lock
 from lsp_server.models.catalogue import Packages
 
@@ -56,7 +57,7 @@ def fetch(pin: lock.Pin, packages: Packages, show: Show) -> Path:
             _fetch_part(pin, packages, index, partial, staging, show)
         path = incoming.put_in_place(pin, "the catalogue")
     except OSError as error:
-        why = error.strerror or error
+        why = why_unwritable(partial, error, pin.size) if error.errno in UNWRITABLE else error.strerror or error
         raise ModelError(f"{pin.name} cannot be pulled: {why}{_goes_on(partial, staging)}") from None
     except ModelError as error:
         raise ModelError(f"{error}{_goes_on(partial, staging)}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from lsp_server.models.ledger import write_whole
+from lsp_server.kept_files import write_whole
 from lsp_server.regular_file import open_regular
 
 _MOST_BYTES = 1 << 20

@@ -20,9 +20,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind
 from lsp_server.core.languages import find_language
+from lsp_server.core.parsing import parser_of
 from lsp_server.core.pieces import Piece, identifiers_in
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, Segment, lay_out, new_anchor, piece_size
-from lsp_server.core.syntax import parser_of
 from lsp_server.core.text import next_character_start
 from models.starter.corpus import SourceFile
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -189,6 +190,76 @@ def test_what_was_measured_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert calibration.remembered(key) is None
     file.write_text("{")
     assert calibration.remembered(key) is None
+
+
+DEEP_LISTS = "[" * 100_000
+
+# What a file may say in place of what was measured, by the path to it.
+UNUSABLE = [
+    (("threads",), 100_000),
+    (("threads",), 0),
+    (("batch_threads",), 100_000),
+    (("batch_threads",), -1),
+    (("threads",), -2),
+    (("threads",), "2"),
+    (("costs", "sizes"), []),
+    (("costs", "sizes"), [1]),
+    (("costs", "sizes"), [1, 2, 4, 8, 16, 1 << 30]),
+    (("costs", "sizes"), [0, 2, 4, 8, 16, 32]),
+    (("costs", "sizes"), [1, 2, 4, 4, 16, 32]),
+    (("costs", "sizes"), [32, 16, 8, 4, 2, 1]),
+    (("costs", "sizes"), [1, 2, 4, 8, 16]),
+    (("costs", "depths"), [0, 0]),
+    (("costs", "depths"), [-1, 512]),
+    (("costs", "depths"), [0, 1 << 60]),
+    (("costs", "ms_at"), [[1.0], [1.0]]),
+    (("costs", "ms_at", 0), [0.0] * 6),
+    (("costs", "ms_at", 1), [9.0, 8.0, 7.0, 6.0, 5.0, 4.0]),
+    (("costs", "ms_at", 1), [-1.0] * 6),
+    (("costs", "ms_at", 0), [1.0, 2.0, 3.0, 4.0, 5.0, 1e300]),
+    (("costs", "rows_ms"), [1.0]),
+    (("costs", "rows_ms"), [0.0] * 7),
+    (("costs", "rows_ms", 0), -5.0),
+    (("busy_ms",), -1.0),
+    (("prefill_per_second",), None),
+    (("model",), "m" * 100_000),
+    (("costs",), None),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), UNUSABLE, ids=[f"{place} {str(value)[:30]}" for place, value in UNUSABLE])
+def test_what_is_kept_and_cannot_have_been_measured_is_measured_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[str | int, ...], value: object
+) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    found = Machine().measure()
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
+    (file,) = tmp_path.iterdir()
+    kept = inner = json.loads(file.read_text())
+    for step in place[:-1]:
+        inner = inner[step]
+    inner[place[-1]] = value
+    file.write_text(json.dumps(kept))
+    assert calibration.remembered("key") is None
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
+
+
+@pytest.mark.parametrize("content", [DEEP_LISTS, '{"costs": ' + DEEP_LISTS, "", "null", "[]", "\udcff", " " * 100_000])
+def test_a_damaged_calibration_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    (tmp_path / "key.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    assert calibration.remembered("key") is None
+
+
+def test_a_pipe_in_place_of_a_calibration_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "folder", lambda: tmp_path)
+    os.mkfifo(tmp_path / "key.json")
+    assert calibration.remembered("key") is None
+    found = Machine().measure()
+    calibration.remember("key", found)
+    assert calibration.remembered("key") == found
 
 
 def test_that_it_cannot_be_kept_is_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

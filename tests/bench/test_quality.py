@@ -30,6 +30,7 @@ from bench.completers import (
     Fimble,
     Gold,
     History,
+    other_prompt,
 )
 from bench.outputs import Output, Piece, Place, answered
 from bench.scores import Completion, score
@@ -138,7 +139,7 @@ def test_inside_a_name_nothing_is_shown_but_the_raw_output_still_counts() -> Non
     found = texts(answer)
     assert not found[SHOWN]
     assert found[RAW_LINE]
-    assert answer.facts["reason"] == "the cursor is inside a name"
+    assert answer.facts["reason"] == "the cursor is inside a name; suggestions come at its end"
 
 
 @pytest.mark.parametrize(
@@ -302,6 +303,31 @@ def test_an_anchor_further_up_makes_the_lines_since_then_typed(monkeypatch: pyte
     anyio.run(complete)
     assert prompts.seen[0].text("typed").startswith(b"above_27 = 27\n")
     assert prompts.seen[-1].text("typed") == b""
+
+
+@pytest.mark.parametrize(
+    ("kind", "beginning", "suffix"),
+    [
+        ("plain", "<|fim_prefix|>def", "\n    return 1\n"),
+        ("path", "<|file_sep|>m.py\n<|fim_prefix|>def", "\n    return 1\n"),
+        ("repository", "<|repo_name|>project\n<|file_sep|>m.py\n<|fim_prefix|>def", "\n    return 1\n"),
+        ("no-break", "<|fim_prefix|>def", "    return 1\n"),
+    ],
+)
+def test_other_prompts_change_one_thing_each(kind: str, beginning: str, suffix: str) -> None:
+    task = replace(LINE, path="m.py", before="def f():\n", after="\n    return 1\n")
+    text = b"".join(segment.text for segment in other_prompt(task, kind).segments).decode()
+    assert text.startswith(beginning)
+    assert text.endswith(f"<|fim_suffix|>{suffix}<|fim_middle|>")
+
+
+def test_a_short_suffix_ends_with_a_line() -> None:
+    task = replace(LINE, after="\n    return 1" * 40)
+    text = b"".join(segment.text for segment in other_prompt(task, "short-suffix").segments).decode()
+    shown = text.partition("<|fim_suffix|>")[2].removesuffix("<|fim_middle|>")
+    assert task.after.startswith(shown)
+    assert 100 < len(shown) <= 180
+    assert shown.endswith("return 1")
 
 
 def test_without_healing_the_same_bytes_are_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:

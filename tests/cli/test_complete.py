@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.conftest import environment
 from tests.support.forked import run
+from tests.support.slow import Interrupting, SlowReader
 
+# More than a quick prompt shows.
+LONG = "".join(f"def number_{line}():\n    return {line}\n\n\n" for line in range(100))
 SOURCE = "def area(width, height):\n    return width * height\n\n\ndef größe(länge):\n    return 'é😀' + länge\n"
 
 
-def fimble(home: Path, folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(arguments, folder, environment(home))
+def fimble(
+    home: Path, folder: Path, *arguments: str, constants: Mapping[str, Any] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return run(arguments, folder, environment(home), constants)
 
 
 @pytest.fixture
@@ -73,6 +81,60 @@ def test_explain_shows_the_prompt_and_its_cost(home: Path, folder: Path) -> None
     assert done.returncode == 0, done.stderr
     for word in ("typed", "before", "marker", "<|fim_prefix|>", "reused", "evaluated", "anchored at 2:1"):
         assert word in done.stdout
+
+
+def test_a_call_has_no_deadline_and_answers_from_the_full_prompt(home: Path, folder: Path) -> None:
+    """A key in an editor would have to be answered within `deadline_ms`, and from a quick prompt."""
+    (folder / "fimble.toml").write_text("deadline_ms = 100\n")
+    (folder / "long.py").write_text(LONG + SOURCE[: SOURCE.index(" * height")] + "\n")
+    place = f"long.py:{LONG.count(chr(10)) + 2}"
+    slow = {"lsp_server.backends.scripted.ScriptedBackend": SlowReader}
+    full, quick = (
+        json.loads(fimble(home, folder, *scripted("--json", place, *more), constants=slow).stdout)
+        for more in ([], ["--quick"])
+    )
+    assert full["text"] == quick["text"] == " * height"
+    assert not full["usage"]["quick"]
+    assert quick["usage"]["quick"]
+    assert quick["usage"]["prompt_tokens"] < full["usage"]["prompt_tokens"] / 2
+    done = fimble(home, folder, *scripted("--explain", place), constants=slow)
+    assert "the full prompt" in done.stdout
+    assert re.search(r"\d+ ms reading the prompt \(\d+ tokens a second\)", " ".join(done.stdout.split()))
+    assert "most of it" in done.stdout
+
+
+def test_what_it_waits_for_is_told_on_stderr_where_it_takes_long(home: Path, folder: Path) -> None:
+    (folder / "long.py").write_text(LONG + SOURCE[: SOURCE.index(" * height")] + "\n")
+    place = f"long.py:{LONG.count(chr(10)) + 2}"
+    assert fimble(home, folder, *scripted(place)).stderr == "", "a short call leaves no line"
+    told = fimble(home, folder, *scripted(place), constants={"lsp_server.commands.waiting.PLAIN_SECONDS": 0.0}).stderr
+    lines = told.splitlines()
+    assert all(line.startswith("fimble: ") for line in lines)
+    phases = list(dict.fromkeys(line.split(",")[0].rstrip(" 0123456789%") for line in lines))
+    assert phases == ["fimble: loading the model", "fimble: reading the file", "fimble: writing"]
+    shares = [
+        int(found[1]) for line in lines if (found := re.match(r"fimble: reading the file (\d+)%, \d+ tokens", line))
+    ]
+    assert len(shares) > 5
+    assert shares == sorted(shares)
+    assert "\x1b" not in told
+
+
+@pytest.mark.parametrize("json_", [False, True])
+def test_an_interrupted_call_shows_what_has_been_written(home: Path, folder: Path, json_: bool) -> None:
+    """Of a text that goes on for ever, the words that were whole at Ctrl-C."""
+    (folder / "area.py").write_text("total = width + " + "height + " * 200)
+    (folder / "typed.py").write_text("total = width\n")
+    stopping = {"lsp_server.backends.scripted.ScriptedBackend": Interrupting}
+    done = fimble(home, folder, *scripted("typed.py:1", *(["--json"] if json_ else [])), constants=stopping)
+    assert done.returncode == 130
+    assert done.stderr == ""
+    if json_:
+        answer = json.loads(done.stdout)
+        assert answer["interrupted"]
+        assert answer["written"].startswith(" + height")
+    else:
+        assert done.stdout.startswith("total = width + height")
 
 
 def test_a_file_that_counts_as_open_is_in_the_prompt(home: Path, folder: Path) -> None:

@@ -11,14 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from lsp_server import config
 from lsp_server.backends import calibration
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.devices import Device
 from lsp_server.commands import doctor
+from lsp_server.features import first_suggestions
+from lsp_server.features.first_suggestions import FirstSuggestion
 from lsp_server.models import machine
 from lsp_server.models.machine import Gpu
 from lsp_server.settings import trust
-from tests.conftest import environment
+from tests.conftest import environment, server_in
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 GIB = 1 << 30
@@ -68,6 +71,7 @@ def test_calibration_against_the_budget(token_ms: float, busy_ms: float, status:
             model="gemma.gguf",
             flash_attention=False,
             threads=2,
+            batch_threads=2,
             costs=StepCosts(depths=(0, calibration.DEEP), sizes=(1, 16), ms_at=(row, row)),
             busy_ms=busy_ms,
             prefill_per_second=300.0,
@@ -78,6 +82,69 @@ def test_calibration_against_the_budget(token_ms: float, busy_ms: float, status:
     assert check.status == status
     assert f"gemma.gguf: {token_ms:.0f} ms a token" in check.text
     assert bool(check.fix) == (status == "yellow")
+
+
+def set_model(model: Path) -> None:
+    settings = config.settings_files([])[0]
+    settings.parent.mkdir(parents=True)
+    settings.write_text(f"model = {json.dumps(str(model))}\n")
+
+
+@pytest.mark.parametrize(
+    ("times", "status", "says"),
+    [
+        ([], "green", "not measured yet with this model"),
+        (
+            [400, 900, 1200],
+            "green",
+            "0.9 s where the file is new to the model: the median of the last 3, at worst 1.2 s",
+        ),
+        ([400, 2000, 2500], "yellow", "2.0 s where the file"),
+        ([400, 900, 8000], "yellow", "the median of the last 3, 1 of them not in time, at worst 8.0 s"),
+    ],
+)
+def test_what_a_first_suggestion_costs_here(place: Path, times: list[float], status: str, says: str) -> None:
+    """As servers have measured it with the model that is set, and with no other."""
+    set_model(place / "mine.gguf")
+    for name, ms in [("other.gguf", 9000.0), *(("mine.gguf", ms) for ms in times)]:
+        first_suggestions.remember(
+            FirstSuggestion(str(place / name), ms, ms >= 8000, True, 200, 180, ms / 2, 1_800_000_000.0)
+        )
+    (check,) = checks("first suggestion")
+    assert (check.status, bool(check.fix)) == (status, status == "yellow")
+    assert says in check.text
+    if times:
+        assert "about 180 tokens are read for it" in check.text
+        assert "2027-01-1" in check.text
+    assert first_suggestions.path().stat().st_mode & 0o077 == 0
+
+
+def test_a_server_notes_what_a_first_suggestion_has_cost(place: Path) -> None:
+    """Once for the place that is new to the model, and not for the keys that follow."""
+    model = place / "mine.gguf"
+    model.write_text("def area(width, height):\n    return width * height\n")
+    set_model(model)
+    server = server_in(place, "serve", "--backend", "scripted", "--model", str(model))
+    try:
+        server.initialize()
+        server.open("file:///w/a.py", "def area(width, height):\n    return width")
+        assert len(server.inline("file:///w/a.py", 1, 16)) == 1
+        while not first_suggestions.path().exists():
+            server.status()
+        assert server.finish() == 0
+    finally:
+        server.kill()
+    (check,) = checks("first suggestion")
+    assert "the median of the last 1, at worst" in check.text
+
+
+def test_a_damaged_record_of_first_suggestions_is_begun_anew(place: Path) -> None:
+    first_suggestions.path().parent.mkdir(parents=True)
+    first_suggestions.path().write_text('[{"model": 3}]')
+    (check,) = checks("first suggestion")
+    assert "not measured yet" in check.text
+    first_suggestions.remember(FirstSuggestion("m", 1.0, False, False, 99, 99, 1.0, 0.0))
+    assert len(first_suggestions.remembered()) == 1
 
 
 def test_a_calibration_that_is_made_anew_is_no_news() -> None:

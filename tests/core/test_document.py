@@ -10,7 +10,8 @@ import pytest
 
 from lsp_server.core import text
 from lsp_server.core.closed import MOST_CLOSED, MOST_CLOSED_BYTES
-from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit
+from lsp_server.core.document import DocumentSnapshot, Edit
+from lsp_server.core.document_store import DocumentStore
 from lsp_server.core.text import LONG_LINE_BYTES, Encoding, line_starts
 
 ENCODINGS: tuple[Encoding, ...] = ("utf-8", "utf-16", "utf-32")

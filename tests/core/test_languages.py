@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES, PLAIN_LANGUAGES, UNKNOWN, find_language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.parsing import parser_of
 from tests.support.samples import SAMPLES, sample
 
 KINDS = ("imports", "statements", "blocks", "strings", "comments", "code_in_strings")

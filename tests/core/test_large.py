@@ -8,7 +8,8 @@ from typing import get_args
 import pytest
 
 from lsp_server.core import document, large
-from lsp_server.core.document import DocumentSnapshot, DocumentStore, Edit, LargeDocument
+from lsp_server.core.document import DocumentSnapshot, Edit, LargeDocument
+from lsp_server.core.document_store import DocumentStore
 from lsp_server.core.large import LargeText
 from lsp_server.core.text import Encoding, line_starts
 from tests.support.effort import scaled

@@ -23,7 +23,9 @@ def fits(source: str, line: str) -> bool:
     found = opening(source)
     if found is None:
         return True
-    return all(found.allows(line[:end]) or found.is_settled(line[: end - 1]) for end in range(1, len(line) + 1))
+    white = len(line) - len(line.lstrip())
+    ends = [white, *range(white + 1, len(line) + 1)]
+    return all(found.allows(line[:end]) or found.is_settled(line[: end - 1]) for end in ends if end)
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def fits(source: str, line: str) -> bool:
         (
             "def f(x):\n    y = 1\n$0\n        return y\n    return 2\n",
             ["    if x:", "    for a in x:"],
-            ["    return 1", "    y = 2", "        if x:", "    iffy = 1"],
+            ["    return 1", "    y = 2", "        if x:", "    iffy = 1", "    if x: return 1"],
         ),
         (
             "def f(x):\n    for a in x:\n$0\n            return a\n",
@@ -83,13 +85,29 @@ def test_other_languages_say_it_with_brackets() -> None:
     assert opening("function f() {\n$0\n}\n", "m.js") is None
 
 
-def test_nothing_may_stand_where_the_code_is_valid_without_it() -> None:
-    found = opening("def f(x):\n    y = 1\n$0\n    return y\n")
+@pytest.mark.parametrize(
+    ("text", "may_end"),
+    [("", False), ("    if x:", True), ("    if x", False), ("        y = 2", True), ("    if x[1:2]", False)],
+)
+def test_a_header_ends_with_its_colon(text: str, may_end: bool) -> None:
+    found = opening("def f(x):\n    for a in x:\n        y = 1\n$0\n        return y\n")
     assert found is not None
-    assert found.may_be_empty
+    assert found.may_end(text) == (may_end or text == "")
     found = opening("def f(x):\n    y = 1\n$0\n        return y\n")
     assert found is not None
-    assert not found.may_be_empty
+    assert found.may_end(text) == (may_end and "if" in text)
+
+
+def test_indentation_is_written_at_once() -> None:
+    """Else a model is led into a place from which no likely word fits."""
+    found = opening("def f(x):\n    for a in x:\n$0\n")
+    assert found is not None
+    assert [found.allows(" " * count) for count in (3, 4, 7, 8, 9)] == [False, False, True, True, False]
+
+
+def test_blank_lines_come_first_only_at_the_margin() -> None:
+    assert fits("def f(x):\n    return x\n$0\n", "\n")
+    assert not fits("def f(x):\n    if x:\n$0\n    return x\n", "\n")
 
 
 def test_no_line_is_refused_that_python_takes_and_none_let_through_that_breaks_the_indentation() -> None:
@@ -98,12 +116,14 @@ def test_no_line_is_refused_that_python_takes_and_none_let_through_that_breaks_t
     for shape in itertools.product(range(3), repeat=2):
         for texts in itertools.product(lines, repeat=2):
             above = "".join(f"{'    ' * depth}{text}\n" for depth, text in zip(shape, texts, strict=True))
-            if not _compiles(above + "    " * (shape[1] + texts[1].startswith("if")) + "pass\n"):
+            if shape[1] > shape[0] + 1 or not _compiles(
+                above + "    " * (shape[1] + texts[1].startswith("if")) + "pass\n"
+            ):
                 continue
             for depth, text in itertools.product(range(4), lines):
                 line = "    " * depth + text
                 if depth > shape[1] + 1:
-                    continue  # Python takes it, and nobody writes it
+                    continue  # Python takes it, but it is not a step of the file's
                 body = "    " * (depth + 1) + "pass\n" if text.startswith("if") else ""
                 assert fits(f"{above}$0\n", line) == _compiles(f"{above}{line}\n{body}"), (above, line)
 

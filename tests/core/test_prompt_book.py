@@ -37,15 +37,15 @@ def test_the_window_makes_room_for_the_context(name: str) -> None:
     document, cursor = parse_cursor(LINES + "compute_1(compute_2($0\n" + LINES)
     hole = find_hole(document, cursor)
     book = PromptBook()
-    alone = book.choose(document, hole, form, budget)
+    alone = book.choose(document, hole, form, budget).full
     assert not alone.text("context")
     buffers = [library("library.py", 40)]
     better = book.at_rest(document, hole, form, budget, buffers)
     assert better is not None
     assert better.context is not None
-    assert book.choose(document, hole, form, budget, buffers) == alone, "it is used before it has been evaluated"
+    assert book.choose(document, hole, form, budget, buffers).full == alone, "it is used before it has been evaluated"
     book.adopt(better)
-    beside = book.choose(document, hole, form, budget, buffers)
+    beside = book.choose(document, hole, form, budget, buffers).full
     assert beside == better.prompt
     assert b"def compute_1(" in beside.text("context")
     shown, window = len(beside.text("context")), len(beside.text("before"))
@@ -71,7 +71,7 @@ def test_typing_at_random_places_beside_random_buffers(name: str, seed: int) -> 
         for key in f" + compute_{rng.randrange(40)}(":
             document = document.edited(cursor, cursor, key.encode())
             cursor += 1
-            prompt = book.choose(document, find_hole(document, cursor), form, budget, buffers)
+            prompt = book.choose(document, find_hole(document, cursor), form, budget, buffers).full
             now = [entry for entry in stable(prompt) if entry[0] == "context"]
             assert context is None or now == context
             context = now
@@ -83,4 +83,4 @@ def test_typing_at_random_places_beside_random_buffers(name: str, seed: int) -> 
         better = book.at_rest(document, find_hole(document, cursor), form, budget, buffers)
         if better is not None and rng.random() < 0.7:
             book.adopt(better)
-            assert book.choose(document, find_hole(document, cursor), form, budget, buffers) == better.prompt
+            assert book.choose(document, find_hole(document, cursor), form, budget, buffers).full == better.prompt

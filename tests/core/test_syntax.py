@@ -12,13 +12,14 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import outline, shape, syntax
+from lsp_server.core import outline, parsing, shape, syntax
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import asked, find_hole, refined
 from lsp_server.core.languages import find_language
+from lsp_server.core.parsing import parse
 from lsp_server.core.pieces import pieces_of
 from lsp_server.core.stopping import stop_rule
-from lsp_server.core.syntax import WINDOW_BYTES, parse, raises_errors, text_of, view_of
+from lsp_server.core.syntax import WINDOW_BYTES, raises_errors, text_of, view_of
 from tests.support.cursor import parse_cursor
 
 PYTHON = find_language("python", "m.py")
@@ -54,8 +55,8 @@ def test_what_reads_a_tree_takes_no_more_than_in_proportion(name: str, monkeypat
     """The file is read once, not once for each of its names, and of a tree that was read no node is left."""
     outline._tree_of.cache_clear()
     outline.definitions.cache_clear()
-    counted = Counted(syntax.parser_of(PYTHON))
-    monkeypatch.setattr(syntax, "parser_of", lambda language: counted)
+    counted = Counted(parsing.parser_of(PYTHON))
+    monkeypatch.setattr(parsing, "parser_of", lambda language: counted)
     tracemalloc.start()
     try:
         assert READERS[name](SOURCE)

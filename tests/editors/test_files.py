@@ -37,8 +37,8 @@ SETTING = re.compile(r"\b([a-z]+_[a-z_]+)\"?\s*(?:=|:)|:([a-z]+_[a-z_]+)\b|`([a-
 COMMAND = re.compile(r"[`'\"]fimble (?!off`)([a-z]+)")
 OTHERS = {
     # Neovim's own options of the plug-in, and what the other editors call their own.
-    "accept_word", "accept_line", "hide_with_menu", "root_markers", "language_servers", "root_globs", "lsp_servers",
-    "settings_section", "lsp_debug",
+    "accept_word", "accept_line", "edit_keys", "hide_with_menu", "root_markers", "language_servers", "root_globs",
+    "lsp_servers", "settings_section", "lsp_debug",
 }  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from lsp_server.stats import store
 from tests.editors.support import EDITORS, NEOVIM_VERSIONS, Neovim, fimble_program, neovim_binary
 from tests.support import starter
 
@@ -123,6 +124,34 @@ def test_words_are_accepted_one_by_one_and_the_rest_stays(editor: Neovim) -> Non
     editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
     assert editor.buffer().endswith("        largest = max(self.depth, self.limit)")
     assert not editor.messages()
+
+
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+def test_what_is_shown_and_accepted_is_counted(
+    version: str, start_neovim: Callable[..., Neovim], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By word and as a whole, with a key in between: the plug-in tells the server what it was."""
+    editor = start_neovim(version, home=tmp_path, text="class Volume:\n    def total(self):\n\n")
+    editor.wait_ready()
+    editor.terminal.type("G")
+    editor.insert("        larg", KEY_MS)
+    editor.wait_ghost("est = max(self.depth, self.limit)")
+    for key, rest in ((WORD, " = max(self.depth, self.limit)"), (" ", "= max(self.depth, self.limit)")):
+        editor.terminal.type(key)
+        editor.wait_ghost(rest)
+    editor.terminal.type(ACCEPT)
+    editor.wait_ghost("")
+    editor.terminal.type(ESCAPE)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+    def counted(*names: str) -> list[int]:
+        counts = store.read().counts.values()
+        return [sum(each[name] for each in counts) for name in names]
+
+    editor.terminal.wait(lambda: counted("accepted_whole") == [1], "the counts")
+    assert counted("accepted", "accepted_words", "accepted_lines", "shown_guessed", "typed_through") == [1, 1, 0, 0, 0]
+    assert counted("accepted_characters") == [len("est= max(self.depth, self.limit)")]
+    assert counted("shown_told")[0] >= 1
 
 
 def test_what_is_accepted_is_undone_in_one_step(editor: Neovim) -> None:
@@ -276,6 +305,8 @@ def test_off_by_file_type_and_on_again(editor: Neovim) -> None:
     editor.insert("c", KEY_MS)
     editor.wait_ghost("e = area_of(self.width, self.height)")
     editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("there was a suggestion, after")
 
 
 def test_status_is_shown_in_a_window(editor: Neovim) -> None:
@@ -284,6 +315,19 @@ def test_status_is_shown_in_a_window(editor: Neovim) -> None:
     editor.terminal.wait_for("scripted, ready")
     editor.terminal.type("q")
     editor.terminal.wait_gone("scripted, ready")
+    assert not editor.messages()
+
+
+def test_what_became_of_the_last_requests_is_shown_in_a_window(editor: Neovim) -> None:
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        larg", KEY_MS)
+    editor.wait_ghost("est = max(self.depth, self.limit)")
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble last")
+    editor.terminal.wait_for("Why nothing appeared")
+    editor.terminal.wait_for("s ago, ")
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("s ago, ")
     assert not editor.messages()
 
 
@@ -450,7 +494,7 @@ def test_why_tells_of_this_file_and_when(editor: Neovim) -> None:
     editor.wait_ghost("ce = area_of(self.width, self.height)")
     editor.terminal.type(ESCAPE)
     editor.command("Fimble why")
-    editor.terminal.wait_for("s ago, answered ")
+    editor.terminal.wait_for("there was a suggestion, after ")
     editor.command("Fimble status")
     editor.terminal.wait_for("last request here: ")
     editor.terminal.type("q")

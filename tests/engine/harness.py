@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from lsp_server.backends.base import Backend, ModelError, ModelSpec, StepCosts
+from lsp_server.backends.base import Backend, ModelError, ModelSpec, SequenceState, StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.hole import HoleKind
 from lsp_server.core.prompt import FimPrompt, Segment
@@ -220,6 +220,15 @@ class Recurrent(ScriptedBackend):
     def copy(self, source: int, target: int) -> None:
         super().copy(source, target)
         self.remembered[target] = list(self.remembered.get(source, []))
+
+    def save(self, sequence: int) -> SequenceState | None:
+        state = super().save(sequence)
+        earlier = tuple((length, memoryview(b"there")) for length in self.remembered.get(sequence, []))
+        return state and replace(state, checkpoints=earlier)
+
+    def restore(self, sequence: int, state: SequenceState) -> int:
+        self.remembered[sequence] = [length for length, kept in state.checkpoints if kept == b"there"]
+        return super().restore(sequence, state)
 
 
 class Forgetful(ScriptedBackend):

@@ -13,6 +13,7 @@ from lsp_server.engine.request import (
     Cancel,
     FinishReason,
     Priority,
+    PromptRead,
 )
 from tests.engine.harness import (
     BLOCK,
@@ -49,6 +50,14 @@ def test_a_key_costs_one_token() -> None:
         usage = finished.usage
         assert usage.prompt_tokens == usage.reused_tokens + usage.evaluated_tokens
         assert usage.evaluated_tokens == (usage.prompt_tokens if count == 1 else 1)
+
+
+def test_how_much_of_a_long_prompt_is_done_is_told_after_each_step_but_the_last() -> None:
+    harness = ready()
+    prompt = harness.run(ask(1, LONG)).usage.prompt_tokens
+    told = [event for event in harness.events if isinstance(event, PromptRead)]
+    assert [event.tokens for event in told] == list(range(64, prompt, 64))
+    assert {(event.id, event.prompt_tokens) for event in told} == {(1, prompt)}
 
 
 def test_the_deltas_are_the_text() -> None:

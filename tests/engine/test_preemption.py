@@ -30,6 +30,7 @@ class Stoppable(ScriptedBackend):
         self.info = replace(self.info, interruptible=True, token_ms=10.0)
         self.stopped = False
         self.stops = 0
+        self.sizes: list[int] = []
 
     def interrupt(self, wanted: bool) -> None:
         self.stopped = wanted
@@ -43,6 +44,7 @@ class Stoppable(ScriptedBackend):
             if self.meanwhile is not None and index >= self.after:
                 message, self.meanwhile = self.meanwhile, None
                 self.harness.engine.send(message)
+        self.sizes.append(len(tokens))
         return super().evaluate(sequence, position, tokens, logits=logits)
 
 
@@ -198,3 +200,16 @@ def test_all_candidates_have_the_same_prompt() -> None:
         cold(prompt(SHORT), LINE, 12, rank=rank).text for rank in range(3)
     ]
     assert sum(harness.finished(rank + 1).usage.evaluated_tokens for rank in range(3)) <= len(SHORT) + 8
+
+
+def test_batches_in_the_background_are_short_while_keys_come() -> None:
+    """Each key interrupts what is evaluated for another prompt; batches as long as that would all be lost."""
+    harness, backend = harness_of()
+    harness.run(ask(1, prompt(SHORT), max_tokens=1))
+    harness.send(ask(2, prompt(LONG), max_tokens=0, priority=Priority.WARMING))
+    backend.sizes.clear()
+    harness.step()
+    assert max(backend.sizes) * 0.01 <= 0.1
+    harness.clock.now += 1.0
+    harness.step()
+    assert max(backend.sizes) * 0.01 >= 0.25

@@ -15,10 +15,11 @@ from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core import syntax
 from lsp_server.core.reuse import SuggestionMemory
 from lsp_server.core.shape import Suggestion
-from lsp_server.engine.request import Cancel, Generate
+from lsp_server.engine.request import Cancel, Finished, FinishReason, Generate, Usage
 from lsp_server.features import inline
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.reasons import why_nothing
 from tests.features.harness import PATIENT, SOURCE, Gate, Opener, holding, knowing
 from tests.support.cursor import parse_cursor
 
@@ -271,6 +272,25 @@ async def test_in_a_file_that_is_kept_for_secrets_only_who_asks_gets_something(b
 
 
 @pytest.mark.parametrize(
+    ("usage", "says"),
+    [
+        (
+            Usage(prompt_tokens=1400, evaluated_tokens=600, prefill_ms=7900, total_ms=8000),
+            "600 of the 1400 tokens of the prompt were read, and this machine needs about 18 s for all",
+        ),
+        (Usage(prompt_tokens=1400, evaluated_tokens=1400, decoded_tokens=12, total_ms=8000), "had written 12 tokens"),
+        (Usage(prompt_tokens=1400, total_ms=8000), "other work went first"),
+    ],
+)
+def test_a_late_answers_reason_says_what_the_machine_needs_and_what_to_do(usage: Usage, says: str) -> None:
+    reason = why_nothing(Finished(1, "", FinishReason.DEADLINE, usage))
+    assert reason.startswith("the model took longer than `deadline_ms` (8.0 s)")
+    assert says in reason
+    for step in ("ask again", "raise `deadline_ms`", "lower `cold_ms`", "a smaller model (`fimble models list`)"):
+        assert step in reason
+
+
+@pytest.mark.parametrize(
     ("source", "word"),
     [("    return width * height$0", "wrote nothing"), (SOURCE.replace("$0", "$0 * height"), "stands there already")],
 )
@@ -285,9 +305,9 @@ async def test_an_empty_answer_has_a_reason(bench: Opener, source: str, word: st
 @pytest.mark.parametrize(
     ("source", "word"),
     [
-        ("na$0me = 1\n", "inside a name"),
-        ("x = 1  # what it is for$0\n", "inside a comment"),
-        ("print('some words$0')\n", "inside a string"),
+        ("na$0me = 1\n", "inside a name; suggestions come at its end"),
+        ("x = 1  # what it is for$0\n", "inside a comment; ask for a suggestion yourself"),
+        ("print('some words$0')\n", "inside a string; ask for a suggestion yourself"),
     ],
 )
 async def test_silent_where_nothing_is_wanted(bench: Opener, source: str, word: str) -> None:
@@ -297,7 +317,7 @@ async def test_silent_where_nothing_is_wanted(bench: Opener, source: str, word: 
         assert (outcome.suggestion, b.generates()) == (None, 0)
         assert word in outcome.reason
         asked = await b.complete(source, Trigger.INVOKED)
-        assert (asked.source == "model") == (word != "inside a name")
+        assert (asked.source == "model") == (not word.startswith("inside a name"))
 
 
 UNKNOWN_SOURCE = "total_of_all = $0\n"

@@ -6,14 +6,16 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Cancel, Generate, Priority
+from lsp_server.features import answering
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prepared import after_acceptance
-from tests.features.harness import PATIENT, Bench, Gate, Opener, holding, knowing
+from tests.features.harness import PATIENT, SOURCE, Bench, Gate, Opener, holding, knowing
 from tests.support.cursor import parse_cursor
 
 KNOWN = """\
@@ -168,7 +170,8 @@ async def test_an_automatic_request_gets_one(bench: Opener) -> None:
         assert b.generates() == 1
 
 
-async def test_cancelling_an_explicit_request_ends_its_candidates(bench: Opener) -> None:
+async def test_cancelling_an_explicit_request_ends_its_other_candidates(bench: Opener) -> None:
+    """The likeliest goes on: many editors cancel a request when the user presses the key again."""
     gate = Gate()
     async with bench(holding(gate)) as b:
         b.options = replace(PATIENT, candidates=3)
@@ -181,7 +184,76 @@ async def test_cancelling_an_explicit_request_ends_its_candidates(bench: Opener)
         gate.open()
         await b.idle()
         assert b.client.running == 0
-        assert len([message for message in b.sent if isinstance(message, Cancel)]) == 3
+        ranks = {message.id: message.rank for message in b.sent if isinstance(message, Generate)}
+        assert [ranks[message.id] for message in b.sent if isinstance(message, Cancel)] == [1, 2]
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+async def test_pressing_the_key_again_waits_on_for_what_has_been_begun(bench: Opener, cancelled: bool) -> None:
+    """Where editors cancel the request before, and where they do not."""
+    gate, outcomes = Gate(), list[Outcome]()
+
+    async def ask() -> None:
+        outcomes.append(await b.complete("value = $0\n", Trigger.INVOKED))
+
+    async with bench(holding(gate)) as b:
+        b.options = replace(PATIENT, candidates=3)
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            with anyio.CancelScope() as scope:
+                if cancelled:
+                    async with anyio.create_task_group() as first:
+                        first.start_soon(ask)
+                        await gate.reached.wait()
+                        scope.cancel()
+            if not cancelled:
+                tasks.start_soon(ask)
+                await gate.reached.wait()
+            tasks.start_soon(ask)
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        asked = [message.rank for message in b.sent if isinstance(message, Generate)]
+        assert asked == ([0, 1, 2, 1, 2] if cancelled else [0, 1, 2])
+        last = outcomes[-1]
+        assert last.suggestion is not None
+        assert all(outcome.suggestion == last.suggestion for outcome in outcomes)
+        again = await b.complete("value = $0\n", Trigger.INVOKED)
+        assert again.suggestion == last.suggestion
+        assert len(again.alternatives) == 2
+        assert b.generates() == len(asked), "nothing was restarted"
+
+
+async def test_an_explicit_request_takes_over_what_an_automatic_one_has_begun(bench: Opener) -> None:
+    gate, outcomes = Gate(), list[Outcome]()
+    async with bench(holding(gate)) as b:
+        b.options = replace(PATIENT, candidates=3)
+        await b.ready()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(b.complete_into, outcomes, "value = $0\n")
+            await gate.reached.wait()
+            tasks.start_soon(b.complete, "value = $0\n", Trigger.INVOKED)
+            await anyio.lowlevel.checkpoint()
+            gate.open()
+        assert [message.rank for message in b.sent if isinstance(message, Generate)] == [0, 1, 2]
+        assert outcomes[0].suggestion is not None
+
+
+async def test_the_first_candidate_does_not_wait_for_the_others(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They can be had by pressing the key again."""
+    gate = Gate()
+    monkeypatch.setattr(answering, "_OTHERS_SECONDS", 0.01)
+    longer = holding(gate, lambda cells: len(cells.partition(b"return width")[2]) > len(" * height\n"))
+    async with bench(longer) as b:
+        b.options = replace(PATIENT, candidates=2)
+        await b.ready()
+        first = await b.complete(SOURCE, Trigger.INVOKED)
+        assert first.suggestion is not None
+        assert (first.suggestion.text, first.alternatives) == (" * height", ())
+        gate.open()
+        await b.idle()
+        again = await b.complete(SOURCE, Trigger.INVOKED)
+        assert (again.suggestion, len(again.alternatives)) == (first.suggestion, 1)
+        assert b.generates() == 2
 
 
 async def test_a_fast_typists_key_waits_before_it_is_decoded(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:

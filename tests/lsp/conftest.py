@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import imports, outline, pieces, syntax
+from lsp_server.core import imports, outline, parsing, pieces, syntax
+from lsp_server.core.next_edits import trees
 from tests.lsp.played import Played
 from tests.support.inprocess import ServerThread
 
@@ -25,6 +26,14 @@ def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 
     for module in (syntax, imports, pieces, outline):
         monkeypatch.setattr(module, "parse", counted)
+    parse_whole = parsing.parse_whole
+
+    def counted_whole(*arguments: Any) -> Any:
+        for thread in threads:
+            thread.loop.parsed()
+        return parse_whole(*arguments)
+
+    monkeypatch.setattr(trees, "parse_whole", counted_whole)
     found = Played(**getattr(request, "param", {}))
     threads.append(found.thread)
     yield found

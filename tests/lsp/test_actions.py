@@ -367,6 +367,12 @@ def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
     assert not editor.edits
     assert editor.offered(uri, offset, only=["source.organizeImports"]) == []
     assert editor.announced["executeCommandProvider"]["commands"] == [
+        "fimble.accepted",
+        "fimble.why",
+        "fimble.acceptNextEdit",
+        "fimble.rejectNextEdit",
+        "fimble.nextEdit",
+        "fimble.jumpToNextEdit",
         "fimble.action",
         "fimble.runTests",
         "fimble.cancel",

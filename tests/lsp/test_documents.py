@@ -172,7 +172,7 @@ def test_a_document_is_one_however_its_uri_is_spelt(lasting_server: StdioClient,
         server.open(opened, "value = ")
         server.change(other, 2, "first = 1\nsecond = ")
         assert server.status()["documents"] == before + 1
-        asked = server.call("textDocument/inlineCompletion", inline_params(other, 1, 9, trigger=1))["result"]["items"]
+        asked = server.inline(other, 1, 9, trigger=1)
         assert asked
         assert server.inline(opened, 1, 9) == asked[:1]
         assert opened in server.status()["context"], "the client is told its own spelling"

@@ -106,6 +106,27 @@ def test_bytes_that_are_no_frame_end_it(start: Start, header: bytes) -> None:
     assert "Traceback" not in server.stderr
 
 
+def test_it_ends_with_the_clients_process_though_somebody_holds_stdin_open(start_anew: Start) -> None:
+    server = start_anew()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as client:
+        server.initialize(processId=client.pid)
+        server.open(URI, "x = ")
+        assert server.status()["documents"] == 1
+        client.kill()
+        assert server.ended() == 1
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("process", [None, 0, -1, 2**31 - 2])
+def test_a_process_that_cannot_be_seen_from_here_ends_nothing(start: Start, process: int | None) -> None:
+    """As that of an editor whose server runs in a container."""
+    server = start()
+    server.initialize(processId=process)
+    server.open(URI, "x = ")
+    assert server.status()["documents"] == 1
+    assert server.finish() == 0
+
+
 def test_it_ends_though_nobody_reads_its_output(start_anew: Start) -> None:
     server = start_anew(reading=False)
     server.send(request(1, "initialize", {"processId": None, "rootUri": None, "capabilities": {}}))

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core.document import DocumentSnapshot, DocumentStore
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.document_store import DocumentStore
 from tests.support.stdio import SERVE, Message, StdioClient, inline_params
 
 Start = Callable[..., StdioClient]
@@ -168,7 +169,7 @@ def opened(*cells: tuple[str, str]) -> tuple[DocumentStore, list[DocumentSnapsho
         ("%%sql postgres://x", "sql", " " * 18),
         ("%%ruby", "ruby", "      "),
         ("%%writefile src/main.rs", "rust", " " * 23),
-        ("%%perl", "plaintext", "      "),
+        ("%%perl", "perl", "      "),
         ("%%time", "python", "%%time"),
         ("%%timeit -n 3", "python", "%%timeit -n 3"),
         ("%%writefile a.py", "python", "%%writefile a.py"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -109,6 +110,27 @@ def test_a_client_that_does_not_create_it_blocks_nothing(start: Start, create: s
     assert server.finish() == 0
 
 
+def why(server: StdioClient, line: int) -> str:
+    """Why nothing appears at a line, as editors ask it."""
+    place = {"textDocument": {"uri": "file:///w/a.py"}, "position": {"line": line, "character": 0}}
+    reason: str = server.call("fimble/status", place)["result"]["why"]
+    return reason
+
+
+def test_the_reason_is_that_of_the_place_with_its_age(start: Start) -> None:
+    server = start()
+    server.initialize()
+    server.open("file:///w/a.py", "x = 1  # why\n\n\ny = \n")
+    assert why(server, 0) == "nothing has been asked for in this file yet"
+    assert server.inline("file:///w/a.py", 0, 12) == []
+    assert len(server.inline("file:///w/a.py", 3, 4)) == 1
+    assert re.fullmatch(r"here, (just now|\d+ s ago): the cursor is inside a comment; .+", why(server, 0))
+    assert re.fullmatch(r"here, (just now|\d+ s ago): there was a suggestion, after \d+ ms", why(server, 3))
+    assert re.fullmatch(r"on line 4, (just now|\d+ s ago): there was a suggestion, after \d+ ms", why(server, 1))
+    assert "why" not in server.status()
+    assert server.finish() == 0
+
+
 def test_requests_while_loading_are_answered_at_once(start: Start, tmp_path: Path) -> None:
     """The model's file is a pipe that nobody has written to yet, so that loading lasts until the test lets go."""
     import os
@@ -123,7 +145,10 @@ def test_requests_while_loading_are_answered_at_once(start: Start, tmp_path: Pat
     status = server.status()
     assert status["model"]["state"] == "loading"
     assert "loading" in status["requests"]["whyLastEmpty"]
+    assert re.fullmatch(r"the model is loading \(\d+%\)", why(server, 0))
     pipe.write_text("known text")
     server.model_ready()
+    assert re.fullmatch(r"here, (just now|\d+ s ago): the model is loading \(\d+%\)", why(server, 0))
     assert len(server.inline("file:///w/a.py", 0, 4)) == 1
+    assert re.fullmatch(r"here, just now: there was a suggestion, after \d+ ms", why(server, 0))
     assert server.finish() == 0

@@ -578,7 +578,7 @@ async def test_files_that_do_not_answer_hold_nothing_up(monkeypatch: pytest.Monk
     monkeypatch.setattr(config, "collect", lambda *_: answers.wait())
     try:
         for _ in range(6):
-            found = await client_settings.read([], [config.Source("the editor", {"max_lines": 3})])
+            found, _ = await client_settings.read([], [config.Source("the editor", {"max_lines": 3})])
             assert found.settings.max_lines == 3
             assert "did not answer within 0.05 s" in found.problems[0]
     finally:

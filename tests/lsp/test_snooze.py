@@ -51,6 +51,8 @@ def test_everything_for_a_while_and_on_again(server: StdioClient) -> None:
 
 def test_one_file_until_it_is_closed(server: StdioClient) -> None:
     execute(server, "fimble.snooze", {"uri": ONE})
+    place = {"textDocument": {"uri": ONE}, "position": {"line": 0, "character": 4}}
+    assert "snoozed in this file" in server.call("fimble/status", place)["result"]["why"]
     assert server.inline(ONE, 0, 4) == []
     assert asked(server, ONE)
     assert server.inline(OTHER, 0, 4)

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
+import anyio
 import pytest
 
+from lsp_server.lsp import transport
 from lsp_server.lsp.transport import FrameDecoder, FrameError
 from tests.support.stdio import frame
+
+
+async def test_the_end_of_a_process_is_seen_where_the_system_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "pidfd_open", raising=False)
+    monkeypatch.setattr(transport, "LOOK_SECONDS", 0.01)
+    stopped: list[int] = []
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as client:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(transport.end_with, client.pid, lambda: stopped.append(client.pid))
+            tasks.start_soon(transport.end_with, 2**31 - 2, lambda: stopped.append(0))
+            await anyio.wait_all_tasks_blocked()
+            assert not stopped
+            client.kill()
+    assert stopped == [client.pid]
+
 
 BODIES = [b'{"a": 1}', b"", "ü😀\u2028".encode(), b"\r\n\r\nContent-Length: 3\r\n\r\n"]
 STREAM = b"".join(map(frame, BODIES))

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
+import anyio
 import pytest
 
 from bench.editor import Editor, editor
@@ -30,12 +31,12 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, starter_file: Path) ->
 
 
 async def warmed(buffer: Editor) -> int:
-    """Asks until the whole prompt is evaluated, which on a busy machine the deadline can end early. Returns how many
-    tokens that took."""
-    cold = 0
-    while (evaluated := (await buffer.suggestion()).cost["evaluatedTokens"]) or not cold:
-        cold += evaluated
-    return cold
+    """Asks once, and waits until the full prompt is evaluated behind the answer. Returns how many large prompts are
+    resident."""
+    await buffer.suggestion()
+    while (status := await buffer.status())["queue"]["running"]:
+        await anyio.sleep(0.05)
+    return sum(tokens > 300 for tokens in status["cache"]["residentTokens"])
 
 
 async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
@@ -49,7 +50,7 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
         assert model["format"] == "qwen"
         assert model["licence"] == "apache-2.0"
         buffer.open("file:///w/textwrap.py", "python", text, at)
-        assert await warmed(buffer) > 400
+        assert await warmed(buffer) == 1
         costs = []
         for character in line[:24]:
             buffer.type(character)
@@ -70,7 +71,6 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
         buffer.cursor = at + 24
         buffer.type("Z")  # which no suggestion in memory goes on with
         back = await buffer.suggestion()
-        cache = (await buffer.status())["cache"]
     assert statistics.median(cost["evaluatedTokens"] for cost in costs) <= 2
     assert max(cost["evaluatedTokens"] for cost in costs) <= 6
     assert all(cost["evaluatedTokens"] + cost["reusedTokens"] == cost["promptTokens"] for cost in costs)
@@ -78,8 +78,7 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
     assert counts["memory"] >= 1
     assert counts["model"] + counts["memory"] + counts["empty"] == counts["answered"] >= 26
     assert counts["model"] + counts["memory"] > 12
-    assert away > 300
+    assert away == 2
     # The typed letter lies behind the first place's window, so all of that prompt but the typed line is still there.
     assert back.cost["evaluatedTokens"] <= 16
     assert back.cost["promptTokens"] > 400
-    assert sum(tokens > 0 for tokens in cache["residentTokens"]) >= 2

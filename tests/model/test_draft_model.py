@@ -18,7 +18,7 @@ from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Generate, ModelReady, Priority
 from lsp_server.models import estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 from tests.engine.harness import CHEAP_BATCHES
 from tests.model.session import Session
 from tests.model.test_tiny_model import PIECES, SOURCE, evaluate

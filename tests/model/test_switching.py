@@ -16,7 +16,7 @@ from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
 from lsp_server.models import estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 from tests.engine.harness import BLOCK, make_prompt
 from tests.support.effort import scaled
 from tests.support.tiny_gguf import write_tiny_gguf

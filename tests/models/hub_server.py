@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
+
+# For 127.0.0.1, signed by itself, with its key; good for nothing else.
+CERTIFICATE = Path(__file__).with_name("hub_server.pem")
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 
@@ -16,11 +21,13 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 class Hub(ThreadingHTTPServer):
     """files: content by `owner/name/file`. cuts: how many bytes each of the next downloads gives before the line
     goes dead. hashes, sizes: what the hub claims instead of the truth. hold: downloads stop halfway until it is set.
+    refusal: the status, and the hub's own code for it, that everything is answered with. tls: whether it speaks HTTPS,
+    with a certificate that nobody has signed.
     """
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, *, tls: bool = False) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
         self.cuts: list[int] = []
@@ -30,10 +37,19 @@ class Hub(ThreadingHTTPServer):
         self.hold: threading.Event | None = None
         self.halfway = threading.Event()
         self.gone = False
+        self.refusal: tuple[int, str] | None = None
+        self.tls = tls
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(CERTIFICATE)
+            self.socket = context.wrap_socket(self.socket, server_side=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.server_address[1]}"
+
+    def handle_error(self, *_: Any) -> None:
+        """A client that hangs up is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -45,6 +61,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
+        if self.server.refusal is not None:
+            self._fail(*self.server.refusal)
+            return
         if path.startswith("/api/models/"):
             self._info("/".join(path.split("/")[3:5]))
         elif "/resolve/" in path:
@@ -111,8 +130,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving() -> Iterator[Hub]:
-    hub = Hub()
+def serving(*, tls: bool = False) -> Iterator[Hub]:
+    hub = Hub(tls=tls)
     thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -98,7 +98,14 @@ def test_the_workspace_cannot_lend_the_child_its_modules(tmp_path: Path, monkeyp
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"files": 3, "verdicts": []}', "\udcff"])
+DEEP_LISTS = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", '{"files": 3, "verdicts": []}', "\udcff", DEEP_LISTS, '{"verdicts": ' + DEEP_LISTS, " " * (5 << 20)],
+    ids=lambda content: content[:20],
+)
 def test_a_damaged_ledger_costs_a_trial(cache: Path, tmp_path: Path, trials: list[Path], content: str) -> None:
     cache.mkdir(parents=True)
     ledger.ledger_path().write_bytes(content.encode("utf-8", "surrogateescape"))
@@ -106,6 +113,38 @@ def test_a_damaged_ledger_costs_a_trial(cache: Path, tmp_path: Path, trials: lis
     admission.admit(path)
     admission.admit(path)
     assert trials == [path]
+
+
+def test_a_pipe_in_place_of_the_ledger_stops_nothing(cache: Path, tmp_path: Path, trials: list[Path]) -> None:
+    cache.mkdir(parents=True)
+    os.mkfifo(ledger.ledger_path())
+    path = write_tiny_gguf(tmp_path / "a.gguf")
+    admission.admit(path)
+    admission.admit(path)
+    assert trials == [path]
+
+
+@pytest.mark.parametrize("refusal", [3, None, [], "x" * 100_000, "two\nlines", "\x1b[31mred"])
+def test_a_verdict_that_is_none_is_found_anew(tmp_path: Path, trials: list[Path], refusal: object) -> None:
+    path = write_tiny_gguf(tmp_path / "a.gguf")
+    admission.admit(path)
+    (key,) = ledger.read()["verdicts"]
+    ledger.update("verdicts", {key: refusal})
+    admission.admit(path)
+    assert trials == [path, path]
+    assert ledger.read()["verdicts"] == {key: ""}
+
+
+@pytest.mark.parametrize("digest", ["", "0" * 63, "../" * 30, 7, None, ["0" * 64]])
+def test_a_hash_that_is_none_is_made_anew(tmp_path: Path, digest: object) -> None:
+    path, other = tmp_path / "a.gguf", tmp_path / "b.gguf"
+    for each in (path, other):
+        each.write_bytes(b"one")
+    stamp = path.stat()
+    entry = [stamp.st_size, stamp.st_mtime_ns, stamp.st_ctime_ns, stamp.st_ino, digest]
+    ledger.update("files", {str(path): entry})
+    assert ledger.known_sha256(path) is None
+    assert ledger.sha256(path) == ledger.sha256(other)
 
 
 def test_a_hash_is_kept_with_size_and_times(tmp_path: Path) -> None:
@@ -134,14 +173,39 @@ def test_a_changed_pinned_file_is_refused(tmp_path: Path) -> None:
     admission.admit(path)
 
 
-@pytest.mark.parametrize("content", ["{", "{}", '{"files": {"a.gguf": {"size": 1}}}', '{"files": 1}'])
+PIN = {"size": 1, "sha256": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        "{}",
+        "[]",
+        '{"files": {"a.gguf": {"size": 1}}}',
+        '{"files": 1}',
+        '{"files": {"a.gguf": []}}',
+        DEEP_LISTS,
+        "\udcff",
+        json.dumps({"files": {"a.gguf": {**PIN, "size": -1}}}),
+        json.dumps({"files": {"a.gguf": {**PIN, "sha256": "x" * 64}}}),
+        json.dumps({"files": {"a.gguf": {**PIN, "source": ["x"]}}}),
+        json.dumps({"files": {"../../a.gguf": PIN}}),
+        json.dumps({"files": {"": PIN}}),
+        json.dumps({"files": {"a\0.gguf": PIN}}),
+    ],
+    ids=lambda content: content[:40],
+)
 def test_a_damaged_lock_file_is_said(tmp_path: Path, content: str) -> None:
     folder = lock.models_folder()
     folder.mkdir(parents=True)
     path = write_tiny_gguf(folder / "a.gguf")
-    lock.lock_path().write_text(content)
-    with pytest.raises(ModelError, match="lock file"):
+    lock.lock_path().write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(ModelError, match=r"lock file .* mend or remove it") as caught:
         admission.admit(path)
+    assert "recursion" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
 
 
 def test_the_ledger_does_not_grow_without_end(cache: Path) -> None:

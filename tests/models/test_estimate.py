@@ -12,7 +12,7 @@ import pytest
 from lsp_server.backends import devices, llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.models import estimate
-from lsp_server.models.gguf import read_model
+from lsp_server.models.gguf_parts import read_model
 from tests.models.architectures import write_model
 
 MODELS = {

@@ -118,6 +118,18 @@ def test_a_blob_that_is_not_what_its_name_says(home: Path, capsys: pytest.Captur
         (("use", "nothing"), "no model called 'nothing' is pinned"),
         (("rm", "nothing"), "no model called 'nothing' is pinned"),
         (("use", "text.gguf"), "not a GGUF file"),
+        (("use", "/no/such.gguf"), "no such file: /no/such.gguf"),
+        (("use", "such.gguf"), "no such file: such.gguf"),
+        (("use", "./such"), "no such file: such"),
+        (("use", "~/such.gguf"), "no such file: "),
+        (("use", "test.gguf"), "text.gguf"),
+        (("use", "."), "is a folder; name a GGUF file in it, such as text.gguf"),
+        (("use", "/dev/null"), "is not a file"),
+        (("bench", "/no/such.gguf"), "no such file: /no/such.gguf"),
+        (("optimize", "/no/such.gguf"), "no such file: /no/such.gguf"),
+        (("use", f"{'x' * 5000}.gguf"), "File name too long"),
+        (("use", "someone/Tiny"), "no model called 'someone/Tiny' is pinned"),
+        (("use", "someone/Tiny:Q4_0"), "no model called"),
     ],
 )
 def test_a_mistake_is_one_line(

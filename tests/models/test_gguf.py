@@ -12,7 +12,8 @@ import pytest
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models import gguf_types
-from lsp_server.models.gguf import LargeArray, read_header, read_model, strings
+from lsp_server.models.gguf import LargeArray, read_header, strings
+from lsp_server.models.gguf_parts import read_model
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import environment
-from tests.models.hub_server import Hub, serving
+from tests.models.hub_server import CERTIFICATE, Hub, serving
 from tests.support import forked
 from tests.support.tiny_gguf import write_tiny_gguf
 
@@ -233,6 +233,59 @@ def test_no_connection(home: Path, hub: Hub) -> None:
     assert status == 2
     (line,) = errors
     assert line.startswith("fimble: someone/Tiny-GGUF cannot be pulled: ")
+
+
+@pytest.mark.parametrize(
+    ("refusal", "token", "words"),
+    [
+        ((401, ""), "hf_wrong", ["HF_TOKEN is not accepted (401)", "expired"]),
+        ((401, ""), "", ["set HF_TOKEN", "no such repository"]),
+        ((401, "RepoNotFound"), "hf_wrong", ["HF_TOKEN is not accepted (401)"]),
+        ((403, "GatedRepo"), "", ["agreement", "set HF_TOKEN"]),
+        ((403, "GatedRepo"), "hf_good", ["agreement", "the account that HF_TOKEN belongs to"]),
+        ((401, "GatedRepo"), "hf_good", ["agreement", "the account that HF_TOKEN belongs to"]),
+        ((403, ""), "hf_weak", ["HF_TOKEN may not read it (403)"]),
+        ((404, "RepoNotFound"), "hf_good", ["no such repository", "the token may not see it"]),
+        ((404, "RepoNotFound"), "", ["no such repository", "HF_TOKEN is not set"]),
+        ((429, ""), "", ["too often (429)", "set HF_TOKEN"]),
+        ((500, ""), "", ["trouble of its own (500)"]),
+    ],
+)
+def test_why_the_hub_refuses(home: Path, hub: Hub, refusal: tuple[int, str], token: str, words: list[str]) -> None:
+    hub.refusal = refusal
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", HF_TOKEN=token)
+    assert status == 2
+    (line,) = errors
+    assert line.startswith("fimble: someone/Tiny-GGUF cannot be pulled: ")
+    for each in words:
+        assert each in line
+    assert token not in line or not token
+
+
+def test_a_certificate_that_nobody_knows_here(home: Path, content: bytes) -> None:
+    with serving(tls=True) as hub:
+        hub.files[FILE] = content
+        status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF")
+        assert status == 2
+        (line,) = errors
+        assert f"certificate of 127.0.0.1:{hub.server_address[1]}" in line
+        assert "SSL_CERT_FILE" in line
+        assert run(home, hub, "pull", "someone/Tiny-GGUF", SSL_CERT_FILE=str(CERTIFICATE))[0] == 0
+
+
+def test_a_server_that_speaks_no_tls(home: Path, hub: Hub) -> None:
+    endpoint = hub.url.replace("http:", "https:")
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", HF_ENDPOINT=endpoint)
+    assert status == 2
+    assert "speaks no TLS" in errors[0]
+
+
+def test_a_cache_folder_that_cannot_be_written(home: Path, hub: Hub) -> None:
+    status, _, errors = run(home, hub, "pull", "someone/Tiny-GGUF", XDG_CACHE_HOME="/dev/null/cache")
+    assert status == 2
+    (line,) = errors
+    assert "/dev/null/cache/fimble" in line
+    assert "set XDG_CACHE_HOME to a folder that can be written to" in line
 
 
 def test_all_parts_are_pulled(home: Path, hub: Hub, content: bytes) -> None:

@@ -102,7 +102,7 @@ class Editor:
 
     def choose(self, uri: str, id: str, start: int, end: int | None = None, **context: Any) -> Message:
         """Asks for the actions at a place and has one carried out; returns the answer to the command."""
-        found = [each for each in self.offered(uri, start, end, **context) if _arguments(each)["action"] == id]
+        found = [each for each in self.offered(uri, start, end, **context) if _action(each) == id]
         assert len(found) == 1, found
         command = found[0]["command"] if isinstance(found[0]["command"], dict) else found[0]
         params = {"command": command["command"], "arguments": command["arguments"]}
@@ -192,6 +192,7 @@ class Editor:
         return {"success": True}
 
 
-def _arguments(action: Message) -> Message:
+def _action(action: Message) -> str | None:
+    """Which of the actions it is; None for one of another kind."""
     command = action["command"] if isinstance(action["command"], dict) else action
-    return command["arguments"][0]
+    return command["arguments"][0]["action"] if command["command"] == "fimble.action" else None

@@ -13,7 +13,7 @@ from typing import Any
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
-from lsp_server.core.syntax import parser_of
+from lsp_server.core.parsing import parser_of
 from tests.support.samples import sample, sample_document
 
 SPECIAL_TOKENS = (

@@ -27,7 +27,8 @@ class ServerThread:
         self.loop: Any = None
         self.server: Any = None
         self._status: int | None = None
-        self._factory, self._overrides = factory, overrides
+        # Servers in one process share its user folders, and what one evaluates must not help the next.
+        self._factory, self._overrides = factory, {"saved_prompts_mb": 0, **overrides}
         self._readers: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()

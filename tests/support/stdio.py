@@ -180,10 +180,10 @@ class StdioClient:
         document = {"uri": uri, "version": version}
         self.notify("textDocument/didChange", {"textDocument": document, "contentChanges": events})
 
-    def inline(self, uri: str, line: int, character: int) -> list[Message]:
-        """The items of an inline completion."""
-        answer = self.call("textDocument/inlineCompletion", inline_params(uri, line, character))
-        return answer["result"]["items"]
+    def inline(self, uri: str, line: int, character: int, **more: Any) -> list[Message]:
+        """The items of an inline completion, without the number that each has for the counts."""
+        answer = self.call("textDocument/inlineCompletion", inline_params(uri, line, character, **more))
+        return [{name: item[name] for name in item if name != "command"} for item in answer["result"]["items"]]
 
     def context(self, uri: str) -> list[Message]:
         """What the prompts for a document show of others, once one has been made."""

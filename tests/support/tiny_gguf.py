@@ -242,6 +242,29 @@ def write_tiny_mamba(path: Path, *, seed: int = 0) -> Path:
     return _end(writer, path)
 
 
+def write_tiny_sliding(path: Path, *, seed: int = 0, window: int = 32) -> Path:
+    """Writes a Gemma 2 to `path` and returns it: a layer that sees the last `window` tokens only, and one that sees
+    all."""
+    layers = 2
+    writer, vocabulary = _begin(path, "gemma2", "tiny sliding", 2048, layers, MARKERS)
+    writer.add_feed_forward_length(HIDDEN)
+    writer.add_head_count(HEADS)
+    writer.add_head_count_kv(KV_HEADS)
+    writer.add_key_length(WIDTH // HEADS)
+    writer.add_value_length(WIDTH // HEADS)
+    writer.add_sliding_window(window)
+    random = np.random.default_rng(seed)
+    norm = np.ones(WIDTH, dtype=np.float32)
+    writer.add_tensor("token_embd.weight", _matrix(random, vocabulary, WIDTH, 8.0))
+    writer.add_tensor("output_norm.weight", norm)
+    for layer in range(layers):
+        for tensor, (rows, columns) in (_ATTENTION | _FEED_FORWARD).items():
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight", _matrix(random, rows, columns, 2.0))
+        for tensor in ("attn_norm", "post_attention_norm", "ffn_norm", "post_ffw_norm"):
+            writer.add_tensor(f"blk.{layer}.{tensor}.weight", norm)
+    return _end(writer, path)
+
+
 def write_tiny_hybrid(path: Path, *, seed: int = 0) -> Path:
     """Writes an LFM2 to `path` and returns it: a layer of short convolutions, whose state cannot be cut back,
     and one of attention."""

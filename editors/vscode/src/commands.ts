@@ -124,13 +124,16 @@ export class Commands {
       ghostText: ["Turn On", () => update("editor", "inlineSuggest.enabled", true)],
     };
     const [label, run] = remedy === undefined ? [undefined, undefined] : remedies[remedy];
+    const { server } = this.session;
     const details = "Show Details";
-    const choices = label === undefined ? [details] : [label, details];
+    const last = "Last Ten Requests";
+    const choices = [...(label === undefined ? [] : [label]), ...(server.kind === "running" ? [last] : []), details];
     const choice = await vscode.window.showInformationMessage(`fimble: ${message}`, ...choices);
     if (choice === undefined) return;
     if (choice === label) await run?.();
+    // The server's own command, which opens what it tells as an explanation is opened.
+    if (choice === last) await vscode.commands.executeCommand("fimble.why");
     if (choice === details) {
-      const { server } = this.session;
       const status = server.kind === "running" ? server.status : server;
       this.output.info(`the state of the server:\n${JSON.stringify(status, undefined, 2)}`);
       this.output.show();

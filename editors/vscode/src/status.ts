@@ -9,8 +9,9 @@ export interface RequestEntry {
   stale: boolean;
   reason: string;
   totalMs: number;
-  /** How long ago it was answered, when the status was. */
-  secondsAgo: number;
+  /** The line of the request, from 0, and how long ago it was answered, when the status was. */
+  line: number;
+  ageSeconds: number;
 }
 
 /** The notification `fimble/state`, and a part of the status. */
@@ -85,7 +86,7 @@ function percent(fraction: number): string {
 }
 
 function ago(seconds: number): string {
-  if (seconds < 90) return `${seconds} s ago`;
+  if (seconds < 90) return `${Math.round(seconds)} s ago`;
   return seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : `${Math.round(seconds / 3600)} h ago`;
 }
 
@@ -183,8 +184,11 @@ export function why(now: Situation): { message: string; remedy?: Remedy } {
   if (last === undefined) {
     return { message: "Nothing has been asked for in this file yet. Type, or run “Trigger Inline Suggestion”." };
   }
-  const when = ago(last.secondsAgo);
-  if (last.empty) return { message: `Nothing was suggested ${when}: ${last.reason || "the server gave no reason"}.` };
+  const when = last.ageSeconds < 2 ? "just now" : ago(last.ageSeconds);
+  if (last.empty) {
+    const where = last.ageSeconds < 2 ? "" : ` on line ${last.line + 1}, ${when}`;
+    return { message: `Nothing was suggested${where}: ${last.reason || "the server gave no reason"}.` };
+  }
   const how = `${last.source === "memory" ? "from memory" : "by the model"} in ${milliseconds(last.totalMs)}`;
   return {
     message:

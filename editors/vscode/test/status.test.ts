@@ -65,11 +65,15 @@ test("another language's switch is not this one's", () => {
 });
 
 test("the reason is the last answer's in this document", () => {
-  const entry = { uri, source: "model", empty: true, stale: false, reason: "the model wrote nothing", totalMs: 120, secondsAgo: 240 };
+  const entry = { uri, source: "model", empty: true, stale: false, reason: "the model wrote nothing", totalMs: 120, line: 0, ageSeconds: 0.4 };
   const elsewhere = { ...entry, uri: "file:///w/b.py", reason: "elsewhere" };
   const overtaken = { ...entry, stale: true, reason: "the document changed" };
   const silent = why(now({ server: status({}, [entry, overtaken, elsewhere]) }));
-  assert.equal(silent.message, "Nothing was suggested 4 min ago: the model wrote nothing.");
+  assert.equal(silent.message, "Nothing was suggested: the model wrote nothing.");
+  const old = why(now({ server: status({}, [{ ...entry, line: 4, ageSeconds: 37.4 }]) }));
+  assert.equal(old.message, "Nothing was suggested on line 5, 37 s ago: the model wrote nothing.");
+  const older = why(now({ server: status({}, [{ ...entry, ageSeconds: 240 }]) }));
+  assert.equal(older.message, "Nothing was suggested on line 1, 4 min ago: the model wrote nothing.");
   const shown = why(now({ server: status({}, [entry, { ...entry, empty: false, source: "memory" }]) }));
   assert.match(shown.message, /answered from memory in 120 ms/);
 });

@@ -164,8 +164,11 @@ class ChatModel:
         if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):
             raise ActionFailedError(end.message or "the model failed")
         if end.reason is FinishReason.DEADLINE:
+            tokens = end.usage.decoded_tokens
             raise ActionFailedError(
-                f"the model took longer than {self._options().deadline_seconds:g} s (`action_seconds`)"
+                f"the model took longer than {self._options().deadline_seconds:g} s (`action_seconds`) and "
+                f"{f'had written {tokens} tokens' if tokens else 'was still reading'}; select less, raise the setting, "
+                "or set `chat_model` to a smaller model (`fimble models list`)"
             )
         if end.reason is FinishReason.CANCELLED and answer == lead:
             raise ActionFailedError(end.message or "the model was unloaded meanwhile")

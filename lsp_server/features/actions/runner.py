@@ -111,7 +111,7 @@ class ActionRunner:
                     return outcome
                 if offer.action.result is Result.DOCUMENT:
                     break
-            raise ActionFailedError(f"no edit: {problem}")
+            raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}")
 
     # The question ---------------------------------------------------------------------------------------
 
@@ -318,6 +318,14 @@ def _cut_short(finished: Finished) -> str:
     if finished.reason is FinishReason.LENGTH:
         return f"the answer was cut after {finished.usage.decoded_tokens} tokens"
     return "the model began to repeat itself" if finished.reason is FinishReason.CANCELLED else ""
+
+
+def _next_step(finished: Finished) -> str:
+    """What the user can do about an answer that ended before its time, behind what is wrong with it."""
+    larger = "set `chat_model` to a larger model (`fimble models list`)"
+    if finished.reason is FinishReason.LENGTH:
+        return f"; select less, or {larger}"
+    return f"; {larger}" if finished.reason is FinishReason.CANCELLED else ""
 
 
 def _first_code(answer: str) -> str:

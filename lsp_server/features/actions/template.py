@@ -23,12 +23,13 @@ import anyio
 from lsp_server import children
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.core.thinking import OPENERS
 
 _MOST_TEMPLATE = 200_000
 _SECONDS = 10.0
 _LIMITS = children.Limits(cpu_seconds=20, memory_bytes=1 << 30, file_bytes=1 << 20)
 _CHAT_NAME = re.compile(r"instruct|chat|(^|[-_ .])it([-_ .]|$)|assistant", re.IGNORECASE)
-_THINK_OPEN = re.compile(r"(<think(?:ing)?>|\[THINK\]|◁think▷)\s*$", re.IGNORECASE)
+_THINK_OPEN = re.compile(rf"({'|'.join(map(re.escape, OPENERS))})\s*$", re.IGNORECASE)
 
 
 class TemplateError(Exception):

@@ -98,12 +98,13 @@ function M.take_replacing(place)
   return fit(item, place), item.client_id
 end
 
---- The text that Neovim shows in a buffer, as it came from the server.
+--- The text that Neovim shows in a buffer, as it came from the server, and the item that it is of.
 ---@param buf integer
----@return string?
+---@return string?, table?
 function M.text(buf)
   local found = state(buf)
-  return found and found.current and found.current.insert_text
+  local item = found and found.current
+  return item and item.insert_text, item or nil
 end
 
 --- Takes a suggestion off the screen that typing has made wrong.

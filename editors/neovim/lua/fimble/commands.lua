@@ -9,6 +9,9 @@ local M = {}
 
 local say = notice.say
 
+-- While the server does this, it is the reason that nothing appears.
+local BUSY = { loading = true, measuring = true, reading = true, waiting = true }
+
 --- Why nothing can be shown in this buffer, or nil if the server is to be asked.
 ---@param buf integer
 ---@return string?
@@ -31,13 +34,14 @@ local function local_reason(buf)
   end
 end
 
-local function ask_status(buf, callback)
+--- Asks the server for its status, and with a place in `params` for why nothing appears there.
+local function ask_status(buf, callback, params)
   local reason = local_reason(buf)
   local client = clients.of(buf) or vim.lsp.get_clients({ name = clients.NAME })[1]
   if not client then
     return callback(nil, reason)
   end
-  clients.call(client, 'request', 'fimble/status', vim.empty_dict(), function(err, result)
+  clients.call(client, 'request', 'fimble/status', params or vim.empty_dict(), function(err, result)
     if err then
       return say('the server does not tell its status: ' .. err.message, vim.log.levels.WARN)
     end
@@ -65,7 +69,7 @@ local function last_here(status)
   for number = #recent, 1, -1 do
     local entry = recent[number]
     if entry.uri == uri and not entry.stale then
-      local when = ago(entry.secondsAgo)
+      local when = ago(entry.ageSeconds)
       if entry.empty then
         return ('%s, nothing was suggested: %s'):format(when, entry.reason)
       end
@@ -93,7 +97,6 @@ local function status_lines(status, reason)
   if model.state == 'failed' then
     add('problem', model.message)
   end
-  local last, median, p95 = requests.latencyMs.last, requests.latencyMs.median, requests.latencyMs.p95
   local latency = requests.latencyMs
   add('answers take', ('%s at the median, %s at the 95th percentile'):format(ms(latency.median), ms(latency.p95)))
   local counts = requests.counts
@@ -111,13 +114,27 @@ function subcommands.status()
 end
 
 function subcommands.why()
-  ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
+  local buf = vim.api.nvim_get_current_buf()
+  local place = {
+    textDocument = { uri = vim.uri_from_bufnr(buf) },
+    position = { line = vim.api.nvim_win_get_cursor(0)[1] - 1, character = 0 },
+  }
+  ask_status(buf, function(status, reason)
     local now = status and status.state
-    if now and now.state ~= 'idle' then
+    if now and BUSY[now.state] then
       reason = reason or now.text
     end
-    say(reason or last_here(status))
-  end)
+    say(reason or status and status.why or 'the server has not told why')
+  end, place)
+end
+
+function subcommands.last()
+  local buf = vim.api.nvim_get_current_buf()
+  local reason, client = local_reason(buf), clients.of(buf)
+  if reason or not client then
+    return say(reason)
+  end
+  clients.execute(client, { title = 'last', command = 'fimble.why' }, buf)
 end
 
 function subcommands.toggle(arguments)

@@ -30,6 +30,8 @@ M.defaults = {
     dismiss = '<C-]>',
     trigger = '<M-\\>',
   },
+  -- Normal mode: go to the next edit, and there make it; put it away. `false` sets no key.
+  edit_keys = { accept = ']e', reject = '[e' },
 }
 
 ---@type fimble.Options
@@ -49,7 +51,7 @@ local function check(given, known, prefix, problems)
   for name, value in pairs(given) do
     local default = known[name]
     local expected = type(default)
-    local key = prefix == 'keys.'
+    local key = prefix == 'keys.' or prefix == 'edit_keys.'
     if default == nil then
       problems[#problems + 1] = ('unknown option `%s%s`; known are %s'):format(prefix, name, names(known))
     elseif type(value) ~= expected and not (key and value == false) then

@@ -27,6 +27,7 @@ local MARK, REPLACED, PIECE = 1, 2, 3 -- and from the last one on, as many as th
 ---@field client integer
 
 local shown ---@type fimble.Shown?
+local told ---@type integer? the number of the suggestion that the server knows to be on the screen
 local drawn ---@type string? what the screen has, so that it is drawn again only when it changes
 
 --- Where the cursor is and what is around it.
@@ -135,6 +136,19 @@ function M.rows_below(added)
   return math.max(0, info.height - row - math.max(0, rows - 1 - above))
 end
 
+--- Tells the server, which counts on this machine what becomes of its suggestions, that one is on the screen.
+---@param item { command?: lsp.Command }
+---@param client_id integer
+function M.tell_shown(item, client_id)
+  local number = item.command and item.command.arguments and item.command.arguments[1]
+  local client = vim.lsp.get_client_by_id(client_id)
+  if number and number ~= told and client then
+    told = number
+    local params = { item = { command = item.command } }
+    require('fimble.client').call(client, 'notify', 'textDocument/didShowCompletion', params)
+  end
+end
+
 --- Draws what is shown.
 function M.draw()
   local now = M.current()
@@ -201,6 +215,7 @@ function M.draw()
       undo_restore = false,
     })
   end
+  M.tell_shown(item, now.client)
 end
 
 --- Shows suggestions that were made for the cursor's place as it is now.
@@ -257,6 +272,19 @@ function M.insert(text, replaces)
   vim.bo.undolevels = vim.bo.undolevels
 end
 
+--- Runs the command of a suggestion that has been accepted. more: says so if it was a part of it.
+---@param now fimble.Shown
+---@param item fimble.Suggestion
+---@param more string[]
+local function run_command(now, item, more)
+  local client, command = vim.lsp.get_client_by_id(now.client), item.command
+  if command and client and (#more == 0 or command.command == 'fimble.accepted') then
+    local arguments = vim.list_extend(vim.deepcopy(command.arguments or {}), more)
+    local made = { title = command.title, command = command.command, arguments = arguments }
+    require('fimble.client').execute(client, made, now.buf)
+  end
+end
+
 --- Accepts the suggestion or a part of it; the rest stays on the screen.
 ---@param part 'all'|'word'|'line'
 ---@return boolean whether there was one
@@ -275,14 +303,12 @@ function M.accept(part)
     M.insert(text, item.replaces:sub(1, passed))
     shown = vim.tbl_extend('error', M.place(), { items = { rest }, index = 1, counted = false, client = now.client })
     M.draw()
+    run_command(now, item, { 'part' })
   else
     M.clear()
     text = item.text
     M.insert(text, item.replaces)
-    local client = vim.lsp.get_client_by_id(now.client)
-    if item.command and client then
-      require('fimble.client').execute(client, item.command, now.buf)
-    end
+    run_command(now, item, {})
   end
   local data = { text = text, part = part }
   api.nvim_exec_autocmds('User', { pattern = 'FimbleAccepted', modeline = false, data = data })

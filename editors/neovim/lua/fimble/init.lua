@@ -25,6 +25,7 @@ function M.start()
   end
   started = true
   require('fimble.inline').start()
+  require('fimble.edits').start()
   require('fimble.keys').set(config.options.keys)
   require('fimble.client').start()
 end

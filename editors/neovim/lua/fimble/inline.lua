@@ -77,7 +77,11 @@ local function builtin_answered(buf)
       if item and inserting() and not hidden() then
         ghost.show({ item }, client)
       end
-      ask_rest(place, ghost.text() or builtin.text(buf))
+      local text, drawn = builtin.text(buf)
+      if drawn and inserting() then
+        ghost.tell_shown(drawn, drawn.client_id)
+      end
+      ask_rest(place, ghost.text() or text)
     end
   end)
 end

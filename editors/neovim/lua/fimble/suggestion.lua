@@ -11,7 +11,7 @@ local M = {}
 ---@param character integer
 ---@param encoding string
 ---@return integer byte offset in the line, from 0
-local function byte_of(line, character, encoding)
+function M.byte_of(line, character, encoding)
   if encoding == 'utf-8' then
     return math.min(character, #line)
   end
@@ -44,7 +44,7 @@ function M.of(item, row, col, line, encoding)
     if from.line ~= row or to.line ~= row then
       return nil
     end
-    first, last = byte_of(line, from.character, encoding), byte_of(line, to.character, encoding)
+    first, last = M.byte_of(line, from.character, encoding), M.byte_of(line, to.character, encoding)
   end
   local typed = line:sub(first + 1, col)
   if first > col or last < col or text:sub(1, #typed) ~= typed then

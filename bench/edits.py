@@ -1,0 +1,210 @@
+"""Next edits that need no model, measured: scenarios with an expected result, and the histories of real projects."""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench import scenarios
+from bench.histories import Commit, GitHunk, commits, groups
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.next_edits.gates import Rejected, next_edits
+from lsp_server.core.next_edits.history import EditHistory
+from lsp_server.core.next_edits.proposal import NextEdit, Situation
+from lsp_server.core.next_edits.trees import forget_tree
+
+# The files of a language, and how many groups of one commit are tried.
+PATTERNS = {
+    "Python": ["*.py"],
+    "Go": ["*.go"],
+    "Rust": ["*.rs"],
+    "Java": ["*.java"],
+    "TypeScript": ["*.ts", "*.tsx"],
+}
+_MOST_GROUPS, _MOST_COMMITS, _MOST_FILES, _MOST_BYTES = 3, 5000, 8, 400_000
+_SECONDS_APART = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """One group: two of its hunks were made. form: whether lines were replaced, put in or taken out. verdict: `third`
+    if what was proposed is the third hunk or a later one of the group, `commit` if the commit has it elsewhere,
+    `wrong`, or `silent`."""
+
+    language: str
+    form: str
+    verdict: str
+    kind: str
+    milliseconds: float
+    commit: Commit
+    group: Sequence[GitHunk]
+    edit: NextEdit | None
+
+
+@dataclass(slots=True)
+class _State:
+    """Documents with the first two hunks of a group made in them."""
+
+    documents: dict[str, DocumentSnapshot]
+    history: EditHistory = field(default_factory=EditHistory)
+    grown: list[tuple[str, int, int]] = field(default_factory=list)
+    last: str = ""
+
+    def make(self, hunk: GitHunk) -> bool:
+        """Makes a hunk; whether it fits."""
+        document = self.documents[hunk.path]
+        start, end = self.place(hunk)
+        if document.source[start:end].removesuffix(b"\n") != b"\n".join(hunk.removed):
+            return False
+        changed = document.edited(start, end, b"".join(line + b"\n" for line in hunk.added))
+        self.history.changed(document, changed, _SECONDS_APART * len(self.grown))
+        self.documents[hunk.path], self.last = changed, hunk.path
+        self.grown.append((hunk.path, hunk.first, len(hunk.added) - len(hunk.removed)))
+        return True
+
+    def place(self, hunk: GitHunk) -> tuple[int, int]:
+        """Where the removed lines of a hunk stand now."""
+        document = self.documents[hunk.path]
+        line = hunk.first + sum(more for path, first, more in self.grown if path == hunk.path and first < hunk.first)
+        ends = [line, line + len(hunk.removed)]
+        start, end = (document.line_start(n) if n < document.line_count else len(document.source) for n in ends)
+        return start, end
+
+
+def tried(language: str, commit: Commit, group: Sequence[GitHunk]) -> Tried | None:
+    """What is proposed after the first two hunks of a group; None if they cannot be made."""
+    paths = list(dict.fromkeys(hunk.path for hunk in group))[:_MOST_FILES]
+    documents = {}
+    for path in paths:
+        source = commit.before(path)
+        if len(source) > _MOST_BYTES:
+            return None
+        documents[path] = DocumentSnapshot.of(f"file:///{path}", source, path=path)
+    state = _State(documents)
+    if not all(state.make(hunk) for hunk in group[:2]):
+        return None
+    document = state.documents[state.last]
+    others = tuple(state.documents[path] for path in paths if path != state.last)
+    situation = Situation(document, document.edit_end, state.history.hunks(), others)
+    began = time.perf_counter()
+    edit = next(next_edits(situation, "low", Rejected()), None)
+    milliseconds = 1000 * (time.perf_counter() - began)
+    for path in paths:
+        forget_tree(f"file:///{path}")
+    form = "replaced" if group[0].removed and group[0].added else "put in" if group[0].added else "taken out"
+    verdict = "silent" if edit is None else _verdict(commit, group, state, edit)
+    return Tried(language, form, verdict, edit.kind if edit else "", milliseconds, commit, group, edit)
+
+
+def _verdict(commit: Commit, group: Sequence[GitHunk], state: _State, edit: NextEdit) -> str:
+    """Whether the commit has the edit: as one of its hunks, or as lines of one."""
+    verdict = "wrong"
+    for hunk in commit.hunks:
+        if hunk.path != edit.document.path or hunk in group[:2]:
+            continue
+        start, end = state.place(hunk)
+        source = edit.document.source
+        if source[:start] + b"".join(line + b"\n" for line in hunk.added) + source[end:] == edit.result:
+            return "third" if hunk in group else "commit"
+        inside = start <= edit.start and edit.end <= end
+        if inside and edit.lines()[1] in b"\n".join(hunk.added):
+            verdict = "commit"
+    return verdict
+
+
+def replay(language: str, repositories: Sequence[Path], most: int) -> Iterator[Tried]:
+    """The groups of the newest commits that have any, `most` commits in all."""
+    for repository in repositories:
+        found = 0
+        for commit in commits(repository, PATTERNS[language], _MOST_COMMITS):
+            same = groups(commit)
+            if not same:
+                continue
+            found += 1
+            for group in same[:_MOST_GROUPS]:
+                result = tried(language, commit, group)
+                if result is not None:
+                    yield result
+            if found >= most // len(repositories):
+                break
+
+
+def table(results: Sequence[Tried]) -> str:
+    lines = [
+        "| | commits | groups | third | elsewhere in the commit | wrong | precision | recall |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    rows = [("all", list(results))]
+    rows += [(name, [r for r in results if r.language == name]) for name in PATTERNS]
+    rows += [(f"lines {form}", [r for r in results if r.form == form]) for form in ("replaced", "put in", "taken out")]
+    for name, found in rows:
+        if not found:
+            continue
+        verdicts = Counter(result.verdict for result in found)
+        right, shown = verdicts["third"] + verdicts["commit"], len(found) - verdicts["silent"]
+        lines.append(
+            f"| {name} | {len({r.commit.hash for r in found})} | {len(found)} | {verdicts['third']} | "
+            f"{verdicts['commit']} | {verdicts['wrong']} | {_percent(right, shown)} | "
+            f"{_percent(verdicts['third'], len(found))} |"
+        )
+    times = sorted(result.milliseconds for result in results)
+    lines.append(f"\n{statistics.median(times):.1f} ms at the median, with the first parse of the file.")
+    kinds = Counter((result.kind, result.verdict != "wrong") for result in results if result.edit is not None)
+    lines += [
+        f"{kind}: {kinds[kind, True]} right, {kinds[kind, False]} wrong" for kind in sorted({k for k, _ in kinds})
+    ]
+    return "\n".join(lines)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f}%" if whole else "-"
+
+
+def _shown(result: Tried) -> str:
+    """A proposal that the commit does not have, with what it is made from."""
+    assert result.edit is not None
+    old, new = result.edit.lines()
+    made = [f"-{_text(hunk.removed)}\n+{_text(hunk.added)}" for hunk in result.group[:2]]
+    place = f"{result.edit.document.path}:{result.edit.document.line_at(result.edit.start) + 1}"
+    proposed = f"{place}\n-{_text([old])}\n+{_text([new])}"
+    return "\n".join((f"{result.commit.hash[:10]} {result.commit.subject}", *made, proposed, ""))
+
+
+def _text(lines: Sequence[bytes]) -> str:
+    return b"\n".join(lines).decode("utf-8", "replace")[:300]
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--scenarios", type=Path, help="a folder of scenarios (*.txtar)")
+    for name in PATTERNS:
+        parser.add_argument(f"--{name.lower()}", type=Path, nargs="+", default=[], help=f"git repositories in {name}")
+    parser.add_argument("--commits", type=int, default=60, help="how many commits for each language")
+    parser.add_argument("--wrong", action="store_true", help="show what was proposed and the commit does not have")
+
+
+def run(options: argparse.Namespace) -> int:
+    if options.scenarios is not None:
+        results = [scenarios.run(scenarios.read(path)) for path in sorted(options.scenarios.glob("*.txtar"))]
+        print(scenarios.table(results))
+        for due, name in ((True, "right where an edit is due"), (False, "silent where that is right")):
+            some = [result for result in results if (result.scenario.expected is not None) == due]
+            print(f"{name}: {sum(result.right for result in some)} of {len(some)}")
+    found = [
+        result
+        for name in PATTERNS
+        if (repositories := getattr(options, name.lower()))
+        for result in replay(name, repositories, options.commits)
+    ]
+    if found:
+        print(table(found))
+    if options.wrong:
+        print("\n".join(_shown(result) for result in found if result.verdict == "wrong"))
+    if options.scenarios is None and not found:
+        print("nothing to measure: name a folder with --scenarios, or repositories, as in --python PATH")
+        return 2
+    return 0

@@ -1,0 +1,62 @@
+"""The files that a loaded model's weights stay mapped from: looked at before each step.
+
+Who writes over a file that is mapped takes the weights away: beyond its new end every access ends the process, and
+before it the model computes with something else. A file that is replaced by another, as by `mv`, stays what it was.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from lsp_server.backends.base import ModelError
+from lsp_server.models.estimate import is_read_in
+
+_PART = re.compile(r"-\d{5}(-of-\d{5}\.gguf)$")
+
+
+class WeightsFiles:
+    """Holds the files open, so that it sees what becomes of them and not of what has their names now."""
+
+    def __init__(self, paths: Sequence[Path] = ()) -> None:
+        self._open: list[tuple[Path, int, tuple[int, int]]] = []
+        try:
+            for path in paths:
+                descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
+                self._open.append((path, descriptor, _state(descriptor)))
+        except OSError:
+            self.close()
+            raise
+
+    @classmethod
+    def mapped_from(cls, path: Path, *, on_gpu: bool) -> WeightsFiles:
+        """Those of the model at `path`, all its parts; none if its weights are to be read in. Raises ModelError."""
+        part = _PART.search(path.name)
+        paths = sorted(path.parent.glob(f"{glob.escape(path.name[: part.start()])}-*{part[1]}")) if part else [path]
+        try:
+            read_in = is_read_in(sum(each.stat().st_size for each in paths), on_gpu=on_gpu)
+            return cls(() if read_in else paths)
+        except OSError as error:
+            raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
+
+    def check(self) -> None:
+        """Raises ModelError if one of the files is not what it was when it was opened."""
+        for path, descriptor, state in self._open:
+            if _state(descriptor) != state:
+                raise ModelError(f"{path} was written over while it was in use; it is loaded anew when it is whole")
+
+    def __bool__(self) -> bool:
+        return bool(self._open)
+
+    def close(self) -> None:
+        for _, descriptor, _ in self._open:
+            os.close(descriptor)
+        self._open.clear()
+
+
+def _state(descriptor: int) -> tuple[int, int]:
+    entry = os.fstat(descriptor)
+    return entry.st_size, entry.st_mtime_ns

@@ -1,0 +1,171 @@
+"""The syntax of whole documents, kept and parsed on from version to version, and whether an edit leaves it whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.language_entry import Language
+from lsp_server.core.languages import find_language
+from lsp_server.core.parsing import parse_whole
+from lsp_server.core.syntax import error_spans
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+    from tree_sitter import Tree as SyntaxTree
+
+# A tree takes about thirty times the memory of its text: so many are kept, of texts of so many bytes at most.
+MOST_TREES, MOST_BYTES = 3, 400_000
+# Steps of a parse for each KB and besides; whole files of ordinary code take 2 to 13 for a KB. What takes more is
+# broken in many places. After the first failure so many requests pass until it is tried again, after each further one
+# twice as many.
+_STEPS_PER_KB, _LEAST_STEPS = 20, 400
+_SKIPPED, _MOST_SKIPPED, _MOST_HARD = 2, 64, 16
+# With more errors nothing can be said of a text.
+MOST_ERRORS = 40
+
+
+class Tree:
+    """The tree of a document. root: None without a grammar, of data and prose, or if it is too much to parse."""
+
+    def __init__(self, document: DocumentSnapshot, tree: SyntaxTree | None) -> None:
+        self.document = document
+        self.language = language_of(document)
+        self._tree = tree
+        self._errors: list[tuple[int, int]] | None = None
+
+    @property
+    def root(self) -> Node | None:
+        """Another one each time: a node keeps all of its children that were ever asked for."""
+        return None if self._tree is None else self._tree.root_node
+
+    @property
+    def errors(self) -> list[tuple[int, int]]:
+        if self._errors is None:
+            root = self.root
+            self._errors = [] if root is None else error_spans(root)
+        return self._errors
+
+    @property
+    def syntax(self) -> SyntaxTree | None:
+        return self._tree
+
+    def node_at(self, start: int, end: int | None = None) -> Node | None:
+        """The smallest node that holds `start:end`."""
+        root = self.root
+        return None if root is None else root.descendant_for_byte_range(start, start if end is None else end)
+
+    def text(self, node: Node) -> bytes:
+        return self.document.source[node.start_byte : node.end_byte]
+
+    def is_code(self, start: int, end: int) -> bool:
+        """Whether the bytes are neither in a comment nor in a string."""
+        language = self.language
+        for node in above(self.node_at(start, end)):
+            if node.type in language.code_in_strings:
+                return True
+            if node.type in language.strings or node.type in language.comments:
+                return False
+        return True
+
+    def edited(self, start: int, end: int, text: bytes) -> Tree:
+        """The tree with `text` for `start:end`."""
+        after = self.document.edited(start, end, text)
+        if self._tree is None:
+            return Tree(after, None)
+        return Tree(after, parse_whole(self.language, after, _steps(after), (self._tree, self.document)))
+
+    def errors_with(self, start: int, end: int, text: bytes) -> int | None:
+        """How many errors there would be with `text` for `start:end`; None if that cannot be told."""
+        tree = self.edited(start, end, text)
+        return None if tree.root is None else len(tree.errors)
+
+    def stays_whole(self, start: int, end: int, text: bytes) -> bool:
+        """Whether `text` for `start:end` brings no error in. False if that cannot be told."""
+        if self._tree is None or len(self.errors) > MOST_ERRORS:
+            return False
+        errors = self.errors_with(start, end, text)
+        return errors is not None and errors <= len(self.errors)
+
+
+# The trees that were asked for last, by URI, the latest last. Each has one owner: who asks takes it out and puts it
+# back, or the newer one, so that threads do not share one. Besides, the last versions that could not be parsed.
+_KEPT: dict[str, Tree] = {}
+_FAILED: dict[str, Tree] = {}
+# Of documents that are too hard: how many requests are to pass, and how many were to pass last.
+_HARD: dict[str, tuple[int, int]] = {}
+
+
+def tree_of(document: DocumentSnapshot) -> Tree:
+    """The tree of a document; made from that of an earlier version, if that is kept."""
+    uri = document.uri
+    failed = _FAILED.get(uri)
+    if failed is not None and failed.document is document:
+        return failed
+    kept = _KEPT.pop(uri, None)
+    tree = kept if kept is not None and kept.document is document else Tree(document, _parsed(document, kept))
+    keeping = tree if tree.root is not None else kept  # the earlier one does for when it can be parsed again
+    if keeping is not None and keeping.root is not None:
+        _KEPT[uri] = keeping
+        for other in list(_KEPT)[:-MOST_TREES]:
+            _KEPT.pop(other, None)
+    if tree.root is None:
+        _FAILED[uri] = tree
+        for other in list(_FAILED)[:-MOST_TREES]:
+            _FAILED.pop(other, None)
+    return tree
+
+
+def forget_tree(uri: str) -> None:
+    """A document is closed: its tree goes."""
+    _KEPT.pop(uri, None)
+    _FAILED.pop(uri, None)
+    _HARD.pop(uri, None)
+
+
+def _parsed(document: DocumentSnapshot, kept: Tree | None) -> SyntaxTree | None:
+    language = language_of(document)
+    if len(document.source) > MOST_BYTES or not language.imports | language.strings or not language.reindents:
+        return None  # prose, data and pages
+    passing, passed = _HARD.get(document.uri, (0, 0))
+    if passing:
+        _HARD[document.uri] = passing - 1, passed
+        return None
+    before = None
+    if kept is not None and kept.syntax is not None and kept.language is language:
+        before = kept.syntax, kept.document
+    tree = parse_whole(language, document, _steps(document), before)
+    _HARD.pop(document.uri, None)
+    if tree is None:
+        passed = min(_MOST_SKIPPED, 2 * passed or _SKIPPED)
+        _HARD[document.uri] = passed, passed
+        for other in list(_HARD)[:-_MOST_HARD]:
+            _HARD.pop(other, None)
+    return tree
+
+
+def _steps(document: DocumentSnapshot) -> int:
+    return _LEAST_STEPS + _STEPS_PER_KB * len(document.source) // 1024
+
+
+def language_of(document: DocumentSnapshot) -> Language:
+    return find_language(document.language_id, document.path)
+
+
+def above(node: Node | None) -> Iterator[Node]:
+    """`node` and the nodes around it, from the inside out."""
+    while node is not None:
+        yield node
+        node = node.parent
+
+
+def nodes_in(root: Node | None, start: int, end: int, most: int = 4000) -> Iterator[Node]:
+    """The named nodes under `root` of which some part lies in `start:end`, in order, outer ones first; of `most`."""
+    stack, seen = [] if root is None else [root], 0
+    while stack and seen < most:
+        node = stack.pop()
+        if node.start_byte < end and start < node.end_byte:
+            seen += 1
+            yield node
+            stack.extend(reversed(node.named_children))

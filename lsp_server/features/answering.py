@@ -1,0 +1,96 @@
+"""Makes of a generation, whole or under way, what answers a request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import anyio
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole
+from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
+from lsp_server.engine.request import FinishReason
+from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
+from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import NOTHING_YET, why_nothing
+
+# How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
+# together with it; those that are not can be had by asking again.
+_OTHERS_SECONDS = 0.5
+
+# What was prepared has no deadline of its own; any other ends by itself this long before it is given up.
+_LATE_SECONDS = 0.5
+
+
+async def waited(
+    generation: RunningGeneration,
+    typed: Typed,
+    budget_seconds: float,
+    deadline_seconds: float,
+    others: Sequence[RunningGeneration],
+) -> None:
+    """Waits for the whole of a generation, but once the budget is spent only until something can be shown; and a moment
+    for `others`, further candidates."""
+    with anyio.move_on_after(deadline_seconds + _LATE_SECONDS):
+        await generation.wait(typed, budget_seconds)
+    with anyio.move_on_after(_OTHERS_SECONDS):
+        for other in others:
+            await other.wait(typed, _OTHERS_SECONDS)
+
+
+def outcome_of(
+    generation: RunningGeneration,
+    hole: Hole,
+    typed: Typed,
+    ms: float,
+    others: Sequence[RunningGeneration] = (),
+    *,
+    adopted: bool = False,
+) -> Outcome:
+    """What can be shown behind `typed` of a generation and of `others`, further candidates for its place. ms: since the
+    request came. adopted: whether an earlier request had it begun."""
+    finished = generation.finished
+    left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
+    suggestion = left.at(hole.cursor) if left else None
+    nothing = why_nothing(finished) if finished else NOTHING_YET
+    whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
+    found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
+    return Outcome(
+        suggestion,
+        tuple(shown.at(hole.cursor) for shown in found),
+        "" if suggestion else nothing,
+        "model",
+        hole,
+        generation.prompt,
+        generation.text,
+        generation.cost(),
+        finished.logprob if finished else 0.0,
+        ms,
+        finished is not None and finished.reason is FinishReason.DEADLINE,
+        adopted,
+    )
+
+
+async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
+    """What can be shown of a generation that has been ended; None if nothing has been written."""
+    if not generation.text.strip():
+        return None
+    await generation.look()
+    return outcome_of(generation, generation.hole, Typed(b""), generation.usage.total_ms)
+
+
+def remember_asked(
+    memory: SuggestionMemory, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome
+) -> None:
+    """Remembers the answer to an explicit request, if it is whole, without how sure the model was: it stays while it is
+    typed."""
+    shown = [Insertion.of(one, document) for one in (outcome.suggestion, *outcome.alternatives) if one]
+    if shown and generation.finished is not None:
+        memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
+
+
+def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:
+    """Whether one who asks, with `typed` since it began, gets it: it is being written or it is whole, and for the very
+    place, so that the other candidates are for that, too."""
+    finished = generation.finished
+    return typed == Typed(b"") and (finished is None or finished.reason in WHOLE)

@@ -1,0 +1,229 @@
+"""Next edits: the history of what was edited, and the one edit that is proposed next.
+
+Documents are followed on the event loop; what is proposed is worked out on the thread that parses.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.next_edits.history import EditHistory
+from lsp_server.features.background import Background
+from lsp_server.features.options import Eagerness
+
+if TYPE_CHECKING:
+    from lsp_server.core.next_edits.gates import Rejected
+    from lsp_server.core.next_edits.proposal import NextEdit, Situation
+
+_KEYS, _TIMES, _REMEMBERED = 13, 200, 16
+# Of the open documents so many are looked at.
+_MOST_OTHERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """An edit under the name by which it is accepted or rejected."""
+
+    id: str
+    edit: NextEdit
+
+
+class NextEditor:
+    """What is proposed to one client. eagerness: asked at each request, so that the setting can change. documents: the
+    open ones, the latest first.
+
+    Sees every change of a document, in order. One edit is proposed at a time.
+    """
+
+    def __init__(
+        self,
+        eagerness: Callable[[], Eagerness],
+        documents: Callable[[], Sequence[DocumentSnapshot]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._eagerness, self._documents, self._clock = eagerness, documents, clock
+        self.history = EditHistory()
+        self._background = Background()
+        self._rejected: Rejected | None = None  # the thread that parses reads it, and nobody changes it meanwhile
+        self._keys: deque[float] = deque(maxlen=_KEYS)
+        self._turns: dict[str, object] = {}
+        self._number = 0
+        self._proposed: dict[str, NextEdit] = {}
+        self._known: tuple[object, NextEdit | None] = (None, None)
+        self._accepted: tuple[NextEdit, bytes] | None = None
+        self._completing: DocumentSnapshot | None = None
+        self._counts: Counter[str] = Counter()
+        self._times: deque[float] = deque(maxlen=_TIMES)
+
+    # Documents ------------------------------------------------------------------------------------------
+
+    def opened(self, document: DocumentSnapshot) -> None:
+        self.history.opened(document)
+
+    def changed(self, old: DocumentSnapshot, new: DocumentSnapshot) -> None:
+        now = self._clock()
+        self._keys.append(now)
+        self._turns.clear()  # whoever waits for a pause waits in vain
+        self.history.changed(old, new, now)
+        if self._accepted is not None and self._accepted[0].document.uri == new.uri:
+            edit, before = self._accepted
+            if new.source == before:
+                self._reject(edit)
+                self._accepted = None
+            elif new.source != edit.result:
+                self._accepted = None
+
+    def closed(self, uri: str) -> None:
+        from lsp_server.core.next_edits.trees import forget_tree
+
+        self.history.closed(uri)
+        forget_tree(uri)
+
+    def completing(self, document: DocumentSnapshot) -> None:
+        """A completion is shown in the document as it stands: nothing else is meanwhile."""
+        self._completing = document
+
+    # Proposals ------------------------------------------------------------------------------------------
+
+    async def propose(self, document: DocumentSnapshot, cursor: int, *, asked: bool = False) -> Proposal | None:
+        """The edit to show, for the cursor at a byte of the document. Unless the user has asked, it waits for a pause
+        in the typing; a newer request, or a change of a document, ends it with nothing."""
+        if self._eagerness() == "off":
+            return None
+        self._turns["edit"] = turn = object()
+        if not asked:
+            if not self._may_propose(document):
+                return None
+            await anyio.sleep(self._wait_seconds())
+            if turn is not self._turns.get("edit") or not self._may_propose(document):
+                return None
+        edit = await self._edit(document, cursor, asked, settled=asked)
+        if edit is None and not asked and turn is self._turns.get("edit"):
+            await anyio.sleep(self._wait_seconds(settled=True))
+            if turn is self._turns.get("edit"):
+                edit = await self._edit(document, cursor, asked)
+        return None if edit is None or turn is not self._turns.get("edit") else self._named(edit)
+
+    async def beside(
+        self, document: DocumentSnapshot, cursor: int, fits: Callable[[NextEdit], bool]
+    ) -> Proposal | None:
+        """The edit to show for who has asked for a completion, of which there is none: if it `fits`. Only then it waits
+        for a pause, so that everybody else is answered at once."""
+        if self._eagerness() == "off" or not self._may_propose(document):
+            return None
+        self._turns["completion"] = turn = object()
+        edit = await self._edit(document, cursor, False, settled=False)
+        if edit is None or not fits(edit):
+            return None
+        await anyio.sleep(self._wait_seconds())
+        return None if turn is not self._turns.get("completion") else self._named(edit)
+
+    def _may_propose(self, document: DocumentSnapshot) -> bool:
+        """Whether something was edited, and no completion is shown."""
+        return len(self.history) > 0 and self._completing is not document
+
+    async def at_once(self, document: DocumentSnapshot, cursor: int) -> Proposal | None:
+        """The edit that there is now, for who lists what can be done."""
+        if self._eagerness() == "off" or not len(self.history):
+            return None
+        edit = await self._edit(document, cursor, False)
+        return None if edit is None else self._named(edit)
+
+    def find(self, id: str) -> NextEdit | None:
+        return self._proposed.get(id)
+
+    def shown(self, id: str) -> None:
+        if id in self._proposed:
+            self._counts["shown"] += 1
+
+    def accepted(self, id: str) -> None:
+        edit = self._proposed.pop(id, None)
+        if edit is not None:
+            self._counts["accepted"] += 1
+            self._accepted = edit, edit.document.source
+
+    def rejected(self, id: str) -> None:
+        edit = self._proposed.pop(id, None)
+        if edit is not None:
+            self._reject(edit)
+
+    def close(self) -> None:
+        self._background.close()
+
+    def summary(self) -> dict[str, Any]:
+        """For `fimble/status`."""
+        times = sorted(self._times)
+        return {
+            "edits": len(self.history),
+            "counts": {key: self._counts[key] for key in ("proposed", "shown", "accepted", "rejected")},
+            "kinds": {key[5:]: count for key, count in self._counts.items() if key.startswith("kind:")},
+            "ms": {
+                "median": round(statistics.median(times), 3) if times else None,
+                "p95": round(times[int(0.95 * (len(times) - 1))], 3) if times else None,
+            },
+        }
+
+    def _reject(self, edit: NextEdit) -> None:
+        from lsp_server.core.next_edits.gates import Rejected
+
+        self._counts["rejected"] += 1
+        # Another one: the thread may be reading the one that there is.
+        self._rejected = Rejected(self._rejected)
+        self._rejected.add(edit)
+        self._known = (None, None)
+
+    def _wait_seconds(self, *, settled: bool = False) -> float:
+        """How long to wait for a pause, or for one so long that what was typed last is settled."""
+        from lsp_server.core.next_edits.gates import SETTLED_MS, delay_ms
+
+        gaps = [1000 * (later - earlier) for earlier, later in pairwise(self._keys)]
+        since = self._clock() - self._keys[-1] if self._keys else 0.0
+        eagerness = self._eagerness()
+        wanted = SETTLED_MS.get(eagerness, 0.0) if settled else delay_ms(gaps, eagerness)
+        return max(0.0, wanted / 1000 - since)
+
+    async def _edit(
+        self, document: DocumentSnapshot, cursor: int, asked: bool, *, settled: bool = True
+    ) -> NextEdit | None:
+        from lsp_server.core.next_edits.proposal import Situation
+
+        others = tuple(each for each in self._documents() if each.uri != document.uri)[:_MOST_OTHERS]
+        hunks = self.history.hunks()
+        key = (document, cursor, hunks, others, asked, settled, self._eagerness(), self._rejected)
+        if self._known[0] == key:
+            return self._known[1]
+        situation = Situation(document, cursor, hunks, others, asked, settled)
+        edit, milliseconds = await self._background.parse(_first, situation, self._eagerness(), self._rejected)
+        self._times.append(milliseconds)
+        self._known = key, edit
+        return edit
+
+    def _named(self, edit: NextEdit) -> Proposal:
+        for id, known in self._proposed.items():
+            if known == edit:
+                return Proposal(id, edit)
+        self._number += 1
+        self._counts["proposed"] += 1
+        self._counts[f"kind:{edit.kind}"] += 1
+        self._proposed[str(self._number)] = edit
+        while len(self._proposed) > _REMEMBERED:
+            del self._proposed[next(iter(self._proposed))]
+        return Proposal(str(self._number), edit)
+
+
+def _first(situation: Situation, eagerness: Eagerness, rejected: Rejected | None) -> tuple[NextEdit | None, float]:
+    """The edit to show, and how long that took, in ms."""
+    from lsp_server.core.next_edits.gates import Rejected, next_edits
+
+    began = time.perf_counter()
+    edit = next(next_edits(situation, eagerness, rejected or Rejected()), None)
+    return edit, 1000 * (time.perf_counter() - began)

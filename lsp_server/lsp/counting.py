@@ -1,0 +1,328 @@
+"""Counts what comes of suggestions and actions for `fimble stats`, and has the sums written beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+from lsprotocol import types
+
+from lsp_server.core.document import Document, DocumentSnapshot, Edit
+from lsp_server.core.edits import changed_region
+from lsp_server.core.languages import find_language
+from lsp_server.core.shape import Suggestion
+from lsp_server.core.text import encode
+from lsp_server.features.actions.asking import ActionFailedError
+from lsp_server.features.actions.catalogue import BUILT_IN
+from lsp_server.features.outcome import Outcome
+from lsp_server.features.reasons import kind_of
+from lsp_server.stats.counts import Key, Tally
+from lsp_server.stats.kept import Change
+from lsp_server.stats.tracker import Tracker
+
+if TYPE_CHECKING:
+    from lsp_server.engine.client import EngineClient
+    from lsp_server.lsp.selected import Selected
+    from lsp_server.lsp.server import FimbleServer
+
+ACCEPTED = "fimble.accepted"
+DID_SHOW, DID_ACCEPT_PART = "textDocument/didShowCompletion", "textDocument/didPartiallyAcceptCompletion"
+
+# How long sums wait to be written together, at most.
+_WRITE_SECONDS = 2.0
+_LONGEST_NAME = 60
+# More edits in one change are looked at as one.
+_MOST_EDITS = 64
+_OWN_ACTION = "own action"
+_ACTIONS = frozenset(action.id for action in BUILT_IN)
+
+
+class Counting:
+    """Of one client. Everything happens on the event loop but the writing, of which there is one at a time.
+
+    state: "on", "off" by the setting, or in one word why counting has stopped.
+    """
+
+    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+        self._server, self._engine = server, engine
+        self._tracker: Tracker | None = None
+        self._tally = Tally()
+        self._cpu, self._evaluated, self._decoded = 0.0, 0, 0
+        self._arm, self._day = "", ""
+        self._writing = anyio.Lock()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self.state = "off"
+
+    def switch(self, wanted: bool, arm: str) -> None:
+        """Counts from now on, or no longer. arm: which settings are being tried."""
+        self._arm, self._day = arm, _today()
+        if not wanted:
+            self._stop("off")
+        elif self.state == "off":
+            self.state = "on"
+            self._tally = Tally()
+            self._tracker = Tracker(self._tally)
+            self._cpu, self._evaluated = time.process_time(), self._engine.evaluated_tokens
+            self._decoded = self._engine.decoded_tokens
+
+    # Suggestions ------------------------------------------------------------------------------------------
+
+    def answered(
+        self, document: Document, outcome: Outcome, base: int, cursor: int, selected: Selected | None = None
+    ) -> int | None:
+        """Counts an answer. base: where what was looked at begins in the document; cursor: in bytes of that. Returns
+        the number of the suggestion that was made, if one was."""
+        tracker = self._tracker
+        if tracker is None:
+            return None
+        now, suggestion = time.monotonic(), outcome.suggestion
+        source = "adopted" if outcome.source == "model" and outcome.adopted else outcome.source
+        key = self._key(document, source if suggestion is not None else "")
+        if suggestion is None:
+            kind = kind_of(outcome)
+            self._tally.add(key, requests=1, **{kind: 1})
+            if kind != "overtaken":
+                tracker.nothing_for(document.uri, now)
+            self._wake()
+            return None
+        self._tally.add(key, requests=1)
+        self._tally.took(key, outcome.total_ms)
+        texts = [_put_in(each, document, base, selected, cursor) for each in (suggestion, *outcome.alternatives)]
+        at = base + (suggestion.start if selected is None else cursor)
+        over = b"" if selected is not None else _part(document, at, base + suggestion.end)
+        found = [text for text in texts if text is not None]
+        self._wake()
+        if not found:
+            return None
+        return tracker.suggested(document.uri, key, at, over, found, now, outcome.usage.decoded_tokens)
+
+    def marked(self, items: list[types.InlineCompletionItem], id: int | None) -> list[types.InlineCompletionItem]:
+        """Items by which the client can tell what becomes of them."""
+        if id is not None:
+            for item in items:
+                item.command = types.Command("Accepted", ACCEPTED, arguments=[id])
+        return items
+
+    def changed(self, old: Document | None, new: Document, edits: Sequence[Edit]) -> None:
+        """Follows a change of a document."""
+        if self._tracker is None or old is None:
+            return
+        changes = self._changes(old, new, edits)
+        if changes is None:
+            self._tracker.closed(new.uri, time.monotonic())
+        else:
+            self._tracker.changed(new.uri, changes, self._key(new), time.monotonic())
+        self._wake()
+
+    def saved(self, params: types.DidSaveTextDocumentParams) -> None:
+        document = self._server.documents.find(params.text_document.uri)
+        if self._tracker is not None and document is not None:
+            self._tracker.saved(document.uri, time.monotonic())
+            self._wake()
+
+    def closed(self, uri: str) -> None:
+        if self._tracker is not None:
+            self._tracker.closed(uri, time.monotonic())
+            self._wake()
+
+    def seen(self, id: int) -> str:
+        """What is known of a suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        return self._tracker.seen(id, time.monotonic()) if self._tracker is not None else ""
+
+    # What the client tells --------------------------------------------------------------------------------
+
+    def told_shown(self, params: Any) -> None:
+        if self._tracker is not None and (id := _number(_arguments(params))) is not None:
+            self._tracker.told_shown(id)
+            self._wake()
+
+    def told_accepted_part(self, params: Any) -> None:
+        if self._tracker is not None and (id := _number(_arguments(params))) is not None:
+            units = _number([_field(params, "acceptedLength")]) or 0
+            self._tracker.told_accepted_part(id, time.monotonic(), units)
+            self._wake()
+
+    def told_accepted(self, arguments: Sequence[Any]) -> None:
+        """A suggestion's command: its number and, if it was a part that was accepted, a word that says so. Clients send
+        the change before it."""
+        given = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else arguments
+        if self._tracker is None or (id := _number(given)) is None:
+            return
+        if len(given) > 1:
+            self._tracker.told_accepted_part(id, time.monotonic())
+        else:
+            self._tracker.told_accepted(id, time.monotonic())
+        self._wake()
+
+    # Actions ----------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def action(self, document: Document, id: str) -> Iterator[list[str]]:
+        """Counts an action, which is carried out inside. What it has come to, in words, is added to the list."""
+        said: list[str] = []
+        ended = "actions_cancelled"
+        try:
+            yield said
+            ended = "actions_declined" if said and said[0].startswith("not ") else "actions_applied"
+        except ActionFailedError:
+            ended = "actions_refused"
+            raise
+        finally:
+            if self._tracker is not None:
+                key = self._key(document, id if id in _ACTIONS else _OWN_ACTION, chat=True)
+                self._tally.add(key, actions=1, **{ended: 1})
+                self._wake()
+
+    # Writing ----------------------------------------------------------------------------------------------
+
+    async def write(self) -> None:
+        """Writes the sums. Those that cannot be written now wait for the next time; where that is no use, counting
+        stops."""
+        from lsp_server.stats import store
+
+        async with self._writing:
+            tracker = self._tracker
+            if tracker is None:
+                return
+            tracker.tick(time.monotonic())
+            self._add_process()
+            if self._arm and self._day != _today():
+                self._server.configuration.collect_again()
+            batch = self._tally.take()
+            if not batch:
+                return
+            try:
+                await anyio.to_thread.run_sync(store.add, batch, date.today(), abandon_on_cancel=True)
+            except store.StoreError as error:
+                if error.retry:
+                    self._tally.merge(batch)
+                    self._wake()
+                else:
+                    self._stop(error.word)
+        self._wake(write=False)
+
+    async def close(self) -> None:
+        """Writes what is left, when the client has gone."""
+        if self._tracker is not None:
+            self._tracker.close(time.monotonic())
+        await self.write()
+        self._stop("off")
+
+    def _add_process(self) -> None:
+        cpu, evaluated, decoded = time.process_time(), self._engine.evaluated_tokens, self._engine.decoded_tokens
+        spent = {
+            "cpu_ms": round(1000 * (cpu - self._cpu)),
+            "evaluated_tokens": evaluated - self._evaluated,
+            "decoded_tokens": decoded - self._decoded,
+        }
+        if any(spent.values()):
+            self._tally.add(self._key_of("", self._model("completion")), **spent)
+        self._cpu, self._evaluated, self._decoded = cpu, evaluated, decoded
+
+    def _stop(self, state: str) -> None:
+        self.state = state
+        self._tracker = None
+        self._tally = Tally()
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def _wake(self, *, write: bool = True) -> None:
+        """Sees to it that the sums are written, and that accepted text is looked at when that is due."""
+        if self._tracker is None:
+            return
+        if write:
+            self._later("write", _WRITE_SECONDS)
+        due = self._tracker.next_look()
+        if due is not None:
+            self._later("look", max(0.0, due - time.monotonic()))
+
+    def _later(self, name: str, seconds: float) -> None:
+        if name not in self._timers:
+
+            def begin() -> None:
+                self._timers.pop(name, None)
+                self._server.start_task(self.write)
+
+            self._timers[name] = asyncio.get_running_loop().call_later(seconds, begin)
+
+    # Keys and changes -------------------------------------------------------------------------------------
+
+    def _key(self, document: Document, source: str = "", *, chat: bool = False) -> Key:
+        language = find_language(document.language_id, document.path).name
+        return self._key_of(language, self._model("chat" if chat else "completion"), source)
+
+    def _key_of(self, language: str, model: str, source: str = "") -> Key:
+        """The key of today. Of which settings it is, is not known on another day until they have been read."""
+        today = _today()
+        return Key(today, language, model, source, self._arm if today == self._day else "")
+
+    def _model(self, role: Any) -> str:
+        """A model's name, without the folder that a file may be named with."""
+        info = self._engine.models[role].info
+        return info.name.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME] if info is not None else ""
+
+    def _changes(self, old: Document, new: Document, edits: Sequence[Edit]) -> list[Change] | None:
+        """The edits in bytes; None if they cannot be told."""
+        encoding = self._server.documents.encoding
+        ranges = [edit.range for edit in edits]
+        backwards = all(
+            one is not None and other is not None and max(other) <= min(one) for one, other in pairwise(ranges)
+        )
+        if edits and ranges[0] is not None and backwards and len(edits) <= _MOST_EDITS:
+            found = []
+            for edit in edits:
+                assert edit.range is not None
+                ends = sorted(old.offset(line, column, encoding) for line, column in edit.range)
+                found.append(Change.of(ends[0], _part(old, *ends), encode(edit.text)))
+            return found
+        if isinstance(old, DocumentSnapshot) and isinstance(new, DocumentSnapshot):
+            start, end, size = changed_region(old, new)
+            return [Change.of(start, old.source[start:end], new.source[start : start + size])]
+        return None
+
+
+def _today() -> str:
+    return date.today().isoformat()
+
+
+def _part(document: Document, start: int, end: int) -> bytes:
+    if isinstance(document, DocumentSnapshot):
+        return document.source[start:end]
+    return document.content.slice(start, end)
+
+
+def _put_in(
+    suggestion: Suggestion, document: Document, base: int, selected: Selected | None, cursor: int
+) -> bytes | None:
+    """What accepting a suggestion puts in place of what it replaces; behind the cursor, where it goes on from an entry
+    of a menu, if that begins with what stands in front of it. None if that is not so."""
+    if selected is None:
+        return encode(suggestion.text)
+    start, text = selected.start, encode(selected.info.text + suggestion.text)
+    typed = _part(document, base + start, base + cursor)
+    return text[len(typed) :] if text.startswith(typed) else None
+
+
+def _arguments(params: Any) -> Any:
+    """The arguments of the command of the item that a notification is about."""
+    for name in ("item", "command", "arguments"):
+        params = _field(params, name)
+    return params
+
+
+def _field(params: Any, name: str) -> Any:
+    """A field of what a client has sent by a method that the protocol does not have."""
+    return params.get(name) if isinstance(params, dict) else getattr(params, name, None)
+
+
+def _number(arguments: Any) -> int | None:
+    first = arguments[0] if isinstance(arguments, list | tuple) and arguments else None
+    return first if isinstance(first, int) and not isinstance(first, bool) else None

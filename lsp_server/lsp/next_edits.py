@@ -1,0 +1,261 @@
+"""Next edits for clients: by the request that Copilot's clients send, as ghost text, as a code action, and by commands.
+
+LSP has no request for them. What clients speak is `textDocument/copilotInlineEdit`; the edits of its answer are
+alternatives, so there is one at most.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from lsprotocol import types
+from pygls.exceptions import JsonRpcInvalidParams
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.edits import Replacement
+from lsp_server.core.shape import Suggestion
+from lsp_server.features.next_edit import NextEditor, Proposal
+from lsp_server.lsp import convert
+from lsp_server.lsp.delivery import Confirmation, workspace_edit
+from lsp_server.lsp.protocol import Answer, stamped_document
+
+if TYPE_CHECKING:
+    from lsp_server.core.next_edits.proposal import NextEdit
+    from lsp_server.lsp.server import FimbleServer
+
+logger = logging.getLogger(__name__)
+
+REQUEST, SHOWN = "textDocument/copilotInlineEdit", "textDocument/didShowInlineEdit"
+ACCEPT, REJECT = "fimble.acceptNextEdit", "fimble.rejectNextEdit"
+APPLY, JUMP = "fimble.nextEdit", "fimble.jumpToNextEdit"
+# What Copilot's clients tell besides that is of no use here: which document has the focus.
+_TOLD = ("textDocument/didFocus",)
+KIND = "refactor.rewrite"
+# An edit further from the cursor than this, in lines, is gone to when it has been applied.
+_NEAR_LINES = 20
+_INVOKED = 1
+
+
+class _Document(msgspec.Struct):
+    uri: str
+    version: int | None = None
+
+
+class _Position(msgspec.Struct):
+    line: int
+    character: int
+
+
+class _Context(msgspec.Struct):
+    triggerKind: int = 2
+
+
+class _Asked(msgspec.Struct):
+    """files: whether an edit of another open document may be the answer, which not every client can show."""
+
+    textDocument: _Document
+    position: _Position
+    context: _Context = msgspec.field(default_factory=_Context)
+    files: bool = False
+
+
+class _Command(msgspec.Struct):
+    arguments: list[str] = msgspec.field(default_factory=list)
+
+
+class _Item(msgspec.Struct):
+    command: _Command = msgspec.field(default_factory=_Command)
+
+
+class _Told(msgspec.Struct):
+    item: _Item = msgspec.field(default_factory=_Item)
+
+
+class NextEditService:
+    """All that has to do with next edits for one client."""
+
+    def __init__(self, server: FimbleServer) -> None:
+        self._server = server
+        self.editor = NextEditor(lambda: server.settings.next_edit, server.documents.recent)
+        server.documents.listener = self.editor
+
+    def close(self) -> None:
+        self.editor.close()
+
+    async def requested(self, params: Any) -> Answer:
+        """The answer to Copilot's request: `edits`, with one at most."""
+        asked = _read(REQUEST, params, _Asked)
+        document = stamped_document(asked.textDocument.uri)
+        empty: dict[str, Any] = {"edits": []}
+        if asked.textDocument.version not in (None, document.version):
+            return Answer(document, empty, empty)
+        cursor = self._offset(document, types.Position(asked.position.line, asked.position.character))
+        proposal = await self.editor.propose(document, cursor, asked=asked.context.triggerKind == _INVOKED)
+        if proposal is None or not (asked.files or proposal.edit.document is document):
+            return Answer(document, empty, empty)
+        return Answer(document, {"edits": [self._as_copilot(proposal)]}, empty)
+
+    async def beside(
+        self, document: DocumentSnapshot, position: types.Position, items: list[types.InlineCompletionItem]
+    ) -> list[types.InlineCompletionItem]:
+        """The completions, or where there is none, the next edit if it is an insertion at the cursor or just below."""
+        if items:
+            self.editor.completing(document)
+            return items
+        cursor = self._offset(document, position)
+        proposal = await self.editor.beside(
+            document, cursor, lambda edit: self._ghost(document, edit, cursor) is not None
+        )
+        ghost = None if proposal is None else self._ghost(document, proposal.edit, cursor)
+        if proposal is None or ghost is None:
+            return []
+        self.editor.shown(proposal.id)
+        item = convert.inline_item(ghost, document, self._server.documents.encoding)
+        item.command = types.Command("Accept the next edit", ACCEPT, arguments=[proposal.id])
+        return [item]
+
+    async def offered(self, document: DocumentSnapshot, cursor: int) -> list[types.CodeAction | types.Command]:
+        """The code action, if there is an edit now."""
+        proposal = await self.editor.at_once(document, cursor)
+        if proposal is None:
+            return []
+        edit = proposal.edit
+        place = f"line {edit.document.line_at(edit.start) + 1}"
+        place = place if edit.document.uri == document.uri else f"{edit.document.path}, {place}"
+        title = f"fimble: next edit ({place}): {edit.why}"
+        command = types.Command(title, APPLY, arguments=[proposal.id])
+        return [types.CodeAction(title, KIND, command=command) if self._server.client.literals else command]
+
+    def _ghost(self, document: DocumentSnapshot, edit: NextEdit, cursor: int) -> Suggestion | None:
+        from lsp_server.core.next_edits.ghost import as_ghost
+
+        return as_ghost(edit, cursor, replaces=self._server.client.replaces) if edit.document is document else None
+
+    def _as_copilot(self, proposal: Proposal) -> dict[str, Any]:
+        edit = proposal.edit
+        document, encoding = edit.document, self._server.documents.encoding
+        start, end = (document.position(offset, encoding) for offset in (edit.start, edit.end))
+        return {
+            "text": edit.text.decode("utf-8", "replace"),
+            "textDocument": {"uri": document.uri, "version": document.version},
+            "range": {
+                "start": {"line": start[0], "character": start[1]},
+                "end": {"line": end[0], "character": end[1]},
+            },
+            "command": {"title": f"fimble: {edit.why}", "command": ACCEPT, "arguments": [proposal.id]},
+        }
+
+    def _offset(self, document: DocumentSnapshot, position: types.Position) -> int:
+        try:
+            return convert.offset_of(document, position, self._server.documents.encoding)
+        except convert.PositionError as error:
+            raise JsonRpcInvalidParams(str(error)) from None
+
+    # What clients tell ----------------------------------------------------------------------------------
+
+    def shown(self, params: Any) -> None:
+        for id in _read(SHOWN, params, _Told).item.command.arguments[:1]:
+            self.editor.shown(id)
+
+    async def apply(self, arguments: tuple[Any, ...]) -> None:
+        """Has the client apply an edit, that of an identifier or the one that there is now, and goes there if it is far
+        from where the user was."""
+        id, edit = await self._chosen(arguments)
+        if edit is None:
+            return
+        last = self._server.documents.recent()[:1]
+        replacement = [Replacement(edit.start, edit.end, edit.text)]
+        confirm = Confirmation(f"fimble: {edit.why}")
+        wanted = workspace_edit(edit.document, replacement, self._server.client, confirm)
+        params = types.ApplyWorkspaceEditParams(wanted, label=f"fimble: {edit.why}")
+        self.editor.accepted(id)
+        answer = await self._server.workspace_apply_edit_async(params)
+        if not answer.applied:
+            self._say(f"not edited: {answer.failure_reason or 'it was not accepted'}")
+            return
+        line = edit.document.line_at(edit.start)
+        is_far = last != [edit.document] or abs(line - edit.document.line_at(edit.document.edit_end)) > _NEAR_LINES
+        if is_far:
+            await self._go_to(edit.document.uri, line)
+
+    async def jump(self, arguments: tuple[Any, ...]) -> None:
+        """Has the client show where an edit would be."""
+        _, edit = await self._chosen(arguments)
+        if edit is not None:
+            await self._go_to(edit.document.uri, edit.document.line_at(edit.start))
+
+    async def _go_to(self, uri: str, line: int) -> None:
+        if self._server.client.show_document:
+            at = types.Position(line, 0)
+            params = types.ShowDocumentParams(uri, take_focus=True, selection=types.Range(at, at))
+            await self._server.window_show_document_async(params)
+
+    async def _chosen(self, arguments: tuple[Any, ...]) -> tuple[str, NextEdit | None]:
+        """The edit of an identifier, or the one that there is now for the document edited last; None, and the user is
+        told, if there is none for the text as it is."""
+        id, edit = "", None
+        if arguments:
+            id = str(arguments[0])
+            edit = self.editor.find(id)
+        elif recent := self._server.documents.recent()[:1]:
+            proposal = await self.editor.propose(recent[0], recent[0].edit_end, asked=True)
+            if proposal is not None:
+                id, edit = proposal.id, proposal.edit
+        if edit is not None and self._server.documents.get(edit.document.uri) is not edit.document:
+            edit = None
+        if edit is None:
+            self._say("there is no next edit for the text as it is now")
+        return id, edit
+
+    def _say(self, message: str) -> None:
+        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
+
+
+def _plain(value: Any) -> Any:
+    """What pygls made of the parameters of a request that the protocol does not have, as JSON again."""
+    if hasattr(value, "_asdict"):
+        return {key: _plain(each) for key, each in value._asdict().items()}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
+
+
+def _read(method: str, params: Any, kind: type[Any]) -> Any:
+    try:
+        return msgspec.convert(_plain(params), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise JsonRpcInvalidParams(f"{method}: {error}") from None
+
+
+def register(server: FimbleServer, service: NextEditService) -> None:
+    """Tells pygls what there is."""
+
+    @server.feature(REQUEST)
+    async def requested(params: Any) -> Answer:
+        return await service.requested(params)
+
+    @server.feature(SHOWN)
+    def shown(params: Any) -> None:
+        service.shown(params)
+
+    for method in _TOLD:
+
+        @server.feature(method)
+        def told(params: Any) -> None:
+            pass
+
+    @server.command(ACCEPT)
+    def accept(*arguments: Any) -> None:
+        service.editor.accepted(str(arguments[0]) if arguments else "")
+
+    @server.command(REJECT)
+    def reject(*arguments: Any) -> None:
+        service.editor.rejected(str(arguments[0]) if arguments else "")
+
+    @server.command(APPLY)
+    def apply(*arguments: Any) -> None:
+        server.start_task(service.apply, arguments)
+
+    @server.command(JUMP)
+    def jump(*arguments: Any) -> None:
+        server.start_task(service.jump, arguments)

@@ -1,0 +1,58 @@
+"""The user's home, made sure of at the start of a process: everything that is kept lies in it.
+
+Containers and services run under a user without a name, without HOME, or with one that does not exist. Whoever asks
+for a folder would then get a traceback, or one called `~` in the current folder.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+
+_FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME")
+
+
+def expanded(path: str) -> Path:
+    """The path with `~` replaced, where it is known whose home that is."""
+    return Path(os.path.expanduser(path))  # noqa: PTH111 - never fails, unlike Path's
+
+
+def settle() -> str:
+    """Gives this process, and all it starts, a home if it has none: a temporary folder of the user's own.
+
+    Returns what to tell the user, in one line; empty if all is as it should be. A folder that is not absolute would be
+    another one in each current folder, so it does not count (as the XDG specification says).
+    """
+    if sys.platform == "win32":
+        return ""
+    relative = [name for name in _FOLDERS if os.environ.get(name) and not Path(os.environ[name]).is_absolute()]
+    for name in relative:
+        del os.environ[name]
+    home = expanded("~")
+    if os.environ.get("HOME") != "" and home.is_absolute() and home.is_dir():
+        return f"{' and '.join(relative)} must be absolute and does not count" if relative else ""
+    given = os.environ.get("HOME")
+    why = "is not set" if not given else f"is {given!r}, " + ("no folder" if home.is_absolute() else "not absolute")
+    try:
+        folder = _temporary()
+    except OSError as error:
+        return f"HOME {why}, and no temporary folder can be made ({error.strerror}); set HOME or XDG_CACHE_HOME"
+    os.environ["HOME"] = str(folder)
+    if "XDG_CACHE_HOME" in os.environ:
+        return ""
+    return f"HOME {why}, so what is kept goes to {folder}; set HOME or XDG_CACHE_HOME to an absolute path"
+
+
+def _temporary() -> Path:
+    """A folder that only this user can use: the same each time, unless somebody else has taken its name."""
+    path = Path(tempfile.gettempdir()) / f"fimble-{os.getuid()}"
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        entry = path.lstat()
+        if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.getuid() or entry.st_mode & 0o077:
+            return Path(tempfile.mkdtemp(prefix="fimble-"))
+    return path
