@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
 # A full prompt that takes longer than this is answered from a quick one, if there is one.
-QUICK_ABOVE_SECONDS = 0.6
+QUICK_ABOVE_SECONDS = 0.9
 
 
 class Generation:

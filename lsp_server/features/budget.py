@@ -17,8 +17,8 @@ _LEAST_WINDOW_TOKENS = 1000
 
 # How long a quick prompt may take to evaluate, and the sizes that it has, in tokens. The sizes are far apart, so that
 # the window stays where it is while the pace changes a little.
-_QUICK_SECONDS = 0.5
-_QUICK_TOKENS = (48, 64, 96, 128, 192, 256, 384, 512, 768)
+_QUICK_SECONDS = 0.9
+_QUICK_TOKENS = (48, 64, 80, 96, 128, 192, 256, 384, 512, 768)
 _QUICK_BEFORE_SHARE, _QUICK_AFTER_SHARE = 0.70, 0.20
 
 
