@@ -11,6 +11,7 @@ import os
 import platform
 import re
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -299,15 +300,34 @@ def _first_suggestion() -> Iterator[Check]:
 def _editors() -> Iterator[Check]:
     from lsp_server.commands import editors
 
-    installed = [editor for editor in editors.EDITORS if editor.installed]
-    for editor in installed:
-        there = editor.set_up_in()
+    yield _program()
+    installed = [(editor, editor.set_up_in()) for editor in editors.EDITORS if editor.installed]
+    # Nobody uses all editors of a machine: one that is set up is enough.
+    missing = YELLOW if all(there is None for _, there in installed) else GREEN
+    for editor, there in installed:
         if there is not None:
             yield Check("editor", GREEN, f"{editor.name}: set up in {there}")
-        else:
+        elif missing is YELLOW:
             yield Check("editor", YELLOW, f"{editor.name}: not set up", f"fimble init {editor.name}")
+        else:
+            yield Check("editor", GREEN, f"{editor.name}: not set up; `fimble init {editor.name}` does it")
     if not installed:
         yield Check("editor", GREEN, "none found on the path")
+
+
+def _program() -> Check:
+    """Whether editors find the program by its name. They have the PATH of what started them, which is not always the
+    shell's."""
+    found = shutil.which("fimble")
+    if found is not None:
+        return Check("program", GREEN, f"fimble is on the PATH of this shell: {found}; editors started from it find it")
+    here = Path(sys.executable).parent / ("fimble.exe" if os.name == "nt" else "fimble")
+    named = here if here.is_file() else Path("PATH/TO/fimble")
+    fix = (
+        f"ln -s {shlex.quote(str(named))} ~/.local/bin/, with that folder on the PATH; or name it in the editor's "
+        "settings (`cmd` in Neovim, `fimble.path` in VS Code)"
+    )
+    return Check("program", YELLOW, "fimble is not on the PATH, so editors do not find it", fix)
 
 
 def _gb(count: int) -> str:

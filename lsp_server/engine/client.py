@@ -38,6 +38,7 @@ from lsp_server.engine.request import (
     Shutdown,
     TextDelta,
     Usage,
+    Working,
 )
 from lsp_server.engine.retry import FilesState, Retry, files_state
 
@@ -66,9 +67,9 @@ class ModelState:
 class EngineClient:
     """Owns the engine's thread. All methods are for the event loop's thread.
 
-    on_model is called with every change of a model's state, on_work with what comes of a request's step before the last
-    one: how much of its prompt is done, or what it has written. evaluated_tokens, decoded_tokens: of all
-    requests that have ended, warming and abandoned ones included.
+    on_model is called with every change of a model's state, on_working when `working` has changed, on_work with what
+    comes of a request's step before the last one: how much of its prompt is done, or what it has written.
+    evaluated_tokens, decoded_tokens: of all requests that have ended, warming and abandoned ones included.
     """
 
     def __init__(
@@ -79,6 +80,8 @@ class EngineClient:
     ) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
+        self.on_working: Callable[[], None] | None = None
+        self.working = Working()
         self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
         self._engine = Engine(factory, self._post)
         self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
@@ -212,6 +215,11 @@ class EngineClient:
             return
 
     def _dispatch(self, event: Event) -> None:
+        if isinstance(event, Working):
+            self.working = event
+            if self.on_working is not None:
+                self.on_working()
+            return
         if isinstance(event, PromptRead | TextDelta | Finished) and event.id not in self._listeners:
             return  # it has been told that the engine stopped
         if isinstance(event, PromptRead):

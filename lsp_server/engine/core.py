@@ -24,6 +24,7 @@ from lsp_server.engine.request import (
     Message,
     Priority,
     Role,
+    Working,
     rejected,
 )
 from lsp_server.engine.saving import SavedPrompts, Written
@@ -43,6 +44,9 @@ KEYS_SECONDS = 0.5
 IDLE_SECONDS = 3.0
 
 _LONGEST_WAIT_SECONDS = 3600.0
+
+# How much more of a prompt has to be read before that is told again.
+_TOLD_SHARE = 0.05
 
 
 class Engine:
@@ -73,6 +77,7 @@ class Engine:
         self._rest_until = 0.0  # for actions
         self._keys_until = 0.0  # for as long as the next key can be expected at any time
         self._idle_at = math.inf  # when models may do what is left for idle times
+        self._told = Working()
 
     @property
     def models(self) -> dict[Role, LoadedModel]:
@@ -97,8 +102,8 @@ class Engine:
             while self._running:
                 self.receive(wait=not self._scheduler)
                 self.rest()
-                if not self.step() and self._clock() >= self._idle_at and not self._registry.idle():
-                    self._idle_at = math.inf
+                if not self.step() and self._clock() >= self._idle_at:
+                    self.use_idle_time()
         finally:
             self._registry.loader.close()
             self.receive()
@@ -126,6 +131,7 @@ class Engine:
             first = self._scheduler.first()
             if first is None or first.priority is not Priority.ACTION:
                 return
+            self._tell(Working("waiting", first.job.request.role))
             try:
                 self._handle(self._inbox.get(timeout=left))
             except queue.Empty:
@@ -138,7 +144,24 @@ class Engine:
         worked = self._work()
         self._saved.rest(self.models.get("completion"), worked=worked)
         self._registry.tidy({entry.job.request.role for entry in self._scheduler})
+        if not self._scheduler and self._told.kind != "measuring":
+            self._tell(Working())
         return worked
+
+    def use_idle_time(self) -> None:
+        """One piece of what models do while nobody needs them."""
+        if self._registry.idle():
+            self._tell(Working("measuring"))
+        else:
+            self._idle_at = math.inf
+            self._tell(Working())
+
+    def _tell(self, now: Working) -> None:
+        """Tells what the engine does, if that is another thing than before, or a good deal further."""
+        told = self._told
+        if (now.kind, now.role) != (told.kind, told.role) or abs(now.done - told.done) >= _TOLD_SHARE:
+            self._told = now
+            self._post(now)
 
     def _work(self) -> bool:
         now = self._clock()
@@ -181,6 +204,7 @@ class Engine:
             works = [(job, work)]
             works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
+            self._tell(job.working())
             if not self._evaluate([(job, work) for job, work in works if work is not None]):
                 for interrupted in jobs:
                     interrupted.interrupted()

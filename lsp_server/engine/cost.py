@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lsp_server.engine.request import PromptRead, Usage
+from lsp_server.engine.request import Generate, Priority, PromptRead, Usage, Working
 
 
 @dataclass(slots=True)
@@ -38,6 +38,14 @@ class Cost:
     def prompt_done(self) -> None:
         """The whole prompt is in the cache: what was not evaluated for it had been there."""
         self.reused = max(0, self.prompt - self.evaluated)
+
+    def working(self, request: Generate, held: int) -> Working:
+        """What is done for `request` in its next step. held: how many of its tokens are in the cache."""
+        if request.priority is Priority.PREPARED:
+            return Working()
+        if self.decoded:
+            return Working("writing", request.role)
+        return Working("reading", request.role, min(1.0, held / max(1, self.prompt)))
 
     def prompt_read(self, id: int) -> PromptRead | None:
         """How far the prompt of the request `id` is evaluated; None if all of it is."""

@@ -17,7 +17,7 @@ from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
 from lsp_server.engine.vocabulary import likeliest
 from lsp_server.engine.work import Work
@@ -93,6 +93,10 @@ class Generation:
             self._cost.quick = True
             self._read(quick)
 
+    def working(self) -> Working:
+        """What is done for it in its next step, for the user to know."""
+        return self._cost.working(self.request, self.model.backend.length(self.sequence or 0))
+
     def interrupted(self) -> None:
         """Takes note that its step has been interrupted: what it was to evaluate is still to be."""
         self._complete = False
@@ -136,7 +140,7 @@ class Generation:
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
         if wanted and self._cost.decoded == 0:
             # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
-            self._healing = self._heal()
+            self._healing = heal(model, sequence, self._tokens, self._heal_from, self.request)
             if self._healing is not None:
                 self._complete = True
                 return None
@@ -241,7 +245,7 @@ class Generation:
         work, self._draft_work = self._draft_work, None
         healing = self._healing
         if healing is None and self._cost.decoded == 0 and self.sequence is not None:
-            healing = self._heal()
+            healing = heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
         if healing is not None:
             self._healing = None
             index, token, row, piece = healing
@@ -372,10 +376,6 @@ class Generation:
             return False
         text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
         return find_end(self.text + text, self.request.stop) is not None
-
-    def _heal(self) -> Healing | None:
-        assert self.sequence is not None
-        return heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
 
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None

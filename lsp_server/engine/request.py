@@ -204,4 +204,18 @@ def rejected(request: Generate, message: str, reason: FinishReason = FinishReaso
     return Finished(request.id, "", reason, Usage(), message=message)
 
 
-Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished
+# What a user may want to know of the engine's work.
+Activity = Literal["idle", "reading", "writing", "waiting", "measuring"]
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """What the engine does now: it reads a prompt, writes, waits with an action until nobody types, or measures the
+    machine. What is prepared unasked counts as nothing. done: how much of the prompt has been read, from 0 to 1."""
+
+    kind: Activity = "idle"
+    role: Role = "completion"
+    done: float = 0.0
+
+
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished | Working

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from functools import partial
 
@@ -182,6 +182,33 @@ class RunningGeneration:
         """What can be shown behind `typed`."""
         left = typed.rest_of(self.shown)
         return left if left is not None and left.text.strip() else None
+
+    def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
+        """What waits until another line has been written, or all, and more can be shown at byte `offset` than now; it
+        is then true, and false if no more comes. None if it is for another place, or at its end."""
+        typed = self.place.typed_since(document, offset)
+        if typed is None or not self.agrees(typed) or self.finished is not None:
+            return None
+        before, lines = self._visible_text(typed), self.text.count("\n")
+
+        async def grows() -> bool:
+            nonlocal lines
+            while self.finished is None:
+                changed = self._changed
+                if self.text.count("\n") > lines:
+                    lines = self.text.count("\n")
+                    await self.look()
+                    if self._visible_text(typed) != before:
+                        return True
+                if self.finished is None:
+                    await changed.wait()
+            return self.finished.reason in WHOLE and self._visible_text(typed) != before
+
+        return grows
+
+    def _visible_text(self, typed: Typed) -> str:
+        visible = self.visible(typed)
+        return visible.text if visible is not None else ""
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:
         """Waits for the end, but once the budget is spent only until something can be shown behind `typed`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 import anyio
@@ -100,7 +100,7 @@ class InlineCompleter:
             self._ask(generation, options)
         others = generation.others if explicit else ()
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
-        budget = (options.deadline_ms if explicit else options.answer_ms) / 1000 - (self._clock() - began)
+        budget = options.budget_ms(trigger) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
             await waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
@@ -117,6 +117,10 @@ class InlineCompleter:
         remember_asked(self._memory, generation, document, outcome)
         return outcome
 
+    def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
+        """As that of the generation under way for the document."""
+        return found.growth(document, offset) if (found := self._running.get(document.uri)) else None
+
     async def so_far(self, uri: str) -> Outcome | None:
         """What has been written in a document for a request that nobody waits for any more, which that ends; None if
         nothing has."""
@@ -128,8 +132,7 @@ class InlineCompleter:
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
     ) -> Outcome | None:
         """The answer to an automatic request, if one is remembered for this place."""
-        remembered = self._memory.find(document, hole.cursor)
-        if remembered is None:
+        if (remembered := self._memory.find(document, hole.cursor)) is None:
             return None
         entry, left = remembered
         unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
@@ -320,9 +323,7 @@ class InlineCompleter:
 
     def _give_up_prepared(self) -> None:
         if self._prepared is not None:
-            self._prepared.scope.cancel()
-            if self._prepared.generation is not None:
-                self._engine.cancel(self._prepared.generation.id)
+            self._prepared.give_up(self._engine)
         self._prepared = None
 
     def _leave(self, generation: RunningGeneration) -> None:
@@ -374,8 +375,7 @@ class InlineCompleter:
         options: InlineOptions,
     ) -> Outcome:
         """The answer to an automatic request, without its suggestion if the model is not sure of that."""
-        suggestion = outcome.suggestion
-        if suggestion is None:
+        if (suggestion := outcome.suggestion) is None:
             return outcome
         if unsure := why_unsure(generation.sureness(suggestion.start), options):
             return replace(outcome, suggestion=None, reason=unsure)

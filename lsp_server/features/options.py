@@ -5,14 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from lsp_server.features.outcome import Trigger
+
 # How readily next edits are proposed.
 Eagerness = Literal["off", "low", "medium", "high"]
+
+# How long somebody waits who gets no more than the first answer.
+PATIENT_MS = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
-    """What a user can set about completions. disabled_languages: LSP identifiers or names. answer_ms: how
-    long an automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
+    """What a user can set about completions. disabled_languages: LSP identifiers or names. disabled_files: patterns of
+    files, the last parts of their paths. answer_ms: how long an automatic request waits for the whole suggestion;
+    deadline_ms: how long any waits at all.
     candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
@@ -25,6 +31,7 @@ class InlineOptions:
 
     enabled: bool = True
     disabled_languages: frozenset[str] = frozenset()
+    disabled_files: tuple[str, ...] = ()
     answer_ms: int = 120
     max_tokens: int = 64
     max_lines: int = 8
@@ -38,3 +45,9 @@ class InlineOptions:
     min_confidence: float = 0.0
     replaces: bool = True
     quick: bool = True
+
+    def budget_ms(self, trigger: Trigger) -> float:
+        """How long a request waits for the whole suggestion."""
+        if trigger is Trigger.INVOKED:
+            return self.deadline_ms
+        return max(self.answer_ms, PATIENT_MS) if trigger is Trigger.PATIENT else self.answer_ms

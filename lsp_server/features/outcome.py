@@ -14,6 +14,7 @@ from lsp_server.engine.request import Usage
 
 class Trigger(str, Enum):
     AUTOMATIC = "automatic"
+    PATIENT = "patient"  # an automatic one whose answer stays on the screen as it is, so that the whole is waited for
     INVOKED = "invoked"
 
 

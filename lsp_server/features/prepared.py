@@ -11,6 +11,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.reuse import Place
 from lsp_server.core.shape import Suggestion
+from lsp_server.engine.client import EngineClient
 from lsp_server.features.generation import RunningGeneration
 
 
@@ -42,6 +43,12 @@ class Prepared:
     there: Place
     generation: RunningGeneration | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+
+    def give_up(self, engine: EngineClient) -> None:
+        """Ends looking at its place, and its generation."""
+        self.scope.cancel()
+        if self.generation is not None:
+            engine.cancel(self.generation.id)
 
     def still_possible(self, document: DocumentSnapshot, cursors: Iterable[int]) -> bool:
         """Whether `document` is on the way to the prepared place, or there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from lsp_server.features.outcome import Outcome
 
 OVERTAKEN = "the document changed, or a newer request came"
+SNOOZED = "completions are snoozed"
 CANNOT_REPLACE = "the suggestion replaces text, which this editor cannot do"
 NOTHING_YET = "nothing to show yet"
 _OFF, _SECRET = "completions are switched off", "nothing is suggested unasked in a file that is kept for secrets"
@@ -30,6 +32,7 @@ _KINDS = {
     CANNOT_REPLACE: "withheld",
     _WITHHELD: "withheld",
     _OFF: "off",
+    SNOOZED: "off",
     _SECRET: "off",
     _UNSURE: "unsure",
     _LATE: "late",
@@ -63,6 +66,8 @@ def why_silent(
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"{_OFF} for {language.name} (setting `disabled_languages`)"
+    if not explicit and (pattern := _disabling(document, options)):
+        return f"{_OFF} for {pattern} (setting `disabled_files`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return f"{_SECRET}; ask for a suggestion yourself"
     if model.kind == "idle" and not wakes:
@@ -78,6 +83,12 @@ def why_silent(
     if model.kind == "none":
         return "no model has been asked for yet: the settings are being read"
     return ""
+
+
+def _disabling(document: DocumentSnapshot, options: InlineOptions) -> str:
+    """The first pattern of the setting `disabled_files` that a document's path matches, or an empty string."""
+    path = PurePosixPath(document.path)
+    return next((pattern for pattern in options.disabled_files if pattern and path.match(pattern)), "")
 
 
 def why_unwanted(hole: Hole) -> str:

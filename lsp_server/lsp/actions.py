@@ -105,6 +105,11 @@ class ActionService:
         for scope in [*self._running.values(), *self._finding]:
             scope.cancel()
 
+    @property
+    def running(self) -> bool:
+        """Whether an action is being carried out."""
+        return bool(self._running)
+
     # Offers ---------------------------------------------------------------------------------------------
 
     async def offered(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
@@ -229,6 +234,7 @@ class ActionService:
         client = self._server.client
         progress = ActionProgress(self._server, progress_title(title, client), shown=client.progress)
         self._running[progress.token] = scope = anyio.CancelScope()
+        self._server.state.changed()
 
         async def task() -> None:
             message = "cancelled"
@@ -244,6 +250,7 @@ class ActionService:
                 self._warn(message)
             finally:
                 self._running.pop(progress.token, None)
+                self._server.state.changed()
                 progress.end("cancelled" if scope.cancel_called else message)
 
         self._server.start_task(task)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from lsprotocol import types
 
@@ -28,7 +29,10 @@ class ClientNeeds:
     the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
     range. action_tags: whether it shows that an action is a model's work. edits_new_files: whether an edit of a file
     that is not there makes it, for a client that knows no other way. asks: whether the client shows the user a question
-    and sends the answer.
+    and sends the answer. shows_state, asks_again: whether it takes `fimble/state`, and `fimble/suggestionGrew`, as our
+    own plug-ins do. adds_late: whether a menu shows what comes late, so that no other source waits for it. marks_label:
+    whether an entry of it shows whose it is in its label alone. triggers: after which characters a menu should be asked
+    for, besides words.
     """
 
     name: str
@@ -50,6 +54,11 @@ class ClientNeeds:
     action_tags: bool
     edits_new_files: bool
     asks: bool
+    shows_state: bool
+    asks_again: bool
+    adds_late: bool
+    marks_label: bool
+    triggers: tuple[str, ...]
 
 
 # Named clients for which the capabilities do not tell whether they show inline completions.
@@ -64,6 +73,10 @@ _MICROSOFT_ENGINE = "ECMAScript"
 
 # Those that write the server's name before the title of a progress; no capability tells.
 _NAMES_PROGRESS = ("helix",)
+# Those whose menus open at the first answer and take more later, without an entry chosen, so that Enter stays Enter.
+# Of an entry they show its label and its kind.
+_ADDS_LATE = ("helix",)
+_TRIGGERS = ("(", "[", "{", ".", ",", "=", ":")
 # Those whose selections have one character at least.
 _BLOCK_CURSOR = ("helix",)
 # Those that visit whatever file an edit is for, and take every change of a document for such an edit.
@@ -89,6 +102,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
     hover = text.hover.content_format or [] if text and text.hover else []
     shown = text.code_action.tag_support if text and text.code_action else None
     tags = shown.value_set if shown else []
+    ours = _own_notifications(capabilities.experimental)
     return ClientNeeds(
         name=name,
         encoding=_encoding(capabilities.general),
@@ -110,6 +124,11 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         asks=bool(window and window.show_message),
         action_tags=types.CodeActionTag.LlmGenerated in tags,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
+        shows_state="state" in ours,
+        asks_again="suggestionGrew" in ours,
+        adds_late=name.lower() in _ADDS_LATE,
+        marks_label=name.lower() in _ADDS_LATE,
+        triggers=_TRIGGERS if name.lower() in _ADDS_LATE else (),
     )
 
 
@@ -121,6 +140,13 @@ def watched_files() -> types.RegistrationParams:
     return types.RegistrationParams(
         [types.Registration("fimble-files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)]
     )
+
+
+def _own_notifications(experimental: Any) -> list[str]:
+    """Which of our own notifications a client takes: `{"fimble": {"notifications": ["state"]}}`."""
+    fimble = experimental.get("fimble") if isinstance(experimental, dict) else None
+    named = fimble.get("notifications") if isinstance(fimble, dict) else None
+    return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:

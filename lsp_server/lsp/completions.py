@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from lsp_server.features.inline import InlineCompleter
     from lsp_server.lsp.server import FimbleServer
 
-# A menu that waits for its slowest source must not wait for us; the client asks again at the next key.
+# A menu that waits for its slowest source must not wait for us; the client asks again at the next key. One that adds
+# late answers waits as long as the model may take.
 _MENU_SECONDS = 0.5
+# Of so many documents it is remembered that they were asked about while the model was loading.
+_MOST_TOO_EARLY = 20
 
 
 async def _remember(found: first_suggestions.FirstSuggestion) -> None:
@@ -53,6 +57,8 @@ class CompletionService:
         self._engine = engine
         self._completer = completer
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
+        self._watching: dict[str, anyio.CancelScope] = {}
+        self._too_early: dict[str, tuple[Document, types.Position]] = {}
         self.log = RequestLog()
 
     def cancel(self, uri: str) -> None:
@@ -60,11 +66,18 @@ class CompletionService:
         for (running, _), scope in list(self._running.items()):
             if running == normal_uri(uri):
                 scope.cancel()
+        if (watching := self._watching.get(normal_uri(uri))) is not None:
+            watching.cancel()
 
     def cancel_all(self) -> None:
         """Answers everything that is running with nothing."""
-        for scope in list(self._running.values()):
+        for scope in [*self._running.values(), *self._watching.values()]:
             scope.cancel()
+
+    @property
+    def waiting(self) -> bool:
+        """Whether a client waits for an answer."""
+        return bool(self._running)
 
     async def inline(self, params: types.InlineCompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
@@ -80,6 +93,8 @@ class CompletionService:
         else:
             place = _Place(document, line, selected.document, selected.offset, replaces=False)
         outcome = await self._complete(place, trigger, method)
+        if self._server.client.asks_again and trigger is Trigger.AUTOMATIC and selected is None:
+            self._watch(place, params.position)
         shown = [each for each in (outcome.suggestion, *outcome.alternatives) if each is not None]
         if selected is None:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
@@ -93,18 +108,68 @@ class CompletionService:
             items = await self._server.actions.next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
+    def model_ready(self) -> None:
+        """Has clients ask again for what was asked for before there was a model."""
+        for document, position in self._too_early.values():
+            self._tell_grown(document, position)
+        self._too_early.clear()
+
+    def _watch(self, place: _Place, position: types.Position) -> None:
+        """Tells the client when more of what it shows now is ready, once: it then asks, which starts another watch."""
+        uri = normal_uri(place.document.uri)
+        if not self._is_current(place.document):
+            return
+        if self._server.state.current().kind == "loading":
+            if len(self._too_early) < _MOST_TOO_EARLY:
+                self._too_early[uri] = place.document, position
+            return
+        if (previous := self._watching.get(uri)) is not None:
+            previous.cancel()
+        # Found at once: it may end before a task begins.
+        growth = self._completer.growth(place.asked, place.offset)
+        if growth is not None:
+            self._watching[uri] = scope = anyio.CancelScope()
+            self._server.start_task(self._wait_grown, scope, growth, place, position)
+
+    async def _wait_grown(
+        self,
+        scope: anyio.CancelScope,
+        growth: Callable[[], Awaitable[bool]],
+        place: _Place,
+        position: types.Position,
+    ) -> None:
+        uri = normal_uri(place.document.uri)
+        try:
+            with scope:
+                if await growth():
+                    self._tell_grown(place.document, position)
+        finally:
+            if self._watching.get(uri) is scope:
+                del self._watching[uri]
+
+    def _tell_grown(self, document: Document, position: types.Position) -> None:
+        if self._is_current(document):
+            where = {"line": position.line, "character": position.character}
+            told = {"uri": document.uri, "version": document.version, "position": where}
+            self._server.protocol.notify("fimble/suggestionGrew", told)
+
     async def menu(self, params: types.CompletionParams) -> Answer:
         document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
         seen = self._server.documents.seen(document, offset)
-        replaces = self._server.client.replaces
-        place = _Place(document, params.position.line, seen.document, offset - seen.base, replaces=replaces)
-        outcome = Outcome(reason=f"nothing within {_MENU_SECONDS:g} s, and menus do not wait longer: open it again")
-        with anyio.move_on_after(_MENU_SECONDS):
-            outcome = await self._complete(place, Trigger.AUTOMATIC, types.TEXT_DOCUMENT_COMPLETION)
+        replaces, line = self._server.client.replaces, params.position.line
+        place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces)
+        patient, method = self._server.client.adds_late, types.TEXT_DOCUMENT_COMPLETION
+        seconds = self._server.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
+        outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer: open it again")
+        with anyio.move_on_after(seconds) as limit:
+            outcome = await self._complete(place, Trigger.PATIENT if patient else Trigger.AUTOMATIC, method)
+        if limit.cancelled_caught:
+            self.log.add(document.uri, document.version, line, method, outcome, 1000 * seconds)
         items = []
         if outcome.suggestion is not None:
-            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen))
+            mark = " · fimble" if self._server.client.marks_label else ""
+            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark))
         self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
@@ -121,12 +186,17 @@ class CompletionService:
         outcome = STALE
         with anyio.CancelScope() as scope:
             self._running[key] = scope
+            self._server.state.changed()
             try:
-                if self._is_current(document):
+                snoozed = self._server.snooze.why(document.uri) if trigger is not Trigger.INVOKED else ""
+                if snoozed:
+                    outcome = Outcome(reason=snoozed)
+                elif self._is_current(document):
                     outcome = await self._completer.complete(place.asked, place.offset, trigger)
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
+                self._server.state.changed()
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
@@ -139,13 +209,15 @@ class CompletionService:
     def _note_first(self, outcome: Outcome, trigger: Trigger) -> None:
         """Notes what a first suggestion has cost, if it was one."""
         info = self._engine.model.info
-        found = first_suggestions.measured(outcome, info) if info and trigger is Trigger.AUTOMATIC else None
+        found = first_suggestions.measured(outcome, info) if info and trigger is not Trigger.INVOKED else None
         if found is not None:
             self._server.start_task(_remember, found)
 
     def why(self, uri: str, line: int) -> str:
         """Why nothing appears at a line of a document: what holds at present, else what came of the last request there,
         with its age."""
+        if snoozed := self._server.snooze.why(uri):
+            return snoozed
         document = self._server.documents.find(uri)
         if document is not None:
             seen, options = self._server.documents.seen(document, 0).document, self._server.settings.inline_options()

@@ -75,9 +75,10 @@ def inline_item(
 
 
 def completion_item(
-    suggestion: Suggestion, document: Document, encoding: Encoding, seen: Seen | None = None
+    suggestion: Suggestion, document: Document, encoding: Encoding, seen: Seen | None = None, mark: str = ""
 ) -> types.CompletionItem:
     """The suggestion as one item of a completion menu. seen: what of `document` the suggestion is for, if not all.
+    mark: what the label ends in.
 
     The word before the cursor is part of the item and of its filter text, because clients filter the items
     by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
@@ -95,7 +96,7 @@ def completion_item(
         label = f"{label[: _LABEL_CHARACTERS - 1]}…"
     edit_range = range_of(document, seen.base + start, seen.base + suggestion.end, encoding)
     return types.CompletionItem(
-        label=label,
+        label=label + mark,
         kind=types.CompletionItemKind.Text,
         # A detail would open a box beside the menu, over the code.
         label_details=types.CompletionItemLabelDetails(description="fimble"),

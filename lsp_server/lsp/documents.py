@@ -67,8 +67,10 @@ class DocumentService:
         self._tell_actions(document)
         seen = self._seen(document)
         self._completer.document_changed(seen)
-        self._server.start_task(self._completer.warm, seen, seen.edit_end)
-        self._rest_after(document)
+        self._server.power.refresh()
+        if not self._server.snooze.why(uri):
+            self._server.start_task(self._completer.warm, seen, seen.edit_end)
+            self._rest_after(document)
 
     def closed(self, params: types.DidCloseTextDocumentParams) -> None:
         document = self._store.find(params.text_document.uri)
@@ -78,6 +80,7 @@ class DocumentService:
         seen = self._seen(document)
         self._store.close(document.uri)
         self._completer.document_closed(seen.uri)
+        self._server.snooze.closed(document.uri)
         self._server.counting.closed(document.uri)
         self._server.actions.document_closed(document.uri)
         self._server.project.changed([document.uri])
@@ -143,6 +146,9 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
+        self._server.power.refresh()
+        if self._server.power.is_saving or self._server.snooze.why(document.uri):
+            return
         self._index(document, at_rest=False)
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:
@@ -151,6 +157,8 @@ class DocumentService:
     async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
+        if self._server.power.is_saving:
+            return
         self._index(document, at_rest=True)
         seen = self._seen(document)
         if await self._reader.read(seen) and self._store.find(document.uri) is document:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from typing import Any
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -55,6 +56,28 @@ class LoadProgress:
     ) -> None:
         assert self._token is not None
         self._server.progress(types.ProgressParams(self._token, value))
+
+
+class WorkProgress:
+    """What the model does for completions, where that takes long: one progress from its begin to its end."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._token: str | None = None
+
+    def show(self, title: str, message: str, percent: int | None) -> None:
+        if self._token is None:
+            self._token = f"fimble-{uuid.uuid4()}"
+            self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(self._token))
+            value: Any = types.WorkDoneProgressBegin(title, cancellable=False, message=message, percentage=percent)
+        else:
+            value = types.WorkDoneProgressReport(message=message, percentage=percent)
+        self._server.progress(types.ProgressParams(self._token, value))
+
+    def end(self) -> None:
+        if self._token is not None:
+            self._server.progress(types.ProgressParams(self._token, types.WorkDoneProgressEnd()))
+            self._token = None
 
 
 class Failures:

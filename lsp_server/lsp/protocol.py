@@ -252,6 +252,9 @@ class FimbleProtocol(LanguageServerProtocol):
         result = yield from super().lsp_initialize(params)
         if not self._server.client.completion:
             result.capabilities.completion_provider = None
+        elif result.capabilities.completion_provider is not None:
+            result.capabilities.completion_provider.trigger_characters = list(self._server.client.triggers) or None
+        result.capabilities.experimental = {"fimble": {"notifications": ["state", "suggestionGrew"]}}
         result.capabilities.position_encoding = types.PositionEncodingKind(self._server.client.encoding)
         return result
 

@@ -27,15 +27,18 @@ from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.project.service import ProjectIndex
 from lsp_server.features.reading import BufferReader
-from lsp_server.lsp import actions, convert
+from lsp_server.lsp import actions, convert, snooze
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import client_needs, watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.counting import ACCEPTED, DID_ACCEPT_PART, DID_SHOW, Counting
 from lsp_server.lsp.documents import DocumentService
+from lsp_server.lsp.power import Power
 from lsp_server.lsp.progress import Failures, LoadProgress, progress_title
 from lsp_server.lsp.protocol import Answer, FimbleProtocol, shared_converter
+from lsp_server.lsp.snooze import Snooze
+from lsp_server.lsp.state import StateService
 from lsp_server.lsp.status import status, why_text
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
 from lsp_server.settings.last_run import SHOWN, LastRun
@@ -69,6 +72,7 @@ class FimbleServer(LanguageServer):
         self.configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
         self._engine = EngineClient(factory, self._model_changed)
+        self.power = Power(self)
         options = self._options
         self._reader = BufferReader(self._engine, options, self.documents.recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(self._engine.model.info, self._options()))
@@ -79,6 +83,9 @@ class FimbleServer(LanguageServer):
         self._loaded: ModelSpec | None = None
         self._model_origin = ""
         self._progress: LoadProgress | None = None
+        self.state = StateService(self, self._engine)
+        self.snooze = Snooze(self._snoozed)
+        self._engine.on_working = self.state.changed
         self.completions = CompletionService(self, self._completer, self._engine)
         self.document_service = DocumentService(self, self._completer, self._reader)
         self._shown: set[str] = set()
@@ -89,6 +96,7 @@ class FimbleServer(LanguageServer):
         self._last_run = LastRun(self._known_paths)
         _register(self)
         actions.register(self)
+        snooze.register(self)
 
     # The connection -------------------------------------------------------------------------------------
 
@@ -132,6 +140,7 @@ class FimbleServer(LanguageServer):
         """Answers everything that is running with nothing."""
         self.completions.cancel_all()
         self.actions.cancel_all()
+        self.state.end()
 
     def client_initializes(self, params: types.InitializeParams) -> None:
         self.client = client_needs(params)
@@ -152,6 +161,7 @@ class FimbleServer(LanguageServer):
             registration = types.Registration("fimble-configuration", types.WORKSPACE_DID_CHANGE_CONFIGURATION)
             self.client_register_capability(types.RegistrationParams([registration]))
         self.start_task(self._configure, None)
+        self.state.begin()
         self.start_task(self._note_run)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
@@ -184,7 +194,7 @@ class FimbleServer(LanguageServer):
             self._tasks.start_soon(guarded)
 
     def _options(self) -> InlineOptions:
-        return self.settings.inline_options(replaces=self.client.replaces)
+        return self.settings.inline_options(replaces=self.client.replaces, ahead=not self.power.is_saving)
 
     # Settings and the model -----------------------------------------------------------------------------
 
@@ -204,13 +214,27 @@ class FimbleServer(LanguageServer):
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
             self.settings.saved_prompts_mb << 20,
         )
+        self.state.changed()
+        self.power.refresh()
         spec = self.settings.model_spec()
         if spec != self._loaded or self._engine.model.kind == "failed":
             self._loaded = spec
             self._engine.load(spec)
 
+    def why_off(self) -> str:
+        """Why nothing is completed although there is a model, or an empty string."""
+        return self.snooze.why() if self.settings.enabled else "completions are switched off (setting `enabled`)"
+
+    def _snoozed(self) -> None:
+        """What was off may be on again, or the other way round."""
+        self.completions.cancel_all()
+        self.state.changed()
+        for document in self.documents.recent()[:1]:
+            self.start_task(self.document_service.read_and_warm, document)
+
     def _model_changed(self, role: Role, model: ModelState) -> None:
         self.actions.model_changed()
+        self.state.changed()
         if role != "completion":
             return
         if model.kind == "loading":
@@ -234,6 +258,7 @@ class FimbleServer(LanguageServer):
             self.window_log_message(types.LogMessageParams(types.MessageType.Info, text_))
             if model.message:
                 self._show(types.MessageType.Warning, model.message)
+            self.completions.model_ready()
             self.start_task(self._note_run)
             for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
                 self.start_task(self.document_service.read_and_warm, document)
@@ -274,6 +299,8 @@ class FimbleServer(LanguageServer):
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings=msgspec.to_builtins(self.settings),
             problems=self.configuration.problems,
+            state=self.state.current().told(),
+            power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
             documents=len(self.documents),
             index=self.project.status(),
             stats=self.counting.state,

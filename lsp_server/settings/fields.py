@@ -21,6 +21,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     disabled_languages: Annotated[
         list[str], Meta(description="Languages without automatic completions, by LSP identifier or name.")
     ] = msgspec.field(default_factory=list)
+    disabled_files: Annotated[
+        list[str],
+        Meta(description="Files without automatic completions, by patterns such as `*.min.js` or `vendor/*.py`."),
+    ] = msgspec.field(default_factory=list)
+    snooze_minutes: Annotated[
+        int, Meta(ge=1, le=1440, description="How long completions are off when you snooze them, in minutes.")
+    ] = 60
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
     lora: Annotated[
         list[str],
@@ -79,6 +86,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
     prepare_next: Annotated[
         bool, Meta(description="Whether to work on what follows a suggestion while it is shown.")
+    ] = True
+    save_battery: Annotated[
+        bool, Meta(description="Whether on battery only the work is done that you wait for, and nothing ahead.")
     ] = True
     buffers_tokens: Annotated[
         int,
@@ -194,10 +204,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prettier=self.prettier,
         )
 
-    def inline_options(self, *, replaces: bool = True) -> InlineOptions:
+    def inline_options(self, *, replaces: bool = True, ahead: bool = True) -> InlineOptions:
         return InlineOptions(
             enabled=self.enabled,
             disabled_languages=frozenset(self.disabled_languages),
+            disabled_files=tuple(self.disabled_files),
             answer_ms=self.answer_ms,
             max_tokens=self.max_tokens,
             max_lines=self.max_lines,
@@ -205,7 +216,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             cold_ms=self.cold_ms,
             candidates=self.candidates,
             debounce=self.debounce,
-            prepare_next=self.prepare_next,
+            prepare_next=self.prepare_next and ahead,
             buffers_tokens=self.buffers_tokens,
             project_index=self.project_index,
             min_confidence=self.min_confidence,

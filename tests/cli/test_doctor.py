@@ -254,6 +254,31 @@ def test_nvidia_smi_is_asked(place: Path, monkeypatch: pytest.MonkeyPatch) -> No
     assert machine.gpus(place / "none", place / "none") == []
 
 
+def test_whether_editors_find_the_program(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(place))
+    (check,) = checks("program")
+    assert check.status == "yellow"
+    assert "ln -s" in check.fix
+    assert "fimble.path" in check.fix
+    (place / "fimble").write_text("#!/bin/sh\n")
+    (place / "fimble").chmod(0o755)
+    (check,) = checks("program")
+    assert (check.status, check.fix) == ("green", "")
+    assert str(place / "fimble") in check.text
+
+
+def test_one_editor_that_is_set_up_is_enough(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(place))
+    monkeypatch.setenv("HOME", str(place / "home"))
+    for name in ("vim", "hx"):
+        (place / name).write_text("#!/bin/sh\n")
+        (place / name).chmod(0o755)
+    assert [check.status for check in checks("editor")] == ["yellow", "yellow"]
+    (place / "home" / ".vim").mkdir(parents=True)
+    (place / "home" / ".vim" / "coc-settings.json").write_text('{"command": "fimble"}')
+    assert [check.status for check in checks("editor")] == ["green", "green"]
+
+
 def _if_permitted(prefix: list[str]) -> list[str]:
     """What a command is to be put behind; nothing where that program is missing or not allowed."""
     if shutil.which(prefix[0]) is None:

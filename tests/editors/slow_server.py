@@ -1,6 +1,6 @@
-"""The server with a scripted chat model that takes its time: `python -m tests.editors.slow_server SECONDS serve …`.
+"""The server with scripted models that take their time: `python -m tests.editors.slow_server SECONDS READING serve …`.
 
-An answer takes so many seconds, in equal parts for the bytes of it.
+An answer of the chat model takes SECONDS, in equal parts for the bytes of it; a batch of any prompt takes READING.
 """
 
 from __future__ import annotations
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 
 class SlowBackend(scripted.ScriptedBackend):
-    """seconds: for one answer."""
+    """seconds: for one answer. reading: for a batch of a prompt."""
 
-    seconds = 0.0
+    seconds = reading = 0.0
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
+        if len(tokens) > 1:
+            time.sleep(self.reading)
         if self._replies and len(tokens) == 1:  # a step of an answer, not a part of a question
             asked = b"".join(map(self.piece, self._cells[sequence]))
             time.sleep(self.seconds / next(len(reply) for key, reply in self._replies if key in asked))
@@ -30,6 +32,6 @@ class SlowBackend(scripted.ScriptedBackend):
 
 
 if __name__ == "__main__":
-    SlowBackend.seconds = float(sys.argv[1])
+    SlowBackend.seconds, SlowBackend.reading = float(sys.argv[1]), float(sys.argv[2])
     scripted.ScriptedBackend = SlowBackend  # type: ignore[misc]
-    sys.exit(cli.run(sys.argv[2:]))
+    sys.exit(cli.run(sys.argv[3:]))

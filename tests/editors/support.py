@@ -52,9 +52,11 @@ def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") ->
     return path
 
 
-def scripted(home: Path, answer_seconds: float | None = None) -> Path:
-    """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer."""
-    module = "lsp_server" if answer_seconds is None else f"tests.editors.slow_server {answer_seconds}"
+def scripted(home: Path, answer_seconds: float | None = None, reading_seconds: float | None = None) -> Path:
+    """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer;
+    reading_seconds: how long a batch of a prompt takes."""
+    slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0}"
+    module = "lsp_server" if answer_seconds is None and reading_seconds is None else slow
     script = home / "script.py"
     script.write_text(SCRIPT)
     return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script), module=module)
@@ -97,12 +99,20 @@ STATUS_LINE = """\
 vim.o.laststatus = 2
 vim.o.statusline = "[%{v:lua.require('fimble').statusline()}] %t"
 """
+COLOURED = """\
+vim.api.nvim_create_autocmd('VimEnter', { callback = function()
+  for _, name in ipairs({ 'FimbleSuggestion', 'ComplHint' }) do
+    vim.api.nvim_set_hl(0, name, { ctermfg = 5 })
+  end
+end })
+"""
 NEOVIM_VERSIONS = ("0.11", "0.10", "0.12")
 PLAIN_INDENT = "vim.cmd('filetype plugin indent off')\nvim.o.autoindent = false\n"
 
 
 class Neovim:
-    """A Neovim with the plug-in, in a terminal. init: Lua that runs before the plug-in's set-up."""
+    """A Neovim with the plug-in, in a terminal. init: Lua that runs before the plug-in's set-up. coloured: whether
+    ghost text has the colour that `ghost` looks for, and not the plug-in's own."""
 
     def __init__(
         self,
@@ -114,6 +124,7 @@ class Neovim:
         init: str = "",
         file: str = "first.py",
         text: str = "",
+        coloured: bool = True,
     ) -> None:
         self._binary, variables = neovim_binary(version)
         self.home = home
@@ -127,11 +138,7 @@ class Neovim:
             "vim.g.loaded_python3_provider = 0 -- looking for it takes seconds\n"
             "vim.o.swapfile = false\n"
             "vim.opt.shortmess:append('I')\n"
-            "vim.api.nvim_create_autocmd('VimEnter', { callback = function()\n"
-            "  for _, name in ipairs({ 'FimbleSuggestion', 'ComplHint' }) do\n"
-            "    vim.api.nvim_set_hl(0, name, { ctermfg = 5 })\n"
-            "  end\nend })\n"
-            f"{STATUS_LINE}{init}\n"
+            f"{COLOURED if coloured else ''}{STATUS_LINE}{init}\n"
             f"require('fimble').setup({options})\n"
         )
         self.path = home / file

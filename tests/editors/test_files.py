@@ -89,7 +89,7 @@ def test_only_commands_that_exist_are_named(name: str) -> None:
 
 
 def test_requests_that_neovim_makes_are_the_servers() -> None:
-    server = (ROOT / "lsp_server/lsp/server.py").read_text("utf-8")
+    server = "".join(path.read_text("utf-8") for path in (ROOT / "lsp_server/lsp").glob("*.py"))
     for path in (EDITORS / "neovim" / "lua").rglob("*.lua"):
         for request in re.findall(r"'(fimble/\w+)'", path.read_text("utf-8")):
             assert f'"{request}"' in server, f"{path.name}: {request}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +38,23 @@ def test_the_menu_previews_and_accepts(editor: Helix) -> None:
     assert editor.saved().startswith(
         "class Volume:\n    def total(self):\n        surface = area_of(self.width, self.height)"
     )
+
+
+def test_an_entry_says_whose_it_is_and_waits_for_a_slow_model(tmp_path: Path) -> None:
+    """Nothing is pressed but the keys of the text, the last no letter; each batch of the prompt takes half a second."""
+    program = scripted(tmp_path, reading_seconds=0.5)
+    helix = Helix(tmp_path, program=program, text=START)
+    try:
+        helix.wait_ready()
+        helix.terminal.type_paced("ggjjxc", KEY_MS)
+        helix.terminal.type_paced("        surface = area_of(", KEY_MS)
+        helix.terminal.wait_for("self.width, self.height) · fimble")
+        helix.terminal.type(NEXT)
+        helix.terminal.wait(lambda: helix.terminal.lines[2].endswith("self.height)"), "the preview in the text")
+        helix.terminal.type(ACCEPT)
+        assert helix.saved().splitlines()[2] == "        surface = area_of(self.width, self.height)"
+    finally:
+        helix.close()
 
 
 def test_a_bracket_that_stands_there_is_replaced(editor: Helix) -> None:

@@ -15,7 +15,7 @@ from tests.editors.support import EDITORS, NEOVIM_VERSIONS, Neovim, fimble_progr
 from tests.support import starter
 
 KEY_MS = 50
-ACCEPT, WORD, LINE, DISMISS, ESCAPE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b"
+ACCEPT, WORD, LINE, DISMISS, ESCAPE, BACKSPACE = "\t", "\x1bw", "\x1bl", "\x1d", "\x1b", "\x7f"
 
 # Two suggestions at once, which the server does not make: a server inside Neovim.
 SEVERAL = """
@@ -89,6 +89,26 @@ def test_several_lines_are_shown_below_and_accepted_by_line(editor: Neovim) -> N
     editor.terminal.wait(lambda: not editor.ghost(), "nothing left")
     assert editor.buffer() == "def area_of(width, height):\n    product = width * height\n    return abs(product)"
     assert not editor.messages()
+
+
+def test_lines_below_the_window_are_counted(editor: Neovim) -> None:
+    """In Neovim 0.12 its own inline completion draws, which does not count them."""
+    if editor.lua("require('fimble.builtin').used()"):
+        pytest.skip("Neovim's own inline completion draws")
+    editor.edit("def area_of(width, height):")
+    editor.command("topleft new | resize 19 | wincmd j")  # which leaves two rows
+    editor.insert("\r", KEY_MS)
+    editor.wait_ghost("    product = width * height")
+    assert editor.terminal.lines[21] == "    product = width * height +1 line"
+    editor.terminal.type(ESCAPE)
+    editor.command("only")
+    editor.insert(" " + BACKSPACE, KEY_MS)
+    editor.wait_ghost("    product = width * height\n    return abs(product)")
+    assert "+1 line" not in editor.terminal.text
+    editor.terminal.type(ACCEPT)
+    editor.wait_ghost("")
+    editor.terminal.type(ESCAPE)
+    assert editor.buffer().endswith(":\n    product = width * height\n    return abs(product)")
 
 
 def test_words_are_accepted_one_by_one_and_the_rest_stays(editor: Neovim) -> None:
@@ -366,6 +386,23 @@ def test_every_subject_of_the_help_is_found(editor: Neovim) -> None:
     editor.command("bwipeout!")
 
 
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+@pytest.mark.parametrize("scheme", ["default", "vim", "habamax"])
+def test_ghost_text_looks_unlike_code_without_true_colour(
+    version: str, scheme: str, start_neovim: Callable[..., Neovim]
+) -> None:
+    init = f"vim.o.termguicolors = false\nvim.cmd.colorscheme('{scheme}')\n"
+    editor = start_neovim(version, init=init, coloured=False, text="class Volume:\n    def total(self):\n")
+    editor.wait_ready()
+    editor.terminal.type("G")
+    editor.insert("        surfa", KEY_MS)
+    editor.terminal.wait_for("surface = area_of(self.width, self.height)")
+    row = next(row for row, line in enumerate(editor.terminal.lines) if "surface" in line)
+    cells = editor.terminal.cells()[0][row]
+    looks = [(cell.fg, cell.bg, cell.bold, cell.italics) for cell in cells]
+    assert looks[editor.terminal.lines[row].index("height")] != looks[8], "the typed word looks so"
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_the_starter_model_suggests(version: str, model_home: Path) -> None:
@@ -426,13 +463,50 @@ def test_a_missing_program_is_said_once(version: str, start_neovim: Callable[...
 
 
 @pytest.mark.parametrize("version", NEOVIM_VERSIONS)
+@pytest.mark.parametrize("in_environment", [False, True], ids=["nowhere", "in an environment"])
+def test_a_program_that_is_not_on_the_path(
+    version: str, in_environment: bool, start_neovim: Callable[..., Neovim], tmp_path: Path
+) -> None:
+    """It says where it looked, and both ways out, without asking for a key. One in an environment is named, not run."""
+    elsewhere = tmp_path / ".venv" / "bin"
+    if in_environment:
+        elsewhere.mkdir(parents=True)
+        (elsewhere / "fimble").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n")
+        (elsewhere / "fimble").chmod(0o755)
+    empty = tmp_path / "empty" / "fimble"
+    editor = start_neovim(version, tmp_path, program=empty, init="vim.env.PATH = '/usr/bin:/bin'\n", text="x = 1\n")
+    editor.terminal.wait_for("neither on the PATH")
+    (said,) = editor.lua("require('fimble.notice').all()")
+    assert f"cmd = {{ '{elsewhere if in_environment else '/path/to/.venv/bin'}/fimble', 'serve' }}" in said
+    assert "~/.local/bin" in said
+    assert "pip install" in said
+    editor.terminal.type("oone" + ESCAPE)
+    editor.terminal.wait_for("one")
+    assert editor.buffer() == "x = 1\none"
+    assert not (tmp_path / "ran").exists()
+
+
+def test_why_tells_of_this_file_and_when(editor: Neovim) -> None:
+    editor.command("Fimble why")
+    editor.terminal.wait_for("nothing has been asked for in this file yet")
+    editor.edit("class Volume:\n    def total(self):\n")
+    editor.insert("\r        surfa", KEY_MS)
+    editor.wait_ghost("ce = area_of(self.width, self.height)")
+    editor.terminal.type(ESCAPE)
+    editor.command("Fimble why")
+    editor.terminal.wait_for("there was a suggestion, after ")
+    editor.command("Fimble status")
+    editor.terminal.wait_for("last request here: ")
+    editor.terminal.type("q")
+    editor.terminal.wait_gone("last request here: ")
+
+
+@pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_wrong_options_are_named_and_the_others_hold(version: str, start_neovim: Callable[..., Neovim]) -> None:
     options = "{ enabeld = false, hide_with_menu = 3, keys = { accept = '<C-y>', take = 'x' } }"
     editor = start_neovim(version, options=options)
-    editor.terminal.wait_for("enabeld")
-    editor.terminal.type("\r")
-    editor.wait_ready()
-    said = editor.messages()
+    editor.wait_ready()  # no key is asked for
+    said = "".join(editor.lua("require('fimble.notice').all()"))
     assert "unknown option `enabeld`" in said
     assert "option `hide_with_menu`: expected a boolean, found 3" in said
     assert "unknown option `keys.take`" in said

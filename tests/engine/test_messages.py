@@ -26,6 +26,7 @@ from lsp_server.engine.request import (
     Shutdown,
     TextDelta,
     Usage,
+    Working,
 )
 from tests.engine.harness import BLOCK, ask, make_prompt
 
@@ -46,6 +47,7 @@ EXAMPLES = [
     ModelIdle("not used", 2, "chat"),
     PromptRead(1, 2, 3),
     TextDelta(1, "日", -0.5),
+    Working("reading", "chat", 0.5),
     Finished(1, "text", FinishReason.STOP, Usage(1, 2, 3, 4, 5, 6.0, 7.0, 8.0, 9.0), -1.0, "why"),
 ]
 

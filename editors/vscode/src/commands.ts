@@ -11,6 +11,7 @@ import { situation } from "./statusBar.ts";
 /** Commands of package.json that begin so carry out the action with the identifier that follows. */
 const ACTION_PREFIX = "fimble.vscode.action.";
 const INSTALL = "Install…";
+const SAID_MS = 5000;
 const SET_PATH = "Set Path";
 
 /** Sets a setting where it is set already: in the workspace, else for the user. */
@@ -37,6 +38,10 @@ export class Commands {
       toggleLanguage: () => this.toggleLanguage(),
       edit: () => editByInstruction(this.session),
       why: () => this.why(),
+      dismiss: () => this.session.dismiss(),
+      snooze: () => this.execute("fimble.snooze", {}),
+      snoozeFile: () => this.execute("fimble.snooze", { uri: situation(this.session).front?.uri ?? "" }),
+      wake: () => this.execute("fimble.wake", {}),
       install: () => this.install(),
       restart: () => this.session.restart(),
       showOutput: () => this.output.show(),
@@ -87,6 +92,15 @@ export class Commands {
     const terminal = vscode.window.createTerminal({ name: "Install fimble" });
     terminal.show();
     terminal.sendText(command, false);
+  }
+
+  /** Has the server carry out one of its commands, and says what it answers. */
+  private async execute(command: string, argument: unknown): Promise<void> {
+    const client = this.session.running;
+    if (client === undefined) return;
+    const said = await client.sendRequest<string>("workspace/executeCommand", { command, arguments: [argument] });
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+    vscode.window.setStatusBarMessage(`fimble: ${said}`, SAID_MS);
   }
 
   private async toggle(): Promise<void> {
@@ -147,6 +161,14 @@ export class Commands {
             languageIsOff(now)
               ? entry("sparkle", `Turn Completions On for ${languageName}`, "toggleLanguage")
               : entry("circle-slash", `Turn Completions Off for ${languageName}`, "toggleLanguage"),
+          ]),
+      ...(now.server.kind !== "running"
+        ? []
+        : [
+            now.server.status?.state.state === "off" && now.enabled
+              ? entry("bell", "Wake", "wake")
+              : entry("bell-slash", "Snooze", "snooze"),
+            ...(now.front === undefined ? [] : [entry("bell-slash", "Snooze in This File", "snoozeFile")]),
           ]),
       entry("question", "Show Why Nothing Appeared", "why"),
       ...(offersActions(this.session.running)

@@ -11,8 +11,9 @@ import type { LanguageClient, LanguageClientOptions, Middleware } from "vscode-l
 import { CrashPolicy } from "./crashes.ts";
 import { type Surroundings, locate } from "./locate.ts";
 import { selectedPython } from "./python.ts";
+import { Growth, type Grown, type Place } from "./growth.ts";
 import { explicitSettings } from "./settings.ts";
-import type { Server, ServerStatus } from "./status.ts";
+import type { Server, ServerStatus, Told } from "./status.ts";
 
 export const SERVED: readonly string[] = ["file", "untitled", "vscode-notebook-cell"];
 
@@ -39,6 +40,7 @@ export class Session implements vscode.Disposable {
   private wasReady = false;
   private asking = false;
   private timer: NodeJS.Timeout | undefined;
+  private readonly growth = new Growth();
 
   /** middleware: what is to be done to the protocol beside the session's own. */
   constructor(
@@ -98,6 +100,12 @@ export class Session implements vscode.Disposable {
     }
   }
 
+  /** Hides what is shown; it does not come back when there is more of it. */
+  async dismiss(): Promise<void> {
+    this.growth.dismissed(place());
+    await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+  }
+
   /** What there is to find the server by. */
   async surroundings(): Promise<Surroundings> {
     return {
@@ -140,6 +148,17 @@ export class Session implements vscode.Disposable {
     const run = { command: location.command, args: ["serve"] };
     const client = new Client("fimble", "fimble", run, await this.options());
     this.client = client;
+    client.registerFeature({
+      fillClientCapabilities: (capabilities) => {
+        const fimble = { notifications: ["state", "suggestionGrew"] };
+        capabilities.experimental = { ...(capabilities.experimental as object | undefined), fimble };
+      },
+      initialize: () => undefined,
+      getState: () => ({ kind: "static" }),
+      clear: () => undefined,
+    });
+    client.onNotification("fimble/state", (told: Told) => this.told(told));
+    client.onNotification("fimble/suggestionGrew", (grown: Grown) => this.grew(grown));
     client.onDidChangeState(({ newState }) => {
       this.ready = newState === State.Running;
       if (!this.ready) return;
@@ -202,7 +221,10 @@ export class Session implements vscode.Disposable {
         ...this.middleware,
         provideInlineCompletionItems: async (document, position, context, token, next) => {
           try {
-            return await next(document, position, context, token);
+            const triggerKind = this.growth.isAsking
+              ? vscode.InlineCompletionTriggerKind.Automatic
+              : context.triggerKind;
+            return await next(document, position, { ...context, triggerKind }, token);
           } finally {
             this.refreshSoon();
           }
@@ -218,6 +240,18 @@ export class Session implements vscode.Disposable {
         },
       },
     };
+  }
+
+  /** The server does something else now; the numbers beside that are asked for soon. */
+  private told(state: Told): void {
+    const status = this.server.kind === "running" ? this.server.status : undefined;
+    if (status !== undefined) this.set({ kind: "running", status: { ...status, state } });
+    this.refreshSoon(LOADING_MS);
+  }
+
+  private grew(grown: Grown): void {
+    if (!this.growth.wanted(grown, place())) return;
+    void this.growth.ask(() => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"));
   }
 
   private settings(): Record<string, unknown> {
@@ -243,6 +277,14 @@ export class Session implements vscode.Disposable {
     if (choice === "Restart") await this.restart();
     if (choice === "Show Output") this.output.show();
   }
+}
+
+/** Where the cursor is in the document in front. */
+function place(): Place | undefined {
+  const editor = vscode.window.activeTextEditor;
+  if (editor === undefined) return undefined;
+  const { line, character } = editor.selection.active;
+  return { uri: editor.document.uri.toString(), version: editor.document.version, line, character };
 }
 
 function message(error: unknown): string {

@@ -9,14 +9,23 @@ export interface RequestEntry {
   stale: boolean;
   reason: string;
   totalMs: number;
-  /** The line of the request, from 0, and how long ago it was answered. */
-  line?: number;
-  ageSeconds?: number;
+  /** The line of the request, from 0, and how long ago it was answered, when the status was. */
+  line: number;
+  ageSeconds: number;
+}
+
+/** The notification `fimble/state`, and a part of the status. */
+export interface Told {
+  state: "idle" | "loading" | "measuring" | "reading" | "writing" | "waiting" | "off" | "failed";
+  what: "completion" | "action";
+  percent: number | null;
+  text: string;
 }
 
 /** The part of the answer to `fimble/status` that is used here. */
 export interface ServerStatus {
   version: string;
+  state: Told;
   /** The settings in force, wherever they come from. */
   settings: { enabled: boolean; disabled_languages: string[] };
   model: { state: string; progress: number; message: string; name?: string; device?: string; licence?: string };
@@ -77,7 +86,8 @@ function percent(fraction: number): string {
 }
 
 function ago(seconds: number): string {
-  return seconds < 120 ? `${Math.round(seconds)} s ago` : `${Math.round(seconds / 60)} min ago`;
+  if (seconds < 90) return `${Math.round(seconds)} s ago`;
+  return seconds < 5400 ? `${Math.round(seconds / 60)} min ago` : `${Math.round(seconds / 3600)} h ago`;
 }
 
 /** What the status bar shows. */
@@ -93,11 +103,16 @@ export function bar(now: Situation): Bar {
   const { model, requests } = server.status;
   if (model.state === "failed") return { text: "$(error) fimble: no model", severity: "error" };
   if (model.state === "idle") return { text: "$(sparkle) fimble: at rest", severity: "none" };
+  const { state, what, percent: done } = server.status.state;
   if (model.state !== "ready") {
     return { text: `$(loading~spin) fimble: loading ${percent(model.progress)}`, severity: "none" };
   }
-  if (languageIsOff(now)) {
+  if (languageIsOff(now) && what === "completion") {
     return { text: `$(circle-slash) fimble: off for ${now.front?.languageName ?? ""}`, severity: "none" };
+  }
+  if (state === "off") return { text: "$(circle-slash) fimble: off", severity: "none" };
+  if (state !== "idle" && state !== "failed") {
+    return { text: `$(loading~spin) fimble: ${state}${done === null ? "" : ` ${done}%`}`, severity: "none" };
   }
   const name = shortened(model.name ?? "fimble");
   const { median } = requests.latencyMs;
@@ -110,7 +125,10 @@ export function headline(now: Situation): string {
   if (server.kind === "missing" || server.kind === "stopped") return server.message;
   if (server.kind === "idle") return "Starts with the first document that is opened.";
   if (server.kind === "starting" || server.status === undefined) return "The server is starting.";
-  const { model } = server.status;
+  const { model, state } = server.status;
+  if (state.state !== "idle" && state.state !== "failed" && state.text !== "") {
+    return `${state.text.charAt(0).toUpperCase()}${state.text.slice(1)}.`;
+  }
   if (model.state === "ready") return `${model.name ?? "The model"} is ready.`;
   if (model.state === "failed") return model.message;
   if (model.state === "idle") return `The model is ${model.message}; it comes back with the next key.`;
@@ -161,20 +179,20 @@ export function why(now: Situation): { message: string; remedy?: Remedy } {
     };
   }
   if (server.kind !== "running" || server.status === undefined) return { message: "The server is starting." };
-  if (server.status.model.state !== "ready") return { message: headline(now) };
+  if (server.status.model.state !== "ready" || server.status.state.state === "off") return { message: headline(now) };
   const last = server.status.requests.recent.filter((entry) => entry.uri === front.uri && !entry.stale).at(-1);
   if (last === undefined) {
     return { message: "Nothing has been asked for in this file yet. Type, or run “Trigger Inline Suggestion”." };
   }
+  const when = last.ageSeconds < 2 ? "just now" : ago(last.ageSeconds);
   if (last.empty) {
-    const { line = 0, ageSeconds = 0 } = last;
-    const when = ageSeconds < 2 ? "" : ` on line ${line + 1}, ${ago(ageSeconds)}`;
-    return { message: `Nothing was suggested${when}: ${last.reason || "the server gave no reason"}.` };
+    const where = last.ageSeconds < 2 ? "" : ` on line ${last.line + 1}, ${when}`;
+    return { message: `Nothing was suggested${where}: ${last.reason || "the server gave no reason"}.` };
   }
   const how = `${last.source === "memory" ? "from memory" : "by the model"} in ${milliseconds(last.totalMs)}`;
   return {
     message:
-      `The last request was answered ${how}. VS Code does not show a suggestion ` +
+      `The last request, ${when}, was answered ${how}. VS Code does not show a suggestion ` +
       "that what you typed has overtaken, or that differs from the selected entry of an open completion list.",
   };
 }

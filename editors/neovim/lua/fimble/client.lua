@@ -1,6 +1,8 @@
 --- The language server: how it is found and started, which buffers it gets, and what happens when it dies.
 
 local config = require('fimble.config')
+local notice = require('fimble.notice')
+local state = require('fimble.state')
 
 local M = {}
 
@@ -13,7 +15,37 @@ local LANGUAGE_IDS = { cs = 'csharp', sh = 'shellscript', bash = 'shellscript', 
 
 local deaths = {} ---@type number[]
 local said_missing, restarting, crashed = false, false, false
-local progress = {} ---@type table<integer, integer|true>
+
+--- A program that lies in an environment of this shell or of the folder. It is named, never run: a folder that
+--- somebody else has made may hold anything.
+---@return string?
+local function elsewhere()
+  local folders = { vim.env.VIRTUAL_ENV, vim.env.CONDA_PREFIX }
+  for _, name in ipairs({ '.venv', 'venv' }) do
+    vim.list_extend(folders, vim.fs.find(name, { upward = true, type = 'directory', path = vim.fn.getcwd() }))
+  end
+  for _, folder in pairs(folders) do
+    for _, program in ipairs({ '/bin/fimble', '/Scripts/fimble.exe' }) do
+      if vim.fn.executable(folder .. program) == 1 then
+        return folder .. program
+      end
+    end
+  end
+end
+
+--- What to do about a program that is not found: where it was looked for, and both ways out.
+local function not_found()
+  local there = elsewhere()
+  local path = there or '/path/to/.venv/bin/fimble'
+  return ('the program `fimble` is neither on the PATH that Neovim has nor in ~/.local/bin. %s, name it: '
+    .. "require('fimble').setup({ cmd = { '%s', 'serve' } }), or link it: ln -s %s ~/.local/bin/. %s: %s"):format(
+    there and 'There is one in an environment; if you trust it' or 'If it is in an environment',
+    path,
+    path,
+    there and 'Else install one' or 'If it is not installed',
+    M.INSTALL
+  )
+end
 
 --- The command that starts the server, or nil and what to do about it.
 ---@return string[]?, string?
@@ -31,7 +63,7 @@ function M.command()
       return { path, 'serve' }
     end
   end
-  return nil, 'the server is not installed: ' .. M.INSTALL
+  return nil, not_found()
 end
 
 --- Whether fimble serves a buffer: a file, or one to be, of a file type that is on.
@@ -82,6 +114,7 @@ local function capabilities()
   -- We show inline completions whatever Neovim says of itself, so no second copy is wanted in the menu.
   made.textDocument.inlineCompletion = { dynamicRegistration = false }
   made.general.positionEncodings = { 'utf-8', 'utf-16', 'utf-32' }
+  made.experimental = { fimble = { notifications = { 'state' } } }
   return made
 end
 
@@ -91,8 +124,8 @@ local function without_annotations(params)
   params.capabilities.workspace.workspaceEdit.changeAnnotationSupport = nil
 end
 
-local function said_once(message)
-  vim.notify('fimble: ' .. message, vim.log.levels.WARN)
+local function warn(message)
+  notice.say(message, vim.log.levels.WARN)
 end
 
 --- Starts a server for a buffer, or gives it to the one that runs.
@@ -114,9 +147,9 @@ local function start_again(buffers)
   end
   restarting = false
   if #deaths > MOST_RESTARTS then
-    return said_once(('the server died %d times in a minute and is left alone; see :Fimble log'):format(#deaths))
+    return warn(('the server died %d times in a minute and is left alone; see :Fimble log'):format(#deaths))
   elseif #deaths > 0 then
-    said_once('the server died and is started again; see :Fimble log')
+    warn('the server died and is started again; see :Fimble log')
   end
   for _, buf in ipairs(buffers) do
     if M.serves(buf) then
@@ -142,6 +175,9 @@ end
 --- no client, Neovim (0.10 to 0.12) would stop following the buffer, and a later client would not hear of changes.
 local function exited(_, _, client_id)
   local client = vim.lsp.get_client_by_id(client_id)
+  vim.schedule(function()
+    state.forget(client_id)
+  end)
   if client and (crashed or restarting) then
     local buffers = vim.tbl_keys(client.attached_buffers)
     crashed = false
@@ -171,7 +207,11 @@ function M.config()
     get_language_id = function(_, filetype)
       return LANGUAGE_IDS[filetype] or filetype
     end,
-    handlers = { ['window/showDocument'] = require('fimble.float').show_document },
+    handlers = {
+      ['window/showDocument'] = require('fimble.float').show_document,
+      ['window/showMessage'] = notice.show_message,
+      ['fimble/state'] = state.told,
+    },
     on_exit = exited,
   }
 end
@@ -184,7 +224,7 @@ local function start_for(buf)
   if not command then
     if not said_missing then
       said_missing = true
-      said_once(problem)
+      warn(problem)
     end
   elseif vim.fn.has('nvim-0.11') == 0 then
     attach(buf)
@@ -236,15 +276,6 @@ function M.execute(client, command, buf)
   execute(client, command, { bufnr = buf })
 end
 
---- Keeps what the server says of its progress, for the status line. Returns whether something has ended.
----@param event table of the autocommand LspProgress
-function M.progressed(event)
-  local value = event.data.params.value
-  progress[event.data.client_id] = value.kind ~= 'end' and (value.percentage or true) or nil
-  vim.cmd.redrawstatus()
-  return value.kind == 'end'
-end
-
 ---@param buf integer
 ---@return string
 function M.statusline(buf)
@@ -255,8 +286,7 @@ function M.statusline(buf)
   if not config.shows(buf) then
     return 'fimble off'
   end
-  local at = progress[client.id]
-  return at == nil and 'fimble' or at == true and 'fimble …' or ('fimble %d%%'):format(at)
+  return state.short(client)
 end
 
 return M

@@ -3,12 +3,14 @@
 local clients = require('fimble.client')
 local config = require('fimble.config')
 local float = require('fimble.float')
+local notice = require('fimble.notice')
 
 local M = {}
 
-local function say(message, level)
-  vim.notify('fimble: ' .. message, level or vim.log.levels.INFO)
-end
+local say = notice.say
+
+-- While the server does this, it is the reason that nothing appears.
+local BUSY = { loading = true, measuring = true, reading = true, waiting = true }
 
 --- Why nothing can be shown in this buffer, or nil if the server is to be asked.
 ---@param buf integer
@@ -51,8 +53,35 @@ local function ms(value)
   return type(value) == 'number' and ('%.0f ms'):format(value) or '–'
 end
 
+--- How long ago, in words.
+local function ago(seconds)
+  if seconds < 90 then
+    return ('%d s ago'):format(seconds)
+  end
+  return seconds < 5400 and ('%d min ago'):format(seconds / 60) or ('%d h ago'):format(seconds / 3600)
+end
+
+--- What came of the last request in this buffer that was not overtaken.
+---@return string
+local function last_here(status)
+  local uri = vim.uri_from_bufnr(0)
+  local recent = status.requests.recent
+  for number = #recent, 1, -1 do
+    local entry = recent[number]
+    if entry.uri == uri and not entry.stale then
+      local when = ago(entry.ageSeconds)
+      if entry.empty then
+        return ('%s, nothing was suggested: %s'):format(when, entry.reason)
+      end
+      local how = entry.source == 'memory' and 'from memory' or 'by the model'
+      return ('%s, answered %s in %s'):format(when, how, ms(entry.totalMs))
+    end
+  end
+  return 'nothing has been asked for in this file yet'
+end
+
 local function status_lines(status, reason)
-  local lines = { '# fimble', '' }
+  local lines = {}
   local function add(name, value)
     lines[#lines + 1] = ('- %s: %s'):format(name, value)
   end
@@ -62,18 +91,17 @@ local function status_lines(status, reason)
   end
   local model, requests = status.model, status.requests
   local loading = model.state == 'loading' and (' %d%%'):format(100 * model.progress) or ''
+  add('now', status.state.text ~= '' and status.state.text or status.state.state)
   add('version', status.version)
   add('model', ('%s, %s%s'):format(model.name or config.options.settings.model or 'starter', model.state, loading))
   if model.state == 'failed' then
     add('problem', model.message)
   end
-  local last, median, p95 = requests.latencyMs.last, requests.latencyMs.median, requests.latencyMs.p95
-  add('answers take', ('%s now, %s at the median, %s at the 95th percentile'):format(ms(last), ms(median), ms(p95)))
+  local latency = requests.latencyMs
+  add('answers take', ('%s at the median, %s at the 95th percentile'):format(ms(latency.median), ms(latency.p95)))
   local counts = requests.counts
   add('answers', ('%d from the model, %d from memory, %d empty'):format(counts.model, counts.memory, counts.empty))
-  if type(requests.whyLastEmpty) == 'string' then
-    add('last empty because', requests.whyLastEmpty)
-  end
+  add('last request here', last_here(status))
   return lines
 end
 
@@ -81,7 +109,7 @@ local subcommands = {}
 
 function subcommands.status()
   ask_status(vim.api.nvim_get_current_buf(), function(status, reason)
-    float.open(status_lines(status, reason), true)
+    float.open(status_lines(status, reason), true, 'text')
   end)
 end
 
@@ -92,6 +120,10 @@ function subcommands.why()
     position = { line = vim.api.nvim_win_get_cursor(0)[1] - 1, character = 0 },
   }
   ask_status(buf, function(status, reason)
+    local now = status and status.state
+    if now and BUSY[now.state] then
+      reason = reason or now.text
+    end
     say(reason or status and status.why or 'the server has not told why')
   end, place)
 end
@@ -122,6 +154,40 @@ function subcommands.toggle(arguments)
     return say(('toggle what? `global` or `filetype`, not `%s`'):format(what), vim.log.levels.WARN)
   end
   require('fimble.inline').refresh()
+end
+
+--- Has the server carry out one of its commands, and says what it answers.
+local function execute(command, argument)
+  local buf = vim.api.nvim_get_current_buf()
+  local client = clients.of(buf)
+  if not client then
+    return say(local_reason(buf) or 'the server does not run', vim.log.levels.WARN)
+  end
+  local params = { command = command, arguments = { argument or vim.empty_dict() } }
+  clients.call(client, 'request', 'workspace/executeCommand', params, function(err, result)
+    say(err and err.message or result, err and vim.log.levels.WARN or nil)
+  end, buf)
+end
+
+function subcommands.snooze(arguments)
+  local buf, minutes = vim.api.nvim_get_current_buf(), tonumber(arguments[1])
+  if arguments[1] == 'file' then
+    execute('fimble.snooze', { uri = vim.uri_from_bufnr(buf) })
+  elseif arguments[1] and not minutes then
+    return say(('snooze what? `file`, or for how many minutes, not `%s`'):format(arguments[1]), vim.log.levels.WARN)
+  else
+    execute('fimble.snooze', minutes and { minutes = minutes })
+  end
+  require('fimble.inline').stop()
+end
+
+function subcommands.wake()
+  execute('fimble.wake')
+end
+
+function subcommands.messages()
+  local said = notice.all()
+  float.open(#said > 0 and said or { 'nothing has been said' }, true, 'text')
 end
 
 function subcommands.log()
@@ -174,6 +240,8 @@ function M.complete(lead, line)
     choices = vim.tbl_keys(subcommands)
   elseif words[2] == 'toggle' and #words == 3 then
     choices = { 'filetype', 'global' }
+  elseif words[2] == 'snooze' and #words == 3 then
+    choices = { 'file' }
   elseif words[2] == 'toggle' and words[3] == 'filetype' then
     choices = vim.fn.getcompletion(lead, 'filetype')
   end

@@ -16,6 +16,8 @@ M.defaults = {
   root_markers = { '.git', 'pyproject.toml', 'package.json', 'Cargo.toml', 'go.mod' },
   -- Hide suggestions while a completion menu is open.
   hide_with_menu = true,
+  -- One line in the corner while the model loads, reads or writes, and while an action is carried out.
+  progress = true,
   -- On Neovim 0.12: whether its own inline completion shows the suggestions; else fimble's, as on 0.11.
   builtin = true,
   -- Insert mode. `false` sets no key. All but trigger do what they did before when nothing is shown.

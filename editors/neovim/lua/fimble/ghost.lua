@@ -123,6 +123,19 @@ function M.current()
   return shown
 end
 
+--- How many screen rows there are below the cursor's line, with `added` cells of text more in it.
+---@param added integer
+---@return integer
+function M.rows_below(added)
+  local info = vim.fn.getwininfo(api.nvim_get_current_win())[1]
+  local width = math.max(1, info.width - info.textoff)
+  local row, line = vim.fn.winline(), api.nvim_get_current_line()
+  local before = vim.fn.strdisplaywidth(line:sub(1, api.nvim_win_get_cursor(0)[2]))
+  local rows = vim.wo.wrap and math.ceil((vim.fn.strdisplaywidth(line) + added) / width) or 1
+  local above = vim.wo.wrap and math.floor(before / width) or 0
+  return math.max(0, info.height - row - math.max(0, rows - 1 - above))
+end
+
 --- Tells the server, which counts on this machine what becomes of its suggestions, that one is on the screen.
 ---@param item { command?: lsp.Command }
 ---@param client_id integer
@@ -145,7 +158,9 @@ function M.draw()
   local item = now.items[now.index]
   local tabstop = vim.bo[now.buf].tabstop
   local lines = vim.split(item.text, '\n', { plain = true })
-  local key = table.concat({ now.buf, now.tick, now.row, now.col, now.index, item.text, tostring(now.counted) }, '\0')
+  local below = #lines > 1 and M.rows_below(api.nvim_strwidth(lines[1])) or 0
+  local key =
+    table.concat({ now.buf, now.tick, now.row, now.col, now.index, item.text, tostring(now.counted), below }, '\0')
   if key == drawn then
     return
   end
@@ -161,6 +176,15 @@ function M.draw()
   local behind = {}
   for number = 2, pieces and #pieces or 0 do
     behind[number] = pieces[number] ~= '' and { { (pieces[number]:gsub('\t', (' '):rep(tabstop))), 'FimbleSuggestion' } } or nil
+  end
+  -- Neovim shows no virtual line below the window's last row.
+  local hidden = #rest - math.min(#rest, below)
+  if hidden > 0 then
+    for _ = 1, hidden do
+      rest[#rest] = nil
+    end
+    local last = rest[#rest] or pieces and behind[#pieces] or first
+    last[#last + 1] = { (' +%d line%s'):format(hidden, hidden == 1 and '' or 's'), 'FimbleCount' }
   end
   if now.counted then
     local last = rest[#rest] or pieces and behind[#pieces] or first
@@ -291,10 +315,33 @@ function M.accept(part)
   return true
 end
 
+--- Links a group to another one. A terminal without true colour does not show what has a colour of that kind only,
+--- which colour schemes give NonText, Neovim's own since 0.10: there the text is grey, and leans where there is no grey.
+---@param name string
+---@param to string
+local function linked(name, to)
+  local found = api.nvim_get_hl(0, { name = to, link = false })
+  local seen = found.ctermfg or found.ctermbg or next(found.cterm or {})
+  if seen then
+    return api.nvim_set_hl(0, name, { link = to, default = true })
+  end
+  local grey = (tonumber(vim.fn.eval('&t_Co')) or 256) >= 16 and 8 or nil -- `t_Co` is empty without a terminal
+  local cterm = { italic = not grey }
+  api.nvim_set_hl(0, name, vim.tbl_extend('force', found, { ctermfg = grey, cterm = cterm, default = true }))
+end
+
 --- The colours; a colour scheme may set them.
 function M.highlights()
-  api.nvim_set_hl(0, 'FimbleSuggestion', { link = 'NonText', default = true })
-  api.nvim_set_hl(0, 'FimbleCount', { link = 'MoreMsg', default = true })
+  linked('FimbleSuggestion', 'NonText')
+  linked('FimbleCount', 'MoreMsg')
+  if vim.fn.hlexists('ComplHint') == 1 then -- what Neovim 0.12 shows suggestions in
+    for group, to in pairs({ ComplHint = 'NonText', ComplHintMore = 'MoreMsg' }) do
+      if api.nvim_get_hl(0, { name = group }).link == to then
+        api.nvim_set_hl(0, group, {})
+        linked(group, to)
+      end
+    end
+  end
   api.nvim_set_hl(0, 'FimbleReplaced', { link = 'DiffDelete', default = true })
 end
 

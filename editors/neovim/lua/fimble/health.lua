@@ -6,7 +6,7 @@ local function report_program()
   local health = vim.health
   local command, problem = require('fimble.client').command()
   if not command then
-    return health.error(problem, { ('install it: %s'):format(require('fimble.client').INSTALL) })
+    return health.error(problem)
   end
   local done = vim.system({ command[1], '--version' }, { text = true }):wait(20000)
   local said = vim.trim(done.stdout or '')
@@ -41,8 +41,8 @@ local function report_model(client)
   for _, problem in ipairs(answer.problems or {}) do
     health.warn(problem, { 'the other settings hold' })
   end
-  if type(answer.requests.whyLastEmpty) == 'string' then
-    health.info('the last empty answer: ' .. answer.requests.whyLastEmpty)
+  if answer.state.text ~= '' then
+    health.info('now: ' .. answer.state.text)
   end
 end
 

@@ -10,7 +10,7 @@ local started = false
 ---@param options? table
 function M.setup(options)
   for _, problem in ipairs(config.set(options or {})) do
-    vim.notify('fimble: ' .. problem, vim.log.levels.WARN)
+    require('fimble.notice').say(problem, vim.log.levels.WARN)
   end
   if started then
     require('fimble.keys').set(config.options.keys)
@@ -30,8 +30,8 @@ function M.start()
   require('fimble.client').start()
 end
 
---- What to show in a status line: `fimble`, `fimble 40%` while the model loads, `fimble off`, or nothing where
---- fimble does not serve.
+--- What to show in a status line: `fimble` and behind it what it does, such as `reading 40%`, `writing`, `off` or
+--- `failed`; nothing where fimble does not serve.
 ---@return string
 function M.statusline()
   return require('fimble.client').statusline(vim.api.nvim_get_current_buf())

@@ -7,6 +7,8 @@ local clients = require('fimble.client')
 local config = require('fimble.config')
 local ghost = require('fimble.ghost')
 local menu = require('fimble.menu')
+local notice = require('fimble.notice')
+local state = require('fimble.state')
 local suggestions = require('fimble.suggestion')
 
 local M = {}
@@ -94,6 +96,7 @@ local function answered(place, client, result)
     items[#items + 1] = suggestions.of(item, place.row, place.col, line, client.offset_encoding)
   end
   ghost.show(items, client.id)
+  state.draw()
   ask_rest(place, ghost.text())
 end
 
@@ -217,10 +220,15 @@ function M.start()
   local function on(events, callback)
     api.nvim_create_autocmd(events, { group = group, callback = callback })
   end
-  ghost.highlights()
-  on('ColorScheme', ghost.highlights)
+  local function highlights()
+    ghost.highlights()
+    notice.highlights()
+  end
+  highlights()
+  on('ColorScheme', highlights)
   on({ 'InsertEnter', 'CursorMovedI', 'TextChangedI', 'TextChangedP' }, M.update)
   on({ 'InsertLeave', 'BufLeave', 'WinLeave' }, M.stop)
+  on({ 'WinScrolled', 'WinResized', 'VimResized' }, ghost.draw) -- there is room for more lines, or for fewer
   on('LspAttach', function(event)
     local client = vim.lsp.get_client_by_id(event.data.client_id)
     if client and client.name == clients.NAME then
@@ -234,7 +242,7 @@ function M.start()
   end)
   on('LspProgress', function(event)
     local client = vim.lsp.get_client_by_id(event.data.client_id)
-    if client and client.name == clients.NAME and clients.progressed(event) then
+    if client and client.name == clients.NAME and state.progressed(event) then
       vim.schedule(ask_again) -- the model is there: what was asked while it was loading is asked again
     end
   end)

@@ -1,0 +1,143 @@
+"""What the server does, for a person to see: one state, told by `fimble/state`, or as progress to other clients.
+
+There are eight: idle, loading, measuring, reading, writing, waiting, off and failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from lsp_server.core.hidden import escaped
+from lsp_server.engine.client import EngineClient
+from lsp_server.lsp.progress import WorkProgress, progress_title
+
+if TYPE_CHECKING:
+    from lsp_server.lsp.server import FimbleServer
+
+# No more often than this is a client told.
+LEAST_SECONDS = 0.2
+# Work that takes less is not told: between two keys it would only flicker.
+NOTICED_SECONDS = 0.5
+# A client without `fimble/state` shows a progress for work that takes longer.
+_LONG_SECONDS = 1.5
+
+Kind = Literal["idle", "loading", "measuring", "reading", "writing", "waiting", "off", "failed"]
+_WORK = ("measuring", "reading", "writing", "waiting")
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """kind: what is done. what: whether for completions or for an action. percent: how far, where that is known.
+    text: the same in words for the user; empty if there is nothing to say."""
+
+    kind: Kind = "idle"
+    what: Literal["completion", "action"] = "completion"
+    percent: int | None = None
+    text: str = ""
+
+    def told(self) -> dict[str, Any]:
+        return {"state": self.kind, "what": self.what, "percent": self.percent, "text": escaped(self.text)}
+
+
+class StateService:
+    """Tells one client the state: at most one message in `LEAST_SECONDS`, the last one always."""
+
+    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+        self._server = server
+        self._engine = engine
+        self._told: State | None = None
+        self._working_since: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._progress: WorkProgress | None = None
+        self._live = False
+
+    def begin(self) -> None:
+        """The client is there, and can be told from now on."""
+        self._live = True
+        if self._server.client.progress and not self._server.client.shows_state:
+            self._progress = WorkProgress(self._server)
+        self.changed()
+
+    def end(self) -> None:
+        self._live = False
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def changed(self) -> None:
+        """Takes note that something may have changed. Callable at any time, on the loop."""
+        if not self._live:
+            return
+        loop = asyncio.get_running_loop()
+        if self.current().kind not in _WORK:
+            self._working_since = None
+        elif self._working_since is None:
+            self._working_since = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(LEAST_SECONDS, self._tell)
+
+    def current(self) -> State:
+        """The state as it is now."""
+        model, chat, working = self._engine.model, self._engine.models["chat"], self._engine.working
+        acting = self._server.actions.running
+        if acting and chat.kind == "loading":
+            return State("loading", "action", int(100 * chat.progress), _loading("the chat model", chat.progress))
+        if working.role == "chat" and working.kind != "idle":
+            return self._working()
+        if acting:
+            return State("waiting", "action", text="working on an action")
+        if model.kind == "failed":
+            return State("failed", text=model.message)
+        if off := self._server.why_off():
+            return State("off", text=off)
+        if model.kind in ("none", "loading"):
+            return State("loading", percent=int(100 * model.progress), text=_loading("the model", model.progress))
+        if working.kind != "idle":
+            return self._working()
+        if self._server.completions.waiting:
+            return State("waiting", text="waiting for the model")
+        resting = f"the model is {model.message}; it comes back with the next key"
+        return State(text=resting if model.kind == "idle" else "")
+
+    def _working(self) -> State:
+        now = self._engine.working
+        what: Literal["completion", "action"] = "action" if now.role == "chat" else "completion"
+        if now.kind == "reading":
+            percent, read = int(100 * now.done), "question" if now.role == "chat" else "file"
+            return State("reading", what, percent, f"reading the {read} ({percent}%)")
+        if now.kind == "waiting":
+            return State("waiting", what, text="an action waits until nobody types")
+        if now.kind == "measuring":
+            return State("measuring", text="measuring this machine, once; typing goes first")
+        return State(now.kind, what, text=now.kind)
+
+    def _tell(self) -> None:
+        self._timer = None
+        loop, now = asyncio.get_running_loop(), self.current()
+        if now.kind in _WORK and self._working_since is not None:
+            noticed = NOTICED_SECONDS if self._progress is None else _LONG_SECONDS
+            if loop.time() - self._working_since < noticed:
+                # It may go on for long without another sign.
+                self._timer = loop.call_later(LEAST_SECONDS, self._tell)
+                return
+        if now == self._told:
+            return
+        self._told = now
+        if self._server.client.shows_state:
+            self._server.protocol.notify("fimble/state", now.told())
+        elif self._progress is not None:
+            self._show_progress(now)
+
+    def _show_progress(self, now: State) -> None:
+        """An action and a load have a progress of their own."""
+        assert self._progress is not None
+        if now.kind in _WORK and now.what == "completion":
+            title = progress_title("completions", self._server.client)
+            self._progress.show(title, now.text, now.percent)
+        else:
+            self._progress.end()
+
+
+def _loading(what: str, progress: float) -> str:
+    return f"loading {what} ({int(100 * progress)}%)" if progress < 1 else f"loading {what}: read, and being made ready"
