@@ -39,12 +39,15 @@ class Opening:
     headers: tuple[str, ...]
     blank: bool = False
 
-    def allows(self, text: str) -> bool:
+    def allows(self, text: str, *, partly: bool = False) -> bool:
         """Whether a line can fit that goes on from `text`, the beginning of what is written.
 
-        White space alone has to be an indentation, or all of one but the space that the first word's token has.
+        White space alone has to be an indentation, or all of one but the space that the first word's token has. partly:
+        it may also be the beginning of one, for a vocabulary without such long tokens.
         """
         white, rest = self._parts(text)
+        if not rest and partly:
+            return any(indent.startswith(white) for indent in (*self.anything, *self.headers_only))
         if not rest:
             return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
         if white in self.anything or (self.blank and rest[0] in "\r\n"):

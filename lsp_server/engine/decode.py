@@ -277,18 +277,19 @@ class Generation:
         if opening is not None and not opening.is_settled(self.text):
             rank = self.request.rank if self._cost.decoded == 0 else 0
             beginnings = self.model.vocabulary.beginnings(opening.headers)
-            token = likeliest(row, lambda token: self._can_open(token, opening), beginnings, rank)
+            partly = not any(self._can_open(token, opening) for token in beginnings)
+            token = likeliest(row, lambda token: self._can_open(token, opening, partly=partly), beginnings, rank)
             if token is not None:
                 return token
         if self._cost.decoded > 0 or self.request.rank == 0:
             return int(row.argmax())
         return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
 
-    def _can_open(self, token: int, opening: Opening) -> bool:
+    def _can_open(self, token: int, opening: Opening, *, partly: bool = False) -> bool:
         """Whether the text can go on with `token` so that it begins as it may."""
         if self.model.ends(token):
             return opening.may_end(self.text)
-        return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"))
+        return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
 
     # Drafts ---------------------------------------------------------------------------------------------
 

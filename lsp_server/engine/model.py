@@ -96,7 +96,7 @@ class LoadedModel:
         pieces = [backend.piece(token) for token in range(info.vocabulary)]
         markers = (spelling for spelling, token in ids.items() if token is not None)
         unseen = (backend.special(token) for token, piece in enumerate(pieces) if not piece)
-        thoughts = {id: text for id, text in written_as(backend.marker).items() if not pieces[id]}
+        thoughts = {id: text for id, text in written_as(backend.marker).items() if id < len(pieces) and not pieces[id]}
         return cls(
             backend,
             Encoder(backend),

@@ -153,6 +153,6 @@ def test_mistakes_are_one_line(
     arguments: list[str], says: str, repository: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["cold", "--repo", str(repository), "--served-only", *arguments]) == 2
-    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("bench:")]
-    assert len(lines) == 1
-    assert says in lines[0]
+    out = capsys.readouterr().out
+    assert out.count("bench:") == 1
+    assert says in " ".join(out.split())  # a long folder's name wraps it

@@ -150,10 +150,12 @@ def test_the_usual_prompt_pays_for_what_follows_the_cursor() -> None:
 def test_psm_gets_its_whole_suffix_at_rest_and_suffix_first_does_not_need_it() -> None:
     typist = Typist()
     typist.go(200)
+    typist.type("x")  # a cold window, which gets the whole suffix at once
+    typist.go(203)
     typist.type("total")
     typist.now_ms += 2000
     typist.type(" = 1")
-    assert [key.rest > 0 for key in counted(typist.changes, "qwen-fim")] == [False] * 4 + [True] + [False] * 4
+    assert [key.rest > 0 for key in counted(typist.changes, "qwen-fim")] == [False] * 5 + [True] + [False] * 4
     assert not any(key.rest for key in counted(typist.changes, "prefix-only"))
 
 

@@ -44,6 +44,6 @@ class Session:
             if steps == cancel_after:
                 self.engine.send(Cancel(request.id))
                 self.engine.receive()
-        finished = self.events[-1]
-        assert isinstance(finished, Finished) and finished.id == request.id
+        finished = next(event for event in reversed(self.events) if isinstance(event, Finished))
+        assert finished.id == request.id
         return finished

@@ -5,12 +5,11 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
 
-from lsp_server.backends import devices, llama
+from lsp_server.backends import devices, llama, llama_library
 from lsp_server.backends.base import ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
@@ -107,8 +106,9 @@ def test_a_bad_file_is_told(spec: ModelSpec, tmp_path: Path, content: bytes | No
 def test_both_models_count_in_one_budget(spec: ModelSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """The small model is left out where there is room for the large one alone."""
     spec = replace(spec, gpu_layers=0)
+    monkeypatch.setattr(estimate, "READ_IN_BYTES", 0)  # mapped, as large models are
     need = estimate.estimate(read_model(Path(spec.path)), spec)
-    monkeypatch.setattr(llama, "_mapped", WeakKeyDictionary())
+    monkeypatch.setattr(llama, "_mapped", llama_library.MappedBytes())
     monkeypatch.setattr(devices, "room", lambda _: estimate.Room(need.host + need.weights // 2))
     session = Session(spec, CHEAP_BATCHES)
     assert session.info.draft == ""

@@ -65,7 +65,7 @@ def test_the_estimate_of_the_starter_model(starter_file: Path, context: int, seq
     check_growth(starter_file, context, sequences, flash)
 
 
-@pytest.mark.parametrize(("share", "wanted", "layers"), [(2.0, -1, -1), (0.5, -1, 2), (0.001, -1, 0), (0.001, 2, 2)])
+@pytest.mark.parametrize(("share", "wanted", "layers"), [(2.0, -1, -1), (0.5, -1, 3), (0.001, -1, 0), (0.001, 2, 2)])
 def test_as_many_layers_lie_on_the_gpu_as_its_memory_holds(
     folder: Path, share: float, wanted: int, layers: int
 ) -> None:
