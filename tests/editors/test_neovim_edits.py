@@ -90,8 +90,14 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(edito
     editor.edit("\n".join(lines * 6))
     made = 0
     for _ in range(scaled(6)):
-        line = rng.randrange(30) + 1
-        old, new = rng.choice([("width", "breadth"), ("log", "logger"), ("breadth", "width"), ("$", "  # x")])
+        if rng.random() < 0.7:  # a parameter is renamed, which its uses follow
+            line = 5 * rng.randrange(6) + 1
+            old, new = (
+                ("width", "breadth") if "width" in editor.buffer().split("\n")[line - 1] else ("breadth", "width")
+            )
+        else:
+            line = rng.randrange(30) + 1
+            old, new = rng.choice([("width", "breadth"), ("log", "logger"), ("breadth", "width"), ("$", "  # x")])
         what = "$" if old == "$" else f"\\<{old}\\>"
         editor.command(f"silent! {line}s/{what}/{new}/")
         before = editor.buffer()
