@@ -104,8 +104,8 @@ class Arm:
         self._engine.receive()
         while self._engine.step():
             pass
-        last = self._events[-1]
-        if isinstance(last, Finished) and last.message:
+        last = next((event for event in reversed(self._events) if isinstance(event, Finished)), None)
+        if last is not None and last.message:
             raise ModelError(last.message)
         return [event.text for event in self._events if isinstance(event, TextDelta)]
 

@@ -55,8 +55,8 @@ class Session:
             pass
         for model in self.engine.models.values():
             model.cache.check(model.backend.length)
-        last = self.events[-1]
-        assert isinstance(last, Finished) and last.reason is not FinishReason.FAILED, last
+        last = next(event for event in reversed(self.events) if isinstance(event, Finished))
+        assert last.reason is not FinishReason.FAILED, last
         return last
 
     def close(self) -> None:
