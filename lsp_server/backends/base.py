@@ -105,15 +105,6 @@ class StepCosts:
         least 1."""
         return next((n for n in range(self.sizes[-1], 1, -1) if self.ms(n, depth) <= budget_ms), 1)
 
-    def prompt_tokens(self, budget_ms: float, step_ms: float) -> int:
-        """The tokens of the longest prompt that is evaluated within `budget_ms`, in steps of up to `step_ms`."""
-        depth, spent = 0, 0.0
-        while spent < budget_ms:
-            size = self.largest(step_ms, depth)
-            spent += self.ms(size, depth)
-            depth += size
-        return depth
-
     def _of_size(self, row: tuple[float, ...], size: int) -> float:
         right = min(max(bisect_left(self.sizes, size), 1), len(row) - 1)
         low, high = self.sizes[right - 1], self.sizes[right]

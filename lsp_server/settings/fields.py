@@ -55,7 +55,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "auto"
     calibrate: Annotated[
         bool,
-        Meta(description="Whether to measure the machine at the first start with a model, for a few seconds."),
+        Meta(description="Whether to measure the machine with a model, once, a step at a time while you rest."),
     ] = True
     unload_minutes: Annotated[
         int, Meta(ge=0, le=10080, description="Minutes without use after which the model is unloaded. 0: never.")

@@ -315,11 +315,6 @@ def test_tokens_are_evaluated_apart_where_that_is_cheaper(
     assert replace(COSTS, rows_ms=rows_ms).apart_pays(size, 0, logits) is apart
 
 
-@pytest.mark.parametrize(("budget", "tokens"), [(1, 16), (33, 16), (34, 32), (200, 96)])
-def test_the_longest_prompt_within_a_budget(budget: float, tokens: int) -> None:
-    assert COSTS.prompt_tokens(budget, 45) == tokens
-
-
 @pytest.mark.parametrize("slow", [2.5, 3.5, 6])
 def test_a_slow_model_may_draft(slow: float) -> None:
     """It is the kind of model for which drafts pay most."""
