@@ -59,13 +59,13 @@ in_editor = pytest.mark.skipif(bool(_MISSING), reason=f"missing {_MISSING}: pyth
 
 
 def _node() -> str | None:
-    """A Node that runs TypeScript."""
+    """A Node that is new enough for the tests."""
     for node in (str(install.NODE), shutil.which("node")):
         if node is None or not Path(node).is_file():
             continue
         version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-        found = re.match(r"v(\d+)\.(\d+)", version)
-        if found and (int(found[1]), int(found[2])) >= (22, 18):
+        found = re.match(r"v(\d+)", version)
+        if found and int(found[1]) >= 20:
             return node
     return None
 
@@ -75,12 +75,13 @@ def _node() -> str | None:
 
 def test_what_needs_no_editor() -> None:
     node = _node()
-    if node is None:
-        pytest.skip("Node 22.18 or newer is not installed: python -m tests.editors.install vscode")
-    tests = sorted(map(str, (install.EXTENSION / "test").glob("*.test.ts")))
-    assert len(tests) >= 3
-    done = subprocess.run([node, "--test", *tests], capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stdout
+    if node is None or not (install.EXTENSION / "node_modules" / "esbuild").is_dir():
+        pytest.skip("Node 20 or newer, or the extension's tools: python -m tests.editors.install vscode")
+    command = [node, "test.mjs"]
+    done = subprocess.run(command, cwd=install.EXTENSION, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    passed = re.search(r"^\S+ pass (\d+)$", done.stdout, re.MULTILINE)
+    assert passed is not None and int(passed[1]) >= 30, done.stdout
 
 
 def test_the_generator_and_the_extension_agree_about_its_own_settings() -> None:
