@@ -15,6 +15,8 @@ from lsp_server.commands.named import pinned, resolve, use
 from lsp_server.commands.output import console, human_size, loading_bar, tell
 
 FAILED, INTERRUPTED = 1, 130
+# Licences with longer names are cut in the list, which is read in a terminal.
+_LICENCE_COLUMNS = 24
 
 
 def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
@@ -190,7 +192,7 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         adapter = entry["kind"] == "adapter"
         kind = f"LoRA × {entry['scale']:g}" if adapter else entry["quantisation"]
         fim = "" if adapter else entry["fim"] or "no"
-        table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
+        table.add_row(name, size, kind, fim, _short(entry["licence"] or "?"), entry["source"])
     if installed:
         page.print(table)
     else:
@@ -207,14 +209,25 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
                 style="" if entry["fits"] else "red",
             ),
             (entry["fim"] or "no") if entry["use"] == "code" else "chat",
-            entry["licence"],
+            _short(entry["licence"]),
             entry["source"],
         )
     if known:
         page.print(table)
     if not has_code:
         page.print("The starter model suits this machine best: nothing larger answers between two keys here.")
-    page.print("● in use   ★ recommended here: fimble models pull NAME, then fimble models use NAME")
+    legend = []
+    if any(entry["used"] for entry in installed):
+        legend.append("● in use")
+    if any(entry["recommended"] for entry in known):
+        legend.append("★ recommended here: fimble models pull NAME, then fimble models use NAME")
+    if legend:
+        page.print("   ".join(legend))
+
+
+def _short(licence: str) -> str:
+    """The licence in a narrow column; `--json` has all of it."""
+    return licence if len(licence) <= _LICENCE_COLUMNS else f"{licence[: _LICENCE_COLUMNS - 1].rstrip()}…"
 
 
 # pull, import, verify, rm --------------------------------------------------------------------------------
