@@ -31,13 +31,15 @@ _LONG_QUOTE = re.compile(r'"""|\'\'\'')
 class Opening:
     """left: the white space that stands in front of the text already. anything: the indentations at which any statement
     fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
-    with a colon. blank: whether blank lines may come first."""
+    with a colon. blank: whether blank lines may come first. body: whether the line above is a header whose block has no
+    line yet, so that there must be one."""
 
     left: str
     anything: tuple[str, ...]
     headers_only: tuple[str, ...]
     headers: tuple[str, ...]
     blank: bool = False
+    body: bool = False
 
     def allows(self, text: str, *, partly: bool = False) -> bool:
         """Whether a line can fit that goes on from `text`, the beginning of what is written.
@@ -50,7 +52,9 @@ class Opening:
             return any(indent.startswith(white) for indent in (*self.anything, *self.headers_only))
         if not rest:
             return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
-        if white in self.anything or (self.blank and rest[0] in "\r\n"):
+        if rest[0] in "\r\n" and (self.blank or self.body):
+            return self.blank
+        if white in self.anything:
             return True
         if white not in self.headers_only:
             return False
@@ -62,6 +66,8 @@ class Opening:
     def may_end(self, text: str) -> bool:
         """Whether the line may be `text` as it is."""
         white, rest = self._parts(text)
+        if not rest and self.body:
+            return False
         if not rest or white in self.anything:
             return bool(self.anything)
         return rest.rstrip().endswith(":")
@@ -109,6 +115,7 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
         _fitting(headers_only, left, style),
         language.headers,
         blank=not opens and below <= 0,
+        body=opens and below <= last,
     )
     return found if found.anything or found.headers_only else None
 

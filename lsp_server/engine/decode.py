@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
@@ -273,22 +274,22 @@ class Generation:
 
     def _best(self, row: Logits) -> int:
         """The likeliest token, or for another candidate's first token the one of its rank."""
-        opening = self.request.opening
+        opening, rank = self.request.opening, self.request.rank if self._cost.decoded == 0 else 0
         if opening is not None and not opening.is_settled(self.text):
-            rank = self.request.rank if self._cost.decoded == 0 else 0
             beginnings = self.model.vocabulary.beginnings(opening.headers)
             partly = not any(self._can_open(token, opening) for token in beginnings)
-            token = likeliest(row, lambda token: self._can_open(token, opening, partly=partly), beginnings, rank)
+            # Where the likeliest token is ruled out, an end as the second choice is not what the model wants.
+            ends = bool(self.text.strip()) or self.model.ends(int(row.argmax()))
+            allowed = partial(self._can_open, opening=opening, partly=partly, ends=ends)
+            token = likeliest(row, allowed, beginnings, rank)
             if token is not None:
                 return token
-        if self._cost.decoded > 0 or self.request.rank == 0:
-            return int(row.argmax())
-        return int(row.argpartition(-1 - self.request.rank)[-1 - self.request.rank])
+        return int(row.argmax() if rank == 0 else row.argpartition(-1 - rank)[-1 - rank])
 
-    def _can_open(self, token: int, opening: Opening, *, partly: bool = False) -> bool:
+    def _can_open(self, token: int, opening: Opening, *, partly: bool = False, ends: bool = True) -> bool:
         """Whether the text can go on with `token` so that it begins as it may."""
         if self.model.ends(token):
-            return opening.may_end(self.text)
+            return ends and opening.may_end(self.text)
         return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
 
     # Drafts ---------------------------------------------------------------------------------------------

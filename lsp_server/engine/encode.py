@@ -76,7 +76,7 @@ class Encoder:
         if segment.kind == "template":
             return self._backend.tokenize(segment.text, special=True)
         if segment.kind == "typed":
-            return self._backend.tokenize(segment.text)
+            return self._typed(segment.text)
         found = self._remembered.pop(segment.text, None)
         if found is None:
             found = self._backend.tokenize(segment.text)
@@ -84,6 +84,16 @@ class Encoder:
                 self._remembered.popitem(last=False)
         self._remembered[segment.text] = found
         return found
+
+    def _typed(self, text: bytes) -> list[int]:
+        """The tokens of what was typed. Where a word's token has the space in front of it, the last space of an
+        indentation is a token of its own, which healing then makes longer: behind one token with all of the spaces such
+        a model has never seen a word, and ends there or indents further."""
+        if text.endswith(b"  "):
+            most = self._backend.tokenize(text[:-1])
+            if self._backend.tokenize(text + b"x")[:-1] == most:
+                return most + self._backend.tokenize(b" ")
+        return self._backend.tokenize(text)
 
 
 def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:

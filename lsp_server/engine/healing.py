@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Generate
+from lsp_server.engine.vocabulary import likeliest
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
+    from lsp_server.core.opening import Opening
 
 # The index of the first token that is written over, the token to write there, its logits, and what it adds.
 Healing = tuple[int, int, "Logits", bytes]
@@ -29,10 +32,18 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
         if index > known or row is None:
             return None
         written = b"".join(map(vocabulary.piece, tokens[index:]))
-        token = vocabulary.healed(row, written, tokens[index], request.rank)
+        if request.opening is not None:
+            token = likeliest(row, partial(_opens, model, written, request.opening), (), request.rank)
+        else:
+            token = vocabulary.healed(row, written, tokens[index], request.rank)
         if token is not None and not model.ends(token, answers=request.stop is None):
-            added = vocabulary.piece(token)[len(written) :]
-            if request.opening is not None and not request.opening.allows(added.decode("utf-8", "replace")):
-                return None
-            return index, token, row, added
+            return index, token, row, vocabulary.piece(token)[len(written) :]
     return None
+
+
+def _opens(model: LoadedModel, written: bytes, opening: Opening, token: int) -> bool:
+    """Whether `token` begins with what is written, and goes on as the line may begin."""
+    piece = model.vocabulary.piece(token)
+    if len(piece) <= len(written) or not piece.startswith(written):
+        return False
+    return opening.allows(piece[len(written) :].decode("utf-8", "replace"))

@@ -134,3 +134,15 @@ def _compiles(source: str) -> bool:
     except SyntaxError:
         return False
     return True
+
+
+def test_a_header_needs_a_line_in_its_block() -> None:
+    found = opening("def f(x):\n    if x:\n        $0\n    return x\n")
+    assert found is not None
+    assert found.body
+    assert not found.may_end("")
+    assert not found.allows("\n")
+    assert found.allows("y = 1")
+    found = opening("def f(x):\n    y = 1\n    $0\n    return x\n")
+    assert found is not None
+    assert found.may_end("")

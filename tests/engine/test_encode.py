@@ -149,3 +149,29 @@ def test_small_pieces_of_other_files_are_together_worth_going_back_to() -> None:
     stable = Encoder(backend).encode(FimPrompt("qwen-fim", (*pieces, *whole.segments)), 2000).stable
     context, before, after = 1 + 3 * 60, 1 + 400, 1 + 300
     assert stable == (context, context + before, context + before + after, context + before + after + 1)
+
+
+class Words(Counting):
+    """A vocabulary in which a word's token has the space in front of it, and spaces in front of that are one token."""
+
+    def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
+        bare = text.rstrip(b" ")
+        spaces = text[len(bare) :]
+        if not special and text.endswith(b"  x"):
+            return [1000 + len(text) - 2, 999]
+        return [1000 + len(spaces)] if spaces and not bare else super().tokenize(text, special=special)
+
+
+@pytest.mark.parametrize(
+    ("typed", "tokens"),
+    [("        ", [1007, 1001]), ("  ", [1001, 1001]), (" ", [1001]), ("        x", [1007, 999])],
+)
+def test_the_space_of_a_word_that_is_to_come_is_a_token_of_its_own(typed: str, tokens: list[int]) -> None:
+    """So the key that follows finds the same tokens before its word, and a model is asked what it has seen."""
+    encoded = Encoder(Words()).encode(make_prompt("ab", typed, "ef", "qwen-fim"), 100)
+    assert encoded.tokens[-encoded.typed :] == tokens
+
+
+def test_where_words_have_no_space_indentation_is_one_piece() -> None:
+    encoded = Encoder(Counting()).encode(make_prompt("ab", "    ", "ef", "qwen-fim"), 100)
+    assert encoded.tokens[-4:] == [*b"    "]

@@ -82,3 +82,21 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
     # The typed letter lies behind the first place's window, so all of that prompt but the typed line is still there.
     assert back.cost["evaluatedTokens"] <= 16
     assert back.cost["promptTokens"] > 400
+
+
+async def test_behind_the_indentation_that_an_editor_writes_there_is_a_statement() -> None:
+    """The model has seen 15 spaces and " if", never 16 spaces and "if": without care for that it ends at once."""
+    places = [
+        "def first(numbers):\n    for each in numbers:\n        if each % 2 == 0:\n            $0\n    return None\n",
+        "def total(orders):\n    amount = 0\n    for order in orders:\n        $0\n    return amount\n",
+        "def read(path):\n    with open(path) as file:\n        $0\n\n\nprint(read('x'))\n",
+    ]
+    async with editor() as buffer:
+        await buffer.ready()
+        for number, place in enumerate(places):
+            before, after = place.split("$0")
+            buffer.open(f"file:///w/place{number}.py", "python", before + after, len(before))
+            shown = await buffer.suggestion()
+            assert shown.text.strip(), place
+            assert shown.text[0] not in " \n", place
+            compile(before + shown.text + after, "place.py", "exec")
