@@ -26,8 +26,9 @@ AUTO, KEEP = "auto", "keep"
 _PROMPTS = 72
 _CONTEXT_TOKENS = 512
 # A smaller vocabulary saves memory, and so need not be faster, only not slower, which takes some tolerance. Another
-# quantisation has to be faster, and to write much the same.
-_CUT_GAIN, _TYPE_GAIN, _TYPE_AGREES = 0.98, 1.1, 0.85
+# quantisation has to be faster, and to write nearly the same: the copy of Qwen2.5-Coder 0.5B as Q4_0 agrees in 86% of
+# the tokens, and passes the tests of 14 of 100 holes less (bench/README.md).
+_CUT_GAIN, _TYPE_GAIN, _TYPE_AGREES = 0.98, 1.1, 0.97
 _LARGEST_SHARE = 0.95  # of a vocabulary that is worth cutting
 _SPARE_BYTES = 64 << 20
 _LEFT_OVER_S = 86_400

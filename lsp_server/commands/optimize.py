@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--type",
         choices=(faster_copy.AUTO, faster_copy.KEEP, "Q4_0"),
         default=faster_copy.AUTO,
-        help="auto repacks as Q4_0 if that is 10%% faster here and leaves 85%% of the next tokens as they are, keep "
+        help="auto repacks as Q4_0 if that is 10%% faster here and leaves 97%% of the next tokens as they are, keep "
         "never, Q4_0 always (default: auto)",
     )
     parser.add_argument("--use", "--yes", action="store_true", help="use the copy at once, without asking")
