@@ -52,9 +52,10 @@ class Opening:
             return any(indent.startswith(white) for indent in (*self.anything, *self.headers_only))
         if not rest:
             return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
-        if rest[0] in "\r\n" and (self.blank or self.body):
-            return self.blank
-        if white in self.anything:
+        is_blank = rest[0] in "\r\n"
+        if is_blank and self.body:
+            return False
+        if white in self.anything or (is_blank and self.blank):
             return True
         if white not in self.headers_only:
             return False

@@ -86,9 +86,9 @@ class Encoder:
         return found
 
     def _typed(self, text: bytes) -> list[int]:
-        """The tokens of what was typed. Where a word's token has the space in front of it, the last space of an
-        indentation is a token of its own, which healing then makes longer: behind one token with all of the spaces such
-        a model has never seen a word, and ends there or indents further."""
+        """The tokens of what was typed. Where a word's token has the space in front of it, the last of several spaces
+        is a token of its own, which healing then makes longer. Such a model has never seen a word behind one token with
+        all of the spaces: it ends there, or indents further."""
         if text.endswith(b"  "):
             most = self._backend.tokenize(text[:-1])
             if self._backend.tokenize(text + b"x")[:-1] == most:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Generate
-from lsp_server.engine.vocabulary import likeliest
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -26,24 +25,19 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
     """The longer token to write over the end of what was typed, if the model prefers one. None if it does not, or if
     that cannot be told yet because logits are missing. first: the index of the first of `tokens` that may be healed."""
     cache, vocabulary = model.cache, model.vocabulary
+    allows = partial(_opens, request.opening) if request.opening is not None else None
     known = common_prefix(cache.tokens(sequence), tokens)
     for index in range(max(1, first), len(tokens)):
         row = cache.row(sequence, index - 1)
         if index > known or row is None:
             return None
         written = b"".join(map(vocabulary.piece, tokens[index:]))
-        if request.opening is not None:
-            token = likeliest(row, partial(_opens, model, written, request.opening), (), request.rank)
-        else:
-            token = vocabulary.healed(row, written, tokens[index], request.rank)
+        token = vocabulary.healed(row, written, tokens[index], request.rank, allows)
         if token is not None and not model.ends(token, answers=request.stop is None):
             return index, token, row, vocabulary.piece(token)[len(written) :]
     return None
 
 
-def _opens(model: LoadedModel, written: bytes, opening: Opening, token: int) -> bool:
-    """Whether `token` begins with what is written, and goes on as the line may begin."""
-    piece = model.vocabulary.piece(token)
-    if len(piece) <= len(written) or not piece.startswith(written):
-        return False
-    return opening.allows(piece[len(written) :].decode("utf-8", "replace"))
+def _opens(opening: Opening, added: bytes) -> bool:
+    """Whether the line may go on with `added`."""
+    return opening.allows(added.decode("utf-8", "replace"))

@@ -51,10 +51,17 @@ class Vocabulary:
         high = bisect_left(self._sorted, _behind(start), lo=low) if _behind(start) else len(self._sorted)
         return self._tokens[low:high]
 
-    def healed(self, logits: Logits, written: bytes, token: int, rank: int = 0) -> int | None:
+    def healed(
+        self,
+        logits: Logits,
+        written: bytes,
+        token: int,
+        rank: int = 0,
+        allows: Callable[[bytes], bool] | None = None,
+    ) -> int | None:
         """The token to write in place of `token` and all that follows it, where `written` are the bytes of
         these: one that begins with them and is likelier here than `token`, or with a rank the next such one.
-        None if `token` stays.
+        allows: whether the bytes that it adds may stand there; None for all. None if `token` stays.
 
         The idea of token healing (Guidance; measured for completion in arXiv 2601.23223): a cursor inside a
         word has forced a split that the model has never seen there.
@@ -63,7 +70,18 @@ class Vocabulary:
         if len(candidates) <= rank:
             return None
         values = logits[candidates]
-        best = int(candidates[values.argmax() if rank == 0 else values.argpartition(-1 - rank)[-1 - rank]])
+        if allows is None:
+            index = int(values.argmax() if rank == 0 else values.argpartition(-1 - rank)[-1 - rank])
+        else:
+
+            def fits(index: int) -> bool:
+                return allows(self.piece(int(candidates[index]))[len(written) :])
+
+            found = likeliest(values, fits, (), rank)
+            if found is None:
+                return None
+            index = found
+        best = int(candidates[index])
         return best if logits[best] > logits[token] else None
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.opening import Opening
 from lsp_server.engine.decode import MOST_HEALED_TOKENS
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
@@ -83,6 +84,32 @@ def test_what_is_written_instead(written: bytes, token: int, likely: dict[int, f
     for index, value in likely.items():
         logits[index] = value
     assert Vocabulary(PIECES_OF_HEALED).healed(logits, written, token) == expected
+
+
+SPACES = [b" " * count for count in range(9)] + [b" if", b" x"]
+IF, X = 9, 10
+
+
+@pytest.mark.parametrize(
+    ("written", "token", "likely", "expected"),
+    [
+        pytest.param(b" ", 1, {1: 0.0, IF: 2.0, X: 3.0}, X, id="a word takes the last space"),
+        pytest.param(b" ", 1, {1: 0.0, 3: 9.0, X: 3.0}, X, id="further indentation is likelier, and does not fit"),
+        pytest.param(b"    ", 3, {3: 2.0, 7: 1.0}, None, id="one that fits, less likely than what stands there"),
+        pytest.param(b"    ", 3, {3: 1.0, 7: 2.0}, 7, id="one that fits and is likelier, but for the word's space"),
+        pytest.param(b"    ", 3, {3: 1.0, 6: 2.0, 5: 3.0}, None, id="no longer one fits"),
+    ],
+)
+def test_what_is_written_instead_of_spaces_fits_the_line(
+    written: bytes, token: int, likely: dict[int, float], expected: int | None
+) -> None:
+    """Behind four spaces, where a statement may stand at four columns or at eight."""
+    opening = Opening("    ", ("    ", "        "), (), ("if",))
+    logits = np.full(len(SPACES), -5.0, dtype=np.float32)
+    for index, value in likely.items():
+        logits[index] = value
+    vocabulary = Vocabulary(SPACES)
+    assert vocabulary.healed(logits, written, token, allows=lambda added: opening.allows(added.decode())) == expected
 
 
 def test_an_empty_vocabulary_heals_nothing() -> None:

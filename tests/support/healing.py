@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lsp_server.engine.vocabulary import Vocabulary
@@ -12,8 +14,8 @@ def record_healing(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bytes, bytes]]
     seen: list[tuple[bytes, bytes]] = []
     healed = Vocabulary.healed
 
-    def recording(self: Vocabulary, logits: object, written: bytes, token: int, rank: int = 0) -> int | None:
-        found = healed(self, logits, written, token, rank)  # type: ignore[arg-type]
+    def recording(self: Vocabulary, logits: Any, written: bytes, *others: Any) -> int | None:
+        found = healed(self, logits, written, *others)
         if found is not None:
             seen.append((written, self.piece(found)))
         return found
