@@ -15,7 +15,7 @@ from lsp_server.commands.named import pinned, resolve, use
 from lsp_server.commands.output import console, human_size, loading_bar, tell
 
 FAILED, INTERRUPTED = 1, 130
-# Licences with longer names are cut in the list, which is read in a terminal.
+# Longer licences are cut in the list, which is read in a terminal; --json has all of them.
 _LICENCE_COLUMNS = 24
 
 
@@ -177,13 +177,17 @@ def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> d
 
 
 def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], has_code: bool) -> None:
-    from rich.table import Table
+    from rich.table import Column, Table
     from rich.text import Text
 
     from lsp_server.backends.starter import PULL
 
     page = console()
-    table = Table("installed", "size", "type", "FIM", "licence", "from", title_justify="left")
+
+    def licence() -> Column:
+        return Column("licence", max_width=_LICENCE_COLUMNS, no_wrap=True, overflow="ellipsis")
+
+    table = Table("installed", "size", "type", "FIM", licence(), "from", title_justify="left")
     for entry in installed:
         name = Text(("● " if entry["used"] else "  ") + entry["name"], style="bold" if entry["used"] else "")
         if entry["problem"]:
@@ -192,12 +196,12 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         adapter = entry["kind"] == "adapter"
         kind = f"LoRA × {entry['scale']:g}" if adapter else entry["quantisation"]
         fim = "" if adapter else entry["fim"] or "no"
-        table.add_row(name, size, kind, fim, _short(entry["licence"] or "?"), entry["source"])
+        table.add_row(name, size, kind, fim, entry["licence"] or "?", entry["source"])
     if installed:
         page.print(table)
     else:
         page.print(f"No model is here yet: {PULL}")
-    table = Table("catalogue", "size ≈", "needs ≈", "FIM", "licence", "from", title_justify="left")
+    table = Table("catalogue", "size ≈", "needs ≈", "FIM", licence(), "from", title_justify="left")
     for entry in known:
         style = "green" if entry["recommended"] else "" if entry["fits"] else "dim"
         mark = "★ " if entry["recommended"] else "  "
@@ -209,7 +213,7 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
                 style="" if entry["fits"] else "red",
             ),
             (entry["fim"] or "no") if entry["use"] == "code" else "chat",
-            _short(entry["licence"]),
+            entry["licence"],
             entry["source"],
         )
     if known:
@@ -223,11 +227,6 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
         legend.append("★ recommended here: fimble models pull NAME, then fimble models use NAME")
     if legend:
         page.print("   ".join(legend))
-
-
-def _short(licence: str) -> str:
-    """The licence in a narrow column; `--json` has all of it."""
-    return licence if len(licence) <= _LICENCE_COLUMNS else f"{licence[: _LICENCE_COLUMNS - 1].rstrip()}…"
 
 
 # pull, import, verify, rm --------------------------------------------------------------------------------
