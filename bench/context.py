@@ -38,7 +38,7 @@ from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import FimPrompt, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, Generate, Load
 
@@ -143,7 +143,7 @@ def measure(
             finished.append(event)
 
     backend = llama.load(spec, lambda _: True)
-    engine = Engine(lambda spec, progress: backend, posted, spawn=at_once)
+    engine = EngineCore(lambda spec, progress: backend, posted, spawn=at_once)
     engine.send(Load(spec))
     engine.receive()
     loaded(backend.info.name)

@@ -21,7 +21,7 @@ from lsp_server.core.formats import FimFormat, Slot
 from lsp_server.core.hole import Hole, HoleKind, find_hole
 from lsp_server.core.prompt import Anchor, FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, Priority
 
@@ -227,7 +227,7 @@ class _Runner:
         self._finished: dict[int, Finished] = {}
         self._id = 0
         clock = lambda: backend.now_ms / 1000  # noqa: E731
-        self._engine = Engine(lambda spec, progress: backend, self._posted, clock, at_once)
+        self._engine = EngineCore(lambda spec, progress: backend, self._posted, clock, at_once)
         self._engine.send(Load(ModelSpec("")))
         self._engine.receive()
 

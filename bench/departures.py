@@ -25,7 +25,7 @@ from bench.report import write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.core.prompt import FimPrompt
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, TextDelta
 
@@ -83,7 +83,7 @@ class Arm:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._events: list[Event] = []
-        self._engine = Engine(llama.load, self._events.append, spawn=at_once)
+        self._engine = EngineCore(llama.load, self._events.append, spawn=at_once)
         self._engine.send(Load(spec))
         self._engine.receive()
         ready = self._events[-1]

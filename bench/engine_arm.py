@@ -134,7 +134,7 @@ class EngineArm:
             hole = find_hole(document, document.line_start(2 * document.line_count // 3))
             anchor = new_anchor(document, hole, self.format, budget)
             await self._finish(lay_out(document, anchor, hole.cursor, self.format), 0, Priority.WARMING)
-        return self.client.cache[0]
+        return list(self.client.cache.resident)
 
     async def _finish(
         self, prompt: FimPrompt, tokens: int, priority: Priority = Priority.INLINE, deadline: float | None = None

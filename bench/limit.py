@@ -121,7 +121,7 @@ async def _measure(
             if measured:
                 keys[session.name] = [asdict(key) for key in measured]
                 summaries.append({"session": session.name, **summarise(measured)})
-        residents = arm.client.cache[0]
+        residents = arm.client.cache.resident
         if options.busy:
             with console.status("keeping a core busy …"):
                 busy = await beside_a_busy_core(arm, changes[-1])

@@ -118,7 +118,7 @@ async def _measure(
                     keys, answers = await _as_users_have_it(asked, peers, changes, progress, session.name)
                     passes.append(_pass_result(session.name, None, answers))
                     served.append(keys)
-        rest_tokens, residents = ours.rest_tokens, ours.client.cache[0]
+        rest_tokens, residents = ours.rest_tokens, ours.client.cache.resident
     return {
         "mode": "peers",
         "model": {"name": ours.info.name, "file": model.name, "format": ours.format.name, "device": ours.info.device},

@@ -12,7 +12,9 @@ from typing import Any
 from lsp_server.backends.base import BackendFactory
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.api import ModelState
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.home import ThreadHome
 from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta, Usage
 
 _KEPT = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH, FinishReason.CANCELLED)
@@ -33,7 +35,7 @@ class RememberingEngine(EngineClient):
         file: Path | None,
         most_tokens: int,
     ) -> None:
-        super().__init__(factory, on_model)
+        super().__init__({"in-process": lambda: ThreadHome(factory)}, on_model)
         self.asked = 0
         self._file = file
         self._most_tokens = most_tokens

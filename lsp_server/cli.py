@@ -8,6 +8,8 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
@@ -16,6 +18,8 @@ from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
+    from lsp_server.engine.api import HomeKind
+    from lsp_server.engine.home import Home
 
 USAGE_ERROR, INTERRUPTED = 2, 130
 
@@ -42,6 +46,12 @@ def _run(arguments: Sequence[str]) -> int:
         print(f"fimble: {problem}", file=sys.stderr)  # noqa: T201 - the command line's own output
     if options.command == "serve":
         return _serve(options)
+    if options.command == "engine":
+        from lsp_server.engine import child
+
+        with suppress(OSError):  # the folder may be gone; then paths that are not absolute lead nowhere
+            os.chdir(options.folder)
+        return child.serve(_factory(options.backend))
     try:
         return _command(options)
     except _mistakes() as error:
@@ -134,7 +144,12 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         parents=[common],
         help="serve an editor over stdin and stdout (the default without a terminal)",
     )
+    serve.add_argument(
+        "--engine", choices=("in-process", "process"), help="where the model lives (default: the setting `engine`)"
+    )
     serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
+    engine = commands.add_parser("engine", parents=[common])  # which a server starts for itself
+    engine.add_argument("--folder", type=Path, required=True)
     complete = commands.add_parser(
         "complete", parents=[common], help="complete at one place of a file, without an editor"
     )
@@ -189,6 +204,18 @@ def _factory(backend: str) -> BackendFactory:
     return load
 
 
+def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
+    """What makes each home that an engine can have."""
+    from lsp_server.engine.home import ThreadHome
+    from lsp_server.engine.process import ProcessHome
+
+    command = ["engine", "--backend", options.backend, "--log", options.log]
+    return {
+        "in-process": lambda: ThreadHome(_factory(options.backend)),
+        "process": lambda: ProcessHome(command),
+    }
+
+
 def _overrides(options: argparse.Namespace) -> dict[str, Any]:
     return {} if options.model is None else {"model": str(user_folders.expanded(options.model).absolute())}
 
@@ -204,11 +231,14 @@ def _serve(options: argparse.Namespace) -> int:
 
     import anyio
 
+    from lsp_server.engine.client import EngineClient
     from lsp_server.features.background import PARSING
     from lsp_server.lsp.server import FimbleServer
 
     async def main() -> int:
-        return await FimbleServer(_factory(options.backend), _overrides(options)).serve(0, protocol_out)
+        overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
+        engine = EngineClient(_homes(options))
+        return await FimbleServer(engine, overrides).serve(0, protocol_out)
 
     try:
         status = anyio.run(main)

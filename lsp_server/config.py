@@ -55,7 +55,7 @@ class Loaded:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
-_USERS = frozenset({"prettier", "stats"})
+_USERS = frozenset({"engine", "prettier", "stats"})
 # Of one place. Nobody reads more.
 _MOST_PROBLEMS = 20
 

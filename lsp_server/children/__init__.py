@@ -83,7 +83,8 @@ class Lifeline:
 
 
 class Child(subprocess.Popen[bytes]):
-    """A process with a lifeline. `kill` ends all that it has started, too. Raises OSError, as Popen does."""
+    """A process with a lifeline. `kill` and `cut` end all that it has started, too, `cut` without waiting for that.
+    Raises OSError, as Popen does."""
 
     def __init__(
         self,
@@ -112,6 +113,9 @@ class Child(subprocess.Popen[bytes]):
             pid = self.pid
         finally:
             self._lifeline.started(pid)
+
+    def cut(self) -> None:
+        self._lifeline.cut()
 
     def kill(self) -> None:
         self._lifeline.cut()

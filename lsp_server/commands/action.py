@@ -25,7 +25,8 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import broken_at
-from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.api import ModelState
+from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
@@ -137,7 +138,7 @@ async def _run(
         if runner is not None:
             runner.model_changed()
 
-    engine = EngineClient(factory, changed)
+    engine = in_this_process(factory, changed)
     runner = ActionRunner(engine, settings.action_options)
     shown = sys.stderr.isatty()
 

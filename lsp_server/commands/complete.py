@@ -24,7 +24,8 @@ from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.commands.waiting import Waiting
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.offers import Why, no_index
-from lsp_server.engine.client import ModelState, loaded
+from lsp_server.engine.api import ModelState
+from lsp_server.engine.client import loaded
 from lsp_server.engine.request import PromptRead, TextDelta
 from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter

@@ -22,13 +22,19 @@ from enum import Enum
 
 
 class Slot(Enum):
-    """A place in a layout that text of the document goes into."""
+    """A place in a layout that text of the document goes into. Its value is a number, so that MessagePack tells it from
+    a marker."""
 
-    CONTEXT = "context"
-    PATH = "path"
-    BEFORE = "before"
-    AFTER = "after"
-    TYPED = "typed"
+    CONTEXT = 0
+    PATH = 1
+    BEFORE = 2
+    AFTER = 3
+    TYPED = 4
+
+    @property
+    def kind(self) -> str:
+        """The kind of segment that the slot becomes."""
+        return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ def lay_out(
         elif part is Slot.CONTEXT:
             segments.extend(_of_other_files(context, form))
         else:
-            segments.append(Segment(part.value, texts[part]))
+            segments.append(Segment(part.kind, texts[part]))
     return FimPrompt(form.name, tuple(segment for segment in segments if segment.text))
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import itertools
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from typing import Literal
 
 import anyio
 
@@ -19,9 +19,13 @@ from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, Mode
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.core import Engine
+from lsp_server.engine.api import HomeKind, ModelState
+from lsp_server.engine.home import Home, ThreadHome
+from lsp_server.engine.losses import Losses
 from lsp_server.engine.request import (
+    CacheUse,
     Cancel,
+    EngineLost,
     Event,
     Finished,
     FinishReason,
@@ -35,46 +39,31 @@ from lsp_server.engine.request import (
     Priority,
     PromptRead,
     Role,
-    Shutdown,
     TextDelta,
     Usage,
     Working,
 )
 from lsp_server.engine.retry import FilesState, Retry, files_state
 
-_STOP_SECONDS = 5.0
+logger = logging.getLogger(__name__)
+
 # The engine itself keeps 64; this bounds what is on the way to it while it is in a step.
 _MOST_REQUESTS = 256
 # Prompts of fewer new tokens do not tell how fast prompts are evaluated. And how much the newest tells.
 _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 
 
-@dataclass(frozen=True, slots=True)
-class ModelState:
-    """kind: none before a model was asked for; idle if it was unloaded because nobody used it, until `wake`.
-    progress: 0 to 1 while loading. message: why it failed or is idle, or what is not as asked for though it is ready.
-    news: False for what comes of trying again by itself, as long as it may be no more than that: a user who has been
-    told that it failed need not be told of each try.
-    """
-
-    kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
-    progress: float = 0.0
-    info: ModelInfo | None = None
-    message: str = ""
-    news: bool = True
-
-
 class EngineClient:
-    """Owns the engine's thread. All methods are for the event loop's thread.
+    """An engine for each home that there is, one at a time; see `api.Engine` for what it does.
 
-    on_model is called with every change of a model's state, on_working when `working` has changed, on_work with what
-    comes of a request's step before the last one: how much of its prompt is done, or what it has written.
-    evaluated_tokens, decoded_tokens: of all requests that have ended, warming and abandoned ones included.
+    homes: what makes each home; the first is the one that it begins in. If the engine is lost, every request under way
+    ends as failed at once. A new engine is started after a pause that doubles from loss to loss, and loads what was
+    loaded. A prompt that was under way at two losses is not sent again.
     """
 
     def __init__(
         self,
-        factory: BackendFactory,
+        homes: Mapping[HomeKind, Callable[[], Home]],
         on_model: Callable[[Role, ModelState], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -82,17 +71,23 @@ class EngineClient:
         self.on_model = on_model
         self.on_working: Callable[[], None] | None = None
         self.working = Working()
+        self.cache = CacheUse()
         self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
-        self._engine = Engine(factory, self._post)
-        self._thread = threading.Thread(target=self._engine.run, name="model", daemon=True)
+        self._homes = homes
+        self._kind: HomeKind = next(iter(homes))
+        self._home = homes[self._kind]()
+        self._left: set[asyncio.Task[None]] = set()  # the ends of former homes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.copy_context()
-        self._roles: dict[int, Role] = {}  # of the requests under way
+        self._requests: dict[int, Generate] = {}  # under way
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1)
         self._loads: dict[Role, int] = {}
         self._specs: dict[Role, ModelSpec] = {}
         self._retries: dict[Role, Retry] = {"completion": Retry(), "chat": Retry()}
+        self._keep: Keep | None = None
+        self._losses = Losses()
+        self._again: asyncio.TimerHandle | None = None  # the next start, while the engine is lost
         self._clock = clock
         self._stopping = False
         self._token_ms: dict[Role, float] = {}
@@ -100,39 +95,46 @@ class EngineClient:
 
     @property
     def model(self) -> ModelState:
-        """The model that completes code."""
         return self.models["completion"]
 
     @property
-    def running(self) -> int:
-        """How many requests have not ended."""
-        return len(self._listeners)
+    def home(self) -> HomeKind:
+        return self._kind
 
     @property
-    def cache(self) -> tuple[list[int], int, int]:
-        """Tokens resident in each sequence, forks and evictions so far. Read across threads, for showing."""
-        cache = self._engine.cache()
-        return [len(sequence.tokens) for sequence in cache], cache.forks, cache.evictions
+    def running(self) -> int:
+        return len(self._listeners)
 
     def start(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
-        self._thread.start()
+        self._home.start(partial(self._post, self._home))
+
+    def settle(self, home: HomeKind) -> None:
+        if home == self._kind or home not in self._homes or self._loop is None or self._stopping:
+            return
+        self._left.add(task := self._loop.create_task(self._home.stop()))
+        task.add_done_callback(self._left.discard)
+        self._kind, self._home = home, self._homes[home]()
+        self._home.start(partial(self._post, self._home))
+        self._end_all(FinishReason.CANCELLED, "the engine has moved to another home")
+        self._forget_loss()
+        for role in self.models:
+            self._loads[role] = self._loads.get(role, 0) + 1  # so that late news of the old load is ignored
+            self._set_model(role, ModelState())
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
-        """Loads a model, in place of the one that has this role. Its progress shows in `models`."""
         self._specs[role], self._retries[role] = spec, Retry()
         self._load(role)
 
-    def _load(self, role: Role) -> None:
+    def _load(self, role: Role, why: str = "") -> None:
         self._token_ms.pop(role, None)
-        self._set_model(role, ModelState("loading", news=self._retries[role].tries == 0))
+        self._set_model(role, ModelState("loading", message=why, news=not why and self._retries[role].tries == 0))
         self._loads[role] = self._loads.get(role, 0) + 1
-        self._engine.send(Load(self._specs[role], self._loads[role], role))
+        if self._again is None:
+            self._home.send(Load(self._specs[role], self._loads[role], role))
 
     def wake(self, role: Role = "completion") -> None:
-        """Loads a model again that was unloaded because nobody used it, or that failed if it is time to try again or
-        its files have changed. Does nothing to any other."""
         kind, retry, now = self.models[role].kind, self._retries[role], self._clock()
         if kind == "idle" or (kind == "failed" and retry.due(now)):
             self._load(role)
@@ -157,9 +159,9 @@ class EngineClient:
             self._set_model(role, replace(state, news=True))
 
     def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
-        """Sets how long models stay loaded without being used; 0 for ever. And how much of prompts is kept on the
-        disk; 0 for nothing."""
-        self._engine.send(Keep(dict(seconds), prompt_bytes))
+        self._keep = Keep(dict(seconds), prompt_bytes)
+        if self._again is None:
+            self._home.send(self._keep)
 
     def submit(
         self,
@@ -176,71 +178,91 @@ class EngineClient:
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
     ) -> int:
-        """Starts a request and returns its id. The listener gets its events, on the loop; the last one, and
-        only that, is `Finished`. quick, opening: as in `Generate`."""
         id = next(self._ids)
-        if len(self._listeners) >= _MOST_REQUESTS:
-            message = f"more than {_MOST_REQUESTS} requests are under way"
-            listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=message))
+        request = Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick, opening)
+        if refusal := self._refusal(request):
+            listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=refusal))
             return id
         self._listeners[id] = listener
-        self._roles[id] = role
-        self._engine.send(
-            Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick, opening)
-        )
+        self._requests[id] = request
+        self._home.send(request)
         return id
 
+    def _refusal(self, request: Generate) -> str:
+        """Why a request is not sent, in words for the user; empty if it is."""
+        if len(self._listeners) >= _MOST_REQUESTS:
+            return f"more than {_MOST_REQUESTS} requests are under way"
+        if self._again is not None:
+            return "the engine is being started again"
+        if self._losses.is_blamed(request.prompt):
+            return "this prompt has ended the engine twice and is not sent again; please report it (`fimble report`)"
+        return ""
+
     def cancel(self, id: int, *, keep: bool = False) -> None:
-        """Asks the engine to end a request; its `Finished` comes all the same. keep: as in `Cancel`."""
         if id in self._listeners:
-            self._engine.send(Cancel(id, keep))
+            self._home.send(Cancel(id, keep))
 
     async def stop(self) -> None:
-        """Ends the thread. Waits for the step it is in, but never longer than a few seconds."""
         self._stopping = True
-        if self._thread.is_alive():
-            self._engine.send(Shutdown())
-            await anyio.to_thread.run_sync(self._thread.join, _STOP_SECONDS)
-        for id, listener in list(self._listeners.items()):
-            listener(Finished(id, "", FinishReason.CANCELLED, Usage(), message="the engine has stopped"))
-        self._listeners.clear()
+        self._forget_loss()
+        await self._home.stop()
+        for task in list(self._left):
+            await task
+        self._end_all(FinishReason.CANCELLED, "the engine has stopped")
 
-    def _post(self, event: Event) -> None:
-        """On the engine's thread: hands an event to the loop."""
+    def _end_all(self, reason: FinishReason, message: str) -> None:
+        """Gives every request under way its one answer."""
+        listeners = dict(self._listeners)
+        self._listeners.clear()
+        self._requests.clear()
+        for id, listener in listeners.items():
+            listener(Finished(id, "", reason, Usage(), message=message))
+
+    def _post(self, home: Home, event: Event | EngineLost) -> None:
+        """On any thread: hands an event of a home to the loop."""
         if self._loop is None or self._stopping:
             return
         try:
-            self._loop.call_soon_threadsafe(self._dispatch, event, context=self._context)
+            self._loop.call_soon_threadsafe(self._dispatch, home, event, context=self._context)
         except RuntimeError:  # the loop has been closed meanwhile
             return
 
-    def _dispatch(self, event: Event) -> None:
-        if isinstance(event, Working):
-            self.working = event
-            if self.on_working is not None:
-                self.on_working()
+    def _dispatch(self, home: Home, event: Event | EngineLost) -> None:
+        if home is not self._home or self._stopping:
             return
-        if isinstance(event, PromptRead | TextDelta | Finished) and event.id not in self._listeners:
-            return  # it has been told that the engine stopped
+        if isinstance(event, EngineLost):
+            self._lost(event.why)
+        elif isinstance(event, CacheUse):
+            self.cache = event
+        elif isinstance(event, Working):
+            self._set_working(event)
+        elif isinstance(event, PromptRead | TextDelta | Finished):
+            if event.id in self._listeners:  # else it has been told that the engine is lost
+                self._request_event(event)
+        elif event.load == self._loads.get(event.role, 0):  # else about a model that is being replaced
+            self._model_event(event)
+
+    def _request_event(self, event: PromptRead | TextDelta | Finished) -> None:
         if isinstance(event, PromptRead):
             self.on_work(event)
         elif isinstance(event, TextDelta):
             self._listeners[event.id](event)
             self.on_work(event)
-        elif isinstance(event, Finished):
+        else:
             self._learn(event)
             self.evaluated_tokens += event.usage.evaluated_tokens
             self.decoded_tokens += event.usage.decoded_tokens
             self._listeners.pop(event.id)(event)
-        elif event.load == self._loads.get(event.role, 0):  # else about a model that is being replaced
-            self._model_event(event)
 
     def _model_event(self, event: ModelLoading | ModelReady | ModelFailed | ModelIdle) -> None:
         retry = self._retries[event.role]
         if isinstance(event, ModelLoading):
-            self._set_model(event.role, ModelState("loading", progress=event.progress, news=retry.tries == 0))
+            why = self.models[event.role].message  # it says why the model is loaded again
+            news = not why and retry.tries == 0
+            self._set_model(event.role, ModelState("loading", event.progress, message=why, news=news))
         elif isinstance(event, ModelReady):
             retry.ready(self._clock())
+            self._losses.ready(self._clock())
             self._set_model(event.role, ModelState("ready", info=event.info, message=event.notice))
         elif isinstance(event, ModelFailed):
             retry.failed(self._clock(), event.files, passing=event.passing, worked=event.worked)
@@ -248,22 +270,70 @@ class EngineClient:
         else:
             self._set_model(event.role, ModelState("idle", message=event.message))
 
+    # The loss of an engine ------------------------------------------------------------------------------
+
+    def _lost(self, why: str) -> None:
+        """Answers all requests, and has a new engine started after a pause."""
+        now = self._clock()
+        again = self._losses.lost(now, (request.prompt for request in self._requests.values()))
+        message = f"the engine {why}"
+        logger.error("%s; it is started again in %.2g s", message, again)
+        self._forget_loss()
+        if self._loop is not None:
+            self._again = self._loop.call_later(again, self._start_again)
+        self.cache = CacheUse()
+        self._end_all(FinishReason.FAILED, f"{message} and is started again")
+        self._set_working(Working())
+        for role, state in self.models.items():
+            if state.kind == "loading" and self._losses.is_hopeless:
+                # From here on it is a model that cannot be loaded: it is tried again as the user types.
+                self._retries[role].failed(now, (), passing=True, worked=False)
+                hint = "another model, or `gpu_layers = 0`, may work"
+                self._set_model(role, ModelState("failed", message=f"{message} while the model was loaded; {hint}"))
+            elif state.kind in ("loading", "ready"):
+                self._set_model(role, ModelState("loading", message=f"{message} and is started again"))
+
+    def _start_again(self) -> None:
+        self._forget_loss()
+        if self._keep is not None:
+            self._home.send(self._keep)
+        for role, state in self.models.items():
+            if state.kind == "loading":
+                self._load(role, state.message)
+
+    def _forget_loss(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        self._again = None
+
+    # What is known of the engine ------------------------------------------------------------------------
+
     def token_ms(self, role: Role = "completion") -> float:
-        """What a token of a prompt takes, in ms: in the requests that have ended lately, or when the model was loaded.
-        0 if nobody knows."""
         info = self.models[role].info
         return self._token_ms.get(role) or (info.token_ms if info else 0.0)
 
     def _learn(self, event: Finished) -> None:
-        role, usage = self._roles.pop(event.id, "completion"), event.usage
+        role, usage = self._requests.pop(event.id).role, event.usage
         if usage.evaluated_tokens >= _LEAST_TIMED_TOKENS and usage.prefill_ms > 0:
             now, known = usage.prefill_ms / usage.evaluated_tokens, self.token_ms(role)
             self._token_ms[role] = known + _NEWEST_SHARE * (now - known) if known else now
+
+    def _set_working(self, working: Working) -> None:
+        self.working = working
+        if self.on_working is not None:
+            self.on_working()
 
     def _set_model(self, role: Role, state: ModelState) -> None:
         self.models[role] = state
         if self.on_model is not None:
             self.on_model(role, state)
+
+
+def in_this_process(
+    factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None
+) -> EngineClient:
+    """An engine on a thread of this process. factory: what loads a model."""
+    return EngineClient({"in-process": lambda: ThreadHome(factory)}, on_model)
 
 
 @asynccontextmanager
@@ -279,7 +349,7 @@ async def loaded(
         if model.kind in ("ready", "failed"):
             known.set()
 
-    engine = EngineClient(factory, changed)
+    engine = in_this_process(factory, changed)
     engine.start()
     try:
         engine.load(spec)

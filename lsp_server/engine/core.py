@@ -15,6 +15,7 @@ from lsp_server.engine.preemption import Step, interrupts
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.registry import Registry, explained
 from lsp_server.engine.request import (
+    CacheUse,
     Cancel,
     Event,
     FinishReason,
@@ -49,7 +50,7 @@ _LONGEST_WAIT_SECONDS = 3600.0
 _TOLD_SHARE = 0.05
 
 
-class Engine:
+class EngineCore:
     """Runs on one thread, the only one that touches a loaded model. `post` is called on that thread, and by
     what loads a model.
 
@@ -78,6 +79,7 @@ class Engine:
         self._keys_until = 0.0  # for as long as the next key can be expected at any time
         self._idle_at = math.inf  # when models may do what is left for idle times
         self._told = Working()
+        self._told_cache = CacheUse()
 
     @property
     def models(self) -> dict[Role, LoadedModel]:
@@ -344,7 +346,16 @@ class Engine:
         now = self._clock()
         if self.models.get(job.request.role) is job.model:
             self._registry.use(job.request.role)
+        if job.request.role == "completion":
+            self._tell_cache(job.model.cache)
         self._post(job.finished(reason, now, message))
+
+    def _tell_cache(self, cache: PrefixCache) -> None:
+        """Tells what a model's KV cache holds, if that is not what was told last."""
+        use = CacheUse(tuple(len(sequence.tokens) for sequence in cache), cache.forks, cache.evictions)
+        if use != self._told_cache:
+            self._told_cache = use
+            self._post(use)
 
     def _preempt(self, model: LoadedModel) -> None:
         """Takes the sequence of the model's least urgent request that has one; it gets another when its turn

@@ -204,6 +204,16 @@ def rejected(request: Generate, message: str, reason: FinishReason = FinishReaso
     return Finished(request.id, "", reason, Usage(), message=message)
 
 
+@dataclass(frozen=True, slots=True)
+class CacheUse:
+    """What the KV cache of the completion model holds: the tokens of each sequence, and how many forks and evictions
+    there have been. It comes before a request's `Finished`."""
+
+    resident: tuple[int, ...] = ()
+    forks: int = 0
+    evictions: int = 0
+
+
 # What a user may want to know of the engine's work.
 Activity = Literal["idle", "reading", "writing", "waiting", "measuring"]
 
@@ -218,4 +228,15 @@ class Working:
     done: float = 0.0
 
 
-Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished | Working
+Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished | Working | CacheUse
+
+
+# From the engine's home ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLost:
+    """The engine has ended without having been asked to. All that it had been sent is lost. why: in words for the user,
+    such as "was ended by SIGKILL"."""
+
+    why: str

@@ -9,7 +9,7 @@ import anyio
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
-from lsp_server.engine.request import FinishReason
+from lsp_server.engine.api import FinishReason
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import NOTHING_YET, why_nothing

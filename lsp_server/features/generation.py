@@ -19,7 +19,7 @@ from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Typed
 from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
+from lsp_server.engine.api import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.background import Parse, parse_here
 
 # Ends after which there is an answer: the whole text, or what there was in time.

@@ -18,8 +18,7 @@ from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.answering import goes_on, outcome_of, outcome_so_far, remember_asked, waited
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
@@ -46,7 +45,7 @@ class InlineCompleter:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         options: Callable[[], InlineOptions],
         clock: Callable[[], float] = time.monotonic,
         buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,

@@ -9,7 +9,7 @@ from typing import Literal
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.shape import Suggestion
-from lsp_server.engine.request import Usage
+from lsp_server.engine.api import Usage
 
 
 class Trigger(str, Enum):

@@ -14,7 +14,7 @@ from lsp_server.core.prompt import Context, PromptBudget, lay_out, new_anchor
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.stopping import StopRule, find_end
 from lsp_server.core.text import encode
-from lsp_server.engine.request import Finished, FinishReason
+from lsp_server.engine.api import Finished, FinishReason
 from lsp_server.features.generation import RunningGeneration
 
 PART_LINES = 30

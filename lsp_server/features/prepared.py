@@ -11,7 +11,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.reuse import Place
 from lsp_server.core.shape import Suggestion
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.api import Engine
 from lsp_server.features.generation import RunningGeneration
 
 
@@ -44,7 +44,7 @@ class Prepared:
     generation: RunningGeneration | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
-    def give_up(self, engine: EngineClient) -> None:
+    def give_up(self, engine: Engine) -> None:
         """Ends looking at its place, and its generation."""
         self.scope.cancel()
         if self.generation is not None:

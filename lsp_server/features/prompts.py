@@ -15,8 +15,7 @@ from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
 from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
 from lsp_server.core.stopping import StopRule, stop_rule
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.options import InlineOptions
@@ -28,7 +27,7 @@ class Prompts:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         background: Background,
         buffers: Callable[[], Sequence[DocumentSnapshot]],
         index: Index = no_index,

@@ -9,7 +9,7 @@ import anyio
 
 from lsp_server.core.context import PARSED_BYTES, is_read, read_pieces, shown_buffers
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.api import Engine
 from lsp_server.features.budget import budget_for
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ class BufferReader:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         options: Callable[[], InlineOptions],
         buffers: Callable[[], Sequence[DocumentSnapshot]],
     ) -> None:

@@ -9,8 +9,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import INSIDE_A_NAME, Hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.secrets import is_secret_file
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Usage
+from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
 
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
@@ -56,7 +55,7 @@ def kind_of(outcome: Outcome) -> str:
 
 
 def why_silent(
-    engine: EngineClient, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
+    engine: Engine, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
 ) -> str:
     """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
     it, or that failed and may work now, is loaded again."""

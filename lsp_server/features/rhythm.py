@@ -6,7 +6,7 @@ from collections import deque
 from itertools import pairwise
 
 from lsp_server.core.debounce import decode_delay_ms
-from lsp_server.engine.request import Usage
+from lsp_server.engine.api import Usage
 
 _REMEMBERED_KEYS = 13
 _FIRST_STEP_MS, _STEP_SHARE = 30.0, 0.2

@@ -16,7 +16,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
 from lsp_server.core.hidden import escaped
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.api import Engine
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
 from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
@@ -69,7 +69,7 @@ class _Arguments(msgspec.Struct):
 class ActionService:
     """All that has to do with code actions for one client."""
 
-    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+    def __init__(self, server: FimbleServer, engine: Engine) -> None:
         self._server = server
         self._runner = ActionRunner(engine, lambda: self._server.settings.action_options())  # noqa: PLW0108
         self._explanations = Explanations(server)

@@ -22,7 +22,7 @@ from lsp_server.lsp.selected import Selected
 from lsp_server.lsp.status import STALE, RequestLog
 
 if TYPE_CHECKING:
-    from lsp_server.engine.client import EngineClient
+    from lsp_server.engine.api import Engine
     from lsp_server.features.inline import InlineCompleter
     from lsp_server.lsp.server import FimbleServer
 
@@ -52,7 +52,7 @@ class _Place:
 class CompletionService:
     """Answers requests for completions. log: what came of the last ones."""
 
-    def __init__(self, server: FimbleServer, completer: InlineCompleter, engine: EngineClient) -> None:
+    def __init__(self, server: FimbleServer, completer: InlineCompleter, engine: Engine) -> None:
         self._server = server
         self._engine = engine
         self._completer = completer

@@ -28,7 +28,7 @@ from lsp_server.stats.kept import Change
 from lsp_server.stats.tracker import Tracker
 
 if TYPE_CHECKING:
-    from lsp_server.engine.client import EngineClient
+    from lsp_server.engine.api import Engine
     from lsp_server.lsp.selected import Selected
     from lsp_server.lsp.server import FimbleServer
 
@@ -50,7 +50,7 @@ class Counting:
     state: "on", "off" by the setting, or in one word why counting has stopped.
     """
 
-    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+    def __init__(self, server: FimbleServer, engine: Engine) -> None:
         self._server, self._engine = server, engine
         self._tracker: Tracker | None = None
         self._tally = Tally()

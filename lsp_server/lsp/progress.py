@@ -11,7 +11,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp_server.core.hidden import escaped
-from lsp_server.engine.client import ModelState
+from lsp_server.engine.api import ModelState
 from lsp_server.lsp.clients import ClientNeeds
 
 _LEAST_SECONDS = 0.2

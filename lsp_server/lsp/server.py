@@ -18,10 +18,9 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp_server import __version__, config
-from lsp_server.backends.base import BackendFactory, ModelSpec
+from lsp_server.backends.base import ModelSpec
 from lsp_server.core.document_store import DocumentStore
-from lsp_server.engine.client import EngineClient, ModelState
-from lsp_server.engine.request import Role
+from lsp_server.engine.api import Engine, ModelState, Role
 from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
@@ -51,11 +50,11 @@ _LAST_WRITE_SECONDS = 1.0
 
 
 class FimbleServer(LanguageServer):
-    """One client's server. factory: what loads a model. overrides: settings that outrank all others."""
+    """One client's server. engine: what has the models. overrides: settings that outrank all others."""
 
     protocol: FimbleProtocol
 
-    def __init__(self, factory: BackendFactory, overrides: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: Engine, overrides: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             "fimble",
             __version__,
@@ -71,7 +70,8 @@ class FimbleServer(LanguageServer):
         self.settings = config.Settings()
         self.configuration = Configuration(self, overrides, self._put_in_force, self._show)
         self.roots: list[Path] = []
-        self._engine = EngineClient(factory, self._model_changed)
+        self._engine = engine
+        engine.on_model = self._model_changed
         self.power = Power(self)
         options = self._options
         self._reader = BufferReader(self._engine, options, self.documents.recent)
@@ -210,6 +210,7 @@ class FimbleServer(LanguageServer):
             self.client_register_capability(watched_files())
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
+        self._engine.settle(self.settings.engine)
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
             self.settings.saved_prompts_mb << 20,
@@ -217,7 +218,7 @@ class FimbleServer(LanguageServer):
         self.state.changed()
         self.power.refresh()
         spec = self.settings.model_spec()
-        if spec != self._loaded or self._engine.model.kind == "failed":
+        if spec != self._loaded or self._engine.model.kind in ("none", "failed"):
             self._loaded = spec
             self._engine.load(spec)
 
@@ -238,6 +239,8 @@ class FimbleServer(LanguageServer):
         if role != "completion":
             return
         if model.kind == "loading":
+            if model.message and model.news:  # the engine was lost
+                self.window_log_message(types.LogMessageParams(types.MessageType.Warning, f"fimble: {model.message}"))
             if self._progress is not None:
                 if model.news or model.progress > 0:
                     self._progress.begin(progress_title("loading the model", self.client))

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from lsp_server.core.hidden import escaped
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.api import Engine
 from lsp_server.lsp.progress import WorkProgress, progress_title
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class State:
 class StateService:
     """Tells one client the state: at most one message in `LEAST_SECONDS`, the last one always."""
 
-    def __init__(self, server: FimbleServer, engine: EngineClient) -> None:
+    def __init__(self, server: FimbleServer, engine: Engine) -> None:
         self._server = server
         self._engine = engine
         self._told: State | None = None

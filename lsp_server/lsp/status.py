@@ -12,7 +12,7 @@ from typing import Any
 from lsp_server import __version__
 from lsp_server.core.pieces import Piece
 from lsp_server.core.uris import normal_uri
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.api import Engine
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import OVERTAKEN
 
@@ -155,7 +155,7 @@ class _Explained:
 
 
 def status(
-    engine: EngineClient,
+    engine: Engine,
     log: RequestLog,
     context: Mapping[str, Iterable[Piece]],
     seen: Callable[[int], str],
@@ -164,7 +164,6 @@ def status(
     """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms. context: what
     each document's prompts show of other files. seen: what is known of a suggestion by its number."""
     model = engine.model
-    resident, forks, evictions = engine.cache
     info: dict[str, Any] = {}
     if model.info is not None:
         info = asdict(model.info)
@@ -185,7 +184,11 @@ def status(
         },
         "queue": {"running": engine.running},
         "totals": {"evaluatedTokens": engine.evaluated_tokens, "decodedTokens": engine.decoded_tokens},
-        "cache": {"residentTokens": resident, "forks": forks, "evictions": evictions},
+        "cache": {
+            "residentTokens": list(engine.cache.resident),
+            "forks": engine.cache.forks,
+            "evictions": engine.cache.evictions,
+        },
         "requests": {**log.summary(), "lastTen": log.last_ten(seen)},
     }
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
+from lsp_server.engine.api import HomeKind
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.options import Eagerness, InlineOptions
 from lsp_server.settings import models
@@ -29,6 +30,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int, Meta(ge=1, le=1440, description="How long completions are off when you snooze them, in minutes.")
     ] = 60
     model: Annotated[str, Meta(description="The GGUF file that completes code. Empty: the starter model.")] = ""
+    engine: Annotated[
+        HomeKind,
+        Meta(
+            description="In your own fimble.toml, or your editor's settings: where the model lives. in-process: in the "
+            "server. process: in a process of its own, so that a crash of a driver does not end the editor's session."
+        ),
+    ] = "in-process"
     lora: Annotated[
         list[str],
         Meta(description="LoRA adapters for `model`: GGUF files, each as `PATH` or `PATH:SCALE`."),

@@ -18,7 +18,8 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.edits import applied
 from lsp_server.core.hidden import without_hidden
-from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.api import ModelState
+from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, Progress
 from lsp_server.features.actions.catalogue import catalogue
@@ -44,7 +45,7 @@ class Bench:
     def __init__(self, script: Path) -> None:
         self.loads: list[ModelSpec] = []
         self.options = ActionOptions(ModelSpec(str(script), sequences=1, chat=True), format=False)
-        self.engine = EngineClient(self._factory, self._changed)
+        self.engine = in_this_process(self._factory, self._changed)
         self.runner = ActionRunner(self.engine, lambda: self.options)
         self.make: Callable[..., Backend] = ScriptedBackend
 

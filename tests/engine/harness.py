@@ -13,7 +13,7 @@ from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.hole import HoleKind
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, Priority, TextDelta, Usage
 from tests.support.formats import format_named
 
@@ -58,7 +58,7 @@ class EngineHarness:
         self.events: list[Event] = []
         self.backends: list[Backend] = []
         self._loads: deque[Callable[[], None]] = deque()
-        self.engine = Engine(self._factory, self.events.append, self.clock, self._loads.append)
+        self.engine = EngineCore(self._factory, self.events.append, self.clock, self._loads.append)
 
     def swap(self, backend: Callable[[ModelSpec, Progress], Backend]) -> None:
         """Makes later loads use another factory."""
@@ -145,7 +145,7 @@ def make_prompt(before: str, typed: str, after: str = "\n", form: str = "qwen") 
     found = format_named(form)
     texts = {"context": b"", "path": b"", "before": before.encode(), "after": after.encode(), "typed": typed.encode()}
     segments = [
-        Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.value, texts[piece.value])
+        Segment("marker", piece.encode()) if isinstance(piece, str) else Segment(piece.kind, texts[piece.kind])
         for piece in found.layout
     ]
     return FimPrompt(form, tuple(segment for segment in segments if segment.text))

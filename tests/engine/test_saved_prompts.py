@@ -16,7 +16,7 @@ from lsp_server import prompt_files
 from lsp_server.backends.base import ModelSpec, SequenceState
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine import saving
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Finished, Generate, Keep, Load, ModelReady, Shutdown
 from lsp_server.engine.saved import ReadPace, Saved, best, is_news, replaced
 from lsp_server.engine.saving import REST_SECONDS
@@ -149,7 +149,7 @@ def test_an_engine_that_sleeps_wakes_to_write(cache_folder: Path, monkeypatch: p
 
     monkeypatch.setattr(prompt_files, "write", noted)
     ready = threading.Event()
-    engine = Engine(ScriptedBackend, lambda event: ready.set() if isinstance(event, ModelReady) else None)
+    engine = EngineCore(ScriptedBackend, lambda event: ready.set() if isinstance(event, ModelReady) else None)
     engine.send(Keep({}, PLENTY))
     engine.send(Load(ModelSpec("", 1024, 3, fim_format="qwen")))
     thread = threading.Thread(target=engine.run)

@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from lsp_server.core.offers import Index, no_index
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from tests.features.harness import SECONDS, Bench, Factory, Opener
 
 
@@ -18,8 +18,8 @@ from tests.features.harness import SECONDS, Bench, Factory, Opener
 def bench(monkeypatch: pytest.MonkeyPatch) -> Opener:
     """Opens a bench around a factory; without one, the model knows the text `KNOWN`."""
     sent: list[Any] = []
-    send = Engine.send
-    monkeypatch.setattr(Engine, "send", lambda engine, message: (sent.append(message), send(engine, message))[1])
+    send = EngineCore.send
+    monkeypatch.setattr(EngineCore, "send", lambda engine, message: (sent.append(message), send(engine, message))[1])
 
     @asynccontextmanager
     async def opened(factory: Factory | None = None, index: Index = no_index) -> AsyncIterator[Bench]:

@@ -14,7 +14,8 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.offers import Index, no_index
-from lsp_server.engine.client import EngineClient, ModelState
+from lsp_server.engine.api import ModelState
+from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Generate, Role
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
@@ -58,7 +59,7 @@ class Bench:
         self.changed = anyio.Event()
         self.backends: list[ScriptedBackend] = []
         self.sent = sent
-        self.client = EngineClient(factory or self._known, self._on_model)
+        self.client = in_this_process(factory or self._known, self._on_model)
         self.buffers: list[DocumentSnapshot] = []
         self.completer = InlineCompleter(self.client, lambda: self.options, buffers=lambda: self.buffers, index=index)
 

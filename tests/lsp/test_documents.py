@@ -122,7 +122,7 @@ def test_a_block_has_the_documents_line_ends(start: Start, tmp_path: Path, newli
     known = tmp_path / "known.py"
     known.write_bytes(text.encode())
     server = start(*SERVE, "--model", str(known))
-    server.initialize(initializationOptions={"max_tokens": 200})
+    server.initialize(initializationOptions={"max_tokens": 200, "answer_ms": 20000})
     head = text.index("self):") + len("self):")
     server.open("file:///w/a.py", text[:head])
     (item,) = server.inline("file:///w/a.py", 1, len("    def flieht(self):"))

@@ -7,6 +7,7 @@ times `context_tokens`.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -503,6 +504,7 @@ def test_the_status_has_the_settings_in_force(start: Start, home: Path) -> None:
         **msgspec.to_builtins(DEFAULTS),
         "disabled_languages": ["go"],
         "max_lines": 4,
+        "engine": os.environ.get("FIMBLE_TEST_ENGINE", "in-process"),
     }
     assert server.finish() == 0
 

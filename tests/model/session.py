@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelSpec, StepCosts
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, Generate, Load, ModelReady
 from tests.engine.harness import QUICK
@@ -27,7 +27,7 @@ class Session:
         drafts = spec.draft
 
         self.events: list[Event] = []
-        self.engine = Engine(load, self.events.append, spawn=at_once)
+        self.engine = EngineCore(load, self.events.append, spawn=at_once)
         self.engine.send(Load(spec))
         self.engine.receive()
         ready = self.events[-1]

@@ -16,7 +16,7 @@ from lsp_server.backends import llama
 from lsp_server.backends.base import Adapter, ModelError, ModelSpec
 from lsp_server.cli import run
 from lsp_server.config import Settings
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, FinishReason, Load, ModelFailed, ModelLoading, ModelReady
 from lsp_server.models import admission, lora
@@ -35,7 +35,7 @@ class Session:
         self.events: list[Event] = []
         self.opened = 0
         self.asked = 0
-        self.engine = Engine(self._load, self.events.append, spawn=at_once)
+        self.engine = EngineCore(self._load, self.events.append, spawn=at_once)
         self.load(spec)
 
     def _load(self, spec: ModelSpec, progress: Callable[[float], bool]) -> llama.LlamaBackend:

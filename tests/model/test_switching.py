@@ -13,7 +13,7 @@ import pytest
 
 from lsp_server.backends import devices, llama
 from lsp_server.backends.base import ModelSpec, NoRoomError
-from lsp_server.engine.client import EngineClient
+from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelta
 from lsp_server.models import estimate
 from lsp_server.models.gguf_parts import read_model
@@ -29,7 +29,7 @@ SETTLED = 20  # switches after which memory may not grow any more
 async def test_switching_under_load(tmp_path: Path) -> None:
     paths = [write_tiny_gguf(tmp_path / f"{seed}.gguf", seed=seed) for seed in (1, 2)]
     specs = [ModelSpec(str(path), context_tokens=512, sequences=3, gpu_layers=0, threads=1) for path in paths]
-    engine = EngineClient(llama.load)
+    engine = in_this_process(llama.load)
     engine.start()
     rng = random.Random(4)
     answers: Counter[int] = Counter()

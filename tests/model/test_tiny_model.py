@@ -15,7 +15,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import StopRule, stop_rule
-from lsp_server.engine.core import Engine
+from lsp_server.engine.core import EngineCore
 from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, FinishReason, Generate, Load, ModelFailed
 from tests.engine.harness import CHEAP_BATCHES, make_prompt
@@ -253,7 +253,7 @@ def test_text_that_does_not_fit_the_window_is_cut(tiny: Path) -> None:
 def check_failure(path: Path, *words: str) -> None:
     """Loading `path` fails with one line that has `words` in it, and the engine lives on."""
     events: list[Event] = []
-    engine = Engine(llama.load, events.append, spawn=at_once)
+    engine = EngineCore(llama.load, events.append, spawn=at_once)
     engine.send(Load(ModelSpec(path=str(path))))
     engine.receive()
     failed = events[-1]

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from lsp_server.backends.base import BackendFactory
+from lsp_server.engine.client import in_this_process
 from lsp_server.lsp.server import FimbleServer
 from tests.support.stdio import SECONDS, StdioClient
 from tests.support.turns import TurnLoop
@@ -35,7 +36,7 @@ class ServerThread:
 
     def _run(self) -> None:
         async def main() -> int:
-            self.server = FimbleServer(self._factory, self._overrides)
+            self.server = FimbleServer(in_this_process(self._factory), self._overrides)
             receive = self.server.protocol.receive
 
             def noted(body: bytes) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 Message = dict[str, Any]
-SERVE = ("serve", "--backend", "scripted")
+# FIMBLE_TEST_ENGINE: another home for the engine of all servers, to run their tests there too.
+_ENGINE = os.environ.get("FIMBLE_TEST_ENGINE")
+SERVE = ("serve", "--backend", "scripted", *(("--engine", _ENGINE) if _ENGINE else ()))
 SECONDS = 30.0  # how long to wait for anything; far beyond what anything takes, on a busy machine too
 AGAIN = 0.05  # how often a condition is looked at again that no message need make true
 LIFETIME = 120.0  # no server outlives this, so that a blocked write cannot hang the tests

@@ -11,8 +11,7 @@ import anyio
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.hidden import without_hidden
 from lsp_server.core.prompt import Segment
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Priority, Role, TextDelta
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, Role, TextDelta
 from lsp_server.features.actions.answer import repeats
 from lsp_server.features.actions.prompts import Asked
 from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
@@ -54,7 +53,7 @@ class ChatModel:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         options: Callable[[], ActionOptions],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -20,8 +20,7 @@ from lsp_server.core.edits import Replacement, minimal_edits
 from lsp_server.core.hidden import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.request import Finished, FinishReason, Usage
+from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
 from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
@@ -64,7 +63,7 @@ class ActionRunner:
 
     def __init__(
         self,
-        engine: EngineClient,
+        engine: Engine,
         options: Callable[[], ActionOptions],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
