@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import logging
 import os
 import sys
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import cache, compare, doctor, index, init, models, output, report, stats, trust
+from lsp_server.commands import cache, compare, doctor, endpoints, index, init, models, output, report, stats, trust
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
-    from lsp_server.engine.api import HomeKind
+    from lsp_server.engine.api import HomeKind, RoutedEngine
+    from lsp_server.engine.endpoint import Endpoint
     from lsp_server.engine.home import Home
 
 USAGE_ERROR, INTERRUPTED = 2, 130
@@ -81,6 +83,8 @@ def _command(options: argparse.Namespace) -> int:
         return compare.run(options)
     if options.command == "cache":
         return cache.run(options)
+    if options.command == "endpoints":
+        return endpoints.run(options)
     if options.command == "action":
         from lsp_server.commands.action import act
 
@@ -186,6 +190,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     stats.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     compare.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    endpoints.add_arguments(commands, logged)
     return parser
 
 
@@ -202,6 +207,21 @@ def _factory(backend: str) -> BackendFactory:
         return llama.load(spec, progress)
 
     return load
+
+
+def _engine(options: argparse.Namespace) -> RoutedEngine:
+    """The engine of a server: models of its own, and endpoints if the user names some."""
+    from lsp_server.engine.client import EngineClient
+    from lsp_server.engine.switch import Switch
+
+    ids = itertools.count(1)
+
+    def remote(name: str, endpoint: Endpoint) -> EngineClient:
+        from lsp_server.remote.home import RemoteHome
+
+        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, ids=ids)
+
+    return Switch(EngineClient(_homes(options), ids=ids), remote)
 
 
 def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
@@ -231,13 +251,12 @@ def _serve(options: argparse.Namespace) -> int:
 
     import anyio
 
-    from lsp_server.engine.client import EngineClient
     from lsp_server.features.background import PARSING
     from lsp_server.lsp.server import FimbleServer
 
     async def main() -> int:
         overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
-        engine = EngineClient(_homes(options))
+        engine = _engine(options)
         return await FimbleServer(engine, overrides).serve(0, protocol_out)
 
     try:

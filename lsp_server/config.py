@@ -15,6 +15,7 @@ from platformdirs import user_config_path
 
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
 from lsp_server.settings import models, toml, trust
+from lsp_server.settings.endpoints import endpoints_of, routing_of, unknown_places
 from lsp_server.settings.fields import Settings as Settings  # noqa: PLC0414 - told here as one of ours
 
 FILE_NAME = "fimble.toml"
@@ -24,11 +25,13 @@ _LONGEST_NAME = 100
 @dataclass(frozen=True, slots=True)
 class Source:
     """Settings from one place. name: how the place is called in messages. users: they are the user's own, not
-    those of a workspace, which anybody may have written."""
+    those of a workspace, which anybody may have written. own_file: they are from the user's own fimble.toml; an
+    editor's settings may come from a workspace, too."""
 
     name: str
     values: Mapping[str, Any]
     users: bool = True
+    own_file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Loaded:
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
 _USERS = frozenset({"engine", "prettier", "stats"})
+# What only the user's own file may say: where text is sent.
+_OWN_FILE = frozenset({"endpoints"})
 # Of one place. Nobody reads more.
 _MOST_PROBLEMS = 20
 
@@ -82,7 +87,16 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
         wrong = [*(_unknown(key, source) for key in unknown[:_MOST_PROBLEMS]), *_add(chosen, source)]
         more = max(0, len(unknown) - _MOST_PROBLEMS) + max(0, len(wrong) - _MOST_PROBLEMS)
         problems += [*wrong[:_MOST_PROBLEMS], *([f"{more} more mistakes in {source.name}"] if more else [])]
-    return Settings(**chosen), problems
+    return Settings(**chosen), [*problems, *_wrong_places(chosen)]
+
+
+def _wrong_places(chosen: Mapping[str, Any]) -> list[str]:
+    """What is wrong with the endpoints, and with what names them."""
+    if not {"endpoints", "routing"} & chosen.keys():
+        return []
+    found, wrong = endpoints_of(chosen.get("endpoints", {}))
+    routing, problems = routing_of(chosen.get("routing", {}))
+    return [*wrong, *problems, *unknown_places(routing, found)][:_MOST_PROBLEMS]
 
 
 def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
@@ -91,7 +105,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
         name, spelt = _name(key), toml.shown(key)
         if name not in _TYPES:
             continue
-        if name in _USERS and not source.users:
+        if (name in _USERS and not source.users) or (name in _OWN_FILE and not source.own_file):
             yield f"setting `{spelt}` in {source.name} does not count there; set it in your own {FILE_NAME}"
         elif value is not None:
             try:
@@ -161,7 +175,7 @@ def _read(path: Path, folder: Path | None) -> tuple[Source | None, list[str], Re
             f"or trust the folder: `fimble trust {shlex.quote(str(folder))}`",
             answer is False,
         )
-    return Source(str(path), values, folder is None), problems, refusal
+    return Source(str(path), values, folder is None, folder is None), problems, refusal
 
 
 def settings_files(roots: Sequence[Path]) -> list[Path]:

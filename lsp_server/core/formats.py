@@ -180,6 +180,23 @@ _UNTRAINED = tuple(
 )
 
 
+# Formats by what a model is called, for models whose vocabulary is out of reach: the first that fits is taken.
+_NAMED = tuple(
+    (re.compile(name, re.IGNORECASE), form)
+    for name, form in (
+        (r"mellum", "mellum"),
+        (r"codestral", "codestral"),
+        (r"codegemma", "codegemma"),
+        (r"seed.?coder", "seed-coder"),
+        (r"deepseek.*coder", "deepseek"),
+        (r"codeqwen|qwen.*coder|sweep", "qwen"),
+        (r"starcoder.?2", "starcoder2"),
+        (r"starcoder|santacoder|stable.?code|refact|granite", "starcoder"),
+        (r"code.?llama", "codellama"),
+    )
+)
+
+
 def declared_format(prefix: str, suffix: str, middle: str) -> FimFormat:
     """The PSM format of a model whose file declares its FIM tokens under spellings not in the table."""
     return FimFormat("declared", (prefix, _C, _B, suffix, _A, middle, _T))
@@ -188,6 +205,13 @@ def declared_format(prefix: str, suffix: str, middle: str) -> FimFormat:
 def find_format(name: str) -> FimFormat | None:
     """The format called `name` in the table."""
     return next((entry for entry in FORMATS if entry.name == name), None)
+
+
+def format_by_name(model_name: str) -> FimFormat | None:
+    """The format of a model of which nothing but the name is known, or None."""
+    if any(name.search(model_name) and not (trained and trained.search(model_name)) for name, trained in _UNTRAINED):
+        return None
+    return next((find_format(form) for name, form in _NAMED if name.search(model_name)), None)
 
 
 def detect_format(

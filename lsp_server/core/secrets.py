@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from fnmatch import translate
+from functools import lru_cache
 from pathlib import PurePosixPath
 
 from lsp_server.core.languages import find_language
@@ -68,6 +69,10 @@ _TOKENS = tuple(
 # Where one can be at all: no text of so many letters without a space is missed, and few are left.
 _LONG = re.compile(rb"[\w+/=.%:?&-]{15,}")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
+_PRIVATE_KEY_LINES = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[^\n]*|\Z)", re.DOTALL
+)
+_REDACTED = b"REDACTED"
 # `user:password@` in a URL, and what a header lets somebody in with.
 _IN_URL = re.compile(rb"://[^\s/:@\"'<>{}$]{0,80}:([^\s/@\"'<>{}$]{3,200})@")
 _HEADER = re.compile(rb"(?:bearer|basic|authorization[\"']?\s*[:=,]\s*[\"']?token)[ \t]+([\w+/.=~-]{16,})")
@@ -146,6 +151,26 @@ def holds_secret(text: bytes) -> bool:
         or any(_is_random(text[slice(*match.span(1))]) for match in _HEADER.finditer(lower))
         or any(_is_given_secret(text, lower, word) for word in _words(lower))
     )
+
+
+@lru_cache(maxsize=64)
+def without_secrets(text: bytes) -> bytes:
+    """The text with each line, or run of up to three lines, in which a secret stands, replaced by its indentation and
+    REDACTED; the lines of a private key as well. Empty if a secret still stands in it then. Remembered, since most of a
+    prompt does not change from key to key."""
+    if not holds_secret(text):
+        return text
+    lines = _PRIVATE_KEY_LINES.sub(lambda key: b"\n".join([_REDACTED] * (key[0].count(b"\n") + 1)), text).split(b"\n")
+    for run in (1, 2, 3):
+        for at in range(len(lines) - run + 1):
+            if holds_secret(b"\n".join(lines[at : at + run])):
+                lines[at : at + run] = [_redacted(line) for line in lines[at : at + run]]
+    found = b"\n".join(lines)
+    return b"" if holds_secret(found) else found
+
+
+def _redacted(line: bytes) -> bytes:
+    return line[: len(line) - len(line.lstrip())] + _REDACTED
 
 
 def _words(lower: bytes) -> Iterator[re.Match[bytes]]:

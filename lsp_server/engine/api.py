@@ -5,7 +5,7 @@ An engine may live in this process, in one of its own, or elsewhere. Nothing her
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -13,6 +13,8 @@ from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
+from lsp_server.engine.endpoint import LOCAL as LOCAL  # noqa: PLC0414
+from lsp_server.engine.endpoint import Endpoint
 
 # The events, told here as part of the interface.
 from lsp_server.engine.request import CacheUse as CacheUse  # noqa: PLC0414
@@ -49,21 +51,38 @@ class ModelState:
 class Engine(Protocol):
     """Holds a model for each role and answers requests. All methods are for the event loop's thread, and none blocks.
 
-    models: the state of the model of each role. working: what the engine does now. cache: what its KV cache holds, as
-    it was told last. evaluated_tokens, decoded_tokens: of all requests that have ended, warming and abandoned ones
-    included. on_model: called with every change of a model's state. on_working: called when `working` has changed.
-    on_work: called with each event of a request except the last: how much of its prompt is evaluated, or what it has
-    written.
+    on_model: called with every change of a model's state. on_working: called when `working` has changed. on_work:
+    called with each event of a request except the last: how much of its prompt is evaluated, or what it has written.
     """
 
-    models: dict[Role, ModelState]
-    working: Working
-    cache: CacheUse
-    evaluated_tokens: int
-    decoded_tokens: int
     on_model: Callable[[Role, ModelState], None] | None
     on_working: Callable[[], None] | None
     on_work: Callable[[PromptRead | TextDelta], None]
+
+    @property
+    def models(self) -> Mapping[Role, ModelState]:
+        """The state of the model of each role."""
+        ...
+
+    @property
+    def working(self) -> Working:
+        """What the engine does now."""
+        ...
+
+    @property
+    def cache(self) -> CacheUse:
+        """What the KV cache of the engine's own models holds, as it was told last."""
+        ...
+
+    @property
+    def evaluated_tokens(self) -> int:
+        """Tokens of prompts, of all requests that have ended, warming and abandoned ones included."""
+        ...
+
+    @property
+    def decoded_tokens(self) -> int:
+        """Tokens written, of the same requests."""
+        ...
 
     @property
     def model(self) -> ModelState:
@@ -133,4 +152,17 @@ class Engine(Protocol):
 
     async def stop(self) -> None:
         """Ends the engine. Waits for the step that it is in, but never longer than a few seconds."""
+        ...
+
+
+class RoutedEngine(Engine, Protocol):
+    """An engine whose roles are answered by the first of several places that works: endpoints, or the local model."""
+
+    def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
+        """Sets the endpoints that there are, and for each role the names of its places, the best first. An endpoint is
+        asked what it is at once; nothing else is sent to it before a request."""
+        ...
+
+    def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:
+        """The places of a role: name, state, and whether it is the one in use."""
         ...

@@ -8,10 +8,11 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import anyio
 
@@ -56,7 +57,8 @@ _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 class EngineClient:
     """An engine for each home that there is, one at a time; see `api.Engine` for what it does.
 
-    homes: what makes each home; the first is the one that it begins in. If the engine is lost, every request under way
+    homes: what makes each home; the first is the one that it begins in. ids: of the requests; two engines behind one
+    switch share theirs. If the engine is lost, every request under way
     ends as failed at once. A new engine is started after a pause that doubles from loss to loss, and loads what was
     loaded. A prompt that was under way at two losses is not sent again.
     """
@@ -66,6 +68,7 @@ class EngineClient:
         homes: Mapping[HomeKind, Callable[[], Home]],
         on_model: Callable[[Role, ModelState], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
+        ids: Iterator[int] | None = None,
     ) -> None:
         self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
         self.on_model = on_model
@@ -81,7 +84,7 @@ class EngineClient:
         self._context = contextvars.copy_context()
         self._requests: dict[int, Generate] = {}  # under way
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
-        self._ids = itertools.count(1)
+        self._ids = itertools.count(1) if ids is None else ids
         self._loads: dict[Role, int] = {}
         self._specs: dict[Role, ModelSpec] = {}
         self._retries: dict[Role, Retry] = {"completion": Retry(), "chat": Retry()}
@@ -113,8 +116,7 @@ class EngineClient:
     def settle(self, home: HomeKind) -> None:
         if home == self._kind or home not in self._homes or self._loop is None or self._stopping:
             return
-        self._left.add(task := self._loop.create_task(self._home.stop()))
-        task.add_done_callback(self._left.discard)
+        self.later(self._home.stop())
         self._kind, self._home = home, self._homes[home]()
         self._home.start(partial(self._post, self._home))
         self._end_all(FinishReason.CANCELLED, "the engine has moved to another home")
@@ -122,6 +124,14 @@ class EngineClient:
         for role in self.models:
             self._loads[role] = self._loads.get(role, 0) + 1  # so that late news of the old load is ignored
             self._set_model(role, ModelState())
+
+    def later(self, end: Coroutine[Any, Any, None]) -> None:
+        """Lets something end that is not needed any more; `stop` waits for it."""
+        if self._loop is None:
+            end.close()
+            return
+        self._left.add(task := self._loop.create_task(end))
+        task.add_done_callback(self._left.discard)
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         self._specs[role], self._retries[role] = spec, Retry()
@@ -136,12 +146,19 @@ class EngineClient:
 
     def wake(self, role: Role = "completion") -> None:
         kind, retry, now = self.models[role].kind, self._retries[role], self._clock()
-        if kind == "idle" or (kind == "failed" and retry.due(now)):
+        if kind == "idle":
             self._load(role)
-        elif kind == "failed" and retry.looks(now):
+        elif not self.try_again(role) and kind == "failed" and retry.looks(now):
             # On a thread that nobody waits for: a network mount that hangs would stop the loop.
             look = partial(self._look, role, retry, self._specs[role])
             threading.Thread(target=look, name="look", daemon=True).start()
+
+    def try_again(self, role: Role) -> bool:
+        """Loads a model again that failed, if enough time has passed. Returns whether it does."""
+        again = self.models[role].kind == "failed" and self._retries[role].due(self._clock())
+        if again:
+            self._load(role)
+        return again
 
     def _look(self, role: Role, retry: Retry, spec: ModelSpec) -> None:
         files = files_state(spec)

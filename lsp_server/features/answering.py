@@ -89,6 +89,11 @@ def remember_asked(
         memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
 
 
+def failed(generation: RunningGeneration) -> bool:
+    """Whether it has ended because the model, or the way to it, does not work."""
+    return generation.finished is not None and generation.finished.reason is FinishReason.FAILED
+
+
 def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:
     """Whether one who asks, with `typed` since it began, gets it: it is being written or it is whole, and for the very
     place, so that the other candidates are for that, too."""

@@ -19,7 +19,7 @@ from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
-from lsp_server.features.answering import goes_on, outcome_of, outcome_so_far, remember_asked, waited
+from lsp_server.features.answering import failed, goes_on, outcome_of, outcome_so_far, remember_asked, waited
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import WHOLE, RunningGeneration
@@ -64,14 +64,16 @@ class InlineCompleter:
         self._rhythm = Rhythm()
         self._setup: object = None
 
-    async def complete(self, document: DocumentSnapshot, offset: int, trigger: Trigger = Trigger.AUTOMATIC) -> Outcome:
+    async def complete(
+        self, document: DocumentSnapshot, offset: int, trigger: Trigger = Trigger.AUTOMATIC, began: float | None = None
+    ) -> Outcome:
         """The suggestion at byte `offset`: from memory, from a generation under way, or from a new one.
 
         An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
         comes as the user types into it. An explicit one waits for the whole; one that is made again, also after it has
-        been cancelled, waits on for the same.
+        been cancelled, waits on for the same. began: when the request came, if not now; its times count from there.
         """
-        began = self._clock()
+        began = self._clock() if began is None else began
         options = self._options()
         explicit = trigger is Trigger.INVOKED
         reason = why_silent(self._engine, document, options, explicit=explicit)
@@ -92,7 +94,7 @@ class InlineCompleter:
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
             if self._engine.model.info is not info:
-                return await self.complete(document, offset, trigger)  # there is another model now
+                return await self.complete(document, offset, trigger, began)  # there is another model now
             # Another request may have begun it meanwhile.
             generation = adopt(document, hole) or self._start(document, hole, prompts, options)
         if explicit and generation is not self._asked:
@@ -110,7 +112,9 @@ class InlineCompleter:
         adopted = generation.document is not document
         outcome = outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
         if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
-            return await self.complete(document, offset, trigger)  # it ends in front of what was typed over
+            return await self.complete(document, offset, trigger, began)  # it ends before what was typed over
+        if self._engine.model.info is not info and failed(generation):
+            return await self.complete(document, offset, trigger, began)  # another model answers in its place
         if not explicit:
             return self._if_sure(generation, document, outcome, info, options)
         remember_asked(self._memory, generation, document, outcome)

@@ -20,7 +20,7 @@ from pygls.lsp.server import LanguageServer
 from lsp_server import __version__, config
 from lsp_server.backends.base import ModelSpec
 from lsp_server.core.document_store import DocumentStore
-from lsp_server.engine.api import Engine, ModelState, Role
+from lsp_server.engine.api import ModelState, Role, RoutedEngine
 from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
@@ -54,7 +54,7 @@ class FimbleServer(LanguageServer):
 
     protocol: FimbleProtocol
 
-    def __init__(self, engine: Engine, overrides: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, engine: RoutedEngine, overrides: Mapping[str, Any] | None = None) -> None:
         super().__init__(
             "fimble",
             __version__,
@@ -211,6 +211,7 @@ class FimbleServer(LanguageServer):
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
         self._engine.settle(self.settings.engine)
+        self._engine.route(self.settings.endpoints_in_use(), self.settings.places())
         self._engine.keep(
             {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
             self.settings.saved_prompts_mb << 20,
@@ -300,7 +301,8 @@ class FimbleServer(LanguageServer):
             self._engine,
             self.completions.log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
-            settings=msgspec.to_builtins(self.settings),
+            settings={**msgspec.to_builtins(self.settings), "endpoints": dict.fromkeys(self.settings.endpoints)},
+            places=self._places(),
             problems=self.configuration.problems,
             state=self.state.current().told(),
             power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
@@ -314,6 +316,17 @@ class FimbleServer(LanguageServer):
         if (place := convert.asked_place(params)) is not None:
             found["why"] = self.completions.why(*place)
         return found
+
+    def _places(self) -> dict[str, Any]:
+        """What may answer, for each job, and which of it does."""
+        jobs: dict[str, Role] = {"completion": "completion", "actions": "chat"}
+        return {
+            job: [
+                {"name": name, "state": model.kind, "message": model.message, "used": used}
+                for name, model, used in self._engine.places(role)
+            ]
+            for job, role in jobs.items()
+        }
 
     async def show_why(self) -> None:
         """Shows what became of the last requests, in whatever way the client shows texts."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
-from lsp_server.engine.api import HomeKind
+from lsp_server.engine.api import HomeKind, Role
+from lsp_server.engine.endpoint import LOCAL, Endpoint
 from lsp_server.features.actions.asking import ActionOptions
 from lsp_server.features.options import Eagerness, InlineOptions
 from lsp_server.settings import models
+from lsp_server.settings.endpoints import endpoints_of, routing_of
 from lsp_server.user_folders import expanded
 
 
@@ -49,8 +52,20 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     offline: Annotated[
-        bool, Meta(description="In your own fimble.toml: `models pull`, the one use of the network, is an error.")
+        bool,
+        Meta(description="In your own fimble.toml: `models pull` is an error, and no endpoint is asked."),
     ] = False
+    endpoints: Annotated[
+        dict[str, Any],
+        Meta(description="In your own fimble.toml alone: servers that have models, by name: `url`, `kind`, `model`, …"),
+    ] = msgspec.field(default_factory=dict)
+    routing: Annotated[
+        dict[str, Any],
+        Meta(
+            description="Which endpoints answer, the first that works: `completion` and `actions`, each a list of "
+            "names. `local` is the model that fimble loads itself."
+        ),
+    ] = msgspec.field(default_factory=dict)
     fim_format: Annotated[
         str, Meta(description="A name from the table of FIM formats, instead of the detected one.")
     ] = ""
@@ -193,6 +208,16 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             draft=self.draft_model,
         )
 
+    def endpoints_in_use(self) -> dict[str, Endpoint]:
+        """The endpoints that may be asked."""
+        return {} if self.offline else endpoints_of(self.endpoints)[0]
+
+    def places(self) -> dict[Role, Sequence[str]]:
+        """For each role of a model, the names of what may answer, the best first."""
+        routing, endpoints = routing_of(self.routing)[0], self.endpoints_in_use()
+        completing = [name for name in routing.completion if name not in endpoints or not endpoints[name].is_chat]
+        return {"completion": completing, "chat": routing.actions}
+
     def action_options(self) -> ActionOptions:
         spec = ModelSpec(
             path=self.chat_model,
@@ -206,7 +231,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
         return ActionOptions(
             model=spec,
-            shared=bool(self.model) and not self.chat_model,
+            shared=bool(self.model) and not self.chat_model and list(self.places()["chat"]) == [LOCAL],
             deadline_seconds=self.action_seconds,
             format=self.format_edits,
             prettier=self.prettier,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets
+from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets, without_secrets
 
 # Tokens are put together here, or whoever reads this file would take them for real ones.
 SECRETS = [
@@ -102,6 +102,25 @@ def joined(text: str) -> bytes:
 def test_a_secret_is_found(text: str) -> None:
     assert holds_secret(joined(text))
     assert holds_secret(b"import os\n\nDEBUG = True\n" + joined(text) + b"\n\n\ndef f():\n    return 1\n")
+
+
+@pytest.mark.parametrize("text", SECRETS)
+def test_what_is_sent_elsewhere_has_no_secret(text: str) -> None:
+    around = without_secrets(b"import os\n\n" + joined(text) + b"\n\nx = 1\n")
+    assert not holds_secret(around)
+    assert around.startswith(b"import os\n")
+    assert b"REDACTED" in around
+    # A key without an end goes on to the end of the text.
+    assert around.endswith(b"\nx = 1\n") or b"PRIVATE KEY" in joined(text)
+
+
+def test_a_key_of_many_lines_goes_as_a_whole() -> None:
+    key = "--" + "---BEGIN RSA PRIVATE KEY-----\nMIIEow\nIBAAKC\n-----END RSA PRIVATE KEY-----"
+    assert without_secrets(f"a = 1\n{key}\nb = 2\n".encode()) == b"a = 1\n" + b"REDACTED\n" * 4 + b"b = 2\n"
+
+
+def test_a_text_without_secrets_is_left_as_it_is() -> None:
+    assert without_secrets(b"password = getpass()\n") == b"password = getpass()\n"
 
 
 @pytest.mark.parametrize("text", WORDS)

@@ -12,6 +12,7 @@ import anyio
 
 from lsp_server.backends.base import BackendFactory
 from lsp_server.engine.client import in_this_process
+from lsp_server.engine.switch import Switch
 from lsp_server.lsp.server import FimbleServer
 from tests.support.stdio import SECONDS, StdioClient
 from tests.support.turns import TurnLoop
@@ -36,7 +37,7 @@ class ServerThread:
 
     def _run(self) -> None:
         async def main() -> int:
-            self.server = FimbleServer(in_this_process(self._factory), self._overrides)
+            self.server = FimbleServer(Switch(in_this_process(self._factory), _no_remote), self._overrides)
             receive = self.server.protocol.receive
 
             def noted(body: bytes) -> None:
@@ -75,6 +76,10 @@ class ServerThread:
         for thread in self._readers:
             thread.join(SECONDS)  # or it would read from whatever has the descriptor's number next
         os.close(self._descriptors[0])
+
+
+def _no_remote(name: str, endpoint: object) -> Any:
+    raise AssertionError("no test of a server in this process names an endpoint")
 
 
 def _method(body: bytes) -> str:

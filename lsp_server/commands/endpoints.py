@@ -1,0 +1,168 @@
+"""`fimble endpoints`: the servers that the user names, and whether each of them works."""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lsp_server.commands.output import tell
+from lsp_server.commands.place import CommandError
+
+if TYPE_CHECKING:
+    from lsp_server.engine.api import Finished, TextDelta
+    from lsp_server.engine.client import EngineClient
+    from lsp_server.engine.endpoint import Endpoint
+
+# A hole that every model for code fills, with a prompt that is long enough for its reuse to be seen.
+_LINE = "def double_{number}(value):\n    return value * 2\n\n\n"
+_BEFORE = "".join(_LINE.format(number=number) for number in range(24)) + "def triple(value):\n    "
+_AFTER = "\n\n\nprint(triple(3))\n"
+_MOST_TOKENS = 16
+_SECONDS = 120.0
+
+
+def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
+    """The arguments of `fimble endpoints`."""
+    parser = commands.add_parser(
+        "endpoints",
+        parents=[common],
+        help="list the servers of your own fimble.toml, or check one",
+        description="Lists the servers that your own fimble.toml names, and what each answers. `fimble endpoints check "
+        "NAME` asks one for a short text of fimble's own; nothing of yours is sent.",
+    )
+    parser.add_argument("action", nargs="?", choices=("list", "check"), default="list")
+    parser.add_argument("name", nargs="?", default="", help="which one to check (default: all)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints a table, or the results of the checks. 1 if one of these fails. Raises CommandError."""
+    from lsp_server import config
+    from lsp_server.settings.endpoints import endpoints_of
+
+    settings, problems = config.load([Path.cwd()])
+    for problem in problems:
+        tell(problem)
+    found = endpoints_of(settings.endpoints)[0]
+    if options.action == "list":
+        return _list(found, settings)
+    if settings.offline:
+        raise CommandError("the setting `offline` is true, so no endpoint is asked")
+    if options.name and options.name not in found:
+        known = ", ".join(found) or "none"
+        raise CommandError(f"there is no endpoint {options.name!r}; your own fimble.toml has {known}")
+    names = [options.name] if options.name else list(found)
+    if not names:
+        raise CommandError("your own fimble.toml names no endpoint; see docs/endpoints.md")
+    import anyio
+
+    return max(anyio.run(_check, name, found[name]) for name in names)
+
+
+def _list(found: dict[str, Endpoint], settings: Any) -> int:
+    if not found:
+        tell("no endpoints; your own fimble.toml can name some (docs/endpoints.md)")
+        return 0
+    places = settings.places()
+    for name, endpoint in found.items():
+        jobs = [job for job, role in (("completion", "completion"), ("actions", "chat")) if name in places[role]]
+        where = "this machine" if endpoint.is_here else "another machine"
+        answers = f"answers {' and '.join(jobs)}" if jobs else "not in `routing`, so nothing is asked of it"
+        tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
+    return 0
+
+
+async def _check(name: str, endpoint: Endpoint) -> int:
+    """Asks a server what it is, and twice for the same text. Returns 1 if something is wrong."""
+    import anyio
+
+    from lsp_server.backends.base import ModelSpec
+    from lsp_server.engine.client import EngineClient
+    from lsp_server.remote.home import RemoteHome
+
+    changed = anyio.Event()
+
+    def on_model(*_: Any) -> None:
+        nonlocal changed
+        changed.set()
+        changed = anyio.Event()
+
+    engine = EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, on_model, ids=itertools.count(1))
+    engine.start()
+    try:
+        with anyio.move_on_after(_SECONDS):
+            began = time.monotonic()
+            engine.load(ModelSpec(endpoint.url))
+            while engine.model.kind == "loading":
+                await changed.wait()
+            info = engine.model.info
+            if info is None:
+                tell(f"{name}: {engine.model.message}")
+                return 1
+            tell(f"{name}: there, {1000 * (time.monotonic() - began):.0f} ms; {info.path}, format {info.format.name}")
+            if endpoint.is_chat:
+                return 0
+            return await _asked(engine, name)
+        tell(f"{name}: no answer within {_SECONDS:.0f} s")
+        return 1
+    finally:
+        await engine.stop()
+
+
+async def _asked(engine: EngineClient, name: str) -> int:
+    """Asks for the same text twice: the second time the server knows the prompt."""
+    answers: list[tuple[Finished, float]] = []
+    for _ in range(2):
+        answers.append(await _ask(engine))
+        if message := answers[-1][0].message:
+            tell(f"{name}: {message}")
+            return 1
+    (first, first_ms), (second, second_ms) = answers
+    reused = first.usage.prompt_tokens - second.usage.prompt_tokens
+    seen = f"; {reused} of {first.usage.prompt_tokens} tokens reused" if reused > 0 else ""
+    tell(f"{name}: first text after {first_ms:.0f} ms, and after {second_ms:.0f} ms with a prompt that it knows{seen}")
+    usage = second.usage
+    if usage.decoded_tokens > 1 and usage.decode_ms > 0:
+        tell(f"{name}: {1000 * (usage.decoded_tokens - 1) / usage.decode_ms:.0f} pieces of text a second")
+    filled = second.text.strip().split("\n")[0][:60]
+    works = filled.startswith("return") and "value" in filled
+    tell(
+        f"{name}: it fills the hole with {filled!r}"
+        + ("" if works else ", so FIM does not seem to work; see `fim_format`")
+    )
+    return 0 if works else 1
+
+
+async def _ask(engine: EngineClient) -> tuple[Finished, float]:
+    """The answer for the hole, and the ms until its first text."""
+    import anyio
+
+    from lsp_server.core.document import DocumentSnapshot
+    from lsp_server.core.hole import find_hole, refined
+    from lsp_server.core.prompt import PromptBudget, lay_out, new_anchor
+    from lsp_server.core.stopping import stop_rule
+    from lsp_server.engine.api import TextDelta as Delta
+
+    info = engine.model.info
+    assert info is not None
+    document = DocumentSnapshot.of("file:///check.py", (_BEFORE + _AFTER).encode(), language_id="python")
+    cursor = len(_BEFORE.encode())
+    hole = refined(document, find_hole(document, cursor))
+    anchor = new_anchor(document, hole, info.format, PromptBudget.of_tokens(info.context_tokens))
+    prompt = lay_out(document, anchor, cursor, info.format)
+    done, began = anyio.Event(), time.monotonic()
+    ends: list[Finished] = []
+    times: list[float] = []
+
+    def take(event: TextDelta | Finished) -> None:
+        if isinstance(event, Delta):
+            times.append(1000 * (time.monotonic() - began))
+        else:
+            ends.append(event)
+            done.set()
+
+    engine.submit(prompt, stop_rule(document, hole, 1), _MOST_TOKENS, take)
+    await done.wait()
+    return ends[0], times[0] if times else 1000 * (time.monotonic() - began)

@@ -1,0 +1,84 @@
+"""A model that another program serves: where it is, what it speaks, and what it may be sent. Data of the user's."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+# What a server speaks. openai: `/v1/completions` with a prompt as text, as vLLM, SGLang, LM Studio, LocalAI, KoboldCpp,
+# llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code actions alone.
+Kind = Literal["llama-server", "openai", "ollama", "mistral", "deepseek", "chat"]
+
+# The name of the model that fimble loads itself, where places are listed.
+LOCAL = "local"
+
+_LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|::1", re.IGNORECASE)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
+
+
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One server. url: its root, without the path of a call. model: as the server names it; empty if it serves only
+    one. fim_format: a name from the table of formats, where the model's name does not tell. window: tokens of a prompt
+    and its answer. api_key_env: the environment variable that holds the key. remote: that text may be sent to another
+    machine. late_ms: when it counts as late, if it has written nothing. concurrency: requests at the same time."""
+
+    url: str
+    kind: Kind
+    model: str = ""
+    fim_format: str = ""
+    window: Annotated[int, Meta(ge=256, le=1_000_000)] = 4096
+    api_key_env: str = ""
+    headers: dict[str, str] = {}
+    remote: bool = False
+    late_ms: Annotated[int, Meta(ge=50, le=600_000)] = 2000
+    timeout_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
+    concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
+
+    @property
+    def host(self) -> str:
+        return urlsplit(self.url).hostname or ""
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it is on this machine, as far as its name tells."""
+        return bool(_LOOPBACK.fullmatch(self.host))
+
+    @property
+    def is_chat(self) -> bool:
+        return self.kind == "chat"
+
+
+class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which endpoints answer, by name, the first that works; `local` is the model that fimble loads."""
+
+    completion: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
+    actions: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
+
+
+def problem_of(name: str, endpoint: Endpoint) -> str:
+    """What is wrong with an endpoint, in one line that says what to do; empty if nothing is."""
+    where = f"endpoint `{name}`"
+    if name == LOCAL:
+        return f"{where} has the name of the model that fimble loads itself; choose another name"
+    if not _NAME.fullmatch(name):
+        return f"{where}: a name has letters, digits, `.`, `_` and `-`"
+    try:
+        parts = urlsplit(endpoint.url)
+        parts.port  # noqa: B018 - raises ValueError
+    except ValueError:
+        return f"{where}: `url` {endpoint.url!r} is no URL"
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return f"{where}: `url` {endpoint.url!r} must begin with http:// or https:// and name a host"
+    if parts.username or parts.password or parts.query or parts.fragment:
+        return f"{where}: `url` holds more than host, port and path; a key belongs in the variable of `api_key_env`"
+    if not endpoint.is_here and not endpoint.remote:
+        return f"{where}: {parts.hostname} is another machine; `remote = true` allows that your text is sent there"
+    wrong = [key for key, value in endpoint.headers.items() if not _HEADER.fullmatch(key) or not value.isprintable()]
+    if wrong:
+        return f"{where}: the header {wrong[0]!r} cannot be sent"
+    return ""

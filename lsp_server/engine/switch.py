@@ -1,0 +1,211 @@
+"""Several engines as one: each role is answered by the first of its places that works, an endpoint or the local model.
+
+A place that fails is left for the next one at once, and taken again when it works again, which is tried after pauses
+that double.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from lsp_server.backends.base import ModelSpec
+from lsp_server.core.opening import Opening
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.stopping import StopRule
+from lsp_server.engine.api import HomeKind, ModelState
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.endpoint import LOCAL, Endpoint
+from lsp_server.engine.request import CacheUse, Finished, Priority, PromptRead, Role, TextDelta, Working
+
+MakeRemote = Callable[[str, Endpoint], EngineClient]
+
+
+class Switch:
+    """See `api.RoutedEngine`. local: the engine that loads models itself. remote: makes the engine for an endpoint. All
+    of them take the ids of their requests from one counter.
+
+    Owned by the event loop's thread, as the engines are.
+    """
+
+    def __init__(self, local: EngineClient, remote: MakeRemote) -> None:
+        self.on_model: Callable[[Role, ModelState], None] | None = None
+        self.on_working: Callable[[], None] | None = None
+        self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
+        self._local = local
+        self._make = remote
+        self._remotes: dict[str, EngineClient] = {}
+        self._endpoints: dict[str, Endpoint] = {}
+        self._order: dict[Role, tuple[str, ...]] = {"completion": (LOCAL,), "chat": (LOCAL,)}
+        self._used: dict[Role, str] = {"completion": LOCAL, "chat": LOCAL}
+        self._started = False
+        self._watch(LOCAL, local)
+
+    # The places -----------------------------------------------------------------------------------------
+
+    def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
+        """Sets the endpoints that there are, and for each role the names of its places, the best first."""
+        wanted = {name: endpoints[name] for names in order.values() for name in names if name in endpoints}
+        for name in [name for name in self._remotes if wanted.get(name) != self._endpoints[name]]:
+            del self._endpoints[name]
+            self._local.later(self._remotes.pop(name).stop())
+        for name, endpoint in wanted.items():
+            if name not in self._remotes:
+                self._endpoints[name] = endpoint
+                self._remotes[name] = self._make(name, endpoint)
+                self._watch(name, self._remotes[name])
+                if self._started:
+                    self._remotes[name].start()
+        for role, names in order.items():
+            self._order[role] = tuple(name for name in names if name == LOCAL or name in wanted) or (LOCAL,)
+            for name in self._order[role]:
+                if name != LOCAL and self._remotes[name].models[role].kind == "none" and self._started:
+                    self._remotes[name].load(ModelSpec(self._endpoints[name].url), role)
+            self._choose(role)
+
+    def uses_local(self, role: Role) -> bool:
+        """Whether the local model is one of a role's places."""
+        return LOCAL in self._order[role]
+
+    def _engine(self, name: str) -> EngineClient:
+        return self._local if name == LOCAL else self._remotes[name]
+
+    def _of(self, role: Role) -> EngineClient:
+        return self._engine(self._used[role])
+
+    def _watch(self, name: str, engine: EngineClient) -> None:
+        engine.on_model = lambda role, state: self._changed(name, role, state)
+        engine.on_working = lambda: self._worked(name)
+        engine.on_work = lambda event: self.on_work(event)  # noqa: PLW0108 - what is set when it comes
+
+    def _choose(self, role: Role) -> bool:
+        """Takes the first place that works; without one the first that may work soon, else the last. Returns whether
+        that is another one than before."""
+        order, before = self._order[role], self._used[role]
+        kinds = {name: self._engine(name).models[role].kind for name in order}
+        ready = next((name for name in order if kinds[name] == "ready"), None)
+        soon = next((name for name in order if kinds[name] in ("loading", "idle", "none")), None)
+        self._used[role] = ready or soon or order[-1]
+        return self._used[role] != before
+
+    def _changed(self, name: str, role: Role, state: ModelState) -> None:
+        moved = self._choose(role)
+        if self.on_model is not None and (moved or self._used[role] == name):
+            self.on_model(role, self._of(role).models[role])
+
+    def _worked(self, name: str) -> None:
+        if self.on_working is not None:
+            self.on_working()
+
+    def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:
+        """The places of a role: name, state, and whether it is the one in use."""
+        used = self._used[role]
+        return [(name, self._engine(name).models[role], name == used) for name in self._order[role]]
+
+    # As an engine ---------------------------------------------------------------------------------------
+
+    @property
+    def models(self) -> dict[Role, ModelState]:
+        roles: tuple[Role, Role] = ("completion", "chat")
+        return {role: self._of(role).models[role] for role in roles}
+
+    @property
+    def model(self) -> ModelState:
+        return self._of("completion").models["completion"]
+
+    @property
+    def working(self) -> Working:
+        engines = [self._local, *self._remotes.values()]
+        return next((engine.working for engine in engines if engine.working.kind != "idle"), Working())
+
+    @property
+    def cache(self) -> CacheUse:
+        return self._local.cache
+
+    @property
+    def evaluated_tokens(self) -> int:
+        return sum(engine.evaluated_tokens for engine in (self._local, *self._remotes.values()))
+
+    @property
+    def decoded_tokens(self) -> int:
+        return sum(engine.decoded_tokens for engine in (self._local, *self._remotes.values()))
+
+    @property
+    def home(self) -> HomeKind:
+        return self._local.home
+
+    @property
+    def running(self) -> int:
+        return sum(engine.running for engine in (self._local, *self._remotes.values()))
+
+    def start(self) -> None:
+        self._started = True
+        for engine in (self._local, *self._remotes.values()):
+            engine.start()
+
+    def settle(self, home: HomeKind) -> None:
+        self._local.settle(home)
+
+    def load(self, spec: ModelSpec, role: Role = "completion") -> None:
+        remote = self._used[role] != LOCAL
+        if not self.uses_local(role):
+            self._of(role).load(ModelSpec(self._endpoints[self._used[role]].url), role)
+        elif not (remote and role == "chat" and self.models[role].kind == "ready"):  # else not before it is needed
+            self._local.load(spec, role)
+
+    def wake(self, role: Role = "completion") -> None:
+        self._try_better(role)
+        if self._used[role] == LOCAL:
+            self._local.wake(role)
+        else:
+            self._of(role).try_again(role)
+
+    def _try_better(self, role: Role) -> None:
+        """Tries the places again that have failed and come before the one in use, where it is time to."""
+        for name in self._order[role]:
+            if name == self._used[role]:
+                return
+            self._engine(name).try_again(role)
+
+    def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
+        self._local.keep(seconds, prompt_bytes)
+
+    def submit(
+        self,
+        prompt: FimPrompt,
+        stop: StopRule | None,
+        max_tokens: int,
+        listener: Callable[[TextDelta | Finished], None],
+        *,
+        priority: Priority = Priority.INLINE,
+        deadline: float | None = None,
+        reserve: int = 0,
+        role: Role = "completion",
+        rank: int = 0,
+        quick: FimPrompt | None = None,
+        opening: Opening | None = None,
+    ) -> int:
+        self._try_better(role)
+        return self._of(role).submit(
+            prompt,
+            stop,
+            max_tokens,
+            listener,
+            priority=priority,
+            deadline=deadline,
+            reserve=reserve,
+            role=role,
+            rank=rank,
+            quick=quick,
+            opening=opening,
+        )
+
+    def cancel(self, id: int, *, keep: bool = False) -> None:
+        for engine in (self._local, *self._remotes.values()):
+            engine.cancel(id, keep=keep)
+
+    def token_ms(self, role: Role = "completion") -> float:
+        return self._of(role).token_ms(role)
+
+    async def stop(self) -> None:
+        for engine in (*self._remotes.values(), self._local):
+            await engine.stop()

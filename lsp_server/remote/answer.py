@@ -1,0 +1,74 @@
+"""One answer of a server while it comes: its text, what it costs, and whether more of it is wanted."""
+
+from __future__ import annotations
+
+import time
+
+from lsp_server.core.stopping import find_end
+from lsp_server.engine.home import Post
+from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
+
+
+class MismatchError(Exception):
+    """An answer that does not begin with what it has to begin with."""
+
+
+class Answer:
+    """The text of one request so far, and what it costs. begins: what the stream has to begin with, which stands in the
+    document already."""
+
+    def __init__(self, request: Generate, post: Post) -> None:
+        self._request = request
+        self._post = post
+        self._began = time.monotonic()
+        self._first: float | None = None
+        self.begin_again()
+
+    def begin_again(self) -> None:
+        self.begins = ""
+        self.text = ""
+        self._stream = ""
+        self._tokens = 0
+        self._prompt_tokens = 0
+        self._logprob = 0.0
+
+    def take(self, text: str, logprob: float, prompt_tokens: int, stops: tuple[str, ...]) -> FinishReason | None:
+        """Takes a piece of the stream. Returns why no more is wanted, or None. Raises MismatchError."""
+        self._prompt_tokens = max(self._prompt_tokens, prompt_tokens)
+        if not text:
+            return None
+        self._first = self._first or time.monotonic()
+        self._stream += text
+        self._tokens += 1
+        self._logprob += logprob
+        if not self._stream.startswith(self.begins):
+            if self.begins.startswith(self._stream):
+                return None
+            raise MismatchError
+        before, self.text = self.text, self._stream.removeprefix(self.begins)
+        ends = [at for stop in stops if (at := self.text.find(stop)) >= 0]
+        if ends:
+            self.text = self.text[: min(ends)]
+        new = self.text[len(before) :]
+        if new:
+            self._post(TextDelta(self._request.id, new, logprob, self.usage()))
+        if ends:
+            return FinishReason.END
+        stop = self._request.stop
+        return FinishReason.STOP if stop is not None and find_end(self.text, stop) is not None else None
+
+    def usage(self) -> Usage:
+        now = time.monotonic()
+        first = self._first or now
+        return Usage(
+            prompt_tokens=self._prompt_tokens,
+            evaluated_tokens=self._prompt_tokens,
+            decoded_tokens=self._tokens,
+            prefill_ms=1000 * (first - self._began),
+            decode_ms=1000 * (now - first),
+            total_ms=1000 * (now - self._began),
+        )
+
+    def finished(self, reason: FinishReason, message: str) -> Finished:
+        mean = self._logprob / self._tokens if self._tokens else 0.0
+        return Finished(self._request.id, self.text, reason, self.usage(), mean, message)

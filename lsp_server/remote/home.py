@@ -1,0 +1,219 @@
+"""An engine's home that asks another program over HTTP: the same messages in, the same events out.
+
+Everything happens on the event loop, in one task for each request; nothing but waiting is done there. The client and
+its certificates are loaded on another thread at the first use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from lsp_server.backends.base import ModelInfo
+from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.home import Post
+from lsp_server.engine.request import (
+    Cancel,
+    Finished,
+    FinishReason,
+    Generate,
+    Load,
+    Message,
+    ModelFailed,
+    ModelLoading,
+    ModelReady,
+    Priority,
+    Role,
+    Usage,
+    Working,
+)
+from lsp_server.remote.answer import Answer, MismatchError
+from lsp_server.remote.dialects import DIALECTS, DialectError, piece_of
+from lsp_server.remote.http import EndpointError, RefusedError, check, explained, lines, make_client
+from lsp_server.remote.probing import ProbeError, probe
+from lsp_server.remote.rendering import Healed, healed, without_secrets
+
+if TYPE_CHECKING:
+    import httpx2
+
+_MOST_WAITING = 64
+# How long a server that asks for it is left alone at most, in seconds.
+_LONGEST_WAIT = 600.0
+
+MakeClient = Callable[[Endpoint, Mapping[str, str]], "httpx2.AsyncClient"]
+
+
+class RemoteHome:
+    """name: of the endpoint. make: makes the HTTP client, on another thread."""
+
+    def __init__(
+        self, name: str, endpoint: Endpoint, make: MakeClient = make_client, environ: Mapping[str, str] = os.environ
+    ) -> None:
+        self._name = name
+        self._endpoint = endpoint
+        self._make = make
+        self._environ = environ
+        self._dialect = DIALECTS[endpoint.kind]
+        self._post: Post = lambda _: None
+        self._client: httpx2.AsyncClient | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._asking: dict[int, asyncio.Task[None]] = {}
+        self._waiting: list[Generate] = []
+        self._loads: dict[Role, Load] = {}
+        self._info: ModelInfo | None = None
+        self._alone_until = 0.0  # when a server that asked to be left alone may be asked again
+
+    def start(self, post: Post) -> None:
+        self._post = post
+
+    def send(self, message: Message) -> None:
+        if isinstance(message, Load):
+            self._loads[message.role] = message
+            self._spawn(self._load(message))
+        elif isinstance(message, Generate):
+            self._take(message)
+        elif isinstance(message, Cancel):
+            self._cancel(message.id)
+
+    async def stop(self) -> None:
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._client is not None:
+            with suppress(Exception):
+                await self._client.aclose()
+
+    # The model ------------------------------------------------------------------------------------------
+
+    async def _load(self, load: Load) -> None:
+        self._post(ModelLoading(0.0, load.number, load.role))
+        try:
+            if (wait := self._alone_until - time.monotonic()) > 0:
+                raise EndpointError(f"is busy, and asks to be left alone for {wait:.0f} s")
+            if self._client is None:
+                self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
+            self._info = await probe(self._client, self._name, self._endpoint)
+        except (EndpointError, ProbeError) as error:
+            self._fail(str(error), load)
+        except Exception as error:
+            self._fail(explained(error), load)
+        else:
+            self._post(ModelReady(self._info, load.number, load.role))
+
+    def _fail(self, what: str, load: Load) -> None:
+        self._post(ModelFailed(f"{self._where} {what}", load.number, load.role, passing=True))
+
+    @property
+    def _where(self) -> str:
+        return f"endpoint `{self._name}` ({self._endpoint.host})"
+
+    def _broken(self, what: str) -> str:
+        """Takes the server as one that does not work for now, for all roles. Returns what to tell."""
+        for load in self._loads.values():
+            self._fail(what, load)
+        return f"{self._where} {what}"
+
+    # Requests -------------------------------------------------------------------------------------------
+
+    def _take(self, request: Generate) -> None:
+        if (request.max_tokens == 0 and not self._dialect.warms) or request.rank > 0:
+            # Another candidate would need logits, and a prompt ahead of its request costs without a gain.
+            reason = FinishReason.LENGTH if request.max_tokens == 0 else FinishReason.END
+            self._post(Finished(request.id, "", reason, Usage()))
+            return
+        self._waiting.append(request)
+        self._waiting.sort(key=lambda each: (each.priority, each.id))
+        if len(self._waiting) > _MOST_WAITING:
+            dropped = self._waiting.pop()
+            message = f"more than {_MOST_WAITING} requests wait for {self._where}"
+            self._post(Finished(dropped.id, "", FinishReason.REJECTED, Usage(), message=message))
+        self._next()
+
+    def _next(self) -> None:
+        while self._waiting and len(self._asking) < self._endpoint.concurrency:
+            request = self._waiting.pop(0)
+            self._asking[request.id] = self._spawn(self._answer(request))
+        if not self._asking:
+            self._post(Working())
+
+    def _cancel(self, id: int) -> None:
+        if (task := self._asking.get(id)) is not None:
+            task.cancel()
+        for request in [each for each in self._waiting if each.id == id]:
+            self._waiting.remove(request)
+            self._post(Finished(id, "", FinishReason.CANCELLED, Usage()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _answer(self, request: Generate) -> None:
+        answer = Answer(request, self._post)
+        try:
+            self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
+            reason, message = await self._asked(request, answer)
+        except asyncio.CancelledError:
+            reason, message = FinishReason.CANCELLED, ""
+        except RefusedError as error:
+            reason, message = FinishReason.FAILED, f"{self._where} {error}"
+        except (EndpointError, DialectError) as error:
+            if isinstance(error, EndpointError) and error.wait:
+                self._alone_until = time.monotonic() + min(_LONGEST_WAIT, error.wait)
+            reason, message = FinishReason.FAILED, self._broken(str(error))
+        except Exception as error:
+            reason, message = FinishReason.FAILED, self._broken(explained(error))
+        del self._asking[request.id]
+        self._post(answer.finished(reason, message))
+        self._next()
+
+    async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
+        if self._client is None or self._info is None:
+            return FinishReason.REJECTED, f"{self._where} has not been reached yet"
+        left = request.deadline - time.monotonic() if request.deadline is not None else self._endpoint.timeout_seconds
+        with anyio.move_on_after(max(0.0, left)):
+            whole = Healed(without_secrets(request.prompt))
+            cut = healed(whole.prompt) if request.max_tokens and not self._endpoint.is_chat else whole
+            try:
+                return await self._stream(request, cut, answer), ""
+            except MismatchError:
+                answer.begin_again()
+                return await self._stream(request, whole, answer), ""
+        return FinishReason.DEADLINE, ""
+
+    async def _stream(self, request: Generate, cut: Healed, answer: Answer) -> FinishReason:
+        """Sends a request, and takes its answer as it comes, until it ends or nothing more of it is wanted."""
+        assert self._client is not None and self._info is not None
+        answer.begins = cut.begins
+        body = self._dialect.body(self._endpoint, cut.prompt, request.max_tokens, cut.begins)
+        body["model"] = self._info.path
+        stops = (*self._info.format.markers, *self._info.format.stops) if self._dialect.markers else ()
+        url = f"{self._endpoint.url.rstrip('/')}{self._dialect.path}"
+        is_late = anyio.CancelScope()
+        if request.max_tokens and request.priority is not Priority.ACTION:
+            is_late.deadline = anyio.current_time() + self._endpoint.late_ms / 1000
+        with is_late:
+            async with self._client.stream("POST", url, json=body) as response:
+                await check(response)
+                async for line in lines(response.aiter_bytes()):
+                    piece = piece_of(self._dialect, line)
+                    if piece is None:
+                        continue
+                    if request.max_tokens == 0:
+                        continue  # the server has evaluated the prompt, and that is all
+                    if piece.text:
+                        is_late.deadline = float("inf")
+                    if (reason := answer.take(piece.text, piece.logprob, piece.prompt_tokens, stops)) is not None:
+                        return reason
+                    if piece.reason:
+                        return FinishReason.LENGTH if piece.reason in ("length", "limit") else FinishReason.END
+                return FinishReason.END if request.max_tokens else FinishReason.LENGTH
+        raise EndpointError(f"has written nothing within {self._endpoint.late_ms} ms (`late_ms`)")

@@ -1,0 +1,122 @@
+"""What goes over HTTP: the client, which answers are none, and their lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from lsp_server.engine.endpoint import Endpoint
+from lsp_server.remote.dialects import DialectError, error_text
+
+if TYPE_CHECKING:
+    import httpx2
+
+logger = logging.getLogger(__name__)
+
+# Of an answer: the longest line, all of it, and what is read of one that is an error.
+_LONGEST_LINE, _MOST_BYTES, _MOST_ERROR = 1 << 20, 16 << 20, 1 << 16
+_CONNECT_SECONDS = 3.0
+
+
+class EndpointError(Exception):
+    """A server that does not work. The message is one line that names it. passing: it says that it is busy; wait: for
+    how many seconds it asks."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class RefusedError(Exception):
+    """A request that the server refuses, while it may take others."""
+
+
+def make_client(endpoint: Endpoint, environ: Mapping[str, str]) -> httpx2.AsyncClient:
+    """A client that keeps connections, follows no redirect, and asks no proxy for a server on this machine. Raises
+    EndpointError."""
+    import httpx2
+
+    headers = {**endpoint.headers}
+    if endpoint.api_key_env:
+        key = environ.get(endpoint.api_key_env, "")
+        if not key:
+            raise EndpointError(f"`api_key_env` names {endpoint.api_key_env}, which the server's environment lacks")
+        headers["Authorization"] = f"Bearer {key}"
+    timeout = httpx2.Timeout(endpoint.timeout_seconds, connect=_CONNECT_SECONDS)
+    limits = httpx2.Limits(max_connections=endpoint.concurrency + 2, keepalive_expiry=300.0)
+    return httpx2.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not endpoint.is_here)
+
+
+async def check(response: httpx2.Response) -> None:
+    """Raises EndpointError or RefusedError for an answer that is none."""
+    status = response.status_code
+    if status == 200:
+        kind = response.headers.get("content-type", "")
+        if kind.startswith("text/html"):
+            raise EndpointError("answers with a page for browsers; is `url` right?")
+        return
+    if 300 <= status < 400:
+        raise EndpointError(f"sends us elsewhere ({status}), where we do not go; correct `url`")
+    told = ""
+    async for data in response.aiter_bytes(_MOST_ERROR):
+        told = data.decode("utf-8", "replace")
+        break
+    try:
+        told = error_text(json.loads(told))
+    except ValueError:
+        told = "" if told.lstrip().startswith("<") else " ".join(told.split())[:200]
+    told = f": {told}" if told else ""
+    if status in (401, 403):
+        raise EndpointError(f"refuses the key ({status}){told}; see `api_key_env`")
+    if status == 404:
+        raise EndpointError(f"has no such call or model (404){told}; see `kind` and `model`")
+    if status in (429, 503):
+        raise EndpointError(f"is busy ({status}){told}", _retry_after(response.headers.get("retry-after", "")))
+    if status >= 500:
+        raise EndpointError(f"has failed ({status}){told}")
+    raise RefusedError(f"refuses the request ({status}){told}")
+
+
+def _retry_after(value: str) -> float:
+    """The seconds that a server asks for; one if it does not say, or gives a date."""
+    try:
+        return max(1.0, float(value))
+    except ValueError:
+        return 1.0
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
+    """The lines of a stream, of which no more is held than the longest may have. Raises DialectError."""
+    rest, size = b"", 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise DialectError(f"sends more than {_MOST_BYTES >> 20} MB for one answer")
+        *whole, rest = (rest + chunk).split(b"\n")
+        for line in whole:
+            yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(rest) > _LONGEST_LINE:
+            raise DialectError(f"sends a line of more than {_LONGEST_LINE >> 20} MB")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def explained(error: Exception) -> str:
+    """What went wrong between us and a server, in words that follow its name."""
+    name = type(error).__name__
+    known = {
+        "ConnectError": "cannot be reached",
+        "ConnectTimeout": "cannot be reached in time",
+        "ReadTimeout": "does not answer",
+        "ReadError": "broke off its answer",
+        "RemoteProtocolError": "broke off its answer",
+        "PoolTimeout": "does not answer",
+        "InvalidURL": "has a wrong `url`",
+        "ProxyError": "cannot be reached by the proxy that is set",
+    }
+    if name not in known:
+        logger.error("an endpoint failed", exc_info=error)
+    detail = " ".join(str(error).split())[:120]
+    return known.get(name, f"failed: {name}") + (f" ({detail})" if detail else "")

@@ -1,0 +1,55 @@
+"""The settings `endpoints` and `routing`: which servers there are, and which of them answer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from lsp_server.engine.endpoint import LOCAL, Endpoint, Routing, problem_of
+
+_MOST_ENDPOINTS = 32
+
+
+def endpoints_of(given: Mapping[str, Any]) -> tuple[dict[str, Endpoint], list[str]]:
+    """The endpoints of a table, and what is wrong with those that do not count, a line each."""
+    found: dict[str, Endpoint] = {}
+    problems: list[str] = []
+    for name, values in list(given.items())[:_MOST_ENDPOINTS]:
+        try:
+            endpoint = msgspec.convert(values, Endpoint)
+        except msgspec.ValidationError as error:
+            what, _, where = str(error).partition(" - at `$.")
+            place = f"`{where[:-1]}`: " if where else ""
+            problems.append(f"endpoint `{name}`: {place}{what[:1].lower()}{what[1:]}")
+            continue
+        problem = problem_of(name, endpoint)
+        if problem:
+            problems.append(problem)
+        else:
+            found[name] = endpoint
+    if len(given) > _MOST_ENDPOINTS:
+        problems.append(f"{len(given)} endpoints are more than there can be; the first {_MOST_ENDPOINTS} count")
+    return found, problems
+
+
+def routing_of(given: Mapping[str, Any]) -> tuple[Routing, list[str]]:
+    """A table of places for each job, and what is wrong with it."""
+    try:
+        return msgspec.convert(given, Routing), []
+    except msgspec.ValidationError as error:
+        what = str(error).split(" - at")[0]
+        takes = "it takes `completion` and `actions`, each a list of names"
+        return Routing(), [f"setting `routing`: {what[:1].lower()}{what[1:]}; {takes}"]
+
+
+def unknown_places(routing: Routing, endpoints: Mapping[str, Endpoint]) -> Iterator[str]:
+    """What is wrong with the names that a routing has, a line each."""
+    known = ", ".join(f"`{name}`" for name in (LOCAL, *endpoints))
+    for job, names in (("completion", routing.completion), ("actions", routing.actions)):
+        for name in names:
+            if name != LOCAL and name not in endpoints:
+                yield f"setting `routing`: {job} names {name!r}, which is no endpoint; there are {known}"
+            elif job == "completion" and name != LOCAL and endpoints[name].is_chat:
+                yield f"setting `routing`: {name} takes chat messages, and completes no code; use it for `actions`"

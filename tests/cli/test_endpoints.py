@@ -1,0 +1,72 @@
+"""`fimble endpoints`: what it lists, and what a check says of a server that works and of one that does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import environment
+from tests.remote.server import Server, endpoint, response, serving_apart, user_file
+from tests.support.forked import run
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with serving_apart("openai") as server:
+        yield server
+
+
+@pytest.fixture
+def endpoints(home: Path) -> Callable[..., tuple[int, str]]:
+    def call(*arguments: str) -> tuple[int, str]:
+        done = run(["endpoints", *arguments], home, environment(home))
+        return done.returncode, done.stdout + done.stderr
+
+    return call
+
+
+def test_without_endpoints_the_way_to_some_is_named(endpoints: Callable[..., tuple[int, str]]) -> None:
+    assert endpoints() == (0, "no endpoints; your own fimble.toml can name some (docs/endpoints.md)\n")
+    assert endpoints("check") == (2, "fimble: your own fimble.toml names no endpoint; see docs/endpoints.md\n")
+
+
+def test_the_list_says_what_each_answers(endpoints: Callable[..., tuple[int, str]], home: Path, other: Server) -> None:
+    user_file(home, endpoint(other) + '[endpoints.spare]\nkind = "chat"\nurl = "http://localhost:1"\nmodel = "m"\n')
+    status, text = endpoints()
+    assert status == 0
+    assert text.splitlines() == [
+        f"team: openai at http://127.0.0.1:{other.port} (this machine); not in `routing`, so nothing is asked of it",
+        "spare: chat at http://localhost:1 (this machine); not in `routing`, so nothing is asked of it",
+    ]
+    user_file(home, endpoint(other) + '[routing]\ncompletion = ["team", "local"]\n')
+    assert "answers completion" in endpoints("list")[1]
+    assert other.requests == []
+
+
+def test_a_check_of_a_server_that_works(
+    endpoints: Callable[..., tuple[int, str]],
+    home: Path,
+    other: Server,
+) -> None:
+    other.pieces = ["return ", "value", " * 3", "\n"]
+    user_file(home, endpoint(other))
+    status, text = endpoints("check", "team")
+    assert status == 0, text
+    assert "format qwen" in text
+    assert "it fills the hole with 'return value * 3'" in text
+    assert all("triple" in body["prompt"] for body in other.completions)
+
+
+def test_a_check_says_what_is_wrong(endpoints: Callable[..., tuple[int, str]], home: Path, other: Server) -> None:
+    user_file(home, endpoint(other))
+    other.pieces = ["Hello! ", "How can I help?", "\n"]
+    status, text = endpoints("check", "team")
+    assert status == 1
+    assert "FIM does not seem to work; see `fim_format`" in text
+    other.answer = response(401, {"error": "no"})
+    assert endpoints("check")[1].endswith("refuses the key (401): no; see `api_key_env`\n")
+    assert endpoints("check", "teem") == (2, "fimble: there is no endpoint 'teem'; your own fimble.toml has team\n")
+    user_file(home, "offline = true\n" + endpoint(other))
+    assert endpoints("check")[1] == "fimble: the setting `offline` is true, so no endpoint is asked\n"

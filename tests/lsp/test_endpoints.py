@@ -1,0 +1,122 @@
+"""A server that asks other servers: only those of the user's own file, and with the local model behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.remote.server import MODELS, Server, endpoint, response, serving_apart, user_file
+from tests.support.stdio import SERVE, StdioClient
+
+Start = Callable[..., StdioClient]
+URI = "file:///w/a.py"
+KNOWN = "def area(width):\n    return area(width)\n"
+TEXT = "def area(width):\n    return ar\n"
+
+
+@pytest.fixture
+def other() -> Iterator[Server]:
+    with serving_apart("openai", pieces=["area", "(2)", "\n\n"]) as server:
+        yield server
+
+
+def initialized(start: Start, home: Path, **options: object) -> StdioClient:
+    known = home / "known.py"
+    known.write_text(KNOWN)
+    server = start(*SERVE, "--model", str(known))
+    server.initialize(initializationOptions={"answer_ms": 20_000, **options})
+    server.open(URI, TEXT)
+    return server
+
+
+def shown(server: StdioClient) -> str:
+    (item,) = server.inline(URI, 1, len("    return ar"))
+    return str(item["insertText"])
+
+
+def place(server: StdioClient) -> list[tuple[str, str]]:
+    """The state of each place that completes, with the one in use in capitals."""
+    places = server.status()["places"]["completion"]
+    return [(each["name"].upper() if each["used"] else each["name"], each["state"]) for each in places]
+
+
+def test_the_endpoint_answers(start: Start, home: Path, other: Server) -> None:
+    user_file(home, endpoint(other) + '[routing]\ncompletion = ["team", "local"]\n')
+    server = initialized(start, home)
+    server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+    assert shown(server) == "ea(2)"
+    assert "def area(width)" in other.completions[0]["prompt"]
+    assert server.finish() == 0
+
+
+def test_the_local_model_answers_when_it_fails(start: Start, home: Path, other: Server) -> None:
+    other.answer = response(500, {"error": "oops"})
+    user_file(home, endpoint(other) + '[routing]\ncompletion = ["team", "local"]\n')
+    server = initialized(start, home)
+    server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+    assert shown(server) == "ea(width)"
+    assert place(server)[1] == ("LOCAL", "ready")
+    assert server.notifications("window/showMessage") == []
+    assert server.finish() == 0
+
+
+@pytest.mark.parametrize("where", ["workspace", "options"])
+def test_nobody_else_names_a_server(start: Start, home: Path, tmp_path: Path, other: Server, where: str) -> None:
+    routing = 'routing = { completion = ["team", "local"] }\n'
+    values = {"kind": "openai", "url": f"http://127.0.0.1:{other.port}", "model": MODELS["openai"]}
+    options: dict[str, object] = {}
+    if where == "workspace":
+        (tmp_path / "fimble.toml").write_text(routing + endpoint(other))
+    else:
+        options = {"endpoints": {"team": values}, "routing": {"completion": ["team", "local"]}}
+    known = home / "known.py"
+    known.write_text(KNOWN)
+    server = start(*SERVE, "--model", str(known))
+    server.initialize(initializationOptions={"answer_ms": 20_000, **options}, rootUri=tmp_path.as_uri())
+    server.open(URI, TEXT)
+    assert shown(server) == "ea(width)"
+    problems = server.status()["problems"]
+    assert any("`endpoints`" in problem and "set it in your own fimble.toml" in problem for problem in problems)
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[endpoints.team]\nkind = "openai"\nurl = "http://llm.example.org"\n', "`remote = true` allows"),
+        ('[endpoints.local]\nkind = "openai"\nurl = "http://127.0.0.1:1"\n', "choose another name"),
+        ('[endpoints.team]\nkind = "openai"\nurl = "file:///etc/passwd"\n', "must begin with http"),
+        ('[endpoints.team]\nkind = "openai"\nurl = "http://u:p@127.0.0.1"\n', "more than host, port and path"),
+        ('[endpoints.team]\nkind = "telnet"\nurl = "http://127.0.0.1"\n', "invalid enum value 'telnet'"),
+        ('[endpoints.team]\nurl = "http://127.0.0.1"\n', "missing required field `kind`"),
+        ('[endpoints.team]\nkind = "openai"\nurl = "http://127.0.0.1"\nkey = "x"\n', "unknown field `key`"),
+        ('[routing]\ncompletion = ["nobody"]\n', "completion names 'nobody', which is no endpoint; there are `local`"),
+        ('[routing]\ncompletions = ["local"]\n', "it takes `completion` and `actions`"),
+        (
+            '[routing]\ncompletion = ["c"]\n[endpoints.c]\nkind = "chat"\nurl = "http://127.0.0.1"\n',
+            "completes no code",
+        ),
+    ],
+)
+def test_a_mistake_is_named(start: Start, home: Path, text: str, words: str) -> None:
+    user_file(home, text)
+    server = initialized(start, home)
+    assert any(words in problem for problem in server.status()["problems"])
+    assert shown(server) == "ea(width)"
+
+
+def test_offline_wins(start: Start, home: Path, other: Server) -> None:
+    user_file(home, "offline = true\n" + 'routing = { completion = ["team", "local"] }\n' + endpoint(other))
+    server = initialized(start, home)
+    assert shown(server) == "ea(width)"
+    assert place(server) == [("LOCAL", "ready")]
+    assert other.requests == []
+
+
+def test_without_the_local_model_none_is_loaded(start: Start, home: Path, other: Server) -> None:
+    user_file(home, endpoint(other) + '[routing]\ncompletion = ["team"]\n')
+    server = initialized(start, home)
+    assert place(server) == [("TEAM", "ready")]
+    assert shown(server) == "ea(2)"

@@ -1,0 +1,399 @@
+"""Models of other programs: what each kind of server is sent, what comes of its answers, and of its faults."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from lsp_server.backends.base import ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.engine.api import LOCAL, Finished, FinishReason, Priority, TextDelta
+from lsp_server.engine.client import EngineClient
+from lsp_server.engine.endpoint import Endpoint, Kind
+from lsp_server.engine.home import ThreadHome
+from lsp_server.engine.switch import Switch
+from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Trigger
+from lsp_server.remote.home import RemoteHome
+from tests.core.test_secrets import SECRETS, joined
+from tests.engine.harness import BLOCK
+from tests.remote.server import KINDS, MODELS, PATHS, Server, response, serving, stream
+from tests.support.cursor import parse_cursor
+
+SECONDS = 20
+SOURCE = "def area(width):\n    return ar$0\n\n\nprint(area(2))\n"
+PATIENT = InlineOptions(answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS, debounce=False, prepare_next=False)
+COMPLETES = [kind for kind in KINDS if kind != "chat"]
+
+
+class Remote:
+    """The engine for one endpoint, and all that it has told."""
+
+    def __init__(self, server: Server, environ: dict[str, str] | None = None, **more: Any) -> None:
+        self.changed = anyio.Event()
+        self.endpoint = server.endpoint(**more)
+        home = RemoteHome("team", self.endpoint, environ=environ or {})
+        self.engine = EngineClient({"in-process": lambda: home}, self._on_model)
+
+    def _on_model(self, *_: Any) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+    async def load(self) -> str:
+        """Loads the model. Returns why it failed, or an empty string."""
+        self.engine.load(ModelSpec(self.endpoint.url))
+        while self.engine.model.kind == "loading":
+            await self.changed.wait()
+        return self.engine.model.message
+
+    async def ask(self, prompt: FimPrompt | None = None, **more: Any) -> tuple[Finished, list[TextDelta]]:
+        deltas: list[TextDelta] = []
+        done = anyio.Event()
+        ends: list[Finished] = []
+
+        def take(event: TextDelta | Finished) -> None:
+            if isinstance(event, TextDelta):
+                deltas.append(event)
+            else:
+                ends.append(event)
+                done.set()
+
+        self.engine.submit(prompt or fim(), more.pop("stop", BLOCK), more.pop("max_tokens", 20), take, **more)
+        await done.wait()
+        (end,) = ends
+        return end, deltas
+
+
+@asynccontextmanager
+async def remote(server: Server, **more: Any) -> AsyncIterator[Remote]:
+    client = Remote(server, **more)
+    client.engine.start()
+    try:
+        with anyio.fail_after(SECONDS):
+            yield client
+    finally:
+        await client.engine.stop()
+
+
+def fim(
+    typed: str = "    return (", before: str = "def area(width):\n", after: str = "\nprint(area(2))\n"
+) -> FimPrompt:
+    parts = ("marker", "<|fim_prefix|>"), ("before", before), ("marker", "<|fim_suffix|>"), ("after", after)
+    segments = [Segment(kind, text.encode()) for kind, text in (*parts, ("marker", "<|fim_middle|>"), ("typed", typed))]
+    return FimPrompt("qwen", tuple(segment for segment in segments if segment.text))
+
+
+# What is sent, and what comes back ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", COMPLETES)
+async def test_each_kind_completes_as_it_is_documented(kind: Kind) -> None:
+    async with serving(kind, pieces=["wid", "th * 2", "\n\n"]) as server, remote(server) as client:
+        assert await client.load() == ""
+        end, deltas = await client.ask()
+        assert end.text.startswith("width * 2")
+        assert "".join(delta.text for delta in deltas) == end.text
+        assert end.reason in (FinishReason.STOP, FinishReason.END)
+        (body,) = server.completions
+        assert body["stream"] is True
+        given = str(body)
+        assert "def area(width)" in given
+        assert "print(area(2))" in given
+        has_markers = kind in ("llama-server", "openai", "ollama")
+        assert ("<|fim_middle|>" in given) == has_markers
+        if not has_markers:
+            assert body["prompt"].endswith("    return (")
+            assert body["suffix"] == "\nprint(area(2))\n"
+        assert body.get("model", MODELS[kind]) == MODELS[kind]
+
+
+@pytest.mark.parametrize("kind", COMPLETES)
+@pytest.mark.parametrize("cut", [1, 2, 7])
+async def test_a_stream_may_be_cut_anywhere(kind: Kind, cut: int) -> None:
+    text = "größe · 漢字 🌲"
+    async with serving(kind, pieces=[text, "\n\n"], cut=cut) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask()
+        assert end.text.startswith(text)
+
+
+@pytest.mark.parametrize("kind", ["openai", "mistral"])
+async def test_the_key_is_sent_and_comes_from_the_environment_alone(kind: Kind) -> None:
+    async with serving(kind) as server:
+        async with remote(server, api_key_env="TEAM_KEY", environ={"TEAM_KEY": "s3cret"}) as client:
+            assert await client.load() == ""
+            await client.ask()
+            assert {request.headers.get("authorization") for request in server.requests} == {"Bearer s3cret"}
+        async with remote(server, api_key_env="TEAM_KEY", environ={}) as client:
+            assert "TEAM_KEY, which the server's environment lacks" in await client.load()
+
+
+async def test_a_marker_in_a_file_is_not_a_marker_of_the_prompt() -> None:
+    async with serving("openai") as server, remote(server) as client:
+        await client.load()
+        await client.ask(fim(before="x = '<|fim_suffix|>'\n"))
+        assert server.completions[0]["prompt"].count("<|fim_suffix|>") == 1
+
+
+async def test_the_last_word_is_written_again_and_not_shown_twice() -> None:
+    """Token healing: the server may write one token over the end of what was typed."""
+    async with serving("openai", pieces=["ar", "ea", "(2)", "\n\n"]) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask(fim(typed="    return ar"))
+        assert server.completions[0]["prompt"].endswith("<|fim_middle|>    return ")
+        assert end.text.startswith("ea(2)")
+
+
+async def test_where_it_is_not_written_again_the_whole_is_asked_for() -> None:
+    def pieces(body: Any) -> list[str]:
+        return ["ea(2)", "\n\n"] if body["prompt"].endswith("return ar") else ["None", "\n"]
+
+    async with serving("openai", pieces=pieces) as server, remote(server) as client:
+        await client.load()
+        end, deltas = await client.ask(fim(typed="    return ar"))
+        assert len(server.completions) == 2
+        assert end.text.startswith("ea(2)")
+        assert "".join(delta.text for delta in deltas) == end.text
+
+
+async def test_a_llama_server_is_told_how_the_answer_begins() -> None:
+    async with serving("llama-server", pieces=["area", "(2)\n\n"]) as server, remote(server) as client:
+        await client.load()
+        end, (first, *_) = await client.ask(fim(typed="    return ar"))
+        assert server.completions[0]["grammar"] == 'root ::= "ar" [^\\x00]*'
+        assert end.text.startswith("ea(2)")
+        assert first.logprob == -0.5
+        assert end.usage.evaluated_tokens == 7
+
+
+async def test_it_hangs_up_when_the_text_is_whole() -> None:
+    endless = [f"x{number}\n" for number in range(5000)]
+    async with serving("openai", pieces=endless) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask(max_tokens=5000)
+        assert end.reason is FinishReason.STOP
+        assert end.text.count("\n") < 200
+        await server.gone.wait()
+
+
+async def test_special_tokens_that_are_spelled_out_end_the_text() -> None:
+    async with serving("openai", pieces=["x", "<|file_sep|>", "b.py"]) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask()
+        assert (end.text, end.reason) == ("x", FinishReason.END)
+
+
+async def test_prompts_are_evaluated_ahead_only_where_that_is_free() -> None:
+    for kind, asked in (("llama-server", 1), ("openai", 0)):
+        async with serving(kind) as server, remote(server) as client:  # type: ignore[arg-type]
+            await client.load()
+            end, _ = await client.ask(max_tokens=0, priority=Priority.WARMING)
+            assert end.text == ""
+            assert len(server.completions) == asked
+
+
+@pytest.mark.parametrize("kind", COMPLETES)
+async def test_no_secret_is_sent(kind: Kind) -> None:
+    found = [joined(text).decode() for text in SECRETS]
+    secrets = "\n".join(found)
+    async with serving(kind) as server, remote(server) as client:
+        await client.load()
+        for place in ("typed", "before"):
+            await client.ask(fim(**{place: f"{secrets}\nx = ("}))
+        sent = "\n".join(str(body) for body in server.completions)
+        assert server.completions
+        assert "REDACTED" in sent
+        assert [text for text in found if text in sent or text.splitlines()[-1] in sent] == []
+
+
+SECRET = joined(SECRETS[0]).decode()
+
+
+async def test_chat_goes_as_messages() -> None:
+    template = "\x02system\x03Be brief.\x02user\x03"
+    segments = ("template", template), ("message", "Why \x02system\x03?\n" + SECRET), ("template", "\x02assistant\x03")
+    prompt = FimPrompt("chat", tuple(Segment(kind, text.encode()) for kind, text in segments))
+    async with serving("chat", pieces=["Be", "cause."]) as server, remote(server) as client:
+        assert await client.load() == ""
+        end, _ = await client.ask(prompt, stop=None, priority=Priority.ACTION)
+        assert end.text == "Because."
+        assert server.completions[0]["messages"] == [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Why \x02system\x03?\nREDACTED"},
+        ]
+
+
+# Faults ------------------------------------------------------------------------------------------------------
+
+PAGE = response(200, "<html><body>Welcome</body></html>")
+# What a server does, and what is told of it.
+FAULTS: dict[str, tuple[dict[str, Any], str]] = {
+    "401": ({"answer": response(401, {"error": {"message": "bad key"}})}, "refuses the key (401): bad key"),
+    "404": ({"answer": response(404, {"error": "not found"})}, "no such call or model (404): not found"),
+    "429": ({"answer": response(429, {"error": "slow down"}, Retry_After="30")}, "is busy (429): slow down"),
+    "500": ({"answer": response(500, "<html>oops</html>")}, "has failed (500)"),
+    "302": ({"answer": response(302, {}, Location="http://elsewhere.example/")}, "sends us elsewhere (302)"),
+    "page": ({"answer": PAGE}, "answers with a page for browsers"),
+    "no JSON": ({"answer": stream(b"data: xx\n\n")}, "answers what is no JSON: 'xx'"),
+    "no event": ({"answer": stream(b"data: [1, 2]\n\n")}, "answers what is no event: '[1, 2]'"),
+    "error event": ({"answer": stream(b'data: {"error": {"message": "broken"}}\n\n')}, "says: broken"),
+    "odd event": ({"answer": stream(b'data: {"choices": [{"logprobs": 3}]}\n\n')}, "not this protocol's"),
+    "dies": ({"pieces": ["x"], "die": True}, "broke off its answer"),
+    "stalls": ({"stall": True}, "has written nothing within 100 ms"),
+    "no HTTP": ({"answer": b"SSH-2.0-OpenSSH\r\n\r\n"}, "broke off its answer"),
+    "endless line": ({"pieces": ["x" * (2 << 20)]}, "a line of more than 1 MB"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_a_fault_is_one_clear_line_and_the_local_model_takes_over(name: str) -> None:
+    """Within the same key: the request that met the fault is answered by the local model."""
+    behaviour, words = FAULTS[name]
+    late = 100 if name == "stalls" else 60_000
+    async with serving("openai", **behaviour) as server, switched(server, late_ms=late) as (switch, completer):
+        while switch.places("completion")[0][1].kind != "ready" or switch.places("completion")[1][1].kind != "ready":
+            await anyio.sleep(0.005)
+        outcome = await completer.complete(*parse_cursor(SOURCE, path="a.py"))
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == "ea(width)"
+        (_, state, used), (_, _, local) = switch.places("completion")
+        assert words in state.message
+        assert state.message.startswith("endpoint `team` (127.0.0.1) ")
+        assert "\n" not in state.message
+        assert (used, local) == (False, True)
+
+
+KNOWN = b"def area(width):\n    return area(width)\n"
+
+
+@asynccontextmanager
+async def switched(server: Server, **more: Any) -> AsyncIterator[tuple[Switch, InlineCompleter]]:
+    """A completer whose first place is the server, and whose second is a local model."""
+    ids = itertools.count(1)
+    local = EngineClient(
+        {"in-process": lambda: ThreadHome(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN]))},
+        ids=ids,
+    )
+
+    def make(name: str, endpoint: Endpoint) -> EngineClient:
+        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, environ={})}, ids=ids)
+
+    switch = Switch(local, make)
+    completer = InlineCompleter(switch, lambda: PATIENT)
+    switch.start()
+    switch.load(ModelSpec("", sequences=2))
+    switch.route({"team": server.endpoint(**more)}, {"completion": ["team", LOCAL], "chat": [LOCAL]})
+    try:
+        with anyio.fail_after(SECONDS):
+            yield switch, completer
+    finally:
+        await switch.stop()
+        completer.close()
+
+
+async def test_an_endpoint_that_works_again_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lsp_server.engine.retry.PASSING_PAUSE_S", 0.0)
+    fault = response(500, {"error": "oops"})
+    async with serving("openai", answer=fault, pieces=["area", "(width)", "\n"]) as server:  # noqa: SIM117
+        async with switched(server) as (switch, completer):
+            while switch.places("completion")[0][1].kind != "ready":
+                await anyio.sleep(0.005)
+            await completer.complete(*parse_cursor(SOURCE, path="a.py"))
+            server.answer = None
+            while not switch.places("completion")[0][2]:
+                await completer.complete(*parse_cursor(SOURCE.replace("ar$0", "a$0"), path="a.py"), Trigger.INVOKED)
+                await anyio.sleep(0.005)
+            before = len(server.completions)
+            outcome = await completer.complete(*parse_cursor(SOURCE, path="a.py"))
+            assert outcome.suggestion is not None
+            assert outcome.suggestion.text == "ea(width)"
+            assert len(server.completions) > before
+
+
+@pytest.mark.parametrize(
+    ("probe", "words"),
+    [
+        (response(401, {}), "refuses the key (401)"),
+        (response(500, {}), "answers /v1/models with 500"),
+        (PAGE, "something else than JSON"),
+        (response(301, {}, Location="http://x.example"), "sends us elsewhere"),
+        (response(200, {"data": [{"id": "a"}, {"id": "b"}]}), "has no model Qwen/Qwen2.5-Coder-7B; it has a, b"),
+    ],
+)
+async def test_a_server_that_cannot_be_used_says_why(probe: bytes, words: str) -> None:
+    async with serving("openai", probe=probe) as server, remote(server) as client:
+        assert words in await client.load()
+
+
+async def test_a_model_whose_format_nobody_knows_is_refused_with_the_cure() -> None:
+    models = response(200, {"data": [{"id": "mystery"}]})
+    async with serving("openai", probe=models) as server:
+        async with remote(server, model="mystery") as client:
+            assert "whose FIM format is not known; set `fim_format`" in await client.load()
+        async with remote(server, model="mystery", fim_format="qwen") as client:
+            assert await client.load() == ""
+
+
+async def test_nobody_listens() -> None:
+    async with serving("openai") as server:
+        closed = server.endpoint(url="http://127.0.0.1:9")
+    server.port = 9
+    async with remote(server) as client:
+        assert closed.url == client.endpoint.url
+        assert "cannot be reached" in await client.load()
+
+
+async def test_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
+    busy = response(429, {"error": "slow down"}, Retry_After="30")
+    async with serving("openai", answer=busy) as server, remote(server) as client:
+        await client.load()
+        await client.ask()
+        before = len(server.requests)
+        assert "asks to be left alone for 30 s" in await client.load()
+        assert len(server.requests) == before
+
+
+async def test_no_more_requests_than_allowed_are_in_flight_and_keys_go_first() -> None:
+    async with serving("openai", stall=True) as server, remote(server, concurrency=1, late_ms=60_000) as client:
+        await client.load()
+        ends: list[Finished] = []
+
+        def take(event: TextDelta | Finished) -> None:
+            if isinstance(event, Finished):
+                ends.append(event)
+
+        first = client.engine.submit(fim(), BLOCK, 5, take)
+        client.engine.submit(fim("later"), BLOCK, 5, take, priority=Priority.ACTION)
+        client.engine.submit(fim("next"), BLOCK, 5, take)
+        while not server.completions:
+            await anyio.sleep(0.005)
+        client.engine.cancel(first)
+        while len(server.completions) < 2:
+            await anyio.sleep(0.005)
+        assert server.completions[1]["prompt"].endswith("<|fim_middle|>")  # of `next`, whose word is healed
+        assert [end.reason for end in ends] == [FinishReason.CANCELLED]
+
+
+async def test_a_cancelled_request_hangs_up() -> None:
+    async with serving("openai", stall=True) as server, remote(server, late_ms=60_000) as client:
+        await client.load()
+        ends: list[Any] = []
+        id = client.engine.submit(fim(), BLOCK, 5, ends.append)
+        while not server.completions:
+            await anyio.sleep(0.005)
+        client.engine.cancel(id)
+        await server.gone.wait()
+        await asyncio.sleep(0)
+        assert [end.reason for end in ends] == [FinishReason.CANCELLED]
+
+
+def test_every_kind_has_a_path_in_the_protocol_server() -> None:
+    assert set(PATHS) == set(KINDS) == set(MODELS)
