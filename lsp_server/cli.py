@@ -53,7 +53,10 @@ def _run(arguments: Sequence[str]) -> int:
 
         with suppress(OSError):  # the folder may be gone; then paths that are not absolute lead nowhere
             os.chdir(options.folder)
-        return child.serve(_factory(options.backend))
+        factory = _factory(options.backend)
+        if options.listen is None:
+            return child.serve(factory)
+        return child.serve_shared(factory, options.listen, options.linger)
     try:
         return _command(options)
     except _mistakes() as error:
@@ -149,11 +152,15 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         help="serve an editor over stdin and stdout (the default without a terminal)",
     )
     serve.add_argument(
-        "--engine", choices=("in-process", "process"), help="where the model lives (default: the setting `engine`)"
+        "--engine",
+        choices=("in-process", "process", "shared"),
+        help="where the model lives (default: the setting `engine`)",
     )
     serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
     engine = commands.add_parser("engine", parents=[common])  # which a server starts for itself
     engine.add_argument("--folder", type=Path, required=True)
+    engine.add_argument("--listen", type=Path)
+    engine.add_argument("--linger", type=float, default=0.0)
     complete = commands.add_parser(
         "complete", parents=[common], help="complete at one place of a file, without an editor"
     )
@@ -227,12 +234,15 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
 def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
     """What makes each home that an engine can have."""
     from lsp_server.engine.home import ThreadHome
+    from lsp_server.engine.meeting import is_possible
     from lsp_server.engine.process import ProcessHome
+    from lsp_server.engine.shared import SharedHome
 
     command = ["engine", "--backend", options.backend, "--log", options.log]
     return {
         "in-process": lambda: ThreadHome(_factory(options.backend)),
         "process": lambda: ProcessHome(command),
+        "shared": lambda: SharedHome(command) if is_possible() else ProcessHome(command),
     }
 
 

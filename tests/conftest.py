@@ -55,6 +55,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def environment(home: Path) -> dict[str, str]:
     """The environment of a process whose home and user folders lie in `home`."""
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "STATE", "DATA")}
+    folders["XDG_RUNTIME_DIR"] = str(home)
     return {**os.environ, **folders, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -84,6 +85,8 @@ def server_in(
     home: Path, *arguments: str, reading: bool = True, waits: Mapping[str, float] | None = None
 ) -> StdioClient:
     """A client of a new server, whose user folders lie in `home`. waits: a ForkedProcess's constants."""
+    # A shared engine outlives its servers; in tests, hardly.
+    waits = {"lsp_server.engine.shared.LINGER_SECONDS": 0.5, **(waits or {})}
     process = ForkedProcess(arguments or SERVE, home, environment(home), waits)
     return StdioClient(process=process, reading=reading)
 

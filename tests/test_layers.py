@@ -32,6 +32,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("engine.endpoint", ()),
     ("remote", ("core", "remote", "engine.endpoint", "engine.home", "engine.request", "backends.base")),
     ("engine.process", ("engine", "children")),
+    ("engine.meeting", ()),
     ("engine", ("core", "engine", "backends.base", "prompt_files")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models", "user_folders")),

@@ -27,8 +27,9 @@ from lsp_server.engine.request import TextDelta as TextDelta  # noqa: PLC0414
 from lsp_server.engine.request import Usage as Usage  # noqa: PLC0414
 from lsp_server.engine.request import Working as Working  # noqa: PLC0414
 
-# Where the engine that holds the models lives: on a thread of this process, or in a process of its own.
-HomeKind = Literal["in-process", "process"]
+# Where the engine that holds the models lives: on a thread of this process, in a process of its own, or in one that all
+# servers of the user with the same model share.
+HomeKind = Literal["in-process", "process", "shared"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,31 @@
-"""The process that an engine has for itself: messages from stdin to the core, its events to stdout."""
+"""The process that an engine has: for one server by its stdin and stdout, or for several by a socket."""
 
 from __future__ import annotations
 
 import os
+import queue
+import socket
 import sys
 import threading
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
 
 from lsp_server import __version__
 from lsp_server.backends.base import BackendFactory
-from lsp_server.engine import wire
+from lsp_server.engine import meeting, wire
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.request import Event, Shutdown
+from lsp_server.engine.hub import Hub
+from lsp_server.engine.request import Event, Message, Shutdown
+
+# Events for one server that does not read them. With more, it counts as gone.
+_MOST_EVENTS = 10_000
 
 
 def serve(factory: BackendFactory) -> int:
-    """Runs a core until stdin ends, or `Shutdown` comes. Returns the exit status: 0, or 1 after a message that is none.
+    """Runs a core for one server, until stdin ends or `Shutdown` comes. Returns the exit status: 0, or 1 after a
+    message that is none.
 
     What else writes to stdout (a native library, a stray print) goes to stderr.
     """
@@ -39,14 +50,119 @@ def serve(factory: BackendFactory) -> int:
     def receive() -> None:
         nonlocal status
         with os.fdopen(0, "rb", buffering=1 << 16, closefd=False) as messages:
-            try:
-                while (message := wire.read(messages.read)) is not None:
-                    core.send(message)
-            except wire.WireError as error:
-                print(f"fimble: the engine got {error}", file=sys.stderr)  # noqa: T201 - the process's own output
-                status = 1
+            status = _receive(messages, core.send)
         core.send(Shutdown())
 
     threading.Thread(target=receive, name="messages", daemon=True).start()
     core.run()
     return status
+
+
+def _receive(messages: BinaryIO, take: Callable[[Message], None]) -> int:
+    """Hands over what comes, up to `Shutdown` or the end. Returns 1 after something that is no message, else 0."""
+    try:
+        while (message := wire.read(messages.read)) is not None:
+            if isinstance(message, Shutdown):
+                break
+            take(message)
+    except wire.WireError as error:
+        print(f"fimble: the engine got {error}", file=sys.stderr)  # noqa: T201 - the process's own output
+        return 1
+    return 0
+
+
+def serve_shared(factory: BackendFactory, path: Path, linger: float) -> int:
+    """Runs a core for all servers that connect to the socket at `path`, until none has been there for `linger` seconds.
+    Returns the exit status: 0, or 1 if the place cannot be locked."""
+    alive = meeting.locked(path.with_suffix(".alive"), wait=True)  # until another one, which nobody uses, has ended
+    if alive is None:
+        return 1
+    with suppress(FileNotFoundError):  # of an engine that was killed
+        path.unlink()
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o077)
+    listening.bind(str(path))
+    os.umask(before)
+    listening.listen(16)
+    hub = Hub()
+    core = EngineCore(factory, hub.post)
+    hub.serve(core)
+
+    def end() -> None:
+        path.unlink(missing_ok=True)  # first of all, so that nobody joins an engine that ends
+        core.send(Shutdown())
+
+    members = _Members(hub, linger, end)
+    threading.Thread(target=members.accept, args=[listening], name="socket", daemon=True).start()
+    core.run()
+    os.close(alive)
+    return 0
+
+
+class _Members:
+    """The servers that are connected: two threads for each, one for each direction. end: called once when none has been
+    there for long. The lock guards the count and the timer."""
+
+    def __init__(self, hub: Hub, linger: float, end: Callable[[], None]) -> None:
+        self._hub = hub
+        self._linger = linger
+        self._end = end
+        self._lock = threading.Lock()
+        self._count = 0
+        self._timer: threading.Timer | None = None
+        self._left()
+
+    def accept(self, listening: socket.socket) -> None:
+        while True:
+            connection, _ = listening.accept()
+            if not meeting.is_ours(connection):
+                connection.close()
+                continue
+            with self._lock:
+                self._count += 1
+                if self._timer is not None:
+                    self._timer.cancel()
+                    self._timer = None
+            threading.Thread(target=self._serve, args=[connection], name="member in", daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        events: queue.Queue[bytes | None] = queue.Queue(_MOST_EVENTS)
+
+        def post(event: Event | wire.Hello) -> None:
+            try:
+                events.put_nowait(wire.encode(event))
+            except queue.Full:
+                with suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
+
+        post(wire.Hello(__version__))
+        client = self._hub.join(post)
+        threading.Thread(target=_write, args=[connection, events], name="member out", daemon=True).start()
+        try:
+            with connection.makefile("rb") as messages:
+                _receive(messages, lambda message: self._hub.take(client, message))
+        except OSError:
+            pass
+        self._hub.leave(client)
+        with suppress(queue.Full):
+            events.put_nowait(None)
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+        connection.close()
+        with self._lock:
+            self._count -= 1
+        self._left()
+
+    def _left(self) -> None:
+        """Waits for the next one, if none is there."""
+        with self._lock:
+            if self._count == 0:
+                self._timer = threading.Timer(self._linger, self._end)
+                self._timer.daemon = True
+                self._timer.start()
+
+
+def _write(connection: socket.socket, events: queue.Queue[bytes | None]) -> None:
+    with suppress(OSError):
+        while (frame := events.get()) is not None:
+            connection.sendall(frame)

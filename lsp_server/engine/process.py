@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import os
-import queue
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import anyio.to_thread
 
-from lsp_server import __version__
 from lsp_server.children import Child, Limits
-from lsp_server.engine import wire
-from lsp_server.engine.home import STOP_SECONDS, Post
-from lsp_server.engine.request import EngineLost, Message, Shutdown
+from lsp_server.engine.home import Post
+from lsp_server.engine.link import Link, LinkError, Opened
+from lsp_server.engine.request import Message
 
-# Messages on the way to the process. It reads at once, so more wait only if it hangs.
-_MOST_WAITING = 1024
 # Where our own package lies: Python loads modules from the folder that it is started in.
-_HERE = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parents[2]
+
+
+def command_line(arguments: Sequence[str]) -> list[str]:
+    """The command that starts an engine, to be run in HERE. arguments: those behind `python -m lsp_server`."""
+    return [sys.executable, "-m", "lsp_server", *arguments, "--folder", str(Path.cwd())]
 
 
 class ProcessHome:
     """Starts the process with the first message, and again with the first one after it was lost.
 
-    command: the arguments behind `python -m lsp_server`. Each process has two threads here: `engine out` starts it and
-    writes its messages, `engine in` reads its events and tells of its end.
+    arguments: those behind `python -m lsp_server`.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
-        self._command = [sys.executable, "-m", "lsp_server", *command, "--folder", str(Path.cwd())]
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._command = command_line(arguments)
         self._post: Post = lambda _: None
-        self._process: _Process | None = None
+        self._link: Link | None = None
         self._stopping = False
 
     def start(self, post: Post) -> None:
@@ -45,91 +44,35 @@ class ProcessHome:
     def send(self, message: Message) -> None:
         if self._stopping:
             return
-        if self._process is None or self._process.ended.is_set():
-            self._process = _Process(self._command, self._post)
-        self._process.send(message)
+        if self._link is None or self._link.ended.is_set():
+            self._link = Link(self._open, self._post)
+        self._link.send(message)
 
     async def stop(self) -> None:
         self._stopping = True
-        if self._process is not None:
-            await anyio.to_thread.run_sync(self._process.stop)
+        if self._link is not None:
+            await anyio.to_thread.run_sync(self._link.stop)
 
-
-class _Process:
-    """One process. ended: set when it has ended, before anybody is told."""
-
-    def __init__(self, command: Sequence[str], post: Post) -> None:
-        self.ended = threading.Event()
-        self._command = command
-        self._post = post
-        self._messages: queue.Queue[Message | None] = queue.Queue(_MOST_WAITING)
-        self._lock = threading.Lock()  # for the two below
-        self._child: Child | None = None
-        self._why = ""  # why we have ended it
-        self._asked = False  # whether it has been asked to end; by the event loop's thread or one it waits for
-        threading.Thread(target=self._write, name="engine out", daemon=True).start()
-
-    def send(self, message: Message) -> None:
+    def _open(self) -> Opened:
+        pipe = subprocess.PIPE
         try:
-            self._messages.put_nowait(message)
-        except queue.Full:
-            self._end("does not read what it is sent")
-
-    def stop(self) -> None:
-        """Asks it to end, waits a few seconds, and ends it."""
-        self._asked = True
-        self.send(Shutdown())
-        if not self.ended.wait(STOP_SECONDS):
-            self._end("does not end")
-            self.ended.wait(STOP_SECONDS)
-
-    def _end(self, why: str) -> None:
-        with self._lock:
-            self._why, child = self._why or why, self._child
-        if child is not None:
-            child.cut()
-
-    def _write(self) -> None:
-        try:
-            child = Child(
-                self._command, Limits(), cwd=_HERE, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=None
-            )
+            child = Child(self._command, Limits(), cwd=HERE, stdin=pipe, stdout=pipe, stderr=None)
         except OSError as error:
-            self._has_ended(f"cannot be started: {error.strerror or error}")
-            return
-        with self._lock:
-            self._child = child
-        threading.Thread(target=self._read, args=[child], name="engine in", daemon=True).start()
-        assert child.stdin is not None
-        with suppress(OSError, ValueError):  # it has ended, which `engine in` finds out
-            while (message := self._messages.get()) is not None:
-                child.stdin.write(wire.encode(message))
-                if self._messages.empty():
-                    child.stdin.flush()
-        with suppress(OSError, ValueError):
-            child.stdin.close()
+            raise LinkError(f"cannot be started: {error.strerror or error}") from None
+        stdin, stdout = child.stdin, child.stdout
+        assert stdin is not None
+        assert stdout is not None
 
-    def _read(self, child: Child) -> None:
-        assert child.stdout is not None
-        try:
-            while (event := wire.read(child.stdout.read)) is not None:
-                if not isinstance(event, wire.Hello):
-                    self._post(event)
-                elif event.version != __version__:
-                    self._end(f"is of version {event.version}, this server of {__version__}; restart the editor")
-                    break
-        except wire.WireError as error:
-            self._end(f"sent {error}")
-        status = child.wait()
-        child.stdout.close()
-        self._has_ended(_how(status))
+        def write(data: bytes) -> None:
+            stdin.write(data)
+            stdin.flush()
 
-    def _has_ended(self, how: str) -> None:
-        self.ended.set()
-        with suppress(queue.Full):
-            self._messages.put_nowait(None)
-        if not self._asked:
-            self._post(EngineLost(self._why or how))
+        def ended() -> str:
+            status = child.wait()
+            stdout.close()
+            return _how(status)
+
+        return Opened(write, stdout.read, stdin.close, child.cut, ended)
 
 
 def _how(status: int) -> str:

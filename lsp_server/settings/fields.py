@@ -37,7 +37,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         HomeKind,
         Meta(
             description="In your own fimble.toml, or your editor's settings: where the model lives. in-process: in the "
-            "server. process: in a process of its own, so that a crash of a driver does not end the editor's session."
+            "server. process: in a process of its own, so that a crash of a driver does not end the editor's session. "
+            "shared: in one process for all windows with the same model, so that it is in memory once."
         ),
     ] = "in-process"
     lora: Annotated[

@@ -1,0 +1,89 @@
+"""Where servers and the engine that they share meet: a Unix socket in a folder that is the user's alone.
+
+The name of the socket tells what the engine is for: fimble's version, the backend and the model that completes code.
+What does not match therefore never meets. Two locks (flock) keep order: who starts an engine holds `.start` until it
+listens, and an engine holds `.alive` as long as it runs. The system gives locks back, however a process ends.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import stat
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+from lsp_server import __version__
+
+# A socket's path has room for about a hundred bytes.
+_NAME_CHARACTERS = 20
+
+
+class MeetingError(Exception):
+    """A place that cannot be used. The message is one line that says why."""
+
+
+def is_possible() -> bool:
+    """Whether this system has what sharing needs."""
+    return sys.platform != "win32" and hasattr(socket, "AF_UNIX")
+
+
+def folder() -> Path:
+    """The folder of the sockets, made if it is not there. Raises MeetingError if it is not the user's alone."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    base = Path(runtime) if runtime and Path(runtime).is_dir() else Path(tempfile.gettempdir())
+    path = base / ("fimble" if base == Path(runtime) else f"fimble-engines-{os.getuid()}")
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        entry = path.lstat()
+    except OSError as error:
+        raise MeetingError(f"{path} cannot be made: {error.strerror}") from None
+    if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.getuid() or entry.st_mode & 0o077:
+        raise MeetingError(f"{path} must be a folder that only you can use")
+    return path
+
+
+def name_of(*parts: str) -> str:
+    """The name of the socket of an engine that is for all of these."""
+    digest = hashlib.sha256("\0".join([__version__, *parts]).encode()).hexdigest()
+    return digest[:_NAME_CHARACTERS]
+
+
+def is_ours(connection: socket.socket) -> bool:
+    """Whether a process of the same user is at the other end. Where the system does not tell, the folder's mode alone
+    keeps others out."""
+    credentials = getattr(socket, "SO_PEERCRED", None)  # of Linux
+    if credentials is None:
+        return True
+    found = connection.getsockopt(socket.SOL_SOCKET, credentials, struct.calcsize("3i"))
+    return int(struct.unpack("3i", found)[1]) == os.getuid()
+
+
+def locked(path: Path, *, wait: bool) -> int | None:
+    """A descriptor that holds the lock of a file, made if it is not there; None if another process holds it and we do
+    not wait. Closing it gives the lock back."""
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def connected(path: Path) -> socket.socket | None:
+    """A connection to the engine that listens at a path, or None if none does."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.connect(str(path))
+        if is_ours(connection):
+            return connection
+    except OSError:
+        pass
+    connection.close()
+    return None

@@ -1,0 +1,170 @@
+"""An engine that several servers of a user share: joined if it is there, started if not."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from lsp_server.backends.base import ModelSpec
+from lsp_server.engine import meeting
+from lsp_server.engine.home import Post
+from lsp_server.engine.link import Link, LinkError, Opened
+from lsp_server.engine.process import HERE, command_line
+from lsp_server.engine.request import (
+    EngineLost,
+    Event,
+    Finished,
+    FinishReason,
+    Generate,
+    Keep,
+    Load,
+    Message,
+    ModelIdle,
+    Usage,
+)
+
+# How long an engine may take until it listens. It loads no model before that.
+_START_SECONDS, _LOOK_SECONDS = 30.0, 0.02
+# How long it waits for another server when the last one has left.
+LINGER_SECONDS = 120.0
+
+
+class SharedHome:
+    """Joins the engine that is for the model which is loaded first, and leaves it for another when another model is to
+    complete code. Until then messages wait here.
+
+    arguments: those behind `python -m lsp_server`; with them, the path to listen at.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._arguments = list(arguments)
+        self._post: Post = lambda _: None
+        self._spec: ModelSpec | None = None  # which the engine is for
+        self._keep: Keep | None = None
+        self._chat: Load | None = None
+        self._early: list[Message] = []
+        self._stopping = False
+        # The link in use, and the requests that are under way there; with a lock, since events come on its threads.
+        self._lock = threading.Lock()
+        self._link: Link | None = None
+        self._ids: set[int] = set()
+
+    def start(self, post: Post) -> None:
+        self._post = post
+
+    def send(self, message: Message) -> None:
+        if self._stopping:
+            return
+        if isinstance(message, Keep):
+            self._keep = message
+        elif isinstance(message, Load) and message.role == "chat":
+            self._chat = message
+        elif isinstance(message, Load) and message.spec != self._spec:
+            self._leave()
+            self._spec = message.spec
+        if self._spec is None:
+            if isinstance(message, Load):
+                self._early = [message]
+            return
+        link = self._link
+        if link is None or link.ended.is_set():
+            link = self._joined()
+        if isinstance(message, Generate):
+            with self._lock:
+                self._ids.add(message.id)
+        link.send(message)
+
+    async def stop(self) -> None:
+        self._stopping = True
+        self._leave()
+
+    def _joined(self) -> Link:
+        link: Link | None = None
+
+        def post(event: Event | EngineLost) -> None:
+            with self._lock:
+                if link is not self._link:
+                    return  # of an engine that we have left
+                if isinstance(event, Finished):
+                    self._ids.discard(event.id)
+                elif isinstance(event, EngineLost):
+                    self._ids.clear()
+            self._post(event)
+
+        with self._lock:
+            self._link = link = Link(self._open, post)
+        for early in (*filter(None, [self._keep]), *self._early):
+            link.send(early)
+        self._early = []
+        return link
+
+    def _leave(self) -> None:
+        """Leaves the engine: what was under way there ends, and its chat model is not ours any more."""
+        with self._lock:
+            link, self._link = self._link, None
+            ids, self._ids = self._ids, set()
+        if link is None:
+            return
+        link.leave()
+        for id in ids:
+            self._post(Finished(id, "", FinishReason.CANCELLED, Usage(), message="another model is loaded"))
+        if self._chat is not None:
+            self._post(ModelIdle("the engine is another one now", self._chat.number, "chat"))
+
+    def _open(self) -> Opened:
+        spec = msgspec.json.encode(self._spec, order="deterministic").decode()
+        try:
+            path = meeting.folder() / meeting.name_of(*self._arguments, spec)
+            return _opened(meeting.connected(path) or self._started(path))
+        except (meeting.MeetingError, OSError) as error:
+            raise LinkError(f"cannot be shared: {error}") from None
+
+    def _started(self, path: Path) -> socket.socket:
+        """A connection to a new engine, or to one that somebody else has started meanwhile. Raises LinkError."""
+        lock = meeting.locked(path.with_suffix(".start"), wait=True)
+        try:
+            if (connection := meeting.connected(path)) is not None:
+                return connection
+            nowhere = subprocess.DEVNULL
+            command = command_line([*self._arguments, "--listen", str(path), "--linger", str(LINGER_SECONDS)])
+            process = subprocess.Popen(
+                command, stdin=nowhere, stdout=nowhere, stderr=nowhere, cwd=HERE, start_new_session=True
+            )
+            end = time.monotonic() + _START_SECONDS
+            while time.monotonic() < end:
+                if (connection := meeting.connected(path)) is not None:
+                    return connection
+                if process.poll() is not None:
+                    raise LinkError(f"cannot be shared: it ended with status {process.returncode} at once")
+                time.sleep(_LOOK_SECONDS)
+            process.kill()
+            raise LinkError(f"cannot be shared: it does not listen within {_START_SECONDS:.0f} s")
+        finally:
+            if lock is not None:
+                os.close(lock)
+
+
+def _opened(connection: socket.socket) -> Opened:
+    reader = connection.makefile("rb")
+
+    def cut() -> None:
+        with suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    def finish() -> None:
+        connection.shutdown(socket.SHUT_WR)
+
+    def ended() -> str:
+        reader.close()
+        connection.close()
+        return "has ended"
+
+    return Opened(connection.sendall, reader.read, finish, cut, ended)
