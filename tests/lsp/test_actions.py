@@ -16,7 +16,7 @@ from lsp_server.lsp.protocol import shared_converter
 from tests.actions.cases import CASES, Case
 from tests.support.editor import Editor
 from tests.support.effort import scaled
-from tests.support.stdio import StdioClient
+from tests.support.stdio import StdioClient, needs_own_engine
 
 Start = Callable[..., StdioClient]
 RECORDED = [
@@ -303,6 +303,7 @@ def test_an_instruction_from_a_comment_and_from_an_argument(start: Start, tmp_pa
     assert editor.buffers[other].text == case.expected()
 
 
+@needs_own_engine
 def test_a_bad_answer_is_asked_for_again_and_then_given_up(start: Start, tmp_path: Path) -> None:
     case = PYTHON
     again = ("cannot be used", fenced(case.new))

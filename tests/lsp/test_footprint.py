@@ -15,7 +15,7 @@ import pytest
 from tests.conftest import environment
 from tests.support.buffer import Buffer
 from tests.support.effort import scaled
-from tests.support.stdio import SERVE, StdioClient, inline_params, notification, request
+from tests.support.stdio import SERVE, StdioClient, inline_params, needs_own_engine, notification, request
 
 Start = Callable[..., StdioClient]
 CODE = "def total(values):\n    result = 0\n    for value in values:\n        result += value\n    return result\n\n\n"
@@ -128,6 +128,7 @@ def test_a_document_of_many_megabytes_is_held_once(start_anew: Start) -> None:
 STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
 
 
+@needs_own_engine
 def test_no_network_and_no_files_elsewhere(start_anew: Start, home: Path, tmp_path: Path) -> None:
     strace, log = shutil.which("strace"), tmp_path / "strace.log"
     if strace is None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.stdio import StdioClient
+from tests.support.stdio import StdioClient, needs_own_engine
 
 URI = "file:///w/a.py"
 LINES = [f"def f{number}(first, second):\n    return first * {number} + second\n" for number in range(12)]
@@ -26,6 +26,7 @@ def session(start: Start, **settings: Any) -> tuple[str, int]:
     return items[0]["insertText"], evaluated
 
 
+@needs_own_engine
 def test_a_file_opened_again_is_not_evaluated_again(start: Start, home: Path) -> None:
     cold_text, cold = session(start)
     warm_text, warm = session(start)
@@ -36,6 +37,7 @@ def test_a_file_opened_again_is_not_evaluated_again(start: Start, home: Path) ->
     assert list(folder.iterdir())
 
 
+@needs_own_engine
 def test_turned_off_it_is(start: Start, home: Path) -> None:
     costs = [session(start, saved_prompts_mb=0)[1] for _ in range(2)]
     assert min(costs) > 300

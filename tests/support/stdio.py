@@ -16,10 +16,14 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 Message = dict[str, Any]
 # FIMBLE_TEST_ENGINE: another home for the engine of all servers, to run their tests there too.
-_ENGINE = os.environ.get("FIMBLE_TEST_ENGINE")
-SERVE = ("serve", "--backend", "scripted", *(("--engine", _ENGINE) if _ENGINE else ()))
+ENGINE = os.environ.get("FIMBLE_TEST_ENGINE", "")
+SERVE = ("serve", "--backend", "scripted", *(("--engine", ENGINE) if ENGINE else ()))
+# For tests that count on an engine that ends with its server.
+needs_own_engine = pytest.mark.skipif(ENGINE == "shared", reason="a shared engine outlives its servers")
 SECONDS = 30.0  # how long to wait for anything; far beyond what anything takes, on a busy machine too
 AGAIN = 0.05  # how often a condition is looked at again that no message need make true
 LIFETIME = 120.0  # no server outlives this, so that a blocked write cannot hang the tests
