@@ -47,6 +47,7 @@ LANGUAGES: tuple[Language, ...] = (
         r"|[)\]}]).*:",
         long_quotes="\"\"\" '''",
         headers="if elif else for while with try except finally def class async match case",
+        docstrings="expression_statement",
     ),
     language(
         "JavaScript",
@@ -271,6 +272,7 @@ LANGUAGES: tuple[Language, ...] = (
         blocks="compound_statement declaration_list enum_declaration_list switch_block match_block",
         strings="string encapsed_string heredoc nowdoc",
         prologue=b"<?php\n",
+        line_marks="// #",
         embedded=AROUND_PHP,
     ),
     language(
@@ -285,6 +287,8 @@ LANGUAGES: tuple[Language, ...] = (
         strings="string",
         openers=r"[{(]|\b(?:then|do|else|repeat)|\bfunction\b[^()]*\([^()]*\)",
         closers="end else elseif until",
+        block_marks="--[[ ]]",
+        docs="---",
     ),
     language(
         "Bash",
@@ -308,6 +312,7 @@ LANGUAGES: tuple[Language, ...] = (
         statements="statement",
         blocks="block",
         comments="comment marginalia",
+        block_marks="/* */",
         openers=r"\(|(?i:\b(?:as|begin|then|else|select|from|where|set|values))",
     ),
     language(

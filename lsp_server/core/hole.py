@@ -10,8 +10,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import pairwise
 
 from lsp_server.core.brackets import CLOSING, open_brackets, open_quote
+from lsp_server.core.comments import Comment, comment_at, comment_by_text, open_docstring
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
@@ -24,12 +26,14 @@ TYPED_LIMIT_BYTES = 800
 
 class HoleKind(str, Enum):
     """none: nothing is wanted. expression: what is missing in front of a bracket that stands there. line: the
-    rest of the line, or of the statement if its brackets go on. block: lines, as long as they belong together."""
+    rest of the line, or of the statement if its brackets go on. block: lines, as long as they belong together. prose:
+    words that go on with a comment or docstring, inside it."""
 
     NONE = "none"
     EXPRESSION = "expression"
     LINE = "line"
     BLOCK = "block"
+    PROSE = "prose"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Hole:
     """anchor: the offset at which the middle of the prompt begins; what lies between it and the cursor has
     been typed since. cursor: the offset at which text is inserted. line_end: the end of the cursor's line.
     indent: for a block, the least indentation, in columns, of a line that still belongs to it. reason: why
-    nothing is wanted, in words for the user.
+    nothing is wanted, in words for the user. comment: the comment or docstring that it is in, if that is known.
     """
 
     kind: HoleKind
@@ -46,18 +50,25 @@ class Hole:
     line_end: int
     indent: int = 0
     reason: str = ""
+    comment: Comment | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What stands around a cursor. left, right: its line. inside: `code`, or the `string` or `comment` that it is
-    in; text: what of that stands in front of it."""
+    in, and a docstring is a comment; text: what of that stands in front of it. comment: what is known of the latter."""
 
     left: str
     right: str
     language: Language
     inside: str = "code"
     text: str = ""
+    comment: Comment | None = None
+
+    @property
+    def writes_prose(self) -> bool:
+        """Whether it is where words of a comment end, so that more of them can follow."""
+        return self.comment is not None and self.comment.closed_here
 
     @property
     def splits_name(self) -> bool:
@@ -96,12 +107,15 @@ _ASKS = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{
 
 # The first that applies decides.
 INSIDE_A_NAME = "the cursor is inside a name"
+INSIDE_A_COMMENT = "the cursor is inside a comment"
 
 RULES: tuple[Rule, ...] = (
     Rule(INSIDE_A_NAME, lambda s: s.splits_name, HoleKind.NONE),
     Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
-    Rule("the comment asks to be continued", lambda s: s.inside == "comment" and s.asks, HoleKind.LINE),
-    Rule("the cursor is inside a comment", lambda s: s.inside == "comment", HoleKind.NONE),
+    Rule("the comment asks to be continued", lambda s: s.writes_prose and s.asks, HoleKind.PROSE),
+    Rule("words of the comment follow what asks for some", lambda s: s.inside == "comment" and s.asks, HoleKind.LINE),
+    Rule("the comment may go on", lambda s: s.writes_prose, HoleKind.PROSE),
+    Rule(INSIDE_A_COMMENT, lambda s: s.inside == "comment", HoleKind.NONE),
     Rule("the string asks to be continued", lambda s: s.inside == "string" and s.asks, HoleKind.LINE),
     Rule("the cursor is inside a string", lambda s: s.inside == "string", HoleKind.NONE),
     Rule("a bracket is closed behind the cursor", lambda s: s.right.strip()[:1] in (*CLOSING,), HoleKind.EXPRESSION),
@@ -130,12 +144,17 @@ def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
     view = view_of(document, line)
     language = view.language
     inside, text = "code", ""
-    for kind, start, end in view.ancestors(hole.cursor):
+    comment: Comment | None = None
+    holders = [*view.ancestors(hole.cursor), ("", 0, 0)]
+    for (kind, start, end), (around, *_) in pairwise(holders):
         if kind in language.code_in_strings and start < hole.cursor < end:
             break
         if kind in language.strings or kind in language.comments:
             if start < hole.cursor and (hole.cursor < end or _is_open(document.source[start:end], kind, language)):
-                inside = "string" if kind in language.strings else "comment"
+                is_string = kind in language.strings
+                if not is_string or around in language.docstrings:
+                    comment = comment_at(document, hole.cursor, language, start, end, is_string=is_string)
+                inside = "string" if is_string and comment is None else "comment"
                 text = document.source[start : hole.cursor].decode("utf-8", "replace")
             break
     else:
@@ -143,7 +162,14 @@ def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
         quote = open_quote(left, language.quotes) if language.strings and view.errors else ""
         if quote:
             inside, text = "string", left[left.rindex(quote) :]
-    return _decided(hole, Surroundings(left, right, language, inside, text))
+    if inside != "comment" and view.errors:
+        comment = open_docstring(document, hole.cursor, language)
+        text = left.lstrip() if comment is not None else text
+    elif language.wheel is None and (found := comment_by_text(document, hole.cursor, language)) is not None:
+        comment = comment_at(document, hole.cursor, language, *found)
+        text = document.source[found[0] : hole.cursor].decode("utf-8", "replace")
+    inside = "comment" if comment is not None else inside
+    return _decided(hole, Surroundings(left, right, language, inside, text, comment))
 
 
 def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
@@ -157,14 +183,27 @@ def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
 
 def asked(hole: Hole) -> Hole:
     """`hole` for a user who has asked: something is wanted even where nothing is shown unasked."""
+    if hole.kind is HoleKind.PROSE and hole.comment is not None:
+        return replace(hole, comment=replace(hole.comment, asked=True))
     if hole.kind is HoleKind.NONE and hole.reason != INSIDE_A_NAME:
         return replace(hole, kind=HoleKind.LINE, reason="")
     return hole
 
 
+def unasked(hole: Hole, *, comments: bool, docs: bool) -> Hole:
+    """`hole` for a user who has not asked, and wants to be shown something in comments that document code (docs), in
+    the others (comments), or in neither."""
+    comment = hole.comment
+    if hole.kind is not HoleKind.PROSE or comment is None or comment.asks or (docs if comment.is_doc else comments):
+        return hole
+    return replace(hole, kind=HoleKind.NONE, reason=INSIDE_A_COMMENT)
+
+
 def _decided(hole: Hole, surroundings: Surroundings) -> Hole:
     rule = next(rule for rule in RULES if rule.applies(surroundings))
     indent = 0
+    if rule.kind is HoleKind.PROSE and surroundings.comment is not None:
+        hole = replace(hole, comment=replace(surroundings.comment, asks=surroundings.asks))
     if rule.kind is HoleKind.BLOCK:
         indent = indent_width(surroundings.left.encode()) + rule.indent
     return replace(hole, kind=rule.kind, indent=indent, reason=rule.name if rule.kind is HoleKind.NONE else "")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 # How a line ends after which lines follow that belong to it, in languages with braces.
 BRACES = r"[{(\[]|=>|\b(?:case\b.*|default\s*):"
 
+# What comments are written with in most languages in which a line comment begins with two slashes.
+_LIKE_C, _DOCS_LIKE_C = ["/*", "*/"], ["///", "//!", "/**", "/*!"]
 
 # Of a longer line (minified code), only the two ends are looked at.
 _LINE_CHARACTERS = 1000
@@ -52,6 +54,10 @@ class Language:
     comment: how a line comment starts and ends; the end is empty for most. wheel: the module of its
     tree-sitter grammar and the function in it, None without one.
 
+    line_marks: all that comments up to the line's end begin with. block_marks: what the others begin and end with.
+    docs: what comments begin with that document code. docstrings: the kinds of nodes of which a string that documents
+    code is the whole.
+
     Kinds of nodes of the grammar: imports, at the top level, bring names into the file; statements are whole
     statements and declarations; blocks hold statements; strings and comments are what is not code, and
     code_in_strings what is code again inside a string.
@@ -93,6 +99,10 @@ class Language:
     untabbed: str = ""
     terminators: str = ""
     headers: tuple[str, ...] = ()
+    line_marks: tuple[str, ...] = ()
+    block_marks: tuple[tuple[str, str], ...] = ()
+    docs: tuple[str, ...] = ()
+    docstrings: frozenset[str] = frozenset()
 
     def as_comment(self, line: str) -> str:
         """`line` as a comment of this language, without trailing white space."""
@@ -145,9 +155,17 @@ def language(
     untabbed: str = "",
     terminators: str = "",
     headers: str = "",
+    line_marks: str = "",
+    block_marks: str = "",
+    docs: str = "",
+    docstrings: str = "",
 ) -> Language:
-    """An entry, with lists written as words."""
+    """An entry, with lists written as words; the marks of comments that are not given follow from `comment`."""
     module, _, function = wheel.partition(":")
+    begins, ends = comment
+    if not ends:
+        line_marks = line_marks or begins
+    blocks_of_comments = block_marks.split() or (_LIKE_C if begins == "//" else [*comment] if ends else [])
     return Language(
         name,
         tuple(ids.split()),
@@ -174,4 +192,8 @@ def language(
         untabbed,
         terminators,
         tuple(headers.split()),
+        tuple(line_marks.split()),
+        tuple(zip(blocks_of_comments[::2], blocks_of_comments[1::2], strict=True)),
+        tuple(docs.split() or (_DOCS_LIKE_C if begins == "//" else [])),
+        frozenset(docstrings.split()),
     )

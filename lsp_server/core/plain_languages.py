@@ -149,6 +149,7 @@ PLAIN_LANGUAGES: tuple[Language, ...] = (
         quotes='"',
         openers=r"[{(\[=]|->|<-|\b(?:do|where|of|let|then|else|in)",
         closers="else then in where",
+        block_marks="{- -}",
     ),
     language(
         "Elm",
@@ -159,6 +160,7 @@ PLAIN_LANGUAGES: tuple[Language, ...] = (
         openers=r"[{(\[=]|->|\b(?:of|let|then|else|in)",
         closers="else then in",
         long_quotes='"""',
+        block_marks="{- -}",
     ),
     language(
         "PureScript",
@@ -168,6 +170,7 @@ PLAIN_LANGUAGES: tuple[Language, ...] = (
         quotes='"',
         openers=r"[{(\[=]|->|\b(?:do|where|of|let|then|else|in)",
         closers="else then in where",
+        block_marks="{- -}",
     ),
     language(
         "Nim",

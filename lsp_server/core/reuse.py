@@ -156,13 +156,15 @@ class Typed:
 @dataclass(frozen=True, slots=True)
 class Remembered:
     """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
-    what else was shown there. confidence: how sure the model was of the text."""
+    what else was shown there. confidence: how sure the model was of the text. in_comment: whether it is words of a
+    comment, behind which others may follow in the same line."""
 
     place: Place
     shown: Insertion
     reason: str = ""
     alternatives: tuple[Insertion, ...] = ()
     confidence: Confidence = NOTHING_KNOWN
+    in_comment: bool = False
 
 
 class SuggestionMemory:

@@ -20,6 +20,7 @@ from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.parsing import PARSE_STEPS
+from lsp_server.core.prose import shorter, written_in
 from lsp_server.core.spelled import without_begun, without_spelled
 from lsp_server.core.stopping import StopRule, code_of, find_end
 from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
@@ -79,6 +80,8 @@ def shape(
         text = without_spelled(text[:end], left, specials, rule.quotes)
     else:
         text = _without_beginning_repeat(without_begun(text, specials), rule)
+    if rule.inside is not None:
+        return _shaped_prose(written_in(text, left, rule.inside, whole=whole), document, hole)
     begins = _begins_line(left, right)
     if begins and hole.kind is HoleKind.LINE and not whole:
         return None  # what it is to what stands behind it is known once it is whole
@@ -105,6 +108,15 @@ def shape(
         return None
     end = hole.cursor + len(encode(replaced))
     return Suggestion(text.replace("\n", document.newline.decode()), hole.cursor, end)
+
+
+def _shaped_prose(text: str, document: DocumentSnapshot, hole: Hole) -> Suggestion | None:
+    """What is shown of words in a comment: as much as stays inside it."""
+    view, newline = view_of(document, document.line_at(hole.cursor)), document.newline.decode()
+    for shown in (part.rstrip().replace("\n", newline) for part in shorter(text)):
+        if shown.strip() and view.stays_inside(hole.cursor, encode(shown)):
+            return Suggestion(shown, hole.cursor, hole.cursor)
+    return None
 
 
 def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Suggestion | None:

@@ -7,11 +7,13 @@ once (`shape`).
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.chatter import Code, code_in
+from lsp_server.core.comments import Comment
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
@@ -20,6 +22,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.loops import end_of_loop
 from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
+from lsp_server.core.prose import DOUBT, end_of_comment
 from lsp_server.core.text import encode, indent_width, lines_of
 
 # Lines that say what is so, which is so however often it is said.
@@ -47,7 +50,8 @@ class StopRule:
     a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
     not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
     of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
-    sentences may. opening: how it may begin; None for any way.
+    sentences may. opening: how it may begin; None for any way. inside: the comment or docstring that it goes on with.
+    doubt: the logarithm of a probability; it ends in front of a token that is less probable.
     """
 
     kind: HoleKind
@@ -67,6 +71,8 @@ class StopRule:
     fences: bool = False
     prose: bool = False
     opening: Opening | None = None
+    inside: Comment | None = None
+    doubt: float = -math.inf
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
@@ -82,7 +88,8 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
     is_body = hole.kind is HoleKind.BLOCK and bool(left.strip())
     indent = indent_width(encode(left))
     closers = (*language.closers, *CLOSING)
-    over = right.rstrip() if replaces and len(right.rstrip()) <= MOST_REPLACED else ""
+    comment = hole.comment if hole.kind is HoleKind.PROSE else None
+    over = right.rstrip() if replaces and not comment and len(right.rstrip()) <= MOST_REPLACED else ""
     behind = right
     if hole.kind is HoleKind.EXPRESSION:
         behind = right[len(closers_behind(left, right, language.quotes)) :].strip(TERMINATORS)
@@ -104,6 +111,8 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         _has_fences(document, language, closed=last < document.line_count),
         language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
         opening_at(document, hole, language),
+        comment,
+        DOUBT if comment and not comment.asked and not comment.asks else -math.inf,
     )
 
 
@@ -169,6 +178,8 @@ def _end_of_kind(text: str, rule: StopRule) -> int | None:
         return 0
     if rule.kind is HoleKind.BLOCK:
         return _end_of_block(text, rule)
+    if rule.inside is not None:
+        return _end_of_prose(text, rule, rule.inside)
     return _end_of_line(text, rule)
 
 
@@ -200,6 +211,18 @@ def _end_of_line(text: str, rule: StopRule) -> int | None:
             if depth == 0 or single or lines >= rule.max_lines or not text[:index].strip():
                 return index
     return None
+
+
+def _end_of_prose(text: str, rule: StopRule, comment: Comment) -> int | None:
+    """The end of the words that go on with a comment, in front of a line that stands above or below it already."""
+    end = end_of_comment(text, comment, rule.max_lines)
+    offset = 0
+    for number, line in enumerate(text[:end].split("\n")):
+        complete = end is not None or offset + len(line) < len(text)
+        if complete and repeats_a_line(line, rule, first=number == 0):
+            return max(0, offset - 1)
+        offset += len(line) + 1
+    return end
 
 
 def _end_of_block(text: str, rule: StopRule) -> int | None:

@@ -40,6 +40,8 @@ _HOPELESS_ERRORS = 64
 _HIDDEN_MISSING = "(MISSING _"
 _IN_WRITING = re.compile(r"""\(MISSING (?:"[^\n]+?"|\w+)\)|\(UNEXPECTED (?:'(?:\\.|[^\n])'|\w+)\)|[()]""")
 
+_LINE_BREAK = re.compile(rb"\r?\n")
+
 # How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
 _ENCLOSING_LINES = 2000
 
@@ -156,6 +158,32 @@ class SyntaxView:
                 return None
             node = node.parent
         return len(error_spans(root))
+
+    def stays_inside(self, offset: int, text: bytes) -> bool:
+        """Whether `text` put at `offset` belongs to the string or comment that the byte in front of it is in, or, from
+        line to line, to others like that, which take in no more of what is behind it than before; and brings no errors.
+        """
+        if self.root is None:
+            return True
+        before = self._holder(self.root, offset + self._moved)
+        tree, steps = parse(self.language, self._with(offset, offset, text))
+        self.steps += steps
+        if tree is None or len(error_spans(tree.root_node)) > len(self.errors):
+            return False
+        if before is None:
+            return True  # it has no end yet, and the grammar knows nothing of it
+        at = offset + self._moved
+        ends = [at + match.start() for match in _LINE_BREAK.finditer(text) if match.start()] + [at + len(text)]
+        holders = [self._holder(tree.root_node, end) for end in ends]
+        last = holders[-1]
+        return None not in holders and last is not None and last[1] - ends[-1] == before[1] - at
+
+    def _holder(self, root: Node, offset: int) -> tuple[int, int] | None:
+        """Where the string or comment begins and ends that holds the byte in front of `offset` of the tree's text."""
+        node = root.descendant_for_byte_range(offset - 1, offset - 1)
+        while node is not None and node.type not in self.language.strings | self.language.comments:
+            node = node.parent
+        return None if node is None else (node.start_byte, node.end_byte)
 
     @property
     def _moved(self) -> int:

@@ -20,7 +20,7 @@ from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
-from lsp_server.engine.vocabulary import likeliest
+from lsp_server.engine.vocabulary import likeliest, logprob_of
 from lsp_server.engine.work import Work
 
 if TYPE_CHECKING:
@@ -383,11 +383,10 @@ class Generation:
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None
     ) -> FinishReason | None:
         """Takes `token` as the next one; `piece` is what it adds to the text. rivals: all tokens that could stand
-        there, which its probability is one among; None for any. Returns why that was the last."""
-        import numpy as np
-
-        among = logits if rivals is None else logits[rivals]
-        logprob = -float(np.log(np.exp(among - logits[token]).sum()))
+        there, which its probability is one among; None for any. Returns why that was the last, or is not taken."""
+        logprob = logprob_of(logits, token, rivals)
+        if self.request.stop is not None and logprob < self.request.stop.doubt:
+            return FinishReason.STOP
         self._watch(token)
         self._tokens.append(token)
         self._cost.decoded += 1

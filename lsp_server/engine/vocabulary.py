@@ -85,6 +85,14 @@ class Vocabulary:
         return best if logits[best] > logits[token] else None
 
 
+def logprob_of(logits: Logits, token: int, rivals: Sequence[int] | None = None) -> float:
+    """The logarithm of the probability of `token` among `rivals`, all tokens that could stand there; None for any."""
+    import numpy as np
+
+    among = logits if rivals is None else logits[rivals]
+    return -float(np.log(np.exp(among - logits[token]).sum()))
+
+
 def likeliest(logits: Logits, allowed: Callable[[int], bool], beginnings: Sequence[int], rank: int = 0) -> int | None:
     """The likeliest token that is allowed, or with a rank the next such one. Looked at are the likeliest of all and
     `beginnings`. None if there is none among them."""

@@ -52,7 +52,7 @@ def outcome_of(
     finished = generation.finished
     left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
     suggestion = left.at(hole.cursor) if left else None
-    nothing = why_nothing(finished) if finished else NOTHING_YET
+    nothing = why_nothing(finished, generation.hole) if finished else NOTHING_YET
     whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
     found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
     return Outcome(
@@ -98,4 +98,6 @@ def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:
     """Whether one who asks, with `typed` since it began, gets it: it is being written or it is whole, and for the very
     place, so that the other candidates are for that, too."""
     finished = generation.finished
+    if generation.hole.comment is not None and not generation.hole.comment.asked:
+        return False  # it ends in front of what is not sure
     return typed == Typed(b"") and (finished is None or finished.reason in WHOLE)

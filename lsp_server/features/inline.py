@@ -140,7 +140,7 @@ class InlineCompleter:
         entry, left = remembered
         unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
         suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
-        if suggestion is not None:
+        if suggestion is not None and not entry.in_comment:
             self._background.start(self._prepare, document, suggestion, info, options)
         elapsed = 1000 * (self._clock() - began)
         reason = "" if suggestion else entry.reason or unsure
@@ -365,9 +365,9 @@ class InlineCompleter:
         self._rhythm.decoded(finished.usage)
         if finished.reason in WHOLE and setup == self._setup:
             shown = generation.visible(Typed(b""))
-            reason = "" if shown else why_nothing(finished)
-            remembered = Remembered(generation.place, shown or Insertion(""), reason, (), generation.confidence())
-            self._memory.remember(remembered)
+            reason = "" if shown else why_nothing(finished, generation.hole)
+            sure, prose = generation.confidence(), generation.rule.inside is not None
+            self._memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose))
 
     def _if_sure(
         self,
@@ -384,7 +384,7 @@ class InlineCompleter:
             return replace(outcome, suggestion=None, reason=unsure)
         if generation.finished is None:
             generation.told(options.min_confidence)
-        if generation.ended():
+        if generation.ended() and generation.rule.inside is None:
             self._background.start(self._prepare, document, suggestion, info, options)
         return outcome
 

@@ -10,6 +10,9 @@ from lsp_server.features.outcome import Trigger
 # How readily next edits are proposed.
 Eagerness = Literal["off", "low", "medium", "high"]
 
+# In which comments something is shown unasked: in docstrings and doc comments, in all.
+Comments = Literal["off", "docstrings", "on"]
+
 # How long somebody waits who gets no more than the first answer.
 PATIENT_MS = 1500
 
@@ -17,8 +20,8 @@ PATIENT_MS = 1500
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
     """What a user can set about completions. disabled_languages: LSP identifiers or names. disabled_files: patterns of
-    files, the last parts of their paths. answer_ms: how long an automatic request waits for the whole suggestion;
-    deadline_ms: how long any waits at all.
+    files, the last parts of their paths. comments: in which comments something is shown unasked. answer_ms: how long an
+    automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
     candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
     fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
@@ -45,6 +48,7 @@ class InlineOptions:
     min_confidence: float = 0.0
     replaces: bool = True
     quick: bool = True
+    comments: Comments = "on"
 
     def budget_ms(self, trigger: Trigger) -> float:
         """How long a request waits for the whole suggestion."""

@@ -9,7 +9,7 @@ import anyio
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
-from lsp_server.core.hole import Hole, HoleKind, asked, refined
+from lsp_server.core.hole import Hole, HoleKind, asked, refined, unasked
 from lsp_server.core.offers import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
@@ -18,7 +18,7 @@ from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for, quick_budget
-from lsp_server.features.options import InlineOptions
+from lsp_server.features.options import Comments, InlineOptions
 
 
 class Prompts:
@@ -63,7 +63,7 @@ class Prompts:
         quick = quick_budget(self._engine.token_ms()) if options.quick else None
 
         def look() -> tuple[Hole, PromptChoice | None]:
-            found = asked(refined(document, hole)) if asks else refined(document, hole)
+            found = asked(refined(document, hole)) if asks else _wanted(document, hole, options.comments)
             if found.kind is HoleKind.NONE:
                 return found, None
             return found, book.choose(document, found, info.format, budget, buffers, quick)
@@ -80,7 +80,7 @@ class Prompts:
         with anyio.CancelScope() as self._making[at_rest]:
             book = self._book
             what = document, hole, info.format, budget_for(info, options), self._buffers()
-            is_wanted, prompt, better = await self._background.parse(_ahead, book, at_rest, *what)
+            is_wanted, prompt, better = await self._background.parse(_ahead, book, options.comments, at_rest, *what)
             if self._engine.model.info is not info:
                 return
             if prompt is None:
@@ -110,8 +110,14 @@ class Prompts:
         )
 
 
+def _wanted(document: DocumentSnapshot, hole: Hole, comments: Comments) -> Hole:
+    """`hole` as it is for a user who has not asked."""
+    return unasked(refined(document, hole), comments=comments == "on", docs=comments != "off")
+
+
 def _ahead(
     book: PromptBook,
+    comments: Comments,
     at_rest: bool,
     document: DocumentSnapshot,
     hole: Hole,
@@ -121,7 +127,7 @@ def _ahead(
 ) -> tuple[bool, FimPrompt | None, BetterPrompt | None]:
     """Whether anything is wanted at `hole`; and the prompt to be evaluated for it, at a rest only if it is a better one
     than that in use."""
-    if refined(document, hole).kind is HoleKind.NONE:
+    if _wanted(document, hole, comments).kind is HoleKind.NONE:
         return False, None, None
     if not at_rest:
         return True, book.choose(document, hole, form, budget, buffers).full, None

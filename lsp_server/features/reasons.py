@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import INSIDE_A_NAME, Hole
+from lsp_server.core.hole import INSIDE_A_COMMENT, INSIDE_A_NAME, Hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.secrets import is_secret_file
 from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
@@ -94,6 +94,8 @@ def why_unwanted(hole: Hole) -> str:
     """Why nothing is suggested unasked at a place, by what `hole` says of it."""
     if hole.reason == INSIDE_A_NAME:
         return f"{hole.reason}; suggestions come at its end"
+    if hole.reason == INSIDE_A_COMMENT and hole.comment is not None:
+        return f"{hole.reason} (setting `comments`); ask for a suggestion yourself to get one there"
     return f"{hole.reason}; ask for a suggestion yourself to get one there"
 
 
@@ -107,8 +109,8 @@ def why_unsure(confidence: float, options: InlineOptions) -> str:
     )
 
 
-def why_nothing(finished: Finished) -> str:
-    """Why a request that has ended shows nothing, and what to do."""
+def why_nothing(finished: Finished, hole: Hole | None = None) -> str:
+    """Why a request for `hole` that has ended shows nothing, and what to do."""
     if finished.message:
         return finished.message
     if finished.reason is FinishReason.CANCELLED:
@@ -117,6 +119,8 @@ def why_nothing(finished: Finished) -> str:
         return _why_late(finished.usage)
     if finished.text.strip():
         return f"{_WITHHELD}; type a little more, or {_LARGER}"
+    if hole is not None and hole.comment is not None and not hole.comment.asked:
+        return f"{_UNSURE} of the next word in this comment; type on, or ask for a suggestion yourself"
     return f"{_NOTHING}; type the beginning of what you want, or {_LARGER}"
 
 

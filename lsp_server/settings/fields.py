@@ -12,7 +12,7 @@ from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.engine.api import HomeKind, Role
 from lsp_server.engine.endpoint import LOCAL, Endpoint
 from lsp_server.features.actions.asking import ActionOptions
-from lsp_server.features.options import Eagerness, InlineOptions
+from lsp_server.features.options import Comments, Eagerness, InlineOptions
 from lsp_server.settings import models
 from lsp_server.settings.endpoints import endpoints_of, routing_of
 from lsp_server.user_folders import expanded
@@ -98,6 +98,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(ge=0, le=1, description="How probable each token of a suggestion must be to show it unasked."),
     ] = 0.0
 
+    comments: Annotated[
+        Comments,
+        Meta(
+            description="Where completions come in comments: `on` (everywhere), `docstrings` (only in docstrings and "
+            "doc comments) or `off`. They end where the model is not sure of the next word."
+        ),
+    ] = "on"
     cold_ms: Annotated[
         int,
         Meta(ge=100, le=600000, description="What the first prompt at a new place may take, in ms; sets its size."),
@@ -255,6 +262,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             project_index=self.project_index,
             min_confidence=self.min_confidence,
             replaces=replaces,
+            comments=self.comments,
         )
 
 

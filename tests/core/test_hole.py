@@ -8,6 +8,7 @@ from lsp_server.core.hole import RULES, TYPED_LIMIT_BYTES, HoleKind, asked, find
 from tests.support.cursor import parse_cursor, show_cursor
 
 NONE, EXPRESSION, LINE, BLOCK = HoleKind.NONE, HoleKind.EXPRESSION, HoleKind.LINE, HoleKind.BLOCK
+PROSE = HoleKind.PROSE
 
 
 def check(source: str, language_id: str, kind: HoleKind, indent: int = 0, *, by_tree: bool = False) -> None:
@@ -66,21 +67,44 @@ PLACES = {
         ("lua", "-- Then sort them:$0\n", BLOCK, 0),
     ],
     "the comment asks to be continued": [
-        ("python", "x = 1  # TODO$0\n", LINE, 0),
-        ("java", "int x = 1; // TODO: $0\n", LINE, 0),
-        ("java", "/**$0\n */\nclass A {}\n", LINE, 0),
-        ("bash", "# uses (one, $0\n", LINE, 0),
+        ("python", "x = 1  # TODO$0\n", PROSE, 0),
+        ("python", 'def f():\n    """$0"""\n', PROSE, 0),
+        ("java", "int x = 1; // TODO: $0\n", PROSE, 0),
+        ("java", "/**$0\n */\nclass A {}\n", PROSE, 0),
+        ("bash", "# uses (one, $0\n", PROSE, 0),
+    ],
+    "words of the comment follow what asks for some": [
+        ("python", "# uses (one, $0 and more\n", LINE, 0),
+        ("c", "/* uses (one, $0 and more */\n", LINE, 0),
+        ("ruby", "# TODO: $0 and more\n", LINE, 0),
+    ],
+    "the comment may go on": [
+        ("python", "# words$0\nx = 1\n", PROSE, 0),
+        ("python", "x = 1  # words $0\n", PROSE, 0),
+        ("python", '"""\nwords\n$0\n"""\n', PROSE, 0),
+        ("python", 'def f():\n    """Words $0"""\n', PROSE, 0),
+        ("python", 'def f():\n    """Words $0\n    return 1\n', PROSE, 0),
+        ("rust", "// words$0\nfn f() {}\n", PROSE, 0),
+        ("rust", "/// words$0\nfn f() {}\n", PROSE, 0),
+        ("c", "/* words\n * $0\n */\nint x;\n", PROSE, 0),
+        ("c", "/* words $0 */ int x;\n", PROSE, 0),
+        ("php", "<?php\n# words$0\n$x = 1;\n", PROSE, 0),
+        ("ruby", "# words$0\nx = 1\n", PROSE, 0),
+        ("html", "<!-- words $0 -->\n", PROSE, 0),
+        ("svelte", "<!-- words $0 -->\n<p>more</p>\n", PROSE, 0),
+        ("svelte", "<script>\n  // words $0\n</script>\n", PROSE, 0),
+        ("elixir", "  # words$0\n", PROSE, 0),
+        ("haskell", "{- words\n   more $0\n-}\nx = 1\n", PROSE, 0),
     ],
     "the cursor is inside a comment": [
-        ("python", "# words$0\nx = 1\n", NONE, 0),
         ("python", "x = 1  # words $0 more\n", NONE, 0),
-        ("rust", "// words$0\nfn f() {}\n", NONE, 0),
-        ("c", "/* words\n * $0\n */\nint x;\n", NONE, 0),
-        ("ruby", "# words$0\nx = 1\n", NONE, 0),
-        ("html", "<!-- words $0 -->\n", NONE, 0),
+        ("rust", "// words $0 more\nfn f() {}\n", NONE, 0),
+        ("c", "/* words $0 more */\n", NONE, 0),
+        ("c", "int x; /$0/ words\n", NONE, 0),
+        ("svelte", "<!-- words $0 more -->\n", NONE, 0),
     ],
     "the string asks to be continued": [
-        ("python", 'def f():\n    """$0"""\n', LINE, 0),
+        ("python", 'x = """$0"""\n', LINE, 0),
         ("python", 'print("total: $0")\n', LINE, 0),
         ("typescript", "log('total: $0');\n", LINE, 0),
         ("ruby", "puts 'total: $0'\n", LINE, 0),
@@ -88,7 +112,8 @@ PLACES = {
     "the cursor is inside a string": [
         ("python", 'print("words$0")\n', NONE, 0),
         ("python", 'print("words$0\n', NONE, 0),
-        ("python", '"""\nwords\n$0\n"""\n', NONE, 0),
+        ("python", 'x = """\nwords\n$0\n"""\n', NONE, 0),
+        ("python", 'x = 1\n"""words"""; "more$0"\n', NONE, 0),
         ("javascript", "f(`a ${b} c$0`);\n", NONE, 0),
         ("go", 'x := "words $0"\n', NONE, 0),
         ("ruby", 'puts "words $0"\n', NONE, 0),
@@ -159,7 +184,13 @@ def test_every_rule_has_its_places() -> None:
 
 @pytest.mark.parametrize(
     ("source", "kind"),
-    [("# words$0\n", LINE), ("x = 'words$0'\n", LINE), ("na$0me\n", NONE), ("f($0)\n", EXPRESSION)],
+    [
+        ("# words$0\n", PROSE),
+        ("# words $0 more\n", LINE),
+        ("x = 'words$0'\n", LINE),
+        ("na$0me\n", NONE),
+        ("f($0)\n", EXPRESSION),
+    ],
 )
 def test_who_asks_gets_an_answer_in_strings_and_comments(source: str, kind: HoleKind) -> None:
     document, offset = parse_cursor(source)

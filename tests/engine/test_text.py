@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 
@@ -9,8 +12,11 @@ from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.hole import HoleKind
 from lsp_server.core.stopping import StopRule
-from lsp_server.engine.request import FinishReason
+from lsp_server.engine.request import Finished, FinishReason
 from tests.engine.harness import BLOCK, EngineHarness, Progress, ask, make_prompt
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
 
 LEAD = "twelve bytes = "  # what the scripted backend needs to see before it knows the text
 
@@ -103,6 +109,32 @@ def test_a_control_token_that_ends_nothing_has_no_text() -> None:
     finished = harness.run(ask(1, "x", stop=BLOCK, max_tokens=5))
     assert (finished.text, finished.reason) == ("abcd", FinishReason.LENGTH)
     assert [delta.text for delta in harness.deltas(1)] == list("abcd")
+
+
+class Doubtful(ScriptedBackend):
+    """Knows a text, and behind its word `or` holds something else for just as likely."""
+
+    def _logits(self, cells: list[int]) -> Logits:
+        logits = super()._logits(cells)
+        if bytes(cells[-3:]) == b" or":
+            logits[ord("?")] = logits.max()
+        return logits
+
+
+def test_a_text_ends_in_front_of_a_token_that_the_rule_doubts() -> None:
+    def written(doubt: float) -> Finished:
+        harness = EngineHarness(lambda spec, progress: Doubtful(spec, progress, texts=[f"{LEAD}one or two".encode()]))
+        harness.load()
+        stop = StopRule(HoleKind.LINE, 1, doubt=doubt)
+        found = harness.run(ask(1, make_prompt("", LEAD), stop=stop, max_tokens=100))
+        assert "".join(delta.text for delta in harness.deltas(1)) == found.text
+        harness.check()
+        return found
+
+    doubted = written(math.log(0.6))
+    assert (doubted.text, doubted.reason, doubted.usage.decoded_tokens) == ("one or", FinishReason.STOP, 6)
+    assert written(math.log(0.4)).text == written(-math.inf).text
+    assert len(written(-math.inf).text) > len("one or")
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ async def test_a_rest_that_comes_to_nothing_keeps_the_warming(bench: Opener, mon
     ("source", "path"),
     [
         ("echo 1\n# a remark$0 on it\necho 2\n", "run.sh"),
-        ("x = 1  # what it is$0\n", "main.py"),
+        ("x = 1  # what $0 it is\n", "main.py"),
         ("say('some words$0 of a text')\n", "main.py"),
         ("value = comp$0ute(1)\n", "main.py"),
     ],

@@ -306,7 +306,7 @@ async def test_an_empty_answer_has_a_reason(bench: Opener, source: str, word: st
     ("source", "word"),
     [
         ("na$0me = 1\n", "inside a name; suggestions come at its end"),
-        ("x = 1  # what it is for$0\n", "inside a comment; ask for a suggestion yourself"),
+        ("x = 1  # what it $0 is for\n", "inside a comment; ask for a suggestion yourself"),
         ("print('some words$0')\n", "inside a string; ask for a suggestion yourself"),
     ],
 )

@@ -120,9 +120,9 @@ def why(server: StdioClient, line: int) -> str:
 def test_the_reason_is_that_of_the_place_with_its_age(start: Start) -> None:
     server = start()
     server.initialize()
-    server.open("file:///w/a.py", "x = 1  # why\n\n\ny = \n")
+    server.open("file:///w/a.py", "x = 1  # it is why\n\n\ny = \n")
     assert why(server, 0) == "nothing has been asked for in this file yet"
-    assert server.inline("file:///w/a.py", 0, 12) == []
+    assert server.inline("file:///w/a.py", 0, 11) == []
     assert len(server.inline("file:///w/a.py", 3, 4)) == 1
     assert re.fullmatch(r"here, (just now|\d+ s ago): the cursor is inside a comment; .+", why(server, 0))
     assert re.fullmatch(r"here, (just now|\d+ s ago): there was a suggestion, after \d+ ms", why(server, 3))
