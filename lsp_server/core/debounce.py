@@ -9,8 +9,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-# What must be decoded before there is something worth showing.
-USEFUL_TOKENS = 3
+# What must be decoded before there is something worth showing: in a comment, the rest of a word.
+USEFUL_TOKENS, USEFUL_TOKENS_IN_COMMENTS = 3, 1
 
 # Of the last gaps between keys this share must be long enough to show something in, or we wait.
 _IN_TIME = 0.4
@@ -21,16 +21,16 @@ _MOST_MS = 80.0
 PAUSE_MS = 1000.0
 
 
-def decode_delay_ms(gaps_ms: Sequence[float], step_ms: float, typed: bytes) -> float:
+def decode_delay_ms(gaps_ms: Sequence[float], step_ms: float, typed: bytes, useful: int = USEFUL_TOKENS) -> float:
     """The time to wait before decoding, in ms; 0 for at once.
 
     gaps_ms: the times between the last keys. step_ms: what a decoded token takes. typed: what the last key
-    has put before the cursor.
+    has put before the cursor. useful: how many tokens are worth showing.
     """
     gaps = [gap for gap in gaps_ms if gap < PAUSE_MS]
     if len(gaps) < _LEAST_GAPS or not typed[-1:].isalnum():
         return 0.0  # behind a new line, a dot, a bracket or a space people look up
-    needed = USEFUL_TOKENS * step_ms
+    needed = useful * step_ms
     if sum(gap >= needed for gap in gaps) >= _IN_TIME * len(gaps):
         return 0.0
     # Who has not typed for longer than usual has probably stopped.

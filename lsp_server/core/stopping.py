@@ -74,6 +74,10 @@ class StopRule:
     inside: Comment | None = None
     doubt: float = -math.inf
 
+    @property
+    def doubts(self) -> bool:
+        return self.doubt > -math.inf
+
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
     """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
@@ -214,8 +218,9 @@ def _end_of_line(text: str, rule: StopRule) -> int | None:
 
 
 def _end_of_prose(text: str, rule: StopRule, comment: Comment) -> int | None:
-    """The end of the words that go on with a comment, in front of a line that stands above or below it already."""
-    end = end_of_comment(text, comment, rule.max_lines)
+    """The end of the words that go on with a comment, in front of a line that stands above or below it already; where
+    nobody has asked, of the line that they begin in, for what comes below that is seldom what the user writes."""
+    end = end_of_comment(text, comment, 1 if rule.doubts else rule.max_lines)
     offset = 0
     for number, line in enumerate(text[:end].split("\n")):
         complete = end is not None or offset + len(line) < len(text)

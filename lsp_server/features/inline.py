@@ -92,7 +92,8 @@ class InlineCompleter:
             if prompts is None:
                 return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
-                await anyio.sleep(self._rhythm.delay_ms(document.source[: hole.cursor]) / 1000)
+                before, in_comment = document.source[: hole.cursor], hole.comment is not None
+                await anyio.sleep(self._rhythm.delay_ms(before, in_comment=in_comment) / 1000)
             if self._engine.model.info is not info:
                 return await self.complete(document, offset, trigger, began)  # there is another model now
             # Another request may have begun it meanwhile.

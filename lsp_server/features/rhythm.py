@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from itertools import pairwise
 
-from lsp_server.core.debounce import decode_delay_ms
+from lsp_server.core.debounce import USEFUL_TOKENS, USEFUL_TOKENS_IN_COMMENTS, decode_delay_ms
 from lsp_server.engine.api import Usage
 
 _REMEMBERED_KEYS = 13
@@ -29,7 +29,8 @@ class Rhythm:
             # The first token belongs to the evaluation of the prompt.
             self.step_ms += _STEP_SHARE * (usage.decode_ms / (usage.decoded_tokens - 1) - self.step_ms)
 
-    def delay_ms(self, before: bytes) -> float:
+    def delay_ms(self, before: bytes, *, in_comment: bool = False) -> float:
         """How long decoding should wait behind the text `before`."""
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(self._keys)]
-        return decode_delay_ms(gaps, self.step_ms, before)
+        useful = USEFUL_TOKENS_IN_COMMENTS if in_comment else USEFUL_TOKENS
+        return decode_delay_ms(gaps, self.step_ms, before, useful)

@@ -24,11 +24,15 @@ def hole_at(source: str, language: str) -> tuple[Hole, Comment]:
     return hole, hole.comment
 
 
-def check(source: str, written: str, shown: str | None, *, language: str, max_lines: int = 8) -> None:
-    """Where the model wrote `written` at `$0`, `shown` is suggested, which the document's tree has inside a comment."""
+def check(
+    source: str, written: str, shown: str | None, *, language: str, max_lines: int = 8, asks: bool = True
+) -> None:
+    """Where the model wrote `written` at `$0`, `shown` is suggested, which the document's tree has inside a comment.
+    asks: to a user who has asked for it."""
     document, offset = parse_cursor(source, language_id=language, path="")
     hole = refined(document, find_hole(document, offset))
     assert hole.kind is HoleKind.PROSE
+    hole = asked(hole) if asks else hole
     suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines))
     assert (suggestion and suggestion.text) == shown
     if suggestion is None:
@@ -108,6 +112,17 @@ def test_what_is_shown_in_a_comment(language: str, source: str, written: str, sh
         check(crlf, written, shown.replace("\n", "\r\n"), language=language)
 
 
+@pytest.mark.parametrize(
+    ("language", "source", "mark"),
+    [("python", PYTHON, "    #"), ("rust", RUST, "///"), ("c", C, " *"), ("python", DOCSTRING, "   ")],
+)
+def test_unasked_the_models_words_end_with_their_line(language: str, source: str, mark: str) -> None:
+    check(source, f"of it,\n{mark} and more.\n", "of it,", language=language, asks=False)
+    document, offset = parse_cursor(source, language_id=language, path="")
+    hole = refined(document, find_hole(document, offset))
+    assert find_end(f"of it,\n{mark}", stop_rule(document, hole, 8)) == len("of it,")
+
+
 def test_at_most_so_many_lines() -> None:
     check(PYTHON, "one,\n    # two,\n    # three.\n", "one,\n    # two,", language="python", max_lines=2)
 
@@ -153,7 +168,7 @@ def test_what_is_shown_of_a_beginning_is_the_beginning_of_what_is_shown_of_the_w
         (DOCSTRING, "python", "\n    "),
     ):
         document, offset = parse_cursor(source, language_id=language, path="")
-        hole = refined(document, find_hole(document, offset))
+        hole = asked(refined(document, find_hole(document, offset)))
         rule = stop_rule(document, hole, 8)
         for _ in range(20):
             letters = "abcdefghijklmnopqrstuvwxyz"

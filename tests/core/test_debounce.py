@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core.debounce import decode_delay_ms
+from lsp_server.core.debounce import USEFUL_TOKENS_IN_COMMENTS, decode_delay_ms
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,13 @@ from lsp_server.core.debounce import decode_delay_ms
 )
 def test_delay(gaps: list[float], step_ms: float, typed: bytes, expected: float) -> None:
     assert decode_delay_ms(gaps, step_ms, typed) == pytest.approx(expected)
+
+
+def test_in_a_comment_one_token_is_worth_showing() -> None:
+    """It is the rest of a word, and one that the model is not sure of is not decoded."""
+    assert decode_delay_ms([50] * 8, 30, b"a") == pytest.approx(50)
+    assert decode_delay_ms([50] * 8, 30, b"a", USEFUL_TOKENS_IN_COMMENTS) == 0
+    assert decode_delay_ms([50] * 8, 60, b"a", USEFUL_TOKENS_IN_COMMENTS) == pytest.approx(50)
 
 
 def test_a_faster_model_never_waits_longer() -> None:
