@@ -28,9 +28,8 @@ class Comment:
 
     is_doc: whether it documents code. prefix: what a further line of it begins with, up to its first word. closer: what
     ends it; empty if the line's end does. goes_on: whether further lines of it may come below the cursor's. width: how
-    many columns its lines may have; 0 for any. closed_here: whether no words of it follow in the cursor's
-    line. asks: whether it
-    asks to be continued. asked: whether the user has asked for that.
+    many columns its lines may have; 0 for any. closed_here: whether no words of it follow in the cursor's line. asks:
+    whether it asks to be continued. asked: whether the user has asked for that.
     """
 
     is_doc: bool

@@ -391,7 +391,8 @@ class InlineCompleter:
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""
-        setup = info, options.max_tokens, options.max_lines, options.buffers_tokens, options.project_index
+        limits = options.max_tokens, options.max_lines, options.buffers_tokens
+        setup = info, limits, options.project_index, options.comments
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()

@@ -75,6 +75,16 @@ async def test_typing_into_a_comment_that_is_shown_asks_for_nothing(bench: Opene
         assert b.generates() == 1
 
 
+async def test_what_was_shown_in_a_comment_is_not_once_that_is_off(bench: Opener) -> None:
+    async with bench(knows) as b:
+        await b.ready()
+        assert (await b.complete(COMMENT)).suggestion is not None
+        b.options = replace(PATIENT, comments="off")
+        outcome = await b.complete(COMMENT)
+        assert (outcome.suggestion, b.generates()) == (None, 1)
+        assert "(setting `comments`)" in outcome.reason
+
+
 async def test_nothing_is_written_where_the_model_is_not_sure_of_the_next_word(bench: Opener) -> None:
     async with bench(knows) as b:
         await b.ready()
