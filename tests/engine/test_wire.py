@@ -10,6 +10,8 @@ import pytest
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.formats import FORMATS, declared_format
+from lsp_server.core.hole import find_hole, refined
+from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.engine.request import (
     CacheUse,
     Cancel,
@@ -32,6 +34,7 @@ from lsp_server.engine.request import (
 )
 from lsp_server.engine.wire import LARGEST_FRAME, Hello, WireError, decode, encode, read
 from tests.engine.harness import BLOCK, ask, make_prompt
+from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 
 
@@ -84,6 +87,16 @@ def test_the_examples_leave_no_message_out() -> None:
 def test_an_enum_stays_itself() -> None:
     assert sent(ask(1, make_prompt("", ""), priority=Priority.WARMING)).priority is Priority.WARMING
     assert sent(Finished(1, "", FinishReason.STOP, Usage())).reason is FinishReason.STOP
+
+
+@pytest.mark.parametrize("source", ["# words $0\nx = 1\n", 'def f():\n    """$0"""\n', "if a:\n    $0\n", "f($0)\n"])
+def test_where_a_text_ends_is_the_same_on_the_other_side(source: str) -> None:
+    document, offset = parse_cursor(source)
+    rule = stop_rule(document, refined(document, find_hole(document, offset)), 8)
+    copy = sent(ask(1, make_prompt("", ""), stop=rule)).stop
+    assert copy == rule
+    for text in ("words.\n", "words\n# and more\n", 'words."""', "pass\nx", "a)\n"):
+        assert find_end(text, copy) == find_end(text, rule)
 
 
 def test_a_deadline_goes_as_the_time_that_is_left() -> None:
