@@ -92,8 +92,7 @@ class InlineCompleter:
             if prompts is None:
                 return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
             if not explicit and options.debounce:
-                before, in_comment = document.source[: hole.cursor], hole.comment is not None
-                await anyio.sleep(self._rhythm.delay_ms(before, in_comment=in_comment) / 1000)
+                await anyio.sleep(self._rhythm.delay_ms(document, hole) / 1000)
             if self._engine.model.info is not info:
                 return await self.complete(document, offset, trigger, began)  # there is another model now
             # Another request may have begun it meanwhile.
@@ -391,8 +390,7 @@ class InlineCompleter:
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""
-        limits = options.max_tokens, options.max_lines, options.buffers_tokens
-        setup = info, limits, options.project_index, options.comments
+        setup = info, options.decisive
         if setup != self._setup:
             self._setup = setup
             self._memory.clear()

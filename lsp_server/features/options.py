@@ -50,6 +50,11 @@ class InlineOptions:
     quick: bool = True
     comments: Comments = "on"
 
+    @property
+    def decisive(self) -> tuple[object, ...]:
+        """What a text depends on: written under others, it is no answer any more."""
+        return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, self.comments
+
     def budget_ms(self, trigger: Trigger) -> float:
         """How long a request waits for the whole suggestion."""
         if trigger is Trigger.INVOKED:

@@ -6,6 +6,8 @@ from collections import deque
 from itertools import pairwise
 
 from lsp_server.core.debounce import USEFUL_TOKENS, USEFUL_TOKENS_IN_COMMENTS, decode_delay_ms
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole
 from lsp_server.engine.api import Usage
 
 _REMEMBERED_KEYS = 13
@@ -29,8 +31,8 @@ class Rhythm:
             # The first token belongs to the evaluation of the prompt.
             self.step_ms += _STEP_SHARE * (usage.decode_ms / (usage.decoded_tokens - 1) - self.step_ms)
 
-    def delay_ms(self, before: bytes, *, in_comment: bool = False) -> float:
-        """How long decoding should wait behind the text `before`."""
+    def delay_ms(self, document: DocumentSnapshot, hole: Hole) -> float:
+        """How long decoding should wait at `hole`."""
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(self._keys)]
-        useful = USEFUL_TOKENS_IN_COMMENTS if in_comment else USEFUL_TOKENS
-        return decode_delay_ms(gaps, self.step_ms, before, useful)
+        useful = USEFUL_TOKENS_IN_COMMENTS if hole.comment is not None else USEFUL_TOKENS
+        return decode_delay_ms(gaps, self.step_ms, document.source[: hole.cursor], useful)

@@ -10,9 +10,12 @@ import pytest
 
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
+from lsp_server.core.hole import find_hole, refined
 from lsp_server.features.options import Comments
 from lsp_server.features.outcome import Trigger
+from lsp_server.features.rhythm import Rhythm
 from tests.features.harness import PATIENT, Opener
+from tests.support.cursor import parse_cursor
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -93,6 +96,19 @@ async def test_nothing_is_written_where_the_model_is_not_sure_of_the_next_word(b
         assert "not sure of the next word" in outcome.reason
         asked = await b.complete(UNKNOWN, Trigger.INVOKED)
         assert asked.suggestion is not None
+
+
+def test_decoding_waits_for_less_in_a_comment_than_in_code() -> None:
+    rhythm = Rhythm()
+    for count in range(10):
+        rhythm.key(0.05 * count)
+
+    def delay(source: str) -> float:
+        document, offset = parse_cursor(source)
+        return rhythm.delay_ms(document, refined(document, find_hole(document, offset)))
+
+    assert delay("total = width$0\n") == pytest.approx(50)
+    assert delay("# total of width$0\n") == 0
 
 
 async def test_nothing_is_prepared_below_words_that_may_go_on_in_their_line(bench: Opener) -> None:
