@@ -113,7 +113,6 @@ RULES: tuple[Rule, ...] = (
     Rule(INSIDE_A_NAME, lambda s: s.splits_name, HoleKind.NONE),
     Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
     Rule("the comment asks to be continued", lambda s: s.writes_prose and s.asks, HoleKind.PROSE),
-    Rule("words of the comment follow what asks for some", lambda s: s.inside == "comment" and s.asks, HoleKind.LINE),
     Rule("the comment may go on", lambda s: s.writes_prose, HoleKind.PROSE),
     Rule(INSIDE_A_COMMENT, lambda s: s.inside == "comment", HoleKind.NONE),
     Rule("the string asks to be continued", lambda s: s.inside == "string" and s.asks, HoleKind.LINE),
@@ -194,7 +193,7 @@ def unasked(hole: Hole, *, comments: bool, docs: bool) -> Hole:
     """`hole` for a user who has not asked, and wants to be shown something in comments that document code (docs), in
     the others (comments), or in neither."""
     comment = hole.comment
-    if hole.kind is not HoleKind.PROSE or comment is None or comment.asks or (docs if comment.is_doc else comments):
+    if hole.kind is not HoleKind.PROSE or comment is None or (docs if comment.is_doc else comments):
         return hole
     return replace(hole, kind=HoleKind.NONE, reason=INSIDE_A_COMMENT)
 

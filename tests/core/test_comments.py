@@ -188,6 +188,8 @@ def test_what_is_shown_of_a_beginning_is_the_beginning_of_what_is_shown_of_the_w
     ("language", "source", "is_doc"),
     [
         ("python", "# words $0\n", False),
+        ("python", "# TODO $0\n", False),
+        ("python", 'def f():\n    """$0"""\n', True),
         ("python", '"""Words $0"""\n', True),
         ("python", 'class A:\n    """Words $0"""\n', True),
         ("typescript", "// words $0\n", False),

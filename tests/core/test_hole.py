@@ -73,11 +73,6 @@ PLACES = {
         ("java", "/**$0\n */\nclass A {}\n", PROSE, 0),
         ("bash", "# uses (one, $0\n", PROSE, 0),
     ],
-    "words of the comment follow what asks for some": [
-        ("python", "# uses (one, $0 and more\n", LINE, 0),
-        ("c", "/* uses (one, $0 and more */\n", LINE, 0),
-        ("ruby", "# TODO: $0 and more\n", LINE, 0),
-    ],
     "the comment may go on": [
         ("python", "# words$0\nx = 1\n", PROSE, 0),
         ("python", "x = 1  # words $0\n", PROSE, 0),
@@ -98,6 +93,7 @@ PLACES = {
     ],
     "the cursor is inside a comment": [
         ("python", "x = 1  # words $0 more\n", NONE, 0),
+        ("python", "# uses (one, $0 and more\n", NONE, 0),
         ("rust", "// words $0 more\nfn f() {}\n", NONE, 0),
         ("c", "/* words $0 more */\n", NONE, 0),
         ("c", "int x; /$0/ words\n", NONE, 0),
