@@ -15,6 +15,7 @@ from bench import (
     copies,
     departures,
     edits,
+    homes,
     keystrokes,
     limit,
     peers,
@@ -88,6 +89,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "type the same keys with and without a code action under way, in turns: what the action costs a key",
         beside.arguments,
         beside.run,
+    ),
+    "homes": (
+        "type the same keys with the engine in each of its homes, in turns; and what three windows take that share one",
+        homes.arguments,
+        homes.run,
     ),
     "copies": (
         "compare copies of the chat model in other quantisations: speed in turns, and agreement with the original",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -67,8 +67,18 @@ class Editor:
         return process.pid
 
     async def status(self) -> dict[str, Any]:
-        answer = await self._client.protocol.send_request_async("fimble/status", {})
+        answer = await self._answered(lambda: self._client.protocol.send_request_async("fimble/status", {}))
         return self.read_status(answer)
+
+    async def _answered(self, ask: Callable[[], Awaitable[Any]]) -> Any:
+        """The answer to a request. Raises ServerError if the server has died, or dies before it answers."""
+        process = self._client._server
+        try:
+            if process is None or process.returncode is not None:
+                raise RuntimeError("it is not running")
+            return await ask()
+        except RuntimeError as error:  # pygls ends what it waits for with this
+            raise ServerError(f"the server does not answer: {error}") from None
 
     @staticmethod
     def read_status(answer: Any) -> dict[str, Any]:
@@ -107,7 +117,7 @@ class Editor:
         document = types.TextDocumentIdentifier(self._uri)
         params = types.InlineCompletionParams(context, document, self._position())
         began = time.perf_counter()
-        answer = await self._client.text_document_inline_completion_async(params)
+        answer = await self._answered(lambda: self._client.text_document_inline_completion_async(params))
         seconds = time.perf_counter() - began
         items = answer.items if isinstance(answer, types.InlineCompletionList) else answer or []
         text = str(items[0].insert_text) if items else ""

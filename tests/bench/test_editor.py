@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from bench import editor as module
-from bench.editor import editor
+from bench.editor import Editor, ServerError, editor
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -32,3 +32,21 @@ async def test_the_server_ends_with_the_editor(stopped: bool, monkeypatch: pytes
     assert scope.cancelled_caught == stopped
     assert process is not None
     assert process.returncode == (-signal.SIGKILL if stopped else 0)
+
+
+async def test_a_server_that_dies_during_a_request_is_told() -> None:
+    with anyio.fail_after(60):
+        async with editor(["--backend", "scripted"]) as client:
+            await client.ready()
+            client.open("file:///w/a.py", "python", "x = ", 4)
+            os.kill(client.server_pid, signal.SIGSTOP)
+            async with anyio.create_task_group() as group:
+                group.start_soon(_kill, client)
+                with pytest.raises(ServerError, match="does not answer"):
+                    await client.suggestion()
+            with pytest.raises(ServerError, match="does not answer"):
+                await client.status()
+
+
+async def _kill(client: Editor) -> None:
+    os.kill(client.server_pid, signal.SIGKILL)
