@@ -17,8 +17,9 @@ MESSAGES_TEMPLATE = (
 _OURS = ("marker", "template")  # segments that hold nothing of the user's
 _ROLES = re.compile("\x02(system|user|assistant)\x03")
 
-# The end of what was typed that the model may rather write as part of a longer token: a word, or spaces.
-_HEALED = re.compile(rb"(?:[A-Za-z0-9_]{1,24}|[ \t]{1,24})$")
+# The end of what was typed that the model may rather write as part of a longer token: a word with the space in front of
+# it, which most vocabularies have in the word's token, or a space.
+_HEALED = re.compile(rb"(?: ?[A-Za-z0-9_]{1,24}| )$")
 
 
 @dataclass(frozen=True, slots=True)

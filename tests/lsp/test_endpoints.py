@@ -18,7 +18,7 @@ TEXT = "def area(width):\n    return ar\n"
 
 @pytest.fixture
 def other() -> Iterator[Server]:
-    with serving_apart("openai", pieces=["area", "(2)", "\n\n"]) as server:
+    with serving_apart("openai", pieces=[" area", "(2)", "\n\n"]) as server:
         yield server
 
 

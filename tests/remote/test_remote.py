@@ -145,10 +145,10 @@ async def test_a_marker_in_a_file_is_not_a_marker_of_the_prompt() -> None:
 
 async def test_the_last_word_is_written_again_and_not_shown_twice() -> None:
     """Token healing: the server may write one token over the end of what was typed."""
-    async with serving("openai", pieces=["ar", "ea", "(2)", "\n\n"]) as server, remote(server) as client:
+    async with serving("openai", pieces=[" a", "rea", "(2)", "\n\n"]) as server, remote(server) as client:
         await client.load()
         end, _ = await client.ask(fim(typed="    return ar"))
-        assert server.completions[0]["prompt"].endswith("<|fim_middle|>    return ")
+        assert server.completions[0]["prompt"].endswith("<|fim_middle|>    return")
         assert end.text.startswith("ea(2)")
 
 
@@ -165,10 +165,10 @@ async def test_where_it_is_not_written_again_the_whole_is_asked_for() -> None:
 
 
 async def test_a_llama_server_is_told_how_the_answer_begins() -> None:
-    async with serving("llama-server", pieces=["area", "(2)\n\n"]) as server, remote(server) as client:
+    async with serving("llama-server", pieces=[" area", "(2)\n\n"]) as server, remote(server) as client:
         await client.load()
         end, (first, *_) = await client.ask(fim(typed="    return ar"))
-        assert server.completions[0]["grammar"] == 'root ::= "ar" [^\\x00]*'
+        assert server.completions[0]["grammar"] == 'root ::= " ar" [^\\x00]*'
         assert end.text.startswith("ea(2)")
         assert first.logprob == -0.5
         assert end.usage.evaluated_tokens == 7
@@ -302,7 +302,7 @@ async def switched(server: Server, **more: Any) -> AsyncIterator[tuple[Switch, I
 async def test_an_endpoint_that_works_again_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lsp_server.engine.retry.PASSING_PAUSE_S", 0.0)
     fault = response(500, {"error": "oops"})
-    async with serving("openai", answer=fault, pieces=["area", "(width)", "\n"]) as server:  # noqa: SIM117
+    async with serving("openai", answer=fault, pieces=[" area", "(width)", "\n"]) as server:  # noqa: SIM117
         async with switched(server) as (switch, completer):
             while switch.places("completion")[0][1].kind != "ready":
                 await anyio.sleep(0.005)
