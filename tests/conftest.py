@@ -81,12 +81,16 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("home")
 
 
+# The scripted models write code that uses what it likes, and most tests are about other things.
+NAMES_UNCHECKED = {"lsp_server.core.names.MOST_BYTES": -1}
+
+
 def server_in(
     home: Path, *arguments: str, reading: bool = True, waits: Mapping[str, float] | None = None
 ) -> StdioClient:
     """A client of a new server, whose user folders lie in `home`. waits: a ForkedProcess's constants."""
     # A shared engine outlives its servers; in tests, hardly.
-    waits = {"lsp_server.engine.shared.LINGER_SECONDS": 0.5, **(waits or {})}
+    waits = {"lsp_server.engine.shared.LINGER_SECONDS": 0.5, **NAMES_UNCHECKED, **(waits or {})}
     process = ForkedProcess(arguments or SERVE, home, environment(home), waits)
     return StdioClient(process=process, reading=reading)
 

@@ -17,6 +17,7 @@ from lsp_server.core.comments import Comment, comment_at, comment_by_text, open_
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.members import Members
 from lsp_server.core.syntax import view_of
 from lsp_server.core.text import indent_width, next_character_start
 
@@ -42,6 +43,7 @@ class Hole:
     been typed since. cursor: the offset at which text is inserted. line_end: the end of the cursor's line.
     indent: for a block, the least indentation, in columns, of a line that still belongs to it. reason: why
     nothing is wanted, in words for the user. comment: the comment or docstring that it is in, if that is known.
+    members: which names may stand behind others there, as far as that has been looked at.
     """
 
     kind: HoleKind
@@ -51,6 +53,7 @@ class Hole:
     indent: int = 0
     reason: str = ""
     comment: Comment | None = None
+    members: Members | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
 from lsp_server.core.loops import end_of_loop
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.prose import DOUBT, end_of_comment
@@ -51,7 +52,8 @@ class StopRule:
     not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
     of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
     sentences may. opening: how it may begin; None for any way. inside: the comment or docstring that it goes on with.
-    doubt: the logarithm of a probability; it ends in front of a token that is less probable.
+    doubt: the logarithm of a probability; it ends in front of a token that is less probable. members: which names may
+    stand in it behind others.
     """
 
     kind: HoleKind
@@ -73,6 +75,7 @@ class StopRule:
     opening: Opening | None = None
     inside: Comment | None = None
     doubt: float = -math.inf
+    members: Members | None = None
 
     @property
     def doubts(self) -> bool:
@@ -117,6 +120,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         opening_at(document, hole, language),
         comment,
         DOUBT if comment and not comment.asked and not comment.asks else -math.inf,
+        hole.members,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
@@ -137,6 +138,7 @@ class Engine(Protocol):
         rank: int = 0,
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
+        members: Members | None = None,
     ) -> int:
         """Starts a request and returns its id. The parameters are those of `Generate`. The listener gets the request's
         events on the event loop; the last one, and only that, is `Finished`."""

@@ -17,6 +17,7 @@ from typing import Any
 import anyio
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
@@ -194,9 +195,11 @@ class EngineClient:
         rank: int = 0,
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
+        members: Members | None = None,
     ) -> int:
         id = next(self._ids)
-        request = Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, quick, opening)
+        limits = quick, opening, members
+        request = Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, *limits)
         if refusal := self._refusal(request):
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=refusal))
             return id

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Sequence
-from functools import partial
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
@@ -16,16 +15,16 @@ from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
+from lsp_server.engine.limits import best
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
 from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
-from lsp_server.engine.vocabulary import likeliest, logprob_of
+from lsp_server.engine.vocabulary import logprob_of
 from lsp_server.engine.work import Work
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
-    from lsp_server.core.opening import Opening
 
 # The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
 Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
@@ -274,23 +273,7 @@ class Generation:
 
     def _best(self, row: Logits) -> int:
         """The likeliest token, or for another candidate's first token the one of its rank."""
-        opening, rank = self.request.opening, self.request.rank if self._cost.decoded == 0 else 0
-        if opening is not None and not opening.is_settled(self.text):
-            beginnings = self.model.vocabulary.beginnings(opening.headers)
-            partly = not any(self._can_open(token, opening) for token in beginnings)
-            # Where the likeliest token is ruled out, an end as the second choice is not what the model wants.
-            ends = bool(self.text.strip()) or self.model.ends(int(row.argmax()))
-            allowed = partial(self._can_open, opening=opening, partly=partly, ends=ends)
-            token = likeliest(row, allowed, beginnings, rank)
-            if token is not None:
-                return token
-        return int(row.argmax() if rank == 0 else row.argpartition(-1 - rank)[-1 - rank])
-
-    def _can_open(self, token: int, opening: Opening, *, partly: bool = False, ends: bool = True) -> bool:
-        """Whether the text can go on with `token` so that it begins as it may."""
-        if self.model.ends(token):
-            return ends and opening.may_end(self.text)
-        return opening.allows(self.text + self.model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
+        return best(self.model, self.request, self.text, row, self.request.rank if self._cost.decoded == 0 else 0)
 
     # Drafts ---------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from lsp_server.engine.request import Generate
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
+    from lsp_server.core.members import Members
     from lsp_server.core.opening import Opening
 
 # The index of the first token that is written over, the token to write there, its logits, and what it adds.
@@ -25,7 +26,8 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
     """The longer token to write over the end of what was typed, if the model prefers one. None if it does not, or if
     that cannot be told yet because logits are missing. first: the index of the first of `tokens` that may be healed."""
     cache, vocabulary = model.cache, model.vocabulary
-    allows = partial(_opens, request.opening) if request.opening is not None else None
+    limited = request.opening is not None or request.members is not None
+    allows = partial(_allows, request.opening, request.members) if limited else None
     known = common_prefix(cache.tokens(sequence), tokens)
     for index in range(max(1, first), len(tokens)):
         row = cache.row(sequence, index - 1)
@@ -38,6 +40,9 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
     return None
 
 
-def _opens(opening: Opening, added: bytes) -> bool:
+def _allows(opening: Opening | None, members: Members | None, added: bytes) -> bool:
     """Whether the line may go on with `added`."""
-    return opening.allows(added.decode("utf-8", "replace"))
+    text = added.decode("utf-8", "replace")
+    if members is not None and members.limits("") and not members.allows("", text):
+        return False
+    return opening is None or opening.allows(text)

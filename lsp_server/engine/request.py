@@ -8,6 +8,7 @@ from enum import Enum, IntEnum
 from typing import Literal
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
@@ -47,7 +48,8 @@ class Generate:
     a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
     with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
     prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
-    text may begin; the likeliest token with which it does is taken."""
+    text may begin; the likeliest token with which it does is taken. members: which names may stand in it behind
+    others."""
 
     id: int
     prompt: FimPrompt
@@ -60,6 +62,7 @@ class Generate:
     rank: int = 0
     quick: FimPrompt | None = None
     opening: Opening | None = None
+    members: Members | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from lsp_server.backends.base import ModelSpec
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
@@ -183,6 +184,7 @@ class Switch:
         rank: int = 0,
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
+        members: Members | None = None,
     ) -> int:
         self._try_better(role)
         return self._of(role).submit(
@@ -197,6 +199,7 @@ class Switch:
             rank=rank,
             quick=quick,
             opening=opening,
+            members=members,
         )
 
     def cancel(self, id: int, *, keep: bool = False) -> None:

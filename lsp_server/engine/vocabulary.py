@@ -51,6 +51,15 @@ class Vocabulary:
         high = bisect_left(self._sorted, _behind(start), lo=low) if _behind(start) else len(self._sorted)
         return self._tokens[low:high]
 
+    def parts_of(self, words: Sequence[bytes]) -> list[int]:
+        """The tokens that one of `words` begins with."""
+        found = set()
+        for start in {word[:end] for word in words for end in range(1, len(word) + 1)}:
+            place = bisect_left(self._sorted, start)
+            if place < len(self._sorted) and self._sorted[place] == start:
+                found.add(int(self._tokens[place]))
+        return sorted(found)
+
     def healed(
         self,
         logits: Logits,

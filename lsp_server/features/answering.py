@@ -11,8 +11,9 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
 from lsp_server.engine.api import FinishReason
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
+from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome
-from lsp_server.features.reasons import NOTHING_YET, why_nothing
+from lsp_server.features.reasons import why_unsure
 
 # How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
 # together with it; those that are not can be had by asking again.
@@ -51,14 +52,15 @@ def outcome_of(
     request came. adopted: whether an earlier request had it begun."""
     finished = generation.finished
     left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
-    suggestion = left.at(hole.cursor) if left else None
-    nothing = why_nothing(finished, generation.hole) if finished else NOTHING_YET
     whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
-    found = dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left)
+    found = list(dict.fromkeys(shown for other in whole if (shown := other.visible(typed)) and shown != left))
+    if left is None and generation.undefined and found:
+        left = found.pop(0)
+    suggestion = left.at(hole.cursor) if left else None
     return Outcome(
         suggestion,
         tuple(shown.at(hole.cursor) for shown in found),
-        "" if suggestion else nothing,
+        "" if suggestion else generation.why_nothing(),
         "model",
         hole,
         generation.prompt,
@@ -77,6 +79,21 @@ async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
         return None
     await generation.look()
     return outcome_of(generation, generation.hole, Typed(b""), generation.usage.total_ms)
+
+
+def from_memory(
+    memory: SuggestionMemory, document: DocumentSnapshot, hole: Hole, options: InlineOptions, ms: float
+) -> tuple[Outcome, bool] | None:
+    """The answer to an automatic request that is remembered for a place, and whether what follows it is to be prepared;
+    None if none is. ms: since it came."""
+    if (remembered := memory.find(document, hole.cursor)) is None:
+        return None
+    entry, left = remembered
+    unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
+    suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
+    reason = "" if suggestion else entry.reason or unsure
+    outcome = Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=ms)
+    return outcome, not entry.in_comment
 
 
 def remember_asked(

@@ -14,13 +14,16 @@ from lsp_server.core.confidence import Confidence, solid
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.indentation import IndentStyle
+from lsp_server.core.names import Checked, without_undefined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Insertion, Place, Typed
-from lsp_server.core.shape import Suggestion, shape
+from lsp_server.core.shape import shape
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.background import Parse, parse_here
+from lsp_server.features.checks import Checks
+from lsp_server.features.reasons import NOTHING_YET, why_nothing, why_undefined
 
 # Ends after which there is an answer: the whole text, or what there was in time.
 WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
@@ -36,7 +39,8 @@ class RunningGeneration:
     others: further candidates for its place, which were asked for with it. shown: what can be shown of its text, as far
     as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
     where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
-    document is indented that does not say so itself.
+    document is indented that does not say so itself. checks: counts what the check of names finds; None for no check.
+    undefined: a name in its text that is defined nowhere, in front of which what is shown ends.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class RunningGeneration:
         parse: Parse = parse_here,
         specials: tuple[str, ...] = (),
         usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
+        checks: Checks | None = None,
     ) -> None:
         self.id = 0
         self.document = document
@@ -56,6 +61,8 @@ class RunningGeneration:
         self.prompts = prompts
         self.specials = specials
         self.usual = usual
+        self.checks = checks
+        self.undefined = ""
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
@@ -99,6 +106,8 @@ class RunningGeneration:
         try:
             if event.reason in ANSWERS:
                 await self.look()
+                if self.checks is not None:
+                    self.checks.count(self.undefined, shown=bool(self.shown.text.strip()))
         finally:
             self.finished = event
             self._wake()
@@ -155,16 +164,26 @@ class RunningGeneration:
                 text = self.text
             if (text, whole) == self._shaped:
                 return
-            shaped = await self._parse(partial(self._shape_here, text, whole=whole))
-            self._shaped = text, whole
+            checked = await self._parse(partial(self._shape_here, text, whole=whole))
+            self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:
                     self.shown = Insertion.of(shaped, self.document)
 
-    def _shape_here(self, text: str, *, whole: bool) -> Suggestion | None:
+    def _shape_here(self, text: str, *, whole: bool) -> Checked:
         rule, specials = self.rule, self.specials
-        return shape(text, self.document, self.hole, rule, whole=whole, specials=specials, usual=self.usual)
+        shaped = shape(text, self.document, self.hole, rule, whole=whole, specials=specials, usual=self.usual)
+        if shaped is None or self.checks is None:
+            return Checked(shaped)
+        return without_undefined(shaped, self.document)
+
+    def why_nothing(self) -> str:
+        """Why nothing of it is shown, in words for the user."""
+        if self.finished is None:
+            return NOTHING_YET
+        withheld = self.undefined and self.finished.reason in ANSWERS
+        return why_undefined(self.undefined) if withheld else why_nothing(self.finished, self.hole)
 
     def told(self, least: float) -> None:
         """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""

@@ -19,9 +19,10 @@ from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
-from lsp_server.features.answering import failed, goes_on, outcome_of, outcome_so_far, remember_asked, waited
+from lsp_server.features import answering
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for
+from lsp_server.features.checks import Checks
 from lsp_server.features.generation import WHOLE, RunningGeneration
 from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
@@ -29,7 +30,7 @@ from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.parts import Part, first_part, next_part, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.reasons import why_nothing, why_silent, why_unsure, why_unwanted
+from lsp_server.features.reasons import why_silent, why_unsure, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class InlineCompleter:
         self._clock = clock
         self._background = Background()
         self.prompts = Prompts(engine, self._background, buffers, index)
+        self.checks = Checks()
         self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
@@ -104,20 +106,20 @@ class InlineCompleter:
         budget = options.budget_ms(trigger) / 1000 - (self._clock() - began)
         generation.waiting += 1
         try:
-            await waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
+            await answering.waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
         finally:
             generation.waiting -= 1
             if generation.finished is None and not generation.waiting:
                 self._leave(generation)
         adopted = generation.document is not document
-        outcome = outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
+        outcome = answering.outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
         if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
             return await self.complete(document, offset, trigger, began)  # it ends before what was typed over
-        if self._engine.model.info is not info and failed(generation):
+        if self._engine.model.info is not info and answering.failed(generation):
             return await self.complete(document, offset, trigger, began)  # another model answers in its place
         if not explicit:
             return self._if_sure(generation, document, outcome, info, options)
-        remember_asked(self._memory, generation, document, outcome)
+        answering.remember_asked(self._memory, generation, document, outcome)
         return outcome
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
@@ -129,22 +131,16 @@ class InlineCompleter:
         nothing has."""
         if (generation := self._running.get(uri)) is not None:
             self._end(generation)
-        return await outcome_so_far(generation) if generation is not None else None
+        return await answering.outcome_so_far(generation) if generation is not None else None
 
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
     ) -> Outcome | None:
         """The answer to an automatic request, if one is remembered for this place."""
-        if (remembered := self._memory.find(document, hole.cursor)) is None:
-            return None
-        entry, left = remembered
-        unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
-        suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
-        if suggestion is not None and not entry.in_comment:
-            self._background.start(self._prepare, document, suggestion, info, options)
-        elapsed = 1000 * (self._clock() - began)
-        reason = "" if suggestion else entry.reason or unsure
-        return Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=elapsed)
+        answer = answering.from_memory(self._memory, document, hole, options, 1000 * (self._clock() - began))
+        if answer is not None and answer[1] and answer[0].suggestion is not None:
+            self._background.start(self._prepare, document, answer[0].suggestion, info, options)
+        return None if answer is None else answer[0]
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         """Ends the generations for a document that the change makes useless."""
@@ -205,7 +201,7 @@ class InlineCompleter:
     def _adopt_asked(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """What the latest explicit request has begun, or what goes on unasked, if this one asks for the same."""
         for known in (self._asked, self._running.get(document.uri)):
-            if known is not None and goes_on(known, known.place.typed_since(document, hole.cursor)):
+            if known is not None and answering.goes_on(known, known.place.typed_since(document, hole.cursor)):
                 return known
         return None
 
@@ -241,8 +237,8 @@ class InlineCompleter:
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
         info = self._engine.model.info
         specials = info.specials if info else ()
-        usual = self._indentations.of
-        return RunningGeneration(document, hole, rule, prompts, self._background.parse, specials, usual)
+        usual, checks = self._indentations.of, self.checks if options.check_names else None
+        return RunningGeneration(document, hole, rule, prompts, self._background.parse, specials, usual, checks)
 
     def _submit(
         self,
@@ -288,6 +284,7 @@ class InlineCompleter:
                 rank=rank,
                 quick=part.prompts.quick,
                 opening=part.rule.opening,
+                members=part.rule.members,
             )
 
         submit(part)
@@ -365,7 +362,7 @@ class InlineCompleter:
         self._rhythm.decoded(finished.usage)
         if finished.reason in WHOLE and setup == self._setup:
             shown = generation.visible(Typed(b""))
-            reason = "" if shown else why_nothing(finished, generation.hole)
+            reason = "" if shown else generation.why_nothing()
             sure, prose = generation.confidence(), generation.rule.inside is not None
             self._memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose))
 

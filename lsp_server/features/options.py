@@ -27,6 +27,8 @@ class InlineOptions:
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     project_index: whether it may show files of the workspace that are not open.
+    limit_names: whether behind `self.` only names are written that there are, where these are known.
+    check_names: whether a suggestion ends in front of a name that is defined nowhere.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
     replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
     place whose prompt takes long is answered from a smaller one.
@@ -45,6 +47,8 @@ class InlineOptions:
     cold_ms: int = 4000
     buffers_tokens: int = -1
     project_index: bool = False
+    check_names: bool = True
+    limit_names: bool = True
     min_confidence: float = 0.0
     replaces: bool = True
     quick: bool = True
@@ -53,7 +57,8 @@ class InlineOptions:
     @property
     def decisive(self) -> tuple[object, ...]:
         """What a text depends on: written under others, it is no answer any more."""
-        return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, self.comments
+        checks = self.comments, self.check_names, self.limit_names
+        return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, *checks
 
     def budget_ms(self, trigger: Trigger) -> float:
         """How long a request waits for the whole suggestion."""

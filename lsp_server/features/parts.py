@@ -67,7 +67,9 @@ def next_part(
     max_lines = min(rule.max_lines - _lines(written), PART_LINES)
     left = written.rpartition("\n")[2] or rule.left
     prompt = lay_out(longer, anchor, hole.cursor, form, context)
-    return Part(PromptChoice(prompt), replace(rule, max_lines=max_lines, left=left, opening=None), max_tokens)
+    return Part(
+        PromptChoice(prompt), replace(rule, max_lines=max_lines, left=left, opening=None, members=None), max_tokens
+    )
 
 
 def _lines(text: str) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -10,6 +11,7 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind, asked, refined, unasked
+from lsp_server.core.members import members_at
 from lsp_server.core.offers import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
@@ -66,7 +68,10 @@ class Prompts:
             found = asked(refined(document, hole)) if asks else _wanted(document, hole, options.comments)
             if found.kind is HoleKind.NONE:
                 return found, None
-            return found, book.choose(document, found, info.format, budget, buffers, quick)
+            prompts = book.choose(document, found, info.format, budget, buffers, quick)
+            if options.limit_names and found.comment is None:
+                found = replace(found, members=members_at(document, found.cursor))
+            return found, prompts
 
         return await self._background.parse(look)
 

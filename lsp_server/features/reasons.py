@@ -23,6 +23,7 @@ _OFF, _SECRET = "completions are switched off", "nothing is suggested unasked in
 _UNSURE, _LATE = "the model is not sure", "the model took longer than `deadline_ms`"
 _USELESS = "what was typed meanwhile made it useless"
 _WITHHELD = "what the model wrote stands there already, or does not fit the code around it"
+_UNDEFINED = "the model used a name that is not defined"
 _NOTHING = "the model wrote nothing"
 # What kind of reason begins so.
 _KINDS = {
@@ -30,6 +31,7 @@ _KINDS = {
     _USELESS: "overtaken",
     CANNOT_REPLACE: "withheld",
     _WITHHELD: "withheld",
+    _UNDEFINED: "withheld",
     _OFF: "off",
     SNOOZED: "off",
     _SECRET: "off",
@@ -39,6 +41,7 @@ _KINDS = {
     "nothing within": "late",
     _NOTHING: "nothing",
 }
+_LONGEST_NAME = 60
 _LARGER = "use a larger model (`fimble models list` names those that suit this machine)"
 _SMALLER = "use a smaller model (`fimble models list`)"
 
@@ -122,6 +125,11 @@ def why_nothing(finished: Finished, hole: Hole | None = None) -> str:
     if hole is not None and hole.comment is not None and not hole.comment.asked:
         return f"{_UNSURE} of the next word in this comment; type on, or ask for a suggestion yourself"
     return f"{_NOTHING}; type the beginning of what you want, or {_LARGER}"
+
+
+def why_undefined(name: str) -> str:
+    """Why a text is not shown that uses a name which is defined nowhere."""
+    return f"{_UNDEFINED}, `{name[:_LONGEST_NAME]}` (setting `check_names`); define or import it, or type a little more"
 
 
 def _why_late(usage: Usage) -> str:

@@ -105,6 +105,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "doc comments) or `off`. They end where the model is not sure of the next word."
         ),
     ] = "on"
+    check_names: Annotated[
+        bool,
+        Meta(description="Whether a suggestion ends in front of a statement with a name that is defined nowhere."),
+    ] = True
+    limit_names: Annotated[
+        bool,
+        Meta(
+            description="Whether behind `self.` and `cls.` in Python only names are written that the class has, where "
+            "all of these are known."
+        ),
+    ] = True
     cold_ms: Annotated[
         int,
         Meta(ge=100, le=600000, description="What the first prompt at a new place may take, in ms; sets its size."),
@@ -260,6 +271,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             prepare_next=self.prepare_next and ahead,
             buffers_tokens=self.buffers_tokens,
             project_index=self.project_index,
+            check_names=self.check_names,
+            limit_names=self.limit_names,
             min_confidence=self.min_confidence,
             replaces=replaces,
             comments=self.comments,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from random import Random
 from typing import Any, get_args
 
@@ -11,6 +12,8 @@ import pytest
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.formats import FORMATS, declared_format
 from lsp_server.core.hole import find_hole, refined
+from lsp_server.core.members import Members
+from lsp_server.core.opening import Opening
 from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.engine.request import (
     CacheUse,
@@ -49,6 +52,11 @@ def sent(message: Any) -> Any:
 EXAMPLES: list[Any] = [
     Hello("1.0"),
     ask(1, make_prompt("é", "x"), stop=BLOCK, priority=Priority.WARMING),
+    replace(
+        ask(2, make_prompt("é", "x")),
+        opening=Opening("    ", ("    ",), (), ("if",)),
+        members=Members("x = self.", (("self", frozenset({"größe", "width"})),)),
+    ),
     Cancel(3),
     Load(ModelSpec("/a.gguf", 512, 2, 3, 4, "on", "qwen")),
     Keep({"chat": 600.0}),

@@ -31,7 +31,12 @@ Factory = Callable[[ModelSpec, Callable[[float], bool]], Backend]
 # An automatic request takes what there is after `answer_ms` of real time; here it waits for all of it. What goes
 # on in the background besides is switched on by the tests of it.
 PATIENT = InlineOptions(
-    answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS, candidates=1, debounce=False, prepare_next=False
+    answer_ms=1000 * SECONDS,
+    deadline_ms=1000 * SECONDS,
+    candidates=1,
+    debounce=False,
+    prepare_next=False,
+    check_names=False,
 )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from lsp_server.core import imports, outline, parsing, pieces, syntax
 from lsp_server.core.next_edits import trees
+from tests.conftest import NAMES_UNCHECKED
 from tests.lsp.played import Played
 from tests.support.inprocess import ServerThread
 
@@ -38,3 +39,10 @@ def played(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     threads.append(found.thread)
     yield found
     found.client.kill()
+
+
+@pytest.fixture(autouse=True)
+def names_unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the servers in process, as for others."""
+    for name, value in NAMES_UNCHECKED.items():
+        monkeypatch.setattr(name, value)

@@ -136,11 +136,14 @@ def test_no_network_and_no_files_elsewhere(start_anew: Start, home: Path, tmp_pa
     tried = subprocess.run([strace, "-e", "trace=none", "true"], capture_output=True, check=False)
     if tried.returncode:
         pytest.skip(f"strace may not trace here: {tried.stderr[:100]!r}")
-    server = start_anew(command=[strace, *STRACE, "-o", str(log), sys.executable, "-m", "lsp_server", *SERVE])
+    known = home / "known.py"
+    known.write_text(f"{CODE}print(total([2, 3]))\n")
+    serve = [sys.executable, "-m", "lsp_server", *SERVE, "--model", str(known)]
+    server = start_anew(command=[strace, *STRACE, "-o", str(log), *serve])
     server.initialize()
-    buffer = Buffer("file:///w/a.py", CODE)
+    buffer = Buffer("file:///w/a.py", f"{CODE}print(total")
     server.open(buffer.uri, buffer.text)
-    assert server.inline(buffer.uri, *buffer.position(len(CODE)))
+    assert server.inline(buffer.uri, *buffer.position(len(buffer.text)))
     type_and_ask(server, buffer, 20)
     assert server.finish() == 0
     calls = log.read_text("utf-8", "replace").splitlines()

@@ -1,0 +1,205 @@
+"""Python names that a suggestion uses and that are defined nowhere: which ones, and what is left in front of the first.
+
+A name counts as undefined only where that is sure. Nothing is said of a file that may get names in ways that cannot be
+read (a star import, `exec`, `globals()`), of one that does not parse with the suggestion in it, or of a large one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.core.overlap import contains
+from lsp_server.core.python_trees import blocks, parsed
+from lsp_server.core.shape import Suggestion
+
+# Larger files are not checked. A part of a very large document, whose top is not known, is larger than this.
+MOST_BYTES = 64_000
+# How many shorter texts are tried, and how many bytes are checked for all of them.
+_MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
+
+# Ways to get names that cannot be seen.
+_TRICKS = re.compile(
+    rb"^[ \t]*from[ \t]+\S+[ \t]+import[ \t]*\(?[ \t]*\*|^def[ \t]+__getattr__\b|^__getattr__[ \t]*="
+    rb"|\b(?:exec|execfile|globals|locals|vars)[ \t]*\(|\b__builtins__\b|\bbuiltins\.|\bsys[ \t]*\.[ \t]*modules\b",
+    re.MULTILINE,
+)
+_WORD = re.compile(r"[^\W\d]\w*")
+_LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+_LONGEST_NAME = 200
+_COMMENT = re.compile(r"[ \t]*#")
+# What notebooks, translations and type checkers define, and builtins of newer Pythons than the one that this runs in.
+_GIVEN = frozenset({"_", "__", "display", "get_ipython", "reveal_locals", "reveal_type", "__annotate__"})
+_GIVEN |= {"BaseExceptionGroup", "EncodingWarning", "ExceptionGroup", "PythonFinalizationError", "aiter", "anext"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is left of a suggestion, and the first name in it that is defined nowhere; empty if there is none."""
+
+    suggestion: Suggestion | None
+    undefined: str = ""
+
+
+def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
+    """`suggestion` in front of the innermost statement that begins a line of it and uses a name that is defined
+    nowhere; nothing, if no such statement is in it or nothing worth showing is in front of that."""
+    if not _is_checked(document):
+        return Checked(suggestion)
+    spliced = _Spliced(document, suggestion)
+    found = spliced.first_undefined(suggestion.text)
+    if found is None or not found.name:
+        return Checked(suggestion)
+    name, lines = found.name, _lines(suggestion.text)
+    room = _MOST_CUT_BYTES
+    kept = found.statement
+    for _ in range(_MOST_CUTS):
+        text = _worth_showing(lines[:kept])
+        room -= len(document.source)
+        if not text or room < 0:
+            break
+        found = spliced.first_undefined(text)
+        if found is not None and not found.name:
+            return Checked(spliced.shortened(text), name)
+        # It does not parse without what followed, or has another such name.
+        kept = kept - 1 if found is None else min(kept - 1, found.statement)
+    return Checked(None, name)
+
+
+def _is_checked(document: DocumentSnapshot) -> bool:
+    """Whether names can be told in a document."""
+    if len(document.source) > MOST_BYTES or document.path.endswith((".pyi", ".pyx", ".pxd")):
+        return False
+    language = find_language(document.language_id, document.path)
+    return language.name == "Python" and _TRICKS.search(document.source) is None
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of `text`, each with its end."""
+    return _LINE_ENDS.split(text)
+
+
+def _worth_showing(lines: Sequence[str]) -> str:
+    """The text of `lines`, without blank ones and comments at their end, which were about what followed; empty if there
+    is nothing in it."""
+    kept = list(lines)
+    while kept and (not kept[-1].strip() or (len(kept) > 1 and _COMMENT.match(kept[-1]))):
+        kept.pop()
+    text = "".join(kept).rstrip()
+    return text if _WORD.search(text) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undefined:
+    """A name that is defined nowhere; empty if there is none. statement: how many lines of the suggestion stand in
+    front of the innermost statement in it that uses the name; 0 if that begins in front of the suggestion."""
+
+    name: str = ""
+    statement: int = 0
+
+
+class _Spliced:
+    """A document with a text in place of what a suggestion replaces."""
+
+    def __init__(self, document: DocumentSnapshot, suggestion: Suggestion) -> None:
+        self._document, self._suggestion = document, suggestion
+        self._before = _plain(document.source[: suggestion.start])
+        self._replaced = _plain(document.source[suggestion.start : suggestion.end])
+        self._behind = _plain(document.source[suggestion.end :])
+
+    def shortened(self, text: str) -> Suggestion:
+        """The suggestion with `text`, a beginning of its own. Brackets that are not in it stay where they are."""
+        end = self._suggestion.end if contains(text, self._replaced) else self._suggestion.start
+        return replace(self._suggestion, text=text, end=end)
+
+    def first_undefined(self, text: str) -> _Undefined | None:
+        """The first name in `text` that is defined nowhere. None if the document does not parse with it."""
+        source = text.encode("utf-8", "replace")
+        if len(self._document.source) + len(source) > MOST_BYTES or _TRICKS.search(source):
+            return _Undefined()
+        put, behind = text.replace("\r\n", "\n").replace("\r", "\n"), self._behind
+        if not contains(put, self._replaced):
+            behind = self._replaced + behind
+        whole = f"{self._before}{put}{behind}"
+        tree = parsed(whole.removeprefix("\ufeff"))
+        if tree is None:
+            return None
+        start = _place_at(self._before.removeprefix("\ufeff"))
+        end = _place_at(self._before.removeprefix("\ufeff") + put)
+        # A name that has been begun in front of the cursor is the suggestion's as well.
+        begun = re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
+        words = set(_WORD.findall(begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
+        missing = list(_undefined(tree, self._document.path))
+        mine = [(at, name) for at, name in missing if at < end and _end(at, name) > start]
+        elsewhere = {name for at, name in missing if (at, name) not in mine}
+        inside = sorted((at, name) for at, name in mine if name in words - elsewhere)
+        if not inside:
+            return _Undefined()
+        (line, _), name = inside[0]
+        return _Undefined(name, _statement(tree, start[0], line, whole))
+
+
+def _end(at: tuple[int, int], name: str) -> tuple[int, int]:
+    return at[0], at[1] + len(name.encode())
+
+
+def _plain(source: bytes) -> str:
+    return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _place_at(text: str) -> tuple[int, int]:
+    """The line, from 1, and the column in bytes at the end of `text`, as `ast` counts them."""
+    return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode("utf-8", "replace"))
+
+
+def _undefined(tree: ast.Module, path: str) -> Iterator[tuple[tuple[int, int], str]]:
+    """The line and column of each name in `tree` that is in none of the scopes it can come from, and the name."""
+    kind = _checker_type()
+    try:
+        checker = kind(tree, path, _GIVEN, False)
+    except Exception:  # nested too deeply, or a mistake of the checker's: it then says nothing
+        return
+    for node, name, scopes in checker.undefined:
+        if not any(name in scope for scope in scopes):
+            yield (node.lineno, node.col_offset), name
+
+
+@cache
+def _checker_type() -> Any:
+    """pyflakes' checker, of whose messages only the undefined names are kept, with the scopes around each. It is made
+    on first use: the import takes some ms."""
+    from pyflakes import checker, messages
+
+    class Checker(checker.Checker):  # type: ignore[misc]
+        def __init__(self, *arguments: Any) -> None:
+            self.undefined: list[tuple[Any, str, tuple[Any, ...]]] = []
+            super().__init__(*arguments)
+
+        def report(self, kind: Any, *arguments: Any, **named: Any) -> None:
+            if kind is messages.UndefinedName:
+                node, name = arguments[:2]
+                # A scope may get the name later: in a loop, in a function's body, below in the module.
+                inner = [s for s in self.scopeStack[:-1] if not isinstance(s, checker.ClassScope)]
+                self.undefined.append((node, name, (*inner, self.scopeStack[-1])))
+
+    return Checker
+
+
+def _statement(tree: ast.Module, first: int, line: int, source: str) -> int:
+    """How many lines from line `first` on stand in front of the innermost statement that begins a line behind that and
+    holds line `line`; 0 if there is none."""
+    lines, innermost, waiting = source.split("\n"), first, [tree.body]
+    while waiting:
+        for node in waiting.pop():
+            begins = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+            if begins <= line <= (node.end_lineno or begins):
+                if begins > innermost and not lines[begins - 1][: node.col_offset].strip():
+                    innermost = begins
+                waiting += blocks(node)
+    return innermost - first

@@ -1,0 +1,116 @@
+"""Names that are defined nowhere are not suggested: through the completer, with the scripted backend."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lsp_server.core.hole import find_hole, refined
+from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.prompt_book import PromptChoice
+from lsp_server.core.reuse import Insertion, Typed
+from lsp_server.core.stopping import stop_rule
+from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
+from lsp_server.features.answering import outcome_of
+from lsp_server.features.checks import Checks
+from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Trigger
+from lsp_server.features.reasons import kind_of
+from tests.features.harness import PATIENT, Opener, knowing
+from tests.support.cursor import parse_cursor
+
+CHECKED = replace(PATIENT, check_names=True)
+SOURCE = "def area(width, height):\n    return width$0\n"
+CUT = "def area(width, height):\n    if width > 0:$0\n"
+
+
+def known(source: str, text: str) -> Any:
+    return knowing(source.replace("$0", text).encode())
+
+
+async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(bench: Opener) -> None:
+    async with bench(known(SOURCE, " * depth")) as b:
+        b.options = CHECKED
+        await b.ready()
+        for source in ("model", "memory"):
+            outcome = await b.complete(SOURCE)
+            assert (outcome.suggestion, outcome.source) == (None, source)
+            assert outcome.reason.startswith(
+                "the model used a name that is not defined, `depth` (setting `check_names`)"
+            )
+            assert kind_of(outcome) == "withheld"
+        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.AUTOMATIC, Trigger.INVOKED])
+async def test_what_stands_in_front_of_one_is_shown(bench: Opener, trigger: Trigger) -> None:
+    text = "\n        side = width\n        return sides * height\n"
+    async with bench(known(CUT, text)) as b:
+        b.options = CHECKED
+        await b.ready()
+        outcome = await b.complete(CUT, trigger)
+        assert outcome.suggestion is not None
+        assert outcome.suggestion.text == "\n        side = width"
+        assert "sides" in outcome.written
+        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 1, "withheld": 0}}
+
+
+async def test_a_change_of_the_switch_makes_the_model_write_anew(bench: Opener) -> None:
+    async with bench(known(SOURCE, " * depth")) as b:
+        await b.ready()
+        found = []
+        for checks in (False, True, False):
+            b.options = replace(PATIENT, check_names=checks)
+            outcome = await b.complete(SOURCE)
+            found.append((outcome.source, outcome.suggestion.text if outcome.suggestion else None))
+        assert found == [("model", " * depth"), ("model", None), ("model", " * depth")]
+        assert b.completer.checks.told()["names"]["checked"] == 1
+
+
+def test_it_is_on_unless_it_is_switched_off() -> None:
+    assert InlineOptions().check_names
+
+
+def generation(source: str, checks: Checks | None = None) -> RunningGeneration:
+    document, cursor = parse_cursor(source)
+    hole = refined(document, find_hole(document, cursor))
+    rule = stop_rule(document, hole, 8)
+    return RunningGeneration(document, hole, rule, PromptChoice(FimPrompt("", ())), checks=checks or Checks())
+
+
+async def test_nothing_that_is_shown_of_a_text_under_way_is_taken_back() -> None:
+    text = " * height\n    depth = width\n    return depths * depth\n"
+    found = generation("def area(width, height):\n    if width:\n        width = width$0\n")
+    shown = [""]
+    for end in range(0, len(text), 2):
+        found.on_text(TextDelta(1, text[end : end + 2], 0.0, Usage(decoded_tokens=end)))
+        await found.look()
+        assert found.shown.text.startswith(shown[-1])
+        assert "depths" not in found.shown.text
+        shown.append(found.shown.text)
+    await found.finish(Finished(1, text, FinishReason.END, Usage()))
+    assert found.shown.text.startswith(shown[-1])
+    assert "depths" not in found.shown.text
+    assert found.shown.text.startswith(" * height")
+
+
+async def test_a_name_that_is_not_whole_is_not_judged() -> None:
+    found = generation(SOURCE)
+    found.on_text(TextDelta(1, " * hei", 0.0, Usage(decoded_tokens=1)))
+    await found.look()
+    assert found.undefined == ""
+    found.on_text(TextDelta(1, "ght\n", 0.0, Usage(decoded_tokens=2)))
+    await found.finish(Finished(1, " * height\n", FinishReason.STOP, Usage()))
+    assert (found.shown, found.undefined) == (Insertion(" * height"), "")
+
+
+async def test_another_candidate_takes_its_place() -> None:
+    first, *others = (generation(SOURCE) for _ in range(3))
+    for each, text in zip((first, *others), (" * depth", " * height", " + wrong"), strict=True):
+        await each.finish(Finished(1, text, FinishReason.END, Usage()))
+    outcome = outcome_of(first, first.hole, Typed(b""), 1.0, others)
+    assert outcome.suggestion is not None
+    assert (outcome.suggestion.text, outcome.alternatives, outcome.reason) == (" * height", (), "")
