@@ -18,6 +18,7 @@ from bench import (
     homes,
     keystrokes,
     limit,
+    names,
     peers,
     project,
     quality,
@@ -64,6 +65,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "fill holes in code and score them: tests, exact match, edit similarity, with and without our shaping",
         quality.arguments,
         quality.run,
+    ),
+    "names": (
+        "complete names cut from Python files: are they found, and do those that are shown exist",
+        names.arguments,
+        names.run,
     ),
     "context": (
         "complete ends of lines with and without parts of other files in the prompt",

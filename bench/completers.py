@@ -16,6 +16,7 @@ from bench.tasks import CLOSED, Task
 from lsp_server.backends.base import ModelError
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.members import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.prompt_book import PromptBook
@@ -29,6 +30,7 @@ from lsp_server.features.outcome import Trigger
 
 # The names of the treatments.
 SHOWN, SHOWN_LINE = "shown", "shown, its first line"
+UNCHECKED = "shown, names not checked"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
@@ -135,19 +137,19 @@ class Fimble:
         if self._history.kind != "fresh":
             return await self._elsewhere(task)
         place = Place.of(task, self._options.max_lines)
-        prompt = self._prompt(place.document, place.hole)
+        prompt = self.prompt(place.document, place.hole)
         answer = await treatments(task, place, await self._output(task, place, prompt))
         cursor = Completion("", task.cursor, task.cursor)
         if self._unhealed:
-            text = (await self._decode(unhealed(prompt), _LINE_END.search)).text
+            text = (await self.decode(unhealed(prompt), _LINE_END.search)).text
             answer.completions[NOT_HEALED] = replace(cursor, text=_to_newline(text))
         for kind in self._prompts:
-            text = (await self._decode(other_prompt(task, kind), _LINE_END.search)).text
+            text = (await self.decode(other_prompt(task, kind), _LINE_END.search)).text
             answer.completions[f"prompt {kind}, first line"] = replace(cursor, text=_to_newline(text))
         if self._no_suffix:
             document = place.document.edited(task.cursor, len(place.document.source), b"")
-            prompt = self._prompt(document, find_hole(document, task.cursor))
-            text = (await self._decode(prompt, _LINE_END.search)).text
+            prompt = self.prompt(document, find_hole(document, task.cursor))
+            text = (await self.decode(prompt, _LINE_END.search)).text
             answer.completions[NO_SUFFIX] = replace(cursor, text=_to_newline(text))
         return answer
 
@@ -161,7 +163,8 @@ class Fimble:
         completion = Completion(shown.text, shown.start, shown.end) if shown else Completion("", cursor, cursor)
         return Answer({f"{SHOWN}, {self._history}": completion})
 
-    def _prompt(self, document: DocumentSnapshot, hole: Hole) -> FimPrompt:
+    def prompt(self, document: DocumentSnapshot, hole: Hole) -> FimPrompt:
+        """The prompt for a hole, at a place that is new to the server. Raises ModelError."""
         info = self._engine.model.info
         if info is None:
             raise ModelError(self._engine.model.message)
@@ -191,15 +194,19 @@ class Fimble:
                 return output
         raw_end = _LINE_END if task.single_line else _BLANK_LINE
         opening = place.rule.opening
-        output = await self._decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text), opening)
+        output = await self.decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text), opening)
         self._outputs.add({"set": task.set, "id": task.id, **output.as_dict()})
         return output
 
-    async def _decode(
-        self, prompt: FimPrompt, enough: Callable[[str], object], opening: Opening | None = None
+    async def decode(
+        self,
+        prompt: FimPrompt,
+        enough: Callable[[str], object],
+        opening: Opening | None = None,
+        members: Members | None = None,
     ) -> Output:
-        """Greedy output without the rules of a hole, but for how it may begin, until it is `enough`, the model ends it,
-        or `max_tokens`."""
+        """Greedy output without the rules of a hole, but for how it may begin and which names may stand in it, until it
+        is `enough`, the model ends it, or `max_tokens`."""
         done = anyio.Event()
         finished: list[Finished] = []
         pieces: list[Piece] = []
@@ -216,7 +223,7 @@ class Fimble:
             if enough(text):
                 self._engine.cancel(event.id)
 
-        self._engine.submit(prompt, None, self._options.max_tokens, listen, opening=opening)
+        self._engine.submit(prompt, None, self._options.max_tokens, listen, opening=opening, members=members)
         await done.wait()
         reason = finished[0].reason
         if reason in (FinishReason.FAILED, FinishReason.REJECTED):
@@ -243,6 +250,11 @@ async def treatments(task: Task, place: Place, output: Output) -> Answer:
     cursor, shown, text = Completion("", task.cursor, task.cursor), found.suggestion, output.text
     completion = Completion(shown.text, shown.start, shown.end) if shown else cursor
     completions = {SHOWN: completion}
+    if found.undefined:
+        unchecked = (await answered(output, place, checks_names=False)).suggestion
+        completions[UNCHECKED] = Completion(unchecked.text, unchecked.start, unchecked.end) if unchecked else cursor
+    else:
+        completions[UNCHECKED] = completion
     if task.single_line:
         completions[SHOWN_LINE] = replace(completion, text=_first_line(completion.text))
     else:

@@ -15,8 +15,9 @@ from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import StopRule, find_end, stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
+from lsp_server.features.checks import Checks
 from lsp_server.features.generation import RunningGeneration
-from lsp_server.features.reasons import why_nothing, why_unwanted
+from lsp_server.features.reasons import why_unwanted
 
 _NO_PROMPT = FimPrompt("", ())
 
@@ -77,7 +78,7 @@ class Place:
 @dataclass(frozen=True, slots=True)
 class Answered:
     """What comes of an output. confidence: of what is shown. written: as far as the engine would have decoded it.
-    short: whether more of the output was wanted than there is."""
+    short: whether more of the output was wanted than there is. undefined: a name in it that is defined nowhere."""
 
     suggestion: Suggestion | None
     reason: str
@@ -85,11 +86,14 @@ class Answered:
     written: str
     tokens: int
     short: bool
+    undefined: str = ""
 
 
-async def answered(output: Output, place: Place) -> Answered:
-    """What the server makes of `output`: each piece goes its way as if the engine had just decoded it."""
-    generation = RunningGeneration(place.document, place.hole, place.rule, PromptChoice(_NO_PROMPT))
+async def answered(output: Output, place: Place, *, checks_names: bool = True) -> Answered:
+    """What the server makes of `output`: each piece goes its way as if the engine had just decoded it. checks_names: as
+    the setting `check_names`."""
+    checks, prompts = Checks() if checks_names else None, PromptChoice(_NO_PROMPT)
+    generation = RunningGeneration(place.document, place.hole, place.rule, prompts, checks=checks)
     usage, written = Usage(), ""
     reason = FinishReason.END if output.end == "end" else FinishReason.LENGTH
     wanted = place.hole.kind is not HoleKind.NONE
@@ -104,7 +108,7 @@ async def answered(output: Output, place: Place) -> Answered:
     await generation.finish(finished)
     shown = generation.shown
     suggestion = shown.at(place.hole.cursor) if shown.text.strip() else None
-    nothing = why_nothing(finished) if wanted else why_unwanted(place.hole)
+    nothing = generation.why_nothing() if wanted else why_unwanted(place.hole)
     return Answered(
         suggestion,
         "" if suggestion else nothing,
@@ -112,6 +116,7 @@ async def answered(output: Output, place: Place) -> Answered:
         written,
         usage.decoded_tokens,
         wanted and output.end == "enough" and reason is not FinishReason.STOP,
+        generation.undefined,
     )
 
 

@@ -26,7 +26,7 @@ def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
     """Shares are in percent, with the bounds of a 95% interval. All records have the same treatments.
 
     shown: of holes for which the treatment has any text; parses: of these, those which leave the file no more
-    broken.
+    broken; undefined: of these, those which bring a name that is surely defined nowhere.
     """
     treatments = list(records[0]["scores"])
     comparisons = []
@@ -106,6 +106,8 @@ def _figures(records: Sequence[Record], treatment: str) -> dict[str, Any]:
     found["similarity"] = round(100 * sum(score["similarity"] for score in scores) / len(scores), 2)
     found["shown"] = _percent([bool(score["text"].strip()) for score in scores])
     found["parses"] = _percent(parses) if parses else None
+    names = [score["undefined"] for score in scores if score.get("undefined") is not None]
+    found["undefined"] = _percent(names) if names else None
     return found
 
 

@@ -10,7 +10,9 @@ from bench.safim import same_output
 from bench.tasks import Task
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.names import without_undefined
 from lsp_server.core.parsing import parser_of
+from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode
 
 if TYPE_CHECKING:
@@ -30,7 +32,8 @@ class Completion:
 class Score:
     """verdict: `passed`, or why not; empty without tests. exact: equal to the reference but for white space at its
     ends. similarity: 0 to 1, the normalised edit distance over insertions and deletions. parses: whether
-    accepting it leaves no more ERROR and MISSING nodes than there were; None without a grammar or a text.
+    accepting it leaves no more ERROR and MISSING nodes than there were; None without a grammar or a text. undefined:
+    whether it brings a name that is surely defined nowhere; None without a text, and in other languages than Python.
     """
 
     text: str
@@ -38,6 +41,7 @@ class Score:
     exact: bool
     similarity: float
     parses: bool | None
+    undefined: bool | None = None
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -56,7 +60,16 @@ def score(task: Task, completion: Completion) -> Score:
         exact=written == reference,
         similarity=round(fuzz.ratio(written, reference) / 100, 4),
         parses=parses(document, completed) if completion.text.strip() else None,
+        undefined=undefined(document, completion) if completion.text.strip() else None,
     )
+
+
+def undefined(document: DocumentSnapshot, completion: Completion) -> bool | None:
+    """Whether a completion brings a name that is surely defined nowhere; None for other languages than Python."""
+    if find_language(document.language_id, document.path).name != "Python":
+        return None
+    suggestion = Suggestion(completion.text, completion.start, completion.end)
+    return bool(without_undefined(suggestion, document).undefined)
 
 
 def verdict(task: Task, program: str, limits: sandbox.Limits | None = None) -> str:

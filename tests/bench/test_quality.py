@@ -25,6 +25,7 @@ from bench.completers import (
     RAW_LINE,
     SHOWN,
     SHOWN_LINE,
+    UNCHECKED,
     Answer,
     Completer,
     Fimble,
@@ -111,7 +112,7 @@ def texts(answer: Answer) -> dict[str, str]:
 def test_treatments_of_a_line() -> None:
     answer = completed(LINE, fimble())
     found = texts(answer)
-    assert list(found) == [SHOWN, SHOWN_LINE, RAW_LINE]
+    assert list(found) == [SHOWN, UNCHECKED, SHOWN_LINE, RAW_LINE]
     assert found[RAW_LINE] == found[SHOWN_LINE] == LINE.reference
     assert found[SHOWN].startswith(LINE.reference)
     assert answer.facts["written"].startswith(LINE.reference + "\n")
@@ -119,7 +120,7 @@ def test_treatments_of_a_line() -> None:
 
 def test_treatments_of_a_block() -> None:
     found = texts(completed(BLOCK, fimble()))
-    assert list(found) == [SHOWN, RAW, RAW_LINE]
+    assert list(found) == [SHOWN, UNCHECKED, RAW, RAW_LINE]
     assert found[SHOWN] == BLOCK.reference
     assert found[RAW_LINE] == "other = total + 1"
     # The rules of the hole do not end it; the model's window or a blank line does.
@@ -201,14 +202,14 @@ def test_outputs_are_decoded_once_and_again_for_another_prompt() -> None:
         with anyio.fail_after(SECONDS):
             async with loaded(factory(), SPEC) as (engine, _):
                 completer = Fimble(engine, InlineOptions(), outputs=outputs)
-                decode = completer._decode
+                decode = completer.decode
                 asked: list[Any] = []
 
                 async def counted(*given: Any) -> Output:
                     asked.append(given)
                     return await decode(*given)
 
-                completer._decode = counted  # type: ignore[method-assign]
+                completer.decode = counted  # type: ignore[method-assign]
                 for task in tasks:
                     await completer.complete(task)
                     counts.append(len(asked))
@@ -478,7 +479,7 @@ def test_the_command_measures_and_goes_on(
     assert summary["holes"] == len(HUMANEVAL_ROWS)
     # The model knows the second program alone, and all four begin alike.
     assert summary["treatments"][SHOWN_LINE]["pass@1"]["percent"] == 25
-    assert list(summary["treatments"]) == [SHOWN, SHOWN_LINE, RAW_LINE, "shown, below=3"]
+    assert list(summary["treatments"]) == [SHOWN, UNCHECKED, SHOWN_LINE, RAW_LINE, "shown, below=3"]
     assert "McNemar" in capsys.readouterr().out
     assert main([*command, "--seed", "7"]) == 2
     assert "another seed" in capsys.readouterr().out
@@ -509,7 +510,7 @@ def test_closed_brackets_compare_replacing(
     assert main(command) == 0
     (summary,) = json.loads(out.read_text())["summary"]
     passed = {name: found["pass@1"]["percent"] for name, found in summary["treatments"].items()}
-    assert passed == {SHOWN: 100, SHOWN_LINE: 100, RAW_LINE: 0, NOTHING_REPLACED: 0}
+    assert passed == {SHOWN: 100, UNCHECKED: 100, SHOWN_LINE: 100, RAW_LINE: 0, NOTHING_REPLACED: 0}
     assert (SHOWN, NOTHING_REPLACED) in [(row["first"], row["second"]) for row in summary["comparisons"]]
     assert main([*command, "--replay"]) == 0
     assert json.loads(out.read_text())["summary"] == [summary]

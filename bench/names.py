@@ -1,0 +1,308 @@
+"""`bench names`: names cut from the Python files of a folder: are they found, and do those that are shown exist."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import random
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import anyio
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from bench import holes, machine
+from bench.completers import Fimble
+from bench.outputs import Place, answered
+from bench.quality import INTERRUPTED, model_factory
+from bench.tasks import Task
+from lsp_server.backends.base import ModelError
+from lsp_server.config import Settings
+from lsp_server.core.members import members_at
+from lsp_server.core.names import without_undefined
+from lsp_server.core.shape import Suggestion
+from lsp_server.engine.client import loaded
+
+KINDS = ("self", "member", "import", "keyword", "bare")
+# What is shown without any of it, with one part, and with both.
+ARMS = ("nothing", "check", "limit", "both")
+_MOST_PER_FILE = 4
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class NamePlace:
+    """A place where a name was cut out, with all that stood behind it in its line. whole: the file as its author wrote
+    it; the name stands at `start:end` of it. known: the names that the limit lets stand there; None without one."""
+
+    task: Task
+    kind: str
+    whole: str
+    start: int
+    end: int
+    known: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one arm has shown at a place. exists: None where that cannot be told. removed: the name for which something
+    has not been shown, and `right`, whether what the model wrote began with the author's name."""
+
+    id: str
+    kind: str
+    arm: str
+    name: str
+    reference: str
+    limited: bool
+    exists: bool | None
+    removed: str
+    right: bool
+    shown: str
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--repo", type=Path, metavar="DIR", required=True, help="a folder with Python files")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="places of each kind (default: 20)")
+    parser.add_argument("--limited", action="store_true", help="only places where names are limited")
+    parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
+    parser.add_argument("--model", type=Path, metavar="FILE", help="a GGUF file instead of the starter model")
+    parser.add_argument("--threads", type=int, default=0, help="of the model; 1 is fastest on a busy machine")
+    parser.add_argument("--context-tokens", type=int, default=1024, help="the window of a prompt (default: 1024)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="all results as JSON")
+    parser.add_argument(
+        "--false-alarms",
+        action="store_true",
+        help="without a model: of --limit holes as of `bench quality`, where the check cuts the author's own text",
+    )
+    parser.add_argument(
+        "--limits-only",
+        action="store_true",
+        help="without a model: at how many places of each kind names are limited, and the author's is not among them",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    console = Console(highlight=False)
+    places: list[NamePlace] = []
+    results: list[Result] = []
+    status = 0
+    try:
+        if options.false_alarms:
+            return report_false_alarms(options.repo, options.limit, options.seed, console)
+        places = drawn(options.repo, options.kind or KINDS, options.limit, options.seed, limited=options.limited)
+        if not places:
+            raise ValueError(f"there are no names in Python files of {options.repo}")
+        console.print(limits_table(places))
+        if options.limits_only:
+            return 0
+        console.print(Text(machine.describe(machine.facts()), style="dim"))
+        anyio.run(_measure, options, places, results, console)
+    except (ModelError, ValueError, OSError) as error:
+        console.print(Text(f"bench: {error}", style="red"))
+        return 2
+    except KeyboardInterrupt:
+        console.print(f"interrupted after {len(results) // len(ARMS)} of {len(places)} places")
+        status = INTERRUPTED
+    console.print(results_table(results))
+    for result in results:
+        if result.removed and result.arm == "both":
+            verdict = "the author's" if result.right else f"the author has {result.reference}"
+            console.print(f"not shown for `{result.removed}`: {result.id} ({verdict})", markup=False)
+    if options.out is not None:
+        options.out.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n", "utf-8")
+    return status
+
+
+def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited: bool = False) -> list[NamePlace]:
+    """So many places of each kind, from files in random order, no more than four of a kind from one. limited: only
+    those where names are limited."""
+    files = [path for path in holes.source_files(folder) if path.suffix == ".py"]
+    random.Random(seed).shuffle(files)
+    found: dict[str, list[NamePlace]] = {kind: [] for kind in kinds}
+    for path in files:
+        if all(len(places) >= limit for places in found.values()):
+            break
+        name = path.relative_to(folder).as_posix()
+        try:
+            every = list(cut(path.read_bytes().decode("utf-8"), name))
+        except ValueError:
+            continue  # not UTF-8
+        for kind, places in found.items():
+            mine = [place for place in every if place[0] == kind]
+            random.Random(f"{seed} {name} {kind}").shuffle(mine)
+            made = (place for place in (_place(*each) for each in mine) if not limited or place.known is not None)
+            found[kind] = [*places, *islice(made, min(_MOST_PER_FILE, limit - len(places)))]
+    return [place for places in found.values() for place in places]
+
+
+def cut(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
+    """The places of one file: their kind, the file and its path, and where the name begins and ends, in characters."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError):
+        return
+    starts = [0, *(match.end() for match in re.finditer("\n", source))]
+    lines = source.split("\n")
+
+    def offset(line: int, column: int) -> int:
+        return starts[line - 1] + len(lines[line - 1].encode()[:column].decode())
+
+    def place(kind: str, start: int, name: str) -> Iterator[tuple[str, str, str, int, int]]:
+        if source.startswith(name, start) and len(name) > 1:
+            yield kind, source, path, start, start + len(name)
+
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load) and node.end_lineno:
+            of_self = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            end = offset(node.end_lineno, node.end_col_offset or 0)
+            yield from place("self" if of_self else "member", end - len(node.attr), node.attr)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            yield from place("bare", offset(node.lineno, node.col_offset), node.id)
+        elif isinstance(node, ast.alias) and node.lineno and "." not in node.name:
+            yield from place("import", offset(node.lineno, node.col_offset), node.name)
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield from place("keyword", offset(node.lineno, node.col_offset), node.arg)
+
+
+def _place(kind: str, source: str, path: str, start: int, end: int) -> NamePlace:
+    line_end = source.find("\n", end)
+    line_end = len(source) if line_end < 0 else line_end
+    line, column = source.count("\n", 0, start) + 1, start - source.rfind("\n", 0, start)
+    task = Task(
+        id=f"{path}:{line}:{column} {kind}",
+        set="names",
+        path=path,
+        before=source[:start],
+        after=source[line_end:],
+        reference=source[start:end],
+        single_line=True,
+        group=kind,
+    )
+    members = members_at(task.document(), task.cursor)
+    known = members.known("") if members is not None else None
+    return NamePlace(task, kind, source, start, end, known)
+
+
+async def _measure(
+    options: argparse.Namespace, places: Sequence[NamePlace], results: list[Result], console: Console
+) -> None:
+    """Adds what comes of each place to `results`."""
+    settings = Settings(
+        model=str(options.model or ""),
+        threads=options.threads,
+        context_tokens=options.context_tokens,
+        calibrate=False,
+    )
+    async with AsyncExitStack() as stack:
+        with console.status("loading the model …"):
+            engine, info = await stack.enter_async_context(loaded(model_factory(), settings.model_spec()))
+        console.print(Text(f"{info.name}, format {info.format.name}, on the {info.device}", style="dim"))
+        fimble = Fimble(engine, settings.inline_options())
+        with console.status("") as status:
+            for number, place in enumerate(places):
+                status.update(f"{number} of {len(places)}")
+                results += await _results(fimble, place, settings)
+
+
+async def _results(fimble: Fimble, named: NamePlace, settings: Settings) -> list[Result]:
+    """What each arm shows at a place. The model writes once without a limit, and once with one if it has one there."""
+    place = Place.of(named.task, settings.max_lines)
+    prompt = fimble.prompt(place.document, place.hole)
+    free = await fimble.decode(prompt, _has_line, place.rule.opening)
+    limited = free
+    if members := members_at(place.document, place.hole.cursor):
+        limited = await fimble.decode(prompt, _has_line, place.rule.opening, members)
+    found = []
+    for arm in ARMS:
+        output, checks = limited if arm in ("limit", "both") else free, arm in ("check", "both")
+        answer = await answered(output, replace(place), checks_names=checks)
+        shown = answer.suggestion.text if answer.suggestion is not None else ""
+        match, wrote = _NAME.match(shown), _NAME.match(output.text)
+        name = match[0] if match is not None else ""
+        removed = answer.undefined if not shown else ""
+        right = wrote is not None and wrote[0] == named.task.reference
+        exists = _exists(named, name) if name else None
+        limits = named.known is not None
+        found.append(
+            Result(named.task.id, named.kind, arm, name, named.task.reference, limits, exists, removed, right, shown)
+        )
+    return found
+
+
+def _has_line(text: str) -> bool:
+    """Whether more than its first line has been begun, which the name is in."""
+    return "\n" in text.strip()
+
+
+def _exists(place: NamePlace, name: str) -> bool | None:
+    """Whether there is such a name at a place; None where that cannot be told."""
+    if place.kind == "bare" and name == place.task.reference:
+        return True
+    if place.kind == "bare":
+        # The whole file, with the shown name in place of the author's.
+        whole = replace(place.task, before=place.whole[: place.start], after=place.whole[place.end :]).document()
+        cursor = len(place.whole[: place.start].encode())
+        return not without_undefined(Suggestion(name, cursor, cursor), whole).undefined
+    return None if place.known is None else name in place.known or name == place.task.reference
+
+
+def report_false_alarms(folder: Path, limit: int, seed: int, console: Console) -> int:
+    """Has the authors' own texts checked, and lists those that are cut."""
+    count, cut_texts = 0, []
+    for task in islice(holes.load(folder, seed, ["Python"]), limit):
+        count += 1
+        found = without_undefined(Suggestion(task.reference, task.cursor, task.cursor), task.document())
+        if found.undefined:
+            cut_texts.append(f"{task.id}: {found.undefined}")
+    console.print(f"of {count} texts of the authors {len(cut_texts)} would be cut ({_percent(len(cut_texts), count)}%)")
+    for text in cut_texts:
+        console.print(text, markup=False)
+    return 0
+
+
+def limits_table(places: Sequence[NamePlace]) -> Table:
+    """At how many places names are limited, and at how many of these wrongly."""
+    table = Table(title="places where names are limited")
+    for column in ("kind", "places", "limited", "the author's name is not among them"):
+        table.add_column(column, justify="left" if column == "kind" else "right")
+    for kind in dict.fromkeys(place.kind for place in places):
+        mine = [place for place in places if place.kind == kind]
+        limited = [place for place in mine if place.known is not None]
+        wrong = [place for place in limited if place.known is not None and place.task.reference not in place.known]
+        table.add_row(kind, str(len(mine)), str(len(limited)), f"{len(wrong)} ({_percent(len(wrong), len(limited))}%)")
+        for place in wrong[:10]:
+            table.add_row("", "", "", f"{place.task.id}: {place.task.reference}")
+    return table
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """By kind and arm. invented: of the names that are shown where it can be told, those that do not exist."""
+    table = Table(title="names: percent")
+    for column in ("kind", "with", "places", "exact", "invented", "of", "silent"):
+        table.add_column(column, justify="left" if column in ("kind", "with") else "right")
+    for kind in dict.fromkeys(result.kind for result in results):
+        for arm in ARMS:
+            mine = [result for result in results if result.kind == kind and result.arm == arm]
+            table.add_row(kind, arm, *summary(mine))
+    return table
+
+
+def summary(results: Sequence[Result]) -> tuple[str, ...]:
+    """The cells of a row: places, exact, invented, of how many shown names, silent."""
+    told = [result for result in results if result.exists is not None]
+    exact = sum(result.name == result.reference for result in results)
+    invented, silent = sum(not result.exists for result in told), sum(not result.name for result in results)
+    count = len(results)
+    return str(count), _percent(exact, count), _percent(invented, len(told)), str(len(told)), _percent(silent, count)
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f}" if whole else "-"
