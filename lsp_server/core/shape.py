@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import chain, islice
 
 from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
+from lsp_server.core.danger.lookalikes import ODD_SPACE, has_names, with_plain_spaces
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hidden import without_hidden
 from lsp_server.core.hole import Hole, HoleKind, sides
@@ -70,6 +71,8 @@ def shape(
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
     text = without_hidden(text)
     left, right = sides(document, hole.cursor)
+    if ODD_SPACE.search(text):
+        text = _without_odd_spaces(text, left, document, hole.cursor)
     code = code_of(text, rule, whole=whole)
     text, whole = text[code.start : code.end], whole or code.ended
     end = find_end(text, rule)
@@ -117,6 +120,17 @@ def _shaped_prose(text: str, document: DocumentSnapshot, hole: Hole) -> Suggesti
         if shown.strip() and view.stays_inside(hole.cursor, encode(shown)):
             return Suggestion(shown, hole.cursor, hole.cursor)
     return None
+
+
+def _without_odd_spaces(text: str, left: str, document: DocumentSnapshot, cursor: int) -> str:
+    """`text` with plain spaces for odd ones, where it is code."""
+    view = view_of(document, document.line_at(cursor))
+    language = view.language
+    texts = language.strings | language.comments
+    inside = any(kind in texts and start < cursor < end for kind, start, end in view.ancestors(cursor))
+    if inside or not has_names(language):
+        return text
+    return with_plain_spaces(text, left, language.quotes, language.long_quotes, language.comment[0])
 
 
 def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Suggestion | None:
