@@ -101,6 +101,7 @@ RESERVED = {
         "core.idioms",
         "core.declarations",
         "core.next_edits",
+        "core.danger",
     ),
     "pyflakes": ("core.names",),
     "jinja2": ("features.actions.rendering",),

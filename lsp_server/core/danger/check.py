@@ -1,0 +1,172 @@
+"""Checks a suggestion: the text with its surroundings, for dangerous patterns and for names that look like others.
+
+Only what the suggestion brings counts: what stands there already is the user's. A parse that takes too many steps is
+given up, and the suggestion is then unchecked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from lsp_server.core.danger import lookalikes
+from lsp_server.core.danger.engine import Search, rules_of
+from lsp_server.core.danger.finding import Finding
+from lsp_server.core.danger.reading import MOST_NODES, MOST_NODES_OF_FILE
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.language_entry import Language
+from lsp_server.core.parsing import PARSE_STEPS, parse
+from lsp_server.core.shape import Suggestion
+from lsp_server.core.syntax import WINDOW_BYTES, window_at
+from lsp_server.core.text import encode
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
+
+# How much of a document is searched for names that the user has written.
+_NAMES_BYTES = 1 << 20
+_TEXT_KINDS = frozenset({"jsx_text", "text", "text_interpolation", "html_text"})
+# How much of a document is parsed, for a suggestion and for a part of a file.
+_MOST_BYTES, _MOST_BYTES_OF_FILE = 64 << 10, 256 << 10
+# How many times the steps of a window a parse may take.
+_MOST_WINDOWS, _MOST_WINDOWS_OF_FILE = 4, 32
+# So many names and spaces are told of.
+_MOST_LOOKALIKES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """findings: places in bytes from the beginning of the suggestion. whole: whether all was looked at."""
+
+    findings: tuple[Finding, ...] = ()
+    whole: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A part of a document with its tree: `source` begins `moved` bytes before the document's byte 0, as it were."""
+
+    language: Language
+    source: bytes
+    moved: int
+    root: Node | None
+    steps: int
+
+
+def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = True) -> Checked:
+    """What `suggestion` would bring into `document`. rules: whether dangerous patterns are looked for, too."""
+    text = encode(suggestion.text)
+    after = document.edited(suggestion.start, suggestion.end, text)
+    start, end = suggestion.start, suggestion.start + len(text)
+    part: _Part | None = None
+    found: list[Finding] = []
+    whole = True
+    if not suggestion.text.isascii():
+        part = _part(after, start, end)
+        found += _lookalikes(document, after, part, start, end)
+    if rules and _may_matter(document):
+        part = part or _part(after, start, end)
+        if rules_of(part.language.name) is not None:
+            dangers, whole = _dangers(part, start, end)
+            begun = [each for each in dangers if each.start < start]
+            if begun:  # it may have been there before
+                before = _part(document, suggestion.start, suggestion.end)
+                known = {(each.id, each.start) for each in _dangers(before, begun[0].start, suggestion.end + 1)[0]}
+                dangers = [each for each in dangers if (each.id, each.start) not in known]
+            found += dangers
+    found.sort(key=lambda each: (each.start, each.id))
+    return Checked(tuple(_shifted(each, -start) for each in found), whole)
+
+
+def check_range(document: DocumentSnapshot, start: int, end: int) -> Checked:
+    """What is found in the bytes `start:end` of a document as it stands. Places are in bytes from `start`."""
+    part = _part(document, start, end, _MOST_BYTES_OF_FILE)
+    found = _lookalikes(document, document, part, start, end, known=frozenset())
+    has_rules = rules_of(part.language.name) is not None
+    dangers, whole = _dangers(part, start, end, MOST_NODES_OF_FILE) if has_rules else ([], True)
+    found = sorted([*found, *dangers], key=lambda each: (each.start, each.id))
+    return Checked(tuple(_shifted(each, -start) for each in found), whole)
+
+
+def _shifted(finding: Finding, by: int) -> Finding:
+    return replace(finding, start=finding.start + by, end=finding.end + by, statement=finding.statement + by)
+
+
+def _may_matter(document: DocumentSnapshot) -> bool:
+    return bool(document.language_id or document.path)
+
+
+def _part(document: DocumentSnapshot, start: int, end: int, most_bytes: int = _MOST_BYTES) -> _Part:
+    """The part of a document around the bytes `start:end`, parsed."""
+    size = min(most_bytes, max(WINDOW_BYTES, 4 * (end - start)))
+    window = window_at(document, document.line_at(start), size)
+    source = window.head + document.source[window.start : window.end] + window.tail
+    if document.newline == b"\r":
+        source = source.replace(b"\r", b"\n")
+    windows = _MOST_WINDOWS if most_bytes == _MOST_BYTES else _MOST_WINDOWS_OF_FILE
+    most = PARSE_STEPS * max(1, min(windows, size // WINDOW_BYTES))
+    tree, steps = parse(window.language, source, most)
+    root = None if tree is None else tree.root_node
+    return _Part(window.language, source, len(window.head) - window.start, root, steps)
+
+
+def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) -> tuple[list[Finding], bool]:
+    """What the rules find, and whether all was looked at."""
+    if part.root is None or rules_of(part.language.name) is None:
+        return [], part.root is not None
+    search = Search(part.language, part.source, part.root, most_nodes)
+    found = search.findings(start + part.moved, end + part.moved)
+    return [_shifted(each, -part.moved) for each in found], search.whole
+
+
+def _lookalikes(
+    before: DocumentSnapshot,
+    after: DocumentSnapshot,
+    part: _Part,
+    start: int,
+    end: int,
+    known: frozenset[str] | None = None,
+) -> list[Finding]:
+    language = part.language
+    if not lookalikes.has_names(language):
+        return []
+    # A name may begin in front of the text, and end behind it.
+    line_start = after.line_start(after.line_at(start))
+    text_start = max(line_start, start - 256)
+    text = after.source[text_start : min(end + 256, text_start + _MOST_BYTES)].decode("utf-8", "replace")
+    found: list[Finding] = []
+    names = lookalikes.names_in(before.source[:_NAMES_BYTES].decode("utf-8", "replace")) if known is None else known
+    places = [(*place, True) for place in lookalikes.suspicious_names(text, names)]
+    spaces = [(*match.span(), "there is a space in it that is no plain one", False) for match in _odd_spaces(text)]
+    for first, last, why, is_name in [*places[:_MOST_LOOKALIKES], *spaces[:_MOST_LOOKALIKES]]:
+        began = text_start + len(text[:first].encode())
+        ended = began + len(text[first:last].encode())
+        if ended <= start or began >= end or _is_text(part, began + part.moved):
+            continue
+        safe = lookalikes.SAFE if is_name else "write a plain space"
+        id = "lookalike" if is_name else "space"
+        found.append(Finding(id, lookalikes.CWE, why, safe, began, ended, _line_start(after, began), never=True))
+    return found
+
+
+def _odd_spaces(text: str) -> list[lookalikes.Match]:
+    return list(lookalikes.ODD_SPACE.finditer(text))
+
+
+def _line_start(document: DocumentSnapshot, offset: int) -> int:
+    return document.line_start(document.line_at(offset))
+
+
+def _is_text(part: _Part, offset: int) -> bool:
+    """Whether a byte of the part is inside a string, a comment or prose, as far as the tree tells."""
+    if part.root is None:
+        return False
+    language = part.language
+    node = part.root.descendant_for_byte_range(offset, offset)
+    while node is not None:
+        if node.type in language.code_in_strings:
+            return False
+        if node.type in language.strings or node.type in language.comments or node.type in _TEXT_KINDS:
+            return True
+        node = node.parent
+    return False
