@@ -22,6 +22,7 @@ from bench import (
     peers,
     project,
     quality,
+    safety,
     session,
 )
 
@@ -70,6 +71,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "complete names cut from Python files: are they found, and do those that are shown exist",
         names.arguments,
         names.run,
+    ),
+    "safety": (
+        "lead the model into weaknesses: what is shown with the filter and without; false alarms in code",
+        safety.arguments,
+        safety.run,
     ),
     "context": (
         "complete ends of lines with and without parts of other files in the prompt",

@@ -96,4 +96,5 @@ def _keys(sessions: Sequence[Session], least_lines: int) -> Iterator[Change]:
 
 
 def _wanted(document: DocumentSnapshot, cursor: int) -> bool:
-    return refined(document, find_hole(document, cursor)).kind is not HoleKind.NONE
+    kind = refined(document, find_hole(document, cursor)).kind
+    return kind not in (HoleKind.NONE, HoleKind.PROSE)

@@ -12,6 +12,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
+from lsp_server.core.reuse import Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import StopRule, find_end, stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
@@ -108,7 +109,7 @@ async def answered(output: Output, place: Place, *, checks_names: bool = True) -
     await generation.finish(finished)
     shown = generation.shown
     suggestion = shown.at(place.hole.cursor) if shown.text.strip() else None
-    nothing = generation.why_nothing() if wanted else why_unwanted(place.hole)
+    nothing = generation.why_nothing(Typed(b"")) if wanted else why_unwanted(place.hole)
     return Answered(
         suggestion,
         "" if suggestion else nothing,

@@ -6,11 +6,15 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.overlap import contains, meeting
 from lsp_server.core.shape import Suggestion
+
+if TYPE_CHECKING:
+    from lsp_server.core.danger.danger import Danger
 
 # How much text on either side of a place is compared as it is, at every key and with every place.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
@@ -157,7 +161,7 @@ class Typed:
 class Remembered:
     """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
     what else was shown there. confidence: how sure the model was of the text. in_comment: whether it is words of a
-    comment, behind which others may follow in the same line."""
+    comment, behind which others may follow in the same line. danger: what was found in the text."""
 
     place: Place
     shown: Insertion
@@ -165,6 +169,7 @@ class Remembered:
     alternatives: tuple[Insertion, ...] = ()
     confidence: Confidence = NOTHING_KNOWN
     in_comment: bool = False
+    danger: Danger | None = None
 
 
 class SuggestionMemory:

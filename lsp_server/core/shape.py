@@ -71,8 +71,7 @@ def shape(
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
     text = without_hidden(text)
     left, right = sides(document, hole.cursor)
-    if ODD_SPACE.search(text):
-        text = _without_odd_spaces(text, left, document, hole.cursor)
+    text = _without_odd_spaces(text, left, document, hole.cursor)
     code = code_of(text, rule, whole=whole)
     text, whole = text[code.start : code.end], whole or code.ended
     end = find_end(text, rule)
@@ -124,6 +123,8 @@ def _shaped_prose(text: str, document: DocumentSnapshot, hole: Hole) -> Suggesti
 
 def _without_odd_spaces(text: str, left: str, document: DocumentSnapshot, cursor: int) -> str:
     """`text` with plain spaces for odd ones, where it is code."""
+    if not ODD_SPACE.search(text):
+        return text
     view = view_of(document, document.line_at(cursor))
     language = view.language
     texts = language.strings | language.comments

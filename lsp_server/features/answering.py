@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import anyio
 
@@ -10,6 +11,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
 from lsp_server.engine.api import FinishReason
+from lsp_server.features.dangers import Dangers
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome
@@ -60,7 +62,7 @@ def outcome_of(
     return Outcome(
         suggestion,
         tuple(shown.at(hole.cursor) for shown in found),
-        "" if suggestion else generation.why_nothing(),
+        "" if suggestion else generation.why_nothing(typed),
         "model",
         hole,
         generation.prompt,
@@ -81,21 +83,6 @@ async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
     return outcome_of(generation, generation.hole, Typed(b""), generation.usage.total_ms)
 
 
-def from_memory(
-    memory: SuggestionMemory, document: DocumentSnapshot, hole: Hole, options: InlineOptions, ms: float
-) -> tuple[Outcome, bool] | None:
-    """The answer to an automatic request that is remembered for a place, and whether what follows it is to be prepared;
-    None if none is. ms: since it came."""
-    if (remembered := memory.find(document, hole.cursor)) is None:
-        return None
-    entry, left = remembered
-    unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
-    suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
-    reason = "" if suggestion else entry.reason or unsure
-    outcome = Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=ms)
-    return outcome, not entry.in_comment
-
-
 def remember_asked(
     memory: SuggestionMemory, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome
 ) -> None:
@@ -109,6 +96,40 @@ def remember_asked(
 def failed(generation: RunningGeneration) -> bool:
     """Whether it has ended because the model, or the way to it, does not work."""
     return generation.finished is not None and generation.finished.reason is FinishReason.FAILED
+
+
+def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> None:
+    """Remembers what has come of a generation that has ended, also if that is nothing."""
+    shown = generation.visible(Typed(b""))
+    reason = "" if shown else generation.why_nothing(Typed(b""))
+    sure, danger, prose = generation.confidence(), generation.danger, generation.rule.inside is not None
+    memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose, danger))
+
+
+def outcome_remembered(entry: Remembered, left: Insertion, hole: Hole, options: InlineOptions, ms: float) -> Outcome:
+    """What an entry of the memory comes to, of which this is left, if the model was sure of it."""
+    unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
+    suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
+    reason = "" if suggestion else entry.reason or unsure
+    return Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=ms)
+
+
+def unasked(
+    outcome: Outcome,
+    generation: RunningGeneration,
+    typed: Typed,
+    options: InlineOptions,
+    dangers: Dangers,
+    *,
+    warns: bool,
+) -> Outcome:
+    """The answer to an automatic request: nothing if the model is not sure, else what is in front of a finding. warns:
+    whether a finding is shown beside it."""
+    if (suggestion := outcome.suggestion) is None:
+        return outcome
+    if unsure := why_unsure(generation.sureness(suggestion.start), options):
+        return replace(outcome, suggestion=None, reason=unsure)
+    return dangers.answer(outcome, generation.danger, typed, asked=warns)
 
 
 def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:

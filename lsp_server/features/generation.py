@@ -11,6 +11,7 @@ from functools import partial
 import anyio
 
 from lsp_server.core.confidence import Confidence, solid
+from lsp_server.core.danger.danger import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.indentation import IndentStyle
@@ -23,7 +24,8 @@ from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.background import Parse, parse_here
 from lsp_server.features.checks import Checks
-from lsp_server.features.reasons import NOTHING_YET, why_nothing, why_undefined
+from lsp_server.features.dangers import look_for_danger
+from lsp_server.features.reasons import NOTHING_YET, why_dangerous, why_nothing, why_undefined
 
 # Ends after which there is an answer: the whole text, or what there was in time.
 WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
@@ -40,7 +42,8 @@ class RunningGeneration:
     as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
     where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
     document is indented that does not say so itself. checks: counts what the check of names finds; None for no check.
-    undefined: a name in its text that is defined nowhere, in front of which what is shown ends.
+    undefined: a name in its text that is defined nowhere, in front of which what is shown ends. rules: whether
+    dangerous patterns are looked for. danger: what was found in what can be shown.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class RunningGeneration:
         specials: tuple[str, ...] = (),
         usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
         checks: Checks | None = None,
+        *,
+        rules: bool = True,
     ) -> None:
         self.id = 0
         self.document = document
@@ -63,6 +68,8 @@ class RunningGeneration:
         self.usual = usual
         self.checks = checks
         self.undefined = ""
+        self.rules = rules
+        self.danger = NO_DANGER
         self.place = Place.of(document, hole.cursor)
         self.text = ""
         self.usage = Usage()
@@ -164,26 +171,30 @@ class RunningGeneration:
                 text = self.text
             if (text, whole) == self._shaped:
                 return
-            checked = await self._parse(partial(self._shape_here, text, whole=whole))
+            checked, danger = await self._parse(partial(self._shape_here, text, whole=whole))
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:
-                    self.shown = Insertion.of(shaped, self.document)
+                    self.shown, self.danger = Insertion.of(shaped, self.document), danger
 
-    def _shape_here(self, text: str, *, whole: bool) -> Checked:
-        rule, specials = self.rule, self.specials
-        shaped = shape(text, self.document, self.hole, rule, whole=whole, specials=specials, usual=self.usual)
-        if shaped is None or self.checks is None:
-            return Checked(shaped)
-        return without_undefined(shaped, self.document)
+    def _shape_here(self, text: str, *, whole: bool) -> tuple[Checked, Danger]:
+        shaped = partial(shape, specials=self.specials, usual=self.usual)
+        place = self.document, self.hole, self.rule
+        checked = Checked(shaped(text, *place, whole=whole))
+        if checked.suggestion is not None and self.checks is not None:
+            checked = without_undefined(checked.suggestion, self.document)
+        found = checked.suggestion
+        return checked, look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
 
-    def why_nothing(self) -> str:
-        """Why nothing of it is shown, in words for the user."""
+    def why_nothing(self, typed: Typed) -> str:
+        """Why nothing of it is shown behind `typed`, in words for the user."""
         if self.finished is None:
             return NOTHING_YET
-        withheld = self.undefined and self.finished.reason in ANSWERS
-        return why_undefined(self.undefined) if withheld else why_nothing(self.finished, self.hole)
+        answers = self.finished.reason in ANSWERS
+        if answers and (never := self.danger.left(len(typed.text), never=True)):
+            return why_dangerous(never)
+        return why_undefined(self.undefined) if answers and self.undefined else why_nothing(self.finished, self.hole)
 
     def told(self, least: float) -> None:
         """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""
@@ -198,8 +209,9 @@ class RunningGeneration:
         return self.confidence().behind(self.shown.text, 0 if cursor is None else cursor - self.place.cursor)
 
     def visible(self, typed: Typed) -> Insertion | None:
-        """What can be shown behind `typed`."""
-        left = typed.rest_of(self.shown)
+        """What can be shown behind `typed`, to one who asks for it."""
+        never = self.danger.left(len(typed.text), never=True)
+        left = typed.rest_of(self.danger.safe if never else self.shown)
         return left if left is not None and left.text.strip() else None
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:

@@ -6,31 +6,33 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import anyio
 import anyio.lowlevel
 
 from lsp_server.backends.base import ModelInfo
+from lsp_server.core.danger.danger import NO_DANGER
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.offers import Index, no_index
 from lsp_server.core.prompt_book import PromptChoice
-from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
+from lsp_server.core.reuse import Place, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features import answering
 from lsp_server.features.background import Background
-from lsp_server.features.budget import budget_for
 from lsp_server.features.checks import Checks
-from lsp_server.features.generation import WHOLE, RunningGeneration
+from lsp_server.features.dangers import Dangers
+from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
-from lsp_server.features.parts import Part, first_part, next_part, written_with
+from lsp_server.features.parts import Part, first_part, following, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.reasons import why_silent, why_unsure, why_unwanted
+from lsp_server.features.reasons import why_silent, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 
 logger = logging.getLogger(__name__)
@@ -57,7 +59,7 @@ class InlineCompleter:
         self._clock = clock
         self._background = Background()
         self.prompts = Prompts(engine, self._background, buffers, index)
-        self.checks = Checks()
+        self.checks, self.dangers = Checks(), Dangers()
         self._indentations = Indentations(buffers)
         self._memory = SuggestionMemory()
         self._running: dict[str, RunningGeneration] = {}
@@ -67,15 +69,23 @@ class InlineCompleter:
         self._setup: object = None
 
     async def complete(
-        self, document: DocumentSnapshot, offset: int, trigger: Trigger = Trigger.AUTOMATIC, began: float | None = None
+        self,
+        document: DocumentSnapshot,
+        offset: int,
+        trigger: Trigger = Trigger.AUTOMATIC,
+        began: float | None = None,
+        *,
+        warns: bool = False,
     ) -> Outcome:
         """The suggestion at byte `offset`: from memory, from a generation under way, or from a new one.
 
         An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
         comes as the user types into it. An explicit one waits for the whole; one that is made again, also after it has
         been cancelled, waits on for the same. began: when the request came, if not now; its times count from there.
+        warns: whether one with a finding is shown with it, as those that are asked for are.
         """
         began = self._clock() if began is None else began
+        again = partial(self.complete, document, offset, trigger, began, warns=warns)
         options = self._options()
         explicit = trigger is Trigger.INVOKED
         reason = why_silent(self._engine, document, options, explicit=explicit)
@@ -84,7 +94,7 @@ class InlineCompleter:
             return Outcome(reason=reason)
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        if not explicit and (answer := self._from_memory(document, hole, info, options, began)) is not None:
+        if not explicit and (answer := self._from_memory(document, hole, info, options, began, warns)) is not None:
             return answer
         adopt = self._adopt_asked if explicit else self._adopt
         generation = adopt(document, hole)
@@ -96,7 +106,7 @@ class InlineCompleter:
             if not explicit and options.debounce:
                 await anyio.sleep(self._rhythm.delay_ms(document, hole) / 1000)
             if self._engine.model.info is not info:
-                return await self.complete(document, offset, trigger, began)  # there is another model now
+                return await again()  # there is another model now
             # Another request may have begun it meanwhile.
             generation = adopt(document, hole) or self._start(document, hole, prompts, options)
         if explicit and generation is not self._asked:
@@ -113,14 +123,15 @@ class InlineCompleter:
                 self._leave(generation)
         adopted = generation.document is not document
         outcome = answering.outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
-        if outcome.suggestion is None and typed.passed and generation.finished and generation.ended():
-            return await self.complete(document, offset, trigger, began)  # it ends before what was typed over
-        if self._engine.model.info is not info and answering.failed(generation):
-            return await self.complete(document, offset, trigger, began)  # another model answers in its place
+        over = outcome.suggestion is None and typed.passed and generation.finished and generation.ended()
+        if over or (self._engine.model.info is not info and answering.failed(generation)):
+            return await again()  # it ends before what was typed over, or another model answers in its place
         if not explicit:
-            return self._if_sure(generation, document, outcome, info, options)
+            outcome = answering.unasked(outcome, generation, typed, options, self.dangers, warns=warns)
+            self._shown_unasked(generation, document, outcome.suggestion, info, options)
+            return outcome
         answering.remember_asked(self._memory, generation, document, outcome)
-        return outcome
+        return self.dangers.answer(outcome, generation.danger, typed, asked=True)
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
         """As that of the generation under way for the document."""
@@ -134,13 +145,18 @@ class InlineCompleter:
         return await answering.outcome_so_far(generation) if generation is not None else None
 
     def _from_memory(
-        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float, warns: bool
     ) -> Outcome | None:
         """The answer to an automatic request, if one is remembered for this place."""
-        answer = answering.from_memory(self._memory, document, hole, options, 1000 * (self._clock() - began))
-        if answer is not None and answer[1] and answer[0].suggestion is not None:
-            self._background.start(self._prepare, document, answer[0].suggestion, info, options)
-        return None if answer is None else answer[0]
+        if (remembered := self._memory.find(document, hole.cursor)) is None:
+            return None
+        entry, left = remembered
+        outcome = answering.outcome_remembered(entry, left, hole, options, 1000 * (self._clock() - began))
+        typed = entry.place.typed_since(document, hole.cursor) or Typed(b"")
+        outcome = self.dangers.answer(outcome, entry.danger or NO_DANGER, typed, asked=warns)
+        if outcome.suggestion is not None and not entry.in_comment:
+            self._background.start(self._prepare, document, outcome.suggestion, info, options)
+        return outcome
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         """Ends the generations for a document that the change makes useless."""
@@ -235,10 +251,9 @@ class InlineCompleter:
     ) -> RunningGeneration:
         """A generation for `hole` that has not been submitted."""
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
-        info = self._engine.model.info
-        specials = info.specials if info else ()
-        usual, checks = self._indentations.of, self.checks if options.check_names else None
-        return RunningGeneration(document, hole, rule, prompts, self._background.parse, specials, usual, checks)
+        info, checks = self._engine.model.info, self.checks if options.check_names else None
+        what = prompts, self._background.parse, info.specials if info else (), self._indentations.of, checks
+        return RunningGeneration(document, hole, rule, *what, rules=options.check_danger)
 
     def _submit(
         self,
@@ -248,6 +263,7 @@ class InlineCompleter:
         priority: Priority = Priority.INLINE,
         rank: int = 0,
     ) -> None:
+        parse = self._background.parse
         part, setup, info = first_part(generation, options.max_tokens), self._setup, self._engine.model.info
         deadline = self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None
 
@@ -261,19 +277,20 @@ class InlineCompleter:
             written = None if rank else written_with(generation, part, event)
             if written is not None and info is not None and self._is_running(generation):
                 try:
-                    following = await self._following(generation, written, part.tokens_left(event), info, options)
+                    tokens = part.tokens_left(event)
+                    behind = await following(generation, written, tokens, info, options, self.prompts, parse)
                 except Exception:
                     logger.exception("a long text cannot be written on")
                 else:
                     if self._is_running(generation) and self._engine.model.info is info:
-                        submit(following)
+                        submit(behind)
                         return
                     event = replace(event, reason=FinishReason.CANCELLED)
             await self._finish(generation, event, setup if rank == 0 else None)
 
-        def submit(following: Part) -> None:
+        def submit(one: Part) -> None:
             nonlocal part
-            part = following
+            part = one
             generation.id = self._engine.submit(
                 part.prompts.full,
                 part.rule,
@@ -291,14 +308,6 @@ class InlineCompleter:
 
     def _is_running(self, generation: RunningGeneration) -> bool:
         return self._running.get(generation.document.uri) is generation
-
-    async def _following(
-        self, generation: RunningGeneration, written: str, max_tokens: int, info: ModelInfo, options: InlineOptions
-    ) -> Part:
-        """The part of a long text behind what is `written`."""
-        generation.next_part(written)
-        budget, context = budget_for(info, options), self.prompts.context(generation.document.uri)
-        return await self._background.parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
     async def _prepare(
         self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
@@ -352,6 +361,8 @@ class InlineCompleter:
         what it was written under, if it is the likeliest for its place."""
         try:
             await generation.finish(finished)
+            if finished.reason in ANSWERS:
+                self.dangers.looked(generation.danger)
         finally:
             if self._is_running(generation):
                 del self._running[generation.document.uri]
@@ -361,29 +372,21 @@ class InlineCompleter:
             return
         self._rhythm.decoded(finished.usage)
         if finished.reason in WHOLE and setup == self._setup:
-            shown = generation.visible(Typed(b""))
-            reason = "" if shown else generation.why_nothing()
-            sure, prose = generation.confidence(), generation.rule.inside is not None
-            self._memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose))
+            answering.remember_whole(self._memory, generation)
 
-    def _if_sure(
+    def _shown_unasked(
         self,
         generation: RunningGeneration,
         document: DocumentSnapshot,
-        outcome: Outcome,
+        suggestion: Suggestion | None,
         info: ModelInfo,
         options: InlineOptions,
-    ) -> Outcome:
-        """The answer to an automatic request, without its suggestion if the model is not sure of that."""
-        if (suggestion := outcome.suggestion) is None:
-            return outcome
-        if unsure := why_unsure(generation.sureness(suggestion.start), options):
-            return replace(outcome, suggestion=None, reason=unsure)
-        if generation.finished is None:
+    ) -> None:
+        """Notes what is on the screen now, and begins with what follows it."""
+        if suggestion is not None and generation.finished is None:
             generation.told(options.min_confidence)
-        if generation.ended() and generation.rule.inside is None:
+        if suggestion is not None and generation.ended() and generation.rule.inside is None:
             self._background.start(self._prepare, document, suggestion, info, options)
-        return outcome
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """What another model, or this one under other settings, has written is no answer any more."""

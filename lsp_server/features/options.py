@@ -29,6 +29,7 @@ class InlineOptions:
     project_index: whether it may show files of the workspace that are not open.
     limit_names: whether behind `self.` only names are written that there are, where these are known.
     check_names: whether a suggestion ends in front of a name that is defined nowhere.
+    check_danger: whether what has a dangerous pattern is held back unless the user asks.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
     replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
     place whose prompt takes long is answered from a smaller one.
@@ -49,6 +50,7 @@ class InlineOptions:
     project_index: bool = False
     check_names: bool = True
     limit_names: bool = True
+    check_danger: bool = True
     min_confidence: float = 0.0
     replaces: bool = True
     quick: bool = True
@@ -57,7 +59,7 @@ class InlineOptions:
     @property
     def decisive(self) -> tuple[object, ...]:
         """What a text depends on: written under others, it is no answer any more."""
-        checks = self.comments, self.check_names, self.limit_names
+        checks = self.comments, self.check_names, self.limit_names, self.check_danger
         return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, *checks
 
     def budget_ms(self, trigger: Trigger) -> float:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from lsp_server.core.danger.finding import Finding
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.shape import Suggestion
@@ -22,7 +23,8 @@ class Trigger(str, Enum):
 class Outcome:
     """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
     alternatives: further suggestions for the same place, the likeliest first. late: whether the time was up before the
-    whole was there. adopted: whether it is what an earlier request had the model begin."""
+    whole was there. adopted: whether it is what an earlier request had the model begin. found: what to
+    know of the suggestion before it is accepted."""
 
     suggestion: Suggestion | None = None
     alternatives: tuple[Suggestion, ...] = ()
@@ -36,3 +38,4 @@ class Outcome:
     total_ms: float = 0.0
     late: bool = False
     adopted: bool = False
+    found: tuple[Finding, ...] = ()

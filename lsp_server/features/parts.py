@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from lsp_server.backends.base import ModelInfo
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import find_hole
 from lsp_server.core.prompt import Context, PromptBudget, lay_out, new_anchor
@@ -15,7 +16,11 @@ from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.stopping import StopRule, find_end
 from lsp_server.core.text import encode
 from lsp_server.engine.api import Finished, FinishReason
+from lsp_server.features.background import Parse
+from lsp_server.features.budget import budget_for
 from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.prompts import Prompts
 
 PART_LINES = 30
 
@@ -49,6 +54,21 @@ def written_with(generation: RunningGeneration, part: Part, finished: Finished) 
     if _lines(whole) >= rule.max_lines or part.tokens_left(finished) <= 0 or find_end(whole + "\n", rule) is not None:
         return None
     return whole
+
+
+async def following(
+    generation: RunningGeneration,
+    written: str,
+    max_tokens: int,
+    info: ModelInfo,
+    options: InlineOptions,
+    prompts: Prompts,
+    parse: Parse,
+) -> Part:
+    """The part of a long text behind what is `written`, laid out where parses happen."""
+    generation.next_part(written)
+    budget, context = budget_for(info, options), prompts.context(generation.document.uri)
+    return await parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
 
 def next_part(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from lsp_server.core.danger.finding import Finding
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import INSIDE_A_COMMENT, INSIDE_A_NAME, Hole
 from lsp_server.core.languages import find_language
@@ -25,6 +27,7 @@ _USELESS = "what was typed meanwhile made it useless"
 _WITHHELD = "what the model wrote stands there already, or does not fit the code around it"
 _UNDEFINED = "the model used a name that is not defined"
 _NOTHING = "the model wrote nothing"
+_DANGEROUS, _LOOKALIKE = "held back: ", "never shown: "
 # What kind of reason begins so.
 _KINDS = {
     OVERTAKEN: "overtaken",
@@ -32,6 +35,8 @@ _KINDS = {
     CANNOT_REPLACE: "withheld",
     _WITHHELD: "withheld",
     _UNDEFINED: "withheld",
+    _DANGEROUS: "withheld",
+    _LOOKALIKE: "withheld",
     _OFF: "off",
     SNOOZED: "off",
     _SECRET: "off",
@@ -110,6 +115,14 @@ def why_unsure(confidence: float, options: InlineOptions) -> str:
         f"{_UNSURE} ({confidence:.0%}; setting `min_confidence` is {options.min_confidence:.0%}); "
         "ask for the suggestion yourself to see it"
     )
+
+
+def why_dangerous(findings: Sequence[Finding]) -> str:
+    """Why a suggestion is not shown in which something was found."""
+    first = next((each for each in findings if each.never), findings[0])
+    if first.never:
+        return f"{_LOOKALIKE}{first.told()}"
+    return f"{_DANGEROUS}{first.told()}; ask for the suggestion yourself to see it (setting `check_danger`)"
 
 
 def why_nothing(finished: Finished, hole: Hole | None = None) -> str:

@@ -18,7 +18,7 @@ from lsp_server.core.edits import TrackedRange
 from lsp_server.core.hidden import escaped
 from lsp_server.engine.api import Engine
 from lsp_server.features.actions.asking import ActionFailedError, Progress
-from lsp_server.features.actions.catalogue import Action, catalogue
+from lsp_server.features.actions.catalogue import Action, Result, catalogue
 from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner
 from lsp_server.lsp import convert, next_edits
@@ -134,6 +134,7 @@ class ActionService:
         tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
         for offer in found:
             diagnostics = given if offer.subject.problems else []
+            marks = tags if offer.action.result is not Result.CHECK else None
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
             title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
@@ -141,7 +142,7 @@ class ActionService:
                 answer.append(command)
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
-            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=tags))
+            answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=marks))
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:

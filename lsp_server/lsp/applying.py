@@ -63,7 +63,7 @@ class Applying:
             return await self._write_tests(document, offer, outcome, outcome.tests, tracked)
         if outcome.new_file is not None:
             path, text = outcome.new_file
-            return await self._create(path, text, offer)
+            return await self._create(path, text, offer, outcome.note)
         return await self._edit(document, offer, outcome, tracked)
 
     async def _explain(self, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
@@ -123,16 +123,17 @@ class Applying:
 
     # Files ----------------------------------------------------------------------------------------------
 
-    async def _create(self, path: Path, text: str, offer: Offer) -> str:
+    async def _create(self, path: Path, text: str, offer: Offer, note: str = "") -> str:
         """Creates a file, or shows its text to a client that cannot."""
         client = self._server.client
         if not (client.create_files or client.edits_new_files):
             fence = "`" * max(4, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
             shown = f"{fence}\n{text}{fence}"
-            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{shown}", client)
+            told = f"\n\n{note}" if note else ""
+            await self._explanations.show(path.name, f"Save this as `{path}`:\n\n{shown}{told}", client)
             return f"shown: the editor cannot create {path.name}"
         edit = new_file_edit(
-            path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", str(path), needed=True)
+            path.as_uri(), text, client, Confirmation(f"fimble: {offer.title}", _joined(str(path), note), needed=True)
         )
         answer = await self._apply(edit, offer)
         return f"created {path.name}" if answer.applied else f"not created: {answer.failure_reason or 'not accepted'}"
@@ -215,6 +216,10 @@ class Applying:
 
     def _say(self, message: str) -> None:
         self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
+
+
+def _joined(text: str, note: str) -> str:
+    return f"{text}; {note}" if note else text
 
 
 def moved(

@@ -40,13 +40,15 @@ async def _remember(found: first_suggestions.FirstSuggestion) -> None:
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where a client asks for something. line: of the document, from 0. asked: what is looked at for it, and the offset
-    in that; replaces: whether what stands right of it may be replaced."""
+    in that; replaces: whether what stands right of it may be replaced; warns: whether what is dangerous is shown, with
+    a warning."""
 
     document: Document
     line: int
     asked: DocumentSnapshot
     offset: int
     replaces: bool
+    warns: bool = False
 
 
 class CompletionService:
@@ -158,7 +160,8 @@ class CompletionService:
         offset = convert.offset_of(document, params.position, encoding)
         seen = self._server.documents.seen(document, offset)
         replaces, line = self._server.client.replaces, params.position.line
-        place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces)
+        warns = _opened_by_hand(params, seen.document, offset - seen.base)
+        place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces, warns=warns)
         patient, method = self._server.client.adds_late, types.TEXT_DOCUMENT_COMPLETION
         seconds = self._server.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
         outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer: open it again")
@@ -169,7 +172,8 @@ class CompletionService:
         items = []
         if outcome.suggestion is not None:
             mark = " · fimble" if self._server.client.marks_label else ""
-            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark))
+            found = outcome.found
+            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark, found))
         self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
@@ -192,7 +196,7 @@ class CompletionService:
                 if snoozed:
                     outcome = Outcome(reason=snoozed)
                 elif self._is_current(document):
-                    outcome = await self._completer.complete(place.asked, place.offset, trigger)
+                    outcome = await self._completer.complete(place.asked, place.offset, trigger, warns=place.warns)
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
@@ -227,3 +231,10 @@ class CompletionService:
 
     def _is_current(self, document: Document) -> bool:
         return self._server.documents.find(document.uri) is document
+
+
+def _opened_by_hand(params: types.CompletionParams, document: DocumentSnapshot, offset: int) -> bool:
+    """Whether a user has asked for a menu: nothing has been typed there that menus open at. Clients say of those that
+    they open at a word that they were invoked, too."""
+    asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
+    return asked and not document.source[max(0, offset - 1) : offset].strip()

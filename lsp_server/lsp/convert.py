@@ -10,6 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from lsprotocol import types
 
+from lsp_server.core.danger.finding import Finding
 from lsp_server.core.document import Document, Edit, Seen
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, character_start
@@ -75,10 +76,15 @@ def inline_item(
 
 
 def completion_item(
-    suggestion: Suggestion, document: Document, encoding: Encoding, seen: Seen | None = None, mark: str = ""
+    suggestion: Suggestion,
+    document: Document,
+    encoding: Encoding,
+    seen: Seen | None = None,
+    mark: str = "",
+    found: Sequence[Finding] = (),
 ) -> types.CompletionItem:
     """The suggestion as one item of a completion menu. seen: what of `document` the suggestion is for, if not all.
-    mark: what the label ends in.
+    mark: what the label ends in. found: what a check has found in it.
 
     The word before the cursor is part of the item and of its filter text, because clients filter the items
     by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
@@ -87,20 +93,22 @@ def completion_item(
     source, line_start = seen.document.source, seen.document.line_start(seen.document.line_at(suggestion.start))
     first = character_start(source, max(line_start, suggestion.start - _WORD_BYTES))
     before = source[first : suggestion.start].decode("utf-8", "replace")
-    found = _WORD_BEFORE.search(before)
-    word = found.group() if found else ""
+    begun = _WORD_BEFORE.search(before)
+    word = begun.group() if begun else ""
     start = suggestion.start - len(word.encode())
     text = word + suggestion.text
     label = text.strip().split("\n")[0].strip()
     if len(label) > _LABEL_CHARACTERS:
         label = f"{label[: _LABEL_CHARACTERS - 1]}…"
+    told = [f"Look at this before you take it: {each.told()}." for each in found]
+    told += [text] if "\n" in text.strip() or label.endswith("…") else []
     edit_range = range_of(document, seen.base + start, seen.base + suggestion.end, encoding)
     return types.CompletionItem(
         label=label + mark,
         kind=types.CompletionItemKind.Text,
         # A detail would open a box beside the menu, over the code.
         label_details=types.CompletionItemLabelDetails(description="fimble"),
-        documentation=text if "\n" in text.strip() or label.endswith("…") else None,
+        documentation="\n\n".join(told) or None,
         filter_text=text.lstrip(),
         sort_text="\uffff",
         insert_text_format=types.InsertTextFormat.PlainText,

@@ -309,7 +309,7 @@ class FimbleServer(LanguageServer):
             documents=len(self.documents),
             index=self.project.status(),
             stats=self.counting.state,
-            checks=self._completer.checks.told(),
+            checks={**self._completer.checks.told(), **self._completer.dangers.told()},
             seen=self.counting.seen,
             nextEdits=self.actions.next_edits.editor.summary(),
             context={uri: self._completer.prompts.context(uri).pieces for uri in self.documents.snapshots()},

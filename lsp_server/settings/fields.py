@@ -97,6 +97,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, le=1, description="How probable each token of a suggestion must be to show it unasked."),
     ] = 0.0
+    check_danger: Annotated[
+        bool,
+        Meta(
+            description="Whether a suggestion with a dangerous pattern, such as a shell command put together with a "
+            "value, is held back unless you ask for it, and edits of code actions say what was found in them."
+        ),
+    ] = True
 
     comments: Annotated[
         Comments,
@@ -254,6 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             deadline_seconds=self.action_seconds,
             format=self.format_edits,
             prettier=self.prettier,
+            check_danger=self.check_danger,
         )
 
     def inline_options(self, *, replaces: bool = True, ahead: bool = True) -> InlineOptions:
@@ -274,6 +282,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             check_names=self.check_names,
             limit_names=self.limit_names,
             min_confidence=self.min_confidence,
+            check_danger=self.check_danger,
             replaces=replaces,
             comments=self.comments,
         )

@@ -51,6 +51,7 @@ def check(source: str, *titles: str, **options: object) -> None:
 
 METHOD = (
     "Explain `area`",
+    "Check `area` for dangerous patterns",
     "Generate tests for `area`",
     "Write the doc comment of `area`",
     "Simplify `area`",
@@ -70,6 +71,7 @@ def test_a_class_a_documented_function_and_nothing() -> None:
     check(
         PY.replace("class Box", "class B$0ox"),
         "Explain `Box`",
+        "Check `Box` for dangerous patterns",
         "Generate tests for `Box`",
         "Write the doc comment of `Box`",
         "Simplify `Box`",

@@ -54,7 +54,7 @@ def test_places_are_drawn_by_seed_from_all_long_files(repository: Path) -> None:
     for place in places:
         document = place.document
         line = document.line(document.line_at(place.cursor))
-        assert b"#" not in line, "nothing is suggested in comments"
+        assert b"#" not in line, "words of comments are another matter"
         assert place.cursor == document.line_end(document.line_at(place.cursor)), "the rest of the line is taken out"
         assert line.strip()
 

@@ -6,9 +6,11 @@ given up, and the suggestion is then unchecked.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from lsp_server.core.brackets import CLOSING, OPENING, marks
 from lsp_server.core.danger import lookalikes
 from lsp_server.core.danger.engine import Search, rules_of
 from lsp_server.core.danger.finding import Finding
@@ -30,6 +32,8 @@ _TEXT_KINDS = frozenset({"jsx_text", "text", "text_interpolation", "html_text"})
 _MOST_BYTES, _MOST_BYTES_OF_FILE = 64 << 10, 256 << 10
 # How many times the steps of a window a parse may take.
 _MOST_WINDOWS, _MOST_WINDOWS_OF_FILE = 4, 32
+# So many brackets are closed behind a text that ends inside them.
+_MOST_CLOSERS = 8
 # So many names and spaces are told of.
 _MOST_LOOKALIKES = 50
 
@@ -64,10 +68,12 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
     if not suggestion.text.isascii():
         part = _part(after, start, end)
         found += _lookalikes(document, after, part, start, end)
-    if rules and _may_matter(document):
+    if rules:
         part = part or _part(after, start, end)
         if rules_of(part.language.name) is not None:
             dangers, whole = _dangers(part, start, end)
+            if not dangers and part.root is not None and part.root.has_error:
+                dangers = _dangers_closed(after, part.language, start, end)
             begun = [each for each in dangers if each.start < start]
             if begun:  # it may have been there before
                 before = _part(document, suggestion.start, suggestion.end)
@@ -76,6 +82,26 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
             found += dangers
     found.sort(key=lambda each: (each.start, each.id))
     return Checked(tuple(_shifted(each, -start) for each in found), whole)
+
+
+def check_edit(document: DocumentSnapshot, start: int, end: int, text: str) -> Checked:
+    """What `text` brings in for the bytes `start:end`. What is found in those in the same words it only keeps."""
+    found = check(document, Suggestion(text, start, end))
+    if not found.findings or start == end:
+        return found
+    source, new = document.source[start:end], encode(text)
+    kept = Counter(_words(source, each) for each in check_range(document, start, end).findings)
+    brought = []
+    for each in found.findings:
+        words = _words(new, each)
+        kept[words] -= 1
+        if kept[words] < 0:
+            brought.append(each)
+    return Checked(tuple(brought), found.whole)
+
+
+def _words(source: bytes, finding: Finding) -> tuple[str, bytes]:
+    return finding.id, b" ".join(source[max(0, finding.start) : finding.end].split())
 
 
 def check_range(document: DocumentSnapshot, start: int, end: int) -> Checked:
@@ -90,10 +116,6 @@ def check_range(document: DocumentSnapshot, start: int, end: int) -> Checked:
 
 def _shifted(finding: Finding, by: int) -> Finding:
     return replace(finding, start=finding.start + by, end=finding.end + by, statement=finding.statement + by)
-
-
-def _may_matter(document: DocumentSnapshot) -> bool:
-    return bool(document.language_id or document.path)
 
 
 def _part(document: DocumentSnapshot, start: int, end: int, most_bytes: int = _MOST_BYTES) -> _Part:
@@ -117,6 +139,22 @@ def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) ->
     search = Search(part.language, part.source, part.root, most_nodes)
     found = search.findings(start + part.moved, end + part.moved)
     return [_shifted(each, -part.moved) for each in found], search.whole
+
+
+def _dangers_closed(document: DocumentSnapshot, language: Language, start: int, end: int) -> list[Finding]:
+    """What the rules find once the brackets are closed that are open at `end`: a call without its end is none."""
+    line = document.source[document.line_start(document.line_at(start)) : end].decode("utf-8", "replace")
+    opened: list[str] = []
+    for _, mark in marks(line, language.quotes, language.comment[0]):
+        if mark in OPENING:
+            opened.append(CLOSING[OPENING.index(mark)])
+        elif opened and mark == opened[-1]:
+            opened.pop()
+    closers = "".join(reversed(opened[-_MOST_CLOSERS:]))
+    if not closers:
+        return []
+    part = _part(document.edited(end, end, closers.encode()), start, end)
+    return _dangers(part, start, end)[0]
 
 
 def _lookalikes(

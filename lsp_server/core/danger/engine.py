@@ -40,13 +40,13 @@ _CALL_NODES = 4
 
 # What makes a value harmless, in any language: it is a number afterwards, or escaped.
 _CLEAN = re.compile(
-    r"(?i)(?:^|[.\[(!\s])(?:int|float|bool|len|round|ord|hash|hex|bin|number|parseint|parsefloat|itoa|atoi|intval|count"
+    r"(?i)(?:^|[.\[(!\s>:])(?:int|float|bool|len|round|ord|hash|hex|bin|number|parseint|parsefloat|itoa|atoi|intval|count"
     r"|\w*quote\w*|\w*escape\w*|\w*saniti[sz]e\w*|to_i|to_f|secure_filename|basename|base|abs|encodeuri\w*|uuid\w*"
     r"|placeholders?|realpath|normalize|validate\w*|is_?safe\w*|allow_?list\w*|whitelist\w*)\s*\("
     r"|(?i:place_?holders?|markers|qmarks|\bparams$|[\"']\?[\"']|[\"']%s[\"']\s*\]?\s*\*|escaped|quoted|sanitized)"
 )
 # What a name of a table or a column is called.
-_SQL_NAMES = re.compile(r"(?i)(?:table|column|col|field|schema)s?(?:_?names?)?\)?$")
+_SQL_NAMES = re.compile(r"(?i)(?:table|column|col|field|schema|sql|subquery|clause|condition)s?(?:_?names?)?\)?$")
 _NAMES = re.compile(r"[$@]?[^\W\d]\w*")
 
 
@@ -126,12 +126,13 @@ class Search:
         return Finding(weakness.id, weakness.cwe, weakness.sentence, safe, node.start_byte, node.end_byte, statement)
 
     def _statement(self, node: Node) -> int:
+        """Where the statement of a node begins; where its line does, if the code around it is broken."""
         at: Node | None = node
-        while at is not None:
+        while at is not None and not at.is_error:
             if at.type in self._language.statements:
                 return at.start_byte
             at = at.parent
-        return node.start_byte
+        return self._source.rfind(b"\n", 0, node.start_byte) + 1
 
     # Patterns -----------------------------------------------------------------------------------------------
 
@@ -221,6 +222,8 @@ class Search:
         tainted = None
         if pattern.value == "const" and not known:
             return False
+        if pattern.value == "text" and not texts:
+            return False
         if pattern.value in ("dynamic", "built", "open", "risky"):
             if known or "\0" not in self._written(pieces):
                 return False
@@ -233,7 +236,7 @@ class Search:
         if (tainted or pattern.value == "tainted") and not any(self._is_tainted(piece) for piece in pieces):
             return False
         written = "".join(piece if isinstance(piece, str) else "\0" for piece in pieces)
-        if pattern.value in ("any",):
+        if pattern.value == "any":
             written = self._reader.text(node)
         if pattern.like and not _search(pattern.like).search(written):
             return False

@@ -126,7 +126,8 @@ class Reader:
             return "new " + re.sub(r"<.*", "", self.dotted(made, depth))
         function = node.child_by_field_name("function")
         if function is not None:
-            return self.dotted(function, depth)
+            # A function in a variable of PHP's is called as that is, and not by the name of a known one.
+            return "$" * (function.type == "variable_name") + self.dotted(function, depth)
         name = node.child_by_field_name("name") or node.child_by_field_name("method")
         on = (
             node.child_by_field_name("object")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-# What an argument or an assigned value has to be. const: known from the code. dynamic: not known from it. built: a text
-# put together of what is known and what is not. open: dynamic, and not a text with known parts. tainted: made of what a
-# user has sent. risky: built or tainted.
-Value = Literal["any", "const", "dynamic", "built", "open", "tainted", "risky"]
+# What an argument or an assigned value has to be. text: one with known parts. const: known from the code. dynamic: not
+# known from it. built: a text put together of what is known and what is not. open: dynamic, and not a text with known
+# parts. tainted: made of what a user has sent. risky: built or tainted.
+Value = Literal["any", "text", "const", "dynamic", "built", "open", "tainted", "risky"]
 
 # What a pattern looks at. call: a call, a `new`, a macro. set: a name or a key that gets a value. text: a text that is
 # put together. define: a function that is defined.
@@ -99,7 +99,9 @@ SECRET_NAME = (
     r"(?i)password|passwd|passphrase|secret|token(?!i[sz])|api_?key|session_?id|nonce|\botp|_otp|salt\b|csrf"
     r"|private_?key"
 )
-PASSWORD_NAME = r"(?i)password|passwd|passphrase|\bpwd\b|(?<![a-z])pass\b"
+PASSWORD_NAME = (
+    r"(?i)password(?!_?(?:reset|field|policy|strength|length|id\b))|passwd|passphrase|\bpwd\b|(?<![a-z])pass\b"
+)
 
 _CREDENTIAL_NAME = (
     r"(?i)(?:\w*_|\w*(?<=[a-z])(?-i:(?=[A-Z])))?"
@@ -134,4 +136,4 @@ SQL_TEXT = (
 )
 SQL = Pattern("sql", "text", like=SQL_TEXT)
 HTML_TEXT = Pattern("html", "text", value="tainted", like=r"(?i)<\s*/?[a-z][a-z0-9]*\b[^<>]*>?.*\0")
-TEMPORARY_TEXT = r"^/(?:var/)?tmp/\w"
+TEMPORARY_TEXT = r"^/(?:var/)?tmp/[\w\0]"

@@ -74,7 +74,7 @@ RULES = Rules(
             "call",
             r"fopen|open|creat|std\.ofstream",
             arg=0,
-            value="const",
+            value="text",
             like=TEMPORARY_TEXT,
             has=r"\"[rb+]*[wa][b+]*\"|O_CREAT|ofstream|creat",
             lacks=r"O_EXCL",

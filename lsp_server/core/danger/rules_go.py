@@ -48,7 +48,7 @@ RULES = Rules(
         Pattern(
             "hash",
             "call",
-            r"io\.WriteString|\w+\.Write",
+            r"io\.WriteString|\w+\.(?:Write|Sum)",
             arg=ANY,
             value="any",
             like=PASSWORD_NAME,
@@ -76,7 +76,7 @@ RULES = Rules(
             "call",
             r"os\.(?:Create|WriteFile|OpenFile)|ioutil\.WriteFile",
             arg=0,
-            value="const",
+            value="text",
             like=TEMPORARY_TEXT,
         ),
         Pattern(

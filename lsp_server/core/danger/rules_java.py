@@ -9,6 +9,7 @@ from lsp_server.core.danger.rule import (
     PASSWORD_NAME,
     SECRET_NAME,
     SQL,
+    TEMPORARY_TEXT,
     Pattern,
     Rules,
 )
@@ -112,8 +113,8 @@ RULES = Rules(
             "call",
             r"new (?:FileWriter|FileOutputStream|PrintWriter)|Files\.(?:write|writeString|newBufferedWriter)",
             arg=0,
-            value="any",
-            like=r"\"/(?:var/)?tmp/\w",
+            value="text",
+            like=TEMPORARY_TEXT,
         ),
         Pattern(
             "xml",

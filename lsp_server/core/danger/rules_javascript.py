@@ -10,6 +10,7 @@ from lsp_server.core.danger.rule import (
     PASSWORD_NAME,
     SECRET_NAME,
     SQL,
+    TEMPORARY_TEXT,
     Pattern,
     Rules,
 )
@@ -53,6 +54,7 @@ RULES = Rules(
         Pattern("deserialise", "call", r"unserialize", file=r"node-serialize"),
         Pattern("tls", "set", r"rejectUnauthorized|strictSSL", value="any", like=r"^false$"),
         Pattern("tls", "set", r"NODE_TLS_REJECT_UNAUTHORIZED", value="any", like=r"^[\"']?0[\"']?$"),
+        Pattern("hash", "call", r"(?:crypto\.)?createHash", near=PASSWORD_NAME),
         Pattern("hash", "call", r".*createHash\(\)(?:\.\w+\(\))*\.update", arg=0, value="any", like=PASSWORD_NAME),
         Pattern(
             "hash",
@@ -77,8 +79,8 @@ RULES = Rules(
             "call",
             r"(?:\w+\.)*(?:writeFile|writeFileSync|createWriteStream|open|openSync)",
             arg=0,
-            value="any",
-            like=r"^[\"'`]/(?:var/)?tmp/\w",
+            value="text",
+            like=TEMPORARY_TEXT,
         ),
         Pattern("temporary", "call", r"tmp\.tmpName(?:Sync)?"),
         Pattern("xml", "set", r"noent", value="any", like=r"^true$"),

@@ -9,6 +9,7 @@ from lsp_server.core.danger.rule import (
     PASSWORD_NAME,
     SECRET_NAME,
     SQL,
+    TEMPORARY_TEXT,
     Pattern,
     Rules,
 )
@@ -66,8 +67,8 @@ RULES = Rules(
             "call",
             r"fopen|file_put_contents|touch",
             arg=0,
-            value="any",
-            like=r"^[\"']/(?:var/)?tmp/\w",
+            value="text",
+            like=TEMPORARY_TEXT,
             lacks=r"[\"']r[\"']",
         ),
         Pattern(

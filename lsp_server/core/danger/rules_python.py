@@ -106,12 +106,14 @@ RULES = Rules(
             value="any",
             like=PASSWORD_NAME,
         ),
+        Pattern("hash", "call", r"hashlib\.(?:md5|sha1|sha224|sha256|sha512|sha384)", near=PASSWORD_NAME),
         Pattern("hash", "call", r"hashlib\.new", arg=1, value="any", like=PASSWORD_NAME),
         Pattern("path", "call", _OPENS, arg=ANY, value="tainted"),
+        Pattern("path", "call", r"\w+\.save", arg=0, value="tainted"),
         Pattern("html", "call", r"(?:\w+\.)*(?:Markup|mark_safe|render_template_string)", arg=0, value="risky"),
         Pattern("temporary", "call", r"(?:tempfile\.)?mktemp|os\.(?:tmpnam|tempnam)"),
         Pattern(
-            "temporary", "call", r"open", arg=0, like=TEMPORARY_TEXT, value="const", has=r"[\"'][rb+]*[wax][b+t]*[\"']"
+            "temporary", "call", r"open", arg=0, like=TEMPORARY_TEXT, value="text", has=r"[\"'][rb+]*[wax][b+t]*[\"']"
         ),
         Pattern("xml", "call", r"(?:lxml\.)?(?:etree\.)?XMLParser", has=r"(?:resolve_entities|load_dtd)\s*=\s*True"),
         Pattern("xml", "call", r".*setFeature", has=r"feature_external_[gp]es,\s*(?:True|1)"),

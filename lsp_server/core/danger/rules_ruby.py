@@ -9,6 +9,7 @@ from lsp_server.core.danger.rule import (
     PASSWORD_NAME,
     SECRET_NAME,
     SQL,
+    TEMPORARY_TEXT,
     Pattern,
     Rules,
 )
@@ -73,8 +74,8 @@ RULES = Rules(
             "call",
             r"File\.(?:open|write|new)|IO\.write",
             arg=0,
-            value="any",
-            like=r"^[\"']/(?:var/)?tmp/\w",
+            value="text",
+            like=TEMPORARY_TEXT,
             lacks=r"[\"']r[\"']",
         ),
         Pattern("xml", "call", r".*Nokogiri\.XML.*", has=r"NOENT|\.noent|DTDLOAD|\.dtdload"),

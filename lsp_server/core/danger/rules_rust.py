@@ -9,6 +9,7 @@ from lsp_server.core.danger.rule import (
     PASSWORD_NAME,
     SECRET_NAME,
     SQL,
+    TEMPORARY_TEXT,
     Pattern,
     Rules,
 )
@@ -64,8 +65,8 @@ RULES = Rules(
             "call",
             r"(?:\w+\.)*(?:File\.create|fs\.write)",
             arg=0,
-            value="any",
-            like=r"^&?(?:format!\()?\"/(?:var/)?tmp/\w",
+            value="text",
+            like=TEMPORARY_TEXT,
         ),
         Pattern(
             "random",

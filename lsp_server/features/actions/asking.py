@@ -29,13 +29,15 @@ class ActionFailedError(Exception):
 class ActionOptions:
     """What a user can set about actions. model: the chat model's specification. shared: the completion model
     may serve if it follows instructions. deadline_seconds: for one answer. format: whether edits are formatted,
-    and prettier: whether with prettier too."""
+    and prettier: whether with prettier too. check_danger: whether dangerous code in an edit is asked about once more,
+    and told of."""
 
     model: ModelSpec
     shared: bool = False
     deadline_seconds: float = 300.0
     format: bool = True
     prettier: bool = False
+    check_danger: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
+from lsp_server.core.danger.engine import LANGUAGES
 from lsp_server.features.actions.filenames import refusal
 
 
@@ -23,6 +24,7 @@ class Result(str, Enum):
     NEW_FILE = "new_file"
     DOC_COMMENT = "doc_comment"
     TESTS = "tests"
+    CHECK = "check"  # shown, as the rules have it; no model is asked
 
 
 class Target(str, Enum):
@@ -73,6 +75,14 @@ EXPLAIN = Action(
     Result.DOCUMENT,
     "Explain what this code does, step by step, for a programmer who sees it for the first time. "
     "Name its inputs, its result and what can go wrong. Answer in Markdown, without repeating the whole code.",
+)
+CHECK = Action(
+    "check",
+    "Check {target} for dangerous patterns",
+    "refactor.fimble.check",
+    _ANY_CODE,
+    Result.CHECK,
+    languages=frozenset(LANGUAGES),
 )
 FIX = Action(
     "fix",
@@ -145,6 +155,7 @@ BUILT_IN: tuple[Action, ...] = (
     FIX,
     EDIT,
     EXPLAIN,
+    CHECK,
     TESTS,
     DOC,
     Action(
@@ -230,7 +241,7 @@ BUILT_IN: tuple[Action, ...] = (
 
 _BUILT_IN_IDS = frozenset(action.id for action in BUILT_IN)
 _BUILT_IN_TITLES = frozenset(action.title for action in BUILT_IN)
-_RESULTS = {result.value: result for result in Result}
+_RESULTS = {result.value: result for result in Result if result is not Result.CHECK}
 _TARGETS = {target.value: target for target in Target}
 MOST_ACTIONS = 64
 _LONGEST = {"title": 120, "prompt": 8000, "kind": 100, "result": 20, "file": 200}

@@ -21,7 +21,7 @@ from lsp_server.core.hidden import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
-from lsp_server.features.actions import formatters, places, prompts, testcode, workspace
+from lsp_server.features.actions import dangers, formatters, places, prompts, testcode, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.catalogue import Result
@@ -43,8 +43,8 @@ class Outcome:
 
     document: text to show, in Markdown. edits: of the subject's document, as it was when the action began; note:
     what the user should know before accepting them; where: the bytes that they belong to, where that is another part of
-    the document than the action was asked for. tests: the tests' answer and their place; the file is put
-    together when it is delivered. new_file: its path and text.
+    the document than the action was asked for. found: what is dangerous in it, a sentence each. tests: the tests'
+    answer and their place; the file is put together when it is delivered. new_file: its path and text.
     """
 
     document: str = ""
@@ -56,6 +56,7 @@ class Outcome:
     new_file: tuple[Path, str] | None = None
     usage: Usage = field(default_factory=Usage)
     asked: int = 1
+    found: tuple[str, ...] = ()
 
 
 class ActionRunner:
@@ -88,6 +89,9 @@ class ActionRunner:
 
         One action at a time: the model would only be slower on two.
         """
+        if offer.action.result is Result.CHECK:
+            look = partial(dangers.report, document, offer.subject)
+            return Outcome(document=await anyio.to_thread.run_sync(look, abandon_on_cancel=True), asked=0)
         report(Progress("waiting for another action" if self._asking.locked() else "starting"))
         async with self._asking:
             role, info = await self._chat.ready(report)
@@ -100,16 +104,21 @@ class ActionRunner:
             except prompts.TooLargeError as error:
                 raise ActionFailedError(str(error)) from None
             problem = answer = ""
+            dangerous: Outcome | None = None
             for attempt in (1, 2):
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
                 answer, finished = await self._chat.ask(role, info, question, report, attempt)
                 outcome, problem = await self._read(
                     document, offer, answer, finished, question.told, place, path, root, roots
                 )
+                if outcome is not None and (not outcome.found or attempt == 2):
+                    return _warned(outcome)
                 if outcome is not None:
-                    return outcome
+                    dangerous, problem = outcome, dangers.complaint(outcome.found)
                 if offer.action.result is Result.DOCUMENT:
                     break
+            if dangerous is not None:
+                return _warned(dangerous)  # the second answer was no better
             raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}")
 
     # The question ---------------------------------------------------------------------------------------
@@ -156,7 +165,7 @@ class ActionRunner:
             assert place is not None
             return await self._read_tests(document, offer, answer, place, finished)
         if action.result is Result.NEW_FILE:
-            return self._read_file(document, offer, answer, path, root, usage)
+            return await self._read_file(document, offer, answer, path, root, usage)
         said = without_repetition(answer)
         if finished.reason is FinishReason.LENGTH:
             said = without_cut_end(said)
@@ -172,10 +181,10 @@ class ActionRunner:
             return None, _cut_short(finished) or proposal.problem
         proposal = await self._formatted(document, offer, proposal, path, root, roots)
         # So does a diff.
-        work = partial(_edits, document, proposal, root)
-        edits, note = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
+        work = partial(_edits, document, proposal, root, check=self._options().check_danger)
+        edits, note, found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         where = (proposal.start, proposal.end) if proposal.home is not None else None
-        return Outcome(edits=edits, note=note, where=where, answer=answer, usage=usage), ""
+        return Outcome(edits=edits, note=note, where=where, answer=answer, usage=usage, found=found), ""
 
     async def _formatted(
         self,
@@ -228,7 +237,7 @@ class ActionRunner:
             return None, _cut_short(finished) or found.problem
         return Outcome(answer=answer, tests=place, usage=finished.usage), ""
 
-    def _read_file(
+    async def _read_file(
         self,
         document: DocumentSnapshot,
         offer: Offer,
@@ -253,7 +262,11 @@ class ActionRunner:
         if target.exists():
             raise ActionFailedError(f"{target.name} exists already")
         text = shown_text(answer) if target.suffix in {".md", ".txt", ".rst"} else _first_code(answer)
-        return (Outcome(new_file=(target, text.rstrip() + "\n"), usage=usage), "") if text.strip() else (None, "empty")
+        if not text.strip():
+            return None, "empty"
+        look = partial(dangers.found_in_file, target.name, text)
+        found = await anyio.to_thread.run_sync(look, abandon_on_cancel=True) if self._options().check_danger else ()
+        return Outcome(new_file=(target, text.rstrip() + "\n"), usage=usage, found=found), ""
 
 
 def _question(
@@ -288,8 +301,16 @@ def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, pat
     return workspace.signatures_of(wanted, root, language, path) if wanted else []
 
 
-def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) -> tuple[tuple[Replacement, ...], str]:
-    """A proposal as edits, and which names they use that nobody knows, in words for the user."""
+def _warned(outcome: Outcome) -> Outcome:
+    """`outcome` with what is dangerous in it among what the user should know."""
+    return replace(outcome, note=dangers.warning(outcome.note, outcome.found))
+
+
+def _edits(
+    document: DocumentSnapshot, proposal: Proposal, root: Path | None, *, check: bool
+) -> tuple[tuple[Replacement, ...], str, tuple[str, ...]]:
+    """A proposal as edits, which names they use that nobody knows, in words for the user, and what is dangerous in
+    it."""
     old = document.source[proposal.start : proposal.end]
     text = keeping_lines(old.decode("utf-8", "replace"), proposal.text.decode("utf-8", "replace")).encode()
     edits = tuple(minimal_edits(old, text, proposal.start))
@@ -299,7 +320,8 @@ def _edits(document: DocumentSnapshot, proposal: Proposal, root: Path | None) ->
         language = find_language(document.language_id, document.path)
         known = workspace.names_found(unknown, root, language)
         unknown = [name for name in unknown if name not in known]
-    return edits, f"unknown names: {', '.join(unknown[:12])}" if unknown else ""
+    found = dangers.found_in(document, proposal.start, proposal.end, text) if check else ()
+    return edits, f"unknown names: {', '.join(unknown[:12])}" if unknown else "", found
 
 
 def new_tests(document: DocumentSnapshot, offer: Offer, answer: str, place: Place, existing: str) -> NewTests:

@@ -66,6 +66,18 @@ def test_what_a_suggestion_makes_of_the_beginning_that_stands_there_counts(sourc
     assert finding.start < 0
 
 
+@pytest.mark.parametrize(
+    ("language", "source", "text"),
+    [
+        pytest.param("javascript", "$0\n", "e.insertAdjacentHTML('a', `<b>${name}`, () => {\n  f();", id="a call"),
+        pytest.param("javascript", "f(() => {\n  g(element.innerHTML = $0\n", "name, [1", id="an assignment"),
+        pytest.param("python", "x = f($0\n", "eval(y), [", id="inside another"),
+    ],
+)
+def test_brackets_may_still_be_open(language: str, source: str, text: str) -> None:
+    assert ids(checked(source, text, language=language)) != []
+
+
 def test_what_is_replaced_is_not_there_any_more() -> None:
     assert ids(checked("x = f($0)\n", "eval(text))", replaced=1)) == ["code"]
 

@@ -1,0 +1,61 @@
+"""What is dangerous in an edit, in words for the model and the user; and the check of code that stands there."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lsp_server.core.danger.check import check_edit, check_range
+from lsp_server.core.danger.finding import Finding
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hidden import escaped
+from lsp_server.features.actions.offers import Subject, describe
+
+_MOST_TOLD, _MOST_SHOWN = 6, 80
+
+
+def found_in(document: DocumentSnapshot, start: int, end: int, text: bytes) -> tuple[str, ...]:
+    """What `text` for the bytes `start:end` brings in, a sentence each. Parses."""
+    checked = check_edit(document, start, end, text.decode("utf-8", "replace"))
+    encoded = text.decode("utf-8", "replace").encode()
+    return tuple(f"`{_shown(encoded, each)}`: {each.told()}" for each in checked.findings[:_MOST_TOLD])
+
+
+def found_in_file(path: str, text: str) -> tuple[str, ...]:
+    """The same of a new file."""
+    return found_in(DocumentSnapshot.of("", b"", path=path), 0, 0, text.encode("utf-8", "replace"))
+
+
+def complaint(found: Sequence[str]) -> str:
+    """Why the model is asked once more."""
+    return f"it has dangerous code: {'. '.join(found)}"
+
+
+def warning(note: str, found: Sequence[str]) -> str:
+    """What the user should know before accepting: `note`, and what was found."""
+    return "; ".join([*filter(None, [note]), *(f"dangerous: {each}" for each in found)])
+
+
+def report(document: DocumentSnapshot, subject: Subject) -> str:
+    """What the rules find in the subject, as Markdown. Parses."""
+    checked = check_range(document, subject.start, subject.end)
+    what = describe(subject)
+    lines = []
+    for each in checked.findings:
+        line = document.line_at(subject.start + each.start) + 1
+        code = _shown(document.source[subject.start : subject.end], each)
+        lines.append(f"- line {line}: `{code}`\n  {each.sentence} (CWE-{each.cwe}). Instead: {each.safe}.")
+    if lines:
+        count = "1 place" if len(lines) == 1 else f"{len(lines)} places"
+        head = f"In {what}, {count}:"
+    else:
+        head = f"In {what} no dangerous pattern was found. The rules know common ones, and no more."
+    if not checked.whole:
+        lines.append("\nThe code is too long or too broken to look at all of it.")
+    return "\n".join([head, "", *lines]).rstrip()
+
+
+def _shown(source: bytes, finding: Finding) -> str:
+    """The beginning of the code of a finding, on one line."""
+    code = source[max(0, finding.start) : max(0, finding.end)].decode("utf-8", "replace")
+    line = " ".join(code.split()).replace("`", "'")
+    return escaped(line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…")
