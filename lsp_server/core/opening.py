@@ -23,6 +23,8 @@ from lsp_server.core.text import indent_width
 _BYTES = 4000
 
 _WORD = re.compile(r"\w*")
+# Python's: what a function begins with, and statements that stand in functions alone.
+_FUNCTION_HEADERS, _ENDS_OF_FUNCTIONS = ("def", "async"), ("return", "yield")
 _CODE = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")  # of a line, in front of its comment
 _LONG_QUOTE = re.compile(r'"""|\'\'\'')
 
@@ -32,7 +34,8 @@ class Opening:
     """left: the white space that stands in front of the text already. anything: the indentations at which any statement
     fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
     with a colon. blank: whether blank lines may come first. body: whether the line above is a header whose block has no
-    line yet, so that there must be one."""
+    line yet, so that there must be one. at_margin: which headers fit at the margin, if not all do: where the
+    code below returns something, only a function's."""
 
     left: str
     anything: tuple[str, ...]
@@ -40,6 +43,7 @@ class Opening:
     headers: tuple[str, ...]
     blank: bool = False
     body: bool = False
+    at_margin: tuple[str, ...] | None = None
 
     def allows(self, text: str, *, partly: bool = False) -> bool:
         """Whether a line can fit that goes on from `text`, the beginning of what is written.
@@ -60,9 +64,10 @@ class Opening:
         if white not in self.headers_only:
             return False
         word = _word(rest)
+        headers = self.headers if white or self.at_margin is None else self.at_margin
         if word == rest:
-            return any(header.startswith(word) for header in self.headers)
-        return word in self.headers and _may_open(rest)
+            return any(header.startswith(word) for header in headers)
+        return word in headers and _may_open(rest)
 
     def may_end(self, text: str) -> bool:
         """Whether the line may be `text` as it is."""
@@ -110,13 +115,15 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
         anything = [below] if below > last else [last + step]
     else:
         anything = [column for column in columns if column >= below]
+    outer = _fitting(headers_only, left, style)
     found = Opening(
         left,
         _fitting(anything, left, style),
-        _fitting(headers_only, left, style),
+        outer,
         language.headers,
         blank=not opens and below <= 0,
         body=opens and below <= last,
+        at_margin=_FUNCTION_HEADERS if "" in outer and _returns(document, hole) else None,
     )
     return found if found.anything or found.headers_only else None
 
@@ -159,6 +166,20 @@ def _column_below(document: DocumentSnapshot, hole: Hole, language: Language) ->
         if line.strip() and not line.lstrip().startswith(language.comment[0]):
             return indent_width(line.encode(), 4)
     return -1
+
+
+def _returns(document: DocumentSnapshot, hole: Hole) -> bool:
+    """Whether the code below, up to the next line at the margin, is of a function whose header is not there: it returns
+    or yields something, and not in a function of its own."""
+    for line in _lines(document.source[hole.line_end : hole.line_end + _BYTES], whole=True):
+        if line.strip() and not line[:1].isspace():
+            return False
+        word = _word(line.strip())
+        if word in _FUNCTION_HEADERS:
+            return False
+        if word in _ENDS_OF_FUNCTIONS:
+            return True
+    return False
 
 
 def _may_open(line: str) -> bool:

@@ -48,6 +48,14 @@ def fits(source: str, line: str) -> bool:
             ["    else:", "    elif x:", "        y = 2"],
             ["    y = 2", "    return 2"],
         ),
+        # Code that returns is a function's, and no block of the module's.
+        (
+            "def f(x):\n    y = 1\n$0\n    for a in x:\n        return y\n",
+            ["    y = 2", "def g(x):", "async def g(x):"],
+            ["if __name__ == '__main__':", "for a in x:", "class A:"],
+        ),
+        ("y = 1\n$0\n    y = 2\n", ["if y:", "for a in y:"], ["y = 3"]),
+        ("y = 1\n$0\n    def f(self):\n        return 2\n", ["class A:", "if y:"], ["y = 3"]),
         ("def f(x):\n    $0\n", ["return x"], ["    return x"]),
         (
             "class A:\n    def f(self):\n        return 1\n\n$0\n",
