@@ -113,6 +113,27 @@ IMPURE |= {"llama_cpp", "pygls", "threading", "time"}
 # Of the counts, those parts that only count and reckon are pure, too.
 PURE = ("core", "stats.counts", "stats.kept", "stats.tracker", "stats.reckoning", "stats.report", "stats.comparing")
 
+# Circles of imports that there are, each with the reason why it is left. An import for types alone makes a circle, too.
+KNOWN_CIRCLES = {
+    ("core.danger.danger", "core.reuse"): "a remembered suggestion holds its dangers, which name an insertion",
+    ("engine.loader", "engine.model", "engine.saving"): "saving names the model whose prompts it saves, for its types",
+    ("features.actions.applies", "features.actions.offers"): "what applies is asked of a subject, which offers make",
+    (
+        "lsp.actions",
+        "lsp.applying",
+        "lsp.completions",
+        "lsp.configuration",
+        "lsp.counting",
+        "lsp.documents",
+        "lsp.next_edits",
+        "lsp.power",
+        "lsp.protocol",
+        "lsp.server",
+        "lsp.snooze",
+        "lsp.state",
+    ): "all name the server",
+}
+
 
 def within(module: str, package: str) -> bool:
     """Whether `module` is `package` or lies in it. All modules lie in the empty one."""
@@ -163,6 +184,26 @@ def wrong_arrows(name: str, source: str, known: set[str]) -> list[str]:
         if not good:
             wrong.append(f"{name} -> {target}")
     return wrong
+
+
+def circles(sources: dict[str, str]) -> list[tuple[str, ...]]:
+    """The circles of imports: groups of modules, each of which imports all others of its group, directly or by way of
+    others. Imports count wherever they stand, those for types alone, too."""
+    known = set(sources)
+    found = {name: {to.removeprefix(f"{PACKAGE}.") for to in imports(name, sources[name], known)} for name in sources}
+
+    def reached(name: str) -> set[str]:
+        seen: set[str] = set()
+        waiting = [name]
+        while waiting:
+            new = (found[waiting.pop()] & known) - seen
+            seen |= new
+            waiting += new
+        return seen
+
+    reach = {name: reached(name) for name in sources}
+    groups = {tuple(sorted(each for each in reach[name] if name in reach[each])) for name in sources}
+    return sorted(group for group in groups if group)
 
 
 MODULES = modules()
@@ -241,6 +282,33 @@ def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
 )
 def test_a_right_arrow_passes(name: str, source: str) -> None:
     assert wrong_arrows(name, source, set(MODULES)) == []
+
+
+def test_no_imports_go_in_a_circle() -> None:
+    assert circles(MODULES) == sorted(KNOWN_CIRCLES)
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        ({"a": "import lsp_server.b", "b": "import lsp_server.c", "c": "import os"}, []),
+        ({"a": "import lsp_server.b", "b": "import lsp_server.c", "c": "from lsp_server import a"}, [("a", "b", "c")]),
+        ({"a": "import lsp_server.b", "b": "if TYPE_CHECKING:\n    from lsp_server.a import A"}, [("a", "b")]),
+        ({"a": "def late():\n    import lsp_server.b", "b": "from lsp_server.a import A", "c": ""}, [("a", "b")]),
+        ({"a": "from lsp_server.a import A", "b": "from lsp_server.a import A"}, [("a",)]),
+        (
+            {
+                "a": "import lsp_server.b",
+                "b": "import lsp_server.a, lsp_server.c",
+                "c": "from lsp_server import d",
+                "d": "from lsp_server.c import C",
+            },
+            [("a", "b"), ("c", "d")],
+        ),
+    ],
+)
+def test_a_circle_is_found(sources: dict[str, str], expected: list[tuple[str, ...]]) -> None:
+    assert circles(sources) == expected
 
 
 @pytest.mark.parametrize("name", MODULES)
