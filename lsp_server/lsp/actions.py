@@ -29,7 +29,8 @@ from lsp_server.lsp.progress import ActionProgress, progress_title
 from lsp_server.lsp.protocol import stamped_document
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.counting import Counting
+    from lsp_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -67,18 +68,18 @@ class _Arguments(msgspec.Struct):
 
 
 class ActionService:
-    """All that has to do with code actions for one client."""
+    """All that has to do with code actions for one client. changed: called when an action starts or ends."""
 
-    def __init__(self, server: FimbleServer, engine: Engine) -> None:
-        self._server = server
-        self._runner = ActionRunner(engine, lambda: self._server.settings.action_options())  # noqa: PLW0108
-        self._explanations = Explanations(server)
-        self._applying = Applying(server, self._explanations)
+    def __init__(self, session: Session, engine: Engine, counting: Counting, changed: Callable[[], None]) -> None:
+        self._session, self._counting, self._changed = session, counting, changed
+        self._runner = ActionRunner(engine, lambda: session.settings.action_options())  # noqa: PLW0108
+        self._explanations = Explanations(session)
+        self._applying = Applying(session, self._explanations, partial(self.execute, RUN_TESTS, ()))
         self._tracked: list[TrackedRange] = []
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
-        self.next_edits = NextEditService(server)
+        self.next_edits = NextEditService(session)
 
     def model_changed(self) -> None:
         self._runner.model_changed()
@@ -115,7 +116,7 @@ class ActionService:
     async def offered(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
         """What can be done at a range. Asks no model, however often a client asks."""
         document = stamped_document(params.text_document.uri)
-        encoding = self._server.documents.encoding
+        encoding = self._session.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
         where = _Range(_position(params.range.start), _position(params.range.end))
         start, end = self._selected(document, where)
@@ -123,7 +124,7 @@ class ActionService:
         answer: list[types.CodeAction | types.Command] = []
         if only is None or any(next_edits.KIND.startswith(getattr(kind, "value", kind)) for kind in only):
             answer = await self.next_edits.offered(document, start)
-        if not self._server.settings.code_actions:
+        if not self._session.settings.code_actions:
             return answer
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
@@ -131,14 +132,14 @@ class ActionService:
         asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
         look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
         found = await self._beside(look)
-        tags = [types.CodeActionTag.LlmGenerated] if self._server.client.action_tags else None
+        tags = [types.CodeActionTag.LlmGenerated] if self._session.client.action_tags else None
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             marks = tags if offer.action.result is not Result.CHECK else None
             arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
             title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
-            if not self._server.client.literals:
+            if not self._session.client.literals:
                 answer.append(command)
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
@@ -157,21 +158,21 @@ class ActionService:
 
     def hover(self, params: types.HoverParams) -> types.Hover | None:
         document = stamped_document(params.text_document.uri)
-        offset = convert.offset_of(document, params.position, self._server.documents.encoding)
-        return self._explanations.hover(document, offset, self._server.client)
+        offset = convert.offset_of(document, params.position, self._session.documents.encoding)
+        return self._explanations.hover(document, offset, self._session.client)
 
     async def show(self, title: str, text: str) -> None:
         """Shows the user a text."""
-        await self._explanations.show(title, text, self._server.client)
+        await self._explanations.show(title, text, self._session.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
         """The offsets of what an action is asked for. Raises PositionError."""
-        start, end = _offsets(document, where, self._server.documents.encoding)
+        start, end = _offsets(document, where, self._session.documents.encoding)
         one = document.source[start:end].decode("utf-8", "replace").replace("\r\n", "\n")
-        return (start, start) if self._server.client.block_cursor and len(one) == 1 else (start, end)
+        return (start, start) if self._session.client.block_cursor and len(one) == 1 else (start, end)
 
     def _actions(self) -> dict[str, Action]:
-        return catalogue(self._server.settings.actions)[0]
+        return catalogue(self._session.settings.actions)[0]
 
     # Commands -------------------------------------------------------------------------------------------
 
@@ -201,10 +202,10 @@ class ActionService:
             raise JsonRpcInvalidParams(str(error)) from None
         if self._is_full():
             return
-        problems = _problems(document, asked.diagnostics, self._server.documents.encoding)
+        problems = _problems(document, asked.diagnostics, self._session.documents.encoding)
         self._finding.add(scope := anyio.CancelScope())
         find = partial(_offer, document, start, end, action, asked.instruction, problems)
-        self._server.start_task(self._find_and_start, scope, document, action, find)
+        self._session.start_task(self._find_and_start, scope, document, action, find)
 
     async def _find_and_start(
         self, scope: anyio.CancelScope, document: DocumentSnapshot, action: Action, find: Callable[[], Offer | None]
@@ -232,10 +233,10 @@ class ActionService:
     def _start(self, title: str, work: Any, *arguments: Any) -> None:
         if self._is_full():
             return
-        client = self._server.client
-        progress = ActionProgress(self._server, progress_title(title, client), shown=client.progress)
+        client = self._session.client
+        progress = ActionProgress(self._session, progress_title(title, client), shown=client.progress)
         self._running[progress.token] = scope = anyio.CancelScope()
-        self._server.state.changed()
+        self._changed()
 
         async def task() -> None:
             message = "cancelled"
@@ -251,13 +252,13 @@ class ActionService:
                 self._warn(message)
             finally:
                 self._running.pop(progress.token, None)
-                self._server.state.changed()
+                self._changed()
                 progress.end("cancelled" if scope.cancel_called else message)
 
-        self._server.start_task(task)
+        self._session.start_task(task)
 
     async def _count(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
-        with self._server.counting.action(document, offer.action.id) as said:
+        with self._counting.action(document, offer.action.id) as said:
             said.append(await self._carry_out(progress, document, offer))
         return said[0]
 
@@ -273,7 +274,7 @@ class ActionService:
                 offer,
                 lambda state: progress.report(_shown(state), state.phase),
                 path=convert.path_of(document.uri),
-                roots=tuple(self._server.roots),
+                roots=tuple(self._session.roots),
             )
             if outcome.where is not None:
                 self._tracked.remove(tracked)
@@ -286,14 +287,14 @@ class ActionService:
         """Follows the whole lines of a range from `document` on, because a doc comment goes above the first of them."""
         first, last = document.line_at(start), document.line_at(end)
         tracked = TrackedRange(document, document.line_start(first), document.line_end(last))
-        current = self._server.documents.get(document.uri)
+        current = self._session.documents.get(document.uri)
         if current is not None:
             tracked.follow(current)
         self._tracked.append(tracked)
         return tracked
 
     async def _run_tests(self, progress: ActionProgress) -> str:
-        return await self._applying.run_tests(progress, self._server.settings.test_seconds)
+        return await self._applying.run_tests(progress, self._session.settings.test_seconds)
 
     @property
     def runnable(self) -> RunnableTests | None:
@@ -302,7 +303,7 @@ class ActionService:
 
     def _warn(self, message: str) -> None:
         """Every time, not only the first: it is the answer to what the user has just done."""
-        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"fimble: {message}"))
+        self._session.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"fimble: {message}"))
 
 
 def _shown(state: Progress) -> str:
@@ -351,33 +352,33 @@ def _offer(
     return next(iter(offers(document, start, end, problems, {action.id: action})), None)
 
 
-def register(server: FimbleServer) -> None:
+def register(session: Session, service: ActionService) -> None:
     """Tells pygls what there is."""
-    next_edits.register(server, server.actions.next_edits)
+    next_edits.register(session, service.next_edits)
 
     kinds = ["quickfix", "refactor", "refactor.extract", "refactor.rewrite"]
     options = types.CodeActionOptions(kinds, resolve_provider=True)
 
-    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
+    @session.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
     async def code_action(params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
-        return await server.actions.offered(params)
+        return await service.offered(params)
 
-    @server.feature(types.CODE_ACTION_RESOLVE)
+    @session.feature(types.CODE_ACTION_RESOLVE)
     def resolve(action: types.CodeAction) -> types.CodeAction:
         return action  # it is complete; clients ask all the same, and wait
 
-    @server.feature(types.TEXT_DOCUMENT_HOVER)
+    @session.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:
-        return server.actions.hover(params)
+        return service.hover(params)
 
-    @server.command(ACTION)
+    @session.command(ACTION)
     def action(*arguments: Any) -> None:
-        server.actions.execute(ACTION, arguments)
+        service.execute(ACTION, arguments)
 
-    @server.command(RUN_TESTS)
+    @session.command(RUN_TESTS)
     def run_tests(*arguments: Any) -> None:
-        server.actions.execute(RUN_TESTS, arguments)
+        service.execute(RUN_TESTS, arguments)
 
-    @server.command(CANCEL)
+    @session.command(CANCEL)
     def cancel(*arguments: Any) -> None:
-        server.actions.execute(CANCEL, arguments)
+        service.execute(CANCEL, arguments)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,7 @@ from lsp_server.lsp.explanations import Explanations
 from lsp_server.lsp.progress import ActionProgress
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 # A person may look at a preview for long before the client answers.
 _ANSWER_SECONDS = 600.0
@@ -48,11 +48,13 @@ class RunnableTests:
 
 
 class Applying:
-    """Turns outcomes into edits, documents and messages of one client."""
+    """Turns outcomes into edits, documents and messages of one client. start_tests: called when the user wants the
+    tests to run that were written last."""
 
-    def __init__(self, server: FimbleServer, explanations: Explanations) -> None:
-        self._server = server
+    def __init__(self, session: Session, explanations: Explanations, start_tests: Callable[[], None]) -> None:
+        self._session = session
         self._explanations = explanations
+        self._start_tests = start_tests
         self.runnable: RunnableTests | None = None
 
     async def deliver(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
@@ -69,7 +71,7 @@ class Applying:
     async def _explain(self, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
         if not tracked.lost:
             self._explanations.remember(tracked, outcome.document)
-        await self._explanations.show(offer.title, outcome.document, self._server.client)
+        await self._explanations.show(offer.title, outcome.document, self._session.client)
         return "explained"
 
     async def _edit(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
@@ -77,7 +79,7 @@ class Applying:
         language = find_language(document.language_id, document.path)
         attempt = 1
         while True:
-            current = self._server.documents.get(document.uri)
+            current = self._session.documents.get(document.uri)
             if tracked.lost or current is None or tracked.document is not current:
                 raise ActionFailedError(_MOVED if current is not None else "the document has been closed meanwhile")
             edits = moved(outcome.edits, document, current, tracked)
@@ -88,15 +90,15 @@ class Applying:
             problem = await anyio.to_thread.run_sync(check, abandon_on_cancel=True)
             if problem:
                 raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
-            if self._server.documents.get(document.uri) is not current:
+            if self._session.documents.get(document.uri) is not current:
                 continue  # it has changed while the edit was checked, which has not been sent
             confirm = Confirmation(f"fimble: {offer.title}", outcome.note, needed=bool(outcome.note))
-            edit = workspace_edit(current, edits, self._server.client, confirm)
+            edit = workspace_edit(current, edits, self._session.client, confirm)
             answer = await self._apply(edit, offer)
-            latest = self._server.documents.get(document.uri)
+            latest = self._session.documents.get(document.uri)
             # Some clients say that they have not applied what they have.
             if answer.applied or (latest is not None and latest.source == edited.source):
-                if outcome.note and not self._server.client.annotations:
+                if outcome.note and not self._session.client.annotations:
                     self._say(outcome.note)
                 return "edited" if not outcome.note else f"edited; {outcome.note}"
             if latest is current or answer.failure_reason or attempt == 2:
@@ -111,7 +113,7 @@ class Applying:
 
     async def _apply(self, edit: types.WorkspaceEdit, offer: Offer) -> types.ApplyWorkspaceEditResult:
         params = types.ApplyWorkspaceEditParams(edit, label=escaped(f"fimble: {offer.title}"))
-        asked = asyncio.ensure_future(self._server.workspace_apply_edit_async(params))
+        asked = asyncio.ensure_future(self._session.workspace_apply_edit_async(params))
         try:
             with anyio.move_on_after(_ANSWER_SECONDS):
                 return await asyncio.shield(asked)
@@ -125,7 +127,7 @@ class Applying:
 
     async def _create(self, path: Path, text: str, offer: Offer, note: str = "") -> str:
         """Creates a file, or shows its text to a client that cannot."""
-        client = self._server.client
+        client = self._session.client
         if not (client.create_files or client.edits_new_files):
             fence = "`" * max(4, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
             shown = f"{fence}\n{text}{fence}"
@@ -168,14 +170,14 @@ class Applying:
             if self._open(place.file) is not opened:
                 return await self._write_tests(document, offer, outcome, place, tracked)  # it has changed meanwhile
             confirm = Confirmation(f"fimble: {offer.title}", str(place.file), needed=open_file.uri != document.uri)
-            answer = await self._apply(workspace_edit(open_file, edits, self._server.client, confirm), offer)
+            answer = await self._apply(workspace_edit(open_file, edits, self._session.client, confirm), offer)
             said = "added" if answer.applied else f"not added: {answer.failure_reason or 'not accepted'}"
         if said.startswith(("created", "added")):
             self.runnable = RunnableTests(place, found.names)
             note = f"; {place.note}" if place.note and open_file is None else ""
             message = f"{said.split()[0]} {len(found.names)} tests in {place.file.name}{note}"
             if place.command:
-                self._server.start_task(self._offer_to_run, message)
+                self._session.start_task(self._offer_to_run, message)
             else:
                 self._say(message)
             return f"{said} ({', '.join(found.names[:6])}){note}"
@@ -183,7 +185,7 @@ class Applying:
 
     def _open(self, file: Path) -> DocumentSnapshot | None:
         """The open document of a file, however its URI is spelt."""
-        documents = self._server.documents
+        documents = self._session.documents
         uri = next((uri for uri in documents.snapshots() if path_of(uri) == file), None)
         return None if uri is None else documents.get(uri)
 
@@ -192,9 +194,9 @@ class Applying:
         params = types.ShowMessageRequestParams(
             types.MessageType.Info, f"fimble: {message}", [types.MessageActionItem(_RUN)]
         )
-        answer = await self._server.window_show_message_request_async(params)
+        answer = await self._session.window_show_message_request_async(params)
         if answer is not None and answer.title == _RUN:
-            self._server.actions.execute("fimble.runTests", ())
+            self._start_tests()
 
     async def run_tests(self, progress: ActionProgress, seconds: float) -> str:
         """Runs the tests that were written last, and shows the result. Raises ActionFailedError."""
@@ -211,11 +213,11 @@ class Applying:
         command = runnable.place.run_command(runnable.names)
         progress.report(" ".join(command), "running")
         text = without_hidden(await run_tests(command, runnable.place.root, seconds))
-        await self._explanations.show(f"Tests in {file.name}", text, self._server.client)
+        await self._explanations.show(f"Tests in {file.name}", text, self._session.client)
         return text.split("\n")[0]
 
     def _say(self, message: str) -> None:
-        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
+        self._session.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
 
 
 def _joined(text: str, note: str) -> str:

@@ -24,7 +24,12 @@ from lsp_server.lsp.status import STALE, RequestLog
 if TYPE_CHECKING:
     from lsp_server.engine.api import Engine
     from lsp_server.features.inline import InlineCompleter
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.configuration import Configuration
+    from lsp_server.lsp.counting import Counting
+    from lsp_server.lsp.next_edits import NextEditService
+    from lsp_server.lsp.session import Session
+    from lsp_server.lsp.snooze import Snooze
+    from lsp_server.lsp.state import StateService
 
 # A menu that waits for its slowest source must not wait for us; the client asks again at the next key. One that adds
 # late answers waits as long as the model may take.
@@ -54,10 +59,23 @@ class _Place:
 class CompletionService:
     """Answers requests for completions. log: what came of the last ones."""
 
-    def __init__(self, server: FimbleServer, completer: InlineCompleter, engine: Engine) -> None:
-        self._server = server
+    def __init__(
+        self,
+        session: Session,
+        completer: InlineCompleter,
+        engine: Engine,
+        *,
+        configuration: Configuration,
+        counting: Counting,
+        next_edits: NextEditService,
+        snooze: Snooze,
+        state: StateService,
+    ) -> None:
+        self._session = session
         self._engine = engine
         self._completer = completer
+        self._configuration, self._counting, self._next_edits = configuration, counting, next_edits
+        self._snooze, self._state = snooze, state
         self._running: dict[tuple[str, str], anyio.CancelScope] = {}
         self._watching: dict[str, anyio.CancelScope] = {}
         self._too_early: dict[str, tuple[Document, types.Position]] = {}
@@ -82,12 +100,12 @@ class CompletionService:
         return bool(self._running)
 
     async def inline(self, params: types.InlineCompletionParams) -> Answer:
-        document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
+        document, encoding = stamped(params.text_document.uri), self._session.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
-        seen = self._server.documents.seen(document, offset)
+        seen = self._session.documents.seen(document, offset)
         invoked = params.context.trigger_kind == types.InlineCompletionTriggerKind.Invoked
         trigger = Trigger.INVOKED if invoked else Trigger.AUTOMATIC
-        method, replaces = types.TEXT_DOCUMENT_INLINE_COMPLETION, self._server.client.replaces
+        method, replaces = types.TEXT_DOCUMENT_INLINE_COMPLETION, self._session.client.replaces
         line = params.position.line
         selected = Selected.of(params.context.selected_completion_info, document, seen, offset, encoding)
         if selected is None:
@@ -95,19 +113,18 @@ class CompletionService:
         else:
             place = _Place(document, line, selected.document, selected.offset, replaces=False)
         outcome = await self._complete(place, trigger, method)
-        if self._server.client.asks_again and trigger is Trigger.AUTOMATIC and selected is None:
+        if self._session.client.asks_again and trigger is Trigger.AUTOMATIC and selected is None:
             self._watch(place, params.position)
         shown = [each for each in (outcome.suggestion, *outcome.alternatives) if each is not None]
         if selected is None:
             items = [convert.inline_item(suggestion, document, encoding, seen.base) for suggestion in shown]
         else:
             items = [selected.item(suggestion) for suggestion in shown]
-        counting = self._server.counting
-        id = counting.answered(document, outcome, seen.base, offset - seen.base, selected)
+        id = self._counting.answered(document, outcome, seen.base, offset - seen.base, selected)
         self.log.suggested(id)
-        counting.marked(items, id)
+        self._counting.marked(items, id)
         if selected is None and isinstance(document, DocumentSnapshot):
-            items = await self._server.actions.next_edits.beside(document, params.position, items)
+            items = await self._next_edits.beside(document, params.position, items)
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     def model_ready(self) -> None:
@@ -121,7 +138,7 @@ class CompletionService:
         uri = normal_uri(place.document.uri)
         if not self._is_current(place.document):
             return
-        if self._server.state.current().kind == "loading":
+        if self._state.current().kind == "loading":
             if len(self._too_early) < _MOST_TOO_EARLY:
                 self._too_early[uri] = place.document, position
             return
@@ -131,7 +148,7 @@ class CompletionService:
         growth = self._completer.growth(place.asked, place.offset)
         if growth is not None:
             self._watching[uri] = scope = anyio.CancelScope()
-            self._server.start_task(self._wait_grown, scope, growth, place, position)
+            self._session.start_task(self._wait_grown, scope, growth, place, position)
 
     async def _wait_grown(
         self,
@@ -153,17 +170,17 @@ class CompletionService:
         if self._is_current(document):
             where = {"line": position.line, "character": position.character}
             told = {"uri": document.uri, "version": document.version, "position": where}
-            self._server.protocol.notify("fimble/suggestionGrew", told)
+            self._session.protocol.notify("fimble/suggestionGrew", told)
 
     async def menu(self, params: types.CompletionParams) -> Answer:
-        document, encoding = stamped(params.text_document.uri), self._server.documents.encoding
+        document, encoding = stamped(params.text_document.uri), self._session.documents.encoding
         offset = convert.offset_of(document, params.position, encoding)
-        seen = self._server.documents.seen(document, offset)
-        replaces, line = self._server.client.replaces, params.position.line
+        seen = self._session.documents.seen(document, offset)
+        replaces, line = self._session.client.replaces, params.position.line
         warns = _opened_by_hand(params, seen.document, offset - seen.base)
         place = _Place(document, line, seen.document, offset - seen.base, replaces=replaces, warns=warns)
-        patient, method = self._server.client.adds_late, types.TEXT_DOCUMENT_COMPLETION
-        seconds = self._server.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
+        patient, method = self._session.client.adds_late, types.TEXT_DOCUMENT_COMPLETION
+        seconds = self._session.settings.deadline_ms / 1000 if patient else _MENU_SECONDS
         outcome = Outcome(reason=f"nothing within {seconds:g} s, and this menu does not wait longer: open it again")
         with anyio.move_on_after(seconds) as limit:
             outcome = await self._complete(place, Trigger.PATIENT if patient else Trigger.AUTOMATIC, method)
@@ -171,10 +188,10 @@ class CompletionService:
             self.log.add(document.uri, document.version, line, method, outcome, 1000 * seconds)
         items = []
         if outcome.suggestion is not None:
-            mark = " · fimble" if self._server.client.marks_label else ""
+            mark = " · fimble" if self._session.client.marks_label else ""
             found = outcome.found
             items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark, found))
-        self.log.suggested(self._server.counting.answered(document, outcome, seen.base, place.offset))
+        self.log.suggested(self._counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
@@ -182,7 +199,7 @@ class CompletionService:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
         began = anyio.current_time()
-        await self._server.configuration.settled()
+        await self._configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
         if (previous := self._running.get(key)) is not None:
@@ -190,9 +207,9 @@ class CompletionService:
         outcome = STALE
         with anyio.CancelScope() as scope:
             self._running[key] = scope
-            self._server.state.changed()
+            self._state.changed()
             try:
-                snoozed = self._server.snooze.why(document.uri) if trigger is not Trigger.INVOKED else ""
+                snoozed = self._snooze.why(document.uri) if trigger is not Trigger.INVOKED else ""
                 if snoozed:
                     outcome = Outcome(reason=snoozed)
                 elif self._is_current(document):
@@ -200,7 +217,7 @@ class CompletionService:
             finally:
                 if self._running.get(key) is scope:
                     del self._running[key]
-                self._server.state.changed()
+                self._state.changed()
         # A cancellation can come when the answer is already there and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
@@ -215,22 +232,22 @@ class CompletionService:
         info = self._engine.model.info
         found = first_suggestions.measured(outcome, info) if info and trigger is not Trigger.INVOKED else None
         if found is not None:
-            self._server.start_task(_remember, found)
+            self._session.start_task(_remember, found)
 
     def why(self, uri: str, line: int) -> str:
         """Why nothing appears at a line of a document: what holds at present, else what came of the last request there,
         with its age."""
-        if snoozed := self._server.snooze.why(uri):
+        if snoozed := self._snooze.why(uri):
             return snoozed
-        document = self._server.documents.find(uri)
+        document = self._session.documents.find(uri)
         if document is not None:
-            seen, options = self._server.documents.seen(document, 0).document, self._server.settings.inline_options()
+            seen, options = self._session.documents.seen(document, 0).document, self._session.settings.inline_options()
             if reason := why_silent(self._engine, seen, options, explicit=False, wakes=False):
                 return reason
         return self.log.why(normal_uri(uri), line)
 
     def _is_current(self, document: Document) -> bool:
-        return self._server.documents.find(document.uri) is document
+        return self._session.documents.find(document.uri) is document
 
 
 def _opened_by_hand(params: types.CompletionParams, document: DocumentSnapshot, offset: int) -> bool:
@@ -238,3 +255,15 @@ def _opened_by_hand(params: types.CompletionParams, document: DocumentSnapshot, 
     they open at a word that they were invoked, too."""
     asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
     return asked and not document.source[max(0, offset - 1) : offset].strip()
+
+
+def register(session: Session, service: CompletionService) -> None:
+    """Tells pygls what there is."""
+
+    @session.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> Answer:
+        return await service.inline(params)
+
+    @session.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> Answer:
+        return await service.menu(params)

@@ -19,7 +19,7 @@ from lsp_server.lsp import client_settings
 from lsp_server.settings import trust
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -29,16 +29,15 @@ _SETTLING_SECONDS = 0.2
 
 
 class Configuration:
-    """What is set, and by whom. put_in_force: called with each new state. show: shows the user a message, once."""
+    """What is set, and by whom. put_in_force: called with each new state."""
 
     def __init__(
         self,
-        server: FimbleServer,
+        session: Session,
         overrides: Mapping[str, Any] | None,
         put_in_force: Callable[[config.Loaded], None],
-        show: Callable[[types.MessageType, str], None],
     ) -> None:
-        self._server, self._put_in_force, self._show = server, put_in_force, show
+        self._session, self._put_in_force = session, put_in_force
         self._overrides = config.Source("the command line", dict(overrides or {}))
         self.initialization_options: Mapping[str, Any] = {}
         self._client_settings: Mapping[str, Any] = {}
@@ -60,11 +59,11 @@ class Configuration:
         """
         self._asked_client += 1
         turn = self._asked_client
-        if not self._server.client.configuration:
+        if not self._session.client.configuration:
             self._apply(client_settings.pushed(pushed))
             return
         params = types.ConfigurationParams([types.ConfigurationItem(section="fimble")])
-        asked = asyncio.ensure_future(self._server.workspace_configuration_async(params))
+        asked = asyncio.ensure_future(self._session.workspace_configuration_async(params))
 
         def answered(_: object) -> None:
             if turn == self._asked_client:  # else the settings have changed again; the newer answer counts
@@ -96,7 +95,7 @@ class Configuration:
         self._changes += 1
         if self._settled.is_set():
             self._settled = anyio.Event()
-        self._server.start_task(self._read_and_apply, self._changes)
+        self._session.start_task(self._read_and_apply, self._changes)
 
     async def _read_and_apply(self, change: int) -> None:
         sources = [
@@ -104,7 +103,7 @@ class Configuration:
             config.Source("the editor's settings", self._client_settings),
             self._overrides,
         ]
-        found, arm = await client_settings.read(self._server.roots, sources)
+        found, arm = await client_settings.read(self._session.roots, sources)
         if change != self._changes:  # there are newer ones, and files are not always read in the order they were asked
             return
         problems = [*found.problems, *catalogue(found.settings.actions)[1]]
@@ -114,13 +113,13 @@ class Configuration:
         for refusal in found.refusals:
             if refusal.declined:
                 logger.warning("%s", refusal.message)
-            elif not self._server.client.asks:
+            elif not self._session.client.asks:
                 problems.append(refusal.message)
             elif refusal.folder not in self._asked_about:
                 self._asked_about.add(refusal.folder)
-                self._server.start_task(self._ask, refusal)
+                self._session.start_task(self._ask, refusal)
         if problems:
-            self._show(types.MessageType.Warning, client_settings.told(problems))
+            self._session.show_once(types.MessageType.Warning, client_settings.told(problems))
         self._settled.set()
 
     async def _ask(self, refusal: config.Refusal) -> None:
@@ -133,14 +132,15 @@ class Configuration:
         params = types.ShowMessageRequestParams(
             types.MessageType.Warning, message, [types.MessageActionItem(_TRUST), types.MessageActionItem(_DECLINE)]
         )
-        answer = await self._server.window_show_message_request_async(params)
+        answer = await self._session.window_show_message_request_async(params)
         if answer is None or answer.title not in (_TRUST, _DECLINE):
             return  # closed without an answer; the next start asks again
         trusted = answer.title == _TRUST
         try:
             await anyio.to_thread.run_sync(partial(trust.remember, refusal.folder, trusted), abandon_on_cancel=True)
         except OSError as error:
-            self._show(types.MessageType.Error, f"{trust.state_path()} cannot be written: {error.strerror}")
+            message = f"{trust.state_path()} cannot be written: {error.strerror}"
+            self._session.show_once(types.MessageType.Error, message)
             return
         if trusted:
             self._apply(None)

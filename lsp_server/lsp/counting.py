@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from itertools import pairwise
@@ -30,7 +30,7 @@ from lsp_server.stats.tracker import Tracker
 if TYPE_CHECKING:
     from lsp_server.engine.api import Engine
     from lsp_server.lsp.selected import Selected
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 ACCEPTED = "fimble.accepted"
 DID_SHOW, DID_ACCEPT_PART = "textDocument/didShowCompletion", "textDocument/didPartiallyAcceptCompletion"
@@ -47,11 +47,12 @@ _ACTIONS = frozenset(action.id for action in BUILT_IN)
 class Counting:
     """Of one client. Everything happens on the event loop but the writing, of which there is one at a time.
 
-    state: "on", "off" by the setting, or in one word why counting has stopped.
+    another_day: called when settings are being tried and it is another day. state: "on", "off" by the setting, or in
+    one word why counting has stopped.
     """
 
-    def __init__(self, server: FimbleServer, engine: Engine) -> None:
-        self._server, self._engine = server, engine
+    def __init__(self, session: Session, engine: Engine, another_day: Callable[[], None]) -> None:
+        self._session, self._engine, self._another_day = session, engine, another_day
         self._tracker: Tracker | None = None
         self._tally = Tally()
         self._cpu, self._evaluated, self._decoded = 0.0, 0, 0
@@ -122,7 +123,7 @@ class Counting:
         self._wake()
 
     def saved(self, params: types.DidSaveTextDocumentParams) -> None:
-        document = self._server.documents.find(params.text_document.uri)
+        document = self._session.documents.find(params.text_document.uri)
         if self._tracker is not None and document is not None:
             self._tracker.saved(document.uri, time.monotonic())
             self._wake()
@@ -194,7 +195,7 @@ class Counting:
             tracker.tick(time.monotonic())
             self._add_process()
             if self._arm and self._day != _today():
-                self._server.configuration.collect_again()
+                self._another_day()
             batch = self._tally.take()
             if not batch:
                 return
@@ -249,7 +250,7 @@ class Counting:
 
             def begin() -> None:
                 self._timers.pop(name, None)
-                self._server.start_task(self.write)
+                self._session.start_task(self.write)
 
             self._timers[name] = asyncio.get_running_loop().call_later(seconds, begin)
 
@@ -271,7 +272,7 @@ class Counting:
 
     def _changes(self, old: Document, new: Document, edits: Sequence[Edit]) -> list[Change] | None:
         """The edits in bytes; None if they cannot be told."""
-        encoding = self._server.documents.encoding
+        encoding = self._session.documents.encoding
         ranges = [edit.range for edit in edits]
         backwards = all(
             one is not None and other is not None and max(other) <= min(one) for one, other in pairwise(ranges)
@@ -326,3 +327,23 @@ def _field(params: Any, name: str) -> Any:
 def _number(arguments: Any) -> int | None:
     first = arguments[0] if isinstance(arguments, list | tuple) and arguments else None
     return first if isinstance(first, int) and not isinstance(first, bool) else None
+
+
+def register(session: Session, service: Counting) -> None:
+    """Tells pygls what there is."""
+
+    @session.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
+    def saved(params: types.DidSaveTextDocumentParams) -> None:
+        service.saved(params)
+
+    @session.feature(DID_SHOW)
+    def shown(params: Any) -> None:
+        service.told_shown(params)
+
+    @session.feature(DID_ACCEPT_PART)
+    def accepted_part(params: Any) -> None:
+        service.told_accepted_part(params)
+
+    @session.command(ACCEPTED)
+    def accepted(*arguments: Any) -> None:
+        service.told_accepted(arguments)

@@ -20,8 +20,14 @@ from lsp_server.lsp import convert
 
 if TYPE_CHECKING:
     from lsp_server.features.inline import InlineCompleter
+    from lsp_server.features.project.service import ProjectIndex
     from lsp_server.features.reading import BufferReader
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.actions import ActionService
+    from lsp_server.lsp.completions import CompletionService
+    from lsp_server.lsp.counting import Counting
+    from lsp_server.lsp.power import Power
+    from lsp_server.lsp.session import Session
+    from lsp_server.lsp.snooze import Snooze
 
 logger = logging.getLogger(__name__)
 
@@ -36,26 +42,40 @@ _LOOK_SECONDS = 2.0
 class DocumentService:
     """Takes every notification about a document, in order, and tells the others of it."""
 
-    def __init__(self, server: FimbleServer, completer: InlineCompleter, reader: BufferReader) -> None:
-        self._server = server
-        self._store = server.documents
+    def __init__(
+        self,
+        session: Session,
+        completer: InlineCompleter,
+        reader: BufferReader,
+        *,
+        actions: ActionService,
+        completions: CompletionService,
+        counting: Counting,
+        power: Power,
+        project: ProjectIndex,
+        snooze: Snooze,
+    ) -> None:
+        self._session = session
+        self._store = session.documents
         self._completer = completer
         self._reader = reader
+        self._actions, self._completions, self._counting = actions, completions, counting
+        self._power, self._project, self._snooze = power, project, snooze
         self._resting: asyncio.TimerHandle | None = None
         self._told: set[str] = set()
 
     def opened(self, params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        self._server.completions.cancel(item.uri)
+        self._completions.cancel(item.uri)
         language_id = str(getattr(item.language_id, "value", item.language_id))
         document = self._open(item.uri, item.text, language_id, item.version)
         self._completer.document_changed(self._seen(document))
-        self._server.start_task(self.read_and_warm, document)
+        self._session.start_task(self.read_and_warm, document)
 
     def changed(self, params: types.DidChangeTextDocumentParams) -> None:
         uri, version = params.text_document.uri, params.text_document.version
         edits = convert.edits_of(params.content_changes)
-        self._server.completions.cancel(uri)
+        self._completions.cancel(uri)
         old = self._store.find(uri)
         if old is None:
             edits = self._opened_by(uri, edits)
@@ -63,27 +83,27 @@ class DocumentService:
                 self.not_open(uri)
                 return
         document = self._store.change(uri, version, edits)
-        self._server.counting.changed(old, document, edits)
+        self._counting.changed(old, document, edits)
         self._tell_actions(document)
         seen = self._seen(document)
         self._completer.document_changed(seen)
-        self._server.power.refresh()
-        if not self._server.snooze.why(uri):
-            self._server.start_task(self._completer.warm, seen, seen.edit_end)
+        self._power.refresh()
+        if not self._snooze.why(uri):
+            self._session.start_task(self._completer.warm, seen, seen.edit_end)
             self._rest_after(document)
 
     def closed(self, params: types.DidCloseTextDocumentParams) -> None:
         document = self._store.find(params.text_document.uri)
         if document is None:
             return
-        self._server.completions.cancel(document.uri)
+        self._completions.cancel(document.uri)
         seen = self._seen(document)
         self._store.close(document.uri)
         self._completer.document_closed(seen.uri)
-        self._server.snooze.closed(document.uri)
-        self._server.counting.closed(document.uri)
-        self._server.actions.document_closed(document.uri)
-        self._server.project.changed([document.uri])
+        self._snooze.closed(document.uri)
+        self._counting.closed(document.uri)
+        self._actions.document_closed(document.uri)
+        self._project.changed([document.uri])
 
     # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
 
@@ -116,25 +136,25 @@ class DocumentService:
     # The workspace's files ------------------------------------------------------------------------------
 
     def files_changed(self, params: types.DidChangeWatchedFilesParams) -> None:
-        self._server.project.changed(event.uri for event in params.changes)
+        self._project.changed(event.uri for event in params.changes)
         for event in params.changes:
             if event.type is types.FileChangeType.Deleted:
                 self._store.closed.forget(event.uri)
 
     def files_deleted(self, params: types.DeleteFilesParams) -> None:
-        self._server.project.changed(file.uri for file in params.files)
+        self._project.changed(file.uri for file in params.files)
         for file in params.files:
             self._store.closed.forget(file.uri)
 
     def files_renamed(self, params: types.RenameFilesParams) -> None:
-        self._server.project.changed(uri for file in params.files for uri in (file.old_uri, file.new_uri))
+        self._project.changed(uri for file in params.files for uri in (file.old_uri, file.new_uri))
         for file in params.files:
             self._store.move(file.old_uri, file.new_uri, self._place)
 
     def follow_folders(self) -> None:
         """Gives the documents the names they have in the workspace's folders as these are now."""
         for document in self._store.rename(self._place):
-            self._server.completions.cancel(document.uri)
+            self._completions.cancel(document.uri)
             self._tell_actions(document)
 
     def not_open(self, uri: str) -> None:
@@ -146,8 +166,8 @@ class DocumentService:
 
     async def read_and_warm(self, document: Document) -> None:
         """Warms the first prompt of a document, once what it may show of others has been read."""
-        self._server.power.refresh()
-        if self._server.power.is_saving or self._server.snooze.why(document.uri):
+        self._power.refresh()
+        if self._power.is_saving or self._snooze.why(document.uri):
             return
         self._index(document, at_rest=False)
         seen = self._seen(document)
@@ -157,7 +177,7 @@ class DocumentService:
     async def rest(self, document: Document) -> None:
         """What is done when the user has not typed for a while."""
         await self._forget_deleted()
-        if self._server.power.is_saving:
+        if self._power.is_saving:
             return
         self._index(document, at_rest=True)
         seen = self._seen(document)
@@ -166,7 +186,7 @@ class DocumentService:
 
     def _index(self, document: Document, *, at_rest: bool) -> None:
         """Has the index of the document's folder brought up to date."""
-        self._server.project.seen(document.uri, self._store.snapshots(), at_rest=at_rest)
+        self._project.seen(document.uri, self._store.snapshots(), at_rest=at_rest)
 
     def _seen(self, document: Document) -> DocumentSnapshot:
         """What is looked at where it was edited last."""
@@ -174,9 +194,9 @@ class DocumentService:
 
     def _tell_actions(self, document: Document) -> None:
         if isinstance(document, DocumentSnapshot):
-            self._server.actions.document_changed(document)
+            self._actions.document_changed(document)
         else:  # it has become a large one, for which there are no actions
-            self._server.actions.document_closed(document.uri)
+            self._actions.document_closed(document.uri)
 
     async def _forget_deleted(self) -> None:
         """Looks at the disk for the closed documents, since not every client tells what becomes of files."""
@@ -212,15 +232,35 @@ class DocumentService:
 
     def _place(self, uri: str) -> tuple[str, str]:
         """What a document is called in the workspace, and the name of its folder."""
-        return convert.shown_path(uri, self._server.roots), convert.folder_name(uri, self._server.roots)
+        return convert.shown_path(uri, self._session.roots), convert.folder_name(uri, self._session.roots)
 
     def _rest_after(self, document: Document) -> None:
         """Starts the time after which the user counts as resting; each change starts it anew."""
         if self._resting is not None:
             self._resting.cancel()
         loop = asyncio.get_running_loop()
-        self._resting = loop.call_later(_REST_SECONDS, self._server.start_task, self.rest, document)
+        self._resting = loop.call_later(_REST_SECONDS, self._session.start_task, self.rest, document)
 
 
 def _missing(paths: Mapping[str, Path]) -> list[str]:
     return [uri for uri, path in paths.items() if not is_file(path)]
+
+
+def register(session: Session, service: DocumentService) -> None:
+    """Tells pygls what there is."""
+
+    files = types.FileOperationRegistrationOptions(
+        [types.FileOperationFilter(types.FileOperationPattern("**"), scheme="file")]
+    )
+
+    @session.feature(types.WORKSPACE_DID_CHANGE_WATCHED_FILES)
+    def files_changed(params: types.DidChangeWatchedFilesParams) -> None:
+        service.files_changed(params)
+
+    @session.feature(types.WORKSPACE_DID_DELETE_FILES, files)
+    def files_deleted(params: types.DeleteFilesParams) -> None:
+        service.files_deleted(params)
+
+    @session.feature(types.WORKSPACE_DID_RENAME_FILES, files)
+    def files_renamed(params: types.RenameFilesParams) -> None:
+        service.files_renamed(params)

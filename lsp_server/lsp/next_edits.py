@@ -23,7 +23,7 @@ from lsp_server.lsp.protocol import Answer, stamped_document
 
 if TYPE_CHECKING:
     from lsp_server.core.next_edits.proposal import NextEdit
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -76,10 +76,10 @@ class _Told(msgspec.Struct):
 class NextEditService:
     """All that has to do with next edits for one client."""
 
-    def __init__(self, server: FimbleServer) -> None:
-        self._server = server
-        self.editor = NextEditor(lambda: server.settings.next_edit, server.documents.recent)
-        server.documents.listener = self.editor
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.editor = NextEditor(lambda: session.settings.next_edit, session.documents.recent)
+        session.documents.listener = self.editor
 
     def close(self) -> None:
         self.editor.close()
@@ -112,7 +112,7 @@ class NextEditService:
         if proposal is None or ghost is None:
             return []
         self.editor.shown(proposal.id)
-        item = convert.inline_item(ghost, document, self._server.documents.encoding)
+        item = convert.inline_item(ghost, document, self._session.documents.encoding)
         item.command = types.Command("Accept the next edit", ACCEPT, arguments=[proposal.id])
         return [item]
 
@@ -126,16 +126,16 @@ class NextEditService:
         place = place if edit.document.uri == document.uri else f"{edit.document.path}, {place}"
         title = f"fimble: next edit ({place}): {edit.why}"
         command = types.Command(title, APPLY, arguments=[proposal.id])
-        return [types.CodeAction(title, KIND, command=command) if self._server.client.literals else command]
+        return [types.CodeAction(title, KIND, command=command) if self._session.client.literals else command]
 
     def _ghost(self, document: DocumentSnapshot, edit: NextEdit, cursor: int) -> Suggestion | None:
         from lsp_server.core.next_edits.ghost import as_ghost
 
-        return as_ghost(edit, cursor, replaces=self._server.client.replaces) if edit.document is document else None
+        return as_ghost(edit, cursor, replaces=self._session.client.replaces) if edit.document is document else None
 
     def _as_copilot(self, proposal: Proposal) -> dict[str, Any]:
         edit = proposal.edit
-        document, encoding = edit.document, self._server.documents.encoding
+        document, encoding = edit.document, self._session.documents.encoding
         start, end = (document.position(offset, encoding) for offset in (edit.start, edit.end))
         return {
             "text": edit.text.decode("utf-8", "replace"),
@@ -149,7 +149,7 @@ class NextEditService:
 
     def _offset(self, document: DocumentSnapshot, position: types.Position) -> int:
         try:
-            return convert.offset_of(document, position, self._server.documents.encoding)
+            return convert.offset_of(document, position, self._session.documents.encoding)
         except convert.PositionError as error:
             raise JsonRpcInvalidParams(str(error)) from None
 
@@ -165,13 +165,13 @@ class NextEditService:
         id, edit = await self._chosen(arguments)
         if edit is None:
             return
-        last = self._server.documents.recent()[:1]
+        last = self._session.documents.recent()[:1]
         replacement = [Replacement(edit.start, edit.end, edit.text)]
         confirm = Confirmation(f"fimble: {edit.why}")
-        wanted = workspace_edit(edit.document, replacement, self._server.client, confirm)
+        wanted = workspace_edit(edit.document, replacement, self._session.client, confirm)
         params = types.ApplyWorkspaceEditParams(wanted, label=f"fimble: {edit.why}")
         self.editor.accepted(id)
-        answer = await self._server.workspace_apply_edit_async(params)
+        answer = await self._session.workspace_apply_edit_async(params)
         if not answer.applied:
             self._say(f"not edited: {answer.failure_reason or 'it was not accepted'}")
             return
@@ -187,10 +187,10 @@ class NextEditService:
             await self._go_to(edit.document.uri, edit.document.line_at(edit.start))
 
     async def _go_to(self, uri: str, line: int) -> None:
-        if self._server.client.show_document:
+        if self._session.client.show_document:
             at = types.Position(line, 0)
             params = types.ShowDocumentParams(uri, take_focus=True, selection=types.Range(at, at))
-            await self._server.window_show_document_async(params)
+            await self._session.window_show_document_async(params)
 
     async def _chosen(self, arguments: tuple[Any, ...]) -> tuple[str, NextEdit | None]:
         """The edit of an identifier, or the one that there is now for the document edited last; None, and the user is
@@ -199,18 +199,18 @@ class NextEditService:
         if arguments:
             id = str(arguments[0])
             edit = self.editor.find(id)
-        elif recent := self._server.documents.recent()[:1]:
+        elif recent := self._session.documents.recent()[:1]:
             proposal = await self.editor.propose(recent[0], recent[0].edit_end, asked=True)
             if proposal is not None:
                 id, edit = proposal.id, proposal.edit
-        if edit is not None and self._server.documents.get(edit.document.uri) is not edit.document:
+        if edit is not None and self._session.documents.get(edit.document.uri) is not edit.document:
             edit = None
         if edit is None:
             self._say("there is no next edit for the text as it is now")
         return id, edit
 
     def _say(self, message: str) -> None:
-        self._server.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
+        self._session.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))
 
 
 def _plain(value: Any) -> Any:
@@ -227,35 +227,35 @@ def _read(method: str, params: Any, kind: type[Any]) -> Any:
         raise JsonRpcInvalidParams(f"{method}: {error}") from None
 
 
-def register(server: FimbleServer, service: NextEditService) -> None:
+def register(session: Session, service: NextEditService) -> None:
     """Tells pygls what there is."""
 
-    @server.feature(REQUEST)
+    @session.feature(REQUEST)
     async def requested(params: Any) -> Answer:
         return await service.requested(params)
 
-    @server.feature(SHOWN)
+    @session.feature(SHOWN)
     def shown(params: Any) -> None:
         service.shown(params)
 
     for method in _TOLD:
 
-        @server.feature(method)
+        @session.feature(method)
         def told(params: Any) -> None:
             pass
 
-    @server.command(ACCEPT)
+    @session.command(ACCEPT)
     def accept(*arguments: Any) -> None:
         service.editor.accepted(str(arguments[0]) if arguments else "")
 
-    @server.command(REJECT)
+    @session.command(REJECT)
     def reject(*arguments: Any) -> None:
         service.editor.rejected(str(arguments[0]) if arguments else "")
 
-    @server.command(APPLY)
+    @session.command(APPLY)
     def apply(*arguments: Any) -> None:
-        server.start_task(service.apply, arguments)
+        session.start_task(service.apply, arguments)
 
-    @server.command(JUMP)
+    @session.command(JUMP)
     def jump(*arguments: Any) -> None:
-        server.start_task(service.jump, arguments)
+        session.start_task(service.jump, arguments)

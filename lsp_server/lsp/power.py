@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +24,10 @@ class Power:
     """Looks from time to time, beside the loop, while there is something to do. on_battery: as of the last look."""
 
     def __init__(
-        self, server: FimbleServer, look: Callable[[], bool] | None = None, clock: Callable[[], float] = time.monotonic
+        self, session: Session, look: Callable[[], bool] | None = None, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.on_battery = False
-        self._server = server
+        self._session = session
         self._look = look or unplugged
         self._clock = clock
         self._looked = float("-inf")
@@ -35,13 +35,13 @@ class Power:
     @property
     def is_saving(self) -> bool:
         """Whether to leave out what is only done ahead."""
-        return self.on_battery and self._server.settings.save_battery
+        return self.on_battery and self._session.settings.save_battery
 
     def refresh(self) -> None:
         """Looks again if the last look was a while ago. Callable at every key."""
-        if self._server.settings.save_battery and self._clock() - self._looked >= LOOK_SECONDS:
+        if self._session.settings.save_battery and self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
-            self._server.start_task(self._refresh)
+            self._session.start_task(self._refresh)
 
     async def _refresh(self) -> None:
         with anyio.move_on_after(_PATIENCE_SECONDS):

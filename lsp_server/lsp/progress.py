@@ -11,7 +11,6 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from lsp_server.core.hidden import escaped
-from lsp_server.engine.api import ModelState
 from lsp_server.lsp.clients import ClientNeeds
 
 _LEAST_SECONDS = 0.2
@@ -78,26 +77,6 @@ class WorkProgress:
         if self._token is not None:
             self._server.progress(types.ProgressParams(self._token, types.WorkDoneProgressEnd()))
             self._token = None
-
-
-class Failures:
-    """Which failures of the model the user is told. shown: all messages so far, none of which is shown twice; here the
-    model's are taken out of it that are news again, because it has worked since."""
-
-    def __init__(self, shown: set[str]) -> None:
-        self._shown = shown
-        self._worked = False
-
-    def is_news(self, message: str, model: ModelState) -> bool:
-        """Whether to show how the model has failed now."""
-        if model.news and self._worked:
-            self._shown.discard(message)
-        self._worked = False
-        return model.news
-
-    def worked(self) -> None:
-        """To be called when a model is ready."""
-        self._worked = True
 
 
 class ActionProgress:

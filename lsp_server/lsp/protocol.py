@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from lsprotocol import converters, types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
@@ -21,7 +21,8 @@ from lsp_server.core.hidden import escaped
 from lsp_server.lsp.convert import PositionError
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.core.document_store import DocumentStore
+    from lsp_server.lsp.clients import ClientNeeds
 
 logger = logging.getLogger(__name__)
 
@@ -114,10 +115,41 @@ def shared_converter() -> Any:
     return converter
 
 
-class FimbleProtocol(LanguageServerProtocol):
-    """Departs from pygls where that would lose a request, keep documents twice, or show a traceback."""
+class TakesDocuments(Protocol):
+    """What takes the notifications about documents, in the order in which they are read."""
 
-    _server: FimbleServer
+    def opened(self, params: types.DidOpenTextDocumentParams) -> None: ...
+    def changed(self, params: types.DidChangeTextDocumentParams) -> None: ...
+    def closed(self, params: types.DidCloseTextDocumentParams) -> None: ...
+    def notebook_opened(self, params: types.DidOpenNotebookDocumentParams) -> None: ...
+    def notebook_changed(self, params: types.DidChangeNotebookDocumentParams) -> None: ...
+    def notebook_closed(self, params: types.DidCloseNotebookDocumentParams) -> None: ...
+    def not_open(self, uri: str) -> None: ...
+
+
+class Served(Protocol):
+    """What the protocol needs of the server behind it."""
+
+    documents: DocumentStore
+    client: ClientNeeds
+
+    @property
+    def document_service(self) -> TakesDocuments: ...
+
+    def client_initializes(self, params: types.InitializeParams) -> None: ...
+    def refused(self, method: str, reason: str) -> None: ...
+    def cancel_action(self, token: str | int) -> None: ...
+    def cancel_requests(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+class FimbleProtocol(LanguageServerProtocol):
+    """Departs from pygls where that would lose a request, keep documents twice, or show a traceback.
+
+    served: the server behind it, which sets it before the first message is read.
+    """
+
+    served: Served
     exit_code: int | None = None
 
     def receive(self, body: bytearray) -> None:
@@ -186,7 +218,7 @@ class FimbleProtocol(LanguageServerProtocol):
         super().notify(method, params)
 
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
-        stamped_documents.set(self._server.documents.snapshots())
+        stamped_documents.set(self.served.documents.snapshots())
         _method.set(method_name)
         super()._handle_request(msg_id, method_name, params)
 
@@ -198,16 +230,16 @@ class FimbleProtocol(LanguageServerProtocol):
             return
         self._request_futures.pop(msg_id, None)
         if _method.get() in (types.TEXT_DOCUMENT_INLINE_COMPLETION, types.TEXT_DOCUMENT_COMPLETION):
-            self._server.completions.log.refused(_method.get(), str(error))
+            self.served.refused(_method.get(), str(error))
         if isinstance(error, NotOpenError):
-            self._server.document_service.not_open(error.uri)
+            self.served.document_service.not_open(error.uri)
         self._send_response(msg_id, nothing())
 
     def _send_response(self, msg_id: int | str, result: Any = None, error: types.ResponseError | None = None) -> None:
         if error is not None:
             error.data = None  # pygls puts a traceback here, and VS Code shows it
         if isinstance(result, Answer):
-            current = self._server.documents.find(result.document.uri) is result.document
+            current = self.served.documents.find(result.document.uri) is result.document
             result = result.result if current else result.empty
         super()._send_response(msg_id, result, error)
 
@@ -218,52 +250,52 @@ class FimbleProtocol(LanguageServerProtocol):
 
     @lsp_method(types.TEXT_DOCUMENT_DID_OPEN)
     def lsp_text_document__did_open(self, params: types.DidOpenTextDocumentParams) -> None:
-        self._server.document_service.opened(params)
+        self.served.document_service.opened(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CHANGE)
     def lsp_text_document__did_change(self, params: types.DidChangeTextDocumentParams) -> None:
-        self._server.document_service.changed(params)
+        self.served.document_service.changed(params)
 
     @lsp_method(types.TEXT_DOCUMENT_DID_CLOSE)
     def lsp_text_document__did_close(self, params: types.DidCloseTextDocumentParams) -> None:
-        self._server.document_service.closed(params)
+        self.served.document_service.closed(params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_OPEN)
     def lsp_notebook_document__did_open(self, params: types.DidOpenNotebookDocumentParams) -> None:
-        self._server.document_service.notebook_opened(params)
+        self.served.document_service.notebook_opened(params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CHANGE)
     def lsp_notebook_document__did_change(self, params: types.DidChangeNotebookDocumentParams) -> None:
-        self._server.document_service.notebook_changed(params)
+        self.served.document_service.notebook_changed(params)
 
     @lsp_method(types.NOTEBOOK_DOCUMENT_DID_CLOSE)
     def lsp_notebook_document__did_close(self, params: types.DidCloseNotebookDocumentParams) -> None:
-        self._server.document_service.notebook_closed(params)
+        self.served.document_service.notebook_closed(params)
 
     @lsp_method(types.WINDOW_WORK_DONE_PROGRESS_CANCEL)
     def lsp_work_done_progress_cancel(self, params: types.WorkDoneProgressCancelParams) -> None:
-        self._server.actions.cancel(params.token)
+        self.served.cancel_action(params.token)
 
     # The server's life -----------------------------------------------------------------------------------
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
-        self._server.client_initializes(params)
+        self.served.client_initializes(params)
         result = yield from super().lsp_initialize(params)
-        if not self._server.client.completion:
+        if not self.served.client.completion:
             result.capabilities.completion_provider = None
         elif result.capabilities.completion_provider is not None:
-            result.capabilities.completion_provider.trigger_characters = list(self._server.client.triggers) or None
+            result.capabilities.completion_provider.trigger_characters = list(self.served.client.triggers) or None
         result.capabilities.experimental = {"fimble": {"notifications": ["state", "suggestionGrew"]}}
-        result.capabilities.position_encoding = types.PositionEncodingKind(self._server.client.encoding)
+        result.capabilities.position_encoding = types.PositionEncodingKind(self.served.client.encoding)
         return result
 
     @lsp_method(types.SHUTDOWN)
     def lsp_shutdown(self, *args: Any) -> None:  # type: ignore[override]
         self._shutdown = True
-        self._server.cancel_requests()
+        self.served.cancel_requests()
 
     @lsp_method(types.EXIT)
     def lsp_exit(self, *args: Any) -> None:  # type: ignore[override]
         self.exit_code = 0 if self._shutdown else 1
-        self._server.stop()
+        self.served.stop()

@@ -14,7 +14,7 @@ from lsp_server.core.uris import normal_uri
 from lsp_server.features.reasons import SNOOZED
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 SNOOZE, WAKE = "fimble.snooze", "fimble.wake"
 _MOST_FILES = 1000
@@ -79,22 +79,22 @@ class Snooze:
             self._timer = None
 
 
-def register(server: FimbleServer) -> None:
+def register(session: Session, service: Snooze) -> None:
     """Tells pygls what there is. Both answer with what is off or on, in words for the user."""
 
-    @server.command(SNOOZE)
+    @session.command(SNOOZE)
     def snooze(*arguments: Any) -> str:
         try:
             asked = msgspec.convert(arguments[0] if arguments else {}, _Arguments)
         except msgspec.ValidationError as error:
             raise JsonRpcInvalidParams(f"{SNOOZE}: {error}") from None
         if asked.uri:
-            return server.snooze.sleep_in(asked.uri)
-        minutes = server.settings.snooze_minutes if asked.minutes is None else asked.minutes
+            return service.sleep_in(asked.uri)
+        minutes = session.settings.snooze_minutes if asked.minutes is None else asked.minutes
         if not 1 <= minutes <= _MOST_MINUTES:
             raise JsonRpcInvalidParams(f"{SNOOZE}: between 1 and {_MOST_MINUTES} minutes, not {minutes}")
-        return server.snooze.sleep(minutes)
+        return service.sleep(minutes)
 
-    @server.command(WAKE)
+    @session.command(WAKE)
     def wake(*arguments: Any) -> str:
-        return server.snooze.wake()
+        return service.wake()

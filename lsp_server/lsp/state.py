@@ -6,6 +6,7 @@ There are eight: idle, loading, measuring, reading, writing, waiting, off and fa
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -14,7 +15,7 @@ from lsp_server.engine.api import Engine
 from lsp_server.lsp.progress import WorkProgress, progress_title
 
 if TYPE_CHECKING:
-    from lsp_server.lsp.server import FimbleServer
+    from lsp_server.lsp.session import Session
 
 # No more often than this is a client told.
 LEAST_SECONDS = 0.2
@@ -42,11 +43,24 @@ class State:
 
 
 class StateService:
-    """Tells one client the state: at most one message in `LEAST_SECONDS`, the last one always."""
+    """Tells one client the state: at most one message in `LEAST_SECONDS`, the last one always.
 
-    def __init__(self, server: FimbleServer, engine: Engine) -> None:
-        self._server = server
+    acting: whether an action is being carried out. waiting: whether a client waits for a completion. why_off: why
+    nothing is completed, or an empty string.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        engine: Engine,
+        *,
+        acting: Callable[[], bool],
+        waiting: Callable[[], bool],
+        why_off: Callable[[], str],
+    ) -> None:
+        self._session = session
         self._engine = engine
+        self._acting, self._waiting, self._why_off = acting, waiting, why_off
         self._told: State | None = None
         self._working_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -56,8 +70,8 @@ class StateService:
     def begin(self) -> None:
         """The client is there, and can be told from now on."""
         self._live = True
-        if self._server.client.progress and not self._server.client.shows_state:
-            self._progress = WorkProgress(self._server)
+        if self._session.client.progress and not self._session.client.shows_state:
+            self._progress = WorkProgress(self._session)
         self.changed()
 
     def end(self) -> None:
@@ -80,7 +94,7 @@ class StateService:
     def current(self) -> State:
         """The state as it is now."""
         model, chat, working = self._engine.model, self._engine.models["chat"], self._engine.working
-        acting = self._server.actions.running
+        acting = self._acting()
         if acting and chat.kind == "loading":
             return State("loading", "action", int(100 * chat.progress), _loading("the chat model", chat.progress))
         if working.role == "chat" and working.kind != "idle":
@@ -89,13 +103,13 @@ class StateService:
             return State("waiting", "action", text="working on an action")
         if model.kind == "failed":
             return State("failed", text=model.message)
-        if off := self._server.why_off():
+        if off := self._why_off():
             return State("off", text=off)
         if model.kind in ("none", "loading"):
             return State("loading", percent=int(100 * model.progress), text=_loading("the model", model.progress))
         if working.kind != "idle":
             return self._working()
-        if self._server.completions.waiting:
+        if self._waiting():
             return State("waiting", text="waiting for the model")
         resting = f"the model is {model.message}; it comes back with the next key"
         return State(text=resting if model.kind == "idle" else "")
@@ -124,8 +138,8 @@ class StateService:
         if now == self._told:
             return
         self._told = now
-        if self._server.client.shows_state:
-            self._server.protocol.notify("fimble/state", now.told())
+        if self._session.client.shows_state:
+            self._session.protocol.notify("fimble/state", now.told())
         elif self._progress is not None:
             self._show_progress(now)
 
@@ -133,7 +147,7 @@ class StateService:
         """An action and a load have a progress of their own."""
         assert self._progress is not None
         if now.kind in _WORK and now.what == "completion":
-            title = progress_title("completions", self._server.client)
+            title = progress_title("completions", self._session.client)
             self._progress.show(title, now.text, now.percent)
         else:
             self._progress.end()
