@@ -29,8 +29,9 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.asking import ActionFailedError
 from lsp_server.features.actions.catalogue import Action, Target, catalogue
-from lsp_server.features.actions.offers import Offer, Problem, problem_subject, subject_at
+from lsp_server.features.actions.offers import Offer, problem_subject, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
+from lsp_server.features.actions.subject import Problem
 
 _LANGUAGES = ("Python", "TypeScript", "Go", "Rust", "Java")
 _ACTIONS = ("doc", "fix", "simplify", "types", "errors", "tests")

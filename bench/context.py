@@ -39,8 +39,8 @@ from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import FimPrompt, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, Generate, Load
+from lsp_server.engine.spawn import at_once
 
 _LINE_TOKENS, _INTERRUPTED = 40, 130
 _LEAST_FILE_BYTES = 600

@@ -22,8 +22,8 @@ from lsp_server.core.hole import Hole, HoleKind, find_hole
 from lsp_server.core.prompt import Anchor, FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, FinishReason, Generate, Load, Priority
+from lsp_server.engine.spawn import at_once
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits

@@ -26,8 +26,8 @@ from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, Generate, Load, ModelReady, TextDelta
+from lsp_server.engine.spawn import at_once
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

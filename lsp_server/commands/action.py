@@ -30,8 +30,9 @@ from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, catalogue
-from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
+from lsp_server.features.actions.offers import Offer, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
+from lsp_server.features.actions.subject import Problem
 from lsp_server.user_folders import expanded
 
 NO_EDIT = 1

@@ -6,15 +6,12 @@ import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
+from lsp_server.core.danger.danger import Danger
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.overlap import contains, meeting
-from lsp_server.core.shape import Suggestion
-
-if TYPE_CHECKING:
-    from lsp_server.core.danger.danger import Danger
 
 # How much text on either side of a place is compared as it is, at every key and with every place.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
@@ -25,21 +22,6 @@ _LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
 _INDENTATION = re.compile(rb"\n[ \t]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Insertion:
-    """What a suggestion puts in at a place. over: what stands right of the place, which it replaces and contains."""
-
-    text: str
-    over: bytes = b""
-
-    @classmethod
-    def of(cls, suggestion: Suggestion, document: DocumentSnapshot) -> Insertion:
-        return cls(suggestion.text, document.source[suggestion.start : suggestion.end])
-
-    def at(self, cursor: int) -> Suggestion:
-        return Suggestion(self.text, cursor, cursor + len(self.over))
 
 
 @dataclass(frozen=True, slots=True)

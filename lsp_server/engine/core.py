@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lsp_server.backends.base import BackendFactory, InterruptedEvaluation
 from lsp_server.engine.decode import Generation
-from lsp_server.engine.loader import Admitted, Crowded, Loaded, Loader, Spawn, in_thread
+from lsp_server.engine.loader import Admitted, Crowded, Loaded, Loader
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.preemption import Step, interrupts
 from lsp_server.engine.prefix_cache import PrefixCache
@@ -30,6 +30,7 @@ from lsp_server.engine.request import (
 )
 from lsp_server.engine.saving import SavedPrompts, Written
 from lsp_server.engine.scheduler import Scheduler
+from lsp_server.engine.spawn import Spawn, in_thread
 from lsp_server.engine.work import Work
 
 QUEUE_LIMIT = 64

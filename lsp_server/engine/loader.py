@@ -12,10 +12,9 @@ from lsp_server.engine.draft_model import measured
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelLoading
 from lsp_server.engine.retry import FilesState, files_state
+from lsp_server.engine.spawn import Spawn, in_thread
 
 logger = logging.getLogger(__name__)
-
-Spawn = Callable[[Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +42,6 @@ class Admitted:
 
     load: Load
     error: Exception | None
-
-
-def in_thread(work: Callable[[], None]) -> None:
-    threading.Thread(target=work, name="loader", daemon=True).start()
-
-
-def at_once(work: Callable[[], None]) -> None:
-    """Instead of a thread, for an engine that is driven by hand."""
-    work()
 
 
 class Loader:

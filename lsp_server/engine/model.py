@@ -129,6 +129,10 @@ class LoadedModel:
         """The model with another one that drafts for it. Raises ModelError if that one is not fit for it."""
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
+    def with_saved(self, saved: SavedPrompts) -> LoadedModel:
+        """The model, which reads saved prompts from now on."""
+        return replace(self, saved=saved, token_ms=saved.token_ms(self))
+
     def close(self) -> None:
         """Gives the memory of both back, after what is worth saving has been saved, and as far as that can be: a device
         may be gone, and others are to work on."""

@@ -106,7 +106,7 @@ class Registry:
             model.close()
             return
         if load.role == "completion":
-            model = self._saved.attached(model)
+            model = model.with_saved(self._saved)
         self.models[load.role], self._loads[load.role], self._files[load.role] = model, load, loaded.files
         self._residency.use(load.role, self._clock())
         self.tell(load.role)

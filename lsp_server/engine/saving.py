@@ -7,18 +7,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import Protocol
 
 from lsp_server import prompt_files
-from lsp_server.backends.base import SequenceState
+from lsp_server.backends.base import Backend, ModelInfo, SequenceState
+from lsp_server.engine.pace import Pace
+from lsp_server.engine.prefix_cache import PrefixCache, ResidentSequence
 from lsp_server.engine.saved import ReadPace, Saved, best, is_news, replaced, same_pace
+from lsp_server.engine.spawn import Spawn
 from lsp_server.engine.work import take_sequence
-
-if TYPE_CHECKING:
-    from lsp_server.engine.loader import Spawn
-    from lsp_server.engine.model import LoadedModel
-    from lsp_server.engine.prefix_cache import ResidentSequence
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +42,22 @@ class Written:
     problem: str = ""
 
 
+class Model(Protocol):
+    """What is needed of a loaded model."""
+
+    @property
+    def backend(self) -> Backend: ...
+
+    @property
+    def info(self) -> ModelInfo: ...
+
+    @property
+    def cache(self) -> PrefixCache: ...
+
+    @property
+    def pace(self) -> Pace: ...
+
+
 class SavedPrompts:
     """The saved prompts of the model that completes code. For the engine's thread; it only writes on another one.
 
@@ -67,12 +81,13 @@ class SavedPrompts:
 
     # Reading --------------------------------------------------------------------------------------------
 
-    def attached(self, model: LoadedModel) -> LoadedModel:
-        """The model, which reads from here from now on. Its prompts are made as large as those that are saved."""
+    def token_ms(self, model: Model) -> float:
+        """What a token of a model's prompt is to be said to take, so that prompts are made as large as those that are
+        saved; 0 if that was not measured."""
         saved, measured = self._find(model), model.backend.info.token_ms
-        return replace(model, saved=self, token_ms=same_pace(saved, measured) if measured > 0 else 0.0)
+        return same_pace(saved, measured) if measured > 0 else 0.0
 
-    def seconds_left(self, model: LoadedModel, tokens: Sequence[int], held: int) -> float:
+    def seconds_left(self, model: Model, tokens: Sequence[int], held: int) -> float:
         """How long it takes until all of `tokens` are there, of which `held` are."""
         found = self._worth_reading(model, tokens, held)
         if found is None:
@@ -80,7 +95,7 @@ class SavedPrompts:
         saved, there = found
         return self._pace.seconds(saved.size) + model.pace.seconds(len(tokens) - there, there)
 
-    def take_sequence(self, model: LoadedModel, tokens: Sequence[int]) -> int | None:
+    def take_sequence(self, model: Model, tokens: Sequence[int]) -> int | None:
         """A sequence for `tokens`, which holds what it can of them: what is resident, or what was saved if that is
         clearly more. None if all are busy."""
         backend, cache = model.backend, model.cache
@@ -110,7 +125,7 @@ class SavedPrompts:
         return sequence
 
     def _worth_reading(
-        self, model: LoadedModel, tokens: Sequence[int], held: int, *, asks: bool = False
+        self, model: Model, tokens: Sequence[int], held: int, *, asks: bool = False
     ) -> tuple[Saved, int] | None:
         """The saved prompt to read instead of evaluating more than `held` of `tokens`, and how many it spares."""
         found = best(self._find(model), tokens, held) if self._limit_bytes else None
@@ -123,7 +138,7 @@ class SavedPrompts:
             return None
         return found
 
-    def _find(self, model: LoadedModel) -> list[Saved]:
+    def _find(self, model: Model) -> list[Saved]:
         """What is saved for a model."""
         key = _key_of(model)
         if not key or not self._limit_bytes:
@@ -162,7 +177,7 @@ class SavedPrompts:
             return None
         return max(self._idle_since + REST_SECONDS, self._not_before)
 
-    def rest(self, model: LoadedModel | None, *, worked: bool) -> None:
+    def rest(self, model: Model | None, *, worked: bool) -> None:
         """Begins to write a prompt of `model`, if it is time and there is one to be written. worked: whether the engine
         has just worked."""
         if worked:
@@ -192,7 +207,7 @@ class SavedPrompts:
         if written.problem:
             logger.warning("a prompt cannot be saved in %s: %s", prompt_files.folder(), written.problem)
 
-    def end(self, model: LoadedModel) -> None:
+    def end(self, model: Model) -> None:
         """Writes what is not saved of a model that is given up, the latest used first, as far as there is time."""
         until = time.monotonic() + END_SECONDS
         if self._writing is not None:
@@ -204,7 +219,7 @@ class SavedPrompts:
             if write is not None:
                 _tried(write, lambda: time.monotonic() < until)
 
-    def _unsaved(self, model: LoadedModel) -> list[ResidentSequence]:
+    def _unsaved(self, model: Model) -> list[ResidentSequence]:
         """The sequences worth saving that are not saved, the latest used first."""
         if not self._limit_bytes or not _key_of(model):
             return []
@@ -216,13 +231,13 @@ class SavedPrompts:
                 unsaved.append(sequence)
         return unsaved
 
-    def _pays(self, model: LoadedModel, count: int) -> bool:
+    def _pays(self, model: Model, count: int) -> bool:
         """Whether it is read faster than it is evaluated, as far as is known without reading it."""
         sizes = [saved.size / len(saved.tokens) for saved in self._known.values()]
         evaluating = model.pace.seconds(count, 0)
         return not sizes or not evaluating or self._pace.seconds(int(count * max(sizes))) < evaluating
 
-    def _writer(self, model: LoadedModel, sequence: ResidentSequence) -> Callable[[Callable[[], bool]], int] | None:
+    def _writer(self, model: Model, sequence: ResidentSequence) -> Callable[[Callable[[], bool]], int] | None:
         """What writes a sequence, as it is now."""
         tokens = _kept(model, sequence)
         if len(tokens) < len(sequence.tokens):
@@ -242,7 +257,7 @@ class SavedPrompts:
         return write
 
 
-def _kept(model: LoadedModel, sequence: ResidentSequence) -> list[int]:
+def _kept(model: Model, sequence: ResidentSequence) -> list[int]:
     """What is saved of a sequence: all, but of one that cannot be cut back when it is restored, no more than what the
     same prompt will need."""
     sliding = 0 < model.backend.info.sliding_tokens < len(sequence.tokens)
@@ -256,7 +271,7 @@ def _tried(write: Callable[[Callable[[], bool]], int], go_on: Callable[[], bool]
         return Written(0, str(error) or type(error).__name__)
 
 
-def _key_of(model: LoadedModel) -> str:
+def _key_of(model: Model) -> str:
     """What the states of a model depend on, and how its prompts are laid out."""
     info = model.backend.info
     if not info.state_key or (info.recurrent and info.sliding_tokens):

@@ -9,7 +9,8 @@ import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
-from lsp_server.core.reuse import Insertion, Remembered, SuggestionMemory, Typed
+from lsp_server.core.insertion import Insertion
+from lsp_server.core.reuse import Remembered, SuggestionMemory, Typed
 from lsp_server.engine.api import FinishReason
 from lsp_server.features.dangers import Dangers
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration

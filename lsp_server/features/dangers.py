@@ -13,8 +13,9 @@ from dataclasses import replace
 from lsp_server.core.danger.check import check
 from lsp_server.core.danger.danger import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.languages import find_language
-from lsp_server.core.reuse import Insertion, Typed
+from lsp_server.core.reuse import Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import why_dangerous

@@ -15,10 +15,11 @@ from lsp_server.core.danger.danger import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.indentation import IndentStyle
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.names import Checked, without_undefined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
-from lsp_server.core.reuse import Insertion, Place, Typed
+from lsp_server.core.reuse import Place, Typed
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import Finished, FinishReason, TextDelta, Usage

@@ -19,8 +19,9 @@ from lsp_server.core.hidden import escaped
 from lsp_server.engine.api import Engine
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, Result, catalogue
-from lsp_server.features.actions.offers import Offer, Problem, offers, subject_at
+from lsp_server.features.actions.offers import Offer, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner
+from lsp_server.features.actions.subject import Problem
 from lsp_server.lsp import convert, next_edits
 from lsp_server.lsp.applying import Applying, RunnableTests
 from lsp_server.lsp.explanations import Explanations

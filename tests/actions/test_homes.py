@@ -6,8 +6,9 @@ import pytest
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.catalogue import catalogue
-from lsp_server.features.actions.offers import Problem, problem_subject, subject_at
+from lsp_server.features.actions.offers import problem_subject, subject_at
 from lsp_server.features.actions.results import read_insertion, read_rewriting
+from lsp_server.features.actions.subject import Problem
 
 ACTIONS, _ = catalogue({"beside": {"prompt": "Write a variant.", "result": "insert_after"}})
 

@@ -8,7 +8,8 @@ import pytest
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.catalogue import ActionError, catalogue, user_action
-from lsp_server.features.actions.offers import Offer, Problem, offers
+from lsp_server.features.actions.offers import Offer, offers
+from lsp_server.features.actions.subject import Problem
 
 PY = """\
 import os

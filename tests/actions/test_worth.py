@@ -8,8 +8,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.features.actions.docs import read_doc
-from lsp_server.features.actions.offers import Problem, Subject, problem_subject, subject_at
+from lsp_server.features.actions.offers import problem_subject, subject_at
 from lsp_server.features.actions.results import read_rewriting
+from lsp_server.features.actions.subject import Problem, Subject
 
 ACTIONS, _ = catalogue({})
 

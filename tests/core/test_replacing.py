@@ -8,8 +8,9 @@ import random
 import pytest
 
 from lsp_server.core.hole import asked, find_hole, refined
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.overlap import meeting
-from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory
+from lsp_server.core.reuse import Place, Remembered, SuggestionMemory
 from lsp_server.core.shape import Suggestion, shape, without_replacing
 from lsp_server.core.stopping import stop_rule
 from tests.support.cursor import parse_cursor

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.reuse import Insertion, Place, Remembered, SuggestionMemory, Typed
+from lsp_server.core.insertion import Insertion
+from lsp_server.core.reuse import Place, Remembered, SuggestionMemory, Typed
 from tests.support.cursor import parse_cursor
 
 BEFORE = "import os\n\n\ndef size(path):\n    "

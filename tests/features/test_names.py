@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from lsp_server.core.hole import find_hole, refined
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
-from lsp_server.core.reuse import Insertion, Typed
+from lsp_server.core.reuse import Typed
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.answering import outcome_of

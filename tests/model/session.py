@@ -8,8 +8,8 @@ from dataclasses import replace
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelSpec, StepCosts
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Cancel, Event, Finished, Generate, Load, ModelReady
+from lsp_server.engine.spawn import at_once
 from tests.engine.harness import QUICK
 
 

@@ -16,8 +16,8 @@ from lsp_server.core.hole import HoleKind, find_hole
 from lsp_server.core.prompt import PromptBudget
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.loader import at_once
 from lsp_server.engine.request import Event, Finished, FinishReason, Generate, Load, ModelFailed
+from lsp_server.engine.spawn import at_once
 from tests.engine.harness import CHEAP_BATCHES, make_prompt
 from tests.model.session import Session
 from tests.support.healing import record_healing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lsp_server.core.danger.finding import Finding
-from lsp_server.core.reuse import Insertion
+from lsp_server.core.insertion import Insertion
 
 NOTHING = Insertion("")
 

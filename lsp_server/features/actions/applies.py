@@ -12,7 +12,7 @@ from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, definitions, has_definitions
 
 if TYPE_CHECKING:
-    from lsp_server.features.actions.offers import Subject
+    from lsp_server.features.actions.subject import Subject
 
 # What an action may need, in words; the idioms are those of the syntax tree.
 NEEDS = frozenset({"work", "text or work", "parts", "testable", *IDIOMS})

@@ -11,7 +11,7 @@ from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.homes import SHELLS
 from lsp_server.features.actions.margins import dedented, held_lines, indent_of, indent_unit, reindented, shifted
-from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.subject import Subject
 
 _STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
 # Actions that change a function's header; for all others the old header stays as it was, to the letter.

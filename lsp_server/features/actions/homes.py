@@ -11,7 +11,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, definitions, has_definitions, named_in, names_in, top_level
 from lsp_server.features.actions.answer import is_prose
-from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.subject import Subject
 
 # What a method stands in, for grammars that know methods only inside a class.
 SHELLS = {

@@ -11,49 +11,12 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, definition_at, definitions, has_definitions
 from lsp_server.features.actions.applies import applies
 from lsp_server.features.actions.catalogue import EDIT, EXPLAIN, FIX, Action, Result, Target
+from lsp_server.features.actions.subject import Problem, Subject
 
 _INSTRUCTION = re.compile(r"fimble\s*:\s*(?P<text>\S.*?)\s*(?:\*/|-->)?\s*$", re.IGNORECASE)
 _MOST_SHOWN = 60
 # Larger targets would not fit the window of a model beside their own rewriting.
 _MOST_BYTES = 40_000
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A diagnostic, as the client sent it. Offsets are bytes."""
-
-    start: int
-    end: int
-    message: str
-    source: str = ""
-    code: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What an action is about: a range of whole lines or a definition. `definition` is the one around it."""
-
-    target: Target
-    start: int
-    end: int
-    definition: Definition | None
-    problems: tuple[Problem, ...] = ()
-
-    @property
-    def whole(self) -> bool:
-        """Whether it is the definition, not a part of it."""
-        found = self.definition
-        return found is not None and (found.start, found.end) == (self.start, self.end)
-
-    @property
-    def has_problem_in_header(self) -> bool:
-        """Whether a problem is about the definition's own header."""
-        found = self.definition
-        return found is not None and any(found.start <= each.start < found.header_end for each in self.problems)
-
-    def lets_header_change(self, signature: bool) -> bool:
-        """Whether an action that may change headers may change this one. If it solves problems, one must be there."""
-        return signature and (not self.problems or self.has_problem_in_header)
 
 
 @dataclass(frozen=True, slots=True)

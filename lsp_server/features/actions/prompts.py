@@ -12,7 +12,8 @@ from lsp_server.core.outline import Definition, called_in, definitions
 from lsp_server.core.prompt import BYTES_PER_TOKEN
 from lsp_server.features.actions.catalogue import Action, Result, Target
 from lsp_server.features.actions.margins import dedented
-from lsp_server.features.actions.offers import Offer, Problem, Subject
+from lsp_server.features.actions.offers import Offer
+from lsp_server.features.actions.subject import Problem, Subject
 from lsp_server.features.actions.template import Message
 
 _SYSTEM = (

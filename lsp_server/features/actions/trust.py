@@ -15,7 +15,7 @@ from lsp_server.core.outline import Definition, broken_at, definitions, leaves_i
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.homes import objection_to_part
 from lsp_server.features.actions.names import known_names
-from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.subject import Subject
 from lsp_server.features.actions.worth import loss
 
 # A rewriting that is this much longer than what it replaces is not one.

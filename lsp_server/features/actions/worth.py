@@ -11,7 +11,7 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import called_in, comments_in, has_definitions, leaves_in, names_in
 from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.names import known_names
-from lsp_server.features.actions.offers import Subject
+from lsp_server.features.actions.subject import Subject
 
 # What models write in place of code that they do not repeat.
 _PLACEHOLDER = re.compile(
