@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # The files that take longest go first, so that no worker is left alone with one at the end. Those that wait for an
 # editor stand beside those whose models use all cores.
 SLOWEST = (
-    "model/test_default_model.py",
+    "real_model/test_default_model.py",
     "editors/test_neovim_typing.py",
     "editors/test_neovim.py",
     "test_project.py",
@@ -39,8 +39,8 @@ SLOWEST = (
     "models/test_pull.py",
     "models/test_pull_packages.py",
     "engine/test_random_events.py",
-    "model/test_recurrent.py",
-    "model/test_tiny_model.py",
+    "real_model/test_recurrent.py",
+    "real_model/test_tiny_model.py",
     "lsp/test_fuzz.py",
     "bench/test_quality.py",
 )

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.training import holes
+from bench.training.corpus import SourceFile
+from bench.training.holes import HoleOrigin, Sample, document_of, node_spans, samples_of
 from lsp_server.core.pieces import Piece, pieces_of
-from models.starter import holes
-from models.starter.corpus import SourceFile
-from models.starter.holes import HoleOrigin, Sample, document_of, node_spans, samples_of
 from tests.support.formats import format_named
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,6 +16,7 @@ from enum import Enum
 from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from bench.training.corpus import SourceFile
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind
@@ -24,7 +25,6 @@ from lsp_server.core.parsing import parser_of
 from lsp_server.core.pieces import Piece, identifiers_in
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, Segment, lay_out, new_anchor, piece_size
 from lsp_server.core.text import next_character_start
-from models.starter.corpus import SourceFile
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.starter.gguf_files import finish, write_copy
-from models.starter.tokenizer import PRE_TOKENIZER, SPECIAL
+from bench.training.gguf_files import finish, write_copy
+from bench.training.tokenizer import PRE_TOKENIZER, SPECIAL
 
 MODEL_NAME = "fimble starter"
 ADAPTER_NAME = "fimble FIM adapter for Gemma 3 270M"
@@ -130,7 +130,7 @@ def write_merged(path: Path, about: dict[str, Any], weights: dict[str, np.ndarra
 
 def read_adapter(path: Path) -> tuple[dict[str, np.ndarray], float]:
     """An adapter's matrices under the names of `GemmaModel`'s parameters, and its alpha."""
-    from models.starter.gguf_files import field_of, open_gguf, tensors
+    from bench.training.gguf_files import field_of, open_gguf, tensors
 
     reader = open_gguf(path)
     found = {name.replace(".weight.lora_", ".lora_"): values for name, values in tensors(reader).items()}

@@ -13,9 +13,9 @@ from typing import Any
 
 import torch
 
-from models.starter.batches import PackedRows
-from models.starter.gemma_model import GemmaModel
-from models.starter.loop import loop_arguments, run_loop
+from bench.training.batches import PackedRows
+from bench.training.gemma_model import GemmaModel
+from bench.training.loop import loop_arguments, run_loop
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

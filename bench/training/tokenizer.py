@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from models.starter import corpus
-from models.starter.gguf_files import field_of, open_gguf
+from bench.training import corpus
+from bench.training.gguf_files import field_of, open_gguf
 
 PRE_TOKENIZER = "qwen2"
 _SPLIT = (

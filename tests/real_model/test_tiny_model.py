@@ -19,7 +19,7 @@ from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Event, Finished, FinishReason, Generate, Load, ModelFailed
 from lsp_server.engine.spawn import at_once
 from tests.engine.harness import CHEAP_BATCHES, make_prompt
-from tests.model.session import Session
+from tests.real_model.session import Session
 from tests.support.healing import record_healing
 from tests.support.prompts import build_prompt
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf

@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from bench.training.dedup import Benchmarks, Fingerprint, Seen, fingerprint
+from bench.training.filters import is_held_out, reason_against
+from bench.training.licences import Licence
+from bench.training.sources import Package, installed_packages, npm_packages, standard_library
 from lsp_server.core.languages import find_language
-from models.starter.dedup import Benchmarks, Fingerprint, Seen, fingerprint
-from models.starter.filters import is_held_out, reason_against
-from models.starter.licences import Licence
-from models.starter.sources import Package, installed_packages, npm_packages, standard_library
 
 SHARD_BYTES = 16 << 20
 _benchmarks = Benchmarks(None)

@@ -17,9 +17,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.starter.batches import Batch, PackedRows
-from models.starter.estimate import matrix_rate
-from models.starter.optimizers import optimizers_of, set_learning_rate
+from bench.training.batches import Batch, PackedRows
+from bench.training.estimate import matrix_rate
+from bench.training.optimizers import optimizers_of, set_learning_rate
 
 # Kept free at the end of a command's time for the last checkpoint.
 _SAVING_SECONDS = 10.0

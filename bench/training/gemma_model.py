@@ -16,9 +16,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.starter.gguf_files import field_of, open_gguf, tensors
-from models.starter.layers import RMSNorm, attend, heads, in_working_type, rotate, rotations
-from models.starter.loss import cross_entropy
+from bench.training.gguf_files import field_of, open_gguf, tensors
+from bench.training.layers import RMSNorm, attend, heads, in_working_type, rotate, rotations
+from bench.training.loss import cross_entropy
 
 # Of the architecture: no file states them.
 _GLOBAL_EVERY, _LOCAL_ROPE_BASE = 6, 10000.0

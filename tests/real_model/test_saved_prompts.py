@@ -14,7 +14,7 @@ from lsp_server.core.hole import HoleKind
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Generate, Keep, Shutdown
 from tests.engine.harness import make_prompt
-from tests.model.session import Session
+from tests.real_model.session import Session
 from tests.support.tiny_gguf import (
     write_tiny_gguf,
     write_tiny_hybrid,

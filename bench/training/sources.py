@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from bench.training import licences
+from bench.training.licences import Licence
 from lsp_server.core.languages import find_language
-from models.starter import licences
-from models.starter.licences import Licence
 
 # Copies of other packages, whose licence is not the package's own.
 _FOREIGN = {"_vendor", "_vendored", "vendor", "vendored", "third_party", "thirdparty", "external", "_external"}

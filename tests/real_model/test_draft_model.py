@@ -19,8 +19,8 @@ from lsp_server.engine.request import Generate, ModelReady, Priority
 from lsp_server.models import estimate
 from lsp_server.models.gguf_parts import read_model
 from tests.engine.harness import CHEAP_BATCHES
-from tests.model.session import Session
-from tests.model.test_tiny_model import PIECES, SOURCE, evaluate
+from tests.real_model.session import Session
+from tests.real_model.test_tiny_model import PIECES, SOURCE, evaluate
 from tests.support.prompts import build_prompt
 from tests.support.tiny_gguf import MARKERS, write_tiny_gguf
 

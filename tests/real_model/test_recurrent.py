@@ -16,7 +16,7 @@ from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Generate
 from tests.engine.harness import make_prompt
-from tests.model.session import Session
+from tests.real_model.session import Session
 from tests.support.tiny_gguf import write_tiny_hybrid, write_tiny_mamba
 
 BEFORE = "def area(width, height):\n    return width * height\n\n\n" * 6

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from models.starter.batches import PackedRows
-from models.starter.llama_model import LlamaConfig, LlamaModel
-from models.starter.loop import loop_arguments, run_loop
+from bench.training.batches import PackedRows
+from bench.training.llama_model import LlamaConfig, LlamaModel
+from bench.training.loop import loop_arguments, run_loop
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

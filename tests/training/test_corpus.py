@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from models.starter import corpus, licences
-from models.starter.corpus import build
-from models.starter.dedup import Benchmarks, Fingerprint, Seen, fingerprint
-from models.starter.filters import is_held_out, reason_against
-from models.starter.licences import Licence, is_permissive, of_npm_package, of_text, of_words
-from models.starter.sources import Package, npm_packages, standard_library
+from bench.training import corpus, licences
+from bench.training.corpus import build
+from bench.training.dedup import Benchmarks, Fingerprint, Seen, fingerprint
+from bench.training.filters import is_held_out, reason_against
+from bench.training.licences import Licence, is_permissive, of_npm_package, of_text, of_words
+from bench.training.sources import Package, npm_packages, standard_library
 
 MIT = Licence("MIT", "test", True)
 WORDS = [f"{kind}_{number}" for kind in ("count", "name", "total", "path") for number in range(60)]

@@ -1,4 +1,4 @@
-"""The stages, one command each: `python -m models.starter STAGE --help`."""
+"""The stages, one command each: `python -m bench.training STAGE --help`."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ STAGES = {
 
 def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m models.starter", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.training", description=__doc__)
     stages = parser.add_subparsers(dest="stage", required=True, metavar="STAGE")
     for name, description in STAGES.items():
         stage = stages.add_parser(name, help=description, description=description)
         if name in given[:1]:
-            import_module(f"models.starter.{name}").arguments(stage)
+            import_module(f"bench.training.{name}").arguments(stage)
     options = parser.parse_args(given)
     try:
-        return int(import_module(f"models.starter.{options.stage}").run(options))
+        return int(import_module(f"bench.training.{options.stage}").run(options))
     except (ValueError, OSError) as error:
-        print(f"models.starter {options.stage}: {error}", file=sys.stderr)
+        print(f"bench.training {options.stage}: {error}", file=sys.stderr)
         return 2
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from models.starter.gguf_files import field_of, open_gguf
+from bench.training.gguf_files import field_of, open_gguf
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

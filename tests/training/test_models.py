@@ -16,15 +16,15 @@ torch = pytest.importorskip("torch", reason="needs torch: pip install --group st
 pytest.importorskip("tokenizers", reason="needs tokenizers: pip install --group starter-training")
 gguf = pytest.importorskip("gguf", reason="needs gguf: pip install --group starter-training")
 
-from models.starter import check, export, loop, loss, markers, optimizers, pack, parts, tokenizer  # noqa: E402
-from models.starter.batches import PackedRows  # noqa: E402
-from models.starter.corpus import SourceFile  # noqa: E402
-from models.starter.gemma_model import LINEAR, AdaptedLinear, GemmaConfig, GemmaModel  # noqa: E402
-from models.starter.gguf_files import finish, write_f32_copy  # noqa: E402
-from models.starter.holes import samples_of  # noqa: E402
-from models.starter.llama_cpp_logits import loaded_model  # noqa: E402
-from models.starter.llama_model import LlamaConfig, LlamaModel  # noqa: E402
-from models.starter.pack import Role, Rows, codec_of  # noqa: E402
+from bench.training import check, export, loop, loss, markers, optimizers, pack, parts, tokenizer  # noqa: E402
+from bench.training.batches import PackedRows  # noqa: E402
+from bench.training.corpus import SourceFile  # noqa: E402
+from bench.training.gemma_model import LINEAR, AdaptedLinear, GemmaConfig, GemmaModel  # noqa: E402
+from bench.training.gguf_files import finish, write_f32_copy  # noqa: E402
+from bench.training.holes import samples_of  # noqa: E402
+from bench.training.llama_cpp_logits import loaded_model  # noqa: E402
+from bench.training.llama_model import LlamaConfig, LlamaModel  # noqa: E402
+from bench.training.pack import Role, Rows, codec_of  # noqa: E402
 from tests.support.formats import format_named  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

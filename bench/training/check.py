@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.starter import corpus, tokenizer
-from models.starter.export import read_adapter
-from models.starter.gemma_model import GemmaModel
-from models.starter.gguf_files import field_of, open_gguf, tensors, write_f32_copy
-from models.starter.llama_cpp_logits import loaded_model
-from models.starter.llama_model import LlamaConfig, LlamaModel
+from bench.training import corpus, tokenizer
+from bench.training.export import read_adapter
+from bench.training.gemma_model import GemmaModel
+from bench.training.gguf_files import field_of, open_gguf, tensors, write_f32_copy
+from bench.training.llama_cpp_logits import loaded_model
+from bench.training.llama_model import LlamaConfig, LlamaModel
 
 # In F32, of logits up to 75: what another order of summation and llama.cpp's table of GELU in F16 make of them. A wrong
 # formula is off by whole units.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.starter.pack import Role
+from bench.training.pack import Role
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from bench import humaneval, quality
-from models.starter import card, evaluate
-from models.starter.__main__ import STAGES, main
-from models.starter.corpus import build
-from models.starter.licences import Licence
-from models.starter.sources import Package
+from bench.training import card, evaluate
+from bench.training.__main__ import STAGES, main
+from bench.training.corpus import build
+from bench.training.licences import Licence
+from bench.training.sources import Package
 
 ROOT = Path(__file__).resolve().parents[2]
 LOG = [
@@ -118,7 +118,7 @@ def test_held_out_files_are_files_again(tmp_path: Path) -> None:
 
 def test_all_stages_are_listed_without_torch() -> None:
     code = (
-        "import sys; from models.starter.__main__ import main\n"
+        "import sys; from bench.training.__main__ import main\n"
         "try: main(['--help'])\nfinally: print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from models.starter import corpus
+from bench.training import corpus
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
+from bench.training import corpus, tokenizer
+from bench.training.gguf_files import field_of, open_gguf
+from bench.training.holes import Sample, document_of, samples_of
 from lsp_server.core.formats import FimFormat, find_format
 from lsp_server.core.pieces import Piece, pieces_of
-from models.starter import corpus, tokenizer
-from models.starter.gguf_files import field_of, open_gguf
-from models.starter.holes import Sample, document_of, samples_of
 
 # Rows that are filled side by side: with more, less is left over.
 _OPEN_ROWS = 64

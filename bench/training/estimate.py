@@ -58,9 +58,9 @@ def matrix_rate(device: torch.device) -> float:
 
 
 def _flops(options: argparse.Namespace) -> float:
-    from models.starter.gemma_model import GemmaConfig, GemmaModel
-    from models.starter.gguf_files import field_of, open_gguf
-    from models.starter.llama_model import LlamaConfig, LlamaModel
+    from bench.training.gemma_model import GemmaConfig, GemmaModel
+    from bench.training.gguf_files import field_of, open_gguf
+    from bench.training.llama_model import LlamaConfig, LlamaModel
 
     with torch.device("meta"):
         if options.base is None:

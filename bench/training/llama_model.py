@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from models.starter.layers import RMSNorm, attend, heads, in_working_type, rotate, rotations
-from models.starter.loss import cross_entropy
+from bench.training.layers import RMSNorm, attend, heads, in_working_type, rotate, rotations
+from bench.training.loss import cross_entropy
 
 
 @dataclass(frozen=True, slots=True)
