@@ -156,6 +156,17 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         choices=("in-process", "process", "shared"),
         help="where the model lives (default: the setting `engine`)",
     )
+    serve.add_argument(
+        "--http",
+        metavar="ADDRESS:PORT",
+        help="serve editors over HTTP instead, at 127.0.0.1 or [::1]: llama.vim, llama.vscode, Zed",
+    )
+    serve.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help="has the token that HTTP clients must send (default: one is made and kept)",
+    )
     serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
     engine = commands.add_parser("engine", parents=[common])  # which a server starts for itself
     engine.add_argument("--folder", type=Path, required=True)
@@ -253,6 +264,11 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 def _serve(options: argparse.Namespace) -> int:
     """Serves with stdout moved aside: whatever else writes to it (a native library, a stray print) goes to
     stderr, and the protocol stays clean."""
+    overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
+    if options.http is not None:
+        from lsp_server.http.serve import serve_http
+
+        return serve_http(_engine(options), overrides, options.http, options.token_file)
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
@@ -265,9 +281,7 @@ def _serve(options: argparse.Namespace) -> int:
     from lsp_server.lsp.server import FimbleServer
 
     async def main() -> int:
-        overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
-        engine = _engine(options)
-        return await FimbleServer(engine, overrides).serve(0, protocol_out)
+        return await FimbleServer(_engine(options), overrides).serve(0, protocol_out)
 
     try:
         status = anyio.run(main)

@@ -15,7 +15,7 @@ PACKAGE = "lsp_server"
 MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
-# config stands beside the layers: settings name the options of the layers below. commands is a second front end,
+# config stands beside the layers: settings name the options of the layers below. commands and http are front ends
 # next to lsp. children, regular_file and prompt_files lie below all: they start processes, and open and keep files.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("user_folders", ()),
@@ -57,6 +57,8 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("core", "config", "settings", "lsp.clients", "lsp.convert", "lsp.protocol", "lsp.transport"),
     ),
     ("lsp", ("core", "engine.api", "features", "lsp", "config", "settings", "stats", "backends.base")),
+    ("http.token", ("kept_files", "regular_file")),
+    ("http", ("core", "engine.api", "features", "http", "config")),
     (
         "commands.complete",
         ("core", "engine", "features", "config", "backends.base", "commands.place", "commands.waiting"),
@@ -92,6 +94,7 @@ RESERVED = {
     "lsprotocol": ("lsp",),
     "llama_cpp": ("backends.llama_library", "backends.devices"),
     "httpx2": ("remote",),
+    "h11": ("http.wire",),
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),

@@ -1,0 +1,222 @@
+"""Completions for requests over HTTP: each becomes a place in a document, which the completer answers as over LSP."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextvars import ContextVar
+from dataclasses import replace
+from typing import Any
+
+import anyio
+
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.shape import without_replacing
+from lsp_server.core.text import encode
+from lsp_server.engine.api import Engine, Usage
+from lsp_server.features.inline import InlineCompleter
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.reading import BufferReader
+from lsp_server.features.reasons import OVERTAKEN, kind_of
+from lsp_server.http.asked import Asked, Chunk, Given, RefusedError
+from lsp_server.http.files import ClientFiles, Placed
+
+# After so long without a request for a file the user counts as resting.
+REST_SECONDS = 0.5
+# How much longer than the settings say a request may take, before it is given up.
+_SPARE_SECONDS = 5.0
+_MOST_CHUNKS, _MOST_CHUNK_BYTES = 64, 1 << 16
+
+StartTask = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
+Send = Callable[[str, Given], Awaitable[None]]
+
+
+class Completions:
+    """What answers requests. options: those of the settings. start: runs a task in the background. A newer request for
+    a file ends the older one. Owned by the event loop's thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        options: Callable[[], InlineOptions],
+        start: StartTask,
+        rest_seconds: float = REST_SECONDS,
+    ) -> None:
+        self._engine = engine
+        self._options = options
+        self._start = start
+        self._rest_seconds = rest_seconds
+        # What is asked for differs in how long the client waits. Each request is a task of its own.
+        self._asking: ContextVar[InlineOptions | None] = ContextVar("asking", default=None)
+        self._files = ClientFiles()
+        self._chunks: OrderedDict[str, DocumentSnapshot] = OrderedDict()
+        self._running: dict[str, anyio.CancelScope] = {}
+        self._resting: dict[str, anyio.CancelScope] = {}
+        self._completer = InlineCompleter(engine, self._current, buffers=self._shown)
+        self._reader = BufferReader(engine, self._current, self._shown)
+
+    @property
+    def model(self) -> str:
+        info = self._engine.model.info
+        return info.name if info else ""
+
+    def close(self) -> None:
+        self._completer.close()
+
+    async def answer(self, asked: Asked, send: Send | None = None) -> Given:
+        """The whole answer. send: gets each piece of the text as soon as it can be shown, and the answer so far. Raises
+        RefusedError where there is no answer, which clients must not remember as an empty one."""
+        if asked.chunks is not None:
+            self._take(asked.chunks)
+        if asked.only_reads:
+            await self._read_ahead(asked)
+            return Given("", self.model)
+        placed = self._place(asked)
+        document, offset = placed.document, placed.offset
+        options = self._options_for(asked)
+        self._asking.set(options)
+        trigger = Trigger.PATIENT if send is None and asked.wait_ms is None else Trigger.AUTOMATIC
+        given, goes_on = Given("", self.model), True
+        while goes_on:
+            with self._as_latest(document.uri, options) as scope:
+                outcome = await self._completer.complete(document, offset, trigger)
+            outcome = self._checked(None if scope.cancel_called else outcome, scope)
+            text, stopped = _until(_text_of(outcome, document, offset), asked.stops)
+            new = text[len(given.text) :] if text.startswith(given.text) else ""
+            is_cut = not stopped and outcome.usage.decoded_tokens >= options.max_tokens
+            usage = _sum(given.usage, outcome.usage)
+            given = replace(given, text=given.text + new, usage=usage, is_cut=is_cut)
+            if send is not None and new:
+                await send(new, given)
+            goes_on = send is not None and not stopped and await self._grows(document, offset, options)
+        self._rest_soon(document, offset, options)
+        return given
+
+    async def _grows(self, document: DocumentSnapshot, offset: int, options: InlineOptions) -> bool:
+        """Waits until there is more to show, if more is being written; else false."""
+        grown, growth = False, self._completer.growth(document, offset)
+        if growth is not None:
+            with self._as_latest(document.uri, options):
+                grown = await growth()
+        return grown
+
+    def _checked(self, outcome: Outcome | None, scope: anyio.CancelScope) -> Outcome:
+        """The outcome, if it says something about the place. Raises RefusedError. None: the request has been ended."""
+        if outcome is None and anyio.current_time() >= scope.deadline:
+            raise RefusedError(504, "the model took longer than `deadline_ms`")
+        if outcome is None:
+            raise RefusedError(409, OVERTAKEN)
+        if outcome.suggestion is None:
+            kind = kind_of(outcome)
+            if kind == "overtaken":
+                raise RefusedError(409, outcome.reason)
+            if kind == "loading" or self._engine.model.kind == "failed":
+                raise RefusedError(503, outcome.reason, (("Retry-After", "1"),))
+            if kind == "late":
+                raise RefusedError(504, outcome.reason)
+        return outcome
+
+    def _as_latest(self, uri: str, options: InlineOptions) -> anyio.CancelScope:
+        """A scope for the latest request for a file, which ends the one before, and has an end itself."""
+        if (previous := self._running.get(uri)) is not None:
+            previous.cancel()
+        scope = anyio.CancelScope(deadline=anyio.current_time() + options.deadline_ms / 1000 + _SPARE_SECONDS)
+        self._running[uri] = scope
+        return scope
+
+    def _place(self, asked: Asked) -> Placed:
+        """The place in a document that a request is for. The completer is told what has changed."""
+        placed = self._files.place(asked.before, asked.after)
+        uri = placed.document.uri
+        if (resting := self._resting.pop(uri, None)) is not None:
+            resting.cancel()
+        for closed in placed.closed:
+            self._completer.document_closed(closed)
+            self._running.pop(closed, None)
+        if placed.before is not None and placed.before is not placed.document:
+            self._completer.document_changed(placed.document)
+        return placed
+
+    def _options_for(self, asked: Asked) -> InlineOptions:
+        """The settings, within the limits of the request. Clients wait before they ask, so that we need not."""
+        options = replace(self._options(), replaces=False, debounce=False, candidates=1)
+        if asked.wait_ms is not None:
+            options = replace(options, answer_ms=int(min(asked.wait_ms, options.deadline_ms)))
+        if asked.max_tokens is not None:
+            options = replace(options, max_tokens=min(asked.max_tokens, options.max_tokens))
+        return options
+
+    def _current(self) -> InlineOptions:
+        return self._asking.get() or replace(self._options(), replaces=False, debounce=False, candidates=1)
+
+    # What is shown of other files -----------------------------------------------------------------------
+
+    def _take(self, chunks: Sequence[Chunk]) -> None:
+        """Takes the parts of other files that a client sends, the latest last, in place of those it sent before."""
+        taken: OrderedDict[str, DocumentSnapshot] = OrderedDict()
+        for chunk in chunks[-_MOST_CHUNKS:]:
+            source = encode(chunk.text)
+            if not chunk.path or not source.strip() or len(source) > _MOST_CHUNK_BYTES:
+                continue
+            digest = hashlib.blake2b(source, digest_size=8).hexdigest()
+            path = _short(chunk.path)
+            uri = f"untitled:fimble-http-part/{digest}/{path}"
+            taken[uri] = self._chunks.get(uri) or DocumentSnapshot.of(uri, source, path=path)
+        self._chunks = taken
+
+    def _shown(self) -> list[DocumentSnapshot]:
+        return list(reversed(self._chunks.values()))
+
+    # Ahead of the next request --------------------------------------------------------------------------
+
+    async def _read_ahead(self, asked: Asked) -> None:
+        """Has the prompt evaluated for a request that wants no text."""
+        if not (asked.before or asked.after).strip():
+            return
+        placed = self._place(asked)
+        self._asking.set(self._options_for(replace(asked, max_tokens=None)))
+        if await self._reader.read(placed.document):
+            await self._completer.warm(placed.document, placed.offset)
+
+    def _rest_soon(self, document: DocumentSnapshot, offset: int, options: InlineOptions) -> None:
+        """Has the prompt made better once the user rests."""
+        scope = anyio.CancelScope()
+        self._resting[document.uri] = scope
+
+        async def rest() -> None:
+            with scope:
+                await anyio.sleep(self._rest_seconds)
+                self._asking.set(options)
+                if await self._reader.read(document):
+                    await self._completer.rest(document, offset)
+            if self._resting.get(document.uri) is scope:
+                del self._resting[document.uri]
+
+        self._start(rest)
+
+
+def _sum(before: Usage, now: Usage) -> Usage:
+    """What an answer in pieces has cost: what each piece had evaluated counts, and the last tells the rest."""
+    evaluated = before.evaluated_tokens + now.evaluated_tokens
+    reused = max(0, now.reused_tokens - before.evaluated_tokens)
+    return replace(now, evaluated_tokens=evaluated, reused_tokens=reused)
+
+
+def _text_of(outcome: Outcome, document: DocumentSnapshot, offset: int) -> str:
+    """The text that goes in at a place. Nothing is replaced there: the protocols have no words for it."""
+    suggestion = outcome.suggestion and without_replacing(outcome.suggestion, document)
+    return suggestion.text if suggestion is not None and suggestion.start == offset else ""
+
+
+def _until(text: str, stops: Sequence[str]) -> tuple[str, bool]:
+    """The text in front of the first stop, and whether there is one."""
+    found = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return (text[: min(found)], True) if found else (text, False)
+
+
+def _short(path: str) -> str:
+    """A path as prompts show it: the last parts of one that names a whole disk's."""
+    parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
+    return "/".join(parts[-3:] if path.startswith(("/", "\\")) or ":" in path else parts[-6:])

@@ -1,0 +1,101 @@
+"""llama-server's `POST /infill`, as llama.vim and llama.vscode ask it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from lsp_server.http.asked import Asked, Chunk, Given
+from lsp_server.http.decoding import decoded, event
+
+
+class _Extra(msgspec.Struct):
+    text: str
+    filename: str = ""
+
+
+class _Body(msgspec.Struct):
+    """What counts of a request. The samplers do not: the likeliest text is written. `n_indent` does not either, since
+    the indentation is fitted to the document."""
+
+    input_prefix: str = ""
+    input_suffix: str = ""
+    input_extra: list[_Extra] = []
+    prompt: str = ""
+    n_predict: int = -1
+    stop: list[str] = []
+    stream: bool = False
+    t_max_predict_ms: float = -1
+    response_fields: list[str] = []
+
+
+class Infill:
+    """See `asked.Dialect`."""
+
+    def asked(self, body: bytes) -> Asked:
+        """The clients put what stands left of the cursor on its line in `prompt`, and what is above in `input_prefix`.
+        On the first line there is nothing above, and they send a line end for it all the same; and one for the lines
+        below the last one."""
+        sent = decoded(body, _Body)
+        above = "" if sent.input_prefix == "\n" else sent.input_prefix
+        right, end, below = sent.input_suffix.partition("\n")
+        after = right + end if below == "\n" else sent.input_suffix
+        return Asked(
+            above + sent.prompt,
+            after,
+            tuple(Chunk(extra.filename, extra.text) for extra in sent.input_extra),
+            sent.n_predict if sent.n_predict > 0 else None,
+            sent.t_max_predict_ms if sent.t_max_predict_ms > 0 else None,
+            tuple(filter(None, sent.stop)),
+            sent.stream,
+            sent.n_predict == 0,
+            tuple(sent.response_fields),
+        )
+
+    def whole(self, asked: Asked, given: Given) -> dict[str, Any]:
+        usage = given.usage
+        answer = {
+            "content": given.text,
+            "model": given.model,
+            "stop": True,
+            "stop_type": "limit" if given.is_cut else "eos",
+            "truncated": usage.cut_tokens > 0,
+            "tokens_cached": usage.prompt_tokens + usage.decoded_tokens,
+            "tokens_evaluated": usage.prompt_tokens,
+            "tokens_predicted": usage.decoded_tokens,
+            "timings": {
+                "cache_n": usage.reused_tokens,
+                **_pace("prompt", usage.evaluated_tokens, usage.prefill_ms),
+                **_pace("predicted", usage.decoded_tokens, usage.decode_ms),
+            },
+        }
+        return answer if not asked.fields else _chosen(answer, asked.fields)
+
+    def piece(self, text: str, given: Given) -> bytes:
+        return event({"content": text, "stop": False})
+
+    def last(self, asked: Asked, given: Given) -> bytes:
+        return event({**self.whole(asked, given), "content": ""})
+
+
+def _pace(what: str, tokens: int, ms: float) -> dict[str, float]:
+    """As llama-server tells how many tokens took how long."""
+    return {
+        f"{what}_n": tokens,
+        f"{what}_ms": ms,
+        f"{what}_per_token_ms": ms / tokens if tokens else 0.0,
+        f"{what}_per_second": 1000 * tokens / ms if ms > 0 else 0.0,
+    }
+
+
+def _chosen(answer: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    """The fields asked for, each under its path: `timings/prompt_n`. There is nothing for those that are not there."""
+    found = {}
+    for path in fields:
+        value: Any = answer
+        for name in path.split("/"):
+            value = value.get(name) if isinstance(value, dict) else None
+        if value is not None:
+            found[path] = value
+    return found

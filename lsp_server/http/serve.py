@@ -1,0 +1,97 @@
+"""`fimble serve --http`: a process of its own that serves editors which ask over HTTP, until it is told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from lsp_server import config
+from lsp_server.engine.api import ModelState, Role, RoutedEngine
+from lsp_server.http.completions import REST_SECONDS, Completions
+from lsp_server.http.guard import Address, AddressError, Guard
+from lsp_server.http.server import HttpServer
+from lsp_server.http.token import TokenError, kept_token, read_token, token_path
+
+_USAGE_ERROR = 2
+
+
+def serve_http(engine: RoutedEngine, overrides: Mapping[str, Any], address: str, token_file: Path | None) -> int:
+    """Serves at an address of this machine until a signal comes. Returns the exit status: 2 with one line on stderr for
+    what is wrong with the address, the token or the settings."""
+    try:
+        where = Address.of(address)
+        token, is_new = (read_token(token_file), False) if token_file is not None else kept_token()
+    except (AddressError, TokenError) as error:
+        _say(str(error))
+        return _USAGE_ERROR
+    # Of any folder: clients do not say which one they work in.
+    settings, problems = config.load([], [config.Source("the command line", dict(overrides))])
+    for problem in problems:
+        _say(problem)
+    known = f"the token is {token}\nfimble: it" if is_new else "the token"
+    kept = f"{known} is in {token_file or token_path()}"
+    return anyio.run(partial(_serve, engine, settings, where, token, kept))
+
+
+async def _serve(engine: RoutedEngine, settings: config.Settings, where: Address, token: str, kept: str) -> int:
+    try:
+        listener = await anyio.create_tcp_listener(local_host=where.host, local_port=where.port)
+    except OSError as error:
+        _say(f"cannot listen at {where.url}: {error.strerror or error}")
+        return _USAGE_ERROR
+    async with listener:
+        place = Address(where.host, listener.extra(anyio.abc.SocketAttribute.local_port))
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(serve_at, listener, engine, settings, Guard(place.names(), token))
+                _say(f"{place.url}/infill and {place.url}/v1/completions; {kept}")
+                async for _ in signals:
+                    break
+                tasks.cancel_scope.cancel()
+    return 0
+
+
+async def serve_at(
+    listener: anyio.abc.Listener[anyio.abc.ByteStream],
+    engine: RoutedEngine,
+    settings: config.Settings,
+    guard: Guard,
+    rest_seconds: float = REST_SECONDS,
+) -> None:
+    """Serves at a listener, with the model that the settings name, until it is cancelled."""
+    engine.on_model = _model_changed
+    engine.start()
+    try:
+        engine.settle(settings.engine)
+        engine.route(settings.endpoints_in_use(), settings.places())
+        engine.keep({"completion": 60.0 * settings.unload_minutes}, settings.saved_prompts_mb << 20)
+        engine.load(settings.model_spec())
+        async with anyio.create_task_group() as tasks:
+            completions = Completions(engine, settings.inline_options, tasks.start_soon, rest_seconds)
+            try:
+                await listener.serve(HttpServer(completions, guard).serve, tasks)
+            finally:
+                completions.close()
+    finally:
+        with anyio.CancelScope(shield=True):
+            await engine.stop()
+
+
+def _model_changed(role: Role, model: ModelState) -> None:
+    if role != "completion":
+        return
+    if model.kind == "failed" and model.news:
+        _say(model.message)
+    elif model.info is not None:
+        _say(f"{model.info.name} is ready" + (f"; {model.message}" if model.message else ""))
+
+
+def _say(message: str) -> None:
+    print(f"fimble: {message}", file=sys.stderr, flush=True)  # noqa: T201 - the command line's own output
