@@ -158,8 +158,10 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     )
     serve.add_argument(
         "--http",
+        nargs="?",
+        const="127.0.0.1:8012",
         metavar="ADDRESS:PORT",
-        help="serve editors over HTTP instead, at 127.0.0.1 or [::1]: llama.vim, llama.vscode, Zed",
+        help="serve editors over HTTP instead, at an address of this machine (default: 127.0.0.1:8012)",
     )
     serve.add_argument(
         "--token-file",

@@ -38,7 +38,8 @@ COMMAND = re.compile(r"[`'\"]fimble (?!off`)([a-z]+)")
 OTHERS = {
     # Neovim's own options of the plug-in, and what the other editors call their own.
     "accept_word", "accept_line", "edit_keys", "hide_with_menu", "root_markers", "language_servers", "root_globs",
-    "lsp_servers", "settings_section", "lsp_debug",
+    "lsp_servers", "settings_section", "lsp_debug", "edit_predictions", "open_ai_compatible_api", "api_url",
+    "prompt_format", "max_output_tokens",
 }  # fmt: skip
 
 
