@@ -19,6 +19,7 @@ from bench import (
     keystrokes,
     limit,
     names,
+    over_http,
     peers,
     project,
     quality,
@@ -61,6 +62,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "compare with llama-server as llama.vim and llama.vscode use it, and with tabby-agent",
         peers.arguments,
         peers.run,
+    ),
+    "http": (
+        "replay editing sessions as llama.vim, llama.vscode and Zed ask over HTTP: what every key costs",
+        over_http.arguments,
+        over_http.run,
     ),
     "quality": (
         "fill holes in code and score them: tests, exact match, edit similarity, with and without our shaping",

@@ -266,6 +266,8 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 def _serve(options: argparse.Namespace) -> int:
     """Serves with stdout moved aside: whatever else writes to it (a native library, a stray print) goes to
     stderr, and the protocol stays clean."""
+    # A thread that parses makes way for the event loop after this and the step it is in; Python's own value is 5 ms.
+    sys.setswitchinterval(0.001)
     overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
     if options.http is not None:
         from lsp_server.http.serve import serve_http
@@ -274,8 +276,6 @@ def _serve(options: argparse.Namespace) -> int:
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    # A thread that parses makes way for the event loop after this and the step it is in; Python's own value is 5 ms.
-    sys.setswitchinterval(0.001)
 
     import anyio
 

@@ -40,7 +40,8 @@ class _File:
 @dataclass(frozen=True, slots=True)
 class _Fit:
     """How a window lies in a file. front, behind: what goes in front of the file and behind it first, since the window
-    shows more of it. start, end: of the window in that; kept_start, kept_end: what of it stands there already."""
+    shows more of it. start, end: of the window in that; kept_start, kept_end: what of it stands there already. gone:
+    how much stood there and does no more."""
 
     front: bytes
     behind: bytes
@@ -48,10 +49,13 @@ class _Fit:
     end: int
     kept_start: int
     kept_end: int
+    gone: int
 
     @property
-    def kept(self) -> int:
-        return self.kept_start + self.kept_end
+    def worth(self) -> int:
+        """What is lost counts against it: where the beginning of a window is that of the last one, less a line, it has
+        moved on by that line, and the line is still there."""
+        return self.kept_start + self.kept_end - self.gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +83,9 @@ class ClientFiles:
         best: tuple[_File, _Fit] | None = None
         for file in reversed(self._files.values()):
             fit = _fit(file, window)
-            if fit is not None and (best is None or fit.kept > best[1].kept):
+            if fit is not None and (best is None or fit.worth > best[1].worth):
                 best = file, fit
-                if fit.kept == len(window):
+                if fit.worth == len(window):
                     break
         if best is None:
             return self._open(window, len(left))
@@ -130,8 +134,9 @@ def _fit(file: _File, window: bytes) -> _Fit | None:
             allowed = max(_FREE_BYTES, (1 - _LEAST_SHARE) * len(window))
             if kept_start + kept_end < _LEAST_SHARE * len(window) or gone > allowed or new > allowed:
                 continue
-            if best is None or kept_start + kept_end > best.kept:
-                best = _Fit(front, behind, first, last, kept_start, kept_end)
+            fit = _Fit(front, behind, first, last, kept_start, kept_end, gone)
+            if best is None or fit.worth > best.worth:
+                best = fit
                 if new == gone == 0:
                     return best
     return best

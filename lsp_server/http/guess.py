@@ -9,6 +9,8 @@ _MOST_BYTES = 5 << 10
 # A sign counts so often at most.
 _MOST_TIMES = 6
 _LEAST_SCORE, _LEAST_LEAD = 3, 1.3
+# Beside so many tags these may be a page's scripts and styles, or a component's, whose file has another language.
+_IN_PAGES, _A_PAGE, _PAGE = ("javascript", "typescript", "css"), 4, b"<!doctype html"
 
 # For each language, by its LSP identifier, signs and what one of them counts.
 _SIGNS: dict[str, tuple[tuple[str, int], ...]] = {
@@ -161,4 +163,6 @@ def guess_language(source: bytes) -> str:
     # The one is the other with types: without any, or with more signs of its own, it is JavaScript.
     del scores["typescript" if scores["javascript"] >= scores["typescript"] else "javascript"]
     (best, score), (_, second) = sorted(scores.items(), key=lambda entry: -entry[1])[:2]
+    if scores["html"] >= _A_PAGE and max(scores.get(name, 0) for name in _IN_PAGES) >= _A_PAGE:
+        return "html" if _PAGE in part.lower() else ""
     return best if score >= _LEAST_SCORE and score >= _LEAST_LEAD * second else ""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from bench.zed import window
+
 Body = dict[str, Any]
 
 VIM_FIELDS = [
@@ -119,31 +121,11 @@ ZED_FORMATS = {
         ["<|endoftext|>", "<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"],
     ),
 }
-_ZED_TOKENS, _ZED_BYTES_PER_TOKEN = 512, 3
 
 
 def zed(source: str, form: str = "qwen", max_tokens: int = 64) -> Body:
-    """Zed (commit 09512d2): `request_prediction` in crates/edit_prediction/src/fim.rs, and open_ai_compatible.rs. The
-    window is of whole lines around the cursor, in turn below and above it, as long as they fit into 512 tokens of three
-    bytes; Zed then takes in the rest of a syntax node where that fits."""
-    before, left, right, after = _around(source, 10_000, 10_000)
-    below = [*after, ""] if source.endswith("\n") else after
-    budget = _ZED_TOKENS - max(1, len((left + right).encode()) // _ZED_BYTES_PER_TOKEN)
-    first, last = len(before), 0
-    while True:
-        grown = False
-        for downwards in (True, False):
-            if not (last < len(below) if downwards else first > 0):
-                continue
-            line = below[last] if downwards else before[first - 1]
-            tokens = max(1, len(line.encode()) // _ZED_BYTES_PER_TOKEN)
-            if tokens <= budget:
-                budget -= tokens
-                first, last, grown = (first, last + 1, True) if downwards else (first - 1, last, True)
-        if not grown:
-            break
+    """Zed (commit 09512d2): `request_prediction` in crates/edit_prediction/src/fim.rs, and open_ai_compatible.rs."""
+    prefix, suffix = window(source.replace("$0", ""), source.index("$0"))
     template, stops = ZED_FORMATS[form]
-    prefix = "".join(line + "\n" for line in before[first:]) + left
-    suffix = "\n".join([right, *below[:last]])
     prompt = template.format(prefix=prefix, suffix=suffix)
     return {"model": "fimble", "prompt": prompt, "max_tokens": max_tokens, "stop": stops}

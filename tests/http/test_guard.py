@@ -126,6 +126,26 @@ async def test_health_is_for_all_of_this_machine_and_the_model_for_those_who_kno
         assert [model["id"] for model in models.json()["data"]] == ["scripted"]
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LOCALHOST"])
+async def test_the_names_of_the_server(host: str) -> None:
+    async with serving() as client:
+        reply = await client.post("/infill", BODY, {"Host": f"{host}:{client.address.port}"})
+        assert reply.status == 200
+        assert (await client.post("/infill", BODY, {"Host": f"{host}:1"})).status == 403
+
+
+async def test_who_asks_first_whether_to_send_is_told_to() -> None:
+    """As curl does with a large body."""
+    async with serving() as client:
+        body = json.dumps(BODY).encode()
+        head = client.head("/infill", len(body)).replace(b"\r\n\r\n", b"\r\nExpect: 100-continue\r\n\r\n")
+        async with await client.connect() as stream:
+            await stream.send(head)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 100 ")
+            await stream.send(body)
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200 ")
+
+
 async def test_what_is_too_large_is_refused_before_it_is_read() -> None:
     async with serving() as client:
         head = client.head("/infill", wire.MOST_BODY_BYTES + 1)
