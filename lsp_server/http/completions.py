@@ -140,8 +140,8 @@ class Completions:
         return placed
 
     def _options_for(self, asked: Asked) -> InlineOptions:
-        """The settings, within the limits of the request. Clients wait before they ask, so that we need not."""
-        options = replace(self._options(), replaces=False, debounce=False, candidates=1)
+        """The settings, within the limits of the request."""
+        options = self._usual()
         if asked.wait_ms is not None:
             options = replace(options, answer_ms=int(min(asked.wait_ms, options.deadline_ms)))
         if asked.max_tokens is not None:
@@ -149,7 +149,13 @@ class Completions:
         return options
 
     def _current(self) -> InlineOptions:
-        return self._asking.get() or replace(self._options(), replaces=False, debounce=False, candidates=1)
+        return self._asking.get() or self._usual()
+
+    def _usual(self) -> InlineOptions:
+        """The settings, without what needs a whole file: a name that a window does not define may be defined above it.
+        Nothing is replaced, which the protocols have no words for; and clients wait themselves before they ask."""
+        options = replace(self._options(), check_names=False, limit_names=False)
+        return replace(options, replaces=False, debounce=False, candidates=1)
 
     # What is shown of other files -----------------------------------------------------------------------
 

@@ -143,6 +143,15 @@ async def test_a_blank_line_is_completed_from_its_beginning() -> None:
         assert re.match(r"    \w", (await client.infill(body)).json()["content"])
 
 
+async def test_a_name_may_be_defined_where_no_client_looks() -> None:
+    """Such as in an import far above, so that what is written with it is no mistake."""
+    begun = "def show(parts):\n    print(parts)\n    "
+    async with serving(knowing(begun + "measure_of(parts)\n")) as client:
+        await client.complete(zed(begun.replace("\n    print(parts)", "$0")))
+        body = zed(begun + "$0\n")
+        assert (await client.complete(body)).json()["choices"][0]["text"] == "measure_of(parts)"
+
+
 async def test_on_the_first_line_nothing_stands_above() -> None:
     async with serving(knowing("import collections\n")) as client:
         body = llama_vim("import collec$0\n")
