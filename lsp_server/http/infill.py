@@ -66,7 +66,8 @@ class Infill:
             "tokens_predicted": usage.decoded_tokens,
             "timings": {
                 "cache_n": usage.reused_tokens,
-                **_pace("prompt", usage.evaluated_tokens, usage.prefill_ms),
+                # An answer that goes on with an earlier one's text tells of that one's times.
+                **_pace("prompt", usage.evaluated_tokens, usage.prefill_ms if usage.evaluated_tokens else 0.0),
                 **_pace("predicted", usage.decoded_tokens, usage.decode_ms),
             },
         }

@@ -132,6 +132,7 @@ async def test_what_is_typed_into_a_suggestion_is_answered_without_the_model() -
         before = client.engine.evaluated_tokens, client.engine.decoded_tokens
         reply = await client.infill(llama_vim(AT.replace("$0", " * h$0")))
         assert reply.json()["content"] == "eight"
+        assert (reply.json()["timings/prompt_n"], reply.json()["timings/prompt_ms"]) == (0, 0)
         assert (client.engine.evaluated_tokens, client.engine.decoded_tokens) == before
 
 
