@@ -214,7 +214,8 @@ async def test_a_thousand_damaged_requests_leave_the_server_as_it_was() -> None:
             async with anyio.create_task_group() as tasks:
                 for _ in range(20):
                     tasks.start_soon(damaged, chance.getrandbits(32))
-        assert {b"400", b"401", b"403", b"404", b"405", b"200"} <= statuses
+        # Those that are still right have gone before they are answered, since they send nothing more.
+        assert {b"400", b"401", b"403", b"404", b"405"} <= statuses
         while client.engine.running:
             await anyio.sleep(0)
         assert (await client.infill(BODY)).status == 200
