@@ -17,7 +17,7 @@ from lsp_server.backends.base import BackendFactory
 from lsp_server.engine import meeting, wire
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.hub import Hub
-from lsp_server.engine.request import Event, Message, Shutdown
+from lsp_server.engine.request import Event, Message, Ping, Pong, Shutdown
 
 # Events for one server that does not read them. With more, it counts as gone.
 _MOST_EVENTS = 10_000
@@ -34,7 +34,7 @@ def serve(factory: BackendFactory) -> int:
     sys.stdout = sys.stderr
     writing = threading.Lock()  # the core's thread and those that load a model tell of events
 
-    def post(event: Event | wire.Hello) -> None:
+    def post(event: Event | wire.Hello | Pong) -> None:
         frame = memoryview(wire.encode(event))
         with writing:
             try:
@@ -50,7 +50,7 @@ def serve(factory: BackendFactory) -> int:
     def receive() -> None:
         nonlocal status
         with os.fdopen(0, "rb", buffering=1 << 16, closefd=False) as messages:
-            status = _receive(messages, core.send)
+            status = _receive(messages, core.send, post)
         core.send(Shutdown())
 
     threading.Thread(target=receive, name="messages", daemon=True).start()
@@ -58,13 +58,17 @@ def serve(factory: BackendFactory) -> int:
     return status
 
 
-def _receive(messages: BinaryIO, take: Callable[[Message], None]) -> int:
-    """Hands over what comes, up to `Shutdown` or the end. Returns 1 after something that is no message, else 0."""
+def _receive(messages: BinaryIO, take: Callable[[Message], None], answer: Callable[[Pong], None]) -> int:
+    """Hands over what comes, up to `Shutdown` or the end, and answers pings. Returns 1 after something that is no
+    message, else 0."""
     try:
         while (message := wire.read(messages.read)) is not None:
             if isinstance(message, Shutdown):
                 break
-            take(message)
+            if isinstance(message, Ping):
+                answer(Pong())
+            else:
+                take(message)
     except wire.WireError as error:
         print(f"fimble: the engine got {error}", file=sys.stderr)  # noqa: T201 - the process's own output
         return 1
@@ -128,7 +132,7 @@ class _Members:
     def _serve(self, connection: socket.socket) -> None:
         events: queue.Queue[bytes | None] = queue.Queue(_MOST_EVENTS)
 
-        def post(event: Event | wire.Hello) -> None:
+        def post(event: Event | wire.Hello | Pong) -> None:
             try:
                 events.put_nowait(wire.encode(event))
             except queue.Full:
@@ -140,7 +144,7 @@ class _Members:
         threading.Thread(target=_write, args=[connection, events], name="member out", daemon=True).start()
         try:
             with connection.makefile("rb") as messages:
-                _receive(messages, lambda message: self._hub.take(client, message))
+                _receive(messages, lambda message: self._hub.take(client, message), post)
         except OSError:
             pass
         self._hub.leave(client)

@@ -122,6 +122,8 @@ class EngineClient:
         self._home.start(partial(self._post, self._home))
         self._end_all(FinishReason.CANCELLED, "the engine has moved to another home")
         self._forget_loss()
+        self.cache = CacheUse()
+        self._set_working(Working())
         for role in self.models:
             self._loads[role] = self._loads.get(role, 0) + 1  # so that late news of the old load is ignored
             self._set_model(role, ModelState())
@@ -308,8 +310,10 @@ class EngineClient:
             if state.kind == "loading" and self._losses.is_hopeless:
                 # From here on it is a model that cannot be loaded: it is tried again as the user types.
                 self._retries[role].failed(now, (), passing=True, worked=False)
-                hint = "another model, or `gpu_layers = 0`, may work"
-                self._set_model(role, ModelState("failed", message=f"{message} while the model was loaded; {hint}"))
+                # A crash may be the model's; that no engine can be had is not.
+                crashed = why.startswith(("was ended", "ended with"))
+                hint = " while the model was loaded; another model, or `gpu_layers = 0`, may work" if crashed else ""
+                self._set_model(role, ModelState("failed", message=f"{message}{hint}"))
             elif state.kind in ("loading", "ready"):
                 self._set_model(role, ModelState("loading", message=f"{message} and is started again"))
 

@@ -71,9 +71,9 @@ def problem_of(name: str, endpoint: Endpoint) -> str:
         parts = urlsplit(endpoint.url)
         parts.port  # noqa: B018 - raises ValueError
     except ValueError:
-        return f"{where}: `url` {endpoint.url!r} is no URL"
+        return f"{where}: `url` is no URL"
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        return f"{where}: `url` {endpoint.url!r} must begin with http:// or https:// and name a host"
+        return f"{where}: `url` must begin with http:// or https:// and name a host"
     if parts.username or parts.password or parts.query or parts.fragment:
         return f"{where}: `url` holds more than host, port and path; a key belongs in the variable of `api_key_env`"
     if not endpoint.is_here and not endpoint.remote:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -11,8 +12,11 @@ from dataclasses import dataclass
 from lsp_server import __version__
 from lsp_server.engine import wire
 from lsp_server.engine.home import STOP_SECONDS, Post
-from lsp_server.engine.request import EngineLost, Message, Shutdown
+from lsp_server.engine.request import EngineLost, Message, Ping, Pong, Shutdown
 
+# How long a process may take to say hello, and then to answer a ping. It reads on a thread of its own, whatever its
+# engine does.
+_HELLO_SECONDS, _PONG_SECONDS = 30.0, 15.0
 # Messages on the way to the process. It reads at once, so more wait only if it hangs.
 _MOST_WAITING = 1024
 
@@ -44,15 +48,27 @@ class Link:
         self.ended = threading.Event()
         self._open = open
         self._post = post
-        self._messages: queue.Queue[Message | None] = queue.Queue(_MOST_WAITING)
-        self._lock = threading.Lock()  # for the two below
+        self._messages: queue.Queue[Message | Ping | None] = queue.Queue(_MOST_WAITING)
+        self._lock = threading.Lock()  # for those below
+        self._due: float | None = (
+            time.monotonic() + _HELLO_SECONDS
+        )  # when its answer is overdue; None if none is awaited
         self._opened: Opened | None = None
         self._why = ""  # why we have ended it
         self._asked = False  # whether it has been asked to end; by the event loop's thread or one it waits for
         threading.Thread(target=self._write, name="engine out", daemon=True).start()
 
     def send(self, message: Message) -> None:
+        """Hands over a message. Asks with it whether the process still reads, unless an answer to that is due."""
+        now = time.monotonic()
+        with self._lock:
+            due, self._due = self._due, self._due or now + _PONG_SECONDS
+        if due is not None and now > due:
+            self._end("does not answer any more")
+            return
         try:
+            if due is None:
+                self._messages.put_nowait(Ping())
             self._messages.put_nowait(message)
         except queue.Full:
             self._end("does not read what it is sent")
@@ -86,15 +102,24 @@ class Link:
         with self._lock:
             self._opened = opened
         threading.Thread(target=self._read, args=[opened], name="engine in", daemon=True).start()
-        with suppress(OSError, ValueError):  # it has ended, which `engine in` finds out
+        try:
             while (message := self._messages.get()) is not None:
                 opened.write(wire.encode(message))
+        except wire.WireError as error:
+            self._end(f"cannot be sent {error}")
+        except (OSError, ValueError):  # it has ended, which `engine in` finds out
+            pass
         with suppress(OSError, ValueError):
             opened.finish()
 
     def _read(self, opened: Opened) -> None:
         try:
             while (event := wire.read(opened.read)) is not None:
+                if isinstance(event, wire.Hello | Pong):
+                    with self._lock:
+                        self._due = None
+                if isinstance(event, Pong):
+                    continue
                 if not isinstance(event, wire.Hello):
                     self._post(event)
                 elif event.version != __version__:

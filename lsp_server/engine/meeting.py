@@ -19,7 +19,7 @@ from pathlib import Path
 from lsp_server import __version__
 
 # A socket's path has room for about a hundred bytes.
-_NAME_CHARACTERS = 20
+_NAME_CHARACTERS, _LONGEST_PATH = 16, 103
 
 
 class MeetingError(Exception):
@@ -43,6 +43,8 @@ def folder() -> Path:
         raise MeetingError(f"{path} cannot be made: {error.strerror}") from None
     if not stat.S_ISDIR(entry.st_mode) or entry.st_uid != os.getuid() or entry.st_mode & 0o077:
         raise MeetingError(f"{path} must be a folder that only you can use")
+    if len(os.fsencode(path)) + 1 + _NAME_CHARACTERS > _LONGEST_PATH:
+        raise MeetingError(f"{path} is too long a path for a socket; set XDG_RUNTIME_DIR to a shorter one")
     return path
 
 

@@ -99,6 +99,12 @@ class Shutdown:
     pass
 
 
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Asks a process that has an engine whether it still reads. It answers with `Pong` at once, whatever its engine
+    does."""
+
+
 Message = Generate | Cancel | Load | Keep | Shutdown
 
 
@@ -232,6 +238,11 @@ class Working:
 
 
 Event = ModelLoading | ModelReady | ModelFailed | ModelIdle | PromptRead | TextDelta | Finished | Working | CacheUse
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """The answer to `Ping`."""
 
 
 # From the engine's home ---------------------------------------------------------------------------------

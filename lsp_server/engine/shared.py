@@ -129,16 +129,21 @@ class SharedHome:
 
     def _started(self, path: Path) -> socket.socket:
         """A connection to a new engine, or to one that somebody else has started meanwhile. Raises LinkError."""
-        lock = meeting.locked(path.with_suffix(".start"), wait=True)
+        end = time.monotonic() + _START_SECONDS
+        while (lock := meeting.locked(path.with_suffix(".start"), wait=False)) is None:
+            if time.monotonic() > end:
+                raise LinkError("cannot be shared: another server has begun to start it, and does not come to an end")
+            time.sleep(_LOOK_SECONDS)
         try:
             if (connection := meeting.connected(path)) is not None:
                 return connection
+            if path.is_dir():
+                raise LinkError(f"cannot be shared: {path}, where it is to listen, is a folder; remove it")
             nowhere = subprocess.DEVNULL
             command = command_line([*self._arguments, "--listen", str(path), "--linger", str(LINGER_SECONDS)])
             process = subprocess.Popen(
                 command, stdin=nowhere, stdout=nowhere, stderr=nowhere, cwd=HERE, start_new_session=True
             )
-            end = time.monotonic() + _START_SECONDS
             while time.monotonic() < end:
                 if (connection := meeting.connected(path)) is not None:
                     return connection
@@ -148,8 +153,7 @@ class SharedHome:
             process.kill()
             raise LinkError(f"cannot be shared: it does not listen within {_START_SECONDS:.0f} s")
         finally:
-            if lock is not None:
-                os.close(lock)
+            os.close(lock)
 
 
 def _opened(connection: socket.socket) -> Opened:

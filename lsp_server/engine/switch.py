@@ -46,22 +46,27 @@ class Switch:
     def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
         """Sets the endpoints that there are, and for each role the names of its places, the best first."""
         wanted = {name: endpoints[name] for names in order.values() for name in names if name in endpoints}
-        for name in [name for name in self._remotes if wanted.get(name) != self._endpoints[name]]:
-            del self._endpoints[name]
-            self._local.later(self._remotes.pop(name).stop())
-        for name, endpoint in wanted.items():
-            if name not in self._remotes:
-                self._endpoints[name] = endpoint
-                self._remotes[name] = self._make(name, endpoint)
-                self._watch(name, self._remotes[name])
-                if self._started:
-                    self._remotes[name].start()
+        gone = [self._remotes[name] for name in self._remotes if wanted.get(name) != self._endpoints[name]]
+        self._remotes = {name: engine for name, engine in self._remotes.items() if engine not in gone}
+        new = [name for name in wanted if name not in self._remotes]
+        for name in new:
+            self._remotes[name] = self._make(name, wanted[name])
+            self._watch(name, self._remotes[name])
+        self._endpoints = wanted
         for role, names in order.items():
             self._order[role] = tuple(name for name in names if name == LOCAL or name in wanted) or (LOCAL,)
+        for role in order:
+            self._choose(role)
+        # Only now, when each role has a place that there is: what follows tells of its models.
+        for engine in gone:
+            self._local.later(engine.stop())
+        for name in new:
+            if self._started:
+                self._remotes[name].start()
+        for role in order:
             for name in self._order[role]:
                 if name != LOCAL and self._remotes[name].models[role].kind == "none" and self._started:
                     self._remotes[name].load(ModelSpec(self._endpoints[name].url), role)
-            self._choose(role)
 
     def uses_local(self, role: Role) -> bool:
         """Whether the local model is one of a role's places."""

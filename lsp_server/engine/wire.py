@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 import msgspec
 
-from lsp_server.engine.request import Event, Generate, Message
+from lsp_server.engine.request import Event, Generate, Message, Ping, Pong
 
 # A prompt of the largest window has about half of a megabyte.
 LARGEST_FRAME = 16 << 20
@@ -33,7 +33,7 @@ class Hello:
     version: str
 
 
-_KINDS: tuple[Any, ...] = (Hello, *get_args(Message), *get_args(Event))
+_KINDS: tuple[Any, ...] = (Hello, Ping, Pong, *get_args(Message), *get_args(Event))
 _NUMBERS = {kind: number for number, kind in enumerate(_KINDS)}
 
 
@@ -42,7 +42,7 @@ def _decoder(number: int) -> msgspec.msgpack.Decoder[Any]:
     return msgspec.msgpack.Decoder(_KINDS[number])
 
 
-def encode(message: Message | Event | Hello, now: float | None = None) -> bytes:
+def encode(message: Message | Event | Hello | Ping | Pong, now: float | None = None) -> bytes:
     """A frame. now: the time that a deadline counts from; by default the present."""
     if isinstance(message, Generate) and message.deadline is not None:
         message = replace(message, deadline=message.deadline - (time.monotonic() if now is None else now))

@@ -8,6 +8,9 @@ from lsp_server.core.stopping import find_end
 from lsp_server.engine.home import Post
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
 
+# How many characters a token has at most in the mean, and how many tokens more than wanted an answer may have.
+_MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
+
 
 class MismatchError(Exception):
     """An answer that does not begin with what it has to begin with."""
@@ -23,6 +26,16 @@ class Answer:
         self._began = time.monotonic()
         self._first: float | None = None
         self.begin_again()
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any text has come."""
+        return self._first is not None
+
+    @property
+    def seconds(self) -> float:
+        """Since the request was sent."""
+        return time.monotonic() - self._began
 
     def begin_again(self) -> None:
         self.begins = ""
@@ -54,6 +67,8 @@ class Answer:
             self._post(TextDelta(self._request.id, new, logprob, self.usage()))
         if ends:
             return FinishReason.END
+        if len(self._stream) > _MOST_CHARACTERS * (self._request.max_tokens + _SPARE_TOKENS):
+            return FinishReason.LENGTH  # a server need not keep to `max_tokens`
         stop = self._request.stop
         return FinishReason.STOP if stop is not None and find_end(self.text, stop) is not None else None
 

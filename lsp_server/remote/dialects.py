@@ -76,7 +76,7 @@ def _read_llama_server(event: dict[str, Any]) -> Piece:
     timings = event.get("timings") or {}
     logprob = sum(_logprob(each) for each in event.get("completion_probabilities") or [])
     reason = str(event.get("stop_type") or "stop") if event.get("stop") else ""
-    return Piece(str(event.get("content", "")), logprob, reason, int(timings.get("prompt_n", -1)))
+    return Piece(str(event.get("content") or ""), logprob, reason, _count(timings.get("prompt_n")))
 
 
 def _logprob(token: dict[str, Any]) -> float:
@@ -115,7 +115,7 @@ def _ollama(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> di
 
 def _read_ollama(event: dict[str, Any]) -> Piece:
     reason = str(event.get("done_reason") or "stop") if event.get("done") else ""
-    return Piece(str(event.get("response", "")), 0.0, reason, int(event.get("prompt_eval_count", -1)))
+    return Piece(str(event.get("response") or ""), 0.0, reason, _count(event.get("prompt_eval_count")))
 
 
 def _suffixed(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict[str, Any]:
@@ -140,13 +140,18 @@ def _chat(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict
     return {**given, "stream": True}
 
 
+def _count(value: Any) -> int:
+    """A count that a server tells, or -1."""
+    return value if isinstance(value, int) else -1
+
+
 def _choice(event: dict[str, Any]) -> dict[str, Any] | None:
     choices = event.get("choices")
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
 
 
 def _prompt_tokens(event: dict[str, Any]) -> int:
-    return int((event.get("usage") or {}).get("prompt_tokens", -1))
+    return _count((event.get("usage") or {}).get("prompt_tokens"))
 
 
 DIALECTS: dict[Kind, Dialect] = {
@@ -176,7 +181,7 @@ def piece_of(dialect: Dialect, line: str) -> Piece | None:
         raise DialectError(f"answers what is no JSON: {text[:80]!r}") from None
     if not isinstance(event, dict):
         raise DialectError(f"answers what is no event: {text[:80]!r}")
-    if "error" in event:
+    if event.get("error"):
         raise DialectError(f"says: {error_text(event)}")
     try:
         return dialect.read(event)

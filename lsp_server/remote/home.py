@@ -11,6 +11,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -36,7 +37,7 @@ from lsp_server.engine.request import (
 )
 from lsp_server.remote.answer import Answer, MismatchError
 from lsp_server.remote.dialects import DIALECTS, DialectError, piece_of
-from lsp_server.remote.http import EndpointError, RefusedError, check, explained, lines, make_client
+from lsp_server.remote.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
 from lsp_server.remote.probing import ProbeError, probe
 from lsp_server.remote.rendering import Healed, healed, without_secrets
 
@@ -63,11 +64,15 @@ class RemoteHome:
         self._dialect = DIALECTS[endpoint.kind]
         self._post: Post = lambda _: None
         self._client: httpx2.AsyncClient | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._asking: dict[int, asyncio.Task[None]] = {}
+        self._making = asyncio.Lock()  # of the client
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._asking: dict[int, asyncio.Task[Any]] = {}
         self._waiting: list[Generate] = []
         self._loads: dict[Role, Load] = {}
         self._info: ModelInfo | None = None
+        self._works = False  # whether nothing has failed since it was asked what it is
+        self._answered = False  # whether it has written anything since then
+        self._waited = 0.0  # for how many seconds requests have waited for a first text, one after another, in vain
         self._alone_until = 0.0  # when a server that asked to be left alone may be asked again
 
     def start(self, post: Post) -> None:
@@ -97,28 +102,43 @@ class RemoteHome:
         try:
             if (wait := self._alone_until - time.monotonic()) > 0:
                 raise EndpointError(f"is busy, and asks to be left alone for {wait:.0f} s")
-            if self._client is None:
-                self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
+            async with self._making:
+                if self._client is None:
+                    self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
             self._info = await probe(self._client, self._name, self._endpoint)
         except (EndpointError, ProbeError) as error:
             self._fail(str(error), load)
         except Exception as error:
             self._fail(explained(error), load)
         else:
+            self._works, self._answered, self._waited = True, False, 0.0
             self._post(ModelReady(self._info, load.number, load.role))
 
     def _fail(self, what: str, load: Load) -> None:
-        self._post(ModelFailed(f"{self._where} {what}", load.number, load.role, passing=True))
+        message = f"{self._where} {self._told(what)}"
+        self._post(ModelFailed(message, load.number, load.role, passing=True, worked=self._answered))
 
     @property
     def _where(self) -> str:
         return f"endpoint `{self._name}` ({self._endpoint.host})"
 
+    def _told(self, what: str) -> str:
+        """Words of a server, or about one, as a user may see them: without our key and headers, which some servers
+        repeat."""
+        return masked(what, self._endpoint, self._environ)
+
     def _broken(self, what: str) -> str:
-        """Takes the server as one that does not work for now, for all roles. Returns what to tell."""
-        for load in self._loads.values():
-            self._fail(what, load)
-        return f"{self._where} {what}"
+        """Takes the server as one that does not work for now, for all roles and all requests that wait. Returns what to
+        tell. Many requests may meet one failure, which counts once."""
+        message = f"{self._where} {self._told(what)}"
+        if self._works:
+            self._works = False
+            for load in self._loads.values():
+                self._fail(what, load)
+            waiting, self._waiting = self._waiting, []
+            for request in waiting:
+                self._post(Finished(request.id, "", FinishReason.FAILED, Usage(), message=message))
+        return message
 
     # Requests -------------------------------------------------------------------------------------------
 
@@ -127,6 +147,10 @@ class RemoteHome:
             # Another candidate would need logits, and a prompt ahead of its request costs without a gain.
             reason = FinishReason.LENGTH if request.max_tokens == 0 else FinishReason.END
             self._post(Finished(request.id, "", reason, Usage()))
+            return
+        if not self._works:
+            message = f"{self._where} does not work now"
+            self._post(Finished(request.id, "", FinishReason.FAILED, Usage(), message=message))
             return
         self._waiting.append(request)
         self._waiting.sort(key=lambda each: (each.priority, each.id))
@@ -139,9 +163,30 @@ class RemoteHome:
     def _next(self) -> None:
         while self._waiting and len(self._asking) < self._endpoint.concurrency:
             request = self._waiting.pop(0)
-            self._asking[request.id] = self._spawn(self._answer(request))
+            answer = Answer(request, self._post)
+            task = self._asking[request.id] = self._spawn(self._answer(request, answer))
+            # A task that is cancelled before its first step runs nothing of its own; this runs in any case.
+            task.add_done_callback(partial(self._ended, request, answer))
         if not self._asking:
             self._post(Working())
+
+    def _ended(self, request: Generate, answer: Answer, task: asyncio.Task[tuple[FinishReason, str]]) -> None:
+        """Gives a request its one answer, and its place to the next one."""
+        reason, message = (FinishReason.CANCELLED, "") if task.cancelled() else task.result()
+        del self._asking[request.id]
+        if answer.has_begun:
+            self._answered, self._waited = True, 0.0
+        elif reason is FinishReason.CANCELLED and request.priority is not Priority.ACTION:
+            # While keys come faster than answers, no request lives long enough to be late by itself.
+            self._waited += answer.seconds
+            if self._waited > self._endpoint.late_ms / 1000:
+                self._broken(self._late)
+        self._post(answer.finished(reason, message))
+        self._next()
+
+    @property
+    def _late(self) -> str:
+        return f"has written nothing within {self._endpoint.late_ms} ms (`late_ms`)"
 
     def _cancel(self, id: int) -> None:
         if (task := self._asking.get(id)) is not None:
@@ -150,30 +195,28 @@ class RemoteHome:
             self._waiting.remove(request)
             self._post(Finished(id, "", FinishReason.CANCELLED, Usage()))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    async def _answer(self, request: Generate) -> None:
-        answer = Answer(request, self._post)
+    async def _answer(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
+        """Why a request has ended, and what to tell of it."""
+        self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
         try:
-            self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
             reason, message = await self._asked(request, answer)
-        except asyncio.CancelledError:
-            reason, message = FinishReason.CANCELLED, ""
+            if reason is FinishReason.DEADLINE:
+                self._broken("did not write to the end in time")
+            return reason, message
         except RefusedError as error:
-            reason, message = FinishReason.FAILED, f"{self._where} {error}"
+            return FinishReason.FAILED, f"{self._where} {self._told(str(error))}"
         except (EndpointError, DialectError) as error:
             if isinstance(error, EndpointError) and error.wait:
                 self._alone_until = time.monotonic() + min(_LONGEST_WAIT, error.wait)
-            reason, message = FinishReason.FAILED, self._broken(str(error))
+            return FinishReason.FAILED, self._broken(str(error))
         except Exception as error:
-            reason, message = FinishReason.FAILED, self._broken(explained(error))
-        del self._asking[request.id]
-        self._post(answer.finished(reason, message))
-        self._next()
+            return FinishReason.FAILED, self._broken(explained(error))
 
     async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
         if self._client is None or self._info is None:
@@ -196,17 +239,19 @@ class RemoteHome:
         body = self._dialect.body(self._endpoint, cut.prompt, request.max_tokens, cut.begins)
         body["model"] = self._info.path
         stops = (*self._info.format.markers, *self._info.format.stops) if self._dialect.markers else ()
-        url = f"{self._endpoint.url.rstrip('/')}{self._dialect.path}"
+        url = url_of(self._endpoint, self._dialect.path)
         is_late = anyio.CancelScope()
         if request.max_tokens and request.priority is not Priority.ACTION:
             is_late.deadline = anyio.current_time() + self._endpoint.late_ms / 1000
         with is_late:
             async with self._client.stream("POST", url, json=body) as response:
                 await check(response)
+                events = 0
                 async for line in lines(response.aiter_bytes()):
                     piece = piece_of(self._dialect, line)
                     if piece is None:
                         continue
+                    events += 1
                     if request.max_tokens == 0:
                         continue  # the server has evaluated the prompt, and that is all
                     if piece.text:
@@ -215,5 +260,7 @@ class RemoteHome:
                         return reason
                     if piece.reason:
                         return FinishReason.LENGTH if piece.reason in ("length", "limit") else FinishReason.END
+                if not events:
+                    raise DialectError("answers without saying anything; are `url` and `kind` right?")
                 return FinishReason.END if request.max_tokens else FinishReason.LENGTH
-        raise EndpointError(f"has written nothing within {self._endpoint.late_ms} ms (`late_ms`)")
+        raise EndpointError(self._late)

@@ -18,6 +18,7 @@ logger = logging.getLogger(__name__)
 # Of an answer: the longest line, all of it, and what is read of one that is an error.
 _LONGEST_LINE, _MOST_BYTES, _MOST_ERROR = 1 << 20, 16 << 20, 1 << 16
 _CONNECT_SECONDS = 3.0
+_LEAST_SECRET = 4
 
 
 class EndpointError(Exception):
@@ -40,13 +41,33 @@ def make_client(endpoint: Endpoint, environ: Mapping[str, str]) -> httpx2.AsyncC
 
     headers = {**endpoint.headers}
     if endpoint.api_key_env:
-        key = environ.get(endpoint.api_key_env, "")
+        key = _key(endpoint, environ)
         if not key:
             raise EndpointError(f"`api_key_env` names {endpoint.api_key_env}, which the server's environment lacks")
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError(f"cannot be sent the key in {endpoint.api_key_env}, which has odd characters in it")
         headers["Authorization"] = f"Bearer {key}"
     timeout = httpx2.Timeout(endpoint.timeout_seconds, connect=_CONNECT_SECONDS)
     limits = httpx2.Limits(max_connections=endpoint.concurrency + 2, keepalive_expiry=300.0)
     return httpx2.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not endpoint.is_here)
+
+
+def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    return environ.get(endpoint.api_key_env, "").strip()
+
+
+def masked(text: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """A text without the key and the values of headers that we send, and without what a screen would act on."""
+    for secret in (_key(endpoint, environ) if endpoint.api_key_env else "", *endpoint.headers.values()):
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, "…")
+    return "".join(character for character in text if character.isprintable())
+
+
+def url_of(endpoint: Endpoint, path: str) -> str:
+    """Where a call goes. Many programs want `/v1` at the end of a URL, and it may stand there."""
+    root = endpoint.url.rstrip("/")
+    return root.removesuffix("/v1") + path if path.startswith("/v1/") else root + path
 
 
 async def check(response: httpx2.Response) -> None:
@@ -71,7 +92,7 @@ async def check(response: httpx2.Response) -> None:
     if status in (401, 403):
         raise EndpointError(f"refuses the key ({status}){told}; see `api_key_env`")
     if status == 404:
-        raise EndpointError(f"has no such call or model (404){told}; see `kind` and `model`")
+        raise EndpointError(f"has no such call or model (404){told}; see `url`, `kind` and `model`")
     if status in (429, 503):
         raise EndpointError(f"is busy ({status}){told}", _retry_after(response.headers.get("retry-after", "")))
     if status >= 500:
@@ -89,14 +110,16 @@ def _retry_after(value: str) -> float:
 
 async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
     """The lines of a stream, of which no more is held than the longest may have. Raises DialectError."""
-    rest, size = b"", 0
+    rest, size = bytearray(), 0
     async for chunk in chunks:
         size += len(chunk)
         if size > _MOST_BYTES:
             raise DialectError(f"sends more than {_MOST_BYTES >> 20} MB for one answer")
-        *whole, rest = (rest + chunk).split(b"\n")
-        for line in whole:
-            yield line.decode("utf-8", "replace").rstrip("\r")
+        rest += chunk
+        if b"\n" in chunk:
+            *whole, rest = rest.split(b"\n")
+            for line in whole:
+                yield line.decode("utf-8", "replace").rstrip("\r")
         if len(rest) > _LONGEST_LINE:
             raise DialectError(f"sends a line of more than {_LONGEST_LINE >> 20} MB")
     if rest:
@@ -110,6 +133,7 @@ def explained(error: Exception) -> str:
         "ConnectError": "cannot be reached",
         "ConnectTimeout": "cannot be reached in time",
         "ReadTimeout": "does not answer",
+        "LocalProtocolError": "cannot be asked in this way: something in `headers` or the key cannot be sent",
         "ReadError": "broke off its answer",
         "RemoteProtocolError": "broke off its answer",
         "PoolTimeout": "does not answer",
@@ -117,6 +141,7 @@ def explained(error: Exception) -> str:
         "ProxyError": "cannot be reached by the proxy that is set",
     }
     if name not in known:
-        logger.error("an endpoint failed", exc_info=error)
-    detail = " ".join(str(error).split())[:120]
-    return known.get(name, f"failed: {name}") + (f" ({detail})" if detail else "")
+        logger.error("an endpoint failed: %s", name)  # no more: what it says may hold a key
+        return f"failed: {name}"
+    detail = "" if name == "LocalProtocolError" else " ".join(str(error).split())[:120]
+    return known[name] + (f" ({detail})" if detail else "")

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
+
+import anyio
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.formats import MARKERS, FimFormat, Slot, detect_format, find_format, format_by_name
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.remote.dialects import DIALECTS
+from lsp_server.remote.http import url_of
 from lsp_server.remote.rendering import MESSAGES_TEMPLATE
 
 if TYPE_CHECKING:
@@ -19,7 +23,7 @@ _PARTS = FimFormat(
     "prefix-suffix", ("<prefix>", Slot.CONTEXT, Slot.BEFORE, "<suffix>", Slot.AFTER, "<middle>", Slot.TYPED)
 )
 _MOST_NAMED = 5
-_MOST_ANSWER = 4 << 20
+_MOST_ANSWER, _LONGEST_NAME, _SECONDS = 4 << 20, 200, 20.0
 
 
 class ProbeError(Exception):
@@ -34,8 +38,9 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
     window, template = endpoint.window, ""
     form: FimFormat | None
     if endpoint.kind == "llama-server":
-        model = str(found.get("model_alias") or found.get("model_path") or "").rpartition("/")[2]
-        held = (found.get("default_generation_settings") or {}).get("n_ctx")
+        model = _printable(str(found.get("model_alias") or found.get("model_path") or "").rpartition("/")[2])
+        settings = found.get("default_generation_settings")
+        held = settings.get("n_ctx") if isinstance(settings, dict) else None
         window = min(window, held) if isinstance(held, int) and held > 0 else window
         template = str(found.get("chat_template") or "")
         form = find_format(endpoint.fim_format) or await _by_tokens(client, endpoint, model)
@@ -65,8 +70,7 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
 
 
 async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dict[str, Any]:
-    response = await client.get(f"{endpoint.url.rstrip('/')}{path}")
-    status = response.status_code
+    status, body = await _answered(client, "GET", url_of(endpoint, path))
     if status in (401, 403):
         raise ProbeError(f"refuses the key ({status}); see `api_key_env`")
     if 300 <= status < 400:
@@ -75,20 +79,43 @@ async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dic
         return {}  # not every server lists its models
     if status != 200:
         raise ProbeError(f"answers {path} with {status}; see `url` and `kind`")
-    try:
-        found = response.json() if len(response.content) <= _MOST_ANSWER else None
-    except ValueError:
-        found = None
+    found = _parsed(body)
     if not isinstance(found, dict):
         raise ProbeError(f"answers {path} with something else than JSON; see `url` and `kind`")
     return found
 
 
+async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any = None) -> tuple[int, bytes]:
+    """The status and the body of an answer, of which no more is read than one may have. Raises ProbeError."""
+    with anyio.move_on_after(_SECONDS):
+        async with client.stream(method, url, json=body) as response:
+            found = bytearray()
+            async for chunk in response.aiter_bytes():
+                found += chunk
+                if len(found) > _MOST_ANSWER:
+                    raise ProbeError("answers with more than a server says of itself; see `url` and `kind`")
+            return response.status_code, bytes(found)
+    raise ProbeError(f"does not say within {_SECONDS:.0f} s what it is")
+
+
+def _parsed(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _models(found: dict[str, Any]) -> list[str]:
     """The names of the models in a list of OpenAI's kind, or of Ollama's."""
     entries = found.get("data") or found.get("models") or []
-    names = [entry.get("id") or entry.get("name") for entry in entries if isinstance(entry, dict)]
-    return [str(name) for name in names if name]
+    given = entries if isinstance(entries, list) else []
+    names = [entry.get("id") or entry.get("name") for entry in given if isinstance(entry, dict)]
+    return [_printable(name) for name in names if name]
+
+
+def _printable(name: Any) -> str:
+    """A name that a server gives, without what a screen would act on."""
+    return "".join(character for character in str(name)[:_LONGEST_NAME] if character.isprintable())
 
 
 def _chosen(wanted: str, names: list[str]) -> str:
@@ -114,7 +141,7 @@ async def _by_tokens(client: httpx2.AsyncClient, endpoint: Endpoint, model: str)
 
 async def _is_one(client: httpx2.AsyncClient, endpoint: Endpoint, spelling: str) -> bool:
     body = {"content": spelling, "add_special": False, "parse_special": True}
-    response = await client.post(f"{endpoint.url.rstrip('/')}/tokenize", json=body)
-    if response.status_code != 200:
-        return False
-    return len(response.json().get("tokens") or []) == 1
+    status, answer = await _answered(client, "POST", url_of(endpoint, "/tokenize"), body)
+    found = _parsed(answer)
+    tokens = found.get("tokens") if status == 200 and isinstance(found, dict) else None
+    return isinstance(tokens, list) and len(tokens) == 1

@@ -18,7 +18,7 @@ import pytest
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.engine import losses
+from lsp_server.engine import link, losses
 from lsp_server.engine.api import Finished, FinishReason, ModelState, Role, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.home import Home, ThreadHome
@@ -182,7 +182,7 @@ class FakeHome:
     async def stop(self) -> None: ...
 
     def lose(self) -> None:
-        self.post(EngineLost("is gone"))
+        self.post(EngineLost("was ended by SIGKILL"))
 
     def loads(self) -> list[Load]:
         return [message for message in self.sent if isinstance(message, Load)]
@@ -317,3 +317,21 @@ def test_a_message_that_is_none_ends_the_process_with_one_line() -> None:
     assert done.returncode == 1
     (line,) = done.stderr.decode().splitlines()
     assert line.startswith("fimble: the engine got a frame of ")
+
+
+async def test_a_process_that_hangs_is_ended_at_the_next_message(
+    known: ModelSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running() as client:
+        client.engine.load(known)
+        await client.until("ready")
+        (process,) = engines()
+        process.suspend()
+        monkeypatch.setattr(link, "_PONG_SECONDS", 0.0)
+        answers = [client.ask(prompt=make_prompt(str(number), "")) for number in range(3)]
+        for answer in answers:
+            end = await answer.end()
+            assert end.message == "the engine does not answer any more and is started again"
+        monkeypatch.undo()
+        await client.until("ready")
+        assert (await client.ask().end()).text == TEXT

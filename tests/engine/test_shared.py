@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,14 +32,14 @@ KNOWN = "def area(width, height):\n    return width * height\n"
 
 
 @pytest.fixture(autouse=True)
-def runtime(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A runtime folder of the test's own. What still runs there at the end is ended."""
-    folder = tmp_path / "runtime"
-    folder.mkdir(mode=0o700)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(folder))
-    yield folder
-    for process in engines(folder):
-        process.kill()
+def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A runtime folder of the test's own, with a short path. What still runs there at the end is ended."""
+    with tempfile.TemporaryDirectory(prefix="fimble-") as name:
+        folder = Path(name)
+        monkeypatch.setenv("XDG_RUNTIME_DIR", name)
+        yield folder
+        for process in engines(folder):
+            process.kill()
 
 
 def engines(runtime: Path) -> list[psutil.Process]:
@@ -258,3 +259,29 @@ def test_the_socket_is_the_users_alone(runtime: Path) -> None:
     here, there = socket.socketpair()
     with here, there:
         assert meeting.is_ours(here)
+
+
+def test_a_path_that_is_too_long_for_a_socket_is_refused_with_the_cure(
+    runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = runtime / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
+    with pytest.raises(meeting.MeetingError, match="set XDG_RUNTIME_DIR to a shorter one"):
+        meeting.folder()
+
+
+async def test_what_is_wrong_with_the_place_is_told_and_not_blamed_on_the_model(
+    known: ModelSpec, runtime: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lsp_server.engine.losses._FIRST_PAUSE", 0.0)
+    (runtime / "fimble").mkdir()
+    (runtime / "fimble").chmod(0o755)
+    client = Client(("shared", home))
+    client.engine.start()
+    client.engine.load(known)
+    with anyio.fail_after(SECONDS):
+        state = await client.until("failed")
+        await client.engine.stop()
+    assert "must be a folder that only you can use" in state.message
+    assert "gpu_layers" not in state.message

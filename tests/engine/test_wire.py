@@ -28,6 +28,8 @@ from lsp_server.engine.request import (
     ModelIdle,
     ModelLoading,
     ModelReady,
+    Ping,
+    Pong,
     Priority,
     PromptRead,
     Shutdown,
@@ -51,6 +53,8 @@ def sent(message: Any) -> Any:
 
 EXAMPLES: list[Any] = [
     Hello("1.0"),
+    Ping(),
+    Pong(),
     ask(1, make_prompt("é", "x"), stop=BLOCK, priority=Priority.WARMING),
     replace(
         ask(2, make_prompt("é", "x")),
@@ -89,7 +93,7 @@ def test_every_format_is_the_same_on_the_other_side(form: Any) -> None:
 
 
 def test_the_examples_leave_no_message_out() -> None:
-    assert {type(message) for message in EXAMPLES} == {Hello, *get_args(Message), *get_args(Event)}
+    assert {type(message) for message in EXAMPLES} == {Hello, Ping, Pong, *get_args(Message), *get_args(Event)}
 
 
 def test_an_enum_stays_itself() -> None:
@@ -126,7 +130,7 @@ def test_frames_follow_each_other() -> None:
         (b"\xff\xff\xff\xff", "4294967295 bytes"),
         (b"\0\0\0\0", "a frame of 0 bytes"),
         (b"\0\0\0\x01\xff", "no kind"),
-        (b"\0\0\0\x02\x01\xc0", "is no Generate"),
+        (b"\0\0\0\x02\x03\xc0", "is no Generate"),
         (b"GET / HTTP/1.1\r\n\r\n", "bytes, where"),
     ],
 )

@@ -115,6 +115,18 @@ def test_offline_wins(start: Start, home: Path, other: Server) -> None:
     assert other.requests == []
 
 
+def test_a_workspace_does_not_undo_it(start: Start, home: Path, tmp_path: Path, other: Server) -> None:
+    user_file(home, "offline = true\n" + endpoint(other))
+    (tmp_path / "fimble.toml").write_text('offline = false\n[routing]\ncompletion = ["team", "local"]\n')
+    server = initialized(start, home, offline=False)
+    folders = {"added": [{"uri": tmp_path.as_uri(), "name": "w"}], "removed": []}
+    server.notify("workspace/didChangeWorkspaceFolders", {"event": folders})
+    server.wait(lambda: any("says that it is true" in problem for problem in server.status()["problems"]))
+    assert shown(server) == "ea(width)"
+    assert server.status()["settings"]["offline"] is True
+    assert other.requests == []
+
+
 def test_without_the_local_model_none_is_loaded(start: Start, home: Path, other: Server) -> None:
     user_file(home, endpoint(other) + '[routing]\ncompletion = ["team"]\n')
     server = initialized(start, home)

@@ -395,5 +395,121 @@ async def test_a_cancelled_request_hangs_up() -> None:
         assert [end.reason for end in ends] == [FinishReason.CANCELLED]
 
 
+async def test_requests_that_are_cancelled_at_once_have_their_answers_too() -> None:
+    async with serving("openai") as server, remote(server, concurrency=2) as client:
+        await client.load()
+        ends: list[Any] = []
+        for _ in range(6):
+            client.engine.cancel(client.engine.submit(fim(), BLOCK, 5, ends.append))
+        while client.engine.running:
+            await anyio.sleep(0.005)
+        assert [end.reason for end in ends] == [FinishReason.CANCELLED] * 6
+        end, _ = await client.ask()
+        assert end.text
+
+
+async def test_lateness_is_seen_though_each_key_cancels_the_request_before_it() -> None:
+    async with serving("openai", stall=True) as server, remote(server, late_ms=200) as client:
+        await client.load()
+        while client.engine.model.kind == "ready":
+            id = client.engine.submit(fim(), BLOCK, 5, lambda _: None)
+            await anyio.sleep(0.03)
+            client.engine.cancel(id)
+            await anyio.sleep(0)
+        assert "has written nothing within 200 ms" in client.engine.model.message
+
+
+async def test_one_failure_that_many_requests_meet_counts_once() -> None:
+    async with serving("openai", answer=response(500, {"error": "oops"})) as server, remote(server) as client:
+        await client.load()
+        failed: list[str] = []
+        client.engine.on_model = lambda role, state: failed.append(state.message)
+        ends: list[Any] = []
+        for _ in range(10):
+            client.engine.submit(fim(), BLOCK, 5, ends.append)
+        while client.engine.running:
+            await anyio.sleep(0.005)
+        assert [end.reason for end in ends] == [FinishReason.FAILED] * 10
+        assert len(failed) == 1
+        assert len(server.completions) <= client.endpoint.concurrency
+        end, _ = await client.ask()
+        assert "does not work now" in end.message
+
+
+@pytest.mark.parametrize("place", ["answer", "probe"])
+async def test_no_key_and_no_header_is_told_though_the_server_repeats_them(place: str) -> None:
+    echo = response(401, {"error": {"message": "wrong key s3cret-key, x-team: blue\x1b[31m\u202e"}})
+    environ = {"TEAM_KEY": "s3cret-key\n"}
+    async with (
+        serving("openai", **{place: echo}) as server,
+        remote(server, api_key_env="TEAM_KEY", environ=environ, headers={"X-Team": "blue-header"}) as client,
+    ):
+        told = await client.load()
+        if place == "answer":
+            end, _ = await client.ask()
+            told = end.message
+        assert "refuses the key" in told
+        assert "s3cret-key" not in told
+        assert told.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("kind", "event", "text"),
+    [
+        ("llama-server", b'data: {"content": null, "stop": false}\n\ndata: {"content": "x", "stop": true}\n\n', "x"),
+        ("ollama", b'{"response": "x", "done": false}\n{"response": null, "done": true}\n', "x"),
+        ("openai", b'data: {"error": null, "usage": {"prompt_tokens": null}, "choices": [{"text": "x"}]}\n\n', "x"),
+    ],
+)
+async def test_null_is_nothing(kind: Kind, event: bytes, text: str) -> None:
+    async with serving(kind, answer=stream(event)) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask()
+        assert (end.text, end.message) == (text, "")
+
+
+async def test_a_server_need_not_keep_to_the_number_of_tokens() -> None:
+    async with serving("chat", pieces=["word " * 40] * 500) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask(stop=None, max_tokens=16, priority=Priority.ACTION)
+        assert end.reason is FinishReason.LENGTH
+        assert len(end.text) < 2000
+
+
+@pytest.mark.parametrize("body", [b"", b'{"choices": []}'])
+async def test_an_answer_that_says_nothing_is_a_failure(body: bytes) -> None:
+    async with serving("openai", answer=stream(body)) as server, remote(server) as client:
+        await client.load()
+        end, _ = await client.ask()
+        assert "answers without saying anything" in end.message
+
+
+async def test_no_more_is_read_of_what_a_server_says_of_itself_than_it_may_have() -> None:
+    async with serving("openai", probe=response(200, "x" * (5 << 20))) as server, remote(server) as client:
+        assert "more than a server says of itself" in await client.load()
+
+
+async def test_a_url_may_end_with_v1() -> None:
+    async with serving("openai") as server, remote(server, url=f"http://127.0.0.1:{server.port}/v1/") as client:
+        assert await client.load() == ""
+        await client.ask()
+        assert len(server.completions) == 1
+
+
+async def test_all_places_can_be_exchanged_at_once() -> None:
+    async with serving("openai") as one, serving("openai") as two, switched(one) as (switch, completer):
+        roles = ("completion", "chat")
+        switch.route({"team": one.endpoint()}, {role: ["team", LOCAL] for role in roles})
+        seen: list[Any] = []
+        switch.on_model = lambda role, state: seen.append(dict(switch.models))
+        switch.route({"two": two.endpoint()}, {role: ["two"] for role in roles})
+        while switch.places("completion") != [("two", switch.model, True)] or switch.model.kind != "ready":
+            await anyio.sleep(0.005)
+        outcome = await completer.complete(*parse_cursor(SOURCE, path="a.py"))
+        assert outcome.suggestion is not None
+        assert len(two.completions) > 0
+        assert seen
+
+
 def test_every_kind_has_a_path_in_the_protocol_server() -> None:
     assert set(PATHS) == set(KINDS) == set(MODELS)
