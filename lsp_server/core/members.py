@@ -188,6 +188,8 @@ def _receivers(tree: ast.Module, line: int) -> tuple[tuple[str, frozenset[str]],
     if any(_gives(node, receiver) for node in ast.walk(method) if node is not arguments[0]):
         return ()
     names = owner.names(_classes(tree))
+    if not owner.used:
+        return ()  # it uses no member yet: it is being written, and what it will have is not there
     if names is None or any(isinstance(node, ast.Name) and node.id == "setattr" for node in ast.walk(tree)):
         return ()
     # What anything in the file is given counts: another function may give it to an object of this class.

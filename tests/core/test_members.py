@@ -87,6 +87,7 @@ def test_a_header_above_its_block_is_a_line_like_others() -> None:
     ("source", "why"),
     [
         (BOX.replace("class Base:", "class Base(imported):"), "a base that is not in the file"),
+        ("class Volume:\n    def total(self):\n        a = self.$0\n", "a class that uses nothing of itself yet"),
         (BOX.replace("class Base:", "class Base(Imported, metaclass=Meta):"), "a metaclass"),
         (BOX.replace("class Box", "@decorated\nclass Box"), "a decorator"),
         (BOX.replace("    @property", "    def __getattr__(self, name): ...\n\n    @property"), "__getattr__"),

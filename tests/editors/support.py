@@ -36,6 +36,10 @@ class Volume:
 """
 
 
+# What is typed in these tests uses names that it defines nowhere.
+_SETTINGS = "check_names = false\n"
+
+
 def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") -> Path:
     """A program `fimble` that is the one under test, with `arguments` behind `serve`. module: what Python runs."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -59,6 +63,10 @@ def scripted(home: Path, answer_seconds: float | None = None, reading_seconds: f
     module = "lsp_server" if answer_seconds is None and reading_seconds is None else slow
     script = home / "script.py"
     script.write_text(SCRIPT)
+    settings = home / "config" / "fimble" / "fimble.toml"
+    if not settings.exists():
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(_SETTINGS)
     return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script), module=module)
 
 
@@ -86,7 +94,7 @@ def chat_model(home: Path) -> Path:
     script.write_text(json.dumps(REPLIES))
     settings = home / "config" / "fimble" / "fimble.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(f"chat_model = {json.dumps(str(script))}\n")
+    settings.write_text(f"chat_model = {json.dumps(str(script))}\n{_SETTINGS}")
     return script
 
 

@@ -100,7 +100,7 @@ def test_keys_in_files_of_real_sizes_keep_no_memory(start_anew: Start) -> None:
     for buffer in buffers:
         server.open(buffer.uri, buffer.text)
     process = psutil.Process(server.process.pid)
-    type_with_actions(server, buffers, 100)
+    type_with_actions(server, buffers, 200)  # until all that is imported late has been
     before = process.memory_info().rss
     keys = scaled(100)
     type_with_actions(server, buffers, keys)
