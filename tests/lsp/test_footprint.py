@@ -45,13 +45,13 @@ def test_requests_keep_no_memory(start_anew: Start) -> None:
     buffer = Buffer("file:///w/a.py", "")
     server.open(buffer.uri, buffer.text)
     process = psutil.Process(server.process.pid)
-    requests = scaled(1000)
-    type_and_ask(server, buffer, 1000)  # fills the caches, which have their limits
+    requests = scaled(600)
+    type_and_ask(server, buffer, 700)  # fills the caches, which have their limits
     before = process.memory_info().rss
     type_and_ask(server, buffer, requests)
     grown = process.memory_info().rss - before
     counts = server.status()["requests"]["counts"]
-    assert counts["answered"] == 1000 + requests
+    assert counts["answered"] == 700 + requests
     assert grown < 3500 * requests, f"{grown >> 10} KB more after {requests} requests"
 
 
