@@ -174,6 +174,8 @@ class RunningGeneration:
                 return
             checked, danger = await self._parse(partial(self._shape_here, text, whole=whole))
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
+            if whole and shaped is None and self.undefined:
+                self.shown = Insertion("")  # a beginning of what is withheld is worth nothing, and may be half a call
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:

@@ -115,3 +115,16 @@ async def test_another_candidate_takes_its_place() -> None:
     outcome = outcome_of(first, first.hole, Typed(b""), 1.0, others)
     assert outcome.suggestion is not None
     assert (outcome.suggestion.text, outcome.alternatives, outcome.reason) == (" * height", (), "")
+
+
+async def test_a_beginning_that_is_on_the_screen_goes_when_the_whole_is_withheld() -> None:
+    """It may be half a call, and nothing follows that would make it whole."""
+    found = generation("def area(width, height):\n    return $0\n")
+    found.on_text(TextDelta(0, "max(width, ", -0.1, Usage(decoded_tokens=1)))
+    await found.look()
+    assert found.shown.text == "max"
+    text = "max(width, depth)\n"
+    found.on_text(TextDelta(0, text.removeprefix("max(width, "), -0.1, Usage(decoded_tokens=2)))
+    await found.finish(Finished(0, text, FinishReason.STOP, Usage(decoded_tokens=2)))
+    assert found.visible(Typed(b"")) is None
+    assert "`depth`" in found.why_nothing(Typed(b""))
