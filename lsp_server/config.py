@@ -108,7 +108,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
         if (name in _USERS and not source.users) or (name in _OWN_FILE and not source.own_file):
             yield f"setting `{spelt}` in {source.name} does not count there; set it in your own {FILE_NAME}"
         elif name == "offline" and value is False and chosen.get("offline") and not source.own_file:
-            yield f"setting `{spelt}` in {source.name} does not count there: your own {FILE_NAME} says that it is true"
+            yield f"setting `{spelt}` in {source.name} does not count there: a {FILE_NAME} says that it is true"
         elif value is not None:
             try:
                 converted = msgspec.convert(value, _TYPES[name])

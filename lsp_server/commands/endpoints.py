@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +88,7 @@ async def _check(name: str, endpoint: Endpoint) -> int:
         changed.set()
         changed = anyio.Event()
 
-    engine = EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, on_model, ids=itertools.count(1))
+    engine = EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, on_model)
     engine.start()
     try:
         with anyio.move_on_after(_SECONDS):
@@ -128,10 +127,8 @@ async def _asked(engine: EngineClient, name: str) -> int:
         tell(f"{name}: {1000 * (usage.decoded_tokens - 1) / usage.decode_ms:.0f} pieces of text a second")
     filled = second.text.strip().split("\n")[0][:60]
     works = filled.startswith("return") and "value" in filled
-    tell(
-        f"{name}: it fills the hole with {filled!r}"
-        + ("" if works else ", so FIM does not seem to work; see `fim_format`")
-    )
+    hint = "" if works else ", so FIM does not seem to work; see `fim_format`"
+    tell(f"{name}: it fills the hole with {filled!r}{hint}")
     return 0 if works else 1
 
 

@@ -7,6 +7,7 @@ import queue
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,7 @@ from lsp_server.engine.request import Event, Message, Ping, Pong, Shutdown
 
 # Events for one server that does not read them. With more, it counts as gone.
 _MOST_EVENTS = 10_000
+_ACCEPT_AGAIN_SECONDS = 0.1
 
 
 def serve(factory: BackendFactory) -> int:
@@ -118,7 +120,11 @@ class _Members:
 
     def accept(self, listening: socket.socket) -> None:
         while True:
-            connection, _ = listening.accept()
+            try:
+                connection, _ = listening.accept()
+            except OSError:  # too many files are open, say; those that are there go on
+                time.sleep(_ACCEPT_AGAIN_SECONDS)
+                continue
             if not meeting.is_ours(connection):
                 connection.close()
                 continue
@@ -161,9 +167,15 @@ class _Members:
         """Waits for the next one, if none is there."""
         with self._lock:
             if self._count == 0:
-                self._timer = threading.Timer(self._linger, self._end)
+                self._timer = threading.Timer(self._linger, self._expire)
                 self._timer.daemon = True
                 self._timer.start()
+
+    def _expire(self) -> None:
+        with self._lock:
+            if self._count:
+                return  # it came at the very last moment
+        self._end()
 
 
 def _write(connection: socket.socket, events: queue.Queue[bytes | None]) -> None:

@@ -58,10 +58,11 @@ _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 class EngineClient:
     """An engine for each home that there is, one at a time; see `api.Engine` for what it does.
 
-    homes: what makes each home; the first is the one that it begins in. ids: of the requests; two engines behind one
-    switch share theirs. If the engine is lost, every request under way
-    ends as failed at once. A new engine is started after a pause that doubles from loss to loss, and loads what was
-    loaded. A prompt that was under way at two losses is not sent again.
+    homes: what makes each home; the first is the one that it begins in. ids: of the requests; engines behind one switch
+    share theirs.
+
+    If the engine is lost, every request under way ends as failed at once. A new engine is started after a pause that
+    doubles from loss to loss, and loads what was loaded. A prompt that was under way at two losses is not sent again.
     """
 
     def __init__(

@@ -7,16 +7,13 @@ that double.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.core.members import Members
-from lsp_server.core.opening import Opening
-from lsp_server.core.prompt import FimPrompt
-from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import HomeKind, ModelState
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import LOCAL, Endpoint
-from lsp_server.engine.request import CacheUse, Finished, Priority, PromptRead, Role, TextDelta, Working
+from lsp_server.engine.request import CacheUse, PromptRead, Role, TextDelta, Working
 
 MakeRemote = Callable[[str, Endpoint], EngineClient]
 
@@ -68,10 +65,6 @@ class Switch:
                 if name != LOCAL and self._remotes[name].models[role].kind == "none" and self._started:
                     self._remotes[name].load(ModelSpec(self._endpoints[name].url), role)
 
-    def uses_local(self, role: Role) -> bool:
-        """Whether the local model is one of a role's places."""
-        return LOCAL in self._order[role]
-
     def _engine(self, name: str) -> EngineClient:
         return self._local if name == LOCAL else self._remotes[name]
 
@@ -80,7 +73,7 @@ class Switch:
 
     def _watch(self, name: str, engine: EngineClient) -> None:
         engine.on_model = lambda role, state: self._changed(name, role, state)
-        engine.on_working = lambda: self._worked(name)
+        engine.on_working = self._worked
         engine.on_work = lambda event: self.on_work(event)  # noqa: PLW0108 - what is set when it comes
 
     def _choose(self, role: Role) -> bool:
@@ -98,7 +91,7 @@ class Switch:
         if self.on_model is not None and (moved or self._used[role] == name):
             self.on_model(role, self._of(role).models[role])
 
-    def _worked(self, name: str) -> None:
+    def _worked(self) -> None:
         if self.on_working is not None:
             self.on_working()
 
@@ -153,8 +146,9 @@ class Switch:
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         remote = self._used[role] != LOCAL
-        if not self.uses_local(role):
-            self._of(role).load(ModelSpec(self._endpoints[self._used[role]].url), role)
+        if LOCAL not in self._order[role]:
+            if self.models[role].kind not in ("loading", "ready"):  # `route` has it asked what it is
+                self._of(role).load(ModelSpec(self._endpoints[self._used[role]].url), role)
         elif not (remote and role == "chat" and self.models[role].kind == "ready"):  # else not before it is needed
             self._local.load(spec, role)
 
@@ -175,37 +169,9 @@ class Switch:
     def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
         self._local.keep(seconds, prompt_bytes)
 
-    def submit(
-        self,
-        prompt: FimPrompt,
-        stop: StopRule | None,
-        max_tokens: int,
-        listener: Callable[[TextDelta | Finished], None],
-        *,
-        priority: Priority = Priority.INLINE,
-        deadline: float | None = None,
-        reserve: int = 0,
-        role: Role = "completion",
-        rank: int = 0,
-        quick: FimPrompt | None = None,
-        opening: Opening | None = None,
-        members: Members | None = None,
-    ) -> int:
+    def submit(self, *asked: Any, role: Role = "completion", **more: Any) -> int:
         self._try_better(role)
-        return self._of(role).submit(
-            prompt,
-            stop,
-            max_tokens,
-            listener,
-            priority=priority,
-            deadline=deadline,
-            reserve=reserve,
-            role=role,
-            rank=rank,
-            quick=quick,
-            opening=opening,
-            members=members,
-        )
+        return self._of(role).submit(*asked, role=role, **more)
 
     def cancel(self, id: int, *, keep: bool = False) -> None:
         for engine in (self._local, *self._remotes.values()):

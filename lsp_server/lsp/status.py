@@ -180,6 +180,7 @@ def status(
             "state": model.kind,
             "progress": model.progress,
             "message": model.message,
+            "home": engine.home,
             **info,
         },
         "queue": {"running": engine.running},

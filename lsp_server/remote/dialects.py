@@ -40,9 +40,9 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """path: of a completion. body: what is sent, for a prompt, the most tokens, and the text that the answer has to
-    begin with (honoured if `begins`). read: one event. events: whether answers are server-sent events, not a JSON value
-    on each line. alive: a path that tells whether the server is there. markers: whether prompts are text with markers.
-    warms: whether a prompt can be evaluated ahead of its request at no cost but the server's time."""
+    begin with, which only some honour. read: one event. events: whether answers are server-sent events, not a JSON
+    value on each line. alive: a path that tells whether the server is there. markers: whether prompts are text with
+    markers. warms: whether a prompt can be evaluated ahead of its request at no cost but the server's time."""
 
     path: str
     body: Callable[[Endpoint, FimPrompt, int, str], dict[str, Any]]
@@ -51,7 +51,6 @@ class Dialect:
     events: bool = True
     markers: bool = True
     warms: bool = False
-    begins: bool = False
 
 
 def _llama_server(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict[str, Any]:
@@ -155,7 +154,7 @@ def _prompt_tokens(event: dict[str, Any]) -> int:
 
 
 DIALECTS: dict[Kind, Dialect] = {
-    "llama-server": Dialect("/completion", _llama_server, _read_llama_server, "/props", warms=True, begins=True),
+    "llama-server": Dialect("/completion", _llama_server, _read_llama_server, "/props", warms=True),
     "openai": Dialect("/v1/completions", _openai, _read_openai, "/v1/models"),
     "ollama": Dialect("/api/generate", _ollama, _read_ollama, "/api/version", events=False),
     "mistral": Dialect("/v1/fim/completions", _suffixed, _read_mistral, "/v1/models", markers=False),

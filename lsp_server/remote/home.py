@@ -38,7 +38,7 @@ from lsp_server.engine.request import (
 from lsp_server.remote.answer import Answer, MismatchError
 from lsp_server.remote.dialects import DIALECTS, DialectError, piece_of
 from lsp_server.remote.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
-from lsp_server.remote.probing import ProbeError, probe
+from lsp_server.remote.probing import probe
 from lsp_server.remote.rendering import Healed, healed, without_secrets
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ class RemoteHome:
                 if self._client is None:
                     self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
             self._info = await probe(self._client, self._name, self._endpoint)
-        except (EndpointError, ProbeError) as error:
+        except EndpointError as error:
             self._fail(str(error), load)
         except Exception as error:
             self._fail(explained(error), load)
@@ -176,7 +176,7 @@ class RemoteHome:
         del self._asking[request.id]
         if answer.has_begun:
             self._answered, self._waited = True, 0.0
-        elif reason is FinishReason.CANCELLED and request.priority is not Priority.ACTION:
+        elif reason is FinishReason.CANCELLED and request.priority is Priority.INLINE and request.max_tokens:
             # While keys come faster than answers, no request lives long enough to be late by itself.
             self._waited += answer.seconds
             if self._waited > self._endpoint.late_ms / 1000:

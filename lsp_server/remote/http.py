@@ -22,8 +22,8 @@ _LEAST_SECRET = 4
 
 
 class EndpointError(Exception):
-    """A server that does not work. The message is one line that names it. passing: it says that it is busy; wait: for
-    how many seconds it asks."""
+    """A server that does not work, or not as it is set. The message is one line that follows its name. wait: for how
+    many seconds a busy one asks to be left alone."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ def masked(text: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
     for secret in (_key(endpoint, environ) if endpoint.api_key_env else "", *endpoint.headers.values()):
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(secret, "…")
-    return "".join(character for character in text if character.isprintable())
+    return printable(text)
 
 
 def url_of(endpoint: Endpoint, path: str) -> str:
@@ -78,8 +78,6 @@ async def check(response: httpx2.Response) -> None:
         if kind.startswith("text/html"):
             raise EndpointError("answers with a page for browsers; is `url` right?")
         return
-    if 300 <= status < 400:
-        raise EndpointError(f"sends us elsewhere ({status}), where we do not go; correct `url`")
     told = ""
     async for data in response.aiter_bytes(_MOST_ERROR):
         told = data.decode("utf-8", "replace")
@@ -89,8 +87,8 @@ async def check(response: httpx2.Response) -> None:
     except ValueError:
         told = "" if told.lstrip().startswith("<") else " ".join(told.split())[:200]
     told = f": {told}" if told else ""
-    if status in (401, 403):
-        raise EndpointError(f"refuses the key ({status}){told}; see `api_key_env`")
+    if refusal := why_refused(status, told):
+        raise EndpointError(refusal)
     if status == 404:
         raise EndpointError(f"has no such call or model (404){told}; see `url`, `kind` and `model`")
     if status in (429, 503):
@@ -98,6 +96,19 @@ async def check(response: httpx2.Response) -> None:
     if status >= 500:
         raise EndpointError(f"has failed ({status}){told}")
     raise RefusedError(f"refuses the request ({status}){told}")
+
+
+def why_refused(status: int, told: str = "") -> str:
+    """Why a server answers with a status at whatever it is asked, in words that follow its name; empty for any other
+    status. told: what it says, behind a colon."""
+    if 300 <= status < 400:
+        return f"sends us elsewhere ({status}), where we do not go; correct `url`"
+    return f"refuses the key ({status}){told}; see `api_key_env`" if status in (401, 403) else ""
+
+
+def printable(text: str) -> str:
+    """A text of a server's, without what a screen would act on."""
+    return "".join(character for character in text if character.isprintable())
 
 
 def _retry_after(value: str) -> float:

@@ -12,7 +12,7 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.core.formats import MARKERS, FimFormat, Slot, detect_format, find_format, format_by_name
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.remote.dialects import DIALECTS
-from lsp_server.remote.http import url_of
+from lsp_server.remote.http import EndpointError, printable, url_of, why_refused
 from lsp_server.remote.rendering import MESSAGES_TEMPLATE
 
 if TYPE_CHECKING:
@@ -26,19 +26,15 @@ _MOST_NAMED = 5
 _MOST_ANSWER, _LONGEST_NAME, _SECONDS = 4 << 20, 200, 20.0
 
 
-class ProbeError(Exception):
-    """A server that cannot be used as it is set. The message is one line that follows the server's name."""
-
-
 async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> ModelInfo:
-    """What a server's model is, as far as it tells. `path` is the model's name there. Raises ProbeError, and what the
-    client raises."""
+    """What a server's model is, as far as it tells. `path` is the model's name there. Raises EndpointError, and
+    what the client raises."""
     dialect = DIALECTS[endpoint.kind]
     found = await _get(client, endpoint, dialect.alive)
     window, template = endpoint.window, ""
     form: FimFormat | None
     if endpoint.kind == "llama-server":
-        model = _printable(str(found.get("model_alias") or found.get("model_path") or "").rpartition("/")[2])
+        model = _name(str(found.get("model_alias") or found.get("model_path") or "").rpartition("/")[2])
         settings = found.get("default_generation_settings")
         held = settings.get("n_ctx") if isinstance(settings, dict) else None
         window = min(window, held) if isinstance(held, int) and held > 0 else window
@@ -51,7 +47,7 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
         form = find_format(endpoint.fim_format) or (format_by_name(model) if dialect.markers else _PARTS)
         template = MESSAGES_TEMPLATE if endpoint.is_chat else ""
     if form is None or (dialect.markers and not form.has_fim):
-        raise ProbeError(f"serves {model}, whose FIM format is not known; set `fim_format`")
+        raise EndpointError(f"serves {model}, whose FIM format is not known; set `fim_format`")
     return ModelInfo(
         name=f"{model or 'the model'} at {name}",
         path=model,
@@ -71,31 +67,29 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
 
 async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dict[str, Any]:
     status, body = await _answered(client, "GET", url_of(endpoint, path))
-    if status in (401, 403):
-        raise ProbeError(f"refuses the key ({status}); see `api_key_env`")
-    if 300 <= status < 400:
-        raise ProbeError(f"sends us elsewhere ({status}), where we do not go; correct `url`")
+    if refusal := why_refused(status):
+        raise EndpointError(refusal)
     if status == 404 and path.endswith("/models") and endpoint.model:
         return {}  # not every server lists its models
     if status != 200:
-        raise ProbeError(f"answers {path} with {status}; see `url` and `kind`")
+        raise EndpointError(f"answers {path} with {status}; see `url` and `kind`")
     found = _parsed(body)
     if not isinstance(found, dict):
-        raise ProbeError(f"answers {path} with something else than JSON; see `url` and `kind`")
+        raise EndpointError(f"answers {path} with something else than JSON; see `url` and `kind`")
     return found
 
 
 async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any = None) -> tuple[int, bytes]:
-    """The status and the body of an answer, of which no more is read than one may have. Raises ProbeError."""
+    """The status and the body of an answer, of which no more is read than one may have. Raises EndpointError."""
     with anyio.move_on_after(_SECONDS):
         async with client.stream(method, url, json=body) as response:
             found = bytearray()
             async for chunk in response.aiter_bytes():
                 found += chunk
                 if len(found) > _MOST_ANSWER:
-                    raise ProbeError("answers with more than a server says of itself; see `url` and `kind`")
+                    raise EndpointError("answers with more than a server says of itself; see `url` and `kind`")
             return response.status_code, bytes(found)
-    raise ProbeError(f"does not say within {_SECONDS:.0f} s what it is")
+    raise EndpointError(f"does not say within {_SECONDS:.0f} s what it is")
 
 
 def _parsed(body: bytes) -> Any:
@@ -110,24 +104,23 @@ def _models(found: dict[str, Any]) -> list[str]:
     entries = found.get("data") or found.get("models") or []
     given = entries if isinstance(entries, list) else []
     names = [entry.get("id") or entry.get("name") for entry in given if isinstance(entry, dict)]
-    return [_printable(name) for name in names if name]
+    return [_name(name) for name in names if name]
 
 
-def _printable(name: Any) -> str:
-    """A name that a server gives, without what a screen would act on."""
-    return "".join(character for character in str(name)[:_LONGEST_NAME] if character.isprintable())
+def _name(given: Any) -> str:
+    return printable(str(given)[:_LONGEST_NAME])
 
 
 def _chosen(wanted: str, names: list[str]) -> str:
-    """The model to ask for. Raises ProbeError."""
+    """The model to ask for. Raises EndpointError."""
     known = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
     if wanted:
         if names and wanted not in names and f"{wanted}:latest" not in names:
-            raise ProbeError(f"has no model {wanted}; it has {known}")
+            raise EndpointError(f"has no model {wanted}; it has {known}")
         return wanted
     if len(names) != 1:
         what = f"has several models; set `model` to one of {known}" if names else "names no model; set `model`"
-        raise ProbeError(what)
+        raise EndpointError(what)
     return names[0]
 
 

@@ -60,6 +60,7 @@ def test_killed_at_random_moments_of_typing(server: StdioClient) -> None:
         text, version = text + "dth * height\n", version + 1
         server.change(URI, version, text)
     assert server.notifications("window/showMessage") == []
+    assert server.status()["model"]["home"] == "process"
     told = [message["message"] for message in server.notifications("window/logMessage")]
     assert sum("the engine was ended by SIG" in message for message in told) == scaled(3)
     assert server.finish() == 0

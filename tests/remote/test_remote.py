@@ -419,6 +419,28 @@ async def test_lateness_is_seen_though_each_key_cancels_the_request_before_it() 
         assert "has written nothing within 200 ms" in client.engine.model.message
 
 
+async def test_a_prompt_that_is_only_evaluated_is_not_late() -> None:
+    """It has no text to wait for, and keys cancel it as a matter of course."""
+    async with serving("llama-server", stall=True) as server, remote(server, late_ms=50) as client:
+        await client.load()
+        for _ in range(5):
+            id = client.engine.submit(fim(), BLOCK, 0, lambda _: None, priority=Priority.WARMING)
+            await anyio.sleep(0.03)
+            client.engine.cancel(id)
+        while client.engine.running:
+            await anyio.sleep(0.005)
+        assert client.engine.model.kind == "ready"
+
+
+async def test_a_place_is_asked_once_what_it_is() -> None:
+    async with serving("openai") as server, switched(server) as (switch, _):
+        switch.route({"team": server.endpoint()}, {"completion": ["team"], "chat": [LOCAL]})
+        switch.load(ModelSpec(""))
+        while switch.model.kind != "ready":
+            await anyio.sleep(0.005)
+        assert len([request for request in server.requests if request.path == "/v1/models"]) == 1
+
+
 async def test_one_failure_that_many_requests_meet_counts_once() -> None:
     async with serving("openai", answer=response(500, {"error": "oops"})) as server, remote(server) as client:
         await client.load()
