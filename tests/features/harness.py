@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,7 +67,11 @@ class Bench:
         self.sent = sent
         self.client = in_this_process(factory or self._known, self._on_model)
         self.buffers: list[DocumentSnapshot] = []
-        self.completer = InlineCompleter(self.client, lambda: self.options, buffers=lambda: self.buffers, index=index)
+        self.clock = time.monotonic
+        self.completer = InlineCompleter(self.client, lambda: self.options, self._now, lambda: self.buffers, index)
+
+    def _now(self) -> float:
+        return self.clock()  # which a test may exchange
 
     def _known(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
         self.backends.append(ScriptedBackend(spec, progress, texts=[KNOWN]))

@@ -24,6 +24,7 @@ from tests.support.cursor import parse_cursor
 
 LONG = "def all_of_the_values():$0\n"
 LONG_TEXT = LONG.replace("$0", "\n" + "".join(f"    aa{number} = bb{number}\n" for number in range(40))).encode()
+URI = "file:///main.py"
 OTHER = SOURCE.replace("width$0", "w$0")
 
 
@@ -194,7 +195,7 @@ async def test_a_long_text_that_cannot_be_written_on_is_answered(
         outcome = await b.complete(LONG)
         assert outcome.suggestion is not None
         assert outcome.suggestion.text.count("\n") == 30
-        assert not b.completer._running
+        assert b.completer.generations.of(URI) is None
 
 
 async def test_another_model_does_not_write_on(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +260,8 @@ async def test_what_was_found_out_for_a_cancelled_request_is_kept(
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(b.complete, SOURCE)
             await gate.reached.wait()
-            (running,) = b.completer._running.values()
+            running = b.completer.generations.of(URI)
+            assert running is not None
             tasks.cancel_scope.cancel()
         gate.open()
         await until(lambda: running._shaped[0])
@@ -276,7 +278,8 @@ async def test_the_documents_indentation_agrees_with_what_has_not_been_shaped(be
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(b.complete, source)
             await engine.reached.wait()
-            (running,) = b.completer._running.values()
+            running = b.completer.generations.of(URI)
+            assert running is not None
             await until(lambda: "total =" in running.text)
             document, cursor = parse_cursor(source.replace("$0", "\n\t$0"))
             b.completer.document_changed(replace(document, edit_end=cursor))

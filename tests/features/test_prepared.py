@@ -266,7 +266,7 @@ async def test_a_fast_typists_key_waits_before_it_is_decoded(bench: Opener, monk
     async with bench() as b:
         b.options = replace(PATIENT, debounce=True)
         await b.ready()
-        b.completer._clock = lambda: now
+        b.clock = lambda: now
         monkeypatch.setattr(anyio, "sleep", sleep)
         for count in range(1, 9):
             now += 0.05

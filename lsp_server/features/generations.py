@@ -1,0 +1,277 @@
+"""The generations under way for all documents: which are begun, handed over to the next request, and ended."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import anyio.lowlevel
+
+from lsp_server.backends.base import ModelInfo
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.prompt_book import PromptChoice
+from lsp_server.core.reuse import Place, SuggestionMemory
+from lsp_server.core.shape import Suggestion
+from lsp_server.core.stopping import stop_rule
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
+from lsp_server.features import answering
+from lsp_server.features.background import Background
+from lsp_server.features.checks import Checks
+from lsp_server.features.dangers import Dangers
+from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
+from lsp_server.features.indentation import Indentations
+from lsp_server.features.options import InlineOptions
+from lsp_server.features.parts import Part, first_part, following, written_with
+from lsp_server.features.prepared import Prepared, after_acceptance
+from lsp_server.features.prompts import Prompts
+from lsp_server.features.rhythm import Rhythm
+
+logger = logging.getLogger(__name__)
+
+
+class Generations:
+    """One for each document at most, that of the latest explicit request, and one that is prepared: for what follows
+    the suggestion that is shown. Only the event loop uses it.
+
+    memory: gets what the generations come to. rhythm: learns how long a token takes. clock: in seconds, for deadlines.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        background: Background,
+        prompts: Prompts,
+        memory: SuggestionMemory,
+        rhythm: Rhythm,
+        indentations: Indentations,
+        clock: Callable[[], float],
+    ) -> None:
+        self._engine = engine
+        self._background = background
+        self._prompts = prompts
+        self._memory = memory
+        self._rhythm = rhythm
+        self._indentations = indentations
+        self._clock = clock
+        self.checks, self.dangers = Checks(), Dangers()
+        self.asked: RunningGeneration | None = None  # that of the latest explicit request
+        self._running: dict[str, RunningGeneration] = {}
+        self._prepared: Prepared | None = None
+        self._setup: object = None
+
+    def of(self, uri: str) -> RunningGeneration | None:
+        """The one under way for a document."""
+        return self._running.get(uri)
+
+    def under(self, setup: object) -> bool:
+        """Whether all are written under `setup`, model and settings. If not, they are ended, and the next ones are."""
+        if setup == self._setup:
+            return True
+        self._setup = setup
+        for generation in [*self._all()]:
+            self.end(generation)
+        self._give_up_prepared()
+        return False
+
+    def adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
+        """The generation under way for the document, if it writes on from what was typed."""
+        if (generation := self._running.get(document.uri)) is not None:
+            if generation.agrees(generation.place.typed_since(document, hole.cursor)):
+                return generation
+            self.end(generation)
+        prepared = self._prepared
+        if prepared is None or prepared.generation is None or not prepared.agrees(document, hole.cursor):
+            return None
+        self._prepared = None
+        self._running[document.uri] = prepared.generation
+        return prepared.generation
+
+    def adopt_asked(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
+        """What the latest explicit request has begun, or what goes on unasked, if this one asks for the same."""
+        for known in (self.asked, self._running.get(document.uri)):
+            if known is not None and answering.goes_on(known, known.place.typed_since(document, hole.cursor)):
+                return known
+        return None
+
+    def start(
+        self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
+    ) -> RunningGeneration:
+        """Begins one. Ends that of the document and those that nobody waits for: it would wait for them."""
+        for other in [o for o in self._all() if not o.waiting or o.document.uri == document.uri]:
+            self.end(other)
+        self._give_up_prepared()
+        generation = self._made(document, hole, prompts, options)
+        self._running[document.uri] = generation
+        self._submit(generation, options)
+        if prompts.quick is not None:
+            self._prompts.evaluate_full(prompts.full, generation.rule, options)
+        return generation
+
+    def ask(self, generation: RunningGeneration, options: InlineOptions) -> None:
+        """Makes it that of the latest explicit request: asks for other candidates too, and shows what is unsure."""
+        if self.asked is not None and not self.asked.waiting:
+            self.end(self.asked)
+        self.asked = generation
+        generation.told(0.0)
+        what = generation.document, generation.hole, generation.prompts, options
+        generation.others = tuple(self._made(*what) for _ in range(1, options.candidates))
+        for rank, other in enumerate(generation.others, 1):
+            self._submit(other, options, rank=rank)
+
+    async def prepare(
+        self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
+    ) -> None:
+        """Begins with what comes after `suggestion`, unless that is known."""
+        await anyio.lowlevel.checkpoint()  # until the answer that is being given has been sent
+        if not options.prepare_next:
+            return
+        accepted, cursor = after_acceptance(document, suggestion)
+        there = Place.of(accepted, cursor)
+        known = self._prepared is not None and self._prepared.there == there
+        if known or self._memory.find(accepted, cursor) is not None:
+            return
+        self._give_up_prepared()
+        inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
+        self._prepared = prepared = Prepared(Place.of(document, suggestion.start), inserted, there)
+        with prepared.scope:
+            hole, prompts = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+            if prompts is not None and self._engine.model.info is info:
+                prepared.generation = self._made(accepted, hole, prompts, options)
+                self._submit(prepared.generation, options, priority=Priority.PREPARED)
+
+    def document_changed(self, document: DocumentSnapshot) -> None:
+        """Ends those for a document that the change makes useless."""
+        # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
+        cursors = {document.edit_end - closers for closers in range(4)}
+        prepared = self._prepared
+        if prepared is not None and not prepared.still_possible(document, cursors):
+            self._give_up_prepared()
+        if (generation := self._running.get(document.uri)) is not None:
+            grown = generation.hole.cursor + len(document.source) - len(generation.document.source)
+            cursors.add(grown)
+            if not any(generation.agrees(generation.place.typed_since(document, cursor)) for cursor in cursors):
+                self.end(generation)
+        if (asked := self.asked) is not None and asked.document.uri == document.uri and asked.finished is not None:
+            self.end(asked)
+
+    def document_closed(self, uri: str) -> None:
+        """Ends those for a document."""
+        for generation in [known for known in self._all() if known.document.uri == uri]:
+            self.end(generation)
+        if self._prepared is not None and self._prepared.place.uri == uri:
+            self._give_up_prepared()
+
+    def leave(self, generation: RunningGeneration) -> None:
+        """Nobody waits for it any more. What was asked for goes on, since many cancel a request and ask again; and what
+        has been begun to be written. The other candidates do not."""
+        asked = generation is self.asked
+        self._end_others(generation)
+        if not asked and not generation.text:
+            self.end(generation)
+
+    def end(self, generation: RunningGeneration) -> None:
+        """Cancels it. What its prompt needs stays in the cache: it is mostly what the next key's prompt needs."""
+        self._engine.cancel(generation.id, keep=True)
+        self._end_others(generation)
+        if self._is_running(generation):
+            del self._running[generation.document.uri]
+
+    def _all(self) -> Iterator[RunningGeneration]:
+        """All but the one that is prepared."""
+        yield from self._running.values()
+        if self.asked is not None:
+            yield self.asked
+
+    def _is_running(self, generation: RunningGeneration) -> bool:
+        return self._running.get(generation.document.uri) is generation
+
+    def _end_others(self, generation: RunningGeneration) -> None:
+        if generation is self.asked:
+            self.asked = None
+        for other in generation.others:
+            self._engine.cancel(other.id)
+
+    def _give_up_prepared(self) -> None:
+        if self._prepared is not None:
+            self._prepared.give_up(self._engine)
+        self._prepared = None
+
+    def _made(
+        self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
+    ) -> RunningGeneration:
+        """A generation for `hole` that has not been submitted."""
+        rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
+        info, checks = self._engine.model.info, self.checks if options.check_names else None
+        what = prompts, self._background.parse, info.specials if info else (), self._indentations.of, checks
+        return RunningGeneration(document, hole, rule, *what, rules=options.check_danger)
+
+    def _submit(
+        self,
+        generation: RunningGeneration,
+        options: InlineOptions,
+        *,
+        priority: Priority = Priority.INLINE,
+        rank: int = 0,
+    ) -> None:
+        parse = self._background.parse
+        part, setup, info = first_part(generation, options.max_tokens), self._setup, self._engine.model.info
+        deadline = self._clock() + options.deadline_ms / 1000 if priority is Priority.INLINE else None
+
+        def on_event(event: TextDelta | Finished) -> None:
+            if isinstance(event, TextDelta):
+                generation.on_text(event)
+            else:
+                self._background.start(ended, event)
+
+        async def ended(event: Finished) -> None:
+            written = None if rank else written_with(generation, part, event)
+            if written is not None and info is not None and self._is_running(generation):
+                try:
+                    tokens = part.tokens_left(event)
+                    behind = await following(generation, written, tokens, info, options, self._prompts, parse)
+                except Exception:
+                    logger.exception("a long text cannot be written on")
+                else:
+                    if self._is_running(generation) and self._engine.model.info is info:
+                        submit(behind)
+                        return
+                    event = replace(event, reason=FinishReason.CANCELLED)
+            await self._finish(generation, event, setup if rank == 0 else None)
+
+        def submit(one: Part) -> None:
+            nonlocal part
+            part = one
+            generation.id = self._engine.submit(
+                part.prompts.full,
+                part.rule,
+                part.max_tokens,
+                on_event,
+                priority=priority,
+                deadline=deadline,
+                rank=rank,
+                quick=part.prompts.quick,
+                opening=part.rule.opening,
+                members=part.rule.members,
+            )
+
+        submit(part)
+
+    async def _finish(self, generation: RunningGeneration, finished: Finished, setup: object) -> None:
+        """Ends a generation. It can be adopted until it is remembered, and who waits for it goes on after that. setup:
+        what it was written under, if it is the likeliest for its place."""
+        try:
+            await generation.finish(finished)
+            if finished.reason in ANSWERS:
+                self.dangers.looked(generation.danger)
+        finally:
+            if self._is_running(generation):
+                del self._running[generation.document.uri]
+            if self._prepared is not None and self._prepared.generation is generation:
+                self._prepared = None
+        if setup is None:
+            return
+        self._rhythm.decoded(finished.usage)
+        if finished.reason in WHOLE and setup == self._setup:
+            answering.remember_whole(self._memory, generation)
