@@ -151,6 +151,11 @@ class ModelInfo:
     state_key: str = ""
     sliding_tokens: int = 0
 
+    @property
+    def is_ours(self) -> bool:
+        """Whether fimble itself decodes with it, and so can limit its tokens; not the model of another server."""
+        return self.vocabulary > 0
+
 
 @dataclass(frozen=True, slots=True)
 class SequenceState:

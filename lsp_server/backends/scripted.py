@@ -2,7 +2,8 @@
 
 Its logits are a hash of the tokens and positions that its KV cells hold at that moment. So a cache that is
 wrong by one token gives another text, and "the text equals a cold run's" proves that reuse is right. Given
-texts, it predicts their continuation where the last bytes of the cells stand in one of them. As a chat model it
+texts, it predicts their continuation where the last bytes of the cells stand in one of them, that of the first text
+before that of the next. As a chat model it
 says the first reply whose key stands in what it was asked.
 """
 
@@ -208,9 +209,8 @@ class ScriptedBackend:
         logits[self._letters] = 5.0 * np.random.default_rng(list(digest)).standard_normal(len(self._letters))
         if digest[0] < 12:  # about one token in twenty ends the line
             logits[10] = 40.0
-        known = self._continuation(self._tokens_in(cells))
-        if known is not None:
-            logits[known] = 50.0
+        for rank, known in reversed(list(enumerate(self._continuations(self._tokens_in(cells))))):
+            logits[known] = 50.0 - rank
         return logits
 
     @cached_property
@@ -222,20 +222,17 @@ class ScriptedBackend:
     def _tokens_in(self, cells: list[int]) -> list[int]:
         return [cell & ((1 << _TOKEN_BITS) - 1) for cell in cells] if self._adapted else list(cells)
 
-    def _continuation(self, cells: list[int]) -> int | None:
+    def _continuations(self, cells: list[int]) -> list[int]:
+        """The tokens that may follow, the likeliest first."""
         if self._replies:
-            return self._reply(cells)
+            return [self._reply(cells)]
         if not self._texts:
-            return None
+            return []
         tail = b"".join(map(self.piece, cells[-_CONTEXT_BYTES:]))[-_CONTEXT_BYTES:]
         if len(tail) < _CONTEXT_BYTES:
-            return None
-        for text in self._texts:
-            found = text.find(tail)
-            if found >= 0:
-                end = found + len(tail)
-                return text[end] if end < len(text) else _END
-        return None
+            return []
+        ends = ((text, text.find(tail) + len(tail)) for text in self._texts if tail in text)
+        return [text[end] if end < len(text) else _END for text, end in ends]
 
     def _reply(self, cells: list[int]) -> int:
         asked, _, said = b"".join(map(self.piece, cells)).rpartition(_ASSISTANT)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ _MOST_PARSED = 160_000
 _LINE_CHARACTERS, _MOST_BASES = 400, 20
 
 _MARK = "fimble_cursor_"
+_NOT_WORD = re.compile(r"\W")
 _ACCESS = re.compile(r"(?<![\w.)\]}\"'])(\w+)\.(\w*)")
 _RECEIVER = re.compile(r"(?<![\w.)\]}\"'])(\w+)(?:\.(\w*))?\Z")
 _STRINGS = re.compile(r"""[rbuRBU]{0,2}(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
@@ -47,19 +49,41 @@ _EVERY_CLASS = frozenset(dir(type))
 
 
 @dataclass(frozen=True, slots=True)
+class Bare:
+    """A name by itself, which has to be one of `names`. at: the length of the text in front of it, in characters.
+    begun: what of it stands in front of the text. doubt: the logarithm of a probability; the text ends inside of the
+    name in front of a token that is less probable."""
+
+    at: int
+    begun: str
+    names: frozenset[str]
+    doubt: float = -math.inf
+
+    def so_far(self, text: str) -> str | None:
+        """What of the name is there at the end of `text`; None if that is in front of it, or behind it."""
+        word = self.begun + text[self.at :]
+        return word if len(text) >= self.at and _NOT_WORD.search(word) is None else None
+
+
+@dataclass(frozen=True, slots=True)
 class Members:
     """left: the line in front of the text, as far as it is there. receivers: the names whose members are known, and
-    these. The text is what is written at the place."""
+    these. bare: another name that is limited. The text is what is written at the place."""
 
     left: str
     receivers: tuple[tuple[str, frozenset[str]], ...]
+    bare: Bare | None = None
 
     def words(self, text: str) -> tuple[str, ...]:
         """What may go on behind `text`, which is limited: the rest of each name, in front of a dot none."""
-        names, begun = self._known(text) or (frozenset(), None)
+        names, begun = self._bare(text) or self._known(text) or (frozenset(), None)
         if begun is None:
             return ()
         return tuple(sorted(name[len(begun) :] for name in names if name.startswith(begun) and name != begun))
+
+    def doubt(self, text: str) -> float:
+        """The logarithm of how probable what comes behind `text` has to be."""
+        return self.bare.doubt if self.bare is not None and self._bare(text) is not None else -math.inf
 
     def known(self, text: str) -> frozenset[str] | None:
         """The names that may stand in the access that `text` ends in; None if it ends in none that is limited."""
@@ -68,7 +92,9 @@ class Members:
 
     def limits(self, text: str) -> bool:
         """Whether not everything may go on behind `text`: it ends with a receiver, or inside an access to it whose name
-        is one of those known, as far as it is there."""
+        is one of those known, as far as it is there. So it does inside a bare name."""
+        if self._bare(text) is not None:
+            return True
         known = self._known(text)
         if known is None:
             return False
@@ -77,6 +103,10 @@ class Members:
 
     def allows(self, text: str, piece: str) -> bool:
         """Whether `piece` may go on behind `text`, which is limited."""
+        if (bare := self._bare(text)) is not None:
+            names, whole = bare[0], bare[1] + piece
+            name = _NOT_WORD.split(whole, maxsplit=1)[0]
+            return any(each.startswith(name) for each in names) if name == whole else name in names
         known, line = self._known(text), self._line(text)
         begun = _RECEIVER.search(line)
         found = _ACCESS.match(line + piece, begun.start()) if begun is not None else None
@@ -89,8 +119,13 @@ class Members:
 
     def may_end(self, text: str) -> bool:
         """Whether nothing more need come behind `text`, which is limited."""
-        known = self._known(text)
+        known = self._bare(text) or self._known(text)
         return known is None or known[1] is None or known[1] in known[0]
+
+    def _bare(self, text: str) -> tuple[frozenset[str], str] | None:
+        """The names that the bare one may be, and what of it is there; None if `text` does not end inside of it."""
+        begun = self.bare.so_far(text) if self.bare is not None else None
+        return (self.bare.names, begun) if self.bare is not None and begun is not None else None
 
     def _known(self, text: str) -> tuple[frozenset[str], str | None] | None:
         """The names behind the receiver that `text` ends with, and what of one is there; None before the dot."""

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.members import Bare
 from lsp_server.core.overlap import contains
 from lsp_server.core.python_trees import blocks, parsed
 from lsp_server.core.shape import Suggestion
+from lsp_server.core.text import encode
 
 # Larger files are not checked. A part of a very large document, whose top is not known, is larger than this.
 MOST_BYTES = 64_000
@@ -41,10 +43,12 @@ _GIVEN |= {"BaseExceptionGroup", "EncodingWarning", "ExceptionGroup", "PythonFin
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is left of a suggestion, and the first name in it that is defined nowhere; empty if there is none."""
+    """What is left of a suggestion, and the first name in it that is defined nowhere; empty if there is none. bare:
+    where in the suggestion's text that name stands, and which names are defined there; None if that cannot be told."""
 
     suggestion: Suggestion | None
     undefined: str = ""
+    bare: Bare | None = None
 
 
 def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
@@ -56,7 +60,7 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
     found = spliced.first_undefined(suggestion.text)
     if found is None or not found.name:
         return Checked(suggestion)
-    name, lines = found.name, _lines(suggestion.text)
+    name, bare, lines = found.name, found.bare, _lines(suggestion.text)
     room = _MOST_CUT_BYTES
     kept = found.statement
     for _ in range(_MOST_CUTS):
@@ -66,10 +70,10 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
             break
         found = spliced.first_undefined(text)
         if found is not None and not found.name:
-            return Checked(spliced.shortened(text), name)
+            return Checked(spliced.shortened(text), name, bare)
         # It does not parse without what followed, or has another such name.
         kept = kept - 1 if found is None else min(kept - 1, found.statement)
-    return Checked(None, name)
+    return Checked(None, name, bare)
 
 
 def _is_checked(document: DocumentSnapshot) -> bool:
@@ -98,10 +102,12 @@ def _worth_showing(lines: Sequence[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Undefined:
     """A name that is defined nowhere; empty if there is none. statement: how many lines of the suggestion stand in
-    front of the innermost statement in it that uses the name; 0 if that begins in front of the suggestion."""
+    front of the innermost statement in it that uses the name; 0 if that begins in front of the suggestion. bare: as in
+    `Checked`."""
 
     name: str = ""
     statement: int = 0
+    bare: Bare | None = None
 
 
 class _Spliced:
@@ -136,17 +142,39 @@ class _Spliced:
         begun = re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
         words = set(_WORD.findall(begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
         missing = list(_undefined(tree, self._document.path))
-        mine = [(at, name) for at, name in missing if at < end and _end(at, name) > start]
-        elsewhere = {name for at, name in missing if (at, name) not in mine}
-        inside = sorted((at, name) for at, name in mine if name in words - elsewhere)
+        mine = [each for each in missing if each.at < end and each.end > start]
+        elsewhere = {each.name for each in missing if each not in mine}
+        inside = [each for each in mine if each.name in words - elsewhere]
         if not inside:
             return _Undefined()
-        (line, _), name = inside[0]
-        return _Undefined(name, _statement(tree, start[0], line, whole))
+        first = min(inside, key=lambda each: each.at)
+        statement = _statement(tree, start[0], first.at[0], whole)
+        return _Undefined(first.name, statement, self._bare(first, put, whole))
+
+    def _bare(self, missing: _Missing, put: str, whole: str) -> Bare | None:
+        """Where in `put` a name stands that is defined nowhere, and what is defined there."""
+        line, column = missing.at
+        text = whole.removeprefix("\ufeff")
+        lines = text.split("\n")[:line]
+        offset = sum(len(each) + 1 for each in lines[:-1]) + len(encode(lines[-1])[:column].decode("utf-8", "replace"))
+        at = offset - len(self._before.removeprefix("\ufeff"))
+        if at > len(put) or not text.startswith(missing.name, offset):
+            return None  # as inside of an f-string, of which some Pythons do not tell where its names stand
+        begun = self._before[at:] if at < 0 else ""
+        names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier())
+        return Bare(max(0, at), begun, names)
 
 
-def _end(at: tuple[int, int], name: str) -> tuple[int, int]:
-    return at[0], at[1] + len(name.encode())
+class _Missing(NamedTuple):
+    """A name that is in none of the scopes it can come from. at: its line, from 1, and its column, in bytes."""
+
+    at: tuple[int, int]
+    name: str
+    scopes: tuple[Mapping[str, Any], ...]
+
+    @property
+    def end(self) -> tuple[int, int]:
+        return self.at[0], self.at[1] + len(self.name.encode())
 
 
 def _plain(source: bytes) -> str:
@@ -158,8 +186,8 @@ def _place_at(text: str) -> tuple[int, int]:
     return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode("utf-8", "replace"))
 
 
-def _undefined(tree: ast.Module, path: str) -> Iterator[tuple[tuple[int, int], str]]:
-    """The line and column of each name in `tree` that is in none of the scopes it can come from, and the name."""
+def _undefined(tree: ast.Module, path: str) -> Iterator[_Missing]:
+    """The names in `tree` that are defined nowhere."""
     kind = _checker_type()
     try:
         checker = kind(tree, path, _GIVEN, False)
@@ -167,7 +195,7 @@ def _undefined(tree: ast.Module, path: str) -> Iterator[tuple[tuple[int, int], s
         return
     for node, name, scopes in checker.undefined:
         if not any(name in scope for scope in scopes):
-            yield (node.lineno, node.col_offset), name
+            yield _Missing((node.lineno, node.col_offset), name, scopes)
 
 
 @cache

@@ -14,7 +14,7 @@ from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import Piece
-from lsp_server.core.text import character_start, next_character_start
+from lsp_server.core.text import character_start, encode, next_character_start
 
 # Imports are looked for in this much of a file's beginning.
 IMPORTS_WITHIN_BYTES = 1 << 16
@@ -113,6 +113,14 @@ class FimPrompt:
     def text(self, kind: str) -> bytes:
         """The text of all segments of one kind, for showing."""
         return b"".join(segment.text for segment in self.segments if segment.kind == kind)
+
+    def with_written(self, text: str) -> FimPrompt:
+        """The prompt with `text` behind what was typed, which every layout ends with."""
+        if not text:
+            return self
+        typed = self.segments[-1].text if self.segments and self.segments[-1].kind == Slot.TYPED.kind else b""
+        kept = self.segments[:-1] if typed else self.segments
+        return replace(self, segments=(*kept, Segment(Slot.TYPED.kind, typed + encode(text))))
 
 
 def piece_size(piece: Piece) -> int:

@@ -139,6 +139,7 @@ class Engine(Protocol):
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
         members: Members | None = None,
+        written: str = "",
     ) -> int:
         """Starts a request and returns its id. The parameters are those of `Generate`. The listener gets the request's
         events on the event loop; the last one, and only that, is `Finished`."""

@@ -199,9 +199,10 @@ class EngineClient:
         quick: FimPrompt | None = None,
         opening: Opening | None = None,
         members: Members | None = None,
+        written: str = "",
     ) -> int:
         id = next(self._ids)
-        limits = quick, opening, members
+        limits = quick, opening, members, written
         request = Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, *limits)
         if refusal := self._refusal(request):
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=refusal))

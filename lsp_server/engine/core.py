@@ -327,8 +327,9 @@ class EngineCore:
             return
         try:
             room = model.backend.info.context_tokens - max(request.max_tokens, request.reserve)
-            encoded = model.encoder.encode(request.prompt, room)
-            quick = model.encoder.encode(request.quick, room) if request.quick else None
+            encoded = model.encoder.encode(request.prompt.with_written(request.written), room)
+            smaller = request.quick.with_written(request.written) if request.quick else None
+            quick = model.encoder.encode(smaller, room) if smaller else None
         except Exception as error:
             self._post(rejected(request, explained(error), FinishReason.FAILED))
             return

@@ -15,7 +15,7 @@ from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
-from lsp_server.engine.limits import best
+from lsp_server.engine.limits import best, least
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
@@ -50,7 +50,7 @@ class Generation:
         quick: Encoded | None = None,
     ) -> None:
         self.request = request
-        self.text = ""
+        self.text = request.written
         self.sequence: int | None = None
         self.prompt = request.prompt
         self._cost = Cost(now)
@@ -368,7 +368,7 @@ class Generation:
         """Takes `token` as the next one; `piece` is what it adds to the text. rivals: all tokens that could stand
         there, which its probability is one among; None for any. Returns why that was the last, or is not taken."""
         logprob = logprob_of(logits, token, rivals)
-        if self.request.stop is not None and logprob < self.request.stop.doubt:
+        if logprob < least(self.request, self.text):
             return FinishReason.STOP
         self._watch(token)
         self._tokens.append(token)

@@ -12,8 +12,6 @@ from lsp_server.engine.request import Generate
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
-    from lsp_server.core.members import Members
-    from lsp_server.core.opening import Opening
 
 # The index of the first token that is written over, the token to write there, its logits, and what it adds.
 Healing = tuple[int, int, "Logits", bytes]
@@ -27,7 +25,7 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
     that cannot be told yet because logits are missing. first: the index of the first of `tokens` that may be healed."""
     cache, vocabulary = model.cache, model.vocabulary
     limited = request.opening is not None or request.members is not None
-    allows = partial(_allows, request.opening, request.members) if limited else None
+    allows = partial(_allows, request) if limited else None
     known = common_prefix(cache.tokens(sequence), tokens)
     for index in range(max(1, first), len(tokens)):
         row = cache.row(sequence, index - 1)
@@ -40,9 +38,9 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
     return None
 
 
-def _allows(opening: Opening | None, members: Members | None, added: bytes) -> bool:
-    """Whether the line may go on with `added`."""
-    text = added.decode("utf-8", "replace")
-    if members is not None and members.limits("") and not members.allows("", text):
+def _allows(request: Generate, added: bytes) -> bool:
+    """Whether the text may go on with `added`."""
+    members, written, text = request.members, request.written, added.decode("utf-8", "replace")
+    if members is not None and members.limits(written) and not members.allows(written, text):
         return False
-    return opening is None or opening.allows(text)
+    return request.opening is None or request.opening.allows(written + text)

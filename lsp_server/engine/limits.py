@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,12 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
         beginnings += model.vocabulary.parts_of([word.encode() for word in members.words(text)])
     found = likeliest(row, lambda token: all(allows(token) for allows in limits), beginnings, rank)
     return top if found is None else found
+
+
+def least(request: Generate, text: str) -> float:
+    """The logarithm of how probable a token behind `text` has to be; the text ends in front of one that is less."""
+    doubt = request.stop.doubt if request.stop is not None else -math.inf
+    return doubt if request.members is None else max(doubt, request.members.doubt(text))
 
 
 def _can_open(

@@ -49,7 +49,7 @@ class Generate:
     with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
     prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
     text may begin; the likeliest token with which it does is taken. members: which names may stand in it behind
-    others."""
+    others. written: a beginning of the text that stands already; what is decoded goes on with it."""
 
     id: int
     prompt: FimPrompt
@@ -63,6 +63,7 @@ class Generate:
     quick: FimPrompt | None = None
     opening: Opening | None = None
     members: Members | None = None
+    written: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,8 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event of every request, exactly one. text: all of it. logprob: the mean per token."""
+    """The last event of every request, exactly one. text: all of it, with what was written before. logprob: the mean
+    per token."""
 
     id: int
     text: str

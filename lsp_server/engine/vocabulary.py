@@ -99,7 +99,8 @@ def logprob_of(logits: Logits, token: int, rivals: Sequence[int] | None = None) 
     import numpy as np
 
     among = logits if rivals is None else logits[rivals]
-    return -float(np.log(np.exp(among - logits[token]).sum()))
+    top = among.max()
+    return float(logits[token] - top - np.log(np.exp(among - top).sum()))
 
 
 def likeliest(logits: Logits, allowed: Callable[[int], bool], beginnings: Sequence[int], rank: int = 0) -> int | None:

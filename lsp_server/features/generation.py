@@ -16,6 +16,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.indentation import IndentStyle
 from lsp_server.core.insertion import Insertion
+from lsp_server.core.members import Bare
 from lsp_server.core.names import Checked, without_undefined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
@@ -43,7 +44,8 @@ class RunningGeneration:
     as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
     where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
     document is indented that does not say so itself. checks: counts what the check of names finds; None for no check.
-    undefined: a name in its text that is defined nowhere, in front of which what is shown ends. rules: whether
+    undefined: a name in its text that is defined nowhere, in front of which what is shown ends; bare: where it stands
+    in the text, and what could stand there. rewrites: how often such a name has been written anew. rules: whether
     dangerous patterns are looked for. danger: what was found in what can be shown.
     """
 
@@ -69,6 +71,9 @@ class RunningGeneration:
         self.usual = usual
         self.checks = checks
         self.undefined = ""
+        self.bare: Bare | None = None
+        self.rewrites = 0
+        self._before: tuple[Finished, str, list[tuple[int, float]]] | None = None  # in front of the name
         self.rules = rules
         self.danger = NO_DANGER
         self.place = Place.of(document, hole.cursor)
@@ -106,16 +111,20 @@ class RunningGeneration:
         self.usage = event.usage
         self._wake()
 
-    async def finish(self, event: Finished) -> None:
-        """Takes the end, and looks at what can be shown of the whole. Whoever waits goes on when that is known."""
+    async def read(self, event: Finished) -> None:
+        """Takes the end of its text, and looks at what can be shown of the whole."""
         self._end, self.usage = event, event.usage
         if not self._continued:
             self.text = event.text
+        if event.reason in ANSWERS:
+            await self.look()
+
+    async def finish(self, event: Finished) -> None:
+        """Takes the end. Whoever waits goes on when it is known what can be shown of the whole."""
         try:
-            if event.reason in ANSWERS:
-                await self.look()
-                if self.checks is not None:
-                    self.checks.count(self.undefined, shown=bool(self.shown.text.strip()))
+            await self.read(event)
+            if event.reason in ANSWERS and self.checks is not None:
+                self.checks.count(self.undefined, shown=bool(self.shown.text.strip()))
         finally:
             self.finished = event
             self._wake()
@@ -124,9 +133,24 @@ class RunningGeneration:
         self._changed.set()
         self._changed = anyio.Event()
 
+    def rewrite(self, length: int, finished: Finished | None) -> None:
+        """Takes its text back to `length` characters, behind which it is written anew. finished: how it has ended; None
+        for what has been written anew already."""
+        self.rewrites += 1
+        if finished is not None:
+            self._before = finished, self.text, self._tokens.copy()
+        self.next_part(self.text[:length])
+
+    def not_rewritten(self) -> Finished:
+        """Takes its text as it was before it was to be written anew. Returns how that has ended."""
+        assert self._before is not None
+        finished, self.text, self._tokens = self._before
+        self._solid = self._tokens[-1][0] if self._tokens else 0
+        return replace(finished, usage=self.usage)
+
     def next_part(self, text: str) -> None:
         """Takes `text` as all that has been written so far; another part follows."""
-        self.text = text
+        self.text, self._end = text, None
         self._solid = solid(text)
         while self._tokens and self._tokens[-1][0] > self._solid:
             begins = self._tokens[-2][0] if len(self._tokens) > 1 else 0
@@ -174,6 +198,7 @@ class RunningGeneration:
                 return
             checked, danger = await self._parse(partial(self._shape_here, text, whole=whole))
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
+            self.bare = checked.bare
             if whole and shaped is None and self.undefined:
                 self.shown = Insertion("")  # a beginning of what is withheld is worth nothing, and may be half a call
             if shaped is not None and shaped.text.startswith(self.shown.text):
@@ -185,8 +210,10 @@ class RunningGeneration:
         shaped = partial(shape, specials=self.specials, usual=self.usual)
         place = self.document, self.hole, self.rule
         checked = Checked(shaped(text, *place, whole=whole))
-        if checked.suggestion is not None and self.checks is not None:
-            checked = without_undefined(checked.suggestion, self.document)
+        if (fitting := checked.suggestion) is not None and self.checks is not None:
+            checked = without_undefined(fitting, self.document)
+            if checked.bare is not None and not text.startswith(fitting.text[: checked.bare.at]):
+                checked = replace(checked, bare=None)  # it stands elsewhere in what the model has written
         found = checked.suggestion
         return checked, look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
 

@@ -23,7 +23,7 @@ from lsp_server.features.dangers import Dangers
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
-from lsp_server.features.parts import Part, first_part, following, written_with
+from lsp_server.features.parts import Part, first_part, following, rewritten, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.rhythm import Rhythm
@@ -187,6 +187,11 @@ class Generations:
     def _is_running(self, generation: RunningGeneration) -> bool:
         return self._running.get(generation.document.uri) is generation
 
+    def _holds(self, generation: RunningGeneration) -> bool:
+        """Whether anything can still come of it."""
+        prepared = self._prepared is not None and self._prepared.generation is generation
+        return prepared or self._is_running(generation)
+
     def _end_others(self, generation: RunningGeneration) -> None:
         if generation is self.asked:
             self.asked = None
@@ -227,18 +232,21 @@ class Generations:
 
         async def ended(event: Finished) -> None:
             written = None if rank else written_with(generation, part, event)
-            if written is not None and info is not None and self._is_running(generation):
-                try:
+            again: Part | Finished = event
+            try:
+                if info is not None and written is not None and self._is_running(generation):
                     tokens = part.tokens_left(event)
-                    behind = await following(generation, written, tokens, info, options, self._prompts, parse)
-                except Exception:
-                    logger.exception("a long text cannot be written on")
-                else:
-                    if self._is_running(generation) and self._engine.model.info is info:
-                        submit(behind)
-                        return
-                    event = replace(event, reason=FinishReason.CANCELLED)
-            await self._finish(generation, event, setup if rank == 0 else None)
+                    again = await following(generation, written, tokens, info, options, self._prompts, parse)
+                elif info is not None and info.is_ours and rank == 0 and self._holds(generation):
+                    again = await rewritten(generation, part, event)
+            except Exception:
+                logger.exception("a text cannot be written on")
+            if isinstance(again, Part):
+                if self._holds(generation) and self._engine.model.info is info:
+                    submit(again)
+                    return
+                again = replace(event, reason=FinishReason.CANCELLED)
+            await self._finish(generation, again, setup if rank == 0 else None)
 
         def submit(one: Part) -> None:
             nonlocal part
@@ -254,6 +262,7 @@ class Generations:
                 quick=part.prompts.quick,
                 opening=part.rule.opening,
                 members=part.rule.members,
+                written=part.written,
             )
 
         submit(part)

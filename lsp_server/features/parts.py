@@ -1,16 +1,19 @@
-"""Long texts, written in parts: each is asked for from an anchor of its own, behind the part before it.
+"""Texts that are written in parts: long ones, and those in which a name is written anew.
 
-What a part begins with is then read as code that stands there, instead of as ever more of a hole's beginning. The
-likeliest token is taken throughout, which is as low as a temperature gets.
+Each part of a long text is asked for from an anchor of its own, behind the part before it. What a part begins with is
+then read as code that stands there, instead of as ever more of a hole's beginning. The likeliest token is taken
+throughout, which is as low as a temperature gets.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import find_hole
+from lsp_server.core.members import Members
 from lsp_server.core.prompt import Context, PromptBudget, lay_out, new_anchor
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.stopping import StopRule, find_end
@@ -24,14 +27,19 @@ from lsp_server.features.prompts import Prompts
 
 PART_LINES = 30
 
+# How often a name in a text is written anew, and how probable each token of the new one has to be.
+_MOST_REWRITES, _DOUBT = 6, math.log(0.01)
+
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is asked of the model next. rule: ends the part; max_tokens: what is left for all that follows."""
+    """What is asked of the model next. rule: ends the part; max_tokens: what is left for all that follows. written: how
+    the part begins, which stands already."""
 
     prompts: PromptChoice
     rule: StopRule
     max_tokens: int
+    written: str = ""
 
     def tokens_left(self, finished: Finished) -> int:
         """What is left for the parts behind this one, which has `finished`."""
@@ -69,6 +77,33 @@ async def following(
     generation.next_part(written)
     budget, context = budget_for(info, options), prompts.context(generation.document.uri)
     return await parse(next_part, generation, written, max_tokens, info.format, budget, context)
+
+
+async def rewritten(generation: RunningGeneration, part: Part, finished: Finished) -> Part | Finished:
+    """The part again from the first name in it on that is defined nowhere: the model is to write one that is. Without
+    such a name, or where nothing likely can stand in its place, how the text has ended. (Choosing among the names that
+    there are while decoding is the idea of monitor-guided decoding, Agrawal et al., arXiv 2306.10763.)"""
+    if finished.reason not in (FinishReason.STOP, FinishReason.END):
+        return finished
+    before = len(generation.text.removesuffix(finished.text))
+    limits = part.rule.members or Members("", ())
+    bare, begun = limits.bare, limits.bare.so_far(finished.text) if limits.bare is not None else None
+    again = begun is not None and finished.reason is FinishReason.STOP
+    if bare is not None and again:
+        # What goes on with the name is not likely enough: another one may be.
+        bare = replace(bare, names=frozenset(name for name in bare.names if not name.startswith(begun or "")))
+    else:
+        await generation.read(finished)
+        if generation.bare is None or generation.bare.at < before:
+            return finished
+        bare = replace(generation.bare, at=generation.bare.at - before, doubt=_DOUBT)
+    if not any(name.startswith(bare.begun) for name in bare.names) or generation.rewrites >= _MOST_REWRITES:
+        return generation.not_rewritten() if again else finished
+    written = finished.text[: bare.at]
+    generation.rewrite(before + bare.at, None if again else finished)
+    spent = round(finished.usage.decoded_tokens * len(written) / max(1, len(finished.text)))
+    rule = replace(part.rule, members=replace(limits, bare=bare))
+    return replace(part, rule=rule, max_tokens=max(1, part.max_tokens - spent), written=written)
 
 
 def next_part(

@@ -114,7 +114,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = "on"
     check_names: Annotated[
         bool,
-        Meta(description="Whether a suggestion ends in front of a statement with a name that is defined nowhere."),
+        Meta(
+            description="Whether in Python a name that is defined nowhere is written anew, as one that is defined; or "
+            "the suggestion ends in front of its statement."
+        ),
     ] = True
     limit_names: Annotated[
         bool,

@@ -40,10 +40,10 @@ class Thinker(ScriptedBackend):
     def ends(self, token: int) -> bool:
         return super().ends(token) or token in self.controls.values()
 
-    def _continuation(self, cells: list[int]) -> int | None:
+    def _continuations(self, cells: list[int]) -> list[int]:
         starts = (at for at in range(len(cells), -1, -1) if cells[max(0, at - len(_ASSISTANT)) : at] == _ASSISTANT)
         said = len(cells) - next(starts, len(cells))
-        return self.reply[said] if said < len(self.reply) else _END
+        return [self.reply[said] if said < len(self.reply) else _END]
 
 
 def maker(controls: tuple[str, ...], reply: str) -> Callable[..., Thinker]:

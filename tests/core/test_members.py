@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
 
 import pytest
 
 from lsp_server.core import members
-from lsp_server.core.members import Members, members_at
+from lsp_server.core.members import Bare, Members, members_at
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 from tests.support.samples import named, sample
@@ -241,3 +242,18 @@ def test_random_texts_raise_nothing(seed: int) -> None:
             piece = rng.choice(PIECES)
             assert isinstance(found.allows(text, piece), bool)
             assert all(found.allows(text, word) for word in found.words(text))
+
+
+def test_a_bare_name_is_one_of_those_that_are_defined() -> None:
+    members = Members("x = a", (), Bare(6, "", frozenset({"width", "wide", "größe"}), -2.0))
+    ahead, inside, behind = " + 3, ", " + 3, wi", " + 3, width"
+    assert [members.limits(text) for text in (" + 3", ahead, inside, f"{behind}.")] == [False, True, True, False]
+    assert members.words(inside) == ("de", "dth")
+    assert [members.allows(ahead, piece) for piece in ("w", "width", "width(", "x", "wi(", "(")] == [
+        *[True] * 3,
+        *[False] * 3,
+    ]
+    assert [members.may_end(text) for text in (ahead, inside, behind)] == [False, False, True]
+    assert [members.doubt(text) for text in (inside, f"{behind}.")] == [-2.0, -math.inf]
+    begun = Members("x = wi", (), Bare(0, "wi", frozenset({"width", "wide"})))
+    assert [begun.allows("", piece) for piece in ("d", "dth)", "n", ")")] == [True, True, False, False]

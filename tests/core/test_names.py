@@ -29,6 +29,22 @@ FUNCTION = "def area(width, height):\n    $0\n"
 
 
 @pytest.mark.parametrize(
+    ("source", "text", "at", "begun"),
+    [
+        (FUNCTION, "return width * depth", 15, ""),
+        ("\ufeffdef größe(width, height):\n    return 'ü', de$0\n", "pth + 1", 0, "de"),
+        ("def area(width, height):\r\n    $0\r\n", "if width:\n        return depth\n", 25, ""),
+    ],
+)
+def test_where_it_stands_and_what_is_defined_there(source: str, text: str, at: int, begun: str) -> None:
+    bare = checked(source, text).bare
+    assert bare is not None
+    assert (bare.at, bare.begun) == (at, begun)
+    assert bare.names >= {"width", "height", "len", "ValueError"}
+    assert not bare.names & {"depth", "side"}
+
+
+@pytest.mark.parametrize(
     ("source", "text"),
     [
         pytest.param(FUNCTION, "return width * height", id="parameters"),

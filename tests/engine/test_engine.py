@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.core import QUEUE_LIMIT
+from lsp_server.engine.healing import MOST_HEALED_TOKENS
 from lsp_server.engine.request import (
     Cancel,
     FinishReason,
@@ -67,6 +69,17 @@ def test_the_deltas_are_the_text() -> None:
     assert finished.text == "".join(delta.text for delta in deltas)
     assert finished.usage.decoded_tokens == len(deltas) == 40
     assert finished.logprob == pytest.approx(sum(delta.logprob for delta in deltas) / 40)
+
+
+@pytest.mark.parametrize("typed", ["", "x = "])
+def test_what_is_written_already_is_gone_on_with(typed: str) -> None:
+    harness = ready()
+    request = ask(1, make_prompt(LONG, typed), stop=BLOCK, max_tokens=40)
+    whole = harness.run(request)
+    again = harness.run(replace(request, id=2, written=whole.text[:15], max_tokens=25))
+    assert (again.text, again.reason) == (whole.text, whole.reason)
+    assert "".join(delta.text for delta in harness.deltas(2)) == whole.text[15:]
+    assert again.usage.evaluated_tokens <= MOST_HEALED_TOKENS + 1
 
 
 def test_warming_computes_and_writes_nothing() -> None:

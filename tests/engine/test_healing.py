@@ -140,11 +140,11 @@ class Reader(ScriptedBackend):
         self.chunks.append(len(tokens))
         return rows
 
-    def _continuation(self, cells: list[int]) -> int | None:
+    def _continuations(self, cells: list[int]) -> list[int]:
         for count in range(len(LEAD), len(self.known)):
             if cells[-count:] == self.known[:count]:
-                return self.known[count]
-        return None
+                return [self.known[count]]
+        return []
 
 
 def reading() -> tuple[EngineHarness, Reader]:

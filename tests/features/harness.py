@@ -106,9 +106,9 @@ class Bench:
         return sum(isinstance(message, Generate) for message in self.sent)
 
 
-def knowing(text: bytes) -> Factory:
-    """A model that knows a text."""
-    return lambda spec, progress: ScriptedBackend(spec, progress, texts=[text])
+def knowing(*texts: bytes) -> Factory:
+    """A model that knows texts. Where they go on differently, the first is the likeliest."""
+    return lambda spec, progress: ScriptedBackend(spec, progress, texts=texts)
 
 
 def holding(gate: Gate, there: Callable[[bytes], bool] = lambda _: True, text: bytes = KNOWN) -> Factory:

@@ -13,7 +13,7 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Typed
 from lsp_server.core.stopping import stop_rule
-from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
+from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
 from lsp_server.features.answering import outcome_of
 from lsp_server.features.checks import Checks
 from lsp_server.features.generation import RunningGeneration
@@ -28,8 +28,8 @@ SOURCE = "def area(width, height):\n    return width$0\n"
 CUT = "def area(width, height):\n    if width > 0:$0\n"
 
 
-def known(source: str, text: str) -> Any:
-    return knowing(source.replace("$0", text).encode())
+def known(source: str, *texts: str) -> Any:
+    return knowing(*(source.replace("$0", text).encode() for text in texts))
 
 
 async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(bench: Opener) -> None:
@@ -44,6 +44,42 @@ async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(be
             )
             assert kind_of(outcome) == "withheld"
         assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
+
+
+@pytest.mark.parametrize("trigger", [Trigger.AUTOMATIC, Trigger.INVOKED])
+@pytest.mark.parametrize(
+    ("source", "texts", "shown"),
+    [
+        (SOURCE, (" * depth", " * height"), " * height"),
+        # What goes on with `d` is no name, though `dir` is one: another name is looked for.
+        (SOURCE, (" * d - 1", " * height - 2"), " * height - 2"),
+        (SOURCE, (" * depth + deep", " * height + deep", " * height + width"), " * height + width"),
+        ("def area(width, height):\n    return width * de$0\n", ("pth", "lattr"), "lattr"),
+        (CUT, ("\n        return depth + 1\n", "\n        return height + 1\n"), "\n        return height + 1"),
+    ],
+)
+async def test_a_name_that_is_defined_is_written_in_its_place(
+    bench: Opener, source: str, texts: tuple[str, ...], shown: str, trigger: Trigger
+) -> None:
+    async with bench(known(source, *texts)) as b:
+        b.options = CHECKED
+        await b.ready()
+        outcome = await b.complete(source, trigger)
+        assert outcome.suggestion is not None, outcome.reason
+        assert outcome.suggestion.text == shown
+        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 0}}
+
+
+async def test_what_is_written_anew_evaluates_hardly_anything(bench: Opener) -> None:
+    async with bench(known(SOURCE, " * depth", " * height")) as b:
+        b.options = CHECKED
+        await b.ready()
+        cost = (await b.complete(SOURCE)).usage
+        first, *others = (message for message in b.sent if isinstance(message, Generate))
+        assert (first.written, {other.written for other in others}) == ("", {" * "})
+        assert {other.prompt for other in others} == {first.prompt}
+        assert cost.evaluated_tokens <= 5
+        assert cost.prompt_tokens > 40
 
 
 @pytest.mark.parametrize("trigger", [Trigger.AUTOMATIC, Trigger.INVOKED])

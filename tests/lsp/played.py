@@ -22,13 +22,13 @@ class Writer(ScriptedBackend):
 
     before = text = b""
 
-    def _continuation(self, cells: list[int]) -> int:
+    def _continuations(self, cells: list[int]) -> list[int]:
         marker = next((index for index in range(len(cells) - 1, -1, -1) if cells[index] > 255), -1)
         said = bytes(cells[marker + 1 :])[-100:]
         whole = self.before + self.text
         # Token healing takes back some of what stands there.
         ends = range(max(0, len(self.before) - 4 * bool(said)), len(whole))
-        return next((whole[end] for end in ends if whole.endswith(said, 0, end)), 257)
+        return [next((whole[end] for end in ends if whole.endswith(said, 0, end)), 257)]
 
 
 class Played:
