@@ -27,6 +27,7 @@ _WORD = re.compile(r"\w*")
 _FUNCTION_HEADERS, _ENDS_OF_FUNCTIONS = ("def", "async"), ("return", "yield")
 _CODE = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")  # of a line, in front of its comment
 _LONG_QUOTE = re.compile(r'"""|\'\'\'')
+_QUOTES = "\"'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Opening:
     """left: the white space that stands in front of the text already. anything: the indentations at which any statement
     fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
     with a colon. blank: whether blank lines may come first. body: whether the line above is a header whose block has no
-    line yet, so that there must be one. at_margin: which headers fit at the margin, if not all do: where the
+    line yet, so that there must be one. documented: whether the line above is a string by itself, mostly a docstring,
+    below which no other stands. at_margin: which headers fit at the margin, if not all do: where the
     code below returns something, only a function's."""
 
     left: str
@@ -43,6 +45,7 @@ class Opening:
     headers: tuple[str, ...]
     blank: bool = False
     body: bool = False
+    documented: bool = False
     at_margin: tuple[str, ...] | None = None
 
     def allows(self, text: str, *, partly: bool = False) -> bool:
@@ -57,7 +60,7 @@ class Opening:
         if not rest:
             return any(white in (indent, indent[:-1]) for indent in (*self.anything, *self.headers_only))
         is_blank = rest[0] in "\r\n"
-        if is_blank and self.body:
+        if (is_blank and self.body) or (rest[0] in _QUOTES and self.documented):
             return False
         if white in self.anything or (is_blank and self.blank):
             return True
@@ -104,7 +107,8 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
             columns.pop()
         if not columns or columns[-1] < column:
             columns.append(column)
-    last, opens = above[-1]
+    last, statement = above[-1]
+    opens = _opens_block(statement, language)
     below = _column_below(document, hole, language)
     style = style_around(document, line, language) or IndentStyle(4, tabs=False)
     step = 4 if style.tabs else style.columns
@@ -123,6 +127,7 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
         language.headers,
         blank=not opens and below <= 0,
         body=opens and below <= last,
+        documented=statement[0] in _QUOTES and statement[-1] == statement[0],
         at_margin=_FUNCTION_HEADERS if "" in outer and _returns(document, hole) else None,
     )
     return found if found.anything or found.headers_only else None
@@ -133,10 +138,10 @@ def _fitting(columns: list[int], left: str, style: IndentStyle) -> tuple[str, ..
     return tuple(indent for indent in indents if indent.startswith(left))
 
 
-def _logical_lines(document: DocumentSnapshot, end: int, language: Language) -> list[tuple[int, bool]]:
-    """The column of each statement above `end`, from the last one at the margin on, and whether it opens a block. Empty
-    if `end` is inside a statement, or no statement at the margin is near."""
-    found: list[tuple[int, bool]] = []
+def _logical_lines(document: DocumentSnapshot, end: int, language: Language) -> list[tuple[int, str]]:
+    """The column of each statement above `end`, from the last one at the margin on, and its text. Empty if `end` is
+    inside a statement, or no statement at the margin is near."""
+    found: list[tuple[int, str]] = []
     begun = ""
     for line in _lines(document.source[max(0, end - _BYTES) : end].removesuffix(b"\n"), whole=end <= _BYTES):
         if not begun and (not line.strip() or line.lstrip().startswith(language.comment[0])):
@@ -150,7 +155,7 @@ def _logical_lines(document: DocumentSnapshot, end: int, language: Language) -> 
         if column == 0:
             found.clear()
         if found or column == 0:
-            found.append((column, _opens_block(begun.strip(), language)))
+            found.append((column, begun.strip()))
         begun = ""
     return [] if begun else found
 

@@ -48,6 +48,10 @@ def fits(source: str, line: str) -> bool:
             ["    else:", "    elif x:", "        y = 2"],
             ["    y = 2", "    return 2"],
         ),
+        # A docstring has no other below it.
+        ('def f(x):\n    """It."""\n$0\n', ["    return 'it'"], ['    """It."""', "    'it'"]),
+        ("x = 1\n'''One\nnumber.'''\n$0\n", ["y = '1'"], ['"""It."""']),
+        ("def f(x):\n    x = 'a'\n$0\n", ["    'it'.join(x)"], []),
         # Code that returns is a function's, and no block of the module's.
         (
             "def f(x):\n    y = 1\n$0\n    for a in x:\n        return y\n",
