@@ -51,8 +51,9 @@ _EVERY_CLASS = frozenset(dir(type))
 @dataclass(frozen=True, slots=True)
 class Bare:
     """A name by itself, which has to be one of `names`. at: the length of the text in front of it, in characters.
-    begun: what of it stands in front of the text. doubt: the logarithm of a probability; the text ends inside of the
-    name in front of a token that is less probable."""
+    begun: what of it stands in front of the text. doubt: the logarithm of how probable its first token has to be; for
+    the others, of which there are fewer to choose among, a third of that is enough. The text ends in front of one that
+    is less probable."""
 
     at: int
     begun: str
@@ -83,7 +84,9 @@ class Members:
 
     def doubt(self, text: str) -> float:
         """The logarithm of how probable what comes behind `text` has to be."""
-        return self.bare.doubt if self.bare is not None and self._bare(text) is not None else -math.inf
+        if self.bare is None or (begun := self.bare.so_far(text)) is None:
+            return -math.inf
+        return self.bare.doubt if begun == self.bare.begun else self.bare.doubt - math.log(3)
 
     def known(self, text: str) -> frozenset[str] | None:
         """The names that may stand in the access that `text` ends in; None if it ends in none that is limited."""

@@ -32,7 +32,7 @@ _TRICKS = re.compile(
     rb"|\b(?:exec|execfile|globals|locals|vars)[ \t]*\(|\b__builtins__\b|\bbuiltins\.|\bsys[ \t]*\.[ \t]*modules\b",
     re.MULTILINE,
 )
-_WORD = re.compile(r"[^\W\d]\w*")
+_WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
 _LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _LONGEST_NAME = 200
 _COMMENT = re.compile(r"[ \t]*#")
@@ -53,7 +53,8 @@ class Checked:
 
 def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
     """`suggestion` in front of the innermost statement that begins a line of it and uses a name that is defined
-    nowhere; nothing, if no such statement is in it or nothing worth showing is in front of that."""
+    nowhere; if no such statement is in it, or nothing worth showing is in front of that, the rest of the word that the
+    cursor stands in; if there is none, nothing."""
     if not _is_checked(document):
         return Checked(suggestion)
     spliced = _Spliced(document, suggestion)
@@ -73,6 +74,11 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
             return Checked(spliced.shortened(text), name, bare)
         # It does not parse without what followed, or has another such name.
         kept = kept - 1 if found is None else min(kept - 1, found.statement)
+    rest = _WORD_REST.match(suggestion.text)
+    if rest is not None and spliced.begun and (bare is None or rest.end() <= bare.at):
+        found = spliced.first_undefined(rest[0])
+        if found is not None and not found.name:
+            return Checked(spliced.shortened(rest[0]), name, bare)
     return Checked(None, name, bare)
 
 
@@ -119,6 +125,11 @@ class _Spliced:
         self._replaced = _plain(document.source[suggestion.start : suggestion.end])
         self._behind = _plain(document.source[suggestion.end :])
 
+    @property
+    def begun(self) -> str:
+        """What of a name stands in front of the cursor."""
+        return re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
+
     def shortened(self, text: str) -> Suggestion:
         """The suggestion with `text`, a beginning of its own. Brackets that are not in it stay where they are."""
         end = self._suggestion.end if contains(text, self._replaced) else self._suggestion.start
@@ -139,8 +150,7 @@ class _Spliced:
         start = _place_at(self._before.removeprefix("\ufeff"))
         end = _place_at(self._before.removeprefix("\ufeff") + put)
         # A name that has been begun in front of the cursor is the suggestion's as well.
-        begun = re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
-        words = set(_WORD.findall(begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
+        words = set(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
         missing = list(_undefined(tree, self._document.path))
         mine = [each for each in missing if each.at < end and each.end > start]
         elsewhere = {each.name for each in missing if each not in mine}

@@ -27,8 +27,9 @@ from lsp_server.features.prompts import Prompts
 
 PART_LINES = 30
 
-# How often a name in a text is written anew, and how probable each token of the new one has to be.
-_MOST_REWRITES, _DOUBT = 6, math.log(0.01)
+# How often a name in a text is written anew, and how probable the new one's first token has to be. Of those less
+# probable, hardly one in ten was the author's.
+_MOST_REWRITES, _DOUBT = 6, math.log(0.15)
 
 
 @dataclass(frozen=True, slots=True)

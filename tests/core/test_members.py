@@ -254,6 +254,6 @@ def test_a_bare_name_is_one_of_those_that_are_defined() -> None:
         *[False] * 3,
     ]
     assert [members.may_end(text) for text in (ahead, inside, behind)] == [False, False, True]
-    assert [members.doubt(text) for text in (inside, f"{behind}.")] == [-2.0, -math.inf]
+    assert [members.doubt(text) for text in (ahead, inside, f"{behind}.")] == [-2.0, -2.0 - math.log(3), -math.inf]
     begun = Members("x = wi", (), Bare(0, "wi", frozenset({"width", "wide"})))
     assert [begun.allows("", piece) for piece in ("d", "dth)", "n", ")")] == [True, True, False, False]

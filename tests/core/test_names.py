@@ -28,6 +28,13 @@ def left(source: str, text: str, **more: str) -> tuple[str | None, str]:
 FUNCTION = "def area(width, height):\n    $0\n"
 
 
+def test_the_word_that_has_been_begun_is_gone_on_with() -> None:
+    assert left("def area(width, height):\n    return wi$0\n", "dth * depth") == ("dth", "depth")
+    assert left("def area(width, height):\n    return min(width, he$0)\n", "ight, depth") == ("ight", "depth")
+    assert left("def area(width, height):\n    return wi$0\n", "de * width") == (None, "wide")
+    assert left(FUNCTION, "return width * depth") == (None, "depth")
+
+
 @pytest.mark.parametrize(
     ("source", "text", "at", "begun"),
     [
