@@ -60,6 +60,8 @@ _MOST_WHOLE, _MOST_DETAILED = 2, 3
 # Code counts as alike where so much of its words stands near the hole, and as the same where nearly all do.
 _ALIKE, _SAME, _ALIKE_WORTH = 0.34, 0.9, 12.0
 _LEAST_WORDS = 5
+# How many lists of names there are, of how many names one is made, how long each is, and what it is worth.
+_MOST_LISTINGS, _LEAST_LISTED, _LISTING_BYTES, _LISTING_WORTH = 2, 8, 640, 28.0
 # Of a class, and of one whose member is wanted; and how many bytes of those.
 _MOST_SHOWN_MEMBERS, _MOST_WANTED_MEMBERS, _MEMBERS_BYTES, _BRIEF_BYTES = 12, 40, 700, 160
 
@@ -207,6 +209,37 @@ def choose(
             kept.append(names)
         if len(found) == MOST_OFFERED:
             break
+    qualified = [each for each in candidates[:MOST_CANDIDATES] if matching[each.path].qualified]
+    return {**found, **_listings(query, qualified, like)} if qualified else found
+
+
+def _listings(query: Query, qualified: Sequence[Candidate], near: frozenset[str]) -> dict[Piece, Why]:
+    """The names alone of what the module defines behind whose name and dot the hole stands, where these are many:
+    nothing near a hole such as `util.` tells which of them is wanted, and there is room for few signatures."""
+    found: dict[Piece, Why] = {}
+    for path in unique(each.path for each in qualified)[:_MOST_LISTINGS]:
+        mine = [each.declaration for each in qualified if each.path == path]
+        every = {name: each for each in mine for name in each.defines if not name.startswith("_")}
+        if len(every) < _LEAST_LISTED or path == query.path:
+            continue
+
+        def wanted(name: str, every: dict[str, Declaration] = every) -> tuple[bool, bool, float]:
+            return query.counts.get(name, 0) > 0, b"(" in every[name].head, _share_of_words(name, near)
+
+        size, kept = 0, []
+        for name in sorted(every, key=wanted, reverse=True):
+            size += len(name.encode()) + 2
+            if size > _LISTING_BYTES:
+                break
+            kept.append(name)
+        # In the order of the file, which stays as it is from key to key.
+        names = tuple(sorted(kept, key=lambda name: (every[name].offset, name)))
+        uri = next(each.uri for each in qualified if each.path == path)
+        language = find_language("", path)
+        text = language.as_comment(", ".join(names)).encode()
+        found[Piece(uri, path, text, language, 0, names, (), names)] = Why(
+            f"names in {query.qualifier}", _LISTING_WORTH
+        )
     return found
 
 

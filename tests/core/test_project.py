@@ -111,6 +111,21 @@ def test_of_a_class_that_the_hole_asks_for_a_member_of_all_members_are_shown(giv
     assert "described" not in other.members
 
 
+def test_behind_the_name_of_a_large_module_stands_a_list_of_its_names() -> None:
+    """For signatures of all there would be no room."""
+    functions = "".join(f"def make_part_{n}(size, colour):\n    return size\n\n\n" for n in range(60))
+    large = f"Size = int\n_hidden = 3\n\n\n{functions}"
+    found = chosen("import parts\nx = parts.make_part_39(1, 2)\ny = parts.$0", ("parts.py", large))
+    ((piece, why),) = [each for each in found.items() if each[1].reason == "names in parts"]
+    assert piece.text.decode() == "# " + ", ".join(piece.defines)
+    assert {"make_part_0", "make_part_39"} <= set(piece.defines)
+    assert not {"Size", "_hidden"} & set(piece.defines), "a function is more likely behind the dot"
+    assert len(piece.text) < 700
+    assert why.score > 4
+    few = chosen("import shapes\ny = shapes.$0", ("shapes.py", SHAPES))
+    assert "names in shapes" not in {each.reason for each in few.values()}
+
+
 def test_what_has_its_words_near_is_shown_if_it_is_imported_or_beside() -> None:
     go = "package shapes\n\nfunc readUnitSquare() int { return 1 }\n"
     source = "package shapes\n\n// Reads the square of a unit.\nfunc readUnit(square int) {\n\tx := $0\n}\n"

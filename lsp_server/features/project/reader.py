@@ -23,7 +23,7 @@ _MOST_FILES, _MOST_FROM_FILES = 400, 200
 # Of how many definitions that have words of the hole the best are looked for, and how many those are.
 _MOST_WORD_USES, _MOST_ALIKE = 400, 16
 # Of how many names of the document it is looked for whether a module has them.
-_MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 60
+_MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 120
 # How many definitions are read.
 _MOST_ROWS = 300
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
@@ -146,12 +146,14 @@ class Reader:
                 ids = [id for (id,) in self._all(sql, [name, role])]
                 for id in ids if len(ids) <= _MOST_PER_NAME else self._nearest(ids, query):
                     shared[id] = min(shared.get(id, len(ids)), len(ids) - 1)
-        for id in self._of_files(query, languages):
+        near = self._of_files(query, languages)
+        for id in near:
             shared.setdefault(id, 0)
         alike = self._alike(query)
         for id in alike:
             shared.setdefault(id, _MOST_SHARED)
-        ids = list(shared)[:_MOST_ROWS]
+        # A name that is defined in many files must not take the room of what the document imports.
+        ids = list(dict.fromkeys([*near, *shared]))[:_MOST_ROWS]
         rows = self._all(
             f"SELECT {_COLUMNS} FROM declaration d JOIN file f ON f.id = d.file "
             f"WHERE d.id IN ({_marks(ids)}) AND f.language IN ({_marks(languages)})",
@@ -191,10 +193,10 @@ class Reader:
         return found
 
     def _of_files(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """Of the files that are imported: what is named, imported or used, or has words that stand near; of the module
-        whose name stands before the hole, what is used most in the document, and what comes first."""
+        """Of the module whose name stands before the hole, what may be meant; of the files that are imported, what is
+        named, imported or used, or has words that stand near."""
         files = self._files_of(query, languages)
-        ids: list[int] = []
+        ids = self._of_qualifier(query)
         if files:
             names = dict.fromkeys([*query.names, *(name for module in query.imports.modules for name in module.names)])
             ids += self._ids(
@@ -209,17 +211,20 @@ class Reader:
                     f"WHERE words MATCH ? AND d.file IN ({_marks(files)}) LIMIT {_MOST_FROM_FILES // 2}",
                     [words, *files],
                 )
-        if qualified := self._files_of_qualifier(query):
-            files_marks = _marks(qualified)
-            used = sorted(query.counts, key=lambda name: -query.counts[name])[:_MOST_COUNTED]
-            ids += self._ids(
-                f"SELECT d.id FROM declaration d JOIN name n ON n.declaration = d.id WHERE n.role = 0 "
-                f"AND n.name IN ({_marks(used)}) AND d.file IN ({files_marks}) LIMIT {_MOST_OF_QUALIFIER}",
-                [*used, *qualified],
-            )
-            sql = f"SELECT id FROM declaration WHERE file IN ({files_marks}) LIMIT {_MOST_OF_QUALIFIER}"
-            ids += self._ids(sql, qualified)
         return ids
+
+    def _of_qualifier(self, query: Query) -> list[int]:
+        """Of the module whose name stands before the hole: what is used most in the document, and what comes first."""
+        if not (files := self._files_of_qualifier(query)):
+            return []
+        marks = _marks(files)
+        used = sorted(query.counts, key=lambda name: -query.counts[name])[:_MOST_COUNTED]
+        sql = (
+            f"SELECT d.id FROM declaration d JOIN name n ON n.declaration = d.id WHERE n.role = 0 "
+            f"AND n.name IN ({_marks(used)}) AND d.file IN ({marks}) LIMIT {_MOST_OF_QUALIFIER}"
+        )
+        first = f"SELECT id FROM declaration WHERE file IN ({marks}) LIMIT {_MOST_OF_QUALIFIER}"
+        return [*self._ids(sql, [*used, *files]), *self._ids(first, files)]
 
     def _ids(self, sql: str, values: Sequence[Any]) -> list[int]:
         return [id for (id,) in self._all(sql, values)]
