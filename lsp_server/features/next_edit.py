@@ -88,8 +88,8 @@ class NextEditor:
         self.history.closed(uri)
         forget_tree(uri)
 
-    def completing(self, document: DocumentSnapshot) -> None:
-        """A completion is shown in the document as it stands: nothing else is meanwhile."""
+    def completing(self, document: DocumentSnapshot | None) -> None:
+        """A completion is shown in the document as it stands, and nothing else is meanwhile; None: none is shown."""
         self._completing = document
 
     # Proposals ------------------------------------------------------------------------------------------

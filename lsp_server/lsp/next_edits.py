@@ -53,12 +53,14 @@ class _Context(msgspec.Struct):
 
 
 class _Asked(msgspec.Struct):
-    """files: whether an edit of another open document may be the answer, which not every client can show."""
+    """files: whether an edit of another open document may be the answer, which not every client can show. completion:
+    whether a completion is on the screen, from clients that know it; from others, whether one was offered decides."""
 
     textDocument: _Document
     position: _Position
     context: _Context = msgspec.field(default_factory=_Context)
     files: bool = False
+    completion: bool | None = None
 
 
 class _Command(msgspec.Struct):
@@ -92,6 +94,8 @@ class NextEditService:
         if asked.textDocument.version not in (None, document.version):
             return Answer(document, empty, empty)
         cursor = self._offset(document, types.Position(asked.position.line, asked.position.character))
+        if asked.completion is not None:
+            self.editor.completing(document if asked.completion else None)
         proposal = await self.editor.propose(document, cursor, asked=asked.context.triggerKind == _INVOKED)
         if proposal is None or not (asked.files or proposal.edit.document is document):
             return Answer(document, empty, empty)

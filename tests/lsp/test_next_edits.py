@@ -18,13 +18,16 @@ REQUEST = "textDocument/copilotInlineEdit"
 SOURCE = "def area(width, height):\n    size = width * 2\n    return size\n"
 
 
-def asked(played: Played, uri: str, offset: int, trigger: int = 1, version: int | None = None) -> list[Any]:
+def asked(
+    played: Played, uri: str, offset: int, trigger: int = 1, version: int | None = None, **more: Any
+) -> list[Any]:
     """The edits of the answer to Copilot's request."""
     document = played.documents[uri]
     params = {
         "textDocument": {"uri": uri, "version": version or document.version},
         "position": point(*document.position(offset, "utf-16")),
         "context": {"triggerKind": trigger},
+        **more,
     }
     answer = played.client.call(REQUEST, params)
     assert "error" not in answer, answer
@@ -110,6 +113,9 @@ def test_nothing_is_proposed_while_a_completion_is_shown(played: Played) -> None
     assert played.ask(uri, offset, "_x", trigger=1)["items"]
     assert asked(played, uri, offset, trigger=2) == []
     assert asked(played, uri, offset)  # who asks is answered
+    # A client that knows says whether the completion is still on the screen.
+    assert asked(played, uri, offset, trigger=2, completion=True) == []
+    assert asked(played, uri, offset, trigger=2, completion=False)
 
 
 def test_nothing_is_parsed_on_the_event_loop(played: Played) -> None:
