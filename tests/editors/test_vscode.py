@@ -12,50 +12,25 @@ import re
 import shutil
 import subprocess
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from lsp_server.features.actions.catalogue import BUILT_IN
-from tests.conftest import ROOT, environment
+from tests.conftest import ROOT
 from tests.editors import generate
 from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
-from tests.editors.vscode.editor import CodeServer, Window, browser, package, server_program, wait_for
+from tests.editors.vscode.editor import CodeServer, Window, server_program, wait_for
+from tests.editors.vscode.support import CLOSED, KNOWN, STATEMENTS, file_of, in_editor
 from tests.support import starter
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
 
 MOST_BYTES = 300_000
 MOST_ACTIVATION_MS = 100.0
 KEYS = 500
 KEY_MS = 45
-
-# What the scripted model knows: at any place of it, it writes on.
-KNOWN = "".join(
-    f"def function_{index}(argument):\n    value = argument * {index} + other_{index}\n    return value\n\n\n"
-    for index in range(40)
-)
-
-
-def _statements() -> str:
-    """Statements, one a line or two, that have nothing in common: wherever they stop, only one thing follows."""
-    letters = random.Random(12)
-
-    def word() -> str:
-        return "".join(letters.choice("abcdefghijklmnoprstu") for _ in range(6))
-
-    return "".join(f"if {word()}({word()}):\n    {word()} = {word()}[{word()}] + {word()}\n" for _ in range(60))
-
-
-STATEMENTS = _statements()
-CLOSED = "rounded_total = round(largest_of_all / 7, 2).hex()\n"
-
-_MISSING = install.missing()
-in_editor = pytest.mark.skipif(bool(_MISSING), reason=f"missing {_MISSING}: python -m tests.editors.install vscode")
 
 
 def _node() -> str | None:
@@ -123,11 +98,6 @@ def _manifest() -> dict[str, Any]:
 # The package -----------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return package(tmp_path_factory.mktemp("vsix"))
-
-
 @in_editor
 def test_the_package_is_small_and_has_only_what_it_needs(vsix: Path) -> None:
     assert vsix.stat().st_size < MOST_BYTES
@@ -150,67 +120,6 @@ def test_no_dependency_has_a_known_vulnerability() -> None:
 # In the editor ---------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def code(tmp_path_factory: pytest.TempPathFactory, vsix: Path) -> Iterator[CodeServer]:
-    folder = tmp_path_factory.mktemp("code")
-    server = CodeServer(folder, vsix, environment(folder / "home"))
-    try:
-        server.install(python_extension(folder))
-        yield server
-    finally:
-        server.close()
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    with browser() as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def scripted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A `fimble` whose model knows KNOWN, CLOSED and STATEMENTS."""
-    folder = tmp_path_factory.mktemp("scripted")
-    script = folder / "known.py"
-    script.write_text(KNOWN + CLOSED + STATEMENTS)
-    return server_program(folder / "bin" / "fimble", "--backend", "scripted", "--model", str(script))
-
-
-@pytest.fixture
-def open_window(
-    request: pytest.FixtureRequest, code: CodeServer, chromium: Browser, scripted: Path, tmp_path: Path
-) -> Iterator[Callable[..., Window]]:
-    """Opens windows, and closes them after the test. A test that fails leaves a screenshot of each.
-
-    By default: a new folder with an empty file.py in front, and the scripted server.
-    """
-    windows: list[Window] = []
-
-    def opened(workspace: Path | None = None, file: Path | None = None, **settings: Any) -> Window:
-        if workspace is None:
-            workspace = tmp_path / "work"
-            workspace.mkdir()
-        if file is None:
-            file = workspace / "file.py"
-            file.write_text("")
-        code.set_user_settings({"fimble.path": str(scripted), **settings})
-        page = chromium.new_page(viewport={"width": 1100, "height": 640})
-        window = Window(code, page, workspace, file)
-        windows.append(window)
-        return window
-
-    yield opened
-    for number, window in enumerate(windows):
-        window.screenshot(f"{request.node.name}-{number}")
-        window.page.close()
-    # Its extension host and with it the server end when the window has gone.
-    wait_for("the servers to end", lambda: not code.language_servers())
-
-
-def file_of(tmp_path: Path) -> Path:
-    return tmp_path / "work" / "file.py"
-
-
 @in_editor
 def test_a_suggestion_is_typed_through_and_accepted_by_word_and_whole(
     open_window: Callable[..., Window], code: CodeServer, tmp_path: Path
@@ -227,7 +136,7 @@ def test_a_suggestion_is_typed_through_and_accepted_by_word_and_whole(
     window.wait_for_ghost()
     window.screenshot("ghost-text")
     window.press("Control+ArrowRight")
-    wait_for("the word", lambda: "argument" in visible(window).split("\n")[1])
+    wait_for("the word", lambda: "argument" in window.visible().split("\n")[1])
     assert window.wait_for_ghost(), "the rest of the suggestion stays after one word of it is accepted"
     window.press("Tab")
     window.wait_for_no_ghost()
@@ -238,15 +147,6 @@ def test_a_suggestion_is_typed_through_and_accepted_by_word_and_whole(
     assert times and min(float(cpu) for _, cpu in times) < MOST_ACTIVATION_MS
 
 
-def visible(window: Window) -> str:
-    """The lines on the screen, without the suggestion."""
-    script = """() => [...document.querySelectorAll('.editor-instance .view-line')]
-        .sort((a, b) => parseInt(a.style.top) - parseInt(b.style.top))
-        .map(line => [...line.querySelectorAll('span > span')]
-            .filter(part => !/ghost-text/.test(part.className)).map(part => part.textContent).join('')).join('\\n')"""
-    return str(window.page.evaluate(script)).replace("\u00a0", " ")
-
-
 @in_editor
 def test_a_line_is_accepted_and_the_rest_stays(open_window: Callable[..., Window], tmp_path: Path) -> None:
     window = open_window()
@@ -255,7 +155,7 @@ def test_a_line_is_accepted_and_the_rest_stays(open_window: Callable[..., Window
     window.type("def function_0(argument):\n    value = ar")
     window.wait_for_ghost()
     window.press("Control+Alt+l")
-    wait_for("the line", lambda: "other_0" in visible(window))
+    wait_for("the line", lambda: "other_0" in window.visible())
     assert "return" in window.wait_for_ghost()
     window.press("Escape")
     window.wait_for_no_ghost()
@@ -390,31 +290,6 @@ def test_the_environment_of_the_python_extension_is_looked_into(
     window = open_window(workspace, **{"fimble.path": ""})
     window.wait_until_ready("scripted")
     assert f"starts {program} (found by: Python extension)" in window.code.logs()
-
-
-def python_extension(folder: Path) -> Path:
-    """A stand-in for the Python extension: its API, for the program that the workspace's file `.selected` names."""
-    main = """const vscode = require("vscode"); const fs = require("fs"); const path = require("path");
-        exports.activate = () => ({ environments: {
-            getActiveEnvironmentPath: resource => ({ path: path.join(resource?.fsPath ?? "/", ".selected") }),
-            resolveEnvironment: async ({ path }) => fs.existsSync(path)
-                ? { executable: { uri: vscode.Uri.file(fs.readFileSync(path, "utf8")) } } : undefined,
-            onDidChangeActiveEnvironmentPath: new vscode.EventEmitter().event,
-        } });"""
-    manifest = {"name": "python", "publisher": "ms-python", "version": "1.0.0", "engines": {"vscode": "^1.91.0"}}
-    types = '<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>'
-    identity = '<Identity Id="python" Version="1.0.0" Publisher="ms-python"/>'
-    vsix_manifest = (
-        '<PackageManifest Version="2.0.0" xmlns="http://schemas.microsoft.com/developer/vsx-schema/2011">'
-        f"<Metadata>{identity}</Metadata></PackageManifest>"
-    )
-    target = folder / "python.vsix"
-    with zipfile.ZipFile(target, "w") as archive:
-        archive.writestr("[Content_Types].xml", types)
-        archive.writestr("extension.vsixmanifest", vsix_manifest)
-        archive.writestr("extension/package.json", json.dumps({**manifest, "main": "./main.js"}))
-        archive.writestr("extension/main.js", main)
-    return target
 
 
 @in_editor
@@ -647,7 +522,7 @@ def test_an_edit_with_an_unknown_name_is_applied_once_it_is_confirmed(function_w
 
 
 def wait_for_edit(window: Window) -> None:
-    wait_for("the edit", lambda: "result = " not in visible(window))
+    wait_for("the edit", lambda: "result = " not in window.visible())
     window.screenshot("edit-applied")
 
 

@@ -243,6 +243,44 @@ class Window:
     def wait_for_no_ghost(self) -> None:
         wait_for("no suggestion", lambda: not self.ghost())
 
+    def drawn(self) -> list[str]:
+        """The texts that extensions have drawn into the editor, behind pieces of the text or at the ends of lines."""
+        script = """() => [...document.querySelectorAll('.editor-instance .view-line [class*="ced-"]')]
+            .map(each => getComputedStyle(each, '::after').content).filter(each => each.startsWith('"'))
+            .map(each => JSON.parse(each))"""
+        return [str(each).replace("\u00a0", " ") for each in self.page.evaluate(script)]
+
+    def struck(self) -> str:
+        """What is struck out on the screen."""
+        script = """() => [...document.querySelectorAll('.editor-instance .view-line span')]
+            .filter(each => !each.children.length && getComputedStyle(each).textDecorationLine === 'line-through')
+            .map(each => each.textContent).join('')"""
+        return str(self.page.evaluate(script)).replace("\u00a0", " ")
+
+    def visible(self) -> str:
+        """The lines on the screen, without the suggestion."""
+        script = """() => [...document.querySelectorAll('.editor-instance .view-line')]
+            .sort((a, b) => parseInt(a.style.top) - parseInt(b.style.top))
+            .map(line => [...line.querySelectorAll('span > span')]
+                .filter(part => !/ghost-text/.test(part.className)).map(part => part.textContent).join(''))
+            .join('\\n')"""
+        return str(self.page.evaluate(script)).replace("\u00a0", " ")
+
+    def cursor(self) -> tuple[int, int]:
+        """The cursor's line and column, from 1, as the status bar tells them."""
+        text = self.page.locator('[id="status.editor.selection"]').inner_text()
+        line, column = re.findall(r"\d+", text)[:2]
+        return int(line), int(column)
+
+    def go_to(self, line: int, column: int = 1) -> None:
+        """Moves the cursor, from 1."""
+        self.page.keyboard.press("Control+g")
+        box = self.page.locator(".quick-input-widget input")
+        box.wait_for()
+        box.fill(f":{line}:{column}")
+        self.page.keyboard.press("Enter")
+        box.wait_for(state="hidden")
+
     def open(self, file: Path) -> None:
         self.command_palette(file.name, mode="Control+p")
         wait_for("the file's tab", lambda: file.name in self.page.title())
