@@ -3,6 +3,7 @@
 import * as vscode from "vscode";
 import { chooseAction, editByInstruction, offersActions, runAction } from "./actions.ts";
 import { installCommand, installSource, sourceProblem } from "./locate.ts";
+import type { NextEdits } from "./nextEdits.ts";
 import type { Session } from "./session.ts";
 import { toggled } from "./settings.ts";
 import { headline, languageIsOff, type Remedy, why } from "./status.ts";
@@ -28,17 +29,23 @@ export class Commands {
   constructor(
     private readonly session: Session,
     private readonly output: vscode.LogOutputChannel,
+    private readonly nextEdits: NextEdits,
   ) {}
 
   /** declared: the commands in package.json. */
   register(declared: readonly string[]): vscode.Disposable[] {
-    const commands: Record<string, () => unknown> = {
+    const commands: Record<string, (argument?: string) => unknown> = {
       menu: () => this.menu(),
       toggle: () => this.toggle(),
       toggleLanguage: () => this.toggleLanguage(),
       edit: () => editByInstruction(this.session),
       why: () => this.why(),
-      dismiss: () => this.session.dismiss(),
+      dismiss: async () => {
+        await this.session.dismiss();
+        this.nextEdits.completionDismissed();
+      },
+      "nextEdit.accept": (key) => this.nextEdits.accept(key),
+      "nextEdit.reject": () => this.nextEdits.reject(),
       snooze: () => this.execute("fimble.snooze", {}),
       snoozeFile: () => this.execute("fimble.snooze", { uri: situation(this.session).front?.uri ?? "" }),
       wake: () => this.execute("fimble.wake", {}),

@@ -4,9 +4,11 @@ import * as vscode from "vscode";
 import { loading, stopwatch } from "./clock.ts";
 import { explanationsAsPreview, offersActions } from "./actions.ts";
 import { Commands } from "./commands.ts";
+import { NextEdits } from "./nextEdits.ts";
 import { watchPython } from "./python.ts";
 import { isServed, Session } from "./session.ts";
-import { StatusBar } from "./statusBar.ts";
+import { languageIsOff } from "./status.ts";
+import { situation, StatusBar } from "./statusBar.ts";
 
 // VS Code does other things between the loading and the activation, which are not counted.
 const loaded = loading();
@@ -22,7 +24,11 @@ export function activate(context: vscode.ExtensionContext): void {
   const here = new Session(output, Object.keys(contributes.configuration.properties), explanationsAsPreview);
   session = here;
   const bar = new StatusBar(here);
-  const commands = new Commands(here, output);
+  const nextEdits = new NextEdits(here, () => {
+    const now = situation(here);
+    return now.enabled && !languageIsOff(now);
+  });
+  const commands = new Commands(here, output, nextEdits);
 
   /** A server is started when there is something to serve; a missing one is looked for anew at each chance. */
   const startIfNeeded = (): void => {
@@ -39,6 +45,7 @@ export function activate(context: vscode.ExtensionContext): void {
     output,
     here,
     bar,
+    nextEdits,
     ...commands.register(contributes.commands.map(({ command }) => command)),
     here.onDidChange(changed),
     vscode.workspace.onDidOpenTextDocument(startIfNeeded),

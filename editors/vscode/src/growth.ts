@@ -1,18 +1,12 @@
 // Whether to ask again when the server has more of what is on the screen. Knows nothing of VS Code.
 
-/** A place in a version of a document. */
-export interface Place {
-  uri: string;
-  version: number;
-  line: number;
-  character: number;
-}
+import { isSame, type Place, type Position } from "./place.ts";
 
 /** The notification `fimble/suggestionGrew`. */
 export interface Grown {
   uri: string;
   version: number;
-  position: { line: number; character: number };
+  position: Position;
 }
 
 /**
@@ -33,7 +27,7 @@ export class Growth {
   /** Whether what has grown is for the place that the user sees, and wanted. */
   wanted(grown: Grown, now: Place | undefined): boolean {
     const there: Place = { uri: grown.uri, version: grown.version, ...grown.position };
-    return now !== undefined && same(there, now) && !(this.dismissedAt !== undefined && same(there, this.dismissedAt));
+    return now !== undefined && isSame(there, now) && !(this.dismissedAt !== undefined && isSame(there, this.dismissedAt));
   }
 
   /** Makes a request, by a command, that counts as an automatic one. */
@@ -50,13 +44,4 @@ export class Growth {
   get isAsking(): boolean {
     return this.asking > 0;
   }
-}
-
-function same(one: Place, other: Place): boolean {
-  return (
-    one.uri === other.uri &&
-    one.version === other.version &&
-    one.line === other.line &&
-    one.character === other.character
-  );
 }

@@ -11,7 +11,8 @@ import type { LanguageClient, LanguageClientOptions, Middleware } from "vscode-l
 import { CrashPolicy } from "./crashes.ts";
 import { type Surroundings, locate } from "./locate.ts";
 import { selectedPython } from "./python.ts";
-import { Growth, type Grown, type Place } from "./growth.ts";
+import { Growth, type Grown } from "./growth.ts";
+import type { Place } from "./place.ts";
 import { explicitSettings } from "./settings.ts";
 import type { Server, ServerStatus, Told } from "./status.ts";
 
@@ -33,6 +34,9 @@ export class Session implements vscode.Disposable {
   private readonly crashes = new CrashPolicy();
   private readonly changed = new vscode.EventEmitter<void>();
   readonly onDidChange = this.changed.event;
+  private readonly completed = new vscode.EventEmitter<Place>();
+  /** Completions are offered at a place. */
+  readonly onDidComplete = this.completed.event;
   /** Starting and stopping happen one after the other. */
   private turn: Promise<void> = Promise.resolve();
   private lastWords = "";
@@ -73,6 +77,7 @@ export class Session implements vscode.Disposable {
   dispose(): void {
     clearTimeout(this.timer);
     this.changed.dispose();
+    this.completed.dispose();
   }
 
   /** Asks for the state anew, at most once a second. */
@@ -102,7 +107,7 @@ export class Session implements vscode.Disposable {
 
   /** Hides what is shown; it does not come back when there is more of it. */
   async dismiss(): Promise<void> {
-    this.growth.dismissed(place());
+    this.growth.dismissed(cursorPlace());
     await vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
   }
 
@@ -220,11 +225,20 @@ export class Session implements vscode.Disposable {
       middleware: {
         ...this.middleware,
         provideInlineCompletionItems: async (document, position, context, token, next) => {
+          const at: Place = {
+            uri: document.uri.toString(),
+            version: document.version,
+            line: position.line,
+            character: position.character,
+          };
           try {
             const triggerKind = this.growth.isAsking
               ? vscode.InlineCompletionTriggerKind.Automatic
               : context.triggerKind;
-            return await next(document, position, { ...context, triggerKind }, token);
+            const found = await next(document, position, { ...context, triggerKind }, token);
+            const items = Array.isArray(found) ? found : (found?.items ?? []);
+            if (items.length > 0) this.completed.fire(at);
+            return found;
           } finally {
             this.refreshSoon();
           }
@@ -250,7 +264,7 @@ export class Session implements vscode.Disposable {
   }
 
   private grew(grown: Grown): void {
-    if (!this.growth.wanted(grown, place())) return;
+    if (!this.growth.wanted(grown, cursorPlace())) return;
     void this.growth.ask(() => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"));
   }
 
@@ -280,7 +294,7 @@ export class Session implements vscode.Disposable {
 }
 
 /** Where the cursor is in the document in front. */
-function place(): Place | undefined {
+export function cursorPlace(): Place | undefined {
   const editor = vscode.window.activeTextEditor;
   if (editor === undefined) return undefined;
   const { line, character } = editor.selection.active;

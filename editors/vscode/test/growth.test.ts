@@ -2,7 +2,8 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { Growth, type Grown, type Place } from "../src/growth.ts";
+import { Growth, type Grown } from "../src/growth.ts";
+import type { Place } from "../src/place.ts";
 
 const grown: Grown = { uri: "file:///w/a.py", version: 3, position: { line: 7, character: 4 } };
 const here: Place = { uri: "file:///w/a.py", version: 3, line: 7, character: 4 };
