@@ -62,12 +62,8 @@ def kind_of(outcome: Outcome) -> str:
     return "place" if outcome.hole.reason and outcome.reason.startswith(outcome.hole.reason) else "nothing"
 
 
-def why_silent(
-    engine: Engine, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
-) -> str:
-    """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
-    it, or that failed and may work now, is loaded again."""
-    model = engine.model
+def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
+    """Why the settings have nothing proposed in a document, or an empty string."""
     if not options.enabled:
         return f"{_OFF} (setting `enabled`)"
     language = find_language(document.language_id, document.path)
@@ -77,6 +73,17 @@ def why_silent(
         return f"{_OFF} for {pattern} (setting `disabled_files`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return f"{_SECRET}; ask for a suggestion yourself"
+    return ""
+
+
+def why_silent(
+    engine: Engine, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
+) -> str:
+    """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
+    it, or that failed and may work now, is loaded again."""
+    if off := why_off(document, options, explicit=explicit):
+        return off
+    model = engine.model
     if model.kind == "idle" and not wakes:
         return "the model is not loaded, since it was not in use; it comes back with the next key"
     if model.kind in ("idle", "failed") and wakes:

@@ -32,6 +32,7 @@ from lsp_server.lsp.protocol import stamped_document
 if TYPE_CHECKING:
     from lsp_server.lsp.counting import Counting
     from lsp_server.lsp.session import Session
+    from lsp_server.lsp.snooze import Snooze
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,9 @@ class _Arguments(msgspec.Struct):
 class ActionService:
     """All that has to do with code actions for one client. changed: called when an action starts or ends."""
 
-    def __init__(self, session: Session, engine: Engine, counting: Counting, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, session: Session, engine: Engine, counting: Counting, snooze: Snooze, changed: Callable[[], None]
+    ) -> None:
         self._session, self._counting, self._changed = session, counting, changed
         self._runner = ActionRunner(engine, lambda: session.settings.action_options())  # noqa: PLW0108
         self._explanations = Explanations(session)
@@ -80,7 +83,7 @@ class ActionService:
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
-        self.next_edits = NextEditService(session)
+        self.next_edits = NextEditService(session, snooze)
 
     def model_changed(self) -> None:
         self._runner.model_changed()

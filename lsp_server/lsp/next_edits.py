@@ -17,6 +17,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
 from lsp_server.core.shape import Suggestion
 from lsp_server.features.next_edit import NextEditor, Proposal
+from lsp_server.features.reasons import why_off
 from lsp_server.lsp import convert
 from lsp_server.lsp.delivery import Confirmation, workspace_edit
 from lsp_server.lsp.protocol import Answer, stamped_document
@@ -24,6 +25,7 @@ from lsp_server.lsp.protocol import Answer, stamped_document
 if TYPE_CHECKING:
     from lsp_server.core.next_edits.proposal import NextEdit
     from lsp_server.lsp.session import Session
+    from lsp_server.lsp.snooze import Snooze
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,8 @@ class _Told(msgspec.Struct):
 class NextEditService:
     """All that has to do with next edits for one client."""
 
-    def __init__(self, session: Session) -> None:
-        self._session = session
+    def __init__(self, session: Session, snooze: Snooze) -> None:
+        self._session, self._snooze = session, snooze
         self.editor = NextEditor(lambda: session.settings.next_edit, session.documents.recent)
         session.documents.listener = self.editor
 
@@ -96,7 +98,10 @@ class NextEditService:
         cursor = self._offset(document, types.Position(asked.position.line, asked.position.character))
         if asked.completion is not None:
             self.editor.completing(document if asked.completion else None)
-        proposal = await self.editor.propose(document, cursor, asked=asked.context.triggerKind == _INVOKED)
+        invoked = asked.context.triggerKind == _INVOKED
+        if not invoked and self._is_off(document):
+            return Answer(document, empty, empty)
+        proposal = await self.editor.propose(document, cursor, asked=invoked)
         if proposal is None or not (asked.files or proposal.edit.document is document):
             return Answer(document, empty, empty)
         return Answer(document, {"edits": [self._as_copilot(proposal)]}, empty)
@@ -108,6 +113,8 @@ class NextEditService:
         if items:
             self.editor.completing(document)
             return items
+        if self._is_off(document):
+            return []
         cursor = self._offset(document, position)
         proposal = await self.editor.beside(
             document, cursor, lambda edit: self._ghost(document, edit, cursor) is not None
@@ -131,6 +138,11 @@ class NextEditService:
         title = f"fimble: next edit ({place}): {edit.why}"
         command = types.Command(title, APPLY, arguments=[proposal.id])
         return [types.CodeAction(title, KIND, command=command) if self._session.client.literals else command]
+
+    def _is_off(self, document: DocumentSnapshot) -> bool:
+        """Whether the user wants nothing proposed unasked in a document."""
+        options = self._session.settings.inline_options()
+        return self._snooze.why(document.uri) != "" or why_off(document, options, explicit=False) != ""
 
     def _ghost(self, document: DocumentSnapshot, edit: NextEdit, cursor: int) -> Suggestion | None:
         from lsp_server.core.next_edits.ghost import as_ghost

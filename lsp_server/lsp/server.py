@@ -74,7 +74,7 @@ class FimbleServer(Session):
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
         )
-        self.actions = ActionService(self, engine, self.counting, self.state.changed)
+        self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
         self.completions = CompletionService(
             self,
             self._completer,

@@ -81,6 +81,15 @@ def test_nothing_is_proposed_when_it_is_off(played: Played) -> None:
     assert played.ask(uri, offset, "")["items"] == []
 
 
+@pytest.mark.parametrize("played", [{}, {"disabled_languages": ["python"]}], indirect=True)
+def test_nothing_is_proposed_unasked_where_completions_are_off(played: Played, request: Any) -> None:
+    if not request.node.callspec.params["played"]:
+        played.client.call("workspace/executeCommand", {"command": "fimble.snooze", "arguments": [{}]})
+    uri, offset = renamed(played)
+    assert asked(played, uri, offset, trigger=2) == []
+    assert asked(played, uri, offset)  # who asks is answered
+
+
 def test_a_rejected_edit_does_not_come_again_nor_one_that_was_undone(played: Played) -> None:
     uri, offset = renamed(played)
     (edit,) = asked(played, uri, offset)
