@@ -447,6 +447,34 @@ def test_the_server_is_restarted_by_command(open_window: Callable[..., Window], 
     assert window.notifications() == []
 
 
+@in_editor
+def test_the_statistics_are_a_page_in_the_colours_of_the_theme(
+    open_window: Callable[..., Window], code: CodeServer
+) -> None:
+    window = open_window()
+    window.wait_until_ready()
+    window.to_end()
+    window.type(KNOWN[:30])
+    window.wait_for_ghost()
+    window.press("Tab")
+    window.wait_for_no_ghost()
+    colour = "node => getComputedStyle(node).backgroundColor"
+    dark = window.editor.evaluate(colour)
+    written = code.data.parent / "home" / "state"  # every few seconds
+    wait_for("the counts", lambda: any(b"Python" in path.read_bytes() for path in written.rglob("*") if path.is_file()))
+    window.command_palette("fimble: Statistics")
+    page = window.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
+    page.locator("h1", has_text="fimble: the week to").wait_for()
+    assert "Python" in page.locator("main").inner_text()
+    window.screenshot("statistics")
+    assert page.locator("body").evaluate(colour) == dark
+    code.set_user_settings({**code.user_settings(), "workbench.colorTheme": "Default Light Modern"})
+    wait_for("the light theme", lambda: page.locator("body").evaluate(colour) == "rgb(255, 255, 255)")
+    window.screenshot("statistics-light")
+    assert window.page.locator(".tab", has_text="fimble: statistics").count() == 1
+    assert window.notifications() == []
+
+
 # Code actions ----------------------------------------------------------------------------------------------
 
 

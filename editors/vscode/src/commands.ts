@@ -6,6 +6,7 @@ import { installCommand, installSource, sourceProblem } from "./locate.ts";
 import type { NextEdits } from "./nextEdits.ts";
 import type { Session } from "./session.ts";
 import { toggled } from "./settings.ts";
+import type { Statistics } from "./statistics.ts";
 import { headline, languageIsOff, type Remedy, why } from "./status.ts";
 import { situation } from "./statusBar.ts";
 
@@ -30,6 +31,7 @@ export class Commands {
     private readonly session: Session,
     private readonly output: vscode.LogOutputChannel,
     private readonly nextEdits: NextEdits,
+    private readonly statistics: Statistics,
   ) {}
 
   /** declared: the commands in package.json. */
@@ -50,6 +52,7 @@ export class Commands {
       snoozeFile: () => this.execute("fimble.snooze", { uri: situation(this.session).front?.uri ?? "" }),
       wake: () => this.execute("fimble.wake", {}),
       install: () => this.install(),
+      statistics: () => this.statistics.show(),
       restart: () => this.session.restart(),
       showOutput: () => this.output.show(),
       openSettings: () => vscode.commands.executeCommand("workbench.action.openSettings", "@ext:fimble.fimble"),
@@ -186,6 +189,7 @@ export class Commands {
           ]
         : []),
       separator,
+      ...(missing ? [] : [entry("graph", "Statistics", "statistics")]),
       entry("settings-gear", "Open Settings", "openSettings"),
       entry("output", "Show Output", "showOutput"),
       entry("debug-restart", "Restart Server", "restart"),

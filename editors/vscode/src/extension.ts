@@ -7,6 +7,7 @@ import { Commands } from "./commands.ts";
 import { NextEdits } from "./nextEdits.ts";
 import { watchPython } from "./python.ts";
 import { isServed, Session } from "./session.ts";
+import { Statistics } from "./statistics.ts";
 import { languageIsOff } from "./status.ts";
 import { situation, StatusBar } from "./statusBar.ts";
 
@@ -28,7 +29,8 @@ export function activate(context: vscode.ExtensionContext): void {
     const now = situation(here);
     return now.enabled && !languageIsOff(now);
   });
-  const commands = new Commands(here, output, nextEdits);
+  const statistics = new Statistics(here);
+  const commands = new Commands(here, output, nextEdits, statistics);
 
   /** A server is started when there is something to serve; a missing one is looked for anew at each chance. */
   const startIfNeeded = (): void => {
@@ -46,6 +48,7 @@ export function activate(context: vscode.ExtensionContext): void {
     here,
     bar,
     nextEdits,
+    statistics,
     ...commands.register(contributes.commands.map(({ command }) => command)),
     here.onDidChange(changed),
     vscode.workspace.onDidOpenTextDocument(startIfNeeded),

@@ -67,12 +67,13 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float = SECONDS) -> An
 
 
 def server_program(path: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Writes a `fimble` program that runs this checkout's server with more arguments."""
+    """Writes a `fimble` program that runs this checkout, with more arguments behind `serve`."""
     words = shlex.join([sys.executable, "-m", "lsp_server"])
     variables = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
+    lines.append(f'if [ "$1" = serve ]; then exec {words} "$@" {shlex.join(arguments)}; fi')
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {words} "$@" {shlex.join(arguments)}', ""]))
+    path.write_text("\n".join(["#!/bin/sh", *lines, f'exec {words} "$@"', ""]))
     path.chmod(0o755)
     return path
 
