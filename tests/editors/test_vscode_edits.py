@@ -171,7 +171,7 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(
     rng = random.Random(4)
     log = tmp_path / "said"
     lines = ["def area(width, é):", "    log.info(width)", "    log.info(é)", "    return width * 2", ""]
-    text = "\n".join(lines * 6)
+    text = "\n".join(lines * 10)
     window = open_with(text, **ALONE, **{"fimble.nextEdit": "high", "fimble.path": str(overheard(scripted, log))})
     file = file_of(tmp_path)
     counts = {"edits": 0, "made": 0, "rejected": 0, "typed": 0, "none": 0, "undone": 0}
@@ -214,28 +214,30 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(
             assert window.saved(file) == made(before, edit)
             window.press("Control+z")
             assert window.saved(file) == before
+            window.press("Control+Shift+z")
+            assert window.saved(file) == made(before, edit)
     assert counts["made"], counts
     assert window.notifications() == []
 
 
 def change(window: Window, lines: list[str], rng: random.Random) -> None:
-    """One change by keys: a parameter renamed, a name changed somewhere, or something written behind a line."""
+    """One change by keys: mostly a parameter that its function uses gets a new name; else a name is changed somewhere,
+    or something is written behind a line."""
     kind = rng.random()
-    names = {"width": "breadth", "breadth": "width", "log": "logger", "logger": "log"}
-    wanted = ("width", "breadth") if kind < 0.6 else tuple(names)
-    found = [
-        (number, match.start() + 1, match[0])
+    used = [
+        (number, match.start(1) + 1)
         for number, line in enumerate(lines, 1)
-        for match in re.finditer("|".join(rf"\b{name}\b" for name in wanted), line)
-        if kind >= 0.6 or line.startswith("def ")
+        if (match := re.match(r"def area\((\w+)", line)) and re.search(rf"\b{match[1]}\b", "".join(lines[number:][:3]))
     ]
-    if not found or kind > 0.9:
+    logged = [(number, line.index("log") + 1) for number, line in enumerate(lines, 1) if re.search(r"\blog\b", line)]
+    if used and kind < 0.7:
+        rename(window, *rng.choice(used), "".join(rng.choices("abcdefgh", k=6)))
+    elif logged and kind < 0.85:
+        rename(window, *rng.choice(logged), "logger")
+    else:
         line = rng.randrange(len(lines)) + 1
         window.go_to(line, len(lines[line - 1]) + 1)
         window.type(rng.choice(["  # é", "\n    x = 1", " "]), delay_ms=10)
-        return
-    line, column, name = rng.choice(found)
-    rename(window, line, column, names[name])
 
 
 def is_shown(window: Window) -> bool:

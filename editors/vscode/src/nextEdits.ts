@@ -183,7 +183,7 @@ function normal(edit: NextEdit): NextEdit {
   return { ...edit, textDocument: { ...edit.textDocument, uri } };
 }
 
-export function spanned(edit: NextEdit): vscode.Range {
+function spanned(edit: NextEdit): vscode.Range {
   const { start, end } = edit.range;
   return new vscode.Range(start.line, start.character, end.line, end.character);
 }
