@@ -16,6 +16,7 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.endpoint import LOCAL as LOCAL  # noqa: PLC0414
 from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.request import ROLES as ROLES  # noqa: PLC0414
 
 # The events, told here as part of the interface.
 from lsp_server.engine.request import CacheUse as CacheUse  # noqa: PLC0414
@@ -140,6 +141,7 @@ class Engine(Protocol):
         opening: Opening | None = None,
         members: Members | None = None,
         written: str = "",
+        draft: str = "",
     ) -> int:
         """Starts a request and returns its id. The parameters are those of `Generate`. The listener gets the request's
         events on the event loop; the last one, and only that, is `Finished`."""

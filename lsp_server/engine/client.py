@@ -25,6 +25,7 @@ from lsp_server.engine.api import HomeKind, ModelState
 from lsp_server.engine.home import Home, ThreadHome
 from lsp_server.engine.losses import Losses
 from lsp_server.engine.request import (
+    ROLES,
     CacheUse,
     Cancel,
     EngineLost,
@@ -72,7 +73,7 @@ class EngineClient:
         clock: Callable[[], float] = time.monotonic,
         ids: Iterator[int] | None = None,
     ) -> None:
-        self.models: dict[Role, ModelState] = {"completion": ModelState(), "chat": ModelState()}
+        self.models: dict[Role, ModelState] = {role: ModelState() for role in ROLES}
         self.on_model = on_model
         self.on_working: Callable[[], None] | None = None
         self.working = Working()
@@ -89,7 +90,7 @@ class EngineClient:
         self._ids = itertools.count(1) if ids is None else ids
         self._loads: dict[Role, int] = {}
         self._specs: dict[Role, ModelSpec] = {}
-        self._retries: dict[Role, Retry] = {"completion": Retry(), "chat": Retry()}
+        self._retries: dict[Role, Retry] = {role: Retry() for role in ROLES}
         self._keep: Keep | None = None
         self._losses = Losses()
         self._again: asyncio.TimerHandle | None = None  # the next start, while the engine is lost
@@ -200,9 +201,10 @@ class EngineClient:
         opening: Opening | None = None,
         members: Members | None = None,
         written: str = "",
+        draft: str = "",
     ) -> int:
         id = next(self._ids)
-        limits = quick, opening, members, written
+        limits = quick, opening, members, written, draft
         request = Generate(id, prompt, stop, max_tokens, priority, deadline, reserve, role, rank, *limits)
         if refusal := self._refusal(request):
             listener(Finished(id, "", FinishReason.REJECTED, Usage(), message=refusal))

@@ -35,8 +35,8 @@ from lsp_server.engine.work import Work
 
 QUEUE_LIMIT = 64
 
-# An action rests for so long after everything that the user's typing asks for. Half of all keys come within 90 ms of
-# the last one, and one that comes while an action is in a step waits for its end.
+# An action or a next edit rests for so long after everything that the user's typing asks for. Half of all keys come
+# within 90 ms of the last one, and one that comes while an action is in a step waits for its end.
 REST_SECONDS = 0.2
 
 # So long after a request for a completion, the next one can be expected at any time.
@@ -76,7 +76,7 @@ class EngineCore:
         self._registry = Registry(loader, self._saved, post, self._cancel_all_of, clock)
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by those that send
-        self._rest_until = 0.0  # for actions
+        self._rest_until = 0.0  # for actions and next edits
         self._keys_until = 0.0  # for as long as the next key can be expected at any time
         self._idle_at = math.inf  # when models may do what is left for idle times
         self._told = Working()
@@ -129,12 +129,13 @@ class EngineCore:
             self._handle(message)
 
     def rest(self) -> None:
-        """Waits for messages while only actions have work and the user has just typed."""
+        """Waits for messages while only actions and next edits have work and the user has just typed."""
         while self._running and (left := self._rest_until - self._clock()) > 0:
             first = self._scheduler.first()
-            if first is None or first.priority is not Priority.ACTION:
+            if first is None or not first.priority.yields:
                 return
-            self._tell(Working("waiting", first.job.request.role))
+            if first.priority is Priority.ACTION:
+                self._tell(Working("waiting", first.job.request.role))
             try:
                 self._handle(self._inbox.get(timeout=left))
             except queue.Empty:
@@ -314,7 +315,7 @@ class EngineCore:
 
     def _typed(self, request: Generate) -> None:
         """Notes that a request has come, or has ended, that is there because the user types."""
-        if request.priority is not Priority.ACTION:
+        if not request.priority.yields:
             self._rest_until = self._clock() + REST_SECONDS
 
     def _generate(self, request: Generate) -> None:

@@ -41,7 +41,7 @@ class Cost:
 
     def working(self, request: Generate, held: int) -> Working:
         """What is done for `request` in its next step. held: how many of its tokens are in the cache."""
-        if request.priority is Priority.PREPARED:
+        if request.priority in (Priority.PREPARED, Priority.EDIT):
             return Working()
         if self.decoded:
             return Working("writing", request.role)

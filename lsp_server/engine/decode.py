@@ -18,8 +18,8 @@ from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
 from lsp_server.engine.limits import best, least
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
-from lsp_server.engine.request import Finished, FinishReason, Generate, Priority, PromptRead, TextDelta, Working
-from lsp_server.engine.speculate import MODEL, Draft, Drafter, draft_length
+from lsp_server.engine.request import Finished, FinishReason, Generate, PromptRead, TextDelta, Working
+from lsp_server.engine.speculate import EXPECTED, MODEL, UNMEASURED_DRAFT, Draft, Drafter, ExpectedText, draft_length
 from lsp_server.engine.vocabulary import logprob_of
 from lsp_server.engine.work import Work
 
@@ -64,6 +64,7 @@ class Generation:
         self._rows: list[Logits] = []
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
+        self._expected = ExpectedText(model.backend.tokenize(request.draft.encode())) if request.draft else None
         self._draft: Draft | None = None  # what is drafted behind the last token
         self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
@@ -171,8 +172,8 @@ class Generation:
         chunk = self._tokens[position:end]
         self._complete = end == len(self._tokens) and not self._drafts_lag()
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
-        if self.request.priority is Priority.ACTION:
-            room = min(room, model.chunk_tokens(end, Priority.ACTION) - len(chunk))
+        if self.request.priority.yields:
+            room = min(room, model.chunk_tokens(end, self.request.priority) - len(chunk))
         draft = Draft()
         if wanted and alone and self._complete:
             draft = self._next_draft(end, room)
@@ -210,8 +211,8 @@ class Generation:
 
     def spend(self, seconds: float, work: Work) -> None:
         """Adds the time of a step to what the request has cost."""
-        if self.request.priority is Priority.ACTION and work.backend is self.model.backend:
-            budget_ms = self.model.budget_ms(work.position, Priority.ACTION)
+        if self.request.priority.yields and work.backend is self.model.backend:
+            budget_ms = self.model.budget_ms(work.position, self.request.priority)
             self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds, budget_ms)
         self._cost.spend(seconds)
         if work.backend is self.model.backend:
@@ -284,7 +285,12 @@ class Generation:
             return self._draft
         model, info = self.model, self.model.backend.info
         room = min(room, self.request.max_tokens - self._cost.decoded - 1)
-        if info.costs is None or info.recurrent or room <= 0 or (self._cost.decoded == 0 and self.request.rank > 0):
+        if info.recurrent or room <= 0 or (self._cost.decoded == 0 and self.request.rank > 0):
+            return Draft()
+        if self._expected is not None and (draft := self._expected_draft(self._expected, end, room)).tokens:
+            self._draft = draft
+            return draft
+        if info.costs is None:
             return Draft()
         if self._drafter is None:
             self._drafter = Drafter(model.cache.texts(self.sequence))
@@ -305,6 +311,14 @@ class Generation:
                 model.rates.turned_down()
         self._draft = draft
         return draft
+
+    def _expected_draft(self, expected: ExpectedText, end: int, room: int) -> Draft:
+        """What comes next in the text that the answer is expected to be like."""
+        tokens, costs = expected.next(room), self.model.backend.info.costs
+        if costs is None:
+            return Draft(EXPECTED, tokens=tokens[:UNMEASURED_DRAFT])
+        size, gain = draft_length(costs, end, self.model.rates[EXPECTED], len(tokens))
+        return Draft(EXPECTED, size, gain, tokens[:size])
 
     def _watch(self, token: int) -> None:
         """Learns from a draft that did not seem to pay whether it would have held, which costs nothing."""
@@ -371,6 +385,8 @@ class Generation:
         if logprob < least(self.request, self.text):
             return FinishReason.STOP
         self._watch(token)
+        if self._expected is not None:
+            self._expected.write(token)
         self._tokens.append(token)
         self._cost.decoded += 1
         self._cost.logprob += logprob

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.request import (
+    ROLES,
     CacheUse,
     Cancel,
     Event,
@@ -33,7 +34,7 @@ from lsp_server.engine.request import (
 
 # Requests of one client at the same time; a core holds 64 for all.
 _MOST_REQUESTS = 32
-_TAKEN = "the shared engine has another chat model for another window; use the same, or set `engine` to `process`"
+_TAKEN = "the shared engine has another {} model for another window; use the same, or set `engine` to `process`"
 
 
 class Core(Protocol):
@@ -146,7 +147,7 @@ class Hub:
         others = model.users - {client} if model is not None else set()
         if model is not None and others and model.spec != load.spec:
             model.users.discard(client)
-            client.post(ModelFailed(_TAKEN, load.number, load.role, passing=True))
+            client.post(ModelFailed(_TAKEN.format(load.role), load.number, load.role, passing=True))
             return
         if model is not None and model.spec == load.spec and isinstance(model.told, ModelLoading | ModelReady):
             model.users.add(client)
@@ -170,7 +171,7 @@ class Hub:
         wishes = [client.keep for client in self._clients if client.keep is not None]
         if not wishes:
             return
-        roles: tuple[Role, Role] = ("completion", "chat")
+        roles = [role for role in ROLES if any(role in wish.seconds for wish in wishes)]
         seconds = {role: [wish.seconds.get(role, 0.0) for wish in wishes] for role in roles}
         longest = {role: 0.0 if 0.0 in each else max(each) for role, each in seconds.items()}
         self._send(Keep(longest, min(wish.prompt_bytes for wish in wishes)))

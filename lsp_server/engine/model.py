@@ -30,7 +30,13 @@ ACTION_STEP_MS = 25.0
 
 # How long a step may take that can be interrupted. A larger batch is evaluated faster; what an interrupted one had
 # computed is lost, so those that are more likely to be interrupted are smaller.
-_BATCH_SECONDS = {Priority.INLINE: 1.0, Priority.PREPARED: 0.3, Priority.WARMING: 0.3, Priority.ACTION: 0.15}
+_BATCH_SECONDS = {
+    Priority.INLINE: 1.0,
+    Priority.PREPARED: 0.3,
+    Priority.WARMING: 0.3,
+    Priority.EDIT: 0.15,
+    Priority.ACTION: 0.15,
+}
 
 # The same for work in the background while keys come. A longer batch would be interrupted by each, and never end.
 _BETWEEN_KEYS_SECONDS = 0.06
@@ -41,7 +47,7 @@ _FIRST_ACTION_TOKENS = 8
 
 def step_ms(priority: Priority) -> float:
     """How long a step may take for a request of this priority."""
-    return ACTION_STEP_MS if priority is Priority.ACTION else STEP_MS
+    return ACTION_STEP_MS if priority.yields else STEP_MS
 
 
 class ActionSteps:
@@ -164,7 +170,7 @@ class LoadedModel:
             seconds = _BETWEEN_KEYS_SECONDS if background else _BATCH_SECONDS[priority]
             paced = self.pace.tokens(seconds, depth)
             return info.chunk_tokens if paced is None else min(info.chunk_tokens, max(LEAST_TOKENS, paced))
-        most = min(info.chunk_tokens, self.actions.limit) if priority is Priority.ACTION else info.chunk_tokens
+        most = min(info.chunk_tokens, self.actions.limit) if priority.yields else info.chunk_tokens
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 
     def seconds_left(self, tokens: Sequence[int]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Literal
+from typing import Literal, get_args
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.members import Members
@@ -15,7 +15,8 @@ from lsp_server.core.stopping import StopRule
 from lsp_server.engine.retry import FilesState
 
 # What a model is there for. One is held for each, all on the same thread.
-Role = Literal["completion", "chat"]
+Role = Literal["completion", "chat", "edit"]
+ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Priority(IntEnum):
@@ -24,7 +25,13 @@ class Priority(IntEnum):
     INLINE = 0
     PREPARED = 1
     WARMING = 2  # of the place where the user types: the next key waits for it
-    ACTION = 3
+    EDIT = 3  # a next edit, which nobody has asked for as long as somebody types
+    ACTION = 4
+
+    @property
+    def yields(self) -> bool:
+        """Whether it rests after everything that the user's typing asks for, and works in short steps."""
+        return self >= Priority.EDIT
 
 
 class FinishReason(str, Enum):
@@ -49,7 +56,8 @@ class Generate:
     with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
     prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
     text may begin; the likeliest token with which it does is taken. members: which names may stand in it behind
-    others. written: a beginning of the text that stands already; what is decoded goes on with it."""
+    others. written: a beginning of the text that stands already; what is decoded goes on with it. draft: a text that
+    the answer is expected to be like; it costs fewer steps, and changes nothing in what is written."""
 
     id: int
     prompt: FimPrompt
@@ -64,6 +72,7 @@ class Generate:
     opening: Opening | None = None
     members: Members | None = None
     written: str = ""
+    draft: str = ""
 
 
 @dataclass(frozen=True, slots=True)

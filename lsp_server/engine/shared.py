@@ -28,6 +28,7 @@ from lsp_server.engine.request import (
     Load,
     Message,
     ModelIdle,
+    Role,
     Usage,
 )
 
@@ -49,8 +50,8 @@ class SharedHome:
         self._post: Post = lambda _: None
         self._spec: ModelSpec | None = None  # which the engine is for
         self._keep: Keep | None = None
-        self._chat: Load | None = None
-        self._early: list[Message] = []
+        self._others: dict[Role, Load] = {}  # of the models that do not complete code
+        self._early: list[Load] = []
         self._stopping = False
         # The link in use, and the requests that are under way there; with a lock, since events come on its threads.
         self._lock = threading.Lock()
@@ -65,14 +66,14 @@ class SharedHome:
             return
         if isinstance(message, Keep):
             self._keep = message
-        elif isinstance(message, Load) and message.role == "chat":
-            self._chat = message
+        elif isinstance(message, Load) and message.role != "completion":
+            self._others[message.role] = message
         elif isinstance(message, Load) and message.spec != self._spec:
             self._leave()
             self._spec = message.spec
         if self._spec is None:
             if isinstance(message, Load):
-                self._early = [message]
+                self._early = [early for early in self._early if early.role != message.role] + [message]
             return
         link = self._link
         if link is None or link.ended.is_set():
@@ -101,13 +102,13 @@ class SharedHome:
 
         with self._lock:
             self._link = link = Link(self._open, post)
-        for early in (*filter(None, [self._keep]), *self._early):
+        for early in (*((self._keep,) if self._keep else ()), *self._early):
             link.send(early)
         self._early = []
         return link
 
     def _leave(self) -> None:
-        """Leaves the engine: what was under way there ends, and its chat model is not ours any more."""
+        """Leaves the engine: what was under way there ends, and its other models are not ours any more."""
         with self._lock:
             link, self._link = self._link, None
             ids, self._ids = self._ids, set()
@@ -116,8 +117,8 @@ class SharedHome:
         link.leave()
         for id in ids:
             self._post(Finished(id, "", FinishReason.CANCELLED, Usage(), message="another model is loaded"))
-        if self._chat is not None:
-            self._post(ModelIdle("the engine is another one now", self._chat.number, "chat"))
+        for role, load in self._others.items():
+            self._post(ModelIdle("the engine is another one now", load.number, role))
 
     def _open(self) -> Opened:
         spec = msgspec.json.encode(self._spec, order="deterministic").decode()

@@ -1,9 +1,9 @@
 """Draft tokens, looked up in what the model has read and written before, and how many of them pay.
 
 Prompt look-up decoding (Saxena 2023): code repeats itself, so what followed the last tokens elsewhere may follow
-them here. Or a small model drafts (Leviathan et al. 2023; engine/draft_model.py). A draft is verified in the step that
-would have been taken anyway, so a wrong one costs little and a right one saves a step. What is written is what greedy
-decoding writes.
+them here. Or a small model drafts (Leviathan et al. 2023; engine/draft_model.py), or the request says what its answer
+will be like, where most of a text is to stay. A draft is verified in the step that would have been taken anyway, so a
+wrong one costs little and a right one saves a step. What is written is what greedy decoding writes.
 """
 
 from __future__ import annotations
@@ -18,13 +18,22 @@ from lsp_server.backends.base import StepCosts
 _MATCHES = (16, 8, 4, 3, 2)
 _MOST_DRAFTED = 15  # verified in a batch of sixteen
 
-# Stands for the length of the match where the small model has drafted.
-MODEL = 0
+# Stand for the length of the match: the small model has drafted, or the request says what its answer will be like.
+MODEL, EXPECTED = 0, -1
+
+# Of an expected text so many tokens are verified at once at most, and where nothing is known of what steps cost.
+_MOST_EXPECTED, UNMEASURED_DRAFT = 63, 15
+# So far ahead is looked for the place at which an answer comes back to such a text. So many of its last tokens have to
+# stand there, and with so many it is sure.
+_FAR_AHEAD, _LEAST_AGREED, _SURE_AGREED = 512, 2, 8
 
 # How likely a token holds behind one that did, before anything is known; how much the latest draft counts at least, of
 # which the first ones count more; and how fast the small model's are forgiven while it writes none.
 _FIRST_RATE, _RATE_STEP, _RECOVERY_STEP = 0.6, 0.1, 0.01
 _FIRST_SHARES = [_FIRST_RATE**size for size in range(1, _MOST_DRAFTED + 1)]
+# The same for an expected text, of which most is right.
+_EXPECTED_RATE = 0.98
+_EXPECTED_SHARES = [_EXPECTED_RATE**size for size in range(1, _MOST_EXPECTED + 1)]
 
 # What a draft promises at least, as times the speed without one: costs and shares are estimates.
 _LEAST_GAIN = 1.1
@@ -32,9 +41,9 @@ _LEAST_GAIN = 1.1
 
 @dataclass(slots=True)
 class Draft:
-    """Tokens that may follow. match: how many of the last tokens spoke for them, or MODEL. size: how many there are to
-    be; the small model writes them one by one. gain: how many times as fast as without a draft that is expected to
-    be."""
+    """Tokens that may follow. match: how many of the last tokens spoke for them, or MODEL, or EXPECTED. size: how many
+    there are to be; the small model writes them one by one. gain: how many times as fast as without a draft that is
+    expected to be."""
 
     match: int = MODEL
     size: int = 0
@@ -50,6 +59,7 @@ class DraftRates:
 
     def __init__(self) -> None:
         self._shares = {match: list(_FIRST_SHARES) for match in (MODEL, *_MATCHES)}
+        self._shares[EXPECTED] = list(_EXPECTED_SHARES)
         self._seen = dict.fromkeys(self._shares, 1)
 
     def __getitem__(self, match: int) -> Sequence[float]:
@@ -91,6 +101,45 @@ def draft_length(
 def can_pay(costs: StepCosts, depth: int, token_ms: float) -> bool:
     """Whether drafts that cost `token_ms` a token would pay if all of them held."""
     return draft_length(costs, depth, [1.0] * _MOST_DRAFTED, token_ms=token_ms)[0] > 0
+
+
+class ExpectedText:
+    """Drafts from a text that an answer is expected to be like: what comes next in it, as long as the answer is that;
+    and once the answer has departed, from the place at which its last tokens stand further on."""
+
+    def __init__(self, tokens: Sequence[int]) -> None:
+        self._tokens = list(tokens)
+        self._at: int | None = 0  # how much of the text the answer has followed; None where it is elsewhere
+        self._agreed = _SURE_AGREED
+        self._sure = 0  # how far it has followed for sure; from there on its place is looked for
+        self._since: list[int] = []  # what was written since then
+
+    def next(self, most: int) -> list[int]:
+        """The tokens that may follow, at most so many; none while the answer is elsewhere."""
+        return [] if self._at is None else self._tokens[self._at : self._at + min(most, _MOST_EXPECTED)]
+
+    def write(self, token: int) -> None:
+        """The answer has `token` next."""
+        self._since.append(token)
+        if self._at is not None and self._tokens[self._at : self._at + 1] == [token]:
+            self._at, self._agreed = self._at + 1, self._agreed + 1
+        else:
+            self._at, self._agreed = self._place()
+        if self._at is not None and self._agreed >= _SURE_AGREED:
+            self._sure, self._since = self._at, []
+
+    def _place(self) -> tuple[int | None, int]:
+        """Behind which token of the text the answer is again, and how many of the last ones agree: where most do, the
+        nearest first; None, 0 if nowhere."""
+        place, best = None, 0
+        for end in range(self._sure + 1, min(len(self._tokens), self._sure + _FAR_AHEAD) + 1):
+            if self._tokens[end - 1] != self._since[-1]:
+                continue
+            most = min(len(self._since), end)
+            agreed = next((n for n in range(most) if self._tokens[end - 1 - n] != self._since[-1 - n]), most)
+            if agreed > max(best, _LEAST_AGREED - 1):
+                place, best = end, agreed
+        return place, best
 
 
 class Drafter:

@@ -13,7 +13,7 @@ from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.api import HomeKind, ModelState
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import LOCAL, Endpoint
-from lsp_server.engine.request import CacheUse, PromptRead, Role, TextDelta, Working
+from lsp_server.engine.request import ROLES, CacheUse, PromptRead, Role, TextDelta, Working
 
 MakeRemote = Callable[[str, Endpoint], EngineClient]
 
@@ -33,8 +33,8 @@ class Switch:
         self._make = remote
         self._remotes: dict[str, EngineClient] = {}
         self._endpoints: dict[str, Endpoint] = {}
-        self._order: dict[Role, tuple[str, ...]] = {"completion": (LOCAL,), "chat": (LOCAL,)}
-        self._used: dict[Role, str] = {"completion": LOCAL, "chat": LOCAL}
+        self._order: dict[Role, tuple[str, ...]] = dict.fromkeys(ROLES, (LOCAL,))
+        self._used: dict[Role, str] = dict.fromkeys(ROLES, LOCAL)
         self._started = False
         self._watch(LOCAL, local)
 
@@ -104,8 +104,7 @@ class Switch:
 
     @property
     def models(self) -> dict[Role, ModelState]:
-        roles: tuple[Role, Role] = ("completion", "chat")
-        return {role: self._of(role).models[role] for role in roles}
+        return {role: self._of(role).models[role] for role in ROLES}
 
     @property
     def model(self) -> ModelState:
@@ -149,7 +148,9 @@ class Switch:
         if LOCAL not in self._order[role]:
             if self.models[role].kind not in ("loading", "ready"):  # `route` has it asked what it is
                 self._of(role).load(ModelSpec(self._endpoints[self._used[role]].url), role)
-        elif not (remote and role == "chat" and self.models[role].kind == "ready"):  # else not before it is needed
+        elif not (
+            remote and role != "completion" and self.models[role].kind == "ready"
+        ):  # else not before it is needed
             self._local.load(spec, role)
 
     def wake(self, role: Role = "completion") -> None:

@@ -203,7 +203,8 @@ class RemoteHome:
 
     async def _answer(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
         """Why a request has ended, and what to tell of it."""
-        self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
+        if request.priority is not Priority.EDIT:
+            self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
         try:
             reason, message = await self._asked(request, answer)
             if reason is FinishReason.DEADLINE:
@@ -241,7 +242,7 @@ class RemoteHome:
         stops = (*self._info.format.markers, *self._info.format.stops) if self._dialect.markers else ()
         url = url_of(self._endpoint, self._dialect.path)
         is_late = anyio.CancelScope()
-        if request.max_tokens and request.priority is not Priority.ACTION:
+        if request.max_tokens and not request.priority.yields:
             is_late.deadline = anyio.current_time() + self._endpoint.late_ms / 1000
         with is_late:
             async with self._client.stream("POST", url, json=body) as response:

@@ -339,7 +339,7 @@ def test_editing_sessions_with_healing_equal_cold_runs(
     harness.load(sequences=sequences, form=form, context_tokens=256)
     with monkeypatch.context() as patch:
         healed = record_healing(patch)
-        requests = play(harness, editing(rng, form, 110, PARTS), rng)
+        requests = play(harness, editing(rng, form, 130, PARTS), rng)
     for id, request in requests.items():
         check_equals_cold(request, harness.finished(id), MANY_WORDS)
     assert len(healed) > 20

@@ -1,7 +1,7 @@
 """The long proof of reuse: everything at once, against cold runs.
 
-Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates and speculation, with
-and without a model that drafts.
+Sessions of random editing steps with aborts, overtaking, forks, evictions, healing, candidates, expected texts and
+speculation, with and without a model that drafts.
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ NEARLY = SOURCE.replace(b"total + second", b"total - first").replace(b"def funct
 
 
 def with_candidates(session: Iterator[Generate], rng: random.Random) -> Iterator[Generate]:
-    """Every fourth request comes with two more for the same place, that begin with other tokens."""
+    """Every fourth request comes with two more for the same place, that begin with other tokens. A third of all is
+    expected to be like some part of a text, which is often right there and often not."""
     for number, edited in enumerate(session):
-        request = replace(edited, id=4 * number)
+        start = rng.randrange(3 * len(NEARLY))
+        request = replace(edited, id=4 * number, draft=NEARLY[start:].decode())
         yield request
         if rng.random() < 0.25:
             yield from (replace(request, id=4 * number + rank, rank=rank) for rank in (1, 2))

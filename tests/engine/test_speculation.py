@@ -8,8 +8,8 @@ import pytest
 
 from lsp_server.backends.base import StepCosts
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.engine.request import Finished, FinishReason, Priority
-from lsp_server.engine.speculate import MODEL, Drafter, DraftRates, draft_length
+from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
+from lsp_server.engine.speculate import MODEL, Drafter, DraftRates, ExpectedText, draft_length
 from tests.engine.harness import BLOCK, CHEAP_BATCHES, DEAR_ROWS, LINE, EngineHarness, Recurrent, ask, cold, make_prompt
 
 FLAT = StepCosts((0, 512), (1, 8), ((10.0, 10.0), (10.0, 10.0)))
@@ -223,3 +223,97 @@ def test_warming_the_same_prompt_neither_forks_nor_stops_drafts() -> None:
     assert isinstance(harness.backend, Steps)
     usages = [harness.finished(id).usage for id in (1, 2)]
     assert sum(usage.evaluated_tokens for usage in usages) == usages[1].prompt_tokens
+
+
+def drafted(text: str, answer: str, most: int = 15) -> tuple[int, int]:
+    """In how many steps `answer` is written with drafts from `text`, a token for each character, and how many drafted
+    tokens were wrong."""
+    expected = ExpectedText([ord(each) for each in text])
+    at = steps = wrong = 0
+    while at < len(answer):
+        steps += 1
+        for token in [*expected.next(most), None]:
+            expected.write(ord(answer[at]))
+            at += 1
+            if at == len(answer):
+                break
+            if ord(answer[at - 1]) != token:
+                wrong += token is not None
+                break
+    return steps, wrong
+
+
+# In any twelve characters of it there is a line's number, by which the scripted model knows where it is.
+WINDOW = "".join(f"  at_{line:02} = use({line:02}, a{line:02}, b{line:02})\n" for line in range(40))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("a20, ", "other, "),
+        ("  at_20 = use(20, a20, b20)\n", ""),
+        ("  at_20 =", "  # a comment\n  at_20 ="),
+        ("at_20 = use(20", "at_0x14 = compute(use(21)"),
+    ],
+)
+def test_an_expected_text_is_followed_again_behind_what_departs_from_it(old: str, new: str) -> None:
+    answer = WINDOW.replace(old, new, 1) if old else WINDOW
+    steps, wrong = drafted(WINDOW, answer)
+    assert steps <= len(answer) / 16 + len(new) + 12
+    assert wrong <= 8
+
+
+def test_an_answer_that_is_nothing_like_the_expected_text_costs_no_more_steps() -> None:
+    assert drafted("abc" * 9, "xyzuvw" * 9)[0] <= 54
+    assert drafted("", "xyz") == (3, 0)
+
+
+WHOLE = "# The window:\n" + WINDOW.replace("a20, ", "other20, ")
+
+
+def test_unchanged_lines_cost_five_times_fewer_steps_and_the_text_is_the_same() -> None:
+    """A window of forty lines of which one changes."""
+
+    def answered(draft: str, costs: StepCosts | None) -> tuple[Finished, int]:
+        harness = EngineHarness(lambda spec, progress: Steps(spec, progress, texts=[WHOLE.encode()], costs=costs))
+        harness.load(context_tokens=2048)
+        prompt = make_prompt("", "# The window:\n")
+        finished = harness.run(Generate(1, prompt, None, 1900, Priority.EDIT, draft=draft))
+        assert isinstance(harness.backend, Steps)
+        return finished, harness.backend.evaluations
+
+    plain, steps = answered("", None)
+    assert plain.text == WHOLE.removeprefix("# The window:\n")
+    for costs in (None, CHEAP_BATCHES, FLAT):
+        drafted, fewer = answered(WINDOW, costs)
+        assert (drafted.text, drafted.usage.decoded_tokens) == (plain.text, plain.usage.decoded_tokens)
+        assert drafted.logprob == pytest.approx(plain.logprob)
+        assert 5 * fewer <= steps, (fewer, steps)
+
+
+@pytest.mark.parametrize("costs", [None, CHEAP_BATCHES])
+def test_an_expected_text_that_has_nothing_to_do_with_the_answer_changes_nothing(costs: StepCosts | None) -> None:
+    for draft in ("", "nothing of this comes\n" * 9, "x"):
+        harness = EngineHarness(lambda spec, progress: Steps(spec, progress, costs=costs))
+        harness.load()
+        request = replace(ask(1, "x = 1\n" * 9, stop=BLOCK, max_tokens=60), draft=draft)
+        assert harness.run(request).text == cold(request.prompt, BLOCK, 60).text
+
+
+def test_a_recurrent_model_follows_no_expected_text() -> None:
+    harness = EngineHarness(lambda spec, progress: Recurrent(spec, progress, texts=[WHOLE.encode()]))
+    harness.load(context_tokens=2048)
+    request = Generate(1, make_prompt("", "# The window:\n"), None, 60, Priority.EDIT, draft=WINDOW)
+    finished = harness.run(request)
+    assert finished.usage.drafted_tokens == 0
+    assert finished.text == WHOLE.removeprefix("# The window:\n")[:60]
+
+
+def test_a_next_edit_waits_for_completions_and_goes_before_actions() -> None:
+    harness = EngineHarness()
+    harness.load(sequences=3)
+    for id, priority in ((1, Priority.ACTION), (2, Priority.EDIT), (3, Priority.INLINE)):
+        harness.send(ask(id, f"{id} = 1\n" * 9, priority=priority))
+    harness.drain()
+    assert harness.answered() == [3, 2, 1]
