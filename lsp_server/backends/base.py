@@ -117,8 +117,9 @@ class ModelInfo:
     is evaluated between two looks at the queue. bytes: the size of its weights. licence: one line, empty
     if we do not know it. interruptible: whether `interrupt` ends an evaluation that is under way. token_ms: what a
     token of a prompt took when the model was loaded, in ms; 0 if that was not measured. chat_template: the Jinja2
-    text that the model brings along, which is untrusted input; empty if it has none. bos, eos: how the tokens around
-    a text are spelled. specials: how the special tokens are that a model may spell out. costs: None if they have not
+    text that the model brings along, which is untrusted input; empty if it has none. edit_format: the name of the
+    format in which it is asked for next edits, where that was set with it. bos, eos: how the tokens around a text are
+    spelled. specials: how the special tokens are that a model may spell out. costs: None if they have not
     been measured. recurrent: whether a sequence cannot be cut back to any length. adapters: those in use.
     draft: the name of the model that drafts for it, if there is one. state_key: states that `save` has given can be
     restored by every model with the same key; empty if by none. sliding_tokens: how many of the last tokens some layers
@@ -139,6 +140,7 @@ class ModelInfo:
     device: str
     licence: str = ""
     chat_template: str = ""
+    edit_format: str = ""
     bos: str = ""
     eos: str = ""
     costs: StepCosts | None = None

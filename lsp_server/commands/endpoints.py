@@ -11,7 +11,7 @@ from lsp_server.commands.output import tell
 from lsp_server.commands.place import CommandError
 
 if TYPE_CHECKING:
-    from lsp_server.engine.api import Finished, TextDelta
+    from lsp_server.engine.api import Finished, Role, TextDelta
     from lsp_server.engine.client import EngineClient
     from lsp_server.engine.endpoint import Endpoint
 
@@ -20,6 +20,7 @@ _LINE = "def double_{number}(value):\n    return value * 2\n\n\n"
 _BEFORE = "".join(_LINE.format(number=number) for number in range(24)) + "def triple(value):\n    "
 _AFTER = "\n\n\nprint(triple(3))\n"
 _MOST_TOKENS = 16
+_JOBS = (("completion", "completion"), ("actions", "chat"), ("edits", "edit"))
 _SECONDS = 120.0
 
 
@@ -66,7 +67,7 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
         return 0
     places = settings.places()
     for name, endpoint in found.items():
-        jobs = [job for job, role in (("completion", "completion"), ("actions", "chat")) if name in places[role]]
+        jobs = [job for job, role in _JOBS if name in places[role]]
         where = "this machine" if endpoint.is_here else "another machine"
         answers = f"answers {' and '.join(jobs)}" if jobs else "not in `routing`, so nothing is asked of it"
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
@@ -93,15 +94,17 @@ async def _check(name: str, endpoint: Endpoint) -> int:
     try:
         with anyio.move_on_after(_SECONDS):
             began = time.monotonic()
-            engine.load(ModelSpec(endpoint.url))
-            while engine.model.kind == "loading":
+            role: Role = "edit" if endpoint.edit_format or endpoint.is_for_edits else "completion"
+            engine.load(ModelSpec(endpoint.url), role)
+            while engine.models[role].kind == "loading":
                 await changed.wait()
-            info = engine.model.info
+            info = engine.models[role].info
             if info is None:
-                tell(f"{name}: {engine.model.message}")
+                tell(f"{name}: {engine.models[role].message}")
                 return 1
-            tell(f"{name}: there, {1000 * (time.monotonic() - began):.0f} ms; {info.path}, format {info.format.name}")
-            if endpoint.is_chat:
+            form = info.edit_format or info.format.name
+            tell(f"{name}: there, {1000 * (time.monotonic() - began):.0f} ms; {info.path}, format {form}")
+            if endpoint.is_chat or role == "edit":
                 return 0
             return await _asked(engine, name)
         tell(f"{name}: no answer within {_SECONDS:.0f} s")

@@ -48,7 +48,7 @@ def collected() -> dict[str, Any]:
     loaded = config.collect([Path.cwd()])
     settings = loaded.settings
     known = [
-        *(settings.model, settings.chat_model, settings.draft_model, *settings.lora),
+        *settings.files(),
         *map(str, config.settings_files([Path.cwd()])),
         str(Path.cwd()),
         sys.prefix,

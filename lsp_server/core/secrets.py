@@ -72,7 +72,7 @@ _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 _PRIVATE_KEY_LINES = re.compile(
     rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[^\n]*|\Z)", re.DOTALL
 )
-_REDACTED = b"REDACTED"
+REDACTED = b"REDACTED"
 # `user:password@` in a URL, and what a header lets somebody in with.
 _IN_URL = re.compile(rb"://[^\s/:@\"'<>{}$]{0,80}:([^\s/@\"'<>{}$]{3,200})@")
 _HEADER = re.compile(rb"(?:bearer|basic|authorization[\"']?\s*[:=,]\s*[\"']?token)[ \t]+([\w+/.=~-]{16,})")
@@ -160,7 +160,7 @@ def without_secrets(text: bytes) -> bytes:
     prompt does not change from key to key."""
     if not holds_secret(text):
         return text
-    lines = _PRIVATE_KEY_LINES.sub(lambda key: b"\n".join([_REDACTED] * (key[0].count(b"\n") + 1)), text).split(b"\n")
+    lines = _PRIVATE_KEY_LINES.sub(lambda key: b"\n".join([REDACTED] * (key[0].count(b"\n") + 1)), text).split(b"\n")
     for run in (1, 2, 3):
         for at in range(len(lines) - run + 1):
             if holds_secret(b"\n".join(lines[at : at + run])):
@@ -170,7 +170,7 @@ def without_secrets(text: bytes) -> bytes:
 
 
 def _redacted(line: bytes) -> bytes:
-    return line[: len(line) - len(line.lstrip())] + _REDACTED
+    return line[: len(line) - len(line.lstrip())] + REDACTED
 
 
 def _words(lower: bytes) -> Iterator[re.Match[bytes]]:

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Meta
 
 # What a server speaks. openai: `/v1/completions` with a prompt as text, as vLLM, SGLang, LM Studio, LocalAI, KoboldCpp,
-# llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code actions alone.
-Kind = Literal["llama-server", "openai", "ollama", "mistral", "deepseek", "chat"]
+# llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code actions and next
+# edits. mercury: `/v1/edit/completions`, for next edits alone.
+Kind = Literal["llama-server", "openai", "ollama", "mistral", "deepseek", "chat", "mercury"]
 
 # The name of the model that fimble loads itself, where places are listed.
 LOCAL = "local"
@@ -23,14 +24,16 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One server. url: its root, without the path of a call. model: as the server names it; empty if it serves only
-    one. fim_format: a name from the table of formats, where the model's name does not tell. window: tokens of a prompt
-    and its answer. api_key_env: the environment variable that holds the key. remote: that text may be sent to another
-    machine. late_ms: when it counts as late, if it has written nothing. concurrency: requests at the same time."""
+    one. fim_format, edit_format: names from the tables of formats, where the model's name does not tell. window: tokens
+    of a prompt and its answer. api_key_env: the environment variable that holds the key. remote: that text may be sent
+    to another machine. late_ms: when it counts as late, if it has written nothing. concurrency: requests at the same
+    time."""
 
     url: str
     kind: Kind
     model: str = ""
     fim_format: str = ""
+    edit_format: str = ""
     window: Annotated[int, Meta(ge=256, le=1_000_000)] = 4096
     api_key_env: str = ""
     headers: dict[str, str] = {}
@@ -50,7 +53,13 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def is_chat(self) -> bool:
-        return self.kind == "chat"
+        """Whether it takes messages."""
+        return self.kind in ("chat", "mercury")
+
+    @property
+    def is_for_edits(self) -> bool:
+        """Whether it answers nothing but next edits."""
+        return self.kind == "mercury"
 
 
 class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,6 +67,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     completion: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
     actions: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
+    edits: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
 
 
 def problem_of(name: str, endpoint: Endpoint) -> str:

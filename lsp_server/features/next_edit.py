@@ -10,6 +10,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from lsp_server.features.options import Eagerness
 if TYPE_CHECKING:
     from lsp_server.core.next_edits.gates import Rejected
     from lsp_server.core.next_edits.proposal import NextEdit, Situation
+    from lsp_server.features.model_edit import ModelEditor
 
 _KEYS, _TIMES, _REMEMBERED = 13, 200, 16
 # Of the open documents so many are looked at.
@@ -39,7 +41,7 @@ class Proposal:
 
 class NextEditor:
     """What is proposed to one client. eagerness: asked at each request, so that the setting can change. documents: the
-    open ones, the latest first.
+    open ones, the latest first. model: asked where nothing can be computed; None for no model.
 
     Sees every change of a document, in order. One edit is proposed at a time.
     """
@@ -49,8 +51,9 @@ class NextEditor:
         eagerness: Callable[[], Eagerness],
         documents: Callable[[], Sequence[DocumentSnapshot]],
         clock: Callable[[], float] = time.monotonic,
+        model: ModelEditor | None = None,
     ) -> None:
-        self._eagerness, self._documents, self._clock = eagerness, documents, clock
+        self._eagerness, self._documents, self._clock, self._model = eagerness, documents, clock, model
         self.history = EditHistory()
         self._background = Background()
         self._rejected: Rejected | None = None  # the thread that parses reads it, and nobody changes it meanwhile
@@ -59,6 +62,7 @@ class NextEditor:
         self._number = 0
         self._proposed: dict[str, NextEdit] = {}
         self._known: tuple[object, NextEdit | None] = (None, None)
+        self._of_model: NextEdit | None = None  # what the model has proposed last
         self._accepted: tuple[NextEdit, bytes] | None = None
         self._completing: DocumentSnapshot | None = None
         self._counts: Counter[str] = Counter()
@@ -73,6 +77,8 @@ class NextEditor:
         now = self._clock()
         self._keys.append(now)
         self._turns.clear()  # whoever waits for a pause waits in vain
+        if self._model is not None:
+            self._model.cancel()
         self.history.changed(old, new, now)
         if self._accepted is not None and self._accepted[0].document.uri == new.uri:
             edit, before = self._accepted
@@ -111,6 +117,10 @@ class NextEditor:
             await anyio.sleep(self._wait_seconds(settled=True))
             if turn is self._turns.get("edit"):
                 edit = await self._edit(document, cursor, asked)
+        if edit is None and turn is self._turns.get("edit") and (asked or self._may_propose(document)):
+            edit = await self._models_edit(document, cursor, asked)
+            if not asked and not self._may_propose(document):
+                return None
         return None if edit is None or turn is not self._turns.get("edit") else self._named(edit)
 
     async def beside(
@@ -121,7 +131,7 @@ class NextEditor:
         if self._eagerness() == "off" or not self._may_propose(document):
             return None
         self._turns["completion"] = turn = object()
-        edit = await self._edit(document, cursor, False, settled=False)
+        edit = await self._edit(document, cursor, False, settled=False) or self._remembered(document)
         if edit is None or not fits(edit):
             return None
         await anyio.sleep(self._wait_seconds())
@@ -135,7 +145,7 @@ class NextEditor:
         """The edit that there is now, for who lists what can be done."""
         if self._eagerness() == "off" or not len(self.history):
             return None
-        edit = await self._edit(document, cursor, False)
+        edit = await self._edit(document, cursor, False) or self._remembered(document)
         return None if edit is None else self._named(edit)
 
     def find(self, id: str) -> NextEdit | None:
@@ -164,6 +174,7 @@ class NextEditor:
         times = sorted(self._times)
         return {
             "edits": len(self.history),
+            **({} if self._model is None else {"model": self._model.summary()}),
             "counts": {key: self._counts[key] for key in ("proposed", "shown", "accepted", "rejected")},
             "kinds": {key[5:]: count for key, count in self._counts.items() if key.startswith("kind:")},
             "ms": {
@@ -179,7 +190,7 @@ class NextEditor:
         # Another one: the thread may be reading the one that there is.
         self._rejected = Rejected(self._rejected)
         self._rejected.add(edit)
-        self._known = (None, None)
+        self._known, self._of_model = (None, None), None
 
     def _wait_seconds(self, *, settled: bool = False) -> float:
         """How long to wait for a pause, or for one so long that what was typed last is settled."""
@@ -206,6 +217,29 @@ class NextEditor:
         self._times.append(milliseconds)
         self._known = key, edit
         return edit
+
+    async def _models_edit(self, document: DocumentSnapshot, cursor: int, asked: bool) -> NextEdit | None:
+        """What the model proposes, if it may be shown."""
+        from lsp_server.core.next_edits.gates import Rejected
+        from lsp_server.core.next_edits.proposal import Situation
+        from lsp_server.features.model_edit import why_not_models
+
+        if self._model is None or not len(self.history):
+            return None
+        situation = Situation(document, cursor, self.history.hunks(), (), asked)
+        edit = await self._model.propose(situation)
+        if edit is None:
+            return None
+        gates = partial(why_not_models, danger=self._model.checks_danger)
+        why = await self._background.parse(gates, edit, situation, self._eagerness(), self._rejected or Rejected())
+        self._counts["withheld"] += bool(why)
+        self._of_model = None if why else edit
+        return self._of_model
+
+    def _remembered(self, document: DocumentSnapshot) -> NextEdit | None:
+        """What the model has proposed for the document as it is."""
+        edit = self._of_model
+        return edit if edit is not None and edit.document is document else None
 
     def _named(self, edit: NextEdit) -> Proposal:
         for id, known in self._proposed.items():

@@ -16,7 +16,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
 from lsp_server.core.hidden import escaped
-from lsp_server.engine.api import Engine
+from lsp_server.engine.api import Engine, ModelState, Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, Result, catalogue
 from lsp_server.features.actions.offers import Offer, offers, subject_at
@@ -83,10 +83,11 @@ class ActionService:
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
-        self.next_edits = NextEditService(session, snooze)
+        self.next_edits = NextEditService(session, engine, snooze)
 
-    def model_changed(self) -> None:
+    def model_changed(self, role: Role, state: ModelState) -> None:
         self._runner.model_changed()
+        self.next_edits.model_changed(role, state)
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         for tracked in self._tracked:

@@ -16,6 +16,8 @@ from pygls.exceptions import JsonRpcInvalidParams
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
 from lsp_server.core.shape import Suggestion
+from lsp_server.engine.api import Engine, ModelState, Role
+from lsp_server.features.model_edit import ModelEditor
 from lsp_server.features.next_edit import NextEditor, Proposal
 from lsp_server.features.reasons import why_off
 from lsp_server.lsp import convert
@@ -80,13 +82,20 @@ class _Told(msgspec.Struct):
 class NextEditService:
     """All that has to do with next edits for one client."""
 
-    def __init__(self, session: Session, snooze: Snooze) -> None:
+    def __init__(self, session: Session, engine: Engine, snooze: Snooze) -> None:
         self._session, self._snooze = session, snooze
-        self.editor = NextEditor(lambda: session.settings.next_edit, session.documents.recent)
+        self._model = ModelEditor(engine, lambda: session.settings.edit_options())  # noqa: PLW0108
+        self.editor = NextEditor(lambda: session.settings.next_edit, session.documents.recent, model=self._model)
         session.documents.listener = self.editor
 
     def close(self) -> None:
         self.editor.close()
+
+    def model_changed(self, role: Role, state: ModelState) -> None:
+        """Takes note of a model's state. Why the one for edits failed is told once."""
+        self._model.changed()
+        if role == "edit" and state.kind == "failed" and state.news:
+            self._warn(state.message)
 
     async def requested(self, params: Any) -> Answer:
         """The answer to Copilot's request: `edits`, with one at most."""
@@ -102,6 +111,8 @@ class NextEditService:
         if not invoked and self._is_off(document):
             return Answer(document, empty, empty)
         proposal = await self.editor.propose(document, cursor, asked=invoked)
+        if self._model.problem:
+            self._warn(self._model.problem)
         if proposal is None or not (asked.files or proposal.edit.document is document):
             return Answer(document, empty, empty)
         return Answer(document, {"edits": [self._as_copilot(proposal)]}, empty)
@@ -224,6 +235,13 @@ class NextEditService:
         if edit is None:
             self._say("there is no next edit for the text as it is now")
         return id, edit
+
+    def _warn(self, problem: str) -> None:
+        """Tells the user what keeps the model from proposing edits, once."""
+        message = f"fimble: {problem}"
+        if message not in self._session.shown:
+            self._session.shown.add(message)
+            self._session.window_show_message(types.ShowMessageParams(types.MessageType.Warning, message))
 
     def _say(self, message: str) -> None:
         self._session.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"fimble: {message}"))

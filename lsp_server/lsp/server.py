@@ -189,7 +189,7 @@ class FimbleServer(Session):
         self._engine.settle(self.settings.engine)
         self._engine.route(self.settings.endpoints_in_use(), self.settings.places())
         self._engine.keep(
-            {"completion": 60.0 * self.settings.unload_minutes, "chat": 60.0 * self.settings.chat_unload_minutes},
+            self.settings.kept_seconds(),
             self.settings.saved_prompts_mb << 20,
         )
         self.state.changed()
@@ -211,7 +211,7 @@ class FimbleServer(Session):
             self.start_task(self.document_service.read_and_warm, document)
 
     def _model_changed(self, role: Role, model: ModelState) -> None:
-        self.actions.model_changed()
+        self.actions.model_changed(role, model)
         self.state.changed()
         if role != "completion":
             return
@@ -227,8 +227,7 @@ class FimbleServer(Session):
                 self.start_task(self.document_service.read_and_warm, document)
 
     def _known_paths(self) -> list[str]:
-        models = (self.settings.model, self.settings.chat_model, self.settings.draft_model, *self.settings.lora)
-        return [*map(str, self.roots), *models]
+        return [*map(str, self.roots), *self.settings.files()]
 
     # Requests -------------------------------------------------------------------------------------------
 
@@ -272,7 +271,7 @@ class FimbleServer(Session):
 
     def _places(self) -> dict[str, Any]:
         """What may answer, for each job, and which of it does."""
-        jobs: dict[str, Role] = {"completion": "completion", "actions": "chat"}
+        jobs: dict[str, Role] = {"completion": "completion", "actions": "chat", "edits": "edit"}
         return {
             job: [
                 {"name": name, "state": model.kind, "message": model.message, "used": used}

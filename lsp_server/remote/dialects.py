@@ -2,7 +2,7 @@
 
 Sources: llama.cpp's `tools/server/README.md`; OpenAI's API reference for `/v1/completions` and
 `/v1/chat/completions`, which vLLM, LM Studio and others follow; Ollama's `docs/api.md`; Mistral's page on fill-in-the-
-middle; DeepSeek's page on FIM completion.
+middle; DeepSeek's page on FIM completion; Inception's page on next edits.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ class Dialect:
     """path: of a completion. body: what is sent, for a prompt, the most tokens, and the text that the answer has to
     begin with, which only some honour. read: one event. events: whether answers are server-sent events, not a JSON
     value on each line. alive: a path that tells whether the server is there. markers: whether prompts are text with
-    markers. warms: whether a prompt can be evaluated ahead of its request at no cost but the server's time."""
+    markers. warms: whether a prompt can be evaluated ahead of its request at no cost but the server's time. whole:
+    whether the answer is one JSON value, which comes at once."""
 
     path: str
     body: Callable[[Endpoint, FimPrompt, int, str], dict[str, Any]]
@@ -51,6 +52,7 @@ class Dialect:
     events: bool = True
     markers: bool = True
     warms: bool = False
+    whole: bool = False
 
 
 def _llama_server(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict[str, Any]:
@@ -139,6 +141,12 @@ def _chat(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict
     return {**given, "stream": True}
 
 
+def _mercury(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict[str, Any]:
+    """One message, and no stream: the server has the instructions."""
+    asked = "".join(message["content"] for message in as_messages(prompt))
+    return {"model": endpoint.model, "messages": [{"role": "user", "content": asked}], "max_tokens": most}
+
+
 def _count(value: Any) -> int:
     """A count that a server tells, or -1."""
     return value if isinstance(value, int) else -1
@@ -160,6 +168,9 @@ DIALECTS: dict[Kind, Dialect] = {
     "mistral": Dialect("/v1/fim/completions", _suffixed, _read_mistral, "/v1/models", markers=False),
     "deepseek": Dialect("/beta/completions", _suffixed, _read_openai, "/models", markers=False),
     "chat": Dialect("/v1/chat/completions", _chat, _read_mistral, "/v1/models", markers=False),
+    "mercury": Dialect(
+        "/v1/edit/completions", _mercury, _read_mistral, "/v1/models", events=False, markers=False, whole=True
+    ),
 }
 
 

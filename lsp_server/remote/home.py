@@ -105,7 +105,7 @@ class RemoteHome:
             async with self._making:
                 if self._client is None:
                     self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
-            self._info = await probe(self._client, self._name, self._endpoint)
+            self._info = await probe(self._client, self._name, self._endpoint, load.role)
         except EndpointError as error:
             self._fail(str(error), load)
         except Exception as error:
@@ -239,7 +239,11 @@ class RemoteHome:
         answer.begins = cut.begins
         body = self._dialect.body(self._endpoint, cut.prompt, request.max_tokens, cut.begins)
         body["model"] = self._info.path
-        stops = (*self._info.format.markers, *self._info.format.stops) if self._dialect.markers else ()
+        stops: tuple[str, ...] = ()
+        if self._dialect.markers and request.role != "edit":
+            stops = *self._info.format.markers, *self._info.format.stops
+        elif self._dialect.markers:
+            stops = tuple(dict.fromkeys(part.text.decode() for part in cut.prompt.segments if part.kind == "marker"))
         url = url_of(self._endpoint, self._dialect.path)
         is_late = anyio.CancelScope()
         if request.max_tokens and not request.priority.yields:
@@ -248,7 +252,7 @@ class RemoteHome:
             async with self._client.stream("POST", url, json=body) as response:
                 await check(response)
                 events = 0
-                async for line in lines(response.aiter_bytes()):
+                async for line in lines(response.aiter_bytes(), whole=self._dialect.whole):
                     piece = piece_of(self._dialect, line)
                     if piece is None:
                         continue

@@ -119,17 +119,18 @@ def _retry_after(value: str) -> float:
         return 1.0
 
 
-async def lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[str]:
-    """The lines of a stream, of which no more is held than the longest may have. Raises DialectError."""
+async def lines(chunks: AsyncIterator[bytes], *, whole: bool = False) -> AsyncIterator[str]:
+    """The lines of a stream, of which no more is held than the longest may have. whole: all of it as one line. Raises
+    DialectError."""
     rest, size = bytearray(), 0
     async for chunk in chunks:
         size += len(chunk)
         if size > _MOST_BYTES:
             raise DialectError(f"sends more than {_MOST_BYTES >> 20} MB for one answer")
         rest += chunk
-        if b"\n" in chunk:
-            *whole, rest = rest.split(b"\n")
-            for line in whole:
+        if b"\n" in chunk and not whole:
+            *ended, rest = rest.split(b"\n")
+            for line in ended:
                 yield line.decode("utf-8", "replace").rstrip("\r")
         if len(rest) > _LONGEST_LINE:
             raise DialectError(f"sends a line of more than {_LONGEST_LINE >> 20} MB")

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 import anyio
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.formats import MARKERS, FimFormat, Slot, detect_format, find_format, format_by_name
+from lsp_server.core.formats import MARKERS, PREFIX_ONLY, FimFormat, Slot, detect_format, find_format, format_by_name
+from lsp_server.core.next_edits.formats import NAMES, find_edit_format
 from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.request import Role
 from lsp_server.remote.dialects import DIALECTS
 from lsp_server.remote.http import EndpointError, printable, url_of, why_refused
 from lsp_server.remote.rendering import MESSAGES_TEMPLATE
@@ -26,9 +28,11 @@ _MOST_NAMED = 5
 _MOST_ANSWER, _LONGEST_NAME, _SECONDS = 4 << 20, 200, 20.0
 
 
-async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> ModelInfo:
-    """What a server's model is, as far as it tells. `path` is the model's name there. Raises EndpointError, and
-    what the client raises."""
+async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role: Role = "completion") -> ModelInfo:
+    """What a server's model is, as far as it tells. `path` is the model's name there. role: what it is wanted for; only
+    completions need a FIM format. Raises EndpointError, and what the client raises."""
+    if endpoint.edit_format and find_edit_format(endpoint.edit_format) is None:
+        raise EndpointError(f"has an `edit_format` that there is not; there are {', '.join(NAMES)}")
     dialect = DIALECTS[endpoint.kind]
     found = await _get(client, endpoint, dialect.alive)
     window, template = endpoint.window, ""
@@ -46,7 +50,9 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
         model = _chosen(endpoint.model, _models(found))
         form = find_format(endpoint.fim_format) or (format_by_name(model) if dialect.markers else _PARTS)
         template = MESSAGES_TEMPLATE if endpoint.is_chat else ""
-    if form is None or (dialect.markers and not form.has_fim):
+    if role == "edit":
+        form = form or PREFIX_ONLY
+    elif form is None or (dialect.markers and not form.has_fim):
         raise EndpointError(f"serves {model}, whose FIM format is not known; set `fim_format`")
     return ModelInfo(
         name=f"{model or 'the model'} at {name}",
@@ -61,6 +67,7 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint) -> Mo
         format=form,
         device=endpoint.host,
         chat_template=template,
+        edit_format=endpoint.edit_format or ("mercury" if endpoint.is_for_edits else ""),
         specials=(*form.markers, *form.stops) if dialect.markers else (),
     )
 

@@ -40,16 +40,18 @@ def routing_of(given: Mapping[str, Any]) -> tuple[Routing, list[str]]:
         return msgspec.convert(given, Routing), []
     except msgspec.ValidationError as error:
         what = str(error).split(" - at")[0]
-        takes = "it takes `completion` and `actions`, each a list of names"
+        takes = "it takes `completion`, `actions` and `edits`, each a list of names"
         return Routing(), [f"setting `routing`: {what[:1].lower()}{what[1:]}; {takes}"]
 
 
 def unknown_places(routing: Routing, endpoints: Mapping[str, Endpoint]) -> Iterator[str]:
     """What is wrong with the names that a routing has, a line each."""
     known = ", ".join(f"`{name}`" for name in (LOCAL, *endpoints))
-    for job, names in (("completion", routing.completion), ("actions", routing.actions)):
+    for job, names in (("completion", routing.completion), ("actions", routing.actions), ("edits", routing.edits)):
         for name in names:
             if name != LOCAL and name not in endpoints:
                 yield f"setting `routing`: {job} names {name!r}, which is no endpoint; there are {known}"
             elif job == "completion" and name != LOCAL and endpoints[name].is_chat:
                 yield f"setting `routing`: {name} takes chat messages, and completes no code; use it for `actions`"
+            elif job == "actions" and name != LOCAL and endpoints[name].is_for_edits:
+                yield f"setting `routing`: {name} answers next edits alone; use it for `edits`"

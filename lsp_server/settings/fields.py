@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from dataclasses import replace
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -12,10 +13,14 @@ from lsp_server.backends.base import Adapter, FlashAttention, ModelSpec
 from lsp_server.engine.api import HomeKind, Role
 from lsp_server.engine.endpoint import LOCAL, Endpoint
 from lsp_server.features.actions.asking import ActionOptions
+from lsp_server.features.model_edit import EditOptions
 from lsp_server.features.options import Comments, Eagerness, InlineOptions
 from lsp_server.settings import models
 from lsp_server.settings.endpoints import endpoints_of, routing_of
 from lsp_server.user_folders import expanded
+
+# Of the table of edit formats, those of models that fimble can load.
+EditFormatName = Literal["", "sweep", "zeta-2", "zeta-2.1", "instinct", "instruct"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +68,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     routing: Annotated[
         dict[str, Any],
         Meta(
-            description="Which endpoints answer, the first that works: `completion` and `actions`, each a list of "
-            "names. `local` is the model that fimble loads itself."
+            description="Which endpoints answer, the first that works: `completion`, `actions` and `edits`, each a "
+            "list of names. `local` is the model that fimble loads itself."
         ),
     ] = msgspec.field(default_factory=dict)
     fim_format: Annotated[
@@ -173,10 +178,22 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     next_edit: Annotated[
         Eagerness,
         Meta(
-            description="How readily the edit that follows from your last ones is proposed, without a model: off, low, "
-            "medium or high."
+            description="How readily the edit that follows from your last ones is proposed: off, low, medium or high."
         ),
     ] = "low"
+    edit_model: Annotated[
+        str,
+        Meta(
+            description="The GGUF file that proposes next edits where none can be computed: a model made for that, or "
+            "one that follows instructions. Empty: none."
+        ),
+    ] = ""
+    edit_format: Annotated[
+        EditFormatName,
+        Meta(
+            description="How `edit_model` is asked, instead of what its name tells; `instruct` is for any chat model."
+        ),
+    ] = ""
     code_actions: Annotated[bool, Meta(description="Whether code actions are offered.")] = True
     chat_model: Annotated[
         str,
@@ -186,10 +203,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ),
     ] = ""
     chat_context_tokens: Annotated[
-        int, Meta(ge=512, le=131072, description="The window of the chat model, in tokens.")
+        int, Meta(ge=512, le=131072, description="The window of the chat model and of `edit_model`, in tokens.")
     ] = 4096
     chat_unload_minutes: Annotated[
-        int, Meta(ge=0, le=10080, description="Minutes without use after which the chat model is unloaded. 0: never.")
+        int, Meta(ge=0, le=10080, description="Minutes without use after which these two are unloaded. 0: never.")
     ] = 10
     action_seconds: Annotated[
         int, Meta(ge=1, le=3600, description="How long one answer of the chat model may take, in seconds.")
@@ -245,7 +262,26 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """For each role of a model, the names of what may answer, the best first."""
         routing, endpoints = routing_of(self.routing)[0], self.endpoints_in_use()
         completing = [name for name in routing.completion if name not in endpoints or not endpoints[name].is_chat]
-        return {"completion": completing, "chat": routing.actions}
+        acting = [name for name in routing.actions if name not in endpoints or not endpoints[name].is_for_edits]
+        editing = [name for name in routing.edits if name != LOCAL or self.edit_model]
+        return {"completion": completing, "chat": acting, "edit": editing or [LOCAL]}
+
+    def kept_seconds(self) -> dict[Role, float]:
+        """How long models stay loaded without being used; 0 for ever."""
+        other = 60.0 * self.chat_unload_minutes
+        return {"completion": 60.0 * self.unload_minutes, "chat": other, "edit": other}
+
+    def files(self) -> tuple[str, ...]:
+        """All files of models that are named."""
+        return self.model, self.chat_model, self.draft_model, self.edit_model, *self.lora
+
+    def edit_options(self) -> EditOptions:
+        return EditOptions(
+            model=replace(self.action_options().model, path=self.edit_model),
+            is_set=bool(self.edit_model) or list(self.places()["edit"]) != [LOCAL],
+            form=self.edit_format,
+            check_danger=self.check_danger,
+        )
 
     def action_options(self) -> ActionOptions:
         spec = ModelSpec(

@@ -10,7 +10,7 @@ from lsp_server.backends.base import ModelError
 from lsp_server.models import installed
 from lsp_server.settings.toml import shown
 
-ONE, SEVERAL = ("model", "chat_model", "draft_model"), "lora"
+ONE, SEVERAL = ("model", "chat_model", "draft_model", "edit_model"), "lora"
 _SCALE = re.compile(r"^(?P<name>.+?)(?P<scale>:[+-]?(?:\d+\.?\d*|\.\d+))?\Z", re.DOTALL)
 
 

@@ -42,6 +42,8 @@ class Played:
         self.thread.loop.forget()
 
     def _load(self, spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
+        if spec.chat:
+            return ScriptedBackend(spec, progress)
         self.backends.append(Writer(spec, progress))
         return self.backends[-1]
 

@@ -93,7 +93,7 @@ def test_nobody_else_names_a_server(start: Start, home: Path, tmp_path: Path, ot
         ('[endpoints.team]\nurl = "http://127.0.0.1"\n', "missing required field `kind`"),
         ('[endpoints.team]\nkind = "openai"\nurl = "http://127.0.0.1"\nkey = "x"\n', "unknown field `key`"),
         ('[routing]\ncompletion = ["nobody"]\n', "completion names 'nobody', which is no endpoint; there are `local`"),
-        ('[routing]\ncompletions = ["local"]\n', "it takes `completion` and `actions`"),
+        ('[routing]\ncompletions = ["local"]\n', "it takes `completion`, `actions` and `edits`"),
         (
             '[routing]\ncompletion = ["c"]\n[endpoints.c]\nkind = "chat"\nurl = "http://127.0.0.1"\n',
             "completes no code",

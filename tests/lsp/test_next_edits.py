@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -132,6 +133,37 @@ def test_nothing_is_parsed_on_the_event_loop(played: Played) -> None:
     assert asked(played, uri, offset)
     assert played.thread.loop.parses == 0
     assert played.thread.loop.parses_beside > 0
+
+
+COUNTED = "def count(items):\n    limit = 1\n    return len(items)\n"
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_a_models_edit_comes_where_none_can_be_computed(tmp_path: Path, known: bool) -> None:
+    """By the same requests and commands. known: whether it is known how the model is asked."""
+    script = tmp_path / "model.json"
+    new = COUNTED.replace("= 1", "= 2").replace("len(items)", "min(limit, len(items))")
+    script.write_text(json.dumps([["limit = 2", f"```\n{new}```"]]), "utf-8")
+    played = Played(edit_model=str(script), edit_format="instruct" if known else "")
+    try:
+        uri = played.open("count.py", "python", COUNTED)
+        offset = played.type(uri, 30, 31, "2")
+        edits = asked(played, uri, offset)
+        if not known:
+            assert edits == []
+            (shown,) = played.client.notifications("window/showMessage")
+            assert "set `edit_format`" in shown["message"]
+            return
+        (edit,) = edits
+        assert edit["text"] == "min(limit, len(items)"
+        assert edit["range"]["start"] == {"line": 2, "character": 11}
+        status = played.client.status()["nextEdits"]
+        assert status["kinds"] == {"model": 1}
+        assert (status["model"]["state"], status["model"]["asked"]) == ("ready", 1)
+        execute(played, "fimble.rejectNextEdit", *edit["command"]["arguments"])
+        assert asked(played, uri, offset) == []
+    finally:
+        played.client.kill()
 
 
 def action_of(editor: Editor, uri: str, offset: int) -> Any:

@@ -20,7 +20,9 @@ MODELS = {
     "mistral": "codestral-latest",
     "deepseek": "deepseek-chat",
     "chat": "some-chat-model",
+    "mercury": "mercury-edit-2",
 }
+# Those that write as they go.
 KINDS: tuple[Kind, ...] = ("llama-server", "openai", "ollama", "mistral", "deepseek", "chat")
 PATHS = {
     "llama-server": "/completion",
@@ -29,6 +31,7 @@ PATHS = {
     "mistral": "/v1/fim/completions",
     "deepseek": "/beta/completions",
     "chat": "/v1/chat/completions",
+    "mercury": "/v1/edit/completions",
 }
 _TOKENS = {"<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", "<|file_sep|>", "<|repo_name|>"}
 
@@ -103,6 +106,11 @@ class Server:
             writer.write(self.answer)
             return True
         pieces = self.pieces(request.body) if callable(self.pieces) else self.pieces
+        if self.kind == "mercury":
+            message = {"role": "assistant", "content": "".join(pieces)}
+            choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
+            writer.write(response(200, {"object": "edit.completion", "choices": choices}, indent=2))
+            return True
         kind = "application/x-ndjson" if self.kind == "ollama" else "text/event-stream"
         writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
         if self.stall:
@@ -158,9 +166,9 @@ async def _request(reader: asyncio.StreamReader) -> Request | None:
     return Request(method, path, headers, json.loads(body) if body else None)
 
 
-def response(status: int, body: Any, **headers: str) -> bytes:
+def response(status: int, body: Any, indent: int | None = None, **headers: str) -> bytes:
     """A whole response. body: JSON, or text as it is."""
-    text = body.encode() if isinstance(body, str) else json.dumps(body).encode()
+    text = body.encode() if isinstance(body, str) else json.dumps(body, indent=indent).encode()
     told = {"Content-Type": "text/html" if isinstance(body, str) else "application/json", **headers}
     lines = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in told.items())
     return f"HTTP/1.1 {status} X\r\nContent-Length: {len(text)}\r\n{lines}\r\n".encode() + text

@@ -11,7 +11,6 @@ and order are kept, since the models know these; sentences are our own.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -241,8 +240,3 @@ def edit_format_by_name(model_name: str, *, follows_instructions: bool) -> EditF
 
 # Made for next edits, in a format that is not in the table.
 _UNKNOWN = re.compile(r"\bzeta\b|next.?edit|\bnes\b", re.IGNORECASE)
-
-
-def lacking(form: EditFormat, has_token: Callable[[str], bool]) -> list[str]:
-    """The markers of a format that a model's vocabulary has not."""
-    return [marker for marker in form.markers if not has_token(marker)]

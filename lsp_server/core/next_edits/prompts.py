@@ -27,6 +27,7 @@ _LEAST_BLOCK, _MOST_BLOCK = 6, 16
 _MORE_TOKENS, _SPARE_BYTES = 96, 80
 
 _FENCE = re.compile(r"\s*```[\w+#./-]*[ \t]*\n")
+_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)*")
 _NUMBER = re.compile(rf"{re.escape(NUMBERED)}(\d+){re.escape(NUMBERED_END)}\n?")
 
 
@@ -118,8 +119,8 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
     """What the window becomes by an answer, with the document's line ends; None if the answer is none, or changes
     nothing. answer: what was written behind the lead, whole or up to where an end of the format begins."""
     form, old = prompt.form, prompt.window.text
-    for end in form.ends:
-        answer = answer.partition(end)[0]
+    for ending in form.ends:
+        answer = answer.partition(ending)[0]
     answer = answer.replace(form.cursor, "") if form.cursor else answer
     if form.nothing and answer.lstrip().startswith(form.nothing):
         return None
@@ -132,10 +133,13 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
         text = answer.removeprefix("<|code_to_edit|>\n")
     if text is None or not text.strip():
         return None
-    # Models leave blank lines at the end out, or add some: those of the document stay.
-    text = text.rstrip() + old[len(old.rstrip()) :]
-    if text == old or any(own in text for own in form.own_texts):
+    # Models leave blank lines at both ends out, or add some: those of the document stay.
+    first, end = len(old) - len(_BLANK_LINES.sub("", old, count=1)), len(old.rstrip())
+    core, kept = _BLANK_LINES.sub("", text, count=1).rstrip(), old[first:end]
+    # One that begins late or ends early says nothing of the rest.
+    if kept.startswith(core) or kept.endswith(core) or any(own in core for own in form.own_texts):
         return None
+    text = old[:first] + core + old[end:]
     return text.replace("\n", prompt.window.document.newline.decode()).encode("utf-8", "replace")
 
 

@@ -13,7 +13,7 @@ from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.trees import language_of
 from lsp_server.core.text import character_start
 
-Kind = Literal["rename", "again", "arguments", "async", "member", "import", "mend"]
+Kind = Literal["rename", "again", "arguments", "async", "member", "import", "mend", "model"]
 
 
 @dataclass(frozen=True, slots=True)

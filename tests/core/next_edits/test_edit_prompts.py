@@ -176,6 +176,22 @@ def test_an_answer_in_a_fence_and_with_other_blank_lines_at_its_end_is_read() ->
     assert new_window(prompt, old.replace("size = ", "size = <|cursor|>")) is None
 
 
+def test_an_answer_that_begins_late_or_ends_early_is_none() -> None:
+    prompt = asked("instruct")
+    lines = prompt.window.text.split("\n")
+    assert new_window(prompt, "\n".join(lines[4:])) is None
+    assert new_window(prompt, "\n".join(lines[:4])) is None
+    without = [line for line in lines if "size = " not in line]
+    assert new_window(prompt, "\n".join(without)) == "\n".join(without).encode()
+
+
+def test_blank_lines_at_both_ends_of_a_window_stay() -> None:
+    prompt = asked("sweep")
+    assert prompt.window.text.startswith("\n\ndef")
+    answer = prompt.window.text.replace("size = width", "size = breadth")
+    assert new_window(prompt, answer.strip()) == new_window(prompt, f"\n{answer}\n\n") == answer.encode()
+
+
 MANY = "".join(f"line_{number} = {number}\n" + ("\n" if number % 7 == 6 else "") for number in range(40))
 
 

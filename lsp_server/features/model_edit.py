@@ -1,0 +1,247 @@
+"""Next edits of a model: it is asked at rest, when none can be computed, and stopped by the next key."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+import anyio
+
+from lsp_server.backends.base import ModelInfo, ModelSpec
+from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.core.secrets import REDACTED
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
+from lsp_server.features.actions.template import ChatTemplates, Message, TemplateError, is_instruct
+
+if TYPE_CHECKING:
+    from lsp_server.core.next_edits.formats import EditFormat
+    from lsp_server.core.next_edits.gates import Rejected
+    from lsp_server.core.next_edits.prompts import EditPrompt
+    from lsp_server.core.next_edits.proposal import NextEdit, Situation
+
+logger = logging.getLogger(__name__)
+
+# How probable a whole answer must be to count as sure, and as likely. Most of its tokens repeat what stands there, and
+# cost nearly nothing.
+_SURE, _LIKELY = 0.3, 0.1
+_READ = (FinishReason.STOP, FinishReason.END, FinishReason.CANCELLED)
+
+
+@dataclass(frozen=True, slots=True)
+class EditOptions:
+    """What a user can set about the model for next edits. model: its specification. is_set: whether there is one. form:
+    the name of its format; empty for what its name tells. deadline_seconds: for one answer. check_danger: whether an
+    edit with a dangerous pattern is held back."""
+
+    model: ModelSpec
+    is_set: bool = False
+    form: str = ""
+    deadline_seconds: float = 20.0
+    check_danger: bool = True
+
+
+class ModelEditor:
+    """Asks the model of the role `edit` of one engine. options: asked at each request, so that settings can change.
+
+    Belongs to the event loop. One question is under way at a time.
+    """
+
+    def __init__(
+        self, engine: Engine, options: Callable[[], EditOptions], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._engine, self._options, self._clock = engine, options, clock
+        self._templates = ChatTemplates()
+        self._changed = anyio.Event()
+        self._loaded: ModelSpec | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._answered: tuple[object, NextEdit | None] = (None, None)
+        self.problem = ""  # why no edit comes from the model, in words for the user; empty if nothing is wrong
+        self.asked = self.decoded = self.accepted = 0  # questions, tokens of answers, and those that were drafted
+
+    @property
+    def checks_danger(self) -> bool:
+        return self._options().check_danger
+
+    def summary(self) -> dict[str, Any]:
+        """For `fimble/status`."""
+        state = self._engine.models["edit"]
+        info = {"name": state.info.name} if state.info is not None else {}
+        counts = {"asked": self.asked, "decodedTokens": self.decoded, "acceptedTokens": self.accepted}
+        return {"state": state.kind, **info, **counts, "problem": self.problem or state.message}
+
+    def changed(self) -> None:
+        """To be called with every change of a model's state."""
+        self._changed.set()
+        self._changed = anyio.Event()
+
+    def cancel(self) -> None:
+        """Whoever waits for an answer gets none: the text is another one now."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def propose(self, situation: Situation) -> NextEdit | None:
+        """What the model makes of the window around the cursor, as one edit; None if it leaves that as it is, there is
+        no model, or it is cancelled. Not looked at yet by any gate."""
+        options = self._options()
+        if not options.is_set:
+            return None
+        self.cancel()
+        with anyio.CancelScope() as scope:
+            self._scope = scope
+            try:
+                return await self._proposed(situation, options)
+            finally:
+                if self._scope is scope:
+                    self._scope = None
+        return None
+
+    async def _proposed(self, situation: Situation, options: EditOptions) -> NextEdit | None:
+        info = await self._ready(options)
+        form = None if info is None else self._format(info, options)
+        if info is None or form is None:
+            return None
+        from lsp_server.core.next_edits.prompts import edit_prompt
+
+        prompt = edit_prompt(situation.document, situation.cursor, situation.hunks, form, info.context_tokens)
+        if prompt is None:
+            return None
+        key = situation.document, prompt.messages, info.name
+        if self._answered[0] != key:
+            answer = await self._ask(prompt, info, options)
+            if answer is None:
+                return None
+            self._answered = key, _edit(prompt, answer, info)
+        return self._answered[1]
+
+    async def _ready(self, options: EditOptions) -> ModelInfo | None:
+        """The model, loaded if need be; None if it cannot be had."""
+        engine = self._engine
+        engine.wake("edit")
+        if self._loaded != options.model or engine.models["edit"].kind == "none":
+            self._loaded = options.model
+            engine.load(options.model, role="edit")
+        while engine.models["edit"].kind == "loading":
+            await self._changed.wait()
+        return engine.models["edit"].info
+
+    def _format(self, info: ModelInfo, options: EditOptions) -> EditFormat | None:
+        from lsp_server.core.next_edits.formats import NAMES, edit_format_by_name, find_edit_format
+
+        self.problem, wanted = "", info.edit_format or options.form
+        names = f"{info.name} {PurePath(info.path).name}"
+        form = find_edit_format(wanted) or edit_format_by_name(names, follows_instructions=is_instruct(info))
+        if form is None:
+            self.problem = (
+                f"how {info.name} wants to be asked for edits is not known; set `edit_format` to one of "
+                f"{', '.join(NAMES)}, or `edit_model` to another model"
+            )
+        return form
+
+    async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float] | None:
+        """The answer behind the lead, and how probable all of it is; None if there is none."""
+        made = await self._laid_out(prompt, info)
+        if made is None:
+            return None
+        laid_out, stops = made
+        stops = (*prompt.form.ends, *stops)
+        text, done, number = "", anyio.Event(), 0
+        ended: list[Finished] = []
+
+        def on_event(event: TextDelta | Finished) -> None:
+            nonlocal text
+            if isinstance(event, Finished):
+                ended.append(event)
+                done.set()
+                return
+            text += event.text
+            if any(stop in text for stop in stops):
+                self._engine.cancel(number)
+
+        self.asked += 1
+        number = self._engine.submit(
+            laid_out,
+            None,
+            prompt.max_tokens,
+            on_event,
+            priority=Priority.EDIT,
+            deadline=self._clock() + options.deadline_seconds,
+            role="edit",
+            draft=prompt.draft,
+        )
+        try:
+            await done.wait()
+        finally:
+            self._engine.cancel(number)  # does nothing once it has finished
+        (end,) = ended
+        self.decoded += end.usage.decoded_tokens
+        self.accepted += end.usage.accepted_tokens
+        if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):
+            self.problem = f"no next edit from {info.name}: {end.message}"
+            logger.warning("%s", self.problem)
+        stopped = any(stop in end.text for stop in stops)
+        if end.reason not in _READ or (end.reason is FinishReason.CANCELLED and not stopped):
+            return None
+        answer = end.text
+        for stop in stops:
+            answer = answer.partition(stop)[0]
+        return answer, math.exp(min(0.0, end.logprob * end.usage.decoded_tokens))
+
+    async def _laid_out(self, prompt: EditPrompt, info: ModelInfo) -> tuple[FimPrompt, tuple[str, ...]] | None:
+        """The prompt as the engine takes it, and the texts at which an answer has ended besides the format's own."""
+        if not prompt.form.is_chat:
+            return FimPrompt(prompt.form.name, prompt.messages[0][1]), ()
+        messages = [
+            Message(role, tuple((segment.kind, segment.text.decode()) for segment in segments))
+            for role, segments in prompt.messages
+        ]
+        try:
+            chat = await self._templates.prompt(info, messages)
+        except TemplateError as error:
+            self.problem = f"{info.name} cannot be asked for edits: {error}"
+            return None
+        laid_out = chat.prompt
+        # Only a model of ours goes on with a beginning of its answer; and not one that begins with its thoughts.
+        if prompt.form.lead and info.parameters > 0 and not chat.thinking:
+            laid_out = replace(laid_out, segments=(*laid_out.segments, Segment("text", prompt.form.lead.encode())))
+        return laid_out, chat.stops
+
+
+def _edit(prompt: EditPrompt, answer: tuple[str, float], info: ModelInfo) -> NextEdit | None:
+    """The edit that an answer stands for, as small as it can be."""
+    from lsp_server.core.next_edits.prompts import new_window
+    from lsp_server.core.next_edits.proposal import NextEdit, smallest
+
+    window, (text, probability) = prompt.window, answer
+    new = new_window(prompt, text)
+    # A secret that was not sent to another program comes back as what stood in its place.
+    if new is None or new.count(REDACTED) > window.text.encode().count(REDACTED):
+        return None
+    certainty = 3 if probability >= _SURE else 2 if probability >= _LIKELY else 1
+    why = f"suggested by {info.name}"
+    return smallest(NextEdit("model", window.document, window.start, window.end, new, why, certainty))
+
+
+def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejected: Rejected, *, danger: bool) -> str:
+    """Why an edit of a model's is not shown, in words; empty if it is. Parses. danger: whether one with a dangerous
+    pattern is held back."""
+    from lsp_server.core.danger.check import check_edit
+    from lsp_server.core.hidden import without_hidden
+    from lsp_server.core.next_edits.gates import why_not
+    from lsp_server.core.next_edits.trees import tree_of
+
+    if reason := why_not(edit, situation, eagerness, rejected):
+        return reason
+    text = edit.text.decode("utf-8", "replace")
+    if without_hidden(text) != text:
+        return "it has hidden characters"
+    tree = tree_of(edit.document)
+    if tree.root is not None and not tree.stays_whole(edit.start, edit.end, edit.text):
+        return "it does not parse"
+    if danger and check_edit(edit.document, edit.start, edit.end, text).findings:
+        return "it has a dangerous pattern"
+    return ""
