@@ -1,4 +1,4 @@
-"""Next edits that need no model, measured: scenarios with an expected result, and the histories of real projects."""
+"""Next edits, measured: scenarios with an expected result, the histories of real projects, and recorded sessions."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import scenarios
+from bench import edit_sessions, recordings, scenarios
+from bench.edit_models import EditModel, computed
 from bench.histories import Commit, GitHunk, commits, groups
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.next_edits.formats import NAMES
 from lsp_server.core.next_edits.gates import Rejected, next_edits
 from lsp_server.core.next_edits.history import EditHistory
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
@@ -181,19 +183,46 @@ def _text(lines: Sequence[bytes]) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenarios", type=Path, help="a folder of scenarios (*.txtar)")
+    parser.add_argument("--model", type=Path, help="a GGUF file that is asked in the scenarios where none is computed")
+    parser.add_argument(
+        "--edit-format", default="", choices=("", *NAMES), help="how it is asked (default: by its name)"
+    )
+    parser.add_argument("--alone", action="store_true", help="ask the model everywhere, and compute nothing")
+    parser.add_argument(
+        "--sessions", type=Path, nargs="+", default=[], help="recordings, as `bench keystrokes` takes them"
+    )
     for name in PATTERNS:
         parser.add_argument(f"--{name.lower()}", type=Path, nargs="+", default=[], help=f"git repositories in {name}")
     parser.add_argument("--commits", type=int, default=60, help="how many commits for each language")
     parser.add_argument("--wrong", action="store_true", help="show what was proposed and the commit does not have")
 
 
+def _play_scenarios(options: argparse.Namespace) -> None:
+    from lsp_server.backends.llama import load
+
+    model = None
+    if options.model is not None:
+        model = EditModel(options.model, options.edit_format, load, alone=options.alone)
+    try:
+        paths = sorted(options.scenarios.glob("*.txtar"))
+        results = [scenarios.run(scenarios.read(path), model or computed) for path in paths]
+    finally:
+        if model is not None:
+            model.close()
+    print(scenarios.table(results))
+    for due, name in ((True, "right where an edit is due"), (False, "silent where that is right")):
+        some = [result for result in results if (result.scenario.expected is not None) == due]
+        print(f"{name}: {sum(result.right for result in some)} of {len(some)}")
+    if model is not None:
+        print(model.told())
+
+
 def run(options: argparse.Namespace) -> int:
     if options.scenarios is not None:
-        results = [scenarios.run(scenarios.read(path)) for path in sorted(options.scenarios.glob("*.txtar"))]
-        print(scenarios.table(results))
-        for due, name in ((True, "right where an edit is due"), (False, "silent where that is right")):
-            some = [result for result in results if (result.scenario.expected is not None) == due]
-            print(f"{name}: {sum(result.right for result in some)} of {len(some)}")
+        _play_scenarios(options)
+    sessions = [edit_sessions.replay(path.name.partition(".")[0], recordings.read(path)) for path in options.sessions]
+    if sessions:
+        print(edit_sessions.table(sessions))
     found = [
         result
         for name in PATTERNS
@@ -203,8 +232,10 @@ def run(options: argparse.Namespace) -> int:
     if found:
         print(table(found))
     if options.wrong:
+        not_agreed = [each for session in sessions for each in session.proposed if not each.agreed]
+        print("\n".join(map(edit_sessions.shown, not_agreed)))
         print("\n".join(_shown(result) for result in found if result.verdict == "wrong"))
-    if options.scenarios is None and not found:
-        print("nothing to measure: name a folder with --scenarios, or repositories, as in --python PATH")
+    if options.scenarios is None and not found and not sessions:
+        print("nothing to measure: name a folder with --scenarios, recordings, or repositories, as in --python PATH")
         return 2
     return 0

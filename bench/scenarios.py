@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from bench.edit_models import Propose, computed
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.next_edits.gates import Rejected, next_edits
 from lsp_server.core.next_edits.history import EditHistory, Hunk
 from lsp_server.core.next_edits.proposal import Situation
 
@@ -90,13 +90,13 @@ def _edits(text: str) -> list[tuple[str, bytes, bytes]]:
     return [(path, old.encode().rstrip(b"\n"), new.encode().rstrip(b"\n")) for path, old, new in found]
 
 
-def run(scenario: Scenario) -> Result:
+def run(scenario: Scenario, propose: Propose = computed) -> Result:
     """What comes of a scenario, at the first cursor at which something is shown."""
-    results = [_run(scenario, cursor) for cursor in scenario.cursors]
+    results = [_run(scenario, cursor, propose) for cursor in scenario.cursors]
     return next((result for result in results if result.shown), results[0])
 
 
-def _run(scenario: Scenario, cursor: int) -> Result:
+def _run(scenario: Scenario, cursor: int, propose: Propose) -> Result:
     document = DocumentSnapshot.of(f"file:///{scenario.path}", scenario.buffer, path=scenario.path, version=1)
     history = EditHistory()
     given = list(_hunks(scenario, document)) if scenario.modified else []
@@ -111,7 +111,7 @@ def _run(scenario: Scenario, cursor: int) -> Result:
             continue
         hunks = (*given, *history.hunks())
         situation = Situation(document, cursor, hunks, asked=step == "manual" and scenario.modified)
-        edit = next(next_edits(situation, "low", Rejected()), None)
+        edit = propose(situation)
         if edit is not None:
             shown, why = True, f"{edit.kind}: {edit.why}"
     final = document.source if edit is None else edit.result

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _KEYS, _TIMES, _REMEMBERED = 13, 200, 16
 # Of the open documents so many are looked at.
 _MOST_OTHERS = 8
+# So long after the last edit the model is not asked any more, unless the user does.
+_FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,7 @@ class NextEditor:
     ) -> None:
         self._eagerness, self._documents, self._clock, self._model = eagerness, documents, clock, model
         self.history = EditHistory()
+        self.saves_power: Callable[[], bool] = lambda: False  # whether only what the user has asked for is worked on
         self._background = Background()
         self._rejected: Rejected | None = None  # the thread that parses reads it, and nobody changes it meanwhile
         self._keys: deque[float] = deque(maxlen=_KEYS)
@@ -224,9 +227,12 @@ class NextEditor:
         from lsp_server.core.next_edits.proposal import Situation
         from lsp_server.features.model_edit import why_not_models
 
-        if self._model is None or not len(self.history):
+        hunks = self.history.hunks()
+        if self._model is None or not hunks:
             return None
-        situation = Situation(document, cursor, self.history.hunks(), (), asked)
+        if not asked and (self.saves_power() or self._clock() - hunks[-1].ended > _FRESH_SECONDS):
+            return None
+        situation = Situation(document, cursor, hunks, (), asked)
         edit = await self._model.propose(situation)
         if edit is None:
             return None

@@ -75,6 +75,7 @@ class FimbleServer(Session):
             why_off=self.why_off,
         )
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
+        self.actions.next_edits.editor.saves_power = lambda: self.power.is_saving
         self.completions = CompletionService(
             self,
             self._completer,

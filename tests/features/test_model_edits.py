@@ -30,10 +30,17 @@ SCALED = NOW.replace("width * height", "scale * width * height")
 
 
 class Editing:
-    """A document that has just been edited, and who proposes what comes next in it. Much time has passed since."""
+    """A document that has just been edited, and who proposes what comes next in it. seconds: how much time passes
+    between any two looks at the clock."""
 
     def __init__(
-        self, answer: str, folder: Path, source: str = SOURCE, eagerness: Eagerness = "low", form: str = "instruct"
+        self,
+        answer: str,
+        folder: Path,
+        source: str = SOURCE,
+        eagerness: Eagerness = "low",
+        form: str = "instruct",
+        seconds: float = 5.0,
     ):
         script = folder / "script.json"
         script.write_text(json.dumps([["", answer]]), "utf-8")
@@ -43,7 +50,7 @@ class Editing:
         self.model._templates = TEMPLATES
         self.engine.on_model = lambda *_: self.model.changed()
         self.edited = Edited(source)
-        clock = itertools.count(0.0, 1000.0)
+        clock = itertools.count(0.0, seconds)
         self.editor = NextEditor(lambda: eagerness, list, lambda: next(clock), self.model)
         self.editor.history = self.edited.history
         self.editor.changed(self.edited.document, self.edited.document)  # a key, long ago
@@ -150,6 +157,19 @@ async def test_nothing_is_asked_while_a_completion_is_shown_or_before_any_edit(t
     async with editing(fenced(SCALED), tmp_path, NOW) as other:
         assert await other.propose(asked=True) is None
     assert bench.model.asked == other.model.asked == 0
+
+
+@pytest.mark.anyio
+async def test_unasked_it_is_asked_only_soon_after_an_edit_and_not_on_battery(tmp_path: Path) -> None:
+    async with editing(fenced(SCALED), tmp_path, seconds=1000.0) as late:
+        assert await late.propose() is None
+        assert late.model.asked == 0
+        assert await late.propose(asked=True) is not None
+    async with editing(fenced(SCALED), tmp_path) as bench:
+        bench.editor.saves_power = lambda: True
+        assert await bench.propose() is None
+        assert bench.model.asked == 0
+        assert await bench.propose(asked=True) is not None
 
 
 @pytest.mark.anyio
