@@ -64,7 +64,9 @@ class Generation:
         self._rows: list[Logits] = []
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
-        self._expected = ExpectedText(model.backend.tokenize(request.draft.encode())) if request.draft else None
+        self._expected = (
+            ExpectedText(model.backend.tokenize(request.draft.encode("utf-8", "replace"))) if request.draft else None
+        )
         self._draft: Draft | None = None  # what is drafted behind the last token
         self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 
 from lsp_server.core.document import DocumentSnapshot
@@ -16,6 +17,8 @@ from lsp_server.core.next_edits.trees import language_of, tree_of
 
 # So many places are looked at in one document for one pattern, and so many parses are made for all of them.
 _MOST_PLACES, _MOST_PARSES = 400, 8
+# In recorded sessions nothing was wanted that many lines from the last edit.
+_FAR_LINES = 300
 # Longer lines are data.
 _MOST_BYTES = 4000
 
@@ -79,7 +82,14 @@ class _Search:
             tree = tree_of(document)
             is_code = tree.is_code(start, start + 1)
             if is_code == self.in_code and tree.stays_whole(edit.start, edit.end, edit.text):
-                yield edit
+                yield replace(edit, certainty=2) if self._is_far(document, start) else edit
+
+    def _is_far(self, document: DocumentSnapshot, offset: int) -> bool:
+        """Whether a place is so far from the last edit that the user hardly has it in mind."""
+        last = self._situation.hunks[-1]
+        if last.uri != document.uri or last.start < 0:
+            return False
+        return abs(document.line_at(offset) - document.line_at(min(last.start, len(document.source)))) > _FAR_LINES
 
 
 def _fitting(

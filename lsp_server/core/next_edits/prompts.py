@@ -61,7 +61,17 @@ class Window:
 
     @property
     def text(self) -> str:
+        """Its text, with `\\n` for line ends."""
         return _decoded(self.document.source[self.start : self.end])
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether its bytes can be told from its text: it has one kind of line ends, and no bytes that are no text."""
+        return self.as_source(self.text) == self.document.source[self.start : self.end]
+
+    def as_source(self, text: str) -> bytes:
+        """A text for the window, with the document's line ends."""
+        return text.replace("\n", self.document.newline.decode()).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +106,7 @@ def edit_prompt(
     """What to ask for the next edit near a byte of a document, after `hunks`, the latest last. context_tokens: of the
     model's window. None if there is nothing to go by, or the format cannot say what the document has there."""
     window = window_at(document, cursor, form)
-    if window is None or not hunks or any(text in window.text for text in form.own_texts):
+    if window is None or not hunks or not window.is_plain or any(text in window.text for text in form.own_texts):
         return None
     max_tokens = min(context_tokens // 2, len(window.text.encode()) // 2 + _MORE_TOKENS)
     room = int((context_tokens - max_tokens) * BYTES_PER_TOKEN) - _least_bytes(form, window)
@@ -118,7 +128,7 @@ def edit_prompt(
 def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
     """What the window becomes by an answer, with the document's line ends; None if the answer is none, or changes
     nothing. answer: what was written behind the lead, whole or up to where an end of the format begins."""
-    form, old = prompt.form, prompt.window.text
+    form, old, answer = prompt.form, prompt.window.text, answer.replace("\r\n", "\n")
     for ending in form.ends:
         answer = answer.partition(ending)[0]
     answer = answer.replace(form.cursor, "") if form.cursor else answer
@@ -140,7 +150,7 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
     if kept.startswith(core) or kept.endswith(core) or any(own in core for own in form.own_texts):
         return None
     text = old[:first] + core + old[end:]
-    return text.replace("\n", prompt.window.document.newline.decode()).encode("utf-8", "replace")
+    return prompt.window.as_source(text)
 
 
 def blocks(text: str) -> list[str]:

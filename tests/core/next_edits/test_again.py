@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lsp_server.features.options import Eagerness
 from tests.support.edited import Edited, proposed
 
 # The source with its edits, and what the next place becomes.
@@ -45,6 +46,14 @@ FOUND = {
 def test_the_next_place_gets_the_same(name: str) -> None:
     source, line = FOUND[name]
     assert proposed(source) == plain(source).removesuffix(last(source)) + line + "\n"
+
+
+@pytest.mark.parametrize(
+    ("lines", "eagerness", "shown"), [(290, "low", True), (310, "low", False), (310, "medium", True)]
+)
+def test_what_is_far_from_the_last_edit_takes_more_eagerness(lines: int, eagerness: Eagerness, shown: bool) -> None:
+    source = "[-log-][+logger+].info(1)\n\n[-log-][+logger+].info(2)\n" + "x = 1\n" * lines + "log.info(3)\n"
+    assert (proposed(source, eagerness=eagerness) is not None) is shown
 
 
 def plain(source: str) -> str:

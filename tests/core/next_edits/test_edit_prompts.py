@@ -222,6 +222,13 @@ def test_line_ends_stay_as_they_are_in_the_document() -> None:
     assert new.count(b"\r\n") == new.count(b"\n") > 5
 
 
+def test_a_window_with_line_ends_of_several_kinds_is_not_asked_about() -> None:
+    """What is written has one kind, and would change lines that nobody wants changed."""
+    edited = Edited(SOURCE.replace("\n", "\r\n", 5))
+    for form in EDIT_FORMATS:
+        assert edit_prompt(edited.document, edited.cursor, edited.history.hunks(), form, 4096) is None
+
+
 @pytest.mark.parametrize(
     ("name", "line"),
     [("sweep", "<|cursor|>"), ("zeta-2", ">>>>>>> UPDATED"), ("zeta-2.1", "<|marker_1|>"), ("instruct", "```")],
