@@ -14,7 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server import __version__, user_folders
-from lsp_server.commands import cache, compare, doctor, endpoints, index, init, models, output, report, stats, trust
+from lsp_server.commands import (
+    cache,
+    compare,
+    doctor,
+    endpoints,
+    index,
+    init,
+    models,
+    output,
+    report,
+    stats,
+    status,
+    trust,
+)
 from lsp_server.commands.terminal import escaping
 
 if TYPE_CHECKING:
@@ -80,6 +93,8 @@ def _command(options: argparse.Namespace) -> int:
         return trust.run(options)
     if options.command == "index":
         return index.run(options)
+    if options.command == "status":
+        return status.run(options)
     if options.command == "stats":
         return stats.run(options)
     if options.command == "compare":
@@ -207,6 +222,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     index.add_arguments(commands, argparse.ArgumentParser(add_help=False))
+    status.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     stats.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     compare.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     cache.add_arguments(commands, argparse.ArgumentParser(add_help=False))
@@ -247,9 +263,9 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
 def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
     """What makes each home that an engine can have."""
     from lsp_server.engine.home import ThreadHome
-    from lsp_server.engine.meeting import is_possible
     from lsp_server.engine.process import ProcessHome
     from lsp_server.engine.shared import SharedHome
+    from lsp_server.user_sockets import is_possible
 
     command = ["engine", "--backend", options.backend, "--log", options.log]
     return {

@@ -16,9 +16,11 @@ MOST_LINES = 400
 
 # What a module may import of ours: it, and what lies in it. The first entry that names the importer counts.
 # config stands beside the layers: settings name the options of the layers below. commands and http are front ends
-# next to lsp. children, regular_file and prompt_files lie below all: they start processes, and open and keep files.
+# next to lsp. children, regular_file, prompt_files and user_sockets lie below all: they start processes, open and keep
+# files, and listen.
 ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("user_folders", ()),
+    ("user_sockets", ()),
     ("kept_files", ("regular_file",)),
     ("control_groups", ()),
     ("core", ("core",)),
@@ -32,8 +34,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("engine.endpoint", ()),
     ("remote", ("core", "remote", "engine.endpoint", "engine.home", "engine.request", "backends.base")),
     ("engine.process", ("engine", "children")),
-    ("engine.meeting", ()),
-    ("engine", ("core", "engine", "backends.base", "prompt_files")),
+    ("engine", ("core", "engine", "backends.base", "prompt_files", "user_sockets")),
     ("backends.base", ("core",)),
     ("backends.llama", ("core", "backends", "models", "user_folders")),
     ("backends.llama_library", ("backends.base", "backends.calibration", "control_groups")),
@@ -56,6 +57,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
         "lsp.session",
         ("core", "config", "settings", "lsp.clients", "lsp.convert", "lsp.protocol", "lsp.transport"),
     ),
+    ("lsp.live", ("lsp", "user_sockets")),
     ("lsp", ("core", "engine.api", "features", "lsp", "config", "settings", "stats", "backends.base")),
     ("http.token", ("kept_files", "regular_file")),
     ("http", ("core", "engine.api", "features", "http", "config")),
@@ -68,6 +70,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.action", ("core", "engine", "features", "config", "backends.base", "commands.place", "user_folders")),
     ("commands.index", ("core", "features", "config", "commands")),
     ("commands.place", ("core",)),
+    ("commands.status", ("commands", "user_sockets", "backends.base")),
     ("commands.terminal", ("core",)),
     (
         "commands.doctor",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
@@ -37,3 +37,21 @@ def escaping() -> Iterator[None]:
         yield
     finally:
         sys.stdout, sys.stderr = out, err
+
+
+@contextmanager
+def own_screen() -> Iterator[Callable[[], None]]:
+    """Inside, what is printed on a terminal is on a screen of its own, which goes at the end. Each call of what this
+    gives empties it. Where stdout is no terminal, nothing of this is done."""
+    stream = sys.stdout._stream if isinstance(sys.stdout, _Escaping) else sys.stdout
+
+    def send(sequence: str) -> None:
+        if stream.isatty():
+            stream.write(sequence)
+
+    send("\x1b[?1049h")
+    try:
+        yield lambda: send("\x1b[H\x1b[2J")
+    finally:
+        send("\x1b[?1049l")
+        stream.flush()

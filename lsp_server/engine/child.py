@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lsp_server import __version__
+from lsp_server import __version__, user_sockets
 from lsp_server.backends.base import BackendFactory
-from lsp_server.engine import meeting, wire
+from lsp_server.engine import wire
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.hub import Hub
 from lsp_server.engine.request import Event, Message, Ping, Pong, Shutdown
@@ -80,16 +80,12 @@ def _receive(messages: BinaryIO, take: Callable[[Message], None], answer: Callab
 def serve_shared(factory: BackendFactory, path: Path, linger: float) -> int:
     """Runs a core for all servers that connect to the socket at `path`, until none has been there for `linger` seconds.
     Returns the exit status: 0, or 1 if the place cannot be locked."""
-    alive = meeting.locked(path.with_suffix(".alive"), wait=True)  # until another one, which nobody uses, has ended
+    alive = user_sockets.locked(
+        path.with_suffix(".alive"), wait=True
+    )  # until another one, which nobody uses, has ended
     if alive is None:
         return 1
-    with suppress(FileNotFoundError):  # of an engine that was killed
-        path.unlink()
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o077)
-    listening.bind(str(path))
-    os.umask(before)
-    listening.listen(16)
+    listening = user_sockets.listening(path)
     hub = Hub()
     core = EngineCore(factory, hub.post)
     hub.serve(core)
@@ -125,7 +121,7 @@ class _Members:
             except OSError:  # too many files are open, say; those that are there go on
                 time.sleep(_ACCEPT_AGAIN_SECONDS)
                 continue
-            if not meeting.is_ours(connection):
+            if not user_sockets.is_ours(connection):
                 connection.close()
                 continue
             with self._lock:

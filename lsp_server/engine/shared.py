@@ -13,8 +13,8 @@ from pathlib import Path
 
 import msgspec
 
+from lsp_server import user_sockets
 from lsp_server.backends.base import ModelSpec
-from lsp_server.engine import meeting
 from lsp_server.engine.home import Post
 from lsp_server.engine.link import Link, LinkError, Opened
 from lsp_server.engine.process import HERE, command_line
@@ -123,20 +123,20 @@ class SharedHome:
     def _open(self) -> Opened:
         spec = msgspec.json.encode(self._spec, order="deterministic").decode()
         try:
-            path = meeting.folder() / meeting.name_of(*self._arguments, spec)
-            return _opened(meeting.connected(path) or self._started(path))
-        except (meeting.MeetingError, OSError) as error:
+            path = user_sockets.folder() / user_sockets.name_of(*self._arguments, spec)
+            return _opened(user_sockets.connected(path) or self._started(path))
+        except (user_sockets.FolderError, OSError) as error:
             raise LinkError(f"cannot be shared: {error}") from None
 
     def _started(self, path: Path) -> socket.socket:
         """A connection to a new engine, or to one that somebody else has started meanwhile. Raises LinkError."""
         end = time.monotonic() + _START_SECONDS
-        while (lock := meeting.locked(path.with_suffix(".start"), wait=False)) is None:
+        while (lock := user_sockets.locked(path.with_suffix(".start"), wait=False)) is None:
             if time.monotonic() > end:
                 raise LinkError("cannot be shared: another server has begun to start it, and does not come to an end")
             time.sleep(_LOOK_SECONDS)
         try:
-            if (connection := meeting.connected(path)) is not None:
+            if (connection := user_sockets.connected(path)) is not None:
                 return connection
             if path.is_dir():
                 raise LinkError(f"cannot be shared: {path}, where it is to listen, is a folder; remove it")
@@ -146,7 +146,7 @@ class SharedHome:
                 command, stdin=nowhere, stdout=nowhere, stderr=nowhere, cwd=HERE, start_new_session=True
             )
             while time.monotonic() < end:
-                if (connection := meeting.connected(path)) is not None:
+                if (connection := user_sockets.connected(path)) is not None:
                     return connection
                 if process.poll() is not None:
                     raise LinkError(f"cannot be shared: it ended with status {process.returncode} at once")

@@ -17,6 +17,7 @@ from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import why_unsure
+from lsp_server.features.times import Times
 
 # How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
 # together with it; those that are not can be had by asking again.
@@ -46,13 +47,13 @@ def outcome_of(
     generation: RunningGeneration,
     hole: Hole,
     typed: Typed,
-    ms: float,
+    times: Times | None = None,
     others: Sequence[RunningGeneration] = (),
     *,
     adopted: bool = False,
 ) -> Outcome:
-    """What can be shown behind `typed` of a generation and of `others`, further candidates for its place. ms: since the
-    request came. adopted: whether an earlier request had it begun."""
+    """What can be shown behind `typed` of a generation and of `others`, further candidates for its place. times: of the
+    request; None if it is another one that asks now. adopted: whether an earlier request had it begun."""
     finished = generation.finished
     left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
     whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
@@ -60,6 +61,7 @@ def outcome_of(
     if left is None and generation.undefined and found:
         left = found.pop(0)
     suggestion = left.at(hole.cursor) if left else None
+    ms, spent = (generation.usage.total_ms, {}) if times is None else (times.ms, times.parts(generation.spans()))
     return Outcome(
         suggestion,
         tuple(shown.at(hole.cursor) for shown in found),
@@ -73,6 +75,7 @@ def outcome_of(
         ms,
         finished is not None and finished.reason is FinishReason.DEADLINE,
         adopted,
+        spent=spent,
     )
 
 
@@ -81,7 +84,7 @@ async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
     if not generation.text.strip():
         return None
     await generation.look()
-    return outcome_of(generation, generation.hole, Typed(b""), generation.usage.total_ms)
+    return outcome_of(generation, generation.hole, Typed(b""))
 
 
 def remember_asked(

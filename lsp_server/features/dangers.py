@@ -68,11 +68,11 @@ class Dangers:
         self._counts["checked" if danger.whole else "unchecked"] += 1
         self._counts["found"] += bool(danger.findings)
 
-    def answer(self, outcome: Outcome, danger: Danger, typed: Typed, *, asked: bool) -> Outcome:
-        """`outcome` as it is shown behind `typed`. asked: whether the user wants it with what was found."""
-        size = len(typed.text)
-        live = danger.left(size)
-        if outcome.suggestion is None or outcome.hole is None or not live:
+    def answer(self, outcome: Outcome, danger: Danger | None, typed: Typed, *, asked: bool) -> Outcome:
+        """`outcome` as it is shown behind `typed`. danger: None if nobody has looked for any. asked: whether the user
+        wants it with what was found."""
+        live = danger.left(len(typed.text)) if danger is not None else ()
+        if danger is None or outcome.suggestion is None or outcome.hole is None or not live:
             return outcome
         if asked:
             self._counts["shown"] += 1

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from functools import partial
 
@@ -28,10 +30,14 @@ from lsp_server.features.background import Parse, parse_here
 from lsp_server.features.checks import Checks
 from lsp_server.features.dangers import look_for_danger
 from lsp_server.features.reasons import NOTHING_YET, why_dangerous, why_nothing, why_undefined
+from lsp_server.features.times import Span, model_spans
 
 # Ends after which there is an answer: the whole text, or what there was in time.
 WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 ANSWERS = (*WHOLE, FinishReason.DEADLINE)
+
+# Of one generation, the times of so many looks at what can be shown are kept: two for each.
+_MOST_LOOKS = 64
 
 _PARTIAL_WORD = re.compile(r"\w+$")
 
@@ -84,6 +90,9 @@ class RunningGeneration:
         self.waiting = 0
         self.others: tuple[RunningGeneration, ...] = ()
         self._end: Finished | None = None
+        self._submitted = 0.0  # when its part under way was
+        self._earlier: list[Span] = []  # of the parts before
+        self._looks: deque[Span] = deque(maxlen=_MOST_LOOKS)
         self._told_tokens = 0
         self._continued = False
         self._decoded_tokens = 0  # of the part under way
@@ -100,6 +109,21 @@ class RunningGeneration:
         """The prompt that it is written from."""
         quick = self.prompts.quick
         return quick if quick is not None and self.usage.quick else self.prompts.full
+
+    def submitted(self, id: int, now: float) -> None:
+        """The engine has been asked for it, or for its next part."""
+        if self._continued:
+            self._earlier += model_spans(self.usage, self._submitted)
+        self.id, self._submitted = id, now
+
+    def spans(self) -> Iterator[Span]:
+        """Where its time went, as far as is known. While the model is at work, that is what who waits for it waits
+        for."""
+        yield from self._earlier
+        yield from model_spans(self.usage, self._submitted)
+        worked = self._submitted + self.usage.total_ms / 1000
+        for part, began, ended in self._looks:
+            yield Span(part, max(began, worked), max(ended, worked))
 
     def on_text(self, event: TextDelta) -> None:
         self.text += event.text
@@ -196,7 +220,8 @@ class RunningGeneration:
                 text = self.text
             if (text, whole) == self._shaped:
                 return
-            checked, danger = await self._parse(partial(self._shape_here, text, whole=whole))
+            checked, danger, *looks = await self._parse(partial(self._shape_here, text, whole=whole))
+            self._looks.extend(looks)
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
             self.bare = checked.bare
             if whole and shaped is None and self.undefined:
@@ -206,16 +231,17 @@ class RunningGeneration:
                 if self.confidence().behind(shaped.text, size) >= self._least:
                     self.shown, self.danger = Insertion.of(shaped, self.document), danger
 
-    def _shape_here(self, text: str, *, whole: bool) -> tuple[Checked, Danger]:
+    def _shape_here(self, text: str, *, whole: bool) -> tuple[Checked, Danger, Span, Span]:
         shaped = partial(shape, specials=self.specials, usual=self.usual)
-        place = self.document, self.hole, self.rule
-        checked = Checked(shaped(text, *place, whole=whole))
+        place, began = (self.document, self.hole, self.rule), time.monotonic()
+        checked, shaped_at = Checked(shaped(text, *place, whole=whole)), time.monotonic()
         if (fitting := checked.suggestion) is not None and self.checks is not None:
             checked = without_undefined(fitting, self.document)
             if checked.bare is not None and not text.startswith(fitting.text[: checked.bare.at]):
                 checked = replace(checked, bare=None)  # it stands elsewhere in what the model has written
         found = checked.suggestion
-        return checked, look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
+        danger = look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
+        return checked, danger, Span("shaping", began, shaped_at), Span("checks", shaped_at, time.monotonic())
 
     def why_nothing(self, typed: Typed) -> str:
         """Why nothing of it is shown behind `typed`, in words for the user."""

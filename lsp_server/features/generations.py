@@ -251,7 +251,7 @@ class Generations:
         def submit(one: Part) -> None:
             nonlocal part
             part = one
-            generation.id = self._engine.submit(
+            id = self._engine.submit(
                 part.prompts.full,
                 part.rule,
                 part.max_tokens,
@@ -264,6 +264,7 @@ class Generations:
                 members=part.rule.members,
                 written=part.written,
             )
+            generation.submitted(id, self._clock())
 
         submit(part)
 

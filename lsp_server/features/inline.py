@@ -8,10 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import anyio
-import anyio.lowlevel
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.danger.danger import NO_DANGER
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.offers import Index, no_index
@@ -28,6 +26,7 @@ from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.reasons import why_silent, why_unwanted
 from lsp_server.features.rhythm import Rhythm
+from lsp_server.features.times import Times
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ class InlineCompleter:
         document: DocumentSnapshot,
         offset: int,
         trigger: Trigger = Trigger.AUTOMATIC,
-        began: float | None = None,
+        times: Times | None = None,
         *,
         warns: bool = False,
     ) -> Outcome:
@@ -71,11 +70,11 @@ class InlineCompleter:
 
         An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
         comes as the user types into it. An explicit one waits for the whole; one that is made again, also after it has
-        been cancelled, waits on for the same. began: when the request came, if not now; its times count from there.
+        been cancelled, waits on for the same. times: of the request, if it came before now.
         warns: whether one with a finding is shown with it, as those that are asked for are.
         """
-        began = self._clock() if began is None else began
-        again = partial(self.complete, document, offset, trigger, began, warns=warns)
+        times = times or Times(self._clock)
+        again = partial(self.complete, document, offset, trigger, times, warns=warns)
         options = self._options()
         explicit = trigger is Trigger.INVOKED
         reason = why_silent(self._engine, document, options, explicit=explicit)
@@ -84,17 +83,18 @@ class InlineCompleter:
             return Outcome(reason=reason)
         self._forget_other_setups(info, options)
         hole = find_hole(document, offset)
-        if not explicit and (answer := self._from_memory(document, hole, info, options, began, warns)) is not None:
+        if not explicit and (answer := self._from_memory(document, hole, info, options, times, warns)) is not None:
             return answer
         adopt = self.generations.adopt_asked if explicit else self.generations.adopt
         generation = adopt(document, hole)
         if generation is None:
             # Only now: what is in memory, or under way, does not wait for a parse.
-            hole, prompts = await self.prompts.look(document, hole, info, options, asks=explicit)
+            look = self.prompts.look(document, hole, info, options, asks=explicit)
+            hole, prompts = await times.during("prompt", look)
             if prompts is None:
-                return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=1000 * (self._clock() - began))
+                return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=times.ms)
             if not explicit and options.debounce:
-                await anyio.sleep(self._rhythm.delay_ms(document, hole) / 1000)
+                await times.during("waiting", anyio.sleep(self._rhythm.delay_ms(document, hole) / 1000))
             if self._engine.model.info is not info:
                 return await again()  # there is another model now
             # Another request may have begun it meanwhile.
@@ -103,7 +103,7 @@ class InlineCompleter:
             self.generations.ask(generation, options)
         others = generation.others if explicit else ()
         typed = generation.place.typed_since(document, hole.cursor) or Typed(b"")
-        budget = options.budget_ms(trigger) / 1000 - (self._clock() - began)
+        budget = (options.budget_ms(trigger) - times.ms) / 1000
         generation.waiting += 1
         try:
             await answering.waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
@@ -112,7 +112,7 @@ class InlineCompleter:
             if generation.finished is None and not generation.waiting:
                 self.generations.leave(generation)
         adopted = generation.document is not document
-        outcome = answering.outcome_of(generation, hole, typed, 1000 * (self._clock() - began), others, adopted=adopted)
+        outcome = answering.outcome_of(generation, hole, typed, times, others, adopted=adopted)
         over = outcome.suggestion is None and typed.passed and generation.finished and generation.ended()
         if over or (self._engine.model.info is not info and answering.failed(generation)):
             return await again()  # it ends before what was typed over, or another model answers in its place
@@ -135,15 +135,15 @@ class InlineCompleter:
         return await answering.outcome_so_far(generation) if generation is not None else None
 
     def _from_memory(
-        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, began: float, warns: bool
+        self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, times: Times, warns: bool
     ) -> Outcome | None:
         """The answer to an automatic request, if one is remembered for this place."""
         if (remembered := self._memory.find(document, hole.cursor)) is None:
             return None
         entry, left = remembered
-        outcome = answering.outcome_remembered(entry, left, hole, options, 1000 * (self._clock() - began))
+        outcome = answering.outcome_remembered(entry, left, hole, options, times.ms)
         typed = entry.place.typed_since(document, hole.cursor) or Typed(b"")
-        outcome = self.dangers.answer(outcome, entry.danger or NO_DANGER, typed, asked=warns)
+        outcome = self.dangers.answer(outcome, entry.danger, typed, asked=warns)
         if outcome.suggestion is not None and not entry.in_comment:
             self._background.start(self.generations.prepare, document, outcome.suggestion, info, options)
         return outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
@@ -11,6 +12,7 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.api import Usage
+from lsp_server.features.times import Part
 
 
 class Trigger(str, Enum):
@@ -24,7 +26,8 @@ class Outcome:
     """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
     alternatives: further suggestions for the same place, the likeliest first. late: whether the time was up before the
     whole was there. adopted: whether it is what an earlier request had the model begin. found: what to
-    know of the suggestion before it is accepted."""
+    know of the suggestion before it is accepted. spent: the time of each part, in ms; nothing if no model was asked, or
+    if it is not known."""
 
     suggestion: Suggestion | None = None
     alternatives: tuple[Suggestion, ...] = ()
@@ -39,3 +42,4 @@ class Outcome:
     late: bool = False
     adopted: bool = False
     found: tuple[Finding, ...] = ()
+    spent: Mapping[Part, float] = field(default_factory=dict, compare=False)

@@ -46,6 +46,14 @@ _KINDS = {
     "nothing within": "late",
     _NOTHING: "nothing",
 }
+# What is told in place of a reason that begins so, where no code may be told.
+_WITHOUT_CODE = {
+    _UNDEFINED: f"{_UNDEFINED} (setting `check_names`)",
+    _DANGEROUS: "held back: it has a dangerous pattern (setting `check_danger`)",
+    _LOOKALIKE: "never shown: a name in it has letters that look like others",
+}
+_OF_THE_MODEL = ("the model is", "no model", "completions are")
+_ELSEWHERE = "the model, or the server that was asked, does not work; the editor's list of the last requests says more"
 _LONGEST_NAME = 60
 _LARGER = "use a larger model (`fimble models list` names those that suit this machine)"
 _SMALLER = "use a smaller model (`fimble models list`)"
@@ -60,6 +68,17 @@ def kind_of(outcome: Outcome) -> str:
     if outcome.hole is None:
         return "loading"
     return "place" if outcome.hole.reason and outcome.reason.startswith(outcome.hole.reason) else "nothing"
+
+
+def reason_without_code(outcome: Outcome) -> str:
+    """The reason of an outcome without a suggestion, as it may be told outside of the editor: no name from the code is
+    in it, and nothing that a server has answered. A message about the model's files may have paths in it."""
+    reason = outcome.reason
+    for begins, told in _WITHOUT_CODE.items():
+        if reason.startswith(begins):
+            return told
+    own = (*_KINDS, *_OF_THE_MODEL, *filter(None, [outcome.hole.reason if outcome.hole else ""]))
+    return reason if reason.startswith(own) else _ELSEWHERE
 
 
 def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:

@@ -17,7 +17,7 @@ from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reasons import why_silent
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import outcome_for
-from lsp_server.lsp.protocol import Answer, stamped
+from lsp_server.lsp.protocol import Answer, stamped, waited_ms
 from lsp_server.lsp.selected import Selected
 from lsp_server.lsp.status import STALE, RequestLog
 
@@ -185,7 +185,7 @@ class CompletionService:
         with anyio.move_on_after(seconds) as limit:
             outcome = await self._complete(place, Trigger.PATIENT if patient else Trigger.AUTOMATIC, method)
         if limit.cancelled_caught:
-            self.log.add(document.uri, document.version, line, method, outcome, 1000 * seconds)
+            self.log.add(document, line, method, outcome, waited_ms())
         items = []
         if outcome.suggestion is not None:
             mark = " · fimble" if self._session.client.marks_label else ""
@@ -198,7 +198,6 @@ class CompletionService:
     async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
         """The answer to one request. A newer one of its kind for the same document, or a change of the
         document, ends it with nothing."""
-        began = anyio.current_time()
         await self._configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
@@ -223,8 +222,7 @@ class CompletionService:
             outcome = STALE
         self._note_first(outcome, trigger)
         outcome = outcome_for(outcome, place.asked, replaces=place.replaces)
-        waited_ms = 1000 * (anyio.current_time() - began)
-        self.log.add(document.uri, document.version, place.line, method, outcome, waited_ms)
+        self.log.add(document, place.line, method, outcome, waited_ms())
         return outcome
 
     def _note_first(self, outcome: Outcome, trigger: Trigger) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
@@ -38,6 +39,8 @@ stamped_documents: ContextVar[Mapping[str, Document]] = ContextVar("stamped_docu
 
 # The method of the request that is being handled.
 _method: ContextVar[str] = ContextVar("method", default="")
+# When it was read whole, in seconds of the monotonic clock.
+_arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
 
 # What is answered about a place that is not there: the document is closed, or a change of it is still on its way. Both
 # happen in good order, so neither is an error.
@@ -62,6 +65,11 @@ class TooLargeError(JsonRpcInvalidParams):
 
 
 _HAS_NOTHING = (NotOpenError, TooLargeError, PositionError)
+
+
+def waited_ms() -> float:
+    """How long ago the request that is being handled was read."""
+    return 1000 * (time.monotonic() - _arrived.get())
 
 
 def stamped(uri: str) -> Document:
@@ -146,11 +154,13 @@ class Served(Protocol):
 class FimbleProtocol(LanguageServerProtocol):
     """Departs from pygls where that would lose a request, keep documents twice, or show a traceback.
 
-    served: the server behind it, which sets it before the first message is read.
+    served: the server behind it, which sets it before the first message is read. arrived: when the message that is
+    being handled was read whole, in seconds of the monotonic clock.
     """
 
     served: Served
     exit_code: int | None = None
+    arrived = 0.0
 
     def receive(self, body: bytearray) -> None:
         """Handles one message, and empties it. Whatever is in it, a request gets an answer."""
@@ -220,6 +230,7 @@ class FimbleProtocol(LanguageServerProtocol):
     def _handle_request(self, msg_id: int | str, method_name: str, params: Any) -> None:
         stamped_documents.set(self.served.documents.snapshots())
         _method.set(method_name)
+        _arrived.set(self.arrived)
         super()._handle_request(msg_id, method_name, params)
 
     def _send_handler_result(self, future: Future[Any], *, msg_id: int | str) -> None:

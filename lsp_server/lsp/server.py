@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -27,12 +28,13 @@ from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.counting import Counting
 from lsp_server.lsp.documents import DocumentService
+from lsp_server.lsp.live import Live
 from lsp_server.lsp.model_news import ModelNews
 from lsp_server.lsp.power import Power
 from lsp_server.lsp.session import Session
 from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
-from lsp_server.lsp.status import status, why_text
+from lsp_server.lsp.status import live_status, status, why_text
 from lsp_server.lsp.transport import StdoutWriter
 from lsp_server.settings.last_run import LastRun
 
@@ -55,6 +57,7 @@ class FimbleServer(Session):
         super().__init__()
         self.protocol.served = self
         self._engine = engine
+        self._began = time.monotonic()
         self._loaded: ModelSpec | None = None
         self._watches = False
         self._news = ModelNews(self)
@@ -74,6 +77,7 @@ class FimbleServer(Session):
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
         )
+        self.live = Live(self, self._live_status)
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
         self.actions.next_edits.editor.saves_power = lambda: self.power.is_saving
         self.completions = CompletionService(
@@ -128,6 +132,7 @@ class FimbleServer(Session):
 
     async def _end(self) -> None:
         self.cancel_requests()
+        await self.live.close()
         await self.counting.close()
 
     def cancel_requests(self) -> None:
@@ -187,6 +192,7 @@ class FimbleServer(Session):
             self.client_register_capability(watched_files())
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
+        self.live.switch(self.settings.status_socket)
         self._engine.settle(self.settings.engine)
         self._engine.route(self.settings.endpoints_in_use(), self.settings.places())
         self._engine.keep(
@@ -269,6 +275,20 @@ class FimbleServer(Session):
         if (place := convert.asked_place(params)) is not None:
             found["why"] = self.completions.why(*place)
         return found
+
+    def _live_status(self) -> dict[str, Any]:
+        """What `fimble status` shows."""
+        return live_status(
+            self._engine,
+            self.completions.log,
+            self.counting.seen,
+            client=self.client.name[:100],
+            runsSeconds=round(time.monotonic() - self._began),
+            state=self.state.current().told()["state"],
+            off=self.why_off(),
+            documents=len(self.documents),
+            stats=self.counting.state,
+        )
 
     def _places(self) -> dict[str, Any]:
         """What may answer, for each job, and which of it does."""

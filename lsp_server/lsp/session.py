@@ -68,7 +68,9 @@ class Session(LanguageServer):
             self._tasks.cancel_scope.cancel()
 
     async def _read(self, stdin: int) -> None:
-        async for body in StdinReader(stdin):
+        messages = StdinReader(stdin)
+        async for body in messages:
+            self.protocol.arrived = messages.arrived
             self.protocol.receive(body)
             await anyio.lowlevel.checkpoint()  # one read may hold hundreds of messages
         self.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import statistics
 import time
 from collections import Counter, deque
@@ -10,11 +11,14 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from lsp_server import __version__
+from lsp_server.core.document import Document
+from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import Piece
 from lsp_server.core.uris import normal_uri
-from lsp_server.engine.api import Engine
+from lsp_server.engine.api import Engine, ModelState
 from lsp_server.features.outcome import Outcome
-from lsp_server.features.reasons import OVERTAKEN
+from lsp_server.features.reasons import OVERTAKEN, reason_without_code
+from lsp_server.settings.last_run import without_paths
 
 _RECENT = 50
 # Of so many requests it is told why nothing appeared.
@@ -32,8 +36,8 @@ class RequestLog:
         self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
 
-    def add(self, uri: str, version: int | None, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
-        """line: that of the request, from 0. waited_ms: from when it was taken up to its answer, or its end without."""
+    def add(self, document: Document, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
+        """line: that of the request, from 0. waited_ms: from when it was read to its answer, or its end without."""
         self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
@@ -41,8 +45,8 @@ class RequestLog:
         self._recent.append(
             {
                 "method": method,
-                "uri": uri,
-                "version": version,
+                "uri": document.uri,
+                "version": document.version,
                 "line": line,
                 "source": outcome.source,
                 "empty": outcome.suggestion is None,
@@ -62,7 +66,8 @@ class RequestLog:
                 "totalMs": round(outcome.total_ms, 3),
             }
         )
-        self._explained.append(_Explained(method, self._clock(), waited_ms, outcome))
+        language = find_language(document.language_id, document.path).name
+        self._explained.append(_Explained(method, self._clock(), waited_ms, outcome, language))
 
     def suggested(self, id: int | None) -> None:
         """The number that the last answer's suggestion has for the counts."""
@@ -77,6 +82,11 @@ class RequestLog:
         """What became of the last requests, the latest first, and where their time went. seen: what is known of a
         suggestion by its number: "shown", "unseen", or "" for nothing yet."""
         return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
+
+    def last_ten_without_code(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
+        """The same, with no more of a reason than may leave the editor."""
+        found = zip(reversed(self._explained), self.last_ten(seen), strict=True)
+        return [{**told, "why": each.why_without_code(told["why"])} for each, told in found]
 
     def summary(self) -> dict[str, Any]:
         recent = self._with_ages()
@@ -123,12 +133,14 @@ def _ago(seconds: float) -> str:
 
 @dataclass(slots=True)
 class _Explained:
-    """One of the last requests. at: when it was answered. id: of its suggestion, for the counts."""
+    """One of the last requests. at: when it was answered. language: of its document; empty if that is not known. id: of
+    its suggestion, for the counts."""
 
     method: str
     at: float
     waited_ms: float
     outcome: Outcome
+    language: str = ""
     id: int | None = None
 
     def as_json(self, now: float, seen: Callable[[int], str]) -> dict[str, Any]:
@@ -145,13 +157,29 @@ class _Explained:
         spent = {"queuedMs": usage.queued_ms, "prefillMs": usage.prefill_ms, "decodeMs": usage.decode_ms}
         return {
             "method": self.method,
+            "language": self.language,
             "secondsAgo": round(now - self.at, 1),
             "appeared": appeared,
             "why": why,
             "source": outcome.source,
             "waitedMs": round(self.waited_ms, 1),
             **{name: round(ms, 1) for name, ms in spent.items()},
+            "partsMs": {part: round(ms, 1) for part, ms in self._parts().items()},
         }
+
+    def _parts(self) -> dict[str, float]:
+        """The time of each part; transport is what is left of the whole: for messages to be read, and to be handed over
+        between threads and processes. Nothing if no model was asked, or the request was given up."""
+        spent = {str(part): ms for part, ms in self.outcome.spent.items()}
+        return {**spent, "transport": max(0.0, self.waited_ms - sum(spent.values()))} if spent else {}
+
+    def why_without_code(self, why: str) -> str:
+        """Why nothing appeared, without names from the code, and paths."""
+        if self.outcome.suggestion is not None or self.outcome is STALE:
+            return why
+        if not self.language:
+            return "the document is not open, or the place is not in it"
+        return without_paths(reason_without_code(self.outcome))
 
 
 def status(
@@ -194,6 +222,43 @@ def status(
     }
 
 
+def live_status(engine: Engine, log: RequestLog, seen: Callable[[int], str], **more: Any) -> dict[str, Any]:
+    """What `fimble status` shows of a server, as JSON: no text and no names from the code are in it, and no paths."""
+    now, requests = engine.working, log.summary()
+    return {
+        "version": __version__,
+        "pid": os.getpid(),
+        **more,
+        "models": {role: _model_without_paths(model) for role, model in engine.models.items() if model.kind != "none"},
+        "engine": {
+            "home": engine.home,
+            "requests": engine.running,
+            "doing": {"kind": now.kind, "role": now.role, "done": round(now.done, 2)},
+            "residentTokens": list(engine.cache.resident),
+            "evaluatedTokens": engine.evaluated_tokens,
+            "decodedTokens": engine.decoded_tokens,
+        },
+        "requests": {"counts": requests["counts"], "latencyMs": requests["latencyMs"]},
+        "lastTen": log.last_ten_without_code(seen),
+    }
+
+
+def _model_without_paths(model: ModelState) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "state": model.kind,
+        "progress": round(model.progress, 2),
+        "message": without_paths(model.message),
+    }
+    if (info := model.info) is not None:
+        told |= {
+            "name": info.name.replace("\\", "/").rpartition("/")[2],
+            "bytes": info.bytes,
+            "device": info.device,
+            "contextTokens": info.context_tokens,
+        }
+    return told
+
+
 def why_text(entries: list[dict[str, Any]]) -> str:
     """What became of the last requests, a line each, for the user to read."""
     if not entries:
@@ -201,9 +266,8 @@ def why_text(entries: list[dict[str, Any]]) -> str:
     lines = []
     for entry in entries:
         shown = {"yes": "appeared", "no": "nothing appeared", "unknown": "may have appeared"}[entry["appeared"]]
-        model = entry["queuedMs"] + entry["prefillMs"] + entry["decodeMs"]
-        parts = f": {entry['queuedMs']:.0f} waiting, {entry['prefillMs']:.0f} reading, {entry['decodeMs']:.0f} writing"
-        took = f"{entry['waitedMs']:.0f} ms" + (parts if model >= 1 else "")
+        parts = [f"{ms:.0f} {part}" for part, ms in entry["partsMs"].items() if ms >= 0.5]
+        took = f"{entry['waitedMs']:.0f} ms" + (f": {', '.join(parts)}" if parts else "")
         reason = f": {entry['why']}" if entry["why"] else ""
         lines.append(f"- {entry['secondsAgo']:.0f} s ago, {shown}{reason} ({took})")
     return "\n".join(lines)

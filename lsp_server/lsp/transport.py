@@ -8,6 +8,7 @@ import logging
 import os
 import queue
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 
 import anyio
@@ -109,20 +110,25 @@ class StdinReader:
     """Reads a file descriptor on a thread; iterate over it, in a task, for the messages in order.
 
     Reading waits while the task is behind. A daemon thread with a plain `os.read`, because a buffered
-    stdin would hold a lock that the interpreter needs when it exits.
+    stdin would hold a lock that the interpreter needs when it exits. arrived: when the message that came last from the
+    iteration was read whole, in seconds of the monotonic clock.
     """
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._loop = asyncio.get_running_loop()
-        self._reads: asyncio.Queue[bytes] = asyncio.Queue()
+        self._reads: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        self.arrived = 0.0
         self._unhandled = threading.BoundedSemaphore(_UNHANDLED_READS)
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
     async def __aiter__(self) -> AsyncIterator[bytearray]:
         """Ends when the client has closed its end, or has sent what is not a message."""
         decoder = FrameDecoder()
-        while data := await self._reads.get():
+        while True:
+            self.arrived, data = await self._reads.get()
+            if not data:
+                return
             self._unhandled.release()
             try:
                 bodies = decoder.feed(data)
@@ -142,7 +148,7 @@ class StdinReader:
                 data = b""
             self._unhandled.acquire()
             try:
-                self._loop.call_soon_threadsafe(self._reads.put_nowait, data)
+                self._loop.call_soon_threadsafe(self._reads.put_nowait, (time.monotonic(), data))
             except RuntimeError:  # the loop is closed: the server has stopped
                 return
 

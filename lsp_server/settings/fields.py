@@ -238,6 +238,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Counts in your own settings, not in a workspace's fimble.toml."
         ),
     ] = True
+    status_socket: Annotated[
+        bool,
+        Meta(
+            description="Whether `fimble status` can ask a running server what it does, over a Unix socket that nobody "
+            "else can open. Counts in your own settings, not in a workspace's fimble.toml."
+        ),
+    ] = True
 
     def model_spec(self) -> ModelSpec:
         """What to load. Two settings with equal specs need no reload."""

@@ -16,8 +16,8 @@ import anyio
 import psutil
 import pytest
 
+from lsp_server import user_sockets
 from lsp_server.backends.base import ModelSpec
-from lsp_server.engine import meeting
 from lsp_server.engine.api import Finished, FinishReason
 from lsp_server.engine.hub import Hub
 from lsp_server.engine.request import Cancel, Event, Generate, Keep, Load, Message, ModelFailed, ModelReady, Usage
@@ -118,7 +118,7 @@ async def test_a_killed_engine_answers_all_and_one_comes_back_for_both(known: Mo
 
 
 def test_an_engine_ends_when_nobody_is_left(runtime: Path) -> None:
-    path = meeting.folder() / "x"
+    path = user_sockets.folder() / "x"
     arguments = ["--backend", "scripted", "--folder", "/", "--listen", str(path), "--linger", "0.1"]
     done = subprocess.run([sys.executable, "-m", "lsp_server", "engine", *arguments], timeout=SECONDS, check=False)
     assert done.returncode == 0
@@ -250,15 +250,15 @@ async def test_nonsense_at_the_socket_ends_its_connection_and_no_more(known: Mod
 def test_a_folder_that_others_can_use_is_refused(runtime: Path) -> None:
     (runtime / "fimble").mkdir(mode=0o755)
     (runtime / "fimble").chmod(0o755)
-    with pytest.raises(meeting.MeetingError, match="must be a folder that only you can use"):
-        meeting.folder()
+    with pytest.raises(user_sockets.FolderError, match="must be a folder that only you can use"):
+        user_sockets.folder()
 
 
 def test_the_socket_is_the_users_alone(runtime: Path) -> None:
-    assert meeting.folder().stat().st_mode & 0o777 == 0o700
+    assert user_sockets.folder().stat().st_mode & 0o777 == 0o700
     here, there = socket.socketpair()
     with here, there:
-        assert meeting.is_ours(here)
+        assert user_sockets.is_ours(here)
 
 
 def test_a_path_that_is_too_long_for_a_socket_is_refused_with_the_cure(
@@ -267,8 +267,8 @@ def test_a_path_that_is_too_long_for_a_socket_is_refused_with_the_cure(
     deep = runtime / ("x" * 100)
     deep.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(deep))
-    with pytest.raises(meeting.MeetingError, match="set XDG_RUNTIME_DIR to a shorter one"):
-        meeting.folder()
+    with pytest.raises(user_sockets.FolderError, match="set XDG_RUNTIME_DIR to a shorter one"):
+        user_sockets.folder()
 
 
 async def test_what_is_wrong_with_the_place_is_told_and_not_blamed_on_the_model(

@@ -148,7 +148,7 @@ async def test_another_candidate_takes_its_place() -> None:
     first, *others = (generation(SOURCE) for _ in range(3))
     for each, text in zip((first, *others), (" * depth", " * height", " + wrong"), strict=True):
         await each.finish(Finished(1, text, FinishReason.END, Usage()))
-    outcome = outcome_of(first, first.hole, Typed(b""), 1.0, others)
+    outcome = outcome_of(first, first.hole, Typed(b""), None, others)
     assert outcome.suggestion is not None
     assert (outcome.suggestion.text, outcome.alternatives, outcome.reason) == (" * height", (), "")
 

@@ -125,7 +125,7 @@ def test_a_document_of_many_megabytes_is_held_once(start_anew: Start) -> None:
     assert most - before < 3.5 * len(content)
 
 
-STRACE = ["-f", "-e", "trace=socket,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
+STRACE = ["-f", "-e", "trace=socket,bind,connect,open,openat,creat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat"]
 
 
 @needs_own_engine
@@ -148,7 +148,11 @@ def test_no_network_and_no_files_elsewhere(start_anew: Start, home: Path, tmp_pa
     assert server.finish() == 0
     calls = log.read_text("utf-8", "replace").splitlines()
     assert any("openat(" in call for call in calls)  # it has traced something
-    assert not [call for call in calls if re.search(r"socket\(AF_INET6?", call)]
+    assert not [call for call in calls if re.search(r"socket\((?!AF_UNIX)", call)]
+    bound = [call for call in calls if re.search(r"\bbind\(", call)]
+    assert len(bound) == 1, "for `fimble status`, and for nothing else"
+    assert f'sun_path="{home}/fimble/' in bound[0]
+    assert not [call for call in calls if re.search(r"\bconnect\(", call)]
     changing = [call for call in calls if _changes_files(call)]
     assert not [call for call in changing if not _is_allowed(call, home)], changing
     assert str(environment(home)["HOME"]) == str(home)

@@ -1,0 +1,191 @@
+"""`fimble status`: the page, its waterfall, JSON, watching, and servers that do not answer."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lsp_server import user_sockets
+from lsp_server.cli import run
+from lsp_server.commands import status, status_page
+
+PARTS = {
+    "prompt": 5.0,
+    "waiting": 10.0,
+    "prefill": 40.0,
+    "decode": 30.0,
+    "shaping": 5.0,
+    "checks": 5.0,
+    "transport": 5.0,
+}
+
+
+def request(**more: Any) -> dict[str, Any]:
+    entry = {"language": "Python", "secondsAgo": 3.0, "appeared": "yes", "why": "", "source": "model"}
+    return {**entry, "waitedMs": 100.0, "partsMs": PARTS, **more}
+
+
+def server(*requests: dict[str, Any], **more: Any) -> dict[str, Any]:
+    model = {"name": "Qwen", "state": "ready", "progress": 1.0, "message": "", "bytes": 491_000_000, "device": "CPU"}
+    doing = {"kind": "idle", "role": "completion", "done": 0.0}
+    return {
+        **{"version": "0.1.0", "pid": 42, "client": "Neovim", "runsSeconds": 7200, "state": "idle", "off": ""},
+        **{"stats": "on", "models": {"completion": model}, "lastTen": list(requests)},
+        "memory": {"server": 700_000_000, "children": 0},
+        "engine": {"home": "in-process", "requests": 1, "doing": doing},
+        "requests": {
+            "counts": {"answered": 3, "model": 1, "memory": 1, "empty": 1},
+            "latencyMs": {"last": 1.0, "median": 81.0, "p95": 100.0},
+        },
+        **more,
+    }
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return user_sockets.folder()
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    monkeypatch.setattr(status, "servers", lambda: list(found))
+    return found
+
+
+def printed(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    assert run(["status", *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def test_without_servers_it_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "None of your servers answers" in printed(capsys)
+    assert json.loads(printed(capsys, "--json")) == []
+
+
+def test_the_page_tells_of_each_server(answers: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    answers += [
+        server(request(), request(appeared="no", why="the model is not sure", partsMs={}, source="model")),
+        server(client="Helix", models={}, off="completions are snoozed until 12:00"),
+    ]
+    page = printed(capsys)
+    assert "Neovim · process 42 · fimble 0.1.0 · for 2 h" in page
+    assert "model: Qwen, ready, 491 MB, CPU" in page
+    assert "memory: 700 MB in the server" in page
+    assert "1 request in the engine, which is in the server" in page
+    assert "1 from the model, 1 from memory, 1 empty, 81 ms at the median" in page
+    assert re.search(r"3 s ago +Python +nothing +100 ms +the model is not sure", page)
+    assert "now: completions are snoozed until 12:00" in page
+    assert "no completion has been asked for yet" in page
+    assert "R prefill: the model reads the prompt" in page
+
+
+def test_the_waterfall_shows_what_took_the_time() -> None:
+    assert status_page.waterfall(PARTS, 100, 100).plain == "ppwwwRRRRRRRRRRRRRWWWWWWWWWssc·· 40 ms prefill"
+    half = status_page.waterfall(PARTS, 100, 200).plain.split(" ")[0]
+    assert len(half) == 16
+    assert status_page.waterfall({}, 3, 100).plain == ""
+
+
+@pytest.mark.parametrize("total", [0, 50, 100, 1000])
+def test_the_waterfall_is_never_wider_than_its_column(total: float) -> None:
+    """Parts that are measured apart can be more than the whole."""
+    assert len(status_page.waterfall(PARTS, total, max(total, 1)).plain.split(" ")[0]) <= 32
+
+
+def test_a_program_can_read_it(answers: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    answers.append(server(request()))
+    assert json.loads(printed(capsys, "--json")) == answers
+
+
+def test_it_is_drawn_again_until_it_is_stopped(
+    answers: list[dict[str, Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers.append(server(request()))
+
+    def sleep(seconds: float) -> None:
+        assert seconds == 1
+        answers.append(server(client="another"))
+        if len(answers) > 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("time.sleep", sleep)
+    assert run(["status", "--watch"]) == 130
+    pages = capsys.readouterr().out.split("Neovim · ")
+    assert [page.count("another · ") for page in pages[1:]] == [0, 1, 2]
+    del answers[1:]
+    assert run(["status", "--watch", "--json"]) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert [len(json.loads(line)) for line in lines] == [1, 2, 3]
+
+
+def test_a_server_that_does_not_answer_holds_up_no_other(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "_SECONDS", 0.1)
+    with user_sockets.listening(folder / "1-a.status"), user_sockets.listening(folder / "2-b.status") as talks:
+        talks.settimeout(5)
+        pool = ThreadPoolExecutor(1)
+
+        def talk() -> None:
+            talks.accept()[0].close()  # the look for those that have ended
+            with talks.accept()[0] as connection:
+                connection.sendall(json.dumps(server()).encode())
+
+        done = pool.submit(talk)
+        found = status.servers()
+        done.result()
+        pool.shutdown()
+    assert [each.get("problem", each.get("client")) for each in found] == ["Neovim", "does not answer"]
+    assert "a server does not answer within 2 s" in status_page_of(found)
+
+
+def status_page_of(found: list[dict[str, Any]]) -> str:
+    from rich.console import Console
+
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(status_page.page(found))
+    return captured.get()
+
+
+@pytest.mark.parametrize("said", [b"", b"[1]", b'"x"', b"{", b"\xff"])
+def test_what_makes_no_sense_is_told_as_a_problem(folder: Path, said: bytes) -> None:
+    with user_sockets.listening(folder / "1-a.status") as listening, ThreadPoolExecutor(1) as pool:
+        listening.settimeout(5)
+
+        def talk() -> None:
+            listening.accept()[0].close()  # the look for those that have ended
+            with listening.accept()[0] as connection:
+                connection.sendall(said)
+
+        done = pool.submit(talk)
+        (found,) = status.servers()
+        done.result()
+    assert set(found) == {"problem"}
+
+
+def test_where_there_are_no_unix_sockets_it_says_what_to_do_instead(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(user_sockets, "is_possible", lambda: False)
+    assert run(["status"]) == 2
+    assert "this system has no Unix sockets; ask in the editor" in capsys.readouterr().err
+
+
+def test_a_socket_that_appears_listens(folder: Path) -> None:
+    with user_sockets.listening(folder / "1-a.status"):
+        assert [path.name for path in folder.iterdir()] == ["1-a.status"]
+        with user_sockets.listening(folder / "1-a.status"):  # in place of one that has ended
+            assert [path.name for path in folder.iterdir()] == ["1-a.status"]
+    assert user_sockets.sweep(folder.iterdir()) == []
+    assert list(folder.iterdir()) == []
+    with pytest.raises(OSError), socket.socket(socket.AF_UNIX):
+        user_sockets.listening(folder / ("x" * 200))
