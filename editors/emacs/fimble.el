@@ -39,5 +39,23 @@
     :server-id 'fimble
     :initialization-options (lambda () fimble-settings))))
 
+(declare-function eglot-current-server "eglot")
+(declare-function jsonrpc-request "jsonrpc")
+(declare-function lsp-find-workspace "lsp-mode")
+(declare-function lsp-request "lsp-mode")
+(defvar lsp--cur-workspace)
+
+(defun fimble-why ()
+  "Show what became of the last ten requests, and why nothing appeared."
+  (interactive)
+  (let ((command '(:command "fimble.why" :arguments [])))
+    (cond
+     ((bound-and-true-p lsp-mode)
+      (let ((lsp--cur-workspace (or (lsp-find-workspace 'fimble) (user-error "There is no server of fimble here"))))
+        (lsp-request "workspace/executeCommand" command)))
+     ((and (fboundp 'eglot-current-server) (eglot-current-server))
+      (jsonrpc-request (eglot-current-server) :workspace/executeCommand command))
+     (t (user-error "There is no server of fimble here")))))
+
 (provide 'fimble)
 ;;; fimble.el ends here

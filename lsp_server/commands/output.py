@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,10 +42,12 @@ def _in_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def console() -> Console:
-    """What tables are printed on."""
+    """What tables are printed on: as wide as the terminal or, elsewhere, as the variable COLUMNS says, else 200."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False, file=sys.stdout, width=None if sys.stdout.isatty() else 200)
+    columns = os.environ.get("COLUMNS", "")
+    elsewhere = int(columns) if columns.isdigit() and 0 < int(columns) < 10_000 else 200
+    return Console(highlight=False, markup=False, file=sys.stdout, width=None if sys.stdout.isatty() else elsewhere)
 
 
 def tell(line: str) -> None:

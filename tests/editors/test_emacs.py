@@ -67,6 +67,20 @@ def test_an_action_in_eglot_is_applied_and_undone_in_one_step(opened: Callable[.
     assert emacs.saved() == FUNCTION
 
 
+@pytest.mark.parametrize("client", ["eglot", "lsp-mode"])
+def test_why_nothing_appeared_is_opened_by_a_command(opened: Callable[..., Emacs], client: str) -> None:
+    emacs = opened(START, LSP_MODE if client == "lsp-mode" else "")
+    if client == "eglot":
+        emacs.command("eglot")
+        emacs.terminal.wait_for("[eglot:")
+    else:
+        emacs.terminal.type_paced(INTO_THIRD_LINE[:1], KEY_MS)
+        emacs.terminal.wait_for("LSP[fimble:")
+        emacs.terminal.wait_gone("/starting]")
+    emacs.command("fimble-why")
+    emacs.terminal.wait_for("No completion has been asked for yet.")
+
+
 def test_lsp_mode_shows_ghost_text(opened: Callable[..., Emacs]) -> None:
     emacs = opened(START, LSP_MODE)
     emacs.terminal.type_paced(INTO_THIRD_LINE[:1], KEY_MS)  # it starts the server once Emacs rests

@@ -77,6 +77,14 @@ def test_typing_goes_on_while_the_menu_is_open(editor: Helix) -> None:
     assert editor.saved().startswith("class Volume:\n    def total(self):\n        surface = area_of(self.width)")
 
 
+def test_why_nothing_appeared_is_opened_by_a_command(editor: Helix) -> None:
+    editor.terminal.type_paced("        surfa", KEY_MS)
+    editor.wait_menu("surface = area_of(self.width, self.height)")
+    editor.terminal.type_paced(["\x1b", "\x1b", ":lsp-workspace-command fimble.why\r"], 100)
+    editor.terminal.wait_for("# Why nothing appeared")
+    editor.terminal.wait_for("s ago, ")
+
+
 # Code actions ----------------------------------------------------------------------------------------------
 
 ANSWER_SECONDS = 25.0  # Helix gives up on a request after 20

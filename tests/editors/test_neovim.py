@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -328,6 +329,16 @@ def test_what_became_of_the_last_requests_is_shown_in_a_window(editor: Neovim) -
     editor.terminal.wait_for("s ago, ")
     editor.terminal.type("q")
     editor.terminal.wait_gone("s ago, ")
+    assert not editor.messages()
+
+
+def test_what_was_counted_is_shown_in_a_window(editor: Neovim) -> None:
+    editor.edit("x = 1\n")
+    editor.command("Fimble stats")
+    editor.terminal.wait(lambda: editor.expression("&buftype") == "nofile", "the window")
+    # The counts of the tests before this one, if it does not come first.
+    assert re.search("The week to |Nothing has been counted yet", editor.buffer())
+    editor.terminal.type("q")
     assert not editor.messages()
 
 

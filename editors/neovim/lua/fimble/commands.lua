@@ -137,6 +137,35 @@ function subcommands.last()
   clients.execute(client, { title = 'last', command = 'fimble.why' }, buf)
 end
 
+--- Shows what a command of the program says, in a window.
+local function show_command(arguments, nothing)
+  local command, problem = clients.command()
+  if not command then
+    return say(problem, vim.log.levels.WARN)
+  end
+  local program = {}
+  for _, word in ipairs(command) do
+    if word == 'serve' then
+      break
+    end
+    program[#program + 1] = word
+  end
+  local options = { text = true, env = { COLUMNS = tostring(float.WIDTH) } }
+  vim.system(vim.list_extend(program, arguments), options, function(done)
+    vim.schedule(function()
+      if done.code ~= 0 then
+        local why = vim.trim(done.stderr or '')
+        return say(why ~= '' and why or nothing, vim.log.levels.WARN)
+      end
+      float.open(vim.split(vim.trim(done.stdout), '\n'), true, 'text')
+    end)
+  end)
+end
+
+function subcommands.stats()
+  show_command({ 'stats' }, 'the program does not tell what it has counted')
+end
+
 function subcommands.toggle(arguments)
   local what = arguments[1] or 'global'
   if what == 'global' then

@@ -2,13 +2,16 @@
 
 local M = {}
 
+-- How many columns a window has at most.
+M.WIDTH = 90
+
 --- Shows a text in a floating window beside the cursor; `q` closes it.
 ---@param lines string[]
 ---@param focus boolean whether to go into it, so that one can scroll
 ---@param kind? 'markdown'|'text' of which Markdown is the usual one; in that, brackets and stars are not shown
 ---@return integer window
 function M.open(lines, focus, kind)
-  local width = math.max(20, math.min(90, vim.o.columns - 4))
+  local width = math.max(20, math.min(M.WIDTH, vim.o.columns - 4))
   local height = math.max(3, math.floor(vim.o.lines * 0.6))
   local _, window = vim.lsp.util.open_floating_preview(lines, kind == 'text' and '' or 'markdown', {
     border = 'rounded',
