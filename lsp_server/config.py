@@ -58,7 +58,7 @@ class Loaded:
 
 _TYPES = get_type_hints(Settings, include_extras=True)
 # What only the user may allow.
-_USERS = frozenset({"engine", "prettier", "stats", "status_socket"})
+_USERS = frozenset({"engine", "prettier", "stats", "stats_weekly", "status_socket"})
 # What only the user's own file may say: where text is sent.
 _OWN_FILE = frozenset({"endpoints"})
 # Of one place. Nobody reads more.

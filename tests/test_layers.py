@@ -122,7 +122,16 @@ RESERVED = {
 IMPURE = {"anyio", "asyncio", "io", "logging", "multiprocessing", "os", "queue", "socket", "subprocess", "sys"}
 IMPURE |= {"llama_cpp", "pygls", "threading", "time"}
 # Of the counts, those parts that only count and reckon are pure, too.
-PURE = ("core", "stats.counts", "stats.kept", "stats.tracker", "stats.reckoning", "stats.report", "stats.comparing")
+PURE = (
+    "core",
+    "stats.counts",
+    "stats.kept",
+    "stats.tracker",
+    "stats.reckoning",
+    "stats.report",
+    "stats.weekly",
+    "stats.comparing",
+)
 
 
 def within(module: str, package: str) -> bool:

@@ -31,6 +31,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print the report as JSON")
     form.add_argument("--csv", action="store_true", help="print every row: a day, language, model and source each")
+    form.add_argument("--weekly", action="store_true", help="print the last week in a few sentences")
     form.add_argument("--html", metavar="FILE", help="write the page with charts to a file that a browser shows")
 
 
@@ -41,6 +42,11 @@ def run(options: argparse.Namespace) -> int:
     found = counts()
     if options.csv:
         _print_csv(found)
+        return 0
+    if options.weekly:
+        from lsp_server.stats.weekly import weekly
+
+        tell(weekly(found, date.today()) or "No suggestion was shown in the last week.")
         return 0
     from lsp_server.stats.report import report
 

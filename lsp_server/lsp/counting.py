@@ -47,8 +47,8 @@ _ACTIONS = frozenset(action.id for action in BUILT_IN)
 class Counting:
     """Of one client. Everything happens on the event loop but the writing, of which there is one at a time.
 
-    another_day: called when settings are being tried and it is another day. state: "on", "off" by the setting, or in
-    one word why counting has stopped.
+    another_day: called when it is another day; while settings are being tried, until `switch` says which of them.
+    state: "on", "off" by the setting, or in one word why counting has stopped.
     """
 
     def __init__(self, session: Session, engine: Engine, another_day: Callable[[], None]) -> None:
@@ -194,7 +194,9 @@ class Counting:
                 return
             tracker.tick(time.monotonic())
             self._add_process()
-            if self._arm and self._day != _today():
+            if self._day != _today():
+                if not self._arm:
+                    self._day = _today()
                 self._another_day()
             batch = self._tally.take()
             if not batch:

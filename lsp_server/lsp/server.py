@@ -36,6 +36,7 @@ from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
 from lsp_server.lsp.status import live_status, status, why_text
 from lsp_server.lsp.transport import StdoutWriter
+from lsp_server.lsp.weekly import Weekly
 from lsp_server.settings.last_run import LastRun
 
 logger = logging.getLogger(__name__)
@@ -69,7 +70,7 @@ class FimbleServer(Session):
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
         self._completer = InlineCompleter(engine, options, buffers=recent, index=self.project.offer)
-        self.counting = Counting(self, engine, self.configuration.collect_again)
+        self.counting, self.weekly = Counting(self, engine, self._another_day), Weekly(self)
         self.state = StateService(
             self,
             engine,
@@ -193,6 +194,7 @@ class FimbleServer(Session):
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
         self.live.switch(self.settings.status_socket)
+        self.weekly.look()
         self._engine.settle(self.settings.engine)
         self._engine.route(self.settings.endpoints_in_use(), self.settings.places())
         self._engine.keep(
@@ -205,6 +207,11 @@ class FimbleServer(Session):
         if spec != self._loaded or self._engine.model.kind in ("none", "failed"):
             self._loaded = spec
             self._engine.load(spec)
+
+    def _another_day(self) -> None:
+        if self.configuration.arm:
+            self.configuration.collect_again()
+        self.weekly.look()
 
     def why_off(self) -> str:
         """Why nothing is completed although there is a model, or an empty string."""

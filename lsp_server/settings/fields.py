@@ -238,6 +238,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Counts in your own settings, not in a workspace's fimble.toml."
         ),
     ] = True
+    stats_weekly: Annotated[
+        bool,
+        Meta(
+            description="Whether the editor shows what was counted in the last week, in one message: once a week, when "
+            "the first server starts. Counts in your own settings, not in a workspace's fimble.toml."
+        ),
+    ] = False
     status_socket: Annotated[
         bool,
         Meta(

@@ -88,6 +88,16 @@ def read(since: date | None = None) -> Tally:
     return found
 
 
+def claim(week: str) -> bool:
+    """Notes that the summary of a week is shown. Whether nobody has noted that of this week before. Raises
+    StoreError."""
+    with _opened() as connection, _transaction(connection):
+        _prepare(connection)
+        connection.execute("CREATE TABLE IF NOT EXISTS shown (week TEXT PRIMARY KEY) WITHOUT ROWID")
+        connection.execute("DELETE FROM shown WHERE week <> ?", (week,))
+        return connection.execute("INSERT OR IGNORE INTO shown VALUES (?)", (week,)).rowcount == 1
+
+
 def clear() -> bool:
     """Deletes all counts, also those of a damaged file. Whether there were any. Raises OSError."""
     was = path().exists()

@@ -121,6 +121,12 @@ def test_the_html_page_is_whole_and_fetches_nothing(
     assert MODEL not in text
 
 
+def test_the_last_week_is_told_in_sentences(capsys: pytest.CaptureFixture[str]) -> None:
+    assert printed(capsys, "--weekly") == "No suggestion was shown in the last week.\n"
+    fill(14)
+    assert re.fullmatch(r"The week from .*: about 280 suggestions were shown, 25% .*\n", printed(capsys, "--weekly"))
+
+
 def test_counts_are_cleared(capsys: pytest.CaptureFixture[str]) -> None:
     fill(2)
     assert "all counts are deleted" in printed(capsys, "clear")

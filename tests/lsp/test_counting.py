@@ -7,16 +7,17 @@ import sqlite3
 import stat
 from collections import Counter
 from collections.abc import Callable, Iterator
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.lsp import client_settings, counting
+from lsp_server.lsp import client_settings, counting, weekly
 from lsp_server.settings import trial
 from lsp_server.stats import store
+from lsp_server.stats.counts import Key, Tally
 from tests.conftest import server_in
 from tests.support.buffer import Buffer
 from tests.support.editor import ENCODINGS, Editor, recorded
@@ -288,6 +289,53 @@ def test_actions_are_counted_by_what_became_of_them(
     assert found["simplify"] == {"actions": 2, "actions_applied": 1, "actions_declined": 1}
     assert found["own action"] == {"actions": 1, "actions_refused": 1}
     assert b"geheim" not in store.path().read_bytes().lower()
+
+
+def said(server: StdioClient) -> list[str]:
+    return [shown["message"] for shown in server.notifications("window/showMessage")]
+
+
+def test_the_last_week_is_shown_once_if_the_user_wants_that(
+    serve: Callable[..., StdioClient], counts: Callable[[], Counter[str]]
+) -> None:
+    found = Tally()
+    found.add(Key((date.today() - timedelta(days=7)).isoformat(), "Python"), shown_told=40, accepted=10)
+    store.add(found, date.today())
+    silent = serve()
+    first = serve(stats_weekly=True)
+    first.wait(lambda: said(first), "the week")
+    second = serve(stats_weekly=True)
+    assert [server.finish() for server in (silent, first, second)] == [0, 0, 0]
+    assert "40 suggestions were shown, 25% of them were accepted" in said(first)[0]
+    assert (said(silent), len(said(first)), said(second)) == ([], 1, [])
+
+
+def test_a_server_that_goes_on_shows_it_when_the_next_week_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Calendar(date):
+        ahead = 0
+
+        @classmethod
+        def today(cls) -> Calendar:
+            return cls.fromordinal(date.today().toordinal() + cls.ahead)
+
+    for module in (counting, weekly):
+        monkeypatch.setattr(module, "date", Calendar)
+    monkeypatch.setattr(counting, "_WRITE_SECONDS", 0.01)
+    server, _ = served(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN.encode()]))
+    try:
+        server.initialize(recorded("nvim_0_12_4")["capabilities"], initializationOptions={"stats_weekly": True})
+        user = User(server)
+        user.type(LINE[:24])
+        user.put("x")
+        server.wait(lambda: store.read().counts, "the counts")
+        assert said(server) == []
+        Calendar.ahead = 7
+        user.put("y")
+        server.wait(lambda: said(server), "the week")
+        assert server.finish() == 0
+    finally:
+        server.kill()
+        store.clear()
 
 
 def test_on_another_day_the_other_settings_of_a_trial_are_in_force(monkeypatch: pytest.MonkeyPatch) -> None:
