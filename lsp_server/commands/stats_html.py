@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 
 # Of so many days, the charts show as many as there are, four weeks at least.
 _MOST_DAYS = 365
-_WIDTH, _HEIGHT, _LEFT, _BOTTOM = 720, 170, 52, 22
+# A line goes on over so many days without a value: a weekend, and a day more.
+_LONGEST_GAP = 3
+_WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 184, 76, 16, 28
 
 _STYLE = """
 :root { color-scheme: light dark; --ink: #1d2330; --soft: #565e6e; --line: #d5d9e2; --back: #fff; --card: #f5f6f9;
@@ -26,17 +29,29 @@ _STYLE = """
 body { margin: 0 auto; max-width: 66rem; padding: 1.5rem 1rem 3rem; color: var(--ink); background: var(--back);
   font: 16px/1.5 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0 0 1rem; } h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; }
-p.note { color: var(--soft); } .wide { overflow-x: auto; }
-dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(14rem, 1fr)); gap: .75rem; margin: 0; }
+h1 time { white-space: nowrap; } p.note { color: var(--soft); }
+.wide { overflow-x: auto; background: linear-gradient(to right, var(--back) 40%, transparent) left / 2.5rem 100%,
+  linear-gradient(to left, var(--back) 40%, transparent) right / 2.5rem 100%,
+  linear-gradient(to right, var(--line), transparent) left / .75rem 100%,
+  linear-gradient(to left, var(--line), transparent) right / .75rem 100%;
+  background-repeat: no-repeat; background-attachment: local, local, scroll, scroll; }
+.wide + .wide { margin-top: 1.5rem; } :focus-visible { outline: 2px solid var(--one); outline-offset: 2px; }
+dl { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: .75rem; margin: 0; }
 dl div { background: var(--card); border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 dt { color: var(--soft); font-size: .875rem; } dd { margin: 0; font-size: 1.15rem; }
-dd small { display: block; color: var(--soft); font-size: .875rem; }
+dd small, td small { display: block; color: var(--soft); font-size: .875rem; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
-th, td { padding: .3rem .75rem .3rem 0; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
-th:first-child, td:first-child { text-align: left; } thead th { color: var(--soft); font-weight: 600; }
+th, td { padding: .3rem 0 .3rem 1rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line); }
+td { white-space: nowrap; font-variant-numeric: tabular-nums; }
+th { font-weight: 600; } thead th { color: var(--soft); vertical-align: bottom; }
+th:first-child { padding-left: 0; text-align: left; min-width: 8rem; overflow-wrap: anywhere; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); }
-svg { display: block; width: 100%; min-width: 30rem; height: auto; }
+svg { display: block; width: 100%; height: auto; } svg * { vector-effect: non-scaling-stroke; }
 svg text { fill: var(--soft); font: 12px system-ui, sans-serif; } .axis { stroke: var(--line); }
+@media (max-width: 19rem) { dl { grid-template-columns: 1fr; } }
+@media (max-width: 40rem) { svg text { font-size: 19px; } }
+@media (min-width: 40rem) { dl { grid-template-columns: repeat(3, 1fr); } }
+@media (min-width: 60rem) { dl { grid-template-columns: repeat(4, 1fr); } svg text { font-size: 10px; } }
 .bar { fill: var(--one); }
 .line { fill: none; stroke: var(--one); stroke-width: 2; } .high { fill: none; stroke: var(--two); stroke-width: 2;
   stroke-dasharray: 5 3; } .dot { fill: var(--one); } .dot.high { fill: var(--two); stroke: none; }
@@ -49,13 +64,14 @@ def page(made: Report) -> str:
     body = (
         _body(made) if made.days else "<p>Nothing has been counted yet. Type with suggestions on, and look again.</p>"
     )
+    day = made.today.isoformat()
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>fimble: the week to {made.today.isoformat()}</title>\n<style>{_STYLE}</style>\n"
+        f"<title>fimble: the week to {day}</title>\n<style>{_STYLE}</style>\n"
         "</head>\n<body>\n<main>\n"
-        f"<h1>fimble: the week to {made.today.isoformat()}</h1>\n{body}\n</main>\n</body>\n</html>\n"
+        f"<h1>fimble: the week to <time>{day}</time></h1>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -88,20 +104,20 @@ def _body(made: Report) -> str:
 def _weeks(week: Group, before: Group) -> str:
     old = figures(before)
     shown = (
-        f"<div><dt>{escape(name)}</dt><dd>{escape(text)}<small>the week before: {escape(old[name])}</small></dd></div>"
+        f"<div><dt>{escape(name)}</dt><dd>{_told(text)}<small>the week before: {escape(old[name])}</small></dd></div>"
         for name, text in figures(week).items()
     )
     return "<dl>\n" + "\n".join(shown) + "\n</dl>"
 
 
 def _advice(lines: Sequence[str]) -> str:
-    return "<h2>What would help</h2>\n<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+    return "<h2>What would help</h2>\n<ul>" + "".join(f"<li>{_told(line)}</li>" for line in lines) + "</ul>"
 
 
 def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (title, *names))
     lines = (
-        f'<tr><th scope="row">{escape(name)}</th>' + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>"
+        f'<tr><th scope="row">{_told(name)}</th>' + "".join(f"<td>{_told(text)}</td>" for text in row) + "</tr>"
         for name, row in rows.items()
     )
     # What can be scrolled sideways must be in reach of the keyboard.
@@ -109,6 +125,12 @@ def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) 
         f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
+
+
+def _told(text: str) -> str:
+    """A text with what is in back quotes as code, and the interval of a rate on a line of its own."""
+    found = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+    return re.sub(r"^(~?\d+%) \((\d+% to \d+%)\)$", r"\1<small>\2</small>", found)
 
 
 def _source_rows(groups: Mapping[str, Group]) -> dict[str, list[str]]:
@@ -152,14 +174,16 @@ def _lines(title: str, names: Sequence[str], middle: Sequence[float | None], hig
 
 
 def _line(kind: str, dot: str, values: Sequence[float | None], top: float, names: Sequence[str]) -> str:
-    """A line from day to day; days without a value part it. A day between two such is a dot."""
+    """A line from day to day; more days without a value than a weekend has part it. Each day is a dot, too."""
     step = (_WIDTH - _LEFT) / len(values)
     runs: list[list[tuple[float, float]]] = [[]]
-    dots = ""
+    dots, last = "", -1
     for at, value in enumerate(values):
         if value is None:
-            runs.append([])
             continue
+        if at - last - 1 > _LONGEST_GAP:
+            runs.append([])
+        last = at
         point = _LEFT + (at + 0.4) * step, _y(value, top)
         runs[-1].append(point)
         dots += (
@@ -176,24 +200,27 @@ def _axes(names: Sequence[str], top: float) -> str:
     for share in (0.0, 0.5, 1.0):
         y = _y(share * top, top)
         found += f'<line class="axis" x1="{_LEFT}" x2="{_WIDTH}" y1="{y:.1f}" y2="{y:.1f}"/>'
-        found += f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{share * top:,.4g}</text>'
+        found += f'<text x="{_LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{_number(share * top)}</text>'
     for at, anchor in ((0, "start"), (len(names) // 2, "middle"), (len(names) - 1, "end")):
         x = _LEFT + (at + 0.5) * (_WIDTH - _LEFT) / len(names)
         x = min(_WIDTH, max(_LEFT, x)) if anchor == "middle" else (_LEFT if anchor == "start" else _WIDTH)
-        found += f'<text x="{x:.1f}" y="{base + 17}" text-anchor="{anchor}">{names[at]}</text>'
+        found += f'<text x="{x:.1f}" y="{base + 20}" text-anchor="{anchor}">{names[at]}</text>'
     return found
 
 
 def _figure(caption: str, told: str, drawn: str) -> str:
     return (
-        f'<figure><figcaption>{escape(caption)}</figcaption><div class="wide" role="region" tabindex="0" '
-        f'aria-label="{escape(caption)}"><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(told)}">'
-        f"{drawn}</svg></div></figure>"
+        f'<figure><figcaption>{escape(caption)}</figcaption><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" '
+        f'aria-label="{escape(told)}">{drawn}</svg></figure>'
     )
 
 
 def _y(value: float, top: float) -> float:
-    return 8 + (_HEIGHT - _BOTTOM - 8) * (1 - value / top)
+    return _TOP + (_HEIGHT - _BOTTOM - _TOP) * (1 - value / top)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
 def _round_up(value: float) -> float:

@@ -80,7 +80,9 @@ def figures(group: Group) -> dict[str, str]:
         "typed to the end instead": f"{group.counts['typed_through']:,}",
         "keys saved": f"{group.saved:,}",
         "share of what was written": "–" if group.written_share is None else f"{group.written_share:.0%}",
-        "time to show, p50 · p95 · p99": " · ".join("–" if ms is None else f"{ms:.0f}" for ms in times) + " ms",
+        "time to show, p50 · p95 · p99": " · ".join(f"{ms:.0f}" for ms in times if ms is not None) + " ms"
+        if group.buckets
+        else "–",
         f"later than {BUDGET_MS} ms": "–" if late is None else f"{late:.0%}",
         "code actions, used": f"{group.counts['actions']:,}, {group.counts['actions_applied']:,}",
         "processor time": f"{group.counts['cpu_ms'] / 60_000:.1f} min",

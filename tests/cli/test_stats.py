@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.cli import run
+from lsp_server.commands import stats_html
 from lsp_server.stats import store
 from lsp_server.stats.counts import COUNTERS, Key, Tally
 
@@ -21,9 +22,9 @@ MODEL = "<script>alert(1)</script> & Co"
 VOID = {"meta"}
 
 
-def fill(days: int, model: str = MODEL) -> None:
+def fill(days: int, model: str = MODEL, first: int = 0) -> None:
     found = Tally()
-    for back in range(days):
+    for back in range(first, first + days):
         key = Key((date.today() - timedelta(days=back)).isoformat(), "Python", model, "memory")
         found.add(key, requests=60, suggestions=45, shown_guessed=40, accepted=10, accepted_whole=10, withheld=3)
         found.add(key, accepted_characters=200 + back, due_300=200, kept_300=150, typed=400)
@@ -119,6 +120,41 @@ def test_the_html_page_is_whole_and_fetches_nothing(
     for name in ("x", "y", "width", "height"):
         assert all(0 <= float(str(bar[name])) <= 720 for bar in page.all("rect"))
     assert MODEL not in text
+
+
+def html(capsys: pytest.CaptureFixture[str], folder: Path) -> str:
+    printed(capsys, "--html", str(folder / "page.html"))
+    return (folder / "page.html").read_text("utf-8")
+
+
+@pytest.mark.parametrize(("free", "lines"), [(3, 1), (4, 2)])
+def test_a_weekend_does_not_part_a_line_and_holidays_do(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, free: int, lines: int
+) -> None:
+    for first in (0, 5 + free):
+        fill(5, first=first)
+    page = Page(html(capsys, tmp_path))
+    assert [line["class"] for line in page.all("polyline")].count("line") == lines
+    assert len([dot for dot in page.all("circle") if dot["class"] == "dot"]) == 10
+
+
+@pytest.mark.parametrize(("scheme", "part"), [("light", 0), ("dark", 1)])
+def test_colours_can_be_told_apart(scheme: str, part: int) -> None:
+    """As WCAG reckons it: 4.5 for text, also on cards and where a shadow says that a table goes on; 3 for charts."""
+    named = re.findall(r"--(\w+): #(\w+)", stats_html._STYLE)
+    half = len(named) // 2
+    colours = {name: value * (2 if len(value) == 3 else 1) for name, value in named[part * half : (part + 1) * half]}
+    assert set(colours) == {"ink", "soft", "line", "back", "card", "one", "two"}
+    pairs = [(text, on, 4.5) for text in ("ink", "soft") for on in ("back", "card", "line")]
+    for one, other, least in [*pairs, ("one", "back", 3), ("two", "back", 3)]:
+        light, dark = sorted((luminance(colours[one]), luminance(colours[other])), reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= least, (one, other)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_the_last_week_is_told_in_sentences(capsys: pytest.CaptureFixture[str]) -> None:
