@@ -25,6 +25,7 @@ from bench import (
     quality,
     safety,
     session,
+    stats,
 )
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
@@ -112,6 +113,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "type the same keys with the engine in each of its homes, in turns; and what three windows take that share one",
         homes.arguments,
         homes.run,
+    ),
+    "stats": (
+        "count keys: the time of each, room on the disk, and what is lost by a kill and by two writers",
+        stats.arguments,
+        stats.run,
     ),
     "copies": (
         "compare copies of the chat model in other quantisations: speed in turns, and agreement with the original",

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
+from functools import lru_cache
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,7 @@ DID_SHOW, DID_ACCEPT_PART = "textDocument/didShowCompletion", "textDocument/didP
 # How long sums wait to be written together, at most.
 _WRITE_SECONDS = 2.0
 _LONGEST_NAME = 60
+_DATE_SECONDS = 1.0
 # More edits in one change are looked at as one.
 _MOST_EDITS = 64
 _OWN_ACTION = "own action"
@@ -57,6 +59,7 @@ class Counting:
         self._tally = Tally()
         self._cpu, self._evaluated, self._decoded = 0.0, 0, 0
         self._arm, self._day = "", ""
+        self._today, self._dated = "", float("-inf")
         self._writing = anyio.Lock()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.state = "off"
@@ -264,13 +267,20 @@ class Counting:
 
     def _key_of(self, language: str, model: str, source: str = "") -> Key:
         """The key of today. Of which settings it is, is not known on another day until they have been read."""
-        today = _today()
+        today = self._date()
         return Key(today, language, model, source, self._arm if today == self._day else "")
 
+    def _date(self) -> str:
+        """Today, as of a second ago at most: what the system tells takes longer than counting a key."""
+        now = time.monotonic()
+        if now >= self._dated + _DATE_SECONDS:
+            self._dated, self._today = now, _today()
+        return self._today
+
     def _model(self, role: Any) -> str:
-        """A model's name, without the folder that a file may be named with."""
+        """A model's name."""
         info = self._engine.models[role].info
-        return info.name.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME] if info is not None else ""
+        return _name(info.name) if info is not None else ""
 
     def _changes(self, old: Document, new: Document, edits: Sequence[Edit]) -> list[Change] | None:
         """The edits in bytes; None if they cannot be told."""
@@ -294,6 +304,12 @@ class Counting:
 
 def _today() -> str:
     return date.today().isoformat()
+
+
+@lru_cache(maxsize=16)
+def _name(given: str) -> str:
+    """A model's name without the folder that a file may be named with."""
+    return given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
 
 
 def _part(document: Document, start: int, end: int) -> bytes:

@@ -84,11 +84,18 @@ class Tally:
 
     def add(self, key: Key, **counts: int) -> None:
         """Adds to counters of a key; what was counted too early is taken back by less than 0."""
-        self.counts.setdefault(key, Counter()).update(counts)
+        found = self.counts.get(key)
+        if found is None:
+            found = self.counts[key] = Counter()
+        for name, count in counts.items():
+            found[name] += count
 
     def took(self, key: Key, ms: float) -> None:
         """Adds one latency."""
-        self.latencies.setdefault(key, Counter())[bucket_of(ms)] += 1
+        found = self.latencies.get(key)
+        if found is None:
+            found = self.latencies[key] = Counter()
+        found[bucket_of(ms)] += 1
 
     def take(self) -> Tally:
         """The sums; from here on they are counted from nothing."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from collections import Counter
@@ -22,12 +23,14 @@ from tests.conftest import server_in
 from tests.support.buffer import Buffer
 from tests.support.editor import ENCODINGS, Editor, recorded
 from tests.support.inprocess import served
+from tests.support.samples import FOLDER
 from tests.support.stdio import SERVE, StdioClient
 
 URI = "file:///w/secret_project/größe.py"
 LINE = "kundennummer = berechne_die_summe(größte_länge, 'naïve 🎉')"
 KNOWN = f"\n\n{LINE}\n\n\n"
 SETTINGS = {"answer_ms": 20000, "max_lines": 1}
+SAMPLE = (FOLDER / "store.py").read_text("utf-8")
 CLIENTS = ["nvim_0_12_4", "code_server_1_139_vlc11", "lsp_mode_10_0_0", "helix_25_07_git20260723", "coc_0_0_82_vim9"]
 
 
@@ -199,6 +202,11 @@ def test_nothing_of_what_was_typed_or_where_is_in_the_file(
     user.run_command()
     user.put("\n")
     user.type("class Geheimnis:\n    passwort = 'hunter2'\n")
+    lines = SAMPLE.splitlines()
+    for line in lines:
+        user.put(line[: len(line) // 2])
+        user.ask()
+        user.put(f"{line[len(line) // 2 :]}\n")
     server.notify("textDocument/didSave", {"textDocument": {"uri": URI}})
     assert server.finish() == 0
     assert counts()["accepted"] == 1
@@ -207,7 +215,12 @@ def test_nothing_of_what_was_typed_or_where_is_in_the_file(
     for word in words | {"secret_project", "größe", "known.py", str(home), "class", "file:"}:
         assert word.lower().encode() not in content, word
     assert stat.S_IMODE(store.path().stat().st_mode) == 0o600
+    assert not [line for line in lines if len(line.strip()) > 3 and line.strip().lower().encode() in content]
     with sqlite3.connect(store.path()) as connection:
+        schema = " ".join(row[0] for row in connection.execute("SELECT sql FROM sqlite_master")).lower()
+        names = set(re.findall(r"\w{4,}", SAMPLE.lower())) - set(re.findall(r"[a-z]+", schema))
+        assert len(names) > 50
+        assert not [name for name in names if name.encode() in content and name not in schema]
         rows = list(connection.execute("SELECT language, model, source, arm, day FROM counts"))
     connection.close()
     known = {"", "Python", "scripted", "memory", "model", "adopted", date.today().isoformat()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sqlite3
 import stat
@@ -17,6 +18,7 @@ import pytest
 
 from lsp_server.stats import store
 from lsp_server.stats.counts import BUCKETS, COUNTERS, Key, Tally, bucket_of
+from tests.support.effort import scaled
 
 TODAY = date(2026, 11, 28)
 KEY = Key("2026-11-28", "Python", "a model", "memory")
@@ -130,6 +132,35 @@ def test_several_servers_at_once_lose_nothing() -> None:
         thread.join()
     assert not failures
     assert store.read().counts[KEY] == {"keys": done[0], "typed": 3 * done[0]}
+
+
+def write(folder: str, count: int) -> None:
+    """Writes one key at a time as a server does it: what cannot be written now is written with the next."""
+    os.environ["XDG_STATE_HOME"] = folder
+    sums = Tally()
+    for number in range(count):
+        sums.add(KEY, keys=1, typed=3)
+        batch, last = sums.take(), number == count - 1
+        while batch:
+            try:
+                store.add(batch, TODAY)
+                break
+            except store.StoreError as error:
+                assert error.retry
+                if not last:
+                    sums.merge(batch)
+                    break
+
+
+def test_two_processes_that_write_at_the_same_time_lose_nothing(state: Path) -> None:
+    context = multiprocessing.get_context("forkserver")
+    writers = [context.Process(target=write, args=(str(state.parent), scaled(40))) for _ in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(60)
+        assert writer.exitcode == 0
+    assert store.read().counts[KEY] == {"keys": 2 * scaled(40), "typed": 6 * scaled(40)}
 
 
 def test_a_server_that_is_killed_while_it_writes_leaves_the_file_whole() -> None:
