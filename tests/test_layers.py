@@ -57,10 +57,10 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
         "lsp.session",
         ("core", "config", "settings", "lsp.clients", "lsp.convert", "lsp.protocol", "lsp.transport"),
     ),
-    ("lsp.live", ("lsp", "user_sockets")),
-    ("lsp", ("core", "engine.api", "features", "lsp", "config", "settings", "stats", "backends.base")),
+    ("live", ("core", "engine.api", "features", "live", "settings", "user_sockets")),
+    ("lsp", ("core", "engine.api", "features", "live", "lsp", "config", "settings", "stats", "backends.base")),
     ("http.token", ("kept_files", "regular_file")),
-    ("http", ("core", "engine.api", "features", "http", "config")),
+    ("http", ("core", "engine.api", "features", "http", "config", "live")),
     (
         "commands.complete",
         ("core", "engine", "features", "config", "backends.base", "commands.place", "commands.waiting"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import ContextVar
@@ -22,6 +23,7 @@ from lsp_server.features.reading import BufferReader
 from lsp_server.features.reasons import OVERTAKEN, kind_of
 from lsp_server.http.asked import Asked, Chunk, Given, RefusedError
 from lsp_server.http.files import ClientFiles, Placed
+from lsp_server.live.requests import STALE, RequestLog
 
 # After so long without a request for a file the user counts as resting.
 REST_SECONDS = 0.5
@@ -29,13 +31,15 @@ REST_SECONDS = 0.5
 _SPARE_SECONDS = 5.0
 _MOST_CHUNKS, _MOST_CHUNK_BYTES = 64, 1 << 16
 
+_METHOD = "HTTP"
+
 StartTask = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
 Send = Callable[[str, Given], Awaitable[None]]
 
 
 class Completions:
     """What answers requests. options: those of the settings. start: runs a task in the background. A newer request for
-    a file ends the older one. Owned by the event loop's thread."""
+    a file ends the older one. log: what came of the last ones. Owned by the event loop's thread."""
 
     def __init__(
         self,
@@ -54,6 +58,7 @@ class Completions:
         self._chunks: OrderedDict[str, DocumentSnapshot] = OrderedDict()
         self._running: dict[str, anyio.CancelScope] = {}
         self._resting: dict[str, anyio.CancelScope] = {}
+        self.log = RequestLog()
         self._completer = InlineCompleter(engine, self._current, buffers=self._shown)
         self._reader = BufferReader(engine, self._current, self._shown)
 
@@ -77,11 +82,15 @@ class Completions:
         document, offset = placed.document, placed.offset
         options = self._options_for(asked)
         self._asking.set(options)
+        began, is_first = time.monotonic(), True
         trigger = Trigger.PATIENT if send is None and asked.wait_ms is None else Trigger.AUTOMATIC
         given, goes_on = Given("", self.model), True
         while goes_on:
             with self._as_latest(document.uri, options) as scope:
                 outcome = await self._completer.complete(document, offset, trigger)
+            if is_first:  # what is shown first is what the user waits for
+                is_first, known = False, STALE if scope.cancel_called else outcome
+                self.log.add(document, document.line_at(offset), _METHOD, known, 1000 * (time.monotonic() - began))
             outcome = self._checked(None if scope.cancel_called else outcome, scope)
             text, stopped = _until(_text_of(outcome, document, offset), asked.stops)
             new = text[len(given.text) :] if text.startswith(given.text) else ""

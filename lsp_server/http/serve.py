@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from lsp_server.http.completions import REST_SECONDS, Completions
 from lsp_server.http.guard import Address, AddressError, Guard
 from lsp_server.http.server import HttpServer
 from lsp_server.http.token import TokenError, kept_token, read_token, token_path
+from lsp_server.live.listener import StatusListener
+from lsp_server.live.requests import live_status
 
 _USAGE_ERROR = 2
 
@@ -75,13 +78,31 @@ async def serve_at(
         engine.load(settings.model_spec())
         async with anyio.create_task_group() as tasks:
             completions = Completions(engine, settings.inline_options, tasks.start_soon, rest_seconds)
+            status = StatusListener(tasks.start_soon, partial(_told, engine, completions, time.monotonic()))
+            status.switch(settings.status_socket)
             try:
                 await listener.serve(HttpServer(completions, guard).serve, tasks)
             finally:
                 completions.close()
+                with anyio.CancelScope(shield=True):
+                    await status.close()
     finally:
         with anyio.CancelScope(shield=True):
             await engine.stop()
+
+
+def _told(engine: RoutedEngine, completions: Completions, began: float) -> dict[str, Any]:
+    """What `fimble status` shows."""
+    return live_status(
+        engine,
+        completions.log,
+        lambda _: "",
+        client="over HTTP",
+        runsSeconds=round(time.monotonic() - began),
+        state="idle",
+        off="",
+        stats="off",
+    )
 
 
 def _model_changed(role: Role, model: ModelState) -> None:

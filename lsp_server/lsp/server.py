@@ -21,6 +21,8 @@ from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.project.service import ProjectIndex
 from lsp_server.features.reading import BufferReader
+from lsp_server.live.listener import StatusListener
+from lsp_server.live.requests import live_status, why_text
 from lsp_server.lsp import actions, completions, convert, counting, documents, snooze
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import watched_files
@@ -28,13 +30,12 @@ from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.counting import Counting
 from lsp_server.lsp.documents import DocumentService
-from lsp_server.lsp.live import Live
 from lsp_server.lsp.model_news import ModelNews
 from lsp_server.lsp.power import Power
 from lsp_server.lsp.session import Session
 from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
-from lsp_server.lsp.status import live_status, status, why_text
+from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdoutWriter
 from lsp_server.lsp.weekly import Weekly
 from lsp_server.settings.last_run import LastRun
@@ -78,7 +79,7 @@ class FimbleServer(Session):
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
         )
-        self.live = Live(self, self._live_status)
+        self.live = StatusListener(self.start_task, self._live_status)
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
         self.actions.next_edits.editor.saves_power = lambda: self.power.is_saving
         self.completions = CompletionService(

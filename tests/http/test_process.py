@@ -8,13 +8,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from lsp_server.commands import status
 from tests.conftest import environment
 from tests.http.clients import llama_vim
+from tests.support.stdio import AGAIN
 
 SERVE = [sys.executable, "-m", "lsp_server", "serve", "--backend", "scripted"]
 
@@ -27,9 +31,20 @@ def ask(url: str, token: str) -> int:
         return int(reply.status)
 
 
+def tells_its_status() -> dict[str, Any]:
+    end = time.monotonic() + 20
+    while not (found := status.servers()):
+        assert time.monotonic() < end
+        time.sleep(AGAIN)
+    return found[0]
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_until_it_is_told_to_stop(home: Path, ending: signal.Signals) -> None:
+def test_it_serves_until_it_is_told_to_stop(
+    home: Path, ending: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home))
     command = [*SERVE, "--http", "127.0.0.1:0", "--engine", "in-process"]
     process = subprocess.Popen(
         command, cwd=home, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -43,9 +58,17 @@ def test_it_serves_until_it_is_told_to_stop(home: Path, ending: signal.Signals) 
         assert path.read_text().strip() == token
         assert third == "fimble: scripted is ready\n"
         assert ask(url, token) == 200
+        found = tells_its_status()
+        assert (found["pid"], found["client"], found["requests"]["counts"]["answered"]) == (
+            process.pid,
+            "over HTTP",
+            1,
+        )
+        assert found["lastTen"][0]["partsMs"]["prompt"] > 0
         process.send_signal(ending)
         stdout, stderr = process.communicate(timeout=20)
         assert (process.returncode, stdout, stderr) == (0, "", "")
+        assert status.servers() == []
     finally:
         process.kill()
         process.wait()

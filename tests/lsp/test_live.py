@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import stat
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,8 @@ import pytest
 
 from lsp_server import config
 from lsp_server.commands import status
-from lsp_server.lsp import live
-from lsp_server.lsp.live import Live
+from lsp_server.live import listener
+from lsp_server.live.listener import StatusListener
 from tests.support.buffer import Buffer
 from tests.support.stdio import SERVE, StdioClient, inline_params, needs_own_engine, notification, request
 
@@ -165,26 +165,20 @@ def test_a_setting_of_the_user_switches_it_off_and_on(start: Start, runtime: Pat
     assert "set it in your own" in problems[0]
 
 
-class Listener:
-    """What a Live needs of a session."""
-
-    def __init__(self) -> None:
-        self.tasks: list[asyncio.Task[None]] = []
-
-    def start_task(self, function: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        self.tasks.append(asyncio.get_running_loop().create_task(function()))
-
-
 async def test_who_connects_and_does_not_read_is_cut_and_holds_nothing_up(
     runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No socket's buffer takes this answer, so each connection waits for its reader."""
-    monkeypatch.setattr(live, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(listener, "_READ_SECONDS", 0.2)
     told: list[int] = []
-    listener = Listener()
-    served = Live(listener, lambda: {"all": "x" * 3_000_000, "asked": told.append(1)})  # type: ignore[arg-type]
+    tasks: list[asyncio.Task[None]] = []
+
+    def start(function: Callable[[], Any]) -> None:
+        tasks.append(asyncio.get_running_loop().create_task(function()))
+
+    served = StatusListener(start, lambda: {"all": "x" * 3_000_000, "asked": told.append(1)})  # type: ignore[func-returns-value]
     served.switch(True)
-    await listener.tasks[0]
+    await tasks[0]
     (path,) = sockets(runtime)
     with ExitStack() as stack:
         idle = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(30)]

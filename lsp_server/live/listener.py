@@ -9,17 +9,14 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import anyio
 import anyio.to_thread
 
 from lsp_server import user_sockets
-
-if TYPE_CHECKING:
-    from lsp_server.lsp.session import Session
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +27,13 @@ _MOST_CONNECTIONS = 8
 _SAME_SECONDS = 0.1
 
 
-class Live:
-    """Of one server, on its event loop. told: what is told, as JSON."""
+class StatusListener:
+    """Of one server, on its event loop. start: runs a task in the background. told: what is told, as JSON."""
 
-    def __init__(self, session: Session, told: Callable[[], dict[str, Any]]) -> None:
-        self._session, self._told = session, told
+    def __init__(
+        self, start: Callable[[Callable[[], Coroutine[Any, Any, None]]], object], told: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._start, self._told = start, told
         self._wanted = False
         self._changing = anyio.Lock()
         self._path: Path | None = None
@@ -47,7 +46,7 @@ class Live:
         wanted = wanted and user_sockets.is_possible()
         if wanted != self._wanted:
             self._wanted = wanted
-            self._session.start_task(self._follow)
+            self._start(self._follow)
 
     async def _follow(self) -> None:
         async with self._changing:
@@ -98,18 +97,18 @@ class Live:
 class _Connection(asyncio.Protocol):
     """Nothing is read from it."""
 
-    def __init__(self, live: Live) -> None:
-        self._live = live
+    def __init__(self, listener: StatusListener) -> None:
+        self._listener = listener
         self._transport: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        self._live.take(transport)
+        self._listener.take(transport)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._transport is not None:
-            self._live.gone(self._transport)
+            self._listener.gone(self._transport)
 
 
 def _listen() -> tuple[Path, socket.socket]:
