@@ -268,7 +268,7 @@ class Counting:
     def _key_of(self, language: str, model: str, source: str = "") -> Key:
         """The key of today. Of which settings it is, is not known on another day until they have been read."""
         today = self._date()
-        return Key(today, language, model, source, self._arm if today == self._day else "")
+        return _key(today, language, model, source, self._arm if today == self._day else "")
 
     def _date(self) -> str:
         """Today, as of a second ago at most: what the system tells takes longer than counting a key."""
@@ -285,6 +285,9 @@ class Counting:
     def _changes(self, old: Document, new: Document, edits: Sequence[Edit]) -> list[Change] | None:
         """The edits in bytes; None if they cannot be told."""
         encoding = self._session.documents.encoding
+        if len(edits) == 1 and (only := edits[0].range) is not None:
+            first, last = (old.offset(line, column, encoding) for line, column in (min(only), max(only)))
+            return [Change.of(first, _part(old, first, last), encode(edits[0].text))]
         ranges = [edit.range for edit in edits]
         backwards = all(
             one is not None and other is not None and max(other) <= min(one) for one, other in pairwise(ranges)
@@ -304,6 +307,10 @@ class Counting:
 
 def _today() -> str:
     return date.today().isoformat()
+
+
+# A key is made anew for each key that is pressed otherwise, of texts that hardly ever change.
+_key = lru_cache(maxsize=64)(Key)
 
 
 @lru_cache(maxsize=16)

@@ -31,6 +31,8 @@ class Change:
     @classmethod
     def of(cls, start: int, removed: bytes, text: bytes) -> Change:
         """The change without what both texts have in common at their ends, whole characters of it."""
+        if not removed or not text:
+            return cls(start, start + len(removed), text, removed)
         shorter = min(len(removed), len(text))
         head = shared_start(removed, text, shorter)
         head = min(character_start(removed, head), character_start(text, head))

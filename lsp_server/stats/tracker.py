@@ -6,6 +6,7 @@ accepted, a character at a time is typed.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -79,6 +80,7 @@ class Tracker:
     _live: dict[str, _Offer] = field(default_factory=dict)
     _recent: OrderedDict[int, _Offer] = field(default_factory=OrderedDict)
     _accepted: dict[str, list[Accepted]] = field(default_factory=dict)
+    _due: float = math.inf  # when accepted text is to be looked at next, or earlier
     _ids: int = 0
     _tells_shown: bool = False
     _tells_parts: bool = False
@@ -202,6 +204,18 @@ class Tracker:
 
     def tick(self, now: float) -> None:
         """Does what has become due. Called in front of each change, so that text is looked at as it was by then."""
+        if now >= self._due:
+            self._look_at_all(now)
+        if not self._tells_shown:
+            for offer in self._live.values():
+                if not offer.shown and now - offer.answered >= _SHOWN_SECONDS:
+                    self._guess_shown(offer)
+
+    def next_look(self) -> float | None:
+        """When something may become due, in seconds of the clock; None if nothing does."""
+        return None if self._due == math.inf else self._due
+
+    def _look_at_all(self, now: float) -> None:
         for uri, texts in list(self._accepted.items()):
             for text in texts:
                 for seconds, name in _LOOKS:
@@ -212,21 +226,14 @@ class Tracker:
                 self._accepted[uri] = left
             else:
                 del self._accepted[uri]
-        if not self._tells_shown:
-            for offer in self._live.values():
-                if not offer.shown and now - offer.answered >= _SHOWN_SECONDS:
-                    self._guess_shown(offer)
-
-    def next_look(self) -> float | None:
-        """When something becomes due, in seconds of the clock; None if nothing does."""
-        due = [
+        due = (
             text.since + seconds
             for texts in self._accepted.values()
             for text in texts
             for seconds, name in _LOOKS
             if name not in text.measured
-        ]
-        return min(due, default=None)
+        )
+        self._due = min(due, default=math.inf)
 
     def seen(self, id: int, now: float) -> Literal["shown", "unseen", ""]:
         """What is known of a suggestion; nothing of one that is still there and has not been told or guessed of."""
@@ -310,6 +317,7 @@ class Tracker:
             self.tally.add(offer.key, accepted=first, accepted_characters=put_in, **counted)
             texts = self._accepted.setdefault(offer.uri, [])
             texts.append(Accepted(offer.key, change.start, change.text, put_in, step.at))
+            self._due = min(self._due, step.at + _LOOKS[0][0])
             del texts[:-_MOST_ACCEPTED]
         if moves and offer.is_done:
             self._finish(offer, now)
