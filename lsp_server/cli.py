@@ -184,6 +184,9 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         metavar="FILE",
         help="has the token that HTTP clients must send (default: one is made and kept)",
     )
+    serve.add_argument(
+        "--metrics", action="store_true", help="with --http: answer /metrics for Prometheus, with prometheus-client"
+    )
     serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
     engine = commands.add_parser("engine", parents=[common])  # which a server starts for itself
     engine.add_argument("--folder", type=Path, required=True)
@@ -284,11 +287,15 @@ def _serve(options: argparse.Namespace) -> int:
     stderr, and the protocol stays clean."""
     # A thread that parses makes way for the event loop after this and the step it is in; Python's own value is 5 ms.
     sys.setswitchinterval(0.001)
+    if options.metrics and options.http is None:
+        print("fimble: `--metrics` is for `fimble serve --http`", file=sys.stderr)  # noqa: T201
+        return USAGE_ERROR
     overrides = {**_overrides(options), **({"engine": options.engine} if options.engine else {})}
     if options.http is not None:
         from lsp_server.http.serve import serve_http
 
-        return serve_http(_engine(options), overrides, options.http, options.token_file)
+        where = options.http, options.token_file
+        return serve_http(_engine(options), overrides, *where, tells_metrics=options.metrics)
     protocol_out = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = sys.stderr

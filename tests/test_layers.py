@@ -98,6 +98,7 @@ RESERVED = {
     "llama_cpp": ("backends.llama_library", "backends.devices"),
     "httpx2": ("remote",),
     "h11": ("http.wire",),
+    "prometheus_client": ("http.metrics",),
     "rich": ("commands",),
     "huggingface_hub": ("models.hub",),
     "filelock": ("models.pull",),

@@ -38,8 +38,9 @@ Send = Callable[[str, Given], Awaitable[None]]
 
 
 class Completions:
-    """What answers requests. options: those of the settings. start: runs a task in the background. A newer request for
-    a file ends the older one. log: what came of the last ones. Owned by the event loop's thread."""
+    """What answers requests. options: those of the settings. start: runs a task in the background. answered: called
+    with each outcome, and how long it took, in ms. A newer request for a file ends the older one. log: what came of the
+    last ones. Owned by the event loop's thread."""
 
     def __init__(
         self,
@@ -47,8 +48,10 @@ class Completions:
         options: Callable[[], InlineOptions],
         start: StartTask,
         rest_seconds: float = REST_SECONDS,
+        answered: Callable[[Outcome, float], None] = lambda outcome, waited_ms: None,
     ) -> None:
         self._engine = engine
+        self._answered = answered
         self._options = options
         self._start = start
         self._rest_seconds = rest_seconds
@@ -90,7 +93,9 @@ class Completions:
                 outcome = await self._completer.complete(document, offset, trigger)
             if is_first:  # what is shown first is what the user waits for
                 is_first, known = False, STALE if scope.cancel_called else outcome
-                self.log.add(document, document.line_at(offset), _METHOD, known, 1000 * (time.monotonic() - began))
+                waited_ms = 1000 * (time.monotonic() - began)
+                self.log.add(document, document.line_at(offset), _METHOD, known, waited_ms)
+                self._answered(known, waited_ms)
             outcome = self._checked(None if scope.cancel_called else outcome, scope)
             text, stopped = _until(_text_of(outcome, document, offset), asked.stops)
             new = text[len(given.text) :] if text.startswith(given.text) else ""

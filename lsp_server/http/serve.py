@@ -17,6 +17,7 @@ from lsp_server import config
 from lsp_server.engine.api import ModelState, Role, RoutedEngine
 from lsp_server.http.completions import REST_SECONDS, Completions
 from lsp_server.http.guard import Address, AddressError, Guard
+from lsp_server.http.metrics import Metrics, MetricsError
 from lsp_server.http.server import HttpServer
 from lsp_server.http.token import TokenError, kept_token, read_token, token_path
 from lsp_server.live.listener import StatusListener
@@ -25,13 +26,21 @@ from lsp_server.live.requests import live_status
 _USAGE_ERROR = 2
 
 
-def serve_http(engine: RoutedEngine, overrides: Mapping[str, Any], address: str, token_file: Path | None) -> int:
-    """Serves at an address of this machine until a signal comes. Returns the exit status: 2 with one line on stderr for
-    what is wrong with the address, the token or the settings."""
+def serve_http(
+    engine: RoutedEngine,
+    overrides: Mapping[str, Any],
+    address: str,
+    token_file: Path | None,
+    *,
+    tells_metrics: bool = False,
+) -> int:
+    """Serves at an address of this machine until a signal comes. tells_metrics: whether to answer `/metrics`. Returns
+    the exit status: 2 with one line on stderr for what is wrong with the address, the token or the metrics."""
     try:
         where = Address.of(address)
         token, is_new = (read_token(token_file), False) if token_file is not None else kept_token()
-    except (AddressError, TokenError) as error:
+        metrics = Metrics(engine) if tells_metrics else None
+    except (AddressError, TokenError, MetricsError) as error:
         _say(str(error))
         return _USAGE_ERROR
     # Of any folder: clients do not say which one they work in.
@@ -40,10 +49,12 @@ def serve_http(engine: RoutedEngine, overrides: Mapping[str, Any], address: str,
         _say(problem)
     known = f"the token is {token}\nfimble: it" if is_new else "the token"
     kept = f"{known} is in {token_file or token_path()}"
-    return anyio.run(partial(_serve, engine, settings, where, token, kept))
+    return anyio.run(partial(_serve, engine, settings, where, token, kept, metrics))
 
 
-async def _serve(engine: RoutedEngine, settings: config.Settings, where: Address, token: str, kept: str) -> int:
+async def _serve(
+    engine: RoutedEngine, settings: config.Settings, where: Address, token: str, kept: str, metrics: Metrics | None
+) -> int:
     try:
         listener = await anyio.create_tcp_listener(local_host=where.host, local_port=where.port)
     except OSError as error:
@@ -53,7 +64,8 @@ async def _serve(engine: RoutedEngine, settings: config.Settings, where: Address
         place = Address(where.host, listener.extra(anyio.abc.SocketAttribute.local_port))
         with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(serve_at, listener, engine, settings, Guard(place.names(), token))
+                guard = Guard(place.names(), token)
+                tasks.start_soon(partial(serve_at, listener, engine, settings, guard, metrics=metrics))
                 _say(f"{place.url}/infill and {place.url}/v1/completions; {kept}")
                 async for _ in signals:
                     break
@@ -67,6 +79,7 @@ async def serve_at(
     settings: config.Settings,
     guard: Guard,
     rest_seconds: float = REST_SECONDS,
+    metrics: Metrics | None = None,
 ) -> None:
     """Serves at a listener, with the model that the settings name, until it is cancelled."""
     engine.on_model = _model_changed
@@ -77,11 +90,17 @@ async def serve_at(
         engine.keep({"completion": 60.0 * settings.unload_minutes}, settings.saved_prompts_mb << 20)
         engine.load(settings.model_spec())
         async with anyio.create_task_group() as tasks:
-            completions = Completions(engine, settings.inline_options, tasks.start_soon, rest_seconds)
+            completions = Completions(
+                engine,
+                settings.inline_options,
+                tasks.start_soon,
+                rest_seconds,
+                metrics.answered if metrics is not None else lambda outcome, waited_ms: None,
+            )
             status = StatusListener(tasks.start_soon, partial(_told, engine, completions, time.monotonic()))
             status.switch(settings.status_socket)
             try:
-                await listener.serve(HttpServer(completions, guard).serve, tasks)
+                await listener.serve(HttpServer(completions, guard, metrics).serve, tasks)
             finally:
                 completions.close()
                 with anyio.CancelScope(shield=True):

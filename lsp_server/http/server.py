@@ -13,6 +13,7 @@ from lsp_server.http.asked import Asked, Dialect, Given, RefusedError
 from lsp_server.http.completions import Completions
 from lsp_server.http.guard import Guard
 from lsp_server.http.infill import Infill
+from lsp_server.http.metrics import Metrics
 from lsp_server.http.openai import OpenAi
 from lsp_server.http.wire import GONE, Connection, Head
 
@@ -25,14 +26,16 @@ IDLE_SECONDS, BODY_SECONDS, WRITE_SECONDS = 30.0, 10.0, 10.0
 _DIALECTS: Mapping[str, Dialect] = {"/infill": Infill(), "/v1/completions": OpenAi()}
 _HEALTH = ("/health", "/v1/health")
 _MODELS = ("/v1/models", "/models")
+_METRICS = "/metrics"
 
 
 class HttpServer:
     """Answers at one listener. Owned by the event loop's thread."""
 
-    def __init__(self, completions: Completions, guard: Guard) -> None:
+    def __init__(self, completions: Completions, guard: Guard, metrics: Metrics | None = None) -> None:
         self._completions = completions
         self._guard = guard
+        self._metrics = metrics
         self._open = 0
 
     async def serve(self, stream: anyio.abc.ByteStream) -> None:
@@ -71,7 +74,8 @@ class HttpServer:
     async def _answer(self, connection: Connection, head: Head) -> None:
         self._guard.check_place(head.headers)
         dialect = _DIALECTS.get(head.path)
-        if dialect is None and head.path not in (*_HEALTH, *_MODELS):
+        metrics = self._metrics if head.path == _METRICS else None
+        if dialect is None and metrics is None and head.path not in (*_HEALTH, *_MODELS):
             raise RefusedError(404, "there are /infill, /v1/completions, /v1/models and /health")
         method = "GET" if dialect is None else "POST"
         if head.method != method:
@@ -89,7 +93,10 @@ class HttpServer:
             return
         if dialect is None:
             with anyio.fail_after(WRITE_SECONDS):
-                await connection.answer(200, self._told(head.path))
+                if metrics is not None:
+                    await connection.answer_text(metrics.text(), metrics.content_type)
+                else:
+                    await connection.answer(200, self._told(head.path))
             return
         asked = dialect.asked(body)
         async with anyio.create_task_group() as tasks:

@@ -96,8 +96,14 @@ class Connection:
     ) -> None:
         """Sends one line of JSON. last: whether no further request is taken on this connection."""
         body = msgspec.json.encode(value) + b"\n"
-        about = [*headers, ("Content-Type", "application/json"), ("Content-Length", str(len(body)))]
-        await self._begin(status, about, last=last)
+        await self._whole(status, body, [*headers, ("Content-Type", "application/json")], last=last)
+
+    async def answer_text(self, body: bytes, content_type: str) -> None:
+        """Sends a text."""
+        await self._whole(200, body, [("Content-Type", content_type)])
+
+    async def _whole(self, status: int, body: bytes, headers: Sequence[tuple[str, str]], *, last: bool = False) -> None:
+        await self._begin(status, [*headers, ("Content-Length", str(len(body)))], last=last)
         if self._method != "HEAD":
             await self._send(h11.Data(data=body))
         await self._send(h11.EndOfMessage())

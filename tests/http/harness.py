@@ -20,6 +20,7 @@ from lsp_server.engine.client import EngineClient, in_this_process
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.switch import Switch
 from lsp_server.http.guard import Address, Guard
+from lsp_server.http.metrics import Metrics
 from lsp_server.http.serve import serve_at
 
 TOKEN = "the-token-of-these-tests"
@@ -147,6 +148,7 @@ async def serving(
     *,
     rest_seconds: float = 3600,
     is_ready: bool = True,
+    tells_metrics: bool = False,
 ) -> AsyncIterator[Client]:
     """A server with a scripted model, and a client of it. is_ready: whether to wait for the model."""
     engine = Switch(in_this_process(factory or knowing()), _no_remote)
@@ -156,7 +158,8 @@ async def serving(
     with anyio.fail_after(SECONDS):
         async with listener, anyio.create_task_group() as tasks:
             guard = Guard(address.names(), TOKEN)
-            tasks.start_soon(serve_at, listener, engine, settings, guard, rest_seconds)
+            metrics = Metrics(engine) if tells_metrics else None
+            tasks.start_soon(serve_at, listener, engine, settings, guard, rest_seconds, metrics)
             while is_ready and engine.model.kind != "ready":
                 await anyio.lowlevel.checkpoint()
             failure: BaseException | None = None
