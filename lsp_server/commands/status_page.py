@@ -37,14 +37,20 @@ def show(servers: list[dict[str, Any]]) -> None:
 
 
 def watch(again: Iterable[list[dict[str, Any]]]) -> None:
-    """Draws the page anew for each list of servers: on a terminal in place of the last one."""
+    """Draws the page anew for each list of servers: on a terminal in place of the last one, and no longer than it."""
+    from rich.segment import SegmentLines
+
     with own_screen() as empty:
         for servers in again:
+            printer = console()
+            lines = printer.render_lines(page(servers, briefly=True), pad=False)
             empty()
-            console().print(page(servers))
+            most = printer.height - 1 if printer.is_terminal else len(lines)
+            printer.print(SegmentLines(lines[:most], new_lines=True), end="")
 
 
-def page(servers: list[dict[str, Any]]) -> RenderableType:
+def page(servers: list[dict[str, Any]], *, briefly: bool = False) -> RenderableType:
+    """briefly: each reason on one line, and one for the letters of the waterfall."""
     from rich.console import Group
     from rich.text import Text
 
@@ -52,13 +58,13 @@ def page(servers: list[dict[str, Any]]) -> RenderableType:
         return Text(_NONE)
     parts: list[RenderableType] = []
     for server in servers:
-        parts += [_server(server), Text("")]
+        parts += [_server(server, briefly=briefly), Text("")]
     if any(request.get("partsMs") for server in servers for request in server.get("lastTen", ())):
-        parts.append(_legend())
+        parts.append(_legend(briefly=briefly))
     return Group(*parts)
 
 
-def _server(server: Mapping[str, Any]) -> Group:
+def _server(server: Mapping[str, Any], *, briefly: bool) -> Group:
     from rich.console import Group
     from rich.text import Text
 
@@ -67,7 +73,7 @@ def _server(server: Mapping[str, Any]) -> Group:
     parts: list[RenderableType] = [Text(_title(server), "bold")]
     parts += [Text(f"  {line}") for line in _lines(server)]
     requests = server.get("lastTen", [])
-    parts.append(_requests(requests) if requests else Text("  no completion has been asked for yet"))
+    parts.append(_requests(requests, briefly=briefly) if requests else Text("  no completion has been asked for yet"))
     return Group(*parts)
 
 
@@ -114,15 +120,15 @@ def _home(home: str) -> str:
     return {"in-process": "in the server", "process": "in a process of its own", "shared": "shared"}.get(home, home)
 
 
-def _requests(requests: list[dict[str, Any]]) -> Table:
+def _requests(requests: list[dict[str, Any]], *, briefly: bool) -> Table:
     """Two lines for a request of which nothing appeared, else one."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False, expand=briefly)
     for number in range(4):
         table.add_column(justify="left" if number in (1, 2) else "right", no_wrap=True)
-    table.add_column()
+    table.add_column(no_wrap=briefly, overflow="ellipsis", ratio=1 if briefly else None)
     longest = max((request["waitedMs"] for request in requests if request["partsMs"]), default=0.0)
     for request in requests:
         told = waterfall(request["partsMs"], request["waitedMs"], longest)
@@ -154,12 +160,12 @@ def waterfall(parts: Mapping[str, float], total_ms: float, longest_ms: float) ->
     return bar.append(f" {parts[most]:.0f} ms {most}") if parts[most] >= 1 else bar
 
 
-def _legend() -> Text:
+def _legend(*, briefly: bool) -> Text:
     from rich.text import Text
 
     found = Text()
     for name, (letter, colour, what) in PARTS.items():
-        found.append(f"{letter} ", colour).append(f"{name}: {what}\n")
+        found.append(f"{letter} ", colour).append(f"{name}   " if briefly else f"{name}: {what}\n")
     found.rstrip()
     return found
 

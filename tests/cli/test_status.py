@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import socket
@@ -124,6 +125,26 @@ def test_it_is_drawn_again_until_it_is_stopped(
     assert run(["status", "--watch", "--json"]) == 130
     lines = capsys.readouterr().out.splitlines()
     assert [len(json.loads(line)) for line in lines] == [1, 2, 3]
+
+
+def test_what_is_drawn_again_is_no_longer_than_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    for name, value in (("TERM", "xterm"), ("COLUMNS", "70"), ("LINES", "12")):
+        monkeypatch.setenv(name, value)
+    found = [server(*[request(appeared="no", why="what the model wrote does not fit " * 5)] * 10)]
+    status_page.watch([found, found])
+    begin, *pages, end = re.split(r"\x1b\[H\x1b\[2J|\x1b\[\?1049l", terminal.getvalue())
+    assert (begin, end) == ("\x1b[?1049h", "")
+    for page in pages:
+        lines = re.sub(r"\x1b\[[\d;]*m", "", page).splitlines()
+        assert len(lines) == 11
+        assert lines[0].startswith("Neovim · process 42")
+        assert max(map(len, lines)) <= 70
+        assert "…" in page
 
 
 def test_a_server_that_does_not_answer_holds_up_no_other(
