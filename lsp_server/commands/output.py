@@ -67,7 +67,9 @@ def loading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    page = Console(file=sys.stderr, highlight=False, markup=False)
+    from lsp_server.commands.terminal import beneath, harmless
+
+    page = Console(file=beneath(sys.stderr), highlight=False, markup=False)
     if not page.is_terminal:
         shown = -1
 
@@ -82,7 +84,7 @@ def loading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
         return
     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     bar = Progress("{task.description}", *columns, console=page)
-    task = bar.add_task(name, total=None)
+    task = bar.add_task(harmless(name), total=None)
 
     def show(done: int, total: int) -> None:
         bar.start()

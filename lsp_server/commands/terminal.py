@@ -39,11 +39,22 @@ def escaping() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
+def beneath(stream: TextIO) -> TextIO:
+    """What a stream writes to, without the escaping: for what redraws lines. What others say is made `harmless`
+    before."""
+    return stream._stream if isinstance(stream, _Escaping) else stream
+
+
+def harmless(text: str) -> str:
+    """A text with its hidden characters spelt out."""
+    return escaped(text)
+
+
 @contextmanager
 def own_screen() -> Iterator[Callable[[], None]]:
     """Inside, what is printed on a terminal is on a screen of its own, which goes at the end. Each call of what this
     gives empties it. Where stdout is no terminal, nothing of this is done."""
-    stream = sys.stdout._stream if isinstance(sys.stdout, _Escaping) else sys.stdout
+    stream = beneath(sys.stdout)
 
     def send(sequence: str) -> None:
         if stream.isatty():

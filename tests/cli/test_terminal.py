@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.cli import run
+from lsp_server.commands.output import loading_bar
 from lsp_server.commands.terminal import escaping
 
 HOSTILE = "x\x1b[2J\x1b]0;title\x07\u202e\u2066\u200b"
@@ -33,6 +34,19 @@ def test_it_is_spelt_out(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
         assert getattr(sys, stream) is target
     assert terminal.getvalue() == f"{SPELT}\n\x1b[32mgreen\x1b[0m\n"
     assert pipe.getvalue() == f"{SPELT}\n\\x1b[32mgreen\\x1b[0m\n"
+
+
+def test_a_bar_redraws_its_line_and_its_name_is_spelt_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with escaping(), loading_bar(HOSTILE) as show:
+        for done in range(3):
+            show(done, 3)
+    drawn = terminal.getvalue()
+    assert "\x1b[2K" in drawn
+    assert "\\x1b[2K" not in drawn
+    assert SPELT[:12] in drawn
+    assert "\x07" not in drawn
 
 
 def test_tables_and_logs_too(monkeypatch: pytest.MonkeyPatch) -> None:
