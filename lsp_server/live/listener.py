@@ -56,7 +56,7 @@ class StatusListener:
                 try:
                     path, listening = await anyio.to_thread.run_sync(_listen)
                 except (user_sockets.FolderError, OSError) as error:
-                    logger.warning("`fimble status` cannot ask this server: %s", error)
+                    logger.info("`fimble status`, which says the same, cannot ask this server: %s", error)
                     return
                 self._path = path
                 loop = asyncio.get_running_loop()

@@ -16,6 +16,7 @@ import anyio.to_thread
 import pytest
 
 from lsp_server import config
+from lsp_server.backends.base import ModelError
 from lsp_server.commands import status
 from lsp_server.live import listener
 from lsp_server.live.listener import StatusListener
@@ -210,8 +211,9 @@ def test_a_folder_that_others_can_use_is_not_used(start: Start, runtime: Path) -
     runtime.mkdir()
     runtime.chmod(0o755)
     server = begun(start)
-    server.wait(lambda: "must be a folder that only you can use" in server.stderr, "the warning")
     server.open(URI, "x = ")
     assert server.inline(URI, 0, 4)
+    with pytest.raises(ModelError, match="must be a folder that only you can use"):
+        status.servers()
     assert server.finish() == 0
     assert sockets(runtime) == []
