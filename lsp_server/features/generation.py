@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import time
 from collections import deque
@@ -91,6 +92,7 @@ class RunningGeneration:
         self.others: tuple[RunningGeneration, ...] = ()
         self._end: Finished | None = None
         self._submitted = 0.0  # when its part under way was
+        self._heard = math.inf  # when the engine has told of that for the last time
         self._earlier: list[Span] = []  # of the parts before
         self._looks: deque[Span] = deque(maxlen=_MOST_LOOKS)
         self._told_tokens = 0
@@ -113,17 +115,16 @@ class RunningGeneration:
     def submitted(self, id: int, now: float) -> None:
         """The engine has been asked for it, or for its next part."""
         if self._continued:
-            self._earlier += model_spans(self.usage, self._submitted)
-        self.id, self._submitted = id, now
+            self._earlier += model_spans(self.usage, self._submitted, self._heard)
+        self.id, self._submitted, self._heard = id, now, math.inf
 
     def spans(self) -> Iterator[Span]:
         """Where its time went, as far as is known. While the model is at work, that is what who waits for it waits
         for."""
         yield from self._earlier
-        yield from model_spans(self.usage, self._submitted)
-        worked = self._submitted + self.usage.total_ms / 1000
+        yield from model_spans(self.usage, self._submitted, self._heard)
         for part, began, ended in self._looks:
-            yield Span(part, max(began, worked), max(ended, worked))
+            yield Span(part, max(began, self._heard), max(ended, self._heard))
 
     def on_text(self, event: TextDelta) -> None:
         self.text += event.text
@@ -132,11 +133,13 @@ class RunningGeneration:
         # Several tokens come at once where a draft was right; their mean stands for each.
         self._solid += solid(event.text)
         self._tokens.append((self._solid, event.logprob / max(1, tokens)))
-        self.usage = event.usage
+        self.usage, self._heard = event.usage, time.monotonic()
         self._wake()
 
     async def read(self, event: Finished) -> None:
         """Takes the end of its text, and looks at what can be shown of the whole."""
+        if event is not self._end:
+            self._heard = time.monotonic()
         self._end, self.usage = event, event.usage
         if not self._continued:
             self.text = event.text

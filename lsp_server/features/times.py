@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Literal, NamedTuple, TypeVar
 
@@ -54,9 +55,15 @@ class Times:
         return found
 
 
-def model_spans(usage: Usage, submitted: float) -> Iterator[Span]:
-    """What an engine did for a request up to when it told of `usage`, in the order in which it does it. What is missing
-    to the whole, it has worked for other requests."""
+def model_spans(usage: Usage, submitted: float, heard: float) -> Iterator[Span]:
+    """What an engine did for a request up to when it told of `usage`, in the order in which it does it. heard: when
+    that was; infinite if it has told nothing yet. Until it takes a request up, and where something is missing to the
+    whole, it has worked for others."""
+    if heard == math.inf:
+        yield Span("waiting", submitted, heard)
+        return
+    taken = max(submitted, heard - usage.total_ms / 1000)
+    yield Span("waiting", submitted, taken)
     ends = 0.0
     other = max(0.0, usage.total_ms - usage.queued_ms - usage.prefill_ms - usage.decode_ms)
     parts: tuple[tuple[Part, float], ...] = (
@@ -66,5 +73,5 @@ def model_spans(usage: Usage, submitted: float) -> Iterator[Span]:
         ("decode", usage.decode_ms),
     )
     for part, ms in parts:
-        yield Span(part, submitted + ends / 1000, submitted + (ends + ms) / 1000)
+        yield Span(part, taken + ends / 1000, taken + (ends + ms) / 1000)
         ends += ms
