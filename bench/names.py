@@ -25,22 +25,28 @@ from bench.quality import INTERRUPTED, model_factory
 from bench.tasks import Task
 from lsp_server.backends.base import ModelError
 from lsp_server.config import Settings
-from lsp_server.core.members import members_at
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.members import Members
 from lsp_server.core.names import without_undefined
+from lsp_server.core.receivers import members_at
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.client import loaded
+from lsp_server.features.python_modules import PythonModules
 
 KINDS = ("self", "member", "import", "keyword", "bare")
 # What is shown without any of it, with one part, and with both.
 ARMS = ("nothing", "check", "limit", "both")
 _MOST_PER_FILE = 4
+# Modules import others.
+_MOST_READINGS = 8
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlace:
     """A place where a name was cut out, with all that stood behind it in its line. whole: the file as its author wrote
-    it; the name stands at `start:end` of it. known: the names that the limit lets stand there; None without one."""
+    it; the name stands at `start:end` of it. known: the names that the limit lets stand there; None without one.
+    members: all limits of the place."""
 
     task: Task
     kind: str
@@ -48,6 +54,7 @@ class NamePlace:
     start: int
     end: int
     known: frozenset[str] | None
+    members: Members | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +131,7 @@ def run(options: argparse.Namespace) -> int:
 def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited: bool = False) -> list[NamePlace]:
     """So many places of each kind, from files in random order, no more than four of a kind from one. limited: only
     those where names are limited."""
+    modules = PythonModules(lambda: [folder])
     files = [path for path in holes.source_files(folder) if path.suffix == ".py"]
     random.Random(seed).shuffle(files)
     found: dict[str, list[NamePlace]] = {kind: [] for kind in kinds}
@@ -138,7 +146,11 @@ def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited:
         for kind, places in found.items():
             mine = [place for place in every if place[0] == kind]
             random.Random(f"{seed} {name} {kind}").shuffle(mine)
-            made = (place for place in (_place(*each) for each in mine) if not limited or place.known is not None)
+            made = (
+                place
+                for place in (_place(*each, folder, modules) for each in mine)
+                if not limited or place.known is not None
+            )
             found[kind] = [*places, *islice(made, min(_MOST_PER_FILE, limit - len(places)))]
     return [place for places in found.values() for place in places]
 
@@ -172,7 +184,18 @@ def cut(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
             yield from place("keyword", offset(node.lineno, node.col_offset), node.arg)
 
 
-def _place(kind: str, source: str, path: str, start: int, end: int) -> NamePlace:
+def members_of(document: DocumentSnapshot, cursor: int, modules: PythonModules) -> Members | None:
+    """The limits of a place, with what its file imports read."""
+    found = members_at(document, cursor, modules)
+    for _ in range(_MOST_READINGS):
+        if not modules.wants():
+            break
+        modules.read()
+        found = members_at(document, cursor, modules)
+    return found
+
+
+def _place(kind: str, source: str, path: str, start: int, end: int, folder: Path, modules: PythonModules) -> NamePlace:
     line_end = source.find("\n", end)
     line_end = len(source) if line_end < 0 else line_end
     line, column = source.count("\n", 0, start) + 1, start - source.rfind("\n", 0, start)
@@ -186,9 +209,10 @@ def _place(kind: str, source: str, path: str, start: int, end: int) -> NamePlace
         single_line=True,
         group=kind,
     )
-    members = members_at(task.document(), task.cursor)
+    document = replace(task.document(), uri=(folder / path).absolute().as_uri())
+    members = members_of(document, task.cursor, modules)
     known = members.known("") if members is not None else None
-    return NamePlace(task, kind, source, start, end, known)
+    return NamePlace(task, kind, source, start, end, known, members)
 
 
 async def _measure(
@@ -218,8 +242,8 @@ async def _results(fimble: Fimble, named: NamePlace, settings: Settings) -> list
     prompt = fimble.prompt(place.document, place.hole)
     free = await fimble.decode(prompt, _has_line, place.rule.opening)
     limited = free
-    if members := members_at(place.document, place.hole.cursor):
-        limited = await fimble.decode(prompt, _has_line, place.rule.opening, members)
+    if named.members is not None:
+        limited = await fimble.decode(prompt, _has_line, place.rule.opening, named.members)
     found = []
     for arm in ARMS:
         output, checks = limited if arm in ("limit", "both") else free, arm in ("check", "both")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, NamedTuple
@@ -16,7 +17,9 @@ from typing import Any, NamedTuple
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.members import Bare
+from lsp_server.core.missing_imports import is_importable
 from lsp_server.core.overlap import contains
+from lsp_server.core.python_parts import Around, around
 from lsp_server.core.python_trees import blocks, parsed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode
@@ -26,12 +29,6 @@ MOST_BYTES = 64_000
 # How many shorter texts are tried, and how many bytes are checked for all of them.
 _MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
 
-# Ways to get names that cannot be seen.
-_TRICKS = re.compile(
-    rb"^[ \t]*from[ \t]+\S+[ \t]+import[ \t]*\(?[ \t]*\*|^def[ \t]+__getattr__\b|^__getattr__[ \t]*="
-    rb"|\b(?:exec|execfile|globals|locals|vars)[ \t]*\(|\b__builtins__\b|\bbuiltins\.|\bsys[ \t]*\.[ \t]*modules\b",
-    re.MULTILINE,
-)
 _WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
 _LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _LONGEST_NAME = 200
@@ -87,7 +84,7 @@ def _is_checked(document: DocumentSnapshot) -> bool:
     if len(document.source) > MOST_BYTES or document.path.endswith((".pyi", ".pyx", ".pxd")):
         return False
     language = find_language(document.language_id, document.path)
-    return language.name == "Python" and _TRICKS.search(document.source) is None
+    return language.name == "Python"
 
 
 def _lines(text: str) -> list[str]:
@@ -121,7 +118,7 @@ class _Spliced:
 
     def __init__(self, document: DocumentSnapshot, suggestion: Suggestion) -> None:
         self._document, self._suggestion = document, suggestion
-        self._before = _plain(document.source[: suggestion.start])
+        self._before = _plain(document.source[: suggestion.start]).removeprefix("\ufeff")
         self._replaced = _plain(document.source[suggestion.start : suggestion.end])
         self._behind = _plain(document.source[suggestion.end :])
 
@@ -137,38 +134,45 @@ class _Spliced:
 
     def first_undefined(self, text: str) -> _Undefined | None:
         """The first name in `text` that is defined nowhere. None if the document does not parse with it."""
-        source = text.encode("utf-8", "replace")
-        if len(self._document.source) + len(source) > MOST_BYTES or _TRICKS.search(source):
+        if len(self._document.source) + len(text.encode("utf-8", "replace")) > MOST_BYTES:
             return _Undefined()
         put, behind = text.replace("\r\n", "\n").replace("\r", "\n"), self._behind
         if not contains(put, self._replaced):
             behind = self._replaced + behind
-        whole = f"{self._before}{put}{behind}"
-        tree = parsed(whole.removeprefix("\ufeff"))
-        if tree is None:
-            return None
-        start = _place_at(self._before.removeprefix("\ufeff"))
-        end = _place_at(self._before.removeprefix("\ufeff") + put)
+        whole, start = f"{self._before}{put}{behind}", len(self._before)
         # A name that has been begun in front of the cursor is the suggestion's as well.
-        words = set(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
-        missing = list(_undefined(tree, self._document.path))
-        mine = [each for each in missing if each.at < end and each.end > start]
-        elsewhere = {each.name for each in missing if each not in mine}
-        inside = [each for each in mine if each.name in words - elsewhere]
-        if not inside:
+        words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
+        part = around(whole, start, start + len(put))
+        tree = part.parsed(part.text) if part is not None else None
+        if part is None or tree is None:
+            return None
+        if part.opaque:
             return _Undefined()
-        first = min(inside, key=lambda each: each.at)
-        statement = _statement(tree, start[0], first.at[0], whole)
-        return _Undefined(first.name, statement, self._bare(first, put, whole))
+        ahead = part.line - part.first_line + 1
+        first, last = _place_at(self._before), _place_at(self._before + put)
+        check, given = _alone(part, tree)
+        if not _inside(
+            check, self._document.path, (first[0] - ahead, first[1]), (last[0] - ahead, last[1]), words, given
+        ):
+            return _Undefined()
+        # Only now: what no other part of the file defines is looked for in the whole of it.
+        tree = parsed(whole)
+        inside = _inside(tree, self._document.path, first, last, words) if tree is not None else []
+        # What is certainly a module is offered with its import.
+        inside = [each for each in inside if not is_importable(self._document, each.name, put)]
+        if tree is None or not inside:
+            return _Undefined() if tree is not None else None
+        missing = inside[0]
+        statement = _statement(tree, first[0], missing.at[0], whole)
+        return _Undefined(missing.name, statement, self._bare(missing, put, whole))
 
     def _bare(self, missing: _Missing, put: str, whole: str) -> Bare | None:
         """Where in `put` a name stands that is defined nowhere, and what is defined there."""
         line, column = missing.at
-        text = whole.removeprefix("\ufeff")
-        lines = text.split("\n")[:line]
+        lines = whole.split("\n")[:line]
         offset = sum(len(each) + 1 for each in lines[:-1]) + len(encode(lines[-1])[:column].decode("utf-8", "replace"))
-        at = offset - len(self._before.removeprefix("\ufeff"))
-        if at > len(put) or not text.startswith(missing.name, offset):
+        at = offset - len(self._before)
+        if at > len(put) or not whole.startswith(missing.name, offset):
             return None  # as inside of an f-string, of which some Pythons do not tell where its names stand
         begun = self._before[at:] if at < 0 else ""
         names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier())
@@ -196,11 +200,51 @@ def _place_at(text: str) -> tuple[int, int]:
     return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode("utf-8", "replace"))
 
 
-def _undefined(tree: ast.Module, path: str) -> Iterator[_Missing]:
+def _inside(
+    tree: ast.Module,
+    path: str,
+    start: tuple[int, int],
+    end: tuple[int, int],
+    words: frozenset[str],
+    given: frozenset[str] = frozenset(),
+) -> list[_Missing]:
+    """Where between two places, in order, which of some words are undefined that nothing else uses undefined. given:
+    names that are defined in other parts of the file."""
+    missing = list(_undefined(tree, path, given))
+    mine = [each for each in missing if each.at < end and each.end > start]
+    elsewhere = {each.name for each in missing if not (each.at < end and each.end > start)}
+    return sorted((each for each in mine if each.name in words - elsewhere), key=lambda each: each.at)
+
+
+def _alone(part: Around, tree: ast.Module) -> tuple[ast.Module, frozenset[str]]:
+    """What is to be checked for one part, with its tree: the part with the file's imports, and the names that other
+    parts define for it."""
+    imports: list[ast.stmt] = [each for other in part.others for each in other.imports]
+    imports.sort(key=lambda each: not (isinstance(each, ast.ImportFrom) and each.module == "__future__"))
+    given = frozenset().union(*(other.bound | other.everywhere for other in part.others))
+    body = tree.body
+    if part.inner or part.siblings:
+        beside = frozenset().union(*(other.bound for other in part.siblings))
+        given = given.union(*(other.everywhere for other in part.siblings))
+        if part.head is not None:
+            given |= part.head.bound | part.head.everywhere
+            beside |= part.head.classes[0].own
+        made = ast.parse("".join(f"{name} = None\n" for name in sorted(beside))).body
+        body = [_with_body(node, [*made, *node.body]) if isinstance(node, ast.ClassDef) else node for node in body]
+    return ast.Module([*imports, *body], []), given.intersection(_WORD.findall(part.text))
+
+
+def _with_body(node: ast.ClassDef, body: list[ast.stmt]) -> ast.ClassDef:
+    made = copy(node)
+    made.body = body
+    return made
+
+
+def _undefined(tree: ast.Module, path: str, given: frozenset[str] = frozenset()) -> Iterator[_Missing]:
     """The names in `tree` that are defined nowhere."""
     kind = _checker_type()
     try:
-        checker = kind(tree, path, _GIVEN, False)
+        checker = kind(tree, path, _GIVEN | given, False)
     except Exception:  # nested too deeply, or a mistake of the checker's: it then says nothing
         return
     for node, name, scopes in checker.undefined:

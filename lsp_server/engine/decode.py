@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
+from lsp_server.core.text import encode
 from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
@@ -64,9 +65,7 @@ class Generation:
         self._rows: list[Logits] = []
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
-        self._expected = (
-            ExpectedText(model.backend.tokenize(request.draft.encode("utf-8", "replace"))) if request.draft else None
-        )
+        self._expected = ExpectedText(model.backend.tokenize(encode(request.draft))) if request.draft else None
         self._draft: Draft | None = None  # what is drafted behind the last token
         self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
         self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
@@ -276,7 +275,9 @@ class Generation:
 
     def _best(self, row: Logits) -> int:
         """The likeliest token, or for another candidate's first token the one of its rank."""
-        return best(self.model, self.request, self.text, row, self.request.rank if self._cost.decoded == 0 else 0)
+        rank = self.request.rank if self._cost.decoded == 0 else 0
+        begun, _ = self._utf8.getstate()  # of a character that is not whole
+        return best(self.model, self.request, self.text, row, rank, begun)
 
     # Drafts ---------------------------------------------------------------------------------------------
 

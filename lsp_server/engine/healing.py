@@ -40,7 +40,7 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
 
 def _allows(request: Generate, added: bytes) -> bool:
     """Whether the text may go on with `added`."""
-    members, written, text = request.members, request.written, added.decode("utf-8", "replace")
-    if members is not None and members.limits(written) and not members.allows(written, text):
+    members, written = request.members, request.written
+    if members is not None and members.limits(written) and not members.allows(written, added):
         return False
-    return request.opening is None or request.opening.allows(written + text)
+    return request.opening is None or request.opening.allows(written + added.decode("utf-8", "replace"))

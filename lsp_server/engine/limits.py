@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
 
-def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int) -> int:
+def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int, begun: bytes = b"") -> int:
     """The likeliest token behind `text` that may stand there, or with a rank the next such one; of all, if none of the
-    likely ones may."""
+    likely ones may. begun: the first bytes of a character that stand behind `text` already."""
     opening, members = request.opening, request.members
     limits: list[Callable[[int], bool]] = []
     beginnings: list[int] = []
@@ -29,12 +29,13 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
         ends = bool(text.strip()) or model.ends(int(row.argmax()))
         limits.append(lambda token: _can_open(model, token, opening, text, partly=partly, ends=ends))
     if members is not None and members.limits(text):
-        limits.append(lambda token: _can_follow(model, token, members, text))
+        limits.append(lambda token: _can_follow(model, token, members, text, begun))
     top = int(row.argmax() if rank == 0 else row.argpartition(-1 - rank)[-1 - rank])
     if not limits or (rank == 0 and all(allows(top) for allows in limits)):
         return top
     if members is not None:
-        beginnings += model.vocabulary.parts_of([word.encode() for word in members.words(text)])
+        words = [word.encode() for word in members.words(text)]
+        beginnings += model.vocabulary.parts_of([word[len(begun) :] for word in words if word.startswith(begun)])
     found = likeliest(row, lambda token: all(allows(token) for allows in limits), beginnings, rank)
     return top if found is None else found
 
@@ -51,13 +52,12 @@ def _can_open(
     """Whether `text` can go on with `token` so that it begins as it may."""
     if model.ends(token):
         return ends and opening.may_end(text)
-    return opening.allows(text + _piece(model, token), partly=partly)
+    return opening.allows(text + model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
 
 
-def _can_follow(model: LoadedModel, token: int, members: Members, text: str) -> bool:
-    """Whether `text` can go on with `token` so that a name in it is one of those that there are."""
-    return members.may_end(text) if model.ends(token) else members.allows(text, _piece(model, token))
-
-
-def _piece(model: LoadedModel, token: int) -> str:
-    return model.vocabulary.piece(token).decode("utf-8", "replace")
+def _can_follow(model: LoadedModel, token: int, members: Members, text: str, begun: bytes) -> bool:
+    """Whether `text` and the bytes `begun` can go on with `token` so that a name in it is one of those that there
+    are."""
+    if model.ends(token):
+        return not begun and members.may_end(text)
+    return members.allows(text, begun + model.vocabulary.piece(token))

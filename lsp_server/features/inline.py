@@ -24,6 +24,7 @@ from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prompts import Prompts
+from lsp_server.features.python_modules import PythonModules
 from lsp_server.features.reasons import why_silent, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 from lsp_server.features.times import Times
@@ -32,9 +33,8 @@ logger = logging.getLogger(__name__)
 
 
 class InlineCompleter:
-    """Answers requests for a completion. options: called at each request, so that settings can change. buffers:
-    gives the documents open and lately closed, the most recent first, for prompts to show parts of. index: has more.
-
+    """Answers requests for a completion. options: called at each request, so that settings can change. buffers, index,
+    modules: as for `Prompts`.
     Sees every change of a document, so that a generation that agrees with new typing goes on, and one that
     does not is ended at once.
     """
@@ -46,12 +46,13 @@ class InlineCompleter:
         clock: Callable[[], float] = time.monotonic,
         buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,
         index: Index = no_index,
+        modules: PythonModules | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
         self._clock = clock
         self._background = Background()
-        self.prompts = Prompts(engine, self._background, buffers, index)
+        self.prompts = Prompts(engine, self._background, buffers, index, modules)
         self._memory, self._rhythm = SuggestionMemory(), Rhythm()
         what = self.prompts, self._memory, self._rhythm, Indentations(buffers), clock
         self.generations = Generations(engine, self._background, *what)

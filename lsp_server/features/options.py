@@ -27,7 +27,7 @@ class InlineOptions:
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     project_index: whether it may show files of the workspace that are not open.
-    limit_names: whether behind `self.` only names are written that there are, where these are known.
+    limit_names: whether behind dots only names are written that there are, where these are known.
     check_names: whether a suggestion ends in front of a name that is defined nowhere.
     check_danger: whether what has a dangerous pattern is held back unless the user asks.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.

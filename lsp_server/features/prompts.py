@@ -11,21 +11,26 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind, asked, refined, unasked
-from lsp_server.core.members import members_at
 from lsp_server.core.offers import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
 from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
+from lsp_server.core.receivers import members_at
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.options import Comments, InlineOptions
+from lsp_server.features.python_modules import PythonModules
+
+# Modules import others: so often are they read for one place.
+_MOST_READINGS = 8
 
 
 class Prompts:
     """The book of prompts in use, which only the thread that parses changes. buffers: gives the documents open and
-    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread."""
+    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread. modules: the
+    Python modules that documents import, which are read beside the requests."""
 
     def __init__(
         self,
@@ -33,8 +38,11 @@ class Prompts:
         background: Background,
         buffers: Callable[[], Sequence[DocumentSnapshot]],
         index: Index = no_index,
+        modules: PythonModules | None = None,
     ) -> None:
         self._engine = engine
+        self._modules = modules
+        self._reads_modules = False
         self._background = background
         self._buffers = buffers
         self._index = index
@@ -70,16 +78,39 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                found = replace(found, members=members_at(document, found.cursor))
+                found = replace(found, members=members_at(document, found.cursor, self._modules))
             return found, prompts
 
-        return await self._background.parse(look)
+        result = await self._background.parse(look)
+        self._read_modules(document, hole)
+        return result
+
+    def _read_modules(self, document: DocumentSnapshot, hole: Hole, *, check: bool = False) -> None:
+        """Has the modules read that have been asked for and are not known: the next key has them. check: looks, too,
+        whether those that are known have changed."""
+        if self._modules is not None and not self._reads_modules and (check or self._modules.wants()):
+            self._reads_modules = True
+            self._background.start(self._modules_read, self._modules, document, hole, check)
+
+    async def _modules_read(self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, check: bool) -> None:
+        try:
+            if check:
+                await anyio.to_thread.run_sync(modules.check, abandon_on_cancel=True)
+            for _ in range(_MOST_READINGS):  # those that are read import others
+                await self._background.parse(members_at, document, hole.cursor, modules)
+                if not modules.wants():
+                    break
+                await anyio.to_thread.run_sync(modules.read, abandon_on_cancel=True)
+        finally:
+            self._reads_modules = False
 
     async def evaluate(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, at_rest: bool
     ) -> None:
         """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
         use, which it then replaces. Nothing is where nothing is wanted, and what was under way there is given up."""
+        if at_rest and options.limit_names:
+            self._read_modules(document, hole, check=True)
         for for_rest in (True,) if at_rest else (True, False):
             self._making[for_rest].cancel()
         with anyio.CancelScope() as self._making[at_rest]:

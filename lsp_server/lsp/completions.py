@@ -11,6 +11,7 @@ import anyio.to_thread
 from lsprotocol import types
 
 from lsp_server.core.document import Document, DocumentSnapshot
+from lsp_server.core.missing_imports import ImportEdit, missing_imports
 from lsp_server.core.uris import normal_uri
 from lsp_server.features import first_suggestions
 from lsp_server.features.outcome import Outcome, Trigger
@@ -190,7 +191,11 @@ class CompletionService:
         if outcome.suggestion is not None:
             mark = " · fimble" if self._session.client.marks_label else ""
             found = outcome.found
-            items.append(convert.completion_item(outcome.suggestion, document, encoding, seen, mark, found))
+            imports: tuple[ImportEdit, ...] = ()
+            if self._session.settings.check_names and isinstance(document, DocumentSnapshot):
+                imports = missing_imports(document, outcome.suggestion.text)
+            item = convert.completion_item(outcome.suggestion, document, encoding, seen, mark, found, imports)
+            items.append(item)
         self.log.suggested(self._counting.answered(document, outcome, seen.base, place.offset))
         empty = types.CompletionList(is_incomplete=True, items=[])
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)

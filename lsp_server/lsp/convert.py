@@ -12,6 +12,7 @@ from lsprotocol import types
 
 from lsp_server.core.danger.finding import Finding
 from lsp_server.core.document import Document, Edit, Seen
+from lsp_server.core.missing_imports import ImportEdit
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, character_start
 
@@ -82,9 +83,10 @@ def completion_item(
     seen: Seen | None = None,
     mark: str = "",
     found: Sequence[Finding] = (),
+    imports: Sequence[ImportEdit] = (),
 ) -> types.CompletionItem:
     """The suggestion as one item of a completion menu. seen: what of `document` the suggestion is for, if not all.
-    mark: what the label ends in. found: what a check has found in it.
+    mark: what the label ends in. found: what a check has found in it. imports: the edits with imports that it lacks.
 
     The word before the cursor is part of the item and of its filter text, because clients filter the items
     by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
@@ -101,6 +103,8 @@ def completion_item(
     if len(label) > _LABEL_CHARACTERS:
         label = f"{label[: _LABEL_CHARACTERS - 1]}…"
     told = [f"Look at this before you take it: {each.told()}." for each in found]
+    more = [types.TextEdit(range_of(document, start, end, encoding), made.decode()) for start, end, made in imports]
+    told += ["It is inserted with `" + each.new_text.strip(", \r\n") + "`." for each in more]
     told += [text] if "\n" in text.strip() or label.endswith("…") else []
     edit_range = range_of(document, seen.base + start, seen.base + suggestion.end, encoding)
     return types.CompletionItem(
@@ -113,6 +117,7 @@ def completion_item(
         sort_text="\uffff",
         insert_text_format=types.InsertTextFormat.PlainText,
         text_edit=types.TextEdit(edit_range, text),
+        additional_text_edits=more or None,
     )
 
 

@@ -20,6 +20,7 @@ from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.project.service import ProjectIndex
+from lsp_server.features.python_modules import PythonModules
 from lsp_server.features.reading import BufferReader
 from lsp_server.live.listener import StatusListener
 from lsp_server.live.requests import live_status, why_text
@@ -70,7 +71,8 @@ class FimbleServer(Session):
         recent, options = self.documents.recent, self._options
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
-        self._completer = InlineCompleter(engine, options, buffers=recent, index=self.project.offer)
+        modules = PythonModules(lambda: self.roots)
+        self._completer = InlineCompleter(engine, options, buffers=recent, index=self.project.offer, modules=modules)
         self.counting, self.weekly = Counting(self, engine, self._another_day), Weekly(self)
         self.state = StateService(
             self,

@@ -127,8 +127,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_names: Annotated[
         bool,
         Meta(
-            description="Whether behind `self.` and `cls.` in Python only names are written that the class has, where "
-            "all of these are known."
+            description="Whether behind a dot in Python, and in imports, only names are written that there are, where "
+            "all of these are known: those of classes, modules and builtin types, by the text of their files."
         ),
     ] = True
     cold_ms: Annotated[

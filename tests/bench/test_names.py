@@ -52,7 +52,7 @@ def test_places_are_names_and_the_rest_of_their_lines_is_gone(repo: Path) -> Non
         reference = place.task.reference
         assert place.whole[place.start : place.end] == reference
         assert place.task.before + SHOP[place.start :].partition("\n")[0] + place.task.after == SHOP
-        assert (place.known is not None) is (place.kind == "self")
+        assert (place.known is not None) is (place.kind in ("self", "import"))
     found = {kind: {place.task.reference for place in places if place.kind == kind} for kind in names.KINDS}
     assert found["self"] == {"prices", "größe"}
     assert found["member"] == {"values"}
@@ -62,7 +62,7 @@ def test_places_are_names_and_the_rest_of_their_lines_is_gone(repo: Path) -> Non
 
 
 def test_only_limited_places_are_drawn_where_that_is_asked_for(repo: Path) -> None:
-    assert {place.kind for place in names.drawn(repo, names.KINDS, 9, seed=0, limited=True)} == {"self"}
+    assert {place.kind for place in names.drawn(repo, names.KINDS, 9, seed=0, limited=True)} == {"self", "import"}
 
 
 def test_limits_alone_need_no_model(repo: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,8 +8,9 @@ import random
 
 import pytest
 
-from lsp_server.core import members
-from lsp_server.core.members import Bare, Members, members_at
+from lsp_server.core import python_parts
+from lsp_server.core.members import Bare, Members
+from lsp_server.core.receivers import members_at
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 from tests.support.samples import named, sample
@@ -74,6 +75,8 @@ def test_the_names_are_those_of_the_class_and_of_its_bases() -> None:
         "x = self.width + self.$0",
         "print('a', self.$0",
         "assert self.width == self.$0  # as it was",
+        'x = f"{by} of {self.$0',
+        'x = f"{by} of {self.$0}"',
     ],
 )
 def test_they_are_known_while_a_line_is_typed(line: str) -> None:
@@ -93,9 +96,9 @@ def test_a_header_above_its_block_is_a_line_like_others() -> None:
         (BOX.replace("class Box", "@decorated\nclass Box"), "a decorator"),
         (BOX.replace("    @property", "    def __getattr__(self, name): ...\n\n    @property"), "__getattr__"),
         (BOX.replace("self.count = 0", "self.__dict__.update(count=0)"), "a dictionary of names"),
-        (BOX.replace("self.count = 0", "setattr(self, 'count', 0)"), "setattr"),
-        (BOX.replace("self.count = 0", "getattr(self, 'count', 0)"), "a name that is asked for"),
-        (BOX.replace("self.count = 0", "object.__setattr__(self, 'count', 0)"), "setattr of object"),
+        (BOX.replace("self.count = 0", "setattr(self, count, 0)"), "setattr"),
+        (BOX.replace("self.count = 0", "getattr(self, count, 0)"), "a name that is asked for"),
+        (BOX.replace("self.count = 0", "object.__setattr__(self, count, 0)"), "setattr of object"),
         (BOX.replace("return self.width *", "return self.depth *"), "a name of the class that is defined nowhere"),
         (BOX.replace("class Box(Base)", "class BoxMixin(Base)"), "a mixin"),
         (BOX.replace("local = by", "self = by"), "another self"),
@@ -120,6 +123,11 @@ def test_builtins_and_plain_bases_are_known() -> None:
     assert {"args", "with_traceback", *OWN} <= names
 
 
+@pytest.mark.parametrize("line", ["setattr(self, 'count', 0)", "getattr(self, 'count', 0)", "self.__dict__.copy()"])
+def test_a_name_that_is_asked_for_is_one(line: str) -> None:
+    assert (known(BOX.replace("self.count = 0", line)) or set()) | {"count"} == OWN
+
+
 def test_what_other_code_gives_an_object_counts() -> None:
     names = known(BOX + "\n\ndef mark(box):\n    box.marked = True\n\n\nclass Crate(Box):\n    lid = None\n")
     assert names == {*OWN, "marked", "lid"}
@@ -130,7 +138,7 @@ def test_behind_cls_stand_those_of_every_class_too() -> None:
     assert found is not None
     names = found.known("")
     assert names is not None
-    assert {"mro", "kind", "__name__"} <= names
+    assert {"mro", "kind", "__class__"} <= names
 
 
 @pytest.mark.parametrize(
@@ -143,7 +151,6 @@ def test_behind_cls_stand_those_of_every_class_too() -> None:
         "del self.$0",
         "# as self.width and self.$0",
         "x = 'self.$0",
-        'x = f"{self.$0',
         '"""Multiplies\n        self.$0\n        """',
         "x = by.self.$0",
         "x = by().$0",
@@ -161,11 +168,22 @@ def test_tokens_are_let_through_that_lead_to_a_name() -> None:
     assert found.limits("")
     right = ["wi", "width", "width *", "width, self.height", "area()", "__class__", "grown(", ""]
     wrong = ["depth", "widths", "wid(", "w*", " width", "\n", ".", "é"]
-    assert [piece for piece in (*right, *wrong) if found.allows("", piece)] == right
-    assert found.allows("wi", "dth)")
-    assert not found.allows("wi", "de")
+    assert [piece for piece in (*right, *wrong) if found.allows("", piece.encode())] == right
+    assert found.allows("wi", b"dth)")
+    assert not found.allows("wi", b"de")
     assert found.words("he") == ("ight",)
     assert [found.may_end(text) for text in ("", "wi", "width")] == [False, False, True]
+
+
+def test_a_token_may_be_a_part_of_a_character() -> None:
+    found = at(BOX.replace("width", "größe"))
+    assert found is not None
+    first, second = "ö".encode()[:1], "ö".encode()[1:]
+    assert found.allows("gr", first)
+    assert found.allows("gr", first + second + b"\xc3")
+    assert not found.allows("he", first)
+    assert not found.allows("gr", "ä".encode()[1:])
+    assert not found.allows("gr", first + "ä".encode()[1:])
 
 
 def test_accesses_further_on_are_limited_as_well() -> None:
@@ -173,26 +191,37 @@ def test_accesses_further_on_are_limited_as_well() -> None:
     assert found is not None
     assert not found.limits("width * ")
     assert found.limits("width * self")
-    assert not found.allows("width * self", ".depth(")
-    assert found.allows("width * self", ".height")
-    assert found.allows("width * self", ")")
+    assert not found.allows("width * self", b".depth(")
+    assert found.allows("width * self", b".height")
+    assert found.allows("width * self", b")")
     assert not found.limits("width * other.")
     assert not found.limits("width * self.unknown"), "a name that has begun otherwise goes on"
     assert found.known("width\n        x = self.") is not None
     assert not found.limits("width\n        self."), "a statement may define one"
     assert not found.limits("width\n\n    def other(self):\n        return self."), "another function has its own"
-    assert found.allows("new = 1\n        y = self.new\n        return self", ".new")
+    assert found.allows("new = 1\n        y = self.new\n        return self", b".new")
 
 
 def test_what_is_typed_counts_as_begun() -> None:
     found = at(BOX.replace("self.$0", "self.he$0"))
     assert found is not None
     assert found.words("") == ("ight",)
-    assert found.allows("", "ight")
-    assert not found.allows("", "avy")
+    assert found.allows("", b"ight")
+    assert not found.allows("", b"avy")
     new = at(BOX.replace("self.$0", "self.new$0"))
     assert new is not None
     assert not new.limits(""), "it is not one of the class's"
+
+
+def test_what_python_gives_a_meaning_has_to_be_begun() -> None:
+    found, begun = at(BOX), at(BOX.replace("self.$0", "self.__$0"))
+    assert found is not None
+    assert begun is not None
+    assert not found.allows("", b"__doc__")
+    assert not found.allows("__", b"doc__")
+    assert "doc__" in begun.words("")
+    assert begun.allows("", b"doc__")
+    assert not begun.allows("doc__ + self.", b"__doc__")
 
 
 def test_it_can_be_sent_to_another_process() -> None:
@@ -208,9 +237,9 @@ def test_only_python_is_looked_into(document: dict[str, str]) -> None:
 
 
 def test_large_files_and_long_lines_are_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(members, "parsed", lambda source: pytest.fail("it was parsed"))
+    monkeypatch.setattr(python_parts, "parsed", lambda source: pytest.fail("it was parsed"))
     assert at(f"x = [{'1, ' * 333_333}]\n{BOX}") is None
-    assert at(f"{BOX}\n{'y = 1' * 20_000}\n") is None
+    assert at(f"{BOX}\n{'y = 1' * 40_000}\n") is None
 
 
 def test_deep_nesting_raises_nothing() -> None:
@@ -240,20 +269,18 @@ def test_random_texts_raise_nothing(seed: int) -> None:
         text = "".join(rng.choice(PIECES) for _ in range(rng.randrange(6)))
         if found is not None and found.limits(text):
             piece = rng.choice(PIECES)
-            assert isinstance(found.allows(text, piece), bool)
-            assert all(found.allows(text, word) for word in found.words(text))
+            assert isinstance(found.allows(text, piece.encode()), bool)
+            assert all(found.allows(text, word.encode()) for word in found.words(text))
 
 
 def test_a_bare_name_is_one_of_those_that_are_defined() -> None:
-    members = Members("x = a", (), Bare(6, "", frozenset({"width", "wide", "größe"}), -2.0))
+    members = Members("x = a", (), bare=Bare(6, "", frozenset({"width", "wide", "größe"}), -2.0))
     ahead, inside, behind = " + 3, ", " + 3, wi", " + 3, width"
     assert [members.limits(text) for text in (" + 3", ahead, inside, f"{behind}.")] == [False, True, True, False]
     assert members.words(inside) == ("de", "dth")
-    assert [members.allows(ahead, piece) for piece in ("w", "width", "width(", "x", "wi(", "(")] == [
-        *[True] * 3,
-        *[False] * 3,
-    ]
+    assert all(members.allows(ahead, piece) for piece in (b"w", b"width", b"width(", b"gr\xc3"))
+    assert not any(members.allows(ahead, piece) for piece in (b"x", b"wi(", b"(", b"gr\xc4"))
     assert [members.may_end(text) for text in (ahead, inside, behind)] == [False, False, True]
     assert [members.doubt(text) for text in (ahead, inside, f"{behind}.")] == [-2.0, -2.0 - math.log(3), -math.inf]
-    begun = Members("x = wi", (), Bare(0, "wi", frozenset({"width", "wide"})))
-    assert [begun.allows("", piece) for piece in ("d", "dth)", "n", ")")] == [True, True, False, False]
+    begun = Members("x = wi", (), bare=Bare(0, "wi", frozenset({"width", "wide"})))
+    assert [begun.allows("", piece) for piece in (b"d", b"dth)", b"n", b")")] == [True, True, False, False]

@@ -12,7 +12,7 @@ import pytest
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.formats import FORMATS, declared_format
 from lsp_server.core.hole import find_hole, refined
-from lsp_server.core.members import Members
+from lsp_server.core.members import Members, Receiver
 from lsp_server.core.opening import Opening
 from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.engine.request import (
@@ -59,7 +59,7 @@ EXAMPLES: list[Any] = [
     replace(
         ask(2, make_prompt("é", "x")),
         opening=Opening("    ", ("    ",), (), ("if",)),
-        members=Members("x = self.", (("self", frozenset({"größe", "width"})),)),
+        members=Members("x = self.", (Receiver("self", frozenset({"größe", "width"}), grows=True),)),
     ),
     Cancel(3),
     Load(ModelSpec("/a.gguf", 512, 2, 3, 4, "on", "qwen")),

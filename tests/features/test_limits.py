@@ -69,4 +69,13 @@ async def test_in_a_class_that_is_not_known_nothing_is_limited(bench: Opener) ->
         await b.ready()
         b.options = LIMITED
         assert (await written(b, source.replace("$0", "self$0"))).startswith(".depth * 2")
-        assert [message.members for message in b.sent if isinstance(message, Generate)] == [None]
+        [sent] = [message.members for message in b.sent if isinstance(message, Generate)]
+        assert sent is None or "self" not in {each.text for each in sent.receivers}
+
+
+async def test_a_name_is_written_whose_characters_are_of_several_tokens(bench: Opener) -> None:
+    source = SOURCE.replace("width", "größe")
+    async with bench(known("self.grüßte * 2", source)) as b:
+        await b.ready()
+        b.options = LIMITED
+        assert (await written(b, source.replace("$0", "self.g$0"))).startswith("röße")

@@ -196,3 +196,12 @@ def test_merge(sources: list[dict[str, Any]], different: dict[str, Any], words: 
 def test_equal_models_need_no_reload() -> None:
     assert Settings(max_tokens=3).model_spec() == Settings(enabled=False).model_spec()
     assert Settings(threads=3).model_spec() != Settings().model_spec()
+
+
+def test_an_item_of_a_menu_brings_the_imports_along() -> None:
+    source = document("x = 1\ny = ")
+    item = convert.completion_item(Suggestion("os.sep", 10, 10), source, "utf-16", imports=[(0, 0, b"import os\n\n")])
+    assert item.additional_text_edits is not None
+    [edit] = item.additional_text_edits
+    assert (edit.new_text, edit.range.start.line, edit.range.end.line) == ("import os\n\n", 0, 0)
+    assert item.documentation == "It is inserted with `import os`."

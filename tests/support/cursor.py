@@ -7,7 +7,9 @@ from lsp_server.core.document import DocumentSnapshot
 CURSOR = "$0"
 
 
-def parse_cursor(source: str, *, language_id: str = "python", path: str = "main.py") -> tuple[DocumentSnapshot, int]:
+def parse_cursor(
+    source: str, *, language_id: str = "python", path: str = "main.py", uri: str = ""
+) -> tuple[DocumentSnapshot, int]:
     """The document without its `$0`, and the byte offset at which that stood.
 
     Raises ValueError if there is not exactly one cursor: a fixture with a slip must not pass unseen.
@@ -16,7 +18,7 @@ def parse_cursor(source: str, *, language_id: str = "python", path: str = "main.
     if len(rest) != 1:
         raise ValueError(f"a cursor fixture has one {CURSOR}, this one has {len(rest)}: {source!r}")
     text = (left + rest[0]).encode()
-    document = DocumentSnapshot.of(f"file:///{path}", text, path=path, language_id=language_id, version=1)
+    document = DocumentSnapshot.of(uri or f"file:///{path}", text, path=path, language_id=language_id, version=1)
     return document, len(left.encode())
 
 

@@ -110,7 +110,7 @@ def _missing(
         other = name_node(tree, offset, name)
         if offset != start and (other is None or _introduces(other)):
             return  # it is introduced here, or may be: a comment or a text that names it says that it is known
-    edit = _import_edit(document, imports, source)
+    edit = import_edit(document, source, imports)
     if edit is not None:
         why = f"{name.decode('utf-8', 'replace')} is not imported"
         yield NextEdit("import", document, edit[0], edit[0], edit[1], why, 3)
@@ -136,13 +136,22 @@ def _source(situation: Situation, name: bytes, behind: bytes) -> Import | None:
                 text = next(t for t in each.names if re.split(rb"\bas\b", t)[-1].strip() == name)
                 found[each.source, text] = Import(each.line, each.source, (text,))
     if not found and situation.language.name == "Python" and name in MODULES and behind.startswith(b"."):
-        return Import(0, b"", (name,))
+        return module_import(name)
     return next(iter(found.values())) if len(found) == 1 else None
 
 
-def _import_edit(document: DocumentSnapshot, imports: list[Import], wanted: Import) -> tuple[int, bytes] | None:
-    """Into the line that imports from there already, else a line of its own behind the last import."""
+def module_import(name: bytes) -> Import:
+    """How Python imports a module."""
+    return Import(0, b"", (name,))
+
+
+def import_edit(
+    document: DocumentSnapshot, wanted: Import, imports: list[Import] | None = None
+) -> tuple[int, bytes] | None:
+    """Into the line that imports from there already, else a line of its own behind the last import; None if a document
+    has none. imports: those of the document, if they are known."""
     language, text = language_of(document).name, wanted.names[0]
+    imports = imports_of(document) if imports is None else imports
     braces = language not in ("Python", "Java")
     for each in imports:
         if language != "Java" and wanted.source and each.source == wanted.source:

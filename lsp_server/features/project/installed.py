@@ -185,7 +185,7 @@ def _go(root: Path, modules: Sequence[Module]) -> Iterator[Library]:
         except OSError:
             continue
         for file in files[:_MOST_GO_FILES]:
-            if (stamp := _stamp(file, base)) is not None:
+            if (stamp := regular_stamp(file, base)) is not None:
                 yield Library(file, f"mod/{name}/{file.name}", stamp)
 
 
@@ -193,18 +193,19 @@ def _first(base: Path, stem: str, endings: Iterable[str], shown: str) -> Library
     """The first file there is with one of the endings; none that lies elsewhere by way of a link."""
     for ending in endings:
         file = base / f"{stem}{ending}"
-        if (stamp := _stamp(file, base)) is not None:
+        if (stamp := regular_stamp(file, base)) is not None:
             return Library(file, f"{shown}/{stem}{ending}", stamp)
     return None
 
 
-def _stamp(file: Path, base: Path) -> str | None:
+def regular_stamp(file: Path, base: Path, most_bytes: int = MOST_BYTES) -> str | None:
+    """What a regular file is like now; None if there is none, if it lies outside of `base`, or if it is larger."""
     try:
         real = file.resolve()
         found = real.stat()
         inside = real.is_relative_to(base.resolve())
     except (OSError, ValueError, RuntimeError):
         return None
-    if not inside or not stat.S_ISREG(found.st_mode) or found.st_size > MOST_BYTES:
+    if not inside or not stat.S_ISREG(found.st_mode) or found.st_size > most_bytes:
         return None
     return f"{found.st_mtime_ns} {found.st_size} {found.st_ino}"
