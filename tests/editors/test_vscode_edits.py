@@ -212,6 +212,7 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(
             first = edit["range"]["start"]
             window.go_to(first["line"] + 1, first["character"] + 1)
             wait_for("the key", lambda: "Tab: accept" in window.drawn())
+            edit = next_edits(log)[-1]
             window.press("Tab")
             wait_for_text(window, file, made(before, edit))
             window.press("Control+z")
@@ -265,9 +266,11 @@ def write_anew(window: Window, text: str) -> None:
 
 
 def is_shown(window: Window) -> bool:
-    """Whether an edit is drawn before long."""
+    """Whether an edit is drawn before long, and stays: what was drawn for an older text goes."""
+    seen = 0
     for _ in range(25):
-        if any("Tab" in text for text in window.drawn()):
+        seen = seen + 1 if any("Tab" in text for text in window.drawn()) else 0
+        if seen == 5:
             return True
         window.page.wait_for_timeout(100)
     return False
