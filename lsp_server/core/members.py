@@ -8,9 +8,9 @@ from __future__ import annotations
 import codecs
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-_WORD, _NOT_WORD = re.compile(r"\w+"), re.compile(r"\W")
+_WORD, _NOT_WORD, _LINE_END = re.compile(r"\w+"), re.compile(r"\W"), re.compile(r"\r\n?")
 _CHAIN = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?\Z")
 # Receivers that are no names: a text, and the bases of the class.
 TEXT, SUPER = '"', "super()"
@@ -47,6 +47,17 @@ class Bare:
     begun: str
     names: frozenset[str]
     doubt: float = -math.inf
+
+    def within(self, written: str, shown: str) -> Bare | None:
+        """The name as it stands in what a model has `written`, of which `shown`, whose line ends count as one character
+        each, is made. None if it stands elsewhere there."""
+        begins = _LINE_END.sub("\n", shown)[: self.at]
+        if not _LINE_END.sub("\n", written).startswith(begins):
+            return None
+        at = 0
+        for _ in begins:
+            at += 2 if written.startswith("\r\n", at) else 1
+        return replace(self, at=at)
 
     def so_far(self, text: str) -> str | None:
         """What of the name is there at the end of `text`; None if that is in front of it, or behind it."""

@@ -175,7 +175,7 @@ class _Spliced:
         if at > len(put) or not whole.startswith(missing.name, offset):
             return None  # as inside of an f-string, of which some Pythons do not tell where its names stand
         begun = self._before[at:] if at < 0 else ""
-        names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier())
+        names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier()) - _GIVEN
         return Bare(max(0, at), begun, names)
 
 

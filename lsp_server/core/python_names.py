@@ -178,7 +178,7 @@ def meanings_of(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Meaning]]:
                 yield alias.asname or alias.name, Meaning("import", _from(node), alias.name)
         elif isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            text = annotated(node.annotation) if isinstance(node, ast.AnnAssign) else assigned(node.value)
+            text = _declared(node) if isinstance(node, ast.AnnAssign) else assigned(node.value)
             for target in targets:
                 if isinstance(target, ast.Name):
                     said.add(target)
@@ -187,6 +187,17 @@ def meanings_of(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Meaning]]:
             yield node.id, Meaning("value")
         else:
             yield from ((name, Meaning("value")) for name in _caught(node))
+
+
+def _declared(node: ast.AnnAssign) -> str:
+    """What a name with an annotation refers to. A value of another class has names that the annotation does not say."""
+    text = annotated(node.annotation)
+    plain = (
+        node.value is None
+        or isinstance(node.value, ast.Constant)
+        or assigned(node.value) in (text, "@list()", "@dict()")
+    )
+    return text if plain else UNKNOWN
 
 
 def _from(node: ast.ImportFrom) -> str:
@@ -217,7 +228,7 @@ def _class_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
     """What the body of a class says that members refer to: by annotations, and by properties."""
     for each in node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
-            yield each.target.id, annotated(each.annotation)
+            yield each.target.id, _declared(each)
         elif isinstance(each, ast.FunctionDef) and is_property(each):
             yield each.name, called(each)
         elif isinstance(each, ast.Assign):
@@ -236,7 +247,7 @@ def _given_to_self(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator
                 if isinstance(each, ast.Attribute) and isinstance(each.value, ast.Name) and each.value.id == "self":
                     text = UNKNOWN
                     if isinstance(node, ast.AnnAssign):
-                        text = annotated(node.annotation)
+                        text = _declared(node)
                     elif isinstance(node, ast.Assign) and each is target:
                         if isinstance(node.value, ast.Constant) and node.value.value is None:
                             continue
@@ -319,7 +330,7 @@ def _everywhere(tree: ast.AST) -> Iterator[str]:
 def _is_computed(node: ast.ClassDef) -> bool:
     """Whether names of a class may come about when it runs."""
     for each in nodes_in(node):
-        if isinstance(each, ast.FunctionDef) and each.name in _COMPUTED:
+        if (isinstance(each, ast.FunctionDef) and each.name in _COMPUTED) or _is_handed_on(each):
             return True
         if _is_dictionary(each) and not isinstance(getattr(each, "ctx", None), ast.Load):
             return True
@@ -335,6 +346,14 @@ def _is_computed(node: ast.ClassDef) -> bool:
             if name in _ASKS and asked_for(each) is None and last_name(each.args[0] if each.args else each) in _OWN:
                 return True
     return False
+
+
+def _is_handed_on(node: ast.AST) -> bool:
+    """Whether a statement gives what computes names another name, by which it may be used."""
+    if not isinstance(node, ast.Assign):
+        return False
+    is_name = isinstance(node.value, ast.Name) and node.value.id in _ASKS
+    return is_name or _is_dictionary(node.value) or any(last_name(each) in _COMPUTED for each in node.targets)
 
 
 def _is_dictionary(node: ast.AST | None) -> bool:

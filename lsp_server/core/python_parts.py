@@ -20,7 +20,7 @@ from lsp_server.core.python_trees import parsed
 
 # What is known of so many parts is kept: names, and the trees of imports. The cache has a lock of its own, and what is
 # in it is never changed.
-_MOST_PARTS = 1024
+_MOST_PARTS = 4096
 # Statements that define nothing are a part together, up to this many characters.
 _JOINED = 800
 # Classes of more characters are read method by method.

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lsp_server.core.python_names import ClassNames, PartNames
+from lsp_server.core.python_names import Base, ClassNames, PartNames
 from lsp_server.core.python_refs import SELF, Meaning, only, steps_of
 
 _MOST_DEPTH, _MOST_BASES, _MOST_STARS = 12, 30, 40
@@ -25,7 +25,8 @@ _EVERY_MODULE |= {"__loader__", "__all__", "__version__", "__class__"}
 _ENUM = frozenset(dir(enum.Enum)) | {"name", "value", "_name_", "_value_", "_missing_", "_ignore_", "_sort_order_"}
 _ENUM |= {"_generate_next_value_", "__members__"}
 _NAMED_TUPLE = frozenset(dir(tuple)) | {"_asdict", "_replace", "_make", "_fields", "_field_defaults"}
-# Bases whose files say less than what they give.
+# Bases whose files say less than what they give, and the modules that have them; `object` is a builtin.
+_BASE_MODULES = frozenset({"abc", "enum", "typing", "typing_extensions"})
 _KNOWN_BASES: dict[str, frozenset[str]] = {
     "object": frozenset(),
     "ABC": frozenset({"_abc_impl"}),
@@ -126,6 +127,7 @@ class Types:
         self._modules = modules
         self.here = here
         self._lineages: dict[int, _Lineage | None] = {}
+        self._looked_for: set[tuple[str, str]] = set()
 
     def value(
         self, reference: str, file: ModuleFile, local: Mapping[str, Value | None] | None = None, depth: int = 0
@@ -174,8 +176,8 @@ class Types:
         """The names that a class has from its bases; None if they are not known."""
         names = set(EVERY_OBJECT)
         for base in value.names.bases:
-            if base.name in _KNOWN_BASES:
-                names |= _KNOWN_BASES[base.name]
+            if (given := _known_base(base, value.file)) is not None:
+                names |= given
                 continue
             found = self.value(base.reference, value.file)
             own = self.members(replace(found, made=True)) if isinstance(found, ClassValue | BuiltinValue) else None
@@ -193,6 +195,8 @@ class Types:
 
     def _named(self, name: str, file: ModuleFile, depth: int) -> Value | None:
         """What a name stands for at the top of a file."""
+        if name in file.names.everywhere:
+            return None  # a function may give it another meaning
         meaning = file.meanings.get(name)
         if meaning is None:
             if name in file.names.bound:
@@ -230,33 +234,35 @@ class Types:
         return ModuleValue(found) if found is not None else None
 
     def _starred(self, name: str, file: ModuleFile, depth: int) -> Value | None:
-        if depth > _MOST_DEPTH:
+        key = name, file.path
+        if depth > _MOST_DEPTH or key in self._looked_for:
             return None
+        self._looked_for.add(key)  # modules that import all of one another lead to it by many ways
         for star in file.names.stars[:_MOST_STARS]:
             module = self._modules.find(file.path, star)
-            if (
-                module is not None
-                and module is not file
-                and (found := self._named(name, module, depth + 2)) is not None
-            ):
+            if module is None or module is file:
+                continue
+            if (found := self._named(name, module, depth + 2)) is not None:
+                self._looked_for.discard(key)
                 return found
         return None
 
-    def _module_names(self, file: ModuleFile, seen: frozenset[str] = frozenset()) -> frozenset[str] | None:
+    def _module_names(self, file: ModuleFile) -> frozenset[str] | None:
         """The names that a module has; None if not all are known."""
-        if file.names.grows or len(seen) > _MOST_STARS or len(file.names.stars) > _MOST_STARS:
-            return None
-        names = file.names.bound | file.names.everywhere | file.submodules | _EVERY_MODULE
-        for star in file.names.stars:
-            module = self._modules.find(file.path, star)
-            if module is None:
+        names = file.submodules | _EVERY_MODULE
+        waiting, seen = [file], {file.path}
+        while waiting:
+            each = waiting.pop()
+            if each.names.grows or len(seen) > _MOST_STARS:
                 return None
-            if module.path in seen or module.path == file.path:
-                continue
-            others = self._module_names(module, seen | {file.path})
-            if others is None:
-                return None
-            names |= others
+            names |= each.names.bound | each.names.everywhere
+            for star in each.names.stars:
+                module = self._modules.find(each.path, star)
+                if module is None:
+                    return None
+                if module.path not in seen:
+                    seen.add(module.path)
+                    waiting.append(module)
         return names
 
     # Members --------------------------------------------------------------------------------------------
@@ -325,8 +331,8 @@ class Types:
             names |= each.names.own
             used |= each.names.used
             for base in each.names.bases:
-                if base.name in _KNOWN_BASES:
-                    names |= _KNOWN_BASES[base.name]
+                if (given := _known_base(base, each.file)) is not None:
+                    names |= given
                     continue
                 found = self.value(base.reference, each.file)
                 if isinstance(found, BuiltinValue) and not found.made:
@@ -345,6 +351,21 @@ class Types:
                 if not called.isdisjoint(bases):
                     names |= own
         return _Lineage(tuple(classes), frozenset(names), frozenset(used))
+
+
+def _known_base(base: Base, file: ModuleFile) -> frozenset[str] | None:
+    """What a class gets from a base whose file says less; None if the base is another one, perhaps of the same name."""
+    if base.name not in _KNOWN_BASES:
+        return None
+    first, steps = steps_of(base.reference)
+    meaning = file.meanings.get(first)
+    if base.name == "object":
+        is_known = meaning is None and first not in file.names.bound
+    elif steps:
+        is_known = meaning is not None and meaning.kind == "import" and meaning.text in _BASE_MODULES
+    else:
+        is_known = meaning is not None and meaning.text in _BASE_MODULES and meaning.name == base.name
+    return _KNOWN_BASES[base.name] if is_known else None
 
 
 @dataclass(frozen=True, slots=True)

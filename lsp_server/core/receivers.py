@@ -80,7 +80,7 @@ def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None 
     ]
     # What is deeper than the line may be the rest of what it is to become.
     whole += [(variant, _without_deeper(left, rest)) for variant, _ in whole[:1]]
-    for variant, following in whole[: max(1, _MOST_PARSED // len(found.text))]:
+    for variant, following in whole[: max(1, _MOST_PARSED // max(1, len(found.text)))]:
         tree = found.parsed("\n".join((*lines[:at], variant, *following)))
         if tree is not None:
             if not any(_MARK in name for node in nodes_in(tree) for name in _said(node)):
@@ -313,7 +313,7 @@ def _shadowed(tree: ast.Module) -> Iterator[str]:
             yield from node.names
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4)
 def _joined(parts: tuple[PartNames, ...]) -> PartNames:
     """The cache has a lock of its own, and what is in it is never changed."""
     return PartNames.joined(parts)

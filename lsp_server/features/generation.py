@@ -240,8 +240,8 @@ class RunningGeneration:
         checked, shaped_at = Checked(shaped(text, *place, whole=whole)), time.monotonic()
         if (fitting := checked.suggestion) is not None and self.checks is not None:
             checked = without_undefined(fitting, self.document)
-            if checked.bare is not None and not text.startswith(fitting.text[: checked.bare.at]):
-                checked = replace(checked, bare=None)  # it stands elsewhere in what the model has written
+            if (bare := checked.bare) is not None:
+                checked = replace(checked, bare=bare.within(text, fitting.text))
         found = checked.suggestion
         danger = look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
         return checked, danger, Span("shaping", began, shaped_at), Span("checks", shaped_at, time.monotonic())

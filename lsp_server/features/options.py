@@ -27,7 +27,8 @@ class InlineOptions:
     cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
     buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
     project_index: whether it may show files of the workspace that are not open.
-    limit_names: whether behind dots only names are written that there are, where these are known.
+    limit_names: whether behind dots only names are written that there are, where these are known; limit_imports:
+    whether those of imported modules and classes count as known by their text.
     check_names: whether a suggestion ends in front of a name that is defined nowhere.
     check_danger: whether what has a dangerous pattern is held back unless the user asks.
     min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
@@ -50,6 +51,7 @@ class InlineOptions:
     project_index: bool = False
     check_names: bool = True
     limit_names: bool = True
+    limit_imports: bool = False
     check_danger: bool = True
     min_confidence: float = 0.0
     replaces: bool = True
@@ -59,7 +61,7 @@ class InlineOptions:
     @property
     def decisive(self) -> tuple[object, ...]:
         """What a text depends on: written under others, it is no answer any more."""
-        checks = self.comments, self.check_names, self.limit_names, self.check_danger
+        checks = self.comments, self.check_names, self.limit_names, self.limit_imports, self.check_danger
         return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, *checks
 
     def budget_ms(self, trigger: Trigger) -> float:

@@ -84,6 +84,8 @@ async def rewritten(generation: RunningGeneration, part: Part, finished: Finishe
     """The part again from the first name in it on that is defined nowhere: the model is to write one that is. Without
     such a name, or where nothing likely can stand in its place, how the text has ended. (Choosing among the names that
     there are while decoding is the idea of monitor-guided decoding, Agrawal et al., arXiv 2306.10763.)"""
+    if finished.reason in (FinishReason.REJECTED, FinishReason.FAILED) and part.written:
+        return generation.not_rewritten()
     if finished.reason not in (FinishReason.STOP, FinishReason.END):
         return finished
     before = len(generation.text.removesuffix(finished.text))

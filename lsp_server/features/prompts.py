@@ -78,11 +78,13 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                found = replace(found, members=members_at(document, found.cursor, self._modules))
+                modules = self._modules if options.limit_imports else None
+                found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts
 
         result = await self._background.parse(look)
-        self._read_modules(document, hole)
+        if options.limit_imports:
+            self._read_modules(document, hole)
         return result
 
     def _read_modules(self, document: DocumentSnapshot, hole: Hole, *, check: bool = False) -> None:
@@ -109,7 +111,7 @@ class Prompts:
     ) -> None:
         """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
         use, which it then replaces. Nothing is where nothing is wanted, and what was under way there is given up."""
-        if at_rest and options.limit_names:
+        if at_rest and options.limit_names and options.limit_imports:
             self._read_modules(document, hole, check=True)
         for for_rest in (True,) if at_rest else (True, False):
             self._making[for_rest].cancel()

@@ -127,10 +127,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_names: Annotated[
         bool,
         Meta(
-            description="Whether behind a dot in Python, and in imports, only names are written that there are, where "
-            "all of these are known: those of classes, modules and builtin types, by the text of their files."
+            description="Whether behind a dot in Python only names are written that there are, where all of these are "
+            "known: those of classes of the same file, and of builtin types."
         ),
     ] = True
+    limit_imports: Annotated[
+        bool,
+        Meta(
+            description="With `limit_names`: the same for what is imported, by the text of its files on the disk. "
+            "What other files add when they run, and what other systems have, is not known."
+        ),
+    ] = False
     cold_ms: Annotated[
         int,
         Meta(ge=100, le=600000, description="What the first prompt at a new place may take, in ms; sets its size."),
@@ -334,6 +341,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             project_index=self.project_index,
             check_names=self.check_names,
             limit_names=self.limit_names,
+            limit_imports=self.limit_imports,
             min_confidence=self.min_confidence,
             check_danger=self.check_danger,
             replaces=replaces,

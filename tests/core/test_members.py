@@ -118,9 +118,35 @@ def test_nothing_is_known_with(source: str, why: str) -> None:
 
 
 def test_builtins_and_plain_bases_are_known() -> None:
-    names = known(BOX.replace("class Base:", "class Base(ValueError, Generic[T]):"))
+    names = known("from typing import Generic\n" + BOX.replace("class Base:", "class Base(ValueError, Generic[T]):"))
     assert names is not None
     assert {"args", "with_traceback", *OWN} <= names
+
+
+@pytest.mark.parametrize(
+    "base", ["import asyncio\n\n\nclass Base(asyncio.Protocol):", "from mine import Enum\n\n\nclass Base(Enum):"]
+)
+def test_a_base_of_another_module_is_not_one_of_the_same_name(base: str) -> None:
+    assert known(BOX.replace("class Base:", base)) is None
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "box: Base = made_elsewhere()",
+        "box: Base = Other()",
+        "box = Base()\n\n\ndef reset():\n    global box\n    box = made_elsewhere()",
+    ],
+)
+def test_a_value_that_may_be_of_another_class_is_not_known(source: str) -> None:
+    head = BOX.split("\n\n\nclass", maxsplit=1)[0]
+    found = at(f"{head}\n\n\n{source}\n\n\ndef f():\n    box.$0\n")
+    assert found is None or found.known("") is None
+
+
+def test_an_empty_document_has_no_limits() -> None:
+    found = at("$0")
+    assert found is None or not found.limits("")
 
 
 @pytest.mark.parametrize("line", ["setattr(self, 'count', 0)", "getattr(self, 'count', 0)", "self.__dict__.copy()"])

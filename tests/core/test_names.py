@@ -28,6 +28,18 @@ def left(source: str, text: str, **more: str) -> tuple[str | None, str]:
 FUNCTION = "def area(width, height):\n    $0\n"
 
 
+def test_where_it_stands_in_what_the_model_has_written() -> None:
+    """Which may have other line ends than what is shown of it."""
+    bare = checked(FUNCTION, "side = width\n    return depth").bare
+    assert bare is not None
+    for written in ("side = width\r\n    return depth\r\n", "side = width\n    return depth"):
+        for shown in ("side = width\n    return depth", "side = width\r\n    return depth"):
+            found = bare.within(written, shown)
+            assert found is not None
+            assert written[found.at :].startswith("depth")
+    assert bare.within("side = width - 1\n    return depth", "side = width\n    return depth") is None
+
+
 def test_the_word_that_has_been_begun_is_gone_on_with() -> None:
     assert left("def area(width, height):\n    return wi$0\n", "dth * depth") == ("dth", "depth")
     assert left("def area(width, height):\n    return min(width, he$0)\n", "ight, depth") == ("ight", "depth")

@@ -222,7 +222,7 @@ async def test_the_next_key_has_what_was_read_meanwhile(bench: Opener, tmp_path:
         modules = PythonModules(lambda: [tmp_path])
         b.completer = InlineCompleter(b.client, lambda: b.options, modules=modules)
         await b.ready()
-        b.options = replace(PATIENT, limit_names=True)
+        b.options = replace(PATIENT, limit_names=True, limit_imports=True)
         written = []
         for name in ("one.py", "two.py"):
             document, cursor = parse_cursor(source, path=name, uri=(tmp_path / name).as_uri())

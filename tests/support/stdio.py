@@ -190,6 +190,7 @@ class StdioClient:
     def inline(self, uri: str, line: int, character: int, **more: Any) -> list[Message]:
         """The items of an inline completion, without the number that each has for the counts."""
         answer = self.call("textDocument/inlineCompletion", inline_params(uri, line, character, **more))
+        assert "result" in answer, answer
         return [{name: item[name] for name in item if name != "command"} for item in answer["result"]["items"]]
 
     def context(self, uri: str) -> list[Message]:
