@@ -107,7 +107,8 @@ class ModelEditor:
             return None
         from lsp_server.core.next_edits.prompts import edit_prompt
 
-        prompt = edit_prompt(situation.document, situation.cursor, situation.hunks, form, info.context_tokens)
+        what = situation.document, situation.cursor, situation.hunks, form, info.context_tokens
+        prompt = edit_prompt(*what, hides_secrets=not info.is_ours)
         if prompt is None:
             return None
         key = situation.document, prompt.messages, info.name
@@ -147,6 +148,9 @@ class ModelEditor:
         made = await self._laid_out(prompt, info)
         if made is None:
             return None
+        now = self._engine.models["edit"].info
+        if now is None or now.is_ours != info.is_ours:
+            return None  # another program's model has come meanwhile, which must not see what this one may
         laid_out, stops = made
         stops = (*prompt.form.ends, *stops)
         text, done, number = "", anyio.Event(), 0

@@ -14,6 +14,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.next_edits.formats import NUMBERED, NUMBERED_END, EditFormat, Layout, Part
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.prompt import BYTES_PER_TOKEN, Segment
+from lsp_server.core.secrets import REDACTED, without_secrets
 
 # A window's end moves to a shorter one rather than to more bytes than this; the cursor's line alone may not have more.
 _MOST_WINDOW = 6000
@@ -28,7 +29,7 @@ _MORE_TOKENS, _SPARE_BYTES = 96, 80
 
 _FENCE = re.compile(r"\s*```[\w+#./-]*[ \t]*\n")
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)*")
-_NUMBER = re.compile(rf"{re.escape(NUMBERED)}(\d+){re.escape(NUMBERED_END)}\n?")
+_NUMBER = re.compile(rf"{re.escape(NUMBERED)}([0-9]{{1,4}}){re.escape(NUMBERED_END)}\n?")
 
 
 # What the engine may cut, by the part of the document that it shows.
@@ -101,10 +102,17 @@ def window_at(document: DocumentSnapshot, cursor: int, form: EditFormat) -> Wind
 
 
 def edit_prompt(
-    document: DocumentSnapshot, cursor: int, hunks: Sequence[Hunk], form: EditFormat, context_tokens: int
+    document: DocumentSnapshot,
+    cursor: int,
+    hunks: Sequence[Hunk],
+    form: EditFormat,
+    context_tokens: int,
+    *,
+    hides_secrets: bool = False,
 ) -> EditPrompt | None:
     """What to ask for the next edit near a byte of a document, after `hunks`, the latest last. context_tokens: of the
-    model's window. None if there is nothing to go by, or the format cannot say what the document has there."""
+    model's window. hides_secrets: whether lines of the document with a secret are left out, for another program's
+    model. None if there is nothing to go by, or the format cannot say what the document has there."""
     window = window_at(document, cursor, form)
     if window is None or not hunks or not window.is_plain or any(text in window.text for text in form.own_texts):
         return None
@@ -113,7 +121,7 @@ def edit_prompt(
     history = _history(form, hunks, room)
     if not history:
         return None
-    filling = _Filling(form, window, hunks[-1], history, room)
+    filling = _Filling(form, window, hunks[-1], history, room, hides_secrets=hides_secrets)
     messages = tuple((role, tuple(filling.segments(layout))) for role, layout in form.messages)
     draft = window.text
     if form.is_numbered:
@@ -157,7 +165,8 @@ def blocks(text: str) -> list[str]:
     """The blocks of a window between numbered markers: each ends with its line end, but for the last one."""
     found: list[str] = []
     block: list[str] = []
-    lines = text.splitlines(keepends=True)
+    *whole, last = text.split("\n")
+    lines = [*(f"{line}\n" for line in whole), *filter(None, [last])]
     for number, line in enumerate(lines):
         after_blank = bool(block) and not block[-1].strip() and bool(line.strip())
         splits = after_blank and len(block) >= _LEAST_BLOCK and len(lines) - number >= _LEAST_BLOCK
@@ -210,18 +219,31 @@ class _Filling:
     the history and the text around the window may have."""
 
     def __init__(
-        self, form: EditFormat, window: Window, latest: Hunk, history: list[str | _Content], room: int
+        self,
+        form: EditFormat,
+        window: Window,
+        latest: Hunk,
+        history: list[str | _Content],
+        room: int,
+        *,
+        hides_secrets: bool,
     ) -> None:
         self._form, self._window, self._history = form, window, history
         document = window.document
         left = room - sum(len((piece.text if isinstance(piece, _Content) else piece).encode()) for piece in history)
         around = min(form.around, left // 2)
         start, end = _start_before(window, around), _end_behind(window, around)
-        self._before = _decoded(document.source[start : window.start])
-        self._after = _decoded(document.source[window.end : end]).removeprefix("\n").removesuffix("\n")
+        lines = _lines(document.source[start:end], hides_secrets=hides_secrets)
+        above = window.first - document.line_at(start)
+        below = len(lines) - above - (window.last - window.first + 1)
+        self._before = "".join(f"{line}\n" for line in lines[:above])
+        self._current = lines[above : len(lines) - below]
+        self._after = "\n".join(lines[len(lines) - below :]).removesuffix("\n")
         original = _Original(document, latest)
-        self._file = original.text(start, end).removesuffix("\n")
-        self._original = original.text(window.start, window.end)
+        old = _lines(original.source(start, end), hides_secrets=hides_secrets)
+        self._file = "\n".join(old).removesuffix("\n")
+        is_in_window = original.is_within(window.start, window.end)
+        self._original = "\n".join(old[above : len(old) - below] if is_in_window else self._current)
 
     def segments(self, layout: Layout) -> Iterable[Segment]:
         """The parts of a layout: special tokens apart, and all text between two of them in one piece, so that it has
@@ -256,9 +278,9 @@ class _Filling:
         if part is Part.LINES:
             return f"{window.first + 1}:{window.last + 1}"
         if part is Part.CURRENT:
-            return _marked(window, self._form.cursor)
+            return _marked(window, self._current, self._form.cursor)
         if part is Part.NUMBERED:
-            return _numbered(window, self._form.cursor)
+            return _numbered(window, self._current, self._form.cursor)
         return {
             Part.FILE: self._file,
             Part.BEFORE: self._before,
@@ -277,24 +299,37 @@ def _of_hunk(hunk: Hunk, part: Part) -> str:
     return _decoded(hunk.old if part is Part.OLD else hunk.new)
 
 
-def _marked(window: Window, cursor: str) -> str:
-    """The window with a mark at the cursor."""
-    source, at = window.document.source, min(max(window.cursor, window.start), window.end)
-    return _decoded(source[window.start : at]) + cursor + _decoded(source[at : window.end])
+def _lines(source: bytes, *, hides_secrets: bool) -> list[str]:
+    """Whole lines of a document as a prompt shows them. Secrets are looked for before any mark is put between them."""
+    text = _decoded(source)
+    count = text.count("\n") + 1
+    if hides_secrets:
+        text = _decoded(without_secrets(text.encode()))
+    lines = text.split("\n")
+    return lines if len(lines) == count else [REDACTED.decode()] * count
 
 
-def _numbered(window: Window, cursor: str) -> str:
+def _marked(window: Window, lines: Sequence[str], cursor: str) -> str:
+    """The window's lines, as they are shown, with a mark at the cursor; at the line's end if the line is hidden."""
+    document, at = window.document, min(max(window.cursor, window.start), window.end)
+    number = document.line_at(at)
+    start, end = document.line_start(number), document.line_end(number)
+    line = lines[number - window.first]
+    is_shown = line == _decoded(document.source[start:end])
+    column = len(_decoded(document.source[start : min(at, end)])) if is_shown else len(line)
+    marked = line[:column] + cursor + line[column:]
+    return "\n".join((*lines[: number - window.first], marked, *lines[number - window.first + 1 :]))
+
+
+def _numbered(window: Window, lines: Sequence[str], cursor: str) -> str:
     """The same, with a numbered marker on a line of its own around each block."""
-    at = len(_decoded(window.document.source[window.start : min(max(window.cursor, window.start), window.end)]))
-    text = ""
-    for number, block in enumerate(blocks(window.text), 1):
-        text += f"{_marker(number)}\n"
-        if 0 <= at < len(block) or (at == len(block) and not block.endswith("\n")):
-            text += block[:at] + cursor + block[at:]
-        else:
-            text += block
-        at -= len(block)
-    return f"{text}\n{_marker(len(blocks(window.text)) + 1)}"
+    left, text = _marked(window, lines, cursor).split("\n"), ""
+    *others, _ = parts = blocks(window.text)
+    for number, block in enumerate(others, 1):
+        count = block.count("\n")
+        text += "\n".join((_marker(number), *left[:count], ""))
+        left = left[count:]
+    return "\n".join((f"{text}{_marker(len(parts))}", *left, _marker(len(parts) + 1)))
 
 
 def _marker(number: int) -> str:
@@ -309,13 +344,18 @@ class _Original:
         is_here = hunk.uri == document.uri and hunk.start >= 0
         self._hunk = hunk if is_here and self._source[hunk.start : hunk.end] == hunk.new else None
 
-    def text(self, start: int, end: int) -> str:
+    def is_within(self, start: int, end: int) -> bool:
+        """Whether the edit is known and stands within the bytes `start:end` of the document as it is."""
+        hunk = self._hunk
+        return hunk is not None and start <= hunk.start <= hunk.end <= end
+
+    def source(self, start: int, end: int) -> bytes:
         """What stood at the bytes `start:end` of the document as it is; as it stands, where the edit is only partly in
         them."""
         hunk, source = self._hunk, self._source
-        if hunk is None or not start <= hunk.start <= hunk.end <= end:
-            return _decoded(source[start:end])
-        return _decoded(b"".join((source[start : hunk.start], hunk.old, source[hunk.end : end])))
+        if hunk is None or not self.is_within(start, end):
+            return source[start:end]
+        return b"".join((source[start : hunk.start], hunk.old, source[hunk.end : end]))
 
 
 def _start_before(window: Window, most: int) -> int:
@@ -337,4 +377,4 @@ def _end_behind(window: Window, most: int) -> int:
 
 
 def _decoded(source: bytes) -> str:
-    return source.decode("utf-8", "replace").replace("\r\n", "\n")
+    return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")

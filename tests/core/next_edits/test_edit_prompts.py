@@ -289,3 +289,48 @@ def test_a_format_is_known_by_the_models_name_where_that_is_sure(
 ) -> None:
     form = edit_format_by_name(name, follows_instructions=follows)
     assert (form.name if form else None) == expected
+
+
+SECRETS = {
+    "password": ('password = "', "hunter2xyz", '"'),
+    "token": ("use(", "ghp_" + "a1B2c3" * 6, ")"),
+    "key id": ("id = '", "AKIA" + "Q3RXN5T7" * 2, "'"),
+    "in a URL": ('url = "postgres://', "anna:s3cr3t-Pa55@db", '"'),
+    "private key": (
+        "-----BEGIN PRIVATE KEY-----\n",
+        "MIIEvQIBADANBgkqhkiG9w0\n\nBAQEFAASCBKcwggSjAgEAAoIB",
+        "\n-----END PRIVATE KEY-----",
+    ),
+}
+
+
+@pytest.mark.parametrize("form", EDIT_FORMATS, ids=lambda form: form.name)
+@pytest.mark.parametrize("name", list(SECRETS))
+def test_no_secret_is_shown_to_another_program_wherever_the_cursor_is(name: str, form: EditFormat) -> None:
+    before, secret, after = SECRETS[name]
+    for at in range(len(secret) + 1):
+        held = f"{before}{secret[:at]}$0{secret[at:]}{after}"
+        edited = Edited(f"a = 1\nb = [-2-][+3+]\n{held}\nc = 4\nd = 5\n")
+        what = edited.document, edited.cursor, edited.history.hunks(), form, 4096
+        prompt, open_ = edit_prompt(*what, hides_secrets=True), edit_prompt(*what)
+        assert prompt is not None
+        assert open_ is not None
+        text = text_of(prompt)
+        assert "REDACTED" in text
+        assert text.count(form.cursor) == text_of(open_).count(form.cursor) > 0
+        plain = text.replace(form.cursor, "")
+        for line in secret.split("\n"):
+            assert line == "" or line not in plain
+            assert line == "" or line in text_of(open_).replace(form.cursor, "")
+        assert "c = 4" in plain
+
+
+def test_a_number_that_no_marker_has_is_no_edit() -> None:
+    prompt = asked("zeta-2.1")
+    assert new_window(prompt, f"<|marker_{'9' * 5000}|>\nx\n<|marker_2|>") is None
+
+
+def test_blocks_end_at_line_ends_alone() -> None:
+    text = "a\fb\u2028c = 1\n" * 40
+    assert "".join(blocks(text)) == text
+    assert all(block.count("\n") == block.count("c = 1") for block in blocks(text))
