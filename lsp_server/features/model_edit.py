@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.to_thread
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt, Segment
@@ -21,6 +22,7 @@ from lsp_server.features.actions.template import ChatTemplates, Message, Templat
 if TYPE_CHECKING:
     from lsp_server.core.next_edits.formats import EditFormat
     from lsp_server.core.next_edits.gates import Rejected
+    from lsp_server.core.next_edits.history import Hunk
     from lsp_server.core.next_edits.prompts import EditPrompt
     from lsp_server.core.next_edits.proposal import NextEdit, Situation
 
@@ -36,13 +38,15 @@ _READ = (FinishReason.STOP, FinishReason.END, FinishReason.CANCELLED)
 class EditOptions:
     """What a user can set about the model for next edits. model: its specification. is_set: whether there is one. form:
     the name of its format; empty for what its name tells. deadline_seconds: for one answer. check_danger: whether an
-    edit with a dangerous pattern is held back."""
+    edit with a dangerous pattern is held back. disabled_files: patterns of files whose edits are not shown to it while
+    the user is in another one."""
 
     model: ModelSpec
     is_set: bool = False
     form: str = ""
     deadline_seconds: float = 20.0
     check_danger: bool = True
+    disabled_files: tuple[str, ...] = ()
 
 
 class ModelEditor:
@@ -107,7 +111,12 @@ class ModelEditor:
             return None
         from lsp_server.core.next_edits.prompts import edit_prompt
 
-        what = situation.document, situation.cursor, situation.hunks, form, info.context_tokens
+        hunks = situation.hunks
+        if any(hunk.uri != situation.document.uri for hunk in hunks):
+            hunks = await anyio.to_thread.run_sync(
+                shown_hunks, situation, options.disabled_files, abandon_on_cancel=True
+            )
+        what = situation.document, situation.cursor, hunks, form, info.context_tokens
         prompt = edit_prompt(*what, hides_secrets=not info.is_ours)
         if prompt is None:
             return None
@@ -213,6 +222,27 @@ class ModelEditor:
         if prompt.form.lead and info.parameters > 0 and not chat.thinking:
             laid_out = replace(laid_out, segments=(*laid_out.segments, Segment("text", prompt.form.lead.encode())))
         return laid_out, chat.stops
+
+
+def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence[Hunk]:
+    """The edits that a model may be shown: those of the document, and those of further ones of which prompts for
+    completions may show parts. Looks for secrets in whole documents, so it does not belong on the event loop."""
+    from lsp_server.core.context import is_source, may_show
+    from lsp_server.core.secrets import holds_secret
+    from lsp_server.features.reasons import disabling_pattern
+
+    document, edited = situation.document, {hunk.uri for hunk in situation.hunks}
+    shown = {
+        other.uri
+        for other in situation.others
+        if other.uri in edited and may_show(other, document) and not disabling_pattern(other, disabled_files)
+        if is_source(other)
+    }
+    return tuple(
+        hunk
+        for hunk in situation.hunks
+        if hunk.uri == document.uri or (hunk.uri in shown and not holds_secret(hunk.old + b"\n" + hunk.new))
+    )
 
 
 def _edit(prompt: EditPrompt, answer: tuple[str, float], info: ModelInfo) -> NextEdit | None:

@@ -232,7 +232,7 @@ class NextEditor:
             return None
         if not asked and (self.saves_power() or self._clock() - hunks[-1].ended > _FRESH_SECONDS):
             return None
-        situation = Situation(document, cursor, hunks, (), asked)
+        situation = Situation(document, cursor, hunks, tuple(self._documents()), asked)
         edit = await self._model.propose(situation)
         if edit is None:
             return None

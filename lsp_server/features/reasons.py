@@ -88,7 +88,7 @@ def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: boo
     language = find_language(document.language_id, document.path)
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"{_OFF} for {language.name} (setting `disabled_languages`)"
-    if not explicit and (pattern := _disabling(document, options)):
+    if not explicit and (pattern := disabling_pattern(document, options.disabled_files)):
         return f"{_OFF} for {pattern} (setting `disabled_files`)"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return f"{_SECRET}; ask for a suggestion yourself"
@@ -118,10 +118,10 @@ def why_silent(
     return ""
 
 
-def _disabling(document: DocumentSnapshot, options: InlineOptions) -> str:
+def disabling_pattern(document: DocumentSnapshot, disabled_files: Sequence[str]) -> str:
     """The first pattern of the setting `disabled_files` that a document's path matches, or an empty string."""
     path = PurePosixPath(document.path)
-    return next((pattern for pattern in options.disabled_files if pattern and path.match(pattern)), "")
+    return next((pattern for pattern in disabled_files if pattern and path.match(pattern)), "")
 
 
 def why_unwanted(hole: Hole) -> str:

@@ -302,6 +302,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             is_set=bool(self.edit_model) or list(self.places()["edit"]) != [LOCAL],
             form=self.edit_format,
             check_danger=self.check_danger,
+            disabled_files=tuple(self.disabled_files),
         )
 
     def action_options(self) -> ActionOptions:

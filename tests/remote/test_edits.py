@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 import pytest
 
 from lsp_server.backends.base import ModelSpec
+from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.next_edits.proposal import NextEdit
 from lsp_server.engine.api import ModelState
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Kind
 from lsp_server.features.actions.template import ChatTemplates
 from lsp_server.features.model_edit import EditOptions, ModelEditor
+from lsp_server.features.next_edit import NextEditor
 from lsp_server.remote.home import RemoteHome
 from tests.core.next_edits.test_edit_prompts import MERCURY, SWEEP, ZETA_2
 from tests.remote.server import MODELS, Server, response, serving
@@ -28,21 +32,27 @@ FROM_DEF = "\n\n" + WINDOW.partition("\n\n\n")[2]
 REGION = "\n" + WINDOW.partition("\n\n\n")[2]
 
 
-async def proposed(server: Server, source: str = SOURCE, **more: Any) -> tuple[NextEdit | None, str, ModelState]:
-    """What comes of one question; what the editor has to tell, and the state of the model."""
+@asynccontextmanager
+async def asking(server: Server, disabled_files: tuple[str, ...] = (), **more: Any) -> AsyncIterator[ModelEditor]:
     endpoint = server.endpoint(**more)
     engine = EngineClient({"in-process": lambda: RemoteHome("team", endpoint, environ={})})
-    options = EditOptions(ModelSpec(endpoint.url), is_set=True)
+    options = EditOptions(ModelSpec(endpoint.url), is_set=True, disabled_files=disabled_files)
     editor = ModelEditor(engine, lambda: options)
     editor._templates = TEMPLATES
     engine.on_model = lambda *_: editor.changed()
     engine.start()
     try:
-        with anyio.fail_after(SECONDS):
-            edit = await editor.propose(Edited(source, "geo.py").situation())
-            return edit, editor.problem, engine.models["edit"]
+        yield editor
     finally:
         await engine.stop()
+
+
+async def proposed(server: Server, source: str = SOURCE, **more: Any) -> tuple[NextEdit | None, str, ModelState]:
+    """What comes of one question; what the editor has to tell, and the state of the model."""
+    async with asking(server, **more) as editor:
+        with anyio.fail_after(SECONDS):
+            edit = await editor.propose(Edited(source, "geo.py").situation())
+            return edit, editor.problem, editor._engine.models["edit"]
 
 
 def pieces(text: str) -> list[str]:
@@ -112,6 +122,44 @@ async def test_a_secret_is_not_sent_and_what_stood_in_its_place_is_not_written(s
         assert "horse" not in str(body)
         assert "REDACTED" in str(body)
         assert edit is None
+
+
+HERE = "def area(width, height):\n    scale = [-1-][+2+]\n    return width * height\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "folder", "old", "shown"),
+    [
+        ("geo.py", "file:///w", "limit = 100", True),
+        (".env", "file:///w", "LIMIT=100", False),
+        ("my_secrets.py", "file:///w", "limit = 100", False),
+        ("geo.py", "", "limit = 100", False),
+        ("private/geo.py", "file:///w", "limit = 100", False),
+        ("geo.py", "file:///w", "password = 'hunter2xyz'\nlimit = 100", False),
+    ],
+)
+async def test_edits_of_other_files_are_shown_by_the_rules_for_parts_of_them(
+    path: str, folder: str, old: str, shown: bool
+) -> None:
+    edited, uri = Edited(HERE), f"file:///w/{path}"
+    other = DocumentSnapshot.of(uri, f"{old}\n".encode(), path=path, folder=folder)
+    changed = other.edited(len(other.source) - 1, len(other.source) - 1, b"7")
+    (here,) = edited.history.hunks()
+    edited.history.changed(other, changed, 0.0)
+    edited.history._hunks.reverse()  # the document's own is the latest
+    async with (
+        serving("mercury", pieces=[edited.document.source.decode()]) as server,
+        asking(server, disabled_files=("private/*",)) as model,
+    ):
+        editor = NextEditor(lambda: "low", lambda: [changed], model=model)
+        editor.history = edited.history
+        with anyio.fail_after(SECONDS):
+            assert await editor.propose(edited.document, edited.cursor, asked=True) is None
+        editor.close()
+        (body,) = server.completions
+        given = body["messages"][0]["content"]
+        assert here.new.decode() in given
+        assert ("1007" in given) == (path in given) == shown
 
 
 async def test_a_failure_is_one_clear_line() -> None:
