@@ -54,6 +54,14 @@ _BEGUN_TALK = re.compile(
     r"|To|You|We|Let|Please|Note|If|Explanation)(?:[\s,.!:'’，。！]|$)"
 )
 
+# What models write in place of code that they do not repeat.
+_PLACEHOLDER = re.compile(
+    r"\b(?:rest of (?:the|your)|existing code|(?:code|implementation|logic) (?:goes )?here|unchanged"
+    r"|same as (?:before|above)|omitted|previous code|remaining code|your code|todo\W+implement)\b"
+    r"|^\W*(?:\.\.\.|…)\W*$",
+    re.IGNORECASE,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -94,6 +102,11 @@ def code_in(text: str, *, prose: bool, inside: bool, whole: bool) -> Code:
                 return Code(0, 0, ended=True)
         offset += len(line) + 1
     return Code(0, 0) if talked else Code(0, len(text))
+
+
+def stands_for_code(comment: str) -> bool:
+    """Whether a comment says that code is left out there."""
+    return _PLACEHOLDER.search(comment) is not None
 
 
 def _talks(line: str, *, prose: bool) -> bool:

@@ -154,6 +154,8 @@ class ModelEditor:
 
     async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float] | None:
         """The answer behind the lead, and how probable all of it is; None if there is none."""
+        from lsp_server.core.next_edits.answers import has_ended
+
         made = await self._laid_out(prompt, info)
         if made is None:
             return None
@@ -161,7 +163,6 @@ class ModelEditor:
         if now is None or now.is_ours != info.is_ours:
             return None  # another program's model has come meanwhile, which must not see what this one may
         laid_out, stops = made
-        stops = (*prompt.form.ends, *stops)
         text, done, number = "", anyio.Event(), 0
         ended: list[Finished] = []
 
@@ -172,7 +173,7 @@ class ModelEditor:
                 done.set()
                 return
             text += event.text
-            if any(stop in text for stop in stops):
+            if has_ended(prompt, text) or any(stop in text for stop in stops):
                 self._engine.cancel(number)
 
         self.asked += 1
@@ -196,7 +197,7 @@ class ModelEditor:
         if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):
             self.problem = f"no next edit from {info.name}: {end.message}"
             logger.warning("%s", self.problem)
-        stopped = any(stop in end.text for stop in stops)
+        stopped = has_ended(prompt, end.text) or any(stop in end.text for stop in stops)
         if end.reason not in _READ or (end.reason is FinishReason.CANCELLED and not stopped):
             return None
         answer = end.text
@@ -247,7 +248,7 @@ def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence
 
 def _edit(prompt: EditPrompt, answer: tuple[str, float], info: ModelInfo) -> NextEdit | None:
     """The edit that an answer stands for, as small as it can be."""
-    from lsp_server.core.next_edits.prompts import new_window
+    from lsp_server.core.next_edits.answers import new_window
     from lsp_server.core.next_edits.proposal import NextEdit, smallest
 
     window, (text, probability) = prompt.window, answer
@@ -276,6 +277,25 @@ def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejecte
     tree = tree_of(edit.document)
     if tree.root is not None and not tree.stays_whole(edit.start, edit.end, edit.text):
         return "it does not parse"
+    if left_out := _placeholder(edit):
+        return f"it leaves code out: `{left_out}`"
     if danger and check_edit(edit.document, edit.start, edit.end, text).findings:
         return "it has a dangerous pattern"
     return ""
+
+
+def _placeholder(edit: NextEdit) -> str:
+    """A comment of the edit that stands for code which the model did not repeat; empty if there is none. In a language
+    without a grammar any line may be a comment."""
+    from lsp_server.core.chatter import stands_for_code
+    from lsp_server.core.next_edits.trees import language_of
+    from lsp_server.core.outline import comments_in, has_definitions
+
+    source, (_, new) = edit.document.source, edit.lines()
+    language = language_of(edit.document)
+    if has_definitions(language):
+        start = edit.document.line_start(edit.document.line_at(edit.start))
+        said = comments_in(language, edit.result, start, start + len(new))
+    else:
+        said = [line.strip() for line in new.decode("utf-8", "replace").splitlines()]
+    return next((text for text in said if stands_for_code(text) and text.encode() not in source), "")

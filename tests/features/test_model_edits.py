@@ -126,6 +126,8 @@ WITHHELD = {
     "hidden": NOW.replace("width * height", "width *\u200b height * scale"),
     "dangerous": NOW.replace("    return width * height", "    return eval(input())"),
     "cut": NOW.partition("    return")[0],
+    "cut behind a change": NOW.partition("    return")[0].replace("width, height", "width, height, depth"),
+    "in other words": NOW.replace("    return width", "    # ... existing code ...\n    return scale * width"),
     "talk": "I am sorry, I cannot do that.",
 }
 

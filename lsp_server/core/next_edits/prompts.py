@@ -1,4 +1,4 @@
-"""What a model is asked for the next edit, and what its answer makes of the window that it was shown. Pure.
+"""What a model is asked for the next edit: the window that it is to rewrite, and what it is shown around that. Pure.
 
 What changes seldom stands first, as far as the format's order allows: the document around the window is shown as it was
 before the last edit, so that a key which goes on with that edit changes only the end of the prompt.
@@ -6,7 +6,6 @@ before the last edit, so that a key which goes on with that edit changes only th
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -26,11 +25,6 @@ _HISTORY_SHARE = 0.3
 _LEAST_BLOCK, _MOST_BLOCK = 6, 16
 # What an answer may have beyond the window, in tokens; and a window beyond its lines, in bytes: marks and numbers.
 _MORE_TOKENS, _SPARE_BYTES = 96, 80
-
-_FENCE = re.compile(r"\s*```[\w+#./-]*[ \t]*\n")
-_BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)*")
-_NUMBER = re.compile(rf"{re.escape(NUMBERED)}([0-9]{{1,4}}){re.escape(NUMBERED_END)}\n?")
-
 
 # What the engine may cut, by the part of the document that it shows.
 _CUT = {Part.FILE: "before", Part.BEFORE: "before", Part.AFTER: "after"}
@@ -133,34 +127,6 @@ def edit_prompt(
     return EditPrompt(form, window, messages, draft, max_tokens)
 
 
-def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
-    """What the window becomes by an answer, with the document's line ends; None if the answer is none, or changes
-    nothing. answer: what was written behind the lead, whole or up to where an end of the format begins."""
-    form, old, answer = prompt.form, prompt.window.text, answer.replace("\r\n", "\n")
-    for ending in form.ends:
-        answer = answer.partition(ending)[0]
-    answer = answer.replace(form.cursor, "") if form.cursor else answer
-    if form.nothing and answer.lstrip().startswith(form.nothing):
-        return None
-    if form.is_numbered:
-        text = _between_markers(old, answer)
-    else:
-        fence = _FENCE.match(answer)
-        if form.is_chat and fence is not None:
-            answer = answer[fence.end() :].partition("\n```")[0]
-        text = answer.removeprefix("<|code_to_edit|>\n")
-    if text is None or not text.strip():
-        return None
-    # Models leave blank lines at both ends out, or add some: those of the document stay.
-    first, end = len(old) - len(_BLANK_LINES.sub("", old, count=1)), len(old.rstrip())
-    core, kept = _BLANK_LINES.sub("", text, count=1).rstrip(), old[first:end]
-    # One that begins late or ends early says nothing of the rest.
-    if kept.startswith(core) or kept.endswith(core) or any(own in core for own in form.own_texts):
-        return None
-    text = old[:first] + core + old[end:]
-    return prompt.window.as_source(text)
-
-
 def blocks(text: str) -> list[str]:
     """The blocks of a window between numbered markers: each ends with its line end, but for the last one."""
     found: list[str] = []
@@ -175,21 +141,6 @@ def blocks(text: str) -> list[str]:
             block = []
         block.append(line)
     return [*found, "".join(block)]
-
-
-def _between_markers(old: str, answer: str) -> str | None:
-    """The window with the text between the first and the last marker of an answer in the place of what it has there."""
-    marks = list(_NUMBER.finditer(answer))
-    parts = blocks(old)
-    if len(marks) < 2:
-        return None
-    first, last = int(marks[0][1]), int(marks[-1][1])
-    if not 1 <= first < last <= len(parts) + 1:
-        return None
-    text = _NUMBER.sub("", answer[marks[0].end() : marks[-1].start()])
-    before, replaced, after = parts[: first - 1], "".join(parts[first - 1 : last - 1]), parts[last - 1 :]
-    text = text.removesuffix("\n") + ("\n" if replaced.endswith("\n") else "") if text else ""
-    return "".join((*before, text, *after))
 
 
 def _least_bytes(form: EditFormat, window: Window) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from lsp_server.core.chatter import stands_for_code
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.idioms import said_twice
 from lsp_server.core.languages import Language, find_language
@@ -13,13 +14,6 @@ from lsp_server.features.actions.catalogue import Action
 from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.subject import Subject
 
-# What models write in place of code that they do not repeat.
-_PLACEHOLDER = re.compile(
-    r"\b(?:rest of (?:the|your)|existing code|(?:code|implementation|logic) (?:goes )?here|unchanged"
-    r"|same as (?:before|above)|omitted|previous code|remaining code|your code|todo\W+implement)\b"
-    r"|^\W*(?:\.\.\.|…)\W*$",
-    re.IGNORECASE,
-)
 _MODIFIERS = re.compile(
     r"\b(?:public|private|protected|static|final|abstract|synchronized|native|default|export|async|override|readonly"
     r"|pub|const|unsafe|extern|inline|virtual|constexpr)\b"
@@ -40,7 +34,7 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     edited = document.edited(subject.start, subject.end, new).source
     end = subject.start + len(new)
     said = comments_in(language, edited, subject.start, end)
-    placeholder = next((text for text in said if _PLACEHOLDER.search(text) and text.encode() not in old), "")
+    placeholder = next((text for text in said if stands_for_code(text) and text.encode() not in old), "")
     if placeholder:
         return f"the answer leaves code out: `{_short(placeholder)}`"
     twice = said_twice(language, edited, subject.start, end)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.next_edits.answers import has_ended, new_window
 from lsp_server.core.next_edits.formats import EDIT_FORMATS, EditFormat, edit_format_by_name, find_edit_format
 from lsp_server.core.next_edits.history import Hunk
-from lsp_server.core.next_edits.prompts import EditPrompt, blocks, edit_prompt, new_window
+from lsp_server.core.next_edits.prompts import EditPrompt, blocks, edit_prompt
 from tests.support.edited import Edited
 
 SOURCE = "import os\n\n\ndef area([-width-][+breadth+]):\n    size = width * 2\n    return size\n\n\nprint(area(3))\n"
@@ -201,9 +202,12 @@ def test_numbered_markers_tell_which_blocks_are_replaced() -> None:
     assert "".join(parts) == prompt.window.text
     assert len(parts) >= 3
     assert all(part.endswith("\n") for part in parts[:-1])
-    answer = "<|marker_2|>\nfirst = 1\n<|marker_3|>\nsecond = 2\n<|marker_4|>\n<[end▁of▁sentence]>"
+    last = parts[2].rstrip("\n").rpartition("\n")[2]
+    answer = f"<|marker_2|>\nfirst = 1\n<|marker_3|>\nsecond = 2\n{last}\n<|marker_4|>\n<[end▁of▁sentence]>"
     new = new_window(prompt, answer)
-    assert new == (parts[0] + "first = 1\nsecond = 2" + ("\n" if len(parts) > 3 else "") + "".join(parts[3:])).encode()
+    ending = "\n" if len(parts) > 3 else ""
+    assert new == (parts[0] + f"first = 1\nsecond = 2\n{last}" + ending + "".join(parts[3:])).encode()
+    assert new_window(prompt, answer.replace(f"\n{last}", "")) is None  # what is in front of the last marker is gone
     assert text_of(prompt).count("<|marker_") == len(parts) + 1
     for broken in (
         "<|marker_2|>\nx\n<|marker_2|>",
@@ -334,3 +338,32 @@ def test_blocks_end_at_line_ends_alone() -> None:
     text = "a\fb\u2028c = 1\n" * 40
     assert "".join(blocks(text)) == text
     assert all(block.count("\n") == block.count("c = 1") for block in blocks(text))
+
+
+@pytest.mark.parametrize("form", EDIT_FORMATS, ids=lambda form: form.name)
+def test_an_answer_that_changes_something_and_ends_early_is_none(form: EditFormat) -> None:
+    prompt = asked(form.name)
+    begun, cut, rest = prompt.draft.replace("size = width", "size = breadth").partition("\n    return size")
+    closing = rest[rest.rindex("\n<|marker_") :] if form.is_numbered else ""
+    for text in (begun, begun + cut, begun + "\n    # ... rest of the code unchanged", begun + cut + "\n\n\nprint(ar"):
+        assert new_window(prompt, text + closing) is None
+    for text in (begun + cut + "\n\n\nprint(area(4))", begun + cut + "\n\n\nprint(area(3))\nprint(area(4))"):
+        assert (new_window(prompt, text + closing) or b"").endswith(b"print(area(4))")
+
+
+def test_brackets_at_the_end_of_an_answer_are_not_taken_for_those_at_the_windows_end() -> None:
+    prompt = asked("instruct", "int a() {\n    return [-1-][+2+];\n}\n\nint b() {\n    return 1;\n}\n", "a.c")
+    assert new_window(prompt, "int a(void) {\n    return 2;\n}") is None
+    assert new_window(prompt, "int a() {\n    return 2;\n}\n\nint b() {\n    return 2;\n}") is not None
+
+
+@pytest.mark.parametrize("name", ["instruct", "mercury", "instinct"])
+@pytest.mark.parametrize("before", ["", "Here is the updated part:\n\n", "\nSure! Here is the code:\n"])
+def test_the_code_of_a_chat_is_what_stands_in_its_first_fence(name: str, before: str) -> None:
+    prompt = asked(name)
+    new = prompt.window.text.replace("size = width", "size = breadth")
+    answer = f"{before}```python\n{new}\n```\nThat follows from the last edit.\n"
+    assert new_window(prompt, answer) == new.encode()
+    ended = [at for at in range(len(answer) + 1) if has_ended(prompt, answer[:at])]
+    assert new_window(prompt, answer[: ended[0]]) == new.encode()
+    assert answer[: ended[0]].startswith(f"{before}```python\n{new}\n```")
