@@ -73,7 +73,9 @@ def servers() -> list[dict[str, Any]]:
     connections = [(path, user_sockets.connected(path, _SECONDS)) for path in paths]
     end = time.monotonic() + _SECONDS
     found = [each for path, connection in connections if (each := _told(path, connection, end)) is not None]
-    sharing = [each for each in found if each.get("engine", {}).get("home") == "shared"]
+    sharing = [
+        each for each in found if isinstance(engine := each.get("engine"), dict) and engine.get("home") == "shared"
+    ]
     if sharing:
         shared = _shared_engines(folder)
         for each in sharing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from lsp_server import __version__
 from lsp_server.commands.output import console, human_size
 from lsp_server.commands.terminal import own_screen
 
@@ -24,6 +25,9 @@ PARTS = {
     "transport": ("·", "white", "messages, and between threads and processes"),
 }
 _WIDTH = 32
+_ROLES = {"completion": "model", "chat": "for actions", "edit": "for next edits"}
+# What reading something else than what a server of this version tells ends in.
+_UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 _APPEARED = {"yes": "shown", "no": "nothing", "unknown": "answered"}
 _NONE = (
     "None of your servers answers. An editor starts one; the setting `status_socket = false` keeps servers from "
@@ -57,19 +61,38 @@ def page(servers: list[dict[str, Any]], *, briefly: bool = False) -> RenderableT
     if not servers:
         return Text(_NONE)
     parts: list[RenderableType] = []
+    has_bars = False
     for server in servers:
-        parts += [_server(server, briefly=briefly), Text("")]
-    if any(request.get("partsMs") for server in servers for request in server.get("lastTen", ())):
+        if problem := _problem(server):
+            parts += [Text(problem, "bold red"), Text("")]
+            continue
+        try:
+            drawn = _server(server, briefly=briefly)
+            has_bars = has_bars or any(request["partsMs"] for request in server.get("lastTen", []))
+        except _UNREADABLE:
+            parts += [Text("a server tells of itself what makes no sense", "bold red"), Text("")]
+        else:
+            parts += [drawn, Text("")]
+    if has_bars:
         parts.append(_legend(briefly=briefly))
     return Group(*parts)
+
+
+def _problem(server: Mapping[str, Any]) -> str:
+    """Why a server cannot be shown, in one line; empty if it can."""
+    if "problem" in server:
+        return f"a server {server['problem']} within 2 s"
+    if (version := server.get("version")) != __version__:
+        which = f"process {server.get('pid')!s:.20} · fimble {version!s:.20}"
+        cure = "restart its editor, or run the `fimble status` of that version"
+        return f"{which}: this is fimble {__version__}, which cannot read it; {cure}"
+    return ""
 
 
 def _server(server: Mapping[str, Any], *, briefly: bool) -> Group:
     from rich.console import Group
     from rich.text import Text
 
-    if "problem" in server:
-        return Group(Text(f"a server {server['problem']} within 2 s", "bold red"))
     parts: list[RenderableType] = [Text(_title(server), "bold")]
     parts += [Text(f"  {line}") for line in _lines(server)]
     requests = server.get("lastTen", [])
@@ -85,7 +108,7 @@ def _title(server: Mapping[str, Any]) -> str:
 def _lines(server: Mapping[str, Any]) -> Iterable[str]:
     engine, requests = server["engine"], server["requests"]
     for role, model in server["models"].items():
-        yield f"{'model' if role == 'completion' else 'for actions'}: {_model(model)}"
+        yield f"{_ROLES.get(role, role)}: {_model(model)}"
     if not server["models"]:
         yield "model: none yet"
     memory = server.get("memory", {})

@@ -33,7 +33,7 @@ def weekly(found: Tally, today: date) -> str:
         told.append(f", {week.accept_rate[0]:.0%} of them were accepted{_against(before)}")
     if week.keep_rate is not None:
         told.append(f", and {week.keep_rate[0]:.0%} of what was accepted was there after 5 minutes")
-    told.append(f". You pressed {week.saved:,} keys less." if week.saved > 0 else ".")
+    told.append(f". You pressed {week.saved:,} fewer keys." if week.saved > 0 else ".")
     middle, high = (percentile(week.buckets, share) for share in (0.5, 0.95))
     if middle is not None and high is not None:
         told.append(f" Half of them came within {middle:.0f} ms, and 95% within {high:.0f} ms.")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server import user_sockets
+from lsp_server import __version__, user_sockets
 from lsp_server.cli import run
 from lsp_server.commands import status, status_page
 
@@ -36,7 +36,7 @@ def server(*requests: dict[str, Any], **more: Any) -> dict[str, Any]:
     model = {"name": "Qwen", "state": "ready", "progress": 1.0, "message": "", "bytes": 491_000_000, "device": "CPU"}
     doing = {"kind": "idle", "role": "completion", "done": 0.0}
     return {
-        **{"version": "0.1.0", "pid": 42, "client": "Neovim", "runsSeconds": 7200, "state": "idle", "off": ""},
+        **{"version": __version__, "pid": 42, "client": "Neovim", "runsSeconds": 7200, "state": "idle", "off": ""},
         **{"stats": "on", "models": {"completion": model}, "lastTen": list(requests)},
         "memory": {"server": 700_000_000, "children": 0},
         "engine": {"home": "in-process", "requests": 1, "doing": doing},
@@ -77,7 +77,7 @@ def test_the_page_tells_of_each_server(answers: list[dict[str, Any]], capsys: py
         server(client="Helix", models={}, off="completions are snoozed until 12:00"),
     ]
     page = printed(capsys)
-    assert "Neovim · process 42 · fimble 0.1.0 · for 2 h" in page
+    assert f"Neovim · process 42 · fimble {__version__} · for 2 h" in page
     assert "model: Qwen, ready, 491 MB, CPU" in page
     assert "memory: 700 MB in the server" in page
     assert "1 request in the engine, which is in the server" in page
@@ -86,6 +86,28 @@ def test_the_page_tells_of_each_server(answers: list[dict[str, Any]], capsys: py
     assert "now: completions are snoozed until 12:00" in page
     assert "no completion has been asked for yet" in page
     assert "R prefill: the model reads the prompt" in page
+
+
+@pytest.mark.parametrize(
+    ("told", "line"),
+    [
+        ({"pid": 1, "version": "9.9", "memory": {}}, "process 1 · fimble 9.9: this is fimble"),
+        ({"memory": {}, "engine": [], "lastTen": 3}, "process None · fimble None: this is fimble"),
+        ({"pid": 1, "version": __version__, "memory": {}}, "a server tells of itself what makes no sense"),
+        (server({}), "a server tells of itself what makes no sense"),
+    ],
+)
+def test_a_server_that_tells_something_else_is_one_line_and_hides_no_other(told: dict[str, Any], line: str) -> None:
+    page = status_page_of([told, server(request())])
+    assert page.startswith(line)
+    assert ("restart its editor" in page) == (told.get("version") != __version__)
+    assert "Neovim · process 42" in page
+
+
+def test_each_model_is_told_with_what_it_is_for() -> None:
+    model = {"name": "m", "state": "ready", "progress": 1.0, "message": ""}
+    page = status_page_of([server(models={"completion": model, "chat": model, "edit": model})])
+    assert [each in page for each in ("  model: m", "  for actions: m", "  for next edits: m")] == [True] * 3
 
 
 def test_the_waterfall_shows_what_took_the_time() -> None:

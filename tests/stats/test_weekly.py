@@ -37,7 +37,7 @@ def test_it_tells_what_was_accepted_kept_saved_and_how_soon_it_came() -> None:
     found.merge(counted(MONDAY - timedelta(days=7), 7, accepted=20))
     assert weekly(found, MONDAY + timedelta(days=7)) == (
         "The week from 2026-11-16 to 2026-11-22: 280 suggestions were shown, 25% of them were accepted (50% the week "
-        "before), and 75% of what was accepted was there after 5 minutes. You pressed 1,330 keys less. Half of them "
+        "before), and 75% of what was accepted was there after 5 minutes. You pressed 1,330 fewer keys. Half of them "
         "came within 48 ms, and 95% within 192 ms."
     )
 
