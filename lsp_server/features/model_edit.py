@@ -152,8 +152,9 @@ class ModelEditor:
             )
         return form
 
-    async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float] | None:
-        """The answer behind the lead, and how probable all of it is; None if there is none."""
+    async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float | None] | None:
+        """The answer behind the lead, and how probable all of it is, None where a server does not tell; None if there
+        is no answer."""
         from lsp_server.core.next_edits.answers import has_ended
 
         made = await self._laid_out(prompt, info)
@@ -203,7 +204,8 @@ class ModelEditor:
         answer = end.text
         for stop in stops:
             answer = answer.partition(stop)[0]
-        return answer, math.exp(min(0.0, end.logprob * end.usage.decoded_tokens))
+        is_told = info.is_ours or end.logprob < 0
+        return answer, math.exp(min(0.0, end.logprob * end.usage.decoded_tokens)) if is_told else None
 
     async def _laid_out(self, prompt: EditPrompt, info: ModelInfo) -> tuple[FimPrompt, tuple[str, ...]] | None:
         """The prompt as the engine takes it, and the texts at which an answer has ended besides the format's own."""
@@ -246,7 +248,7 @@ def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence
     )
 
 
-def _edit(prompt: EditPrompt, answer: tuple[str, float], info: ModelInfo) -> NextEdit | None:
+def _edit(prompt: EditPrompt, answer: tuple[str, float | None], info: ModelInfo) -> NextEdit | None:
     """The edit that an answer stands for, as small as it can be."""
     from lsp_server.core.next_edits.answers import new_window
     from lsp_server.core.next_edits.proposal import NextEdit, smallest
@@ -256,7 +258,9 @@ def _edit(prompt: EditPrompt, answer: tuple[str, float], info: ModelInfo) -> Nex
     # A secret that was not sent to another program comes back as what stood in its place.
     if new is None or new.count(REDACTED) > window.text.encode().count(REDACTED):
         return None
-    certainty = 3 if probability >= _SURE else 2 if probability >= _LIKELY else 1
+    # One that is not told may be any: nothing says that the edit is sure.
+    known = _LIKELY if probability is None else probability
+    certainty = 3 if known >= _SURE else 2 if known >= _LIKELY else 1
     why = f"suggested by {info.name}"
     return smallest(NextEdit("model", window.document, window.start, window.end, new, why, certainty))
 

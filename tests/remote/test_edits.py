@@ -77,6 +77,7 @@ async def test_each_kind_is_asked_in_its_format(kind: Kind, form: str, answer: s
         assert edit is not None
         assert (edit.old, edit.text) == (b"wi", b"brea")
         assert edit.result.decode() == WINDOW
+        assert edit.certainty == (1 if kind == "llama-server" else 2)  # the others tell no probability
         (body,) = server.completions
         given = body["prompt"] if "prompt" in body else "".join(message["content"] for message in body["messages"])
         assert sent in given

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -393,6 +394,15 @@ async def test_a_cancelled_request_hangs_up() -> None:
         await server.gone.wait()
         await asyncio.sleep(0)
         assert [end.reason for end in ends] == [FinishReason.CANCELLED]
+
+
+@pytest.mark.parametrize("priority", [Priority.EDIT, Priority.ACTION])
+async def test_an_edit_that_takes_too_long_tells_nothing_of_the_server(priority: Priority) -> None:
+    async with serving("openai", stall=True) as server, remote(server, late_ms=60_000) as client:
+        await client.load()
+        end, _ = await client.ask(priority=priority, deadline=time.monotonic() + 0.05)
+        assert end.reason is FinishReason.DEADLINE
+        assert client.engine.model.kind == ("ready" if priority is Priority.EDIT else "failed")
 
 
 async def test_requests_that_are_cancelled_at_once_have_their_answers_too() -> None:
