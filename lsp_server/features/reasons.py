@@ -52,6 +52,7 @@ _WITHOUT_CODE = {
     _DANGEROUS: "held back: it has a dangerous pattern (setting `check_danger`)",
     _LOOKALIKE: "never shown: a name in it has letters that look like others",
 }
+_BY_PATTERN = "(setting `disabled_files`)"
 _OF_THE_MODEL = ("the model is", "no model", "completions are")
 _ELSEWHERE = "the model, or the server that was asked, does not work; the editor's list of the last requests says more"
 _LONGEST_NAME = 60
@@ -72,8 +73,10 @@ def kind_of(outcome: Outcome) -> str:
 
 def reason_without_code(outcome: Outcome) -> str:
     """The reason of an outcome without a suggestion, as it may be told outside of the editor: no name from the code is
-    in it, and nothing that a server has answered. A message about the model's files may have paths in it."""
+    in it, no pattern of files, and nothing that a server has answered. One about the model's files may have paths."""
     reason = outcome.reason
+    if reason.startswith(_OFF) and reason.endswith(_BY_PATTERN):
+        return f"{_OFF} for this file {_BY_PATTERN}"
     for begins, told in _WITHOUT_CODE.items():
         if reason.startswith(begins):
             return told
@@ -89,7 +92,7 @@ def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: boo
     if not explicit and options.disabled_languages & {document.language_id, language.name}:
         return f"{_OFF} for {language.name} (setting `disabled_languages`)"
     if not explicit and (pattern := disabling_pattern(document, options.disabled_files)):
-        return f"{_OFF} for {pattern} (setting `disabled_files`)"
+        return f"{_OFF} for {pattern} {_BY_PATTERN}"
     if not explicit and any(map(is_secret_file, (document.path, document.uri))):
         return f"{_SECRET}; ask for a suggestion yourself"
     return ""

@@ -97,7 +97,7 @@ async def serve_at(
                 rest_seconds,
                 metrics.answered if metrics is not None else lambda outcome, waited_ms: None,
             )
-            status = StatusListener(tasks.start_soon, partial(_told, engine, completions, time.monotonic()))
+            status = StatusListener(tasks.start_soon, partial(_told, engine, completions, settings, time.monotonic()))
             status.switch(settings.status_socket)
             try:
                 await listener.serve(HttpServer(completions, guard, metrics).serve, tasks)
@@ -110,12 +110,13 @@ async def serve_at(
             await engine.stop()
 
 
-def _told(engine: RoutedEngine, completions: Completions, began: float) -> dict[str, Any]:
+def _told(engine: RoutedEngine, completions: Completions, settings: config.Settings, began: float) -> dict[str, Any]:
     """What `fimble status` shows."""
     return live_status(
         engine,
         completions.log,
         lambda _: "",
+        settings.files(),
         client="over HTTP",
         runsSeconds=round(time.monotonic() - began),
         state="idle",

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,10 +82,10 @@ class RequestLog:
         suggestion by its number: "shown", "unseen", or "" for nothing yet."""
         return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 
-    def last_ten_without_code(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
-        """The same, with no more of a reason than may leave the editor."""
+    def last_ten_without_code(self, seen: Callable[[int], str], known: Sequence[str]) -> list[dict[str, Any]]:
+        """The same, with no more of a reason than may leave the editor. known: paths that a reason may have."""
         found = zip(reversed(self._explained), self.last_ten(seen), strict=True)
-        return [{**told, "why": each.why_without_code(told["why"])} for each, told in found]
+        return [{**told, "why": each.why_without_code(told["why"], known)} for each, told in found]
 
     def summary(self) -> dict[str, Any]:
         recent = self._with_ages()
@@ -172,23 +172,28 @@ class _Explained:
         spent = {str(part): ms for part, ms in self.outcome.spent.items()}
         return {**spent, "transport": max(0.0, self.waited_ms - sum(spent.values()))} if spent else {}
 
-    def why_without_code(self, why: str) -> str:
+    def why_without_code(self, why: str, known: Sequence[str]) -> str:
         """Why nothing appeared, without names from the code, and paths."""
         if self.outcome.suggestion is not None or self.outcome is STALE:
             return why
         if not self.language:
             return "the document is not open, or the place is not in it"
-        return without_paths(reason_without_code(self.outcome))
+        return without_paths(reason_without_code(self.outcome), known)
 
 
-def live_status(engine: Engine, log: RequestLog, seen: Callable[[int], str], **more: Any) -> dict[str, Any]:
-    """What `fimble status` shows of a server, as JSON: no text and no names from the code are in it, and no paths."""
+def live_status(
+    engine: Engine, log: RequestLog, seen: Callable[[int], str], known: Sequence[str], **more: Any
+) -> dict[str, Any]:
+    """What `fimble status` shows of a server, as JSON: no text and no names from the code are in it, and no paths.
+    known: paths that messages may have, also with spaces in them."""
     now, requests = engine.working, log.summary()
     return {
         "version": __version__,
         "pid": os.getpid(),
         **more,
-        "models": {role: _model_without_paths(model) for role, model in engine.models.items() if model.kind != "none"},
+        "models": {
+            role: _model_without_paths(model, known) for role, model in engine.models.items() if model.kind != "none"
+        },
         "engine": {
             "home": engine.home,
             "requests": engine.running,
@@ -198,15 +203,15 @@ def live_status(engine: Engine, log: RequestLog, seen: Callable[[int], str], **m
             "decodedTokens": engine.decoded_tokens,
         },
         "requests": {"counts": requests["counts"], "latencyMs": requests["latencyMs"]},
-        "lastTen": log.last_ten_without_code(seen),
+        "lastTen": log.last_ten_without_code(seen, known),
     }
 
 
-def _model_without_paths(model: ModelState) -> dict[str, Any]:
+def _model_without_paths(model: ModelState, known: Sequence[str]) -> dict[str, Any]:
     told: dict[str, Any] = {
         "state": model.kind,
         "progress": round(model.progress, 2),
-        "message": without_paths(model.message),
+        "message": without_paths(model.message, known),
     }
     if (info := model.info) is not None:
         told |= {

@@ -292,6 +292,7 @@ class FimbleServer(Session):
             self._engine,
             self.completions.log,
             self.counting.seen,
+            self._known_paths(),
             client=self.client.name[:100],
             runsSeconds=round(time.monotonic() - self._began),
             state=self.state.current().told()["state"],

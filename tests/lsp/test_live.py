@@ -16,10 +16,13 @@ import anyio.to_thread
 import pytest
 
 from lsp_server import config
-from lsp_server.backends.base import ModelError
+from lsp_server.backends.base import ModelError, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.commands import status
+from lsp_server.engine.client import in_this_process
 from lsp_server.live import listener
 from lsp_server.live.listener import StatusListener
+from lsp_server.live.requests import RequestLog, live_status
 from tests.support.buffer import Buffer
 from tests.support.stdio import SERVE, StdioClient, inline_params, needs_own_engine, notification, request
 
@@ -99,7 +102,7 @@ def test_the_parts_of_a_requests_time_are_the_whole(server: StdioClient) -> None
 def test_nothing_of_the_code_or_of_its_place_goes_over_the_socket(start: Start, home: Path, runtime: Path) -> None:
     (home / "known.py").write_text(f"\n\n{LINE}\n\n\n")
     server = start(*SERVE, "--model", str(home / "known.py"), waits={"lsp_server.core.names.MOST_BYTES": 64_000})
-    server.initialize(initializationOptions={"answer_ms": 20000, "disabled_files": ["secret_project/*.rs"]})
+    server.initialize(initializationOptions={"answer_ms": 20000, "disabled_files": ["[b]*.rs"]})
     buffer = typed(server, LINE[:20])
     server.open("file:///w/secret_project/b.rs", "fn main() { x", "rust")
     server.inline("file:///w/secret_project/b.rs", 0, 13)
@@ -114,6 +117,7 @@ def test_nothing_of_the_code_or_of_its_place_goes_over_the_socket(start: Start, 
     assert "is not defined, `berechne_die_summe`" in str(told)
     raw = json.dumps(asked(server), ensure_ascii=False).lower()
     assert "is not defined (setting `check_names`)" in raw
+    assert "completions are switched off for this file (setting `disabled_files`)" in raw
     for word in (
         "kundennummer",
         "berechne",
@@ -121,11 +125,31 @@ def test_nothing_of_the_code_or_of_its_place_goes_over_the_socket(start: Start, 
         "größte",
         "naïve",
         "secret_project",
+        "[b]*.rs",
         "not-open",
         "file:",
         str(home),
     ):
         assert word not in raw, word
+
+
+@pytest.mark.anyio
+async def test_no_path_with_a_space_in_it_goes_over_the_socket() -> None:
+    """No pattern knows where such a path ends."""
+    path = "/home/anna/Meine Modelle/kleines modell.gguf"
+
+    def load(spec: ModelSpec, progress: object) -> ScriptedBackend:
+        raise ModelError(f"there is no model at {spec.path}; see `fimble models`")
+
+    engine, failed = in_this_process(load), anyio.Event()
+    engine.on_model = lambda _, model: failed.set() if model.kind == "failed" else None
+    engine.start()
+    engine.load(ModelSpec(path))
+    with anyio.fail_after(20):
+        await failed.wait()
+    told = live_status(engine, RequestLog(), lambda _: "", [path])
+    await engine.stop()
+    assert told["models"]["completion"]["message"] == "there is no model at …; see `fimble models`"
 
 
 def test_the_socket_is_the_users_alone_and_goes_with_the_server(server: StdioClient, runtime: Path) -> None:
