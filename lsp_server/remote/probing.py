@@ -10,7 +10,7 @@ import anyio
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.formats import MARKERS, PREFIX_ONLY, FimFormat, Slot, detect_format, find_format, format_by_name
-from lsp_server.core.next_edits.formats import NAMES, find_edit_format
+from lsp_server.core.next_edits.formats import EDIT_FORMATS, NAMES, edit_format_by_name, find_edit_format
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.request import Role
 from lsp_server.remote.dialects import DIALECTS
@@ -33,6 +33,14 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role:
     completions need a FIM format. Raises EndpointError, and what the client raises."""
     if endpoint.edit_format and find_edit_format(endpoint.edit_format) is None:
         raise EndpointError(f"has an `edit_format` that there is not; there are {', '.join(NAMES)}")
+    if role == "edit" and endpoint.is_chat and endpoint.edit_format:
+        form_of_edits = find_edit_format(endpoint.edit_format)
+        if form_of_edits is not None and not form_of_edits.is_chat:
+            takes = ", ".join(each.name for each in EDIT_FORMATS if each.is_chat)
+            raise EndpointError(
+                f"takes chat messages, in which `{endpoint.edit_format}` cannot be asked; set its `edit_format` to one "
+                f"of {takes}, or `kind` to one that takes a prompt as text"
+            )
     dialect = DIALECTS[endpoint.kind]
     found = await _get(client, endpoint, dialect.alive)
     window, template = endpoint.window, ""
@@ -67,9 +75,19 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role:
         format=form,
         device=endpoint.host,
         chat_template=template,
-        edit_format=endpoint.edit_format or ("mercury" if endpoint.is_for_edits else ""),
+        edit_format=endpoint.edit_format or _edit_format(endpoint, model),
         specials=(*form.markers, *form.stops) if dialect.markers else (),
     )
+
+
+def _edit_format(endpoint: Endpoint, model: str) -> str:
+    """The name of the format for next edits that an endpoint's kind and its model's name tell; empty if they do not."""
+    if endpoint.is_for_edits:
+        return "mercury"
+    if not endpoint.is_chat:
+        return ""
+    form = edit_format_by_name(model, follows_instructions=True)
+    return form.name if form is not None and form.is_chat else "instruct"
 
 
 async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dict[str, Any]:

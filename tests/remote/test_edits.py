@@ -66,6 +66,7 @@ def pieces(text: str) -> list[str]:
         ("openai", "sweep", FROM_DEF + "<|file_sep|>", SWEEP),
         ("ollama", "zeta-2", WINDOW + ">>>>>>> UPDATED\n", ZETA_2),
         ("chat", "instruct", f"```python\n{WINDOW}```\nThat is all.", "The part:\n```\nimport os"),
+        ("chat", "", f"Here is the updated part:\n```python\n{WINDOW}```", "The part:\n```\nimport os"),
         ("chat", "instinct", REGION, "<|editable_region_start|>\n\ndef area(breadth<|user_cursor_is_here|>):"),
         ("mercury", "", f"```\n{WINDOW}\n```", MERCURY),
     ],
@@ -96,6 +97,27 @@ async def test_the_format_is_told_by_the_models_name() -> None:
         edit, _, _ = await proposed(server, model="")
         assert edit is not None
         assert edit.result.decode() == WINDOW
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"), [("sweep-next-edit", "The part:\n```"), ("instinct", "<|editable_region_start|>")]
+)
+async def test_a_chat_is_asked_in_messages_whatever_its_model_is_called(name: str, sent: str) -> None:
+    named = {"data": [{"id": name}]}
+    async with serving("chat", pieces=["x"], probe=response(200, named)) as server:
+        await proposed(server, model="")
+        (body,) = server.completions
+        assert sent in body["messages"][1]["content"]
+
+
+@pytest.mark.parametrize("form", ["sweep", "zeta-2"])
+async def test_a_chat_cannot_be_asked_in_a_format_of_tokens(form: str) -> None:
+    async with serving("chat") as server:
+        edit, _, state = await proposed(server, edit_format=form)
+        assert edit is None
+        assert f"takes chat messages, in which `{form}` cannot be asked" in state.message
+        assert "`edit_format` to one of instinct, mercury, instruct" in state.message
+        assert server.completions == []
 
 
 @pytest.mark.parametrize(
