@@ -23,6 +23,8 @@ _STEP_LINES = 16
 _HISTORY_SHARE = 0.3
 # Blocks between numbered markers have so many lines, where they can end at a blank one.
 _LEAST_BLOCK, _MOST_BLOCK = 6, 16
+# Where a private key begins is looked for in so many bytes above what is shown.
+_KEY_BYTES = 1 << 13
 # What an answer may have beyond the window, in tokens; and a window beyond its lines, in bytes: marks and numbers.
 _MORE_TOKENS, _SPARE_BYTES = 96, 80
 
@@ -108,6 +110,8 @@ def edit_prompt(
     model's window. hides_secrets: whether lines of the document with a secret are left out, for another program's
     model. None if there is nothing to go by, or the format cannot say what the document has there."""
     window = window_at(document, cursor, form)
+    if hides_secrets:
+        hunks = [hunk for hunk in hunks if not _is_hidden(document, hunk)]
     if window is None or not hunks or not window.is_plain or any(text in window.text for text in form.own_texts):
         return None
     max_tokens = min(context_tokens // 2, len(window.text.encode()) // 2 + _MORE_TOKENS)
@@ -184,14 +188,14 @@ class _Filling:
         left = room - sum(len((piece.text if isinstance(piece, _Content) else piece).encode()) for piece in history)
         around = min(form.around, left // 2)
         start, end = _start_before(window, around), _end_behind(window, around)
-        lines = _lines(document.source[start:end], hides_secrets=hides_secrets)
+        lines = _lines(document, start, document.source[start:end], hides_secrets=hides_secrets)
         above = window.first - document.line_at(start)
         below = len(lines) - above - (window.last - window.first + 1)
         self._before = "".join(f"{line}\n" for line in lines[:above])
         self._current = lines[above : len(lines) - below]
         self._after = "\n".join(lines[len(lines) - below :]).removesuffix("\n")
         original = _Original(document, latest)
-        old = _lines(original.source(start, end), hides_secrets=hides_secrets)
+        old = _lines(document, start, original.source(start, end), hides_secrets=hides_secrets)
         self._file = "\n".join(old).removesuffix("\n")
         is_in_window = original.is_within(window.start, window.end)
         self._original = "\n".join(old[above : len(old) - below] if is_in_window else self._current)
@@ -250,14 +254,24 @@ def _of_hunk(hunk: Hunk, part: Part) -> str:
     return _decoded(hunk.old if part is Part.OLD else hunk.new)
 
 
-def _lines(source: bytes, *, hides_secrets: bool) -> list[str]:
-    """Whole lines of a document as a prompt shows them. Secrets are looked for before any mark is put between them."""
+def _lines(document: DocumentSnapshot, start: int, source: bytes, *, hides_secrets: bool) -> list[str]:
+    """Whole lines as a prompt shows them, which stand at the byte `start` of a document, or stood there. Secrets are
+    looked for before any mark is put between them, and with what stands above: they may be in the midst of a key."""
     text = _decoded(source)
-    count = text.count("\n") + 1
-    if hides_secrets:
-        text = _decoded(without_secrets(text.encode()))
     lines = text.split("\n")
-    return lines if len(lines) == count else [REDACTED.decode()] * count
+    if not hides_secrets:
+        return lines
+    above = _decoded(document.source[document.line_start(document.line_at(max(0, start - _KEY_BYTES))) : start])
+    shown = _decoded(without_secrets((above + text).encode())).split("\n")[above.count("\n") :]
+    return shown if len(shown) == len(lines) else [REDACTED.decode()] * len(lines)
+
+
+def _is_hidden(document: DocumentSnapshot, hunk: Hunk) -> bool:
+    """Whether lines of a document that an edit has changed hold a secret, or are in the midst of a key."""
+    if hunk.uri != document.uri or hunk.start < 0 or document.source[hunk.start : hunk.end] != hunk.new:
+        return False
+    lines = _lines(document, hunk.start, hunk.new, hides_secrets=True)
+    return lines != _lines(document, hunk.start, hunk.new, hides_secrets=False)
 
 
 def _marked(window: Window, lines: Sequence[str], cursor: str) -> str:

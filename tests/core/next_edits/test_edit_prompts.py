@@ -329,6 +329,22 @@ def test_no_secret_is_shown_to_another_program_wherever_the_cursor_is(name: str,
         assert "c = 4" in plain
 
 
+@pytest.mark.parametrize("form", EDIT_FORMATS, ids=lambda form: form.name)
+def test_the_midst_of_a_long_key_is_not_shown_either(form: EditFormat) -> None:
+    """Nor is an edit that was made there."""
+    body = [f"MIIEvQ{number:02}IBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDZ7Pbf0M" for number in range(60)]
+    body[40] = "MIIEvQ40[-IBAD-][+ICAD+]ANBgkqh$0kiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQDZ7Pbf0M"
+    key = "\n".join(("-----BEGIN PRIVATE KEY-----", *body, "-----END PRIVATE KEY-----"))
+    edited = Edited(f"a = [-1-][+2+]\n{key}\nb = 3\n", "key.txt")
+    what = edited.document, edited.cursor, edited.history.hunks(), form, 4096
+    prompt, open_ = edit_prompt(*what, hides_secrets=True), edit_prompt(*what)
+    assert prompt is not None
+    assert open_ is not None
+    assert "MIIEvQ" not in text_of(prompt)
+    assert "MIIEvQ" in text_of(open_)
+    assert "a = 2" in text_of(prompt)
+
+
 def test_a_number_that_no_marker_has_is_no_edit() -> None:
     prompt = asked("zeta-2.1")
     assert new_window(prompt, f"<|marker_{'9' * 5000}|>\nx\n<|marker_2|>") is None
