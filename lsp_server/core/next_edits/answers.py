@@ -7,15 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
 from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.next_edits.formats import NUMBERED, NUMBERED_END, EditFormat
 from lsp_server.core.next_edits.prompts import EditPrompt, blocks
 from lsp_server.core.next_edits.trees import language_of
-
-# How alike the end of a window and what came of it must be, from 0 to 1, for one to be taken as the other changed.
-_ALIKE = 0.6
 
 _FENCE = re.compile(r"\s*```[\w+#./-]*[ \t]*\n")
 _BLANK_LINES = re.compile(r"\A(?:[ \t]*\n)*")
@@ -62,20 +58,24 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
 
 
 def ends_early(old: str, new: str) -> bool:
-    """Whether `new` has not got to the end of `old`, which it is to replace: the last lines of that are neither in it
-    nor changed at its end. Brackets alone do not tell, so that the last line with a word is among them."""
+    """Whether `new` has not got to the end of `old`, which it is to replace: the last lines of that are not in it, and
+    it has fewer lines, or ends with another line of `old` or in the midst of the last one. Brackets alone do not tell,
+    so that the last line with a word is among those."""
     before, after = _lines(old), _lines(new)
     if not before:
         return False
-    worded = next((at for at in range(len(before) - 1, -1, -1) if re.search(r"\w", before[at])), len(before) - 1)
-    tail = before[worded:]
+    tail = before[_last_worded(before) :]
     if _times(tail, after) >= _times(tail, before):
         return False
-    is_cut = before[-1] != after[-1] and before[-1].startswith(after[-1])
-    if len(after) < len(before) or is_cut:
-        return True
-    one, other = "\n".join(tail), "\n".join(after[len(after) - len(tail) :])
-    return SequenceMatcher(None, one, other, autojunk=False).ratio() < _ALIKE
+    said = after[_last_worded(after)] if after else ""
+    is_of_old = 0 < after.count(said) <= before.count(said)
+    return len(after) < len(before) or is_of_old or tail[0].startswith(said)
+
+
+def _last_worded(lines: Sequence[str]) -> int:
+    """The number of the last line that has a word; of the last one, if none has."""
+    last = len(lines) - 1
+    return next((number for number in range(last, -1, -1) if re.search(r"\w", lines[number])), last)
 
 
 def _lines(text: str) -> list[str]:

@@ -373,6 +373,13 @@ def test_brackets_at_the_end_of_an_answer_are_not_taken_for_those_at_the_windows
     assert new_window(prompt, "int a() {\n    return 2;\n}\n\nint b() {\n    return 2;\n}") is not None
 
 
+def test_the_last_line_of_a_window_may_become_others() -> None:
+    prompt = asked("instruct", "def f([-a-][+goods+]):\n    pass\n")
+    for body in ("    return len(goods)", "    size = len(goods)\n    return size"):
+        assert new_window(prompt, f"def f(goods):\n{body}\n```") == f"def f(goods):\n{body}".encode()
+    assert new_window(prompt, "def f(goods: list):\n```") is None
+
+
 @pytest.mark.parametrize("name", ["instruct", "mercury", "instinct"])
 @pytest.mark.parametrize("before", ["", "Here is the updated part:\n\n", "\nSure! Here is the code:\n"])
 def test_the_code_of_a_chat_is_what_stands_in_its_first_fence(name: str, before: str) -> None:
