@@ -6,6 +6,8 @@ import io
 import json
 import re
 import socket
+import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -49,9 +51,11 @@ def server(*requests: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    return user_sockets.folder()
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of the sockets, with a path that is short enough for them."""
+    with tempfile.TemporaryDirectory(prefix="fimble-") as runtime:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+        yield user_sockets.folder()
 
 
 @pytest.fixture
