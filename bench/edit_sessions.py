@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
 from bench.edit_models import EAGERNESS, Propose, computed
 from bench.recordings import Change
+from bench.timeline import with_gaps
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.next_edits.gates import SETTLED_MS, delay_ms
 from lsp_server.core.next_edits.history import EditHistory
@@ -53,7 +55,8 @@ def replay(name: str, changes: Iterable[Change], propose: Propose = computed) ->
     documents: dict[str, DocumentSnapshot] = {}
     keys: deque[float] = deque(maxlen=_KEYS)
     shown: dict[object, float] = {}
-    for change, pause_ms in _with_pauses(changes):
+    for change, gap_ms in with_gaps(changes):
+        pause_ms = gap_ms if math.isfinite(gap_ms) else 0.0  # what comes behind the last change is not known
         document, now = change.document, change.time_ms
         session.hours += min(pause_ms, _ABSENT_MS if pause_ms <= _ABSENT_MS else 0.0) / 3_600_000
         documents.pop(document.uri, None)
@@ -77,17 +80,6 @@ def replay(name: str, changes: Iterable[Change], propose: Propose = computed) ->
     for uri in documents:
         forget_tree(uri)
     return session
-
-
-def _with_pauses(changes: Iterable[Change]) -> Iterator[tuple[Change, float]]:
-    """Each change with the time until the next one, in ms."""
-    last: Change | None = None
-    for change in changes:
-        if last is not None:
-            yield last, change.time_ms - last.time_ms
-        last = change
-    if last is not None:
-        yield last, 0.0
 
 
 def _at_rest(

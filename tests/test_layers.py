@@ -329,6 +329,10 @@ def test_what_a_server_imports_before_it_serves() -> None:
     """An editor waits for these imports: nothing heavy, and nothing that only the command line needs."""
     heavy = ["rich", "llama_cpp", "numpy", "tree_sitter", "pyflakes"]
     heavy += ["lsp_server.commands.complete", "lsp_server.backends.llama"]
+    heavy += [
+        "lsp_server.core.python_parts",
+        "lsp_server.core.python_types",
+    ]  # for names in Python, from the first key on
     code = f"import sys, lsp_server.lsp.server\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.members import Bare
 from lsp_server.core.missing_imports import is_importable
 from lsp_server.core.overlap import contains
-from lsp_server.core.python_parts import Around, around
 from lsp_server.core.python_trees import blocks, parsed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode
+
+if TYPE_CHECKING:
+    from lsp_server.core.python_parts import Around
 
 # Larger files are not checked. A part of a very large document, whose top is not known, is larger than this.
 MOST_BYTES = 64_000
@@ -142,6 +144,8 @@ class _Spliced:
         whole, start = f"{self._before}{put}{behind}", len(self._before)
         # A name that has been begun in front of the cursor is the suggestion's as well.
         words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
+        from lsp_server.core.python_parts import around  # late: a server starts without it
+
         part = around(whole, start, start + len(put))
         tree = part.parsed(part.text) if part is not None else None
         if part is None or tree is None:

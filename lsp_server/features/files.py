@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from lsp_server.regular_file import open_regular
 
@@ -17,6 +19,15 @@ def read_bytes(path: Path, most_bytes: int) -> bytes | None:
             return file.read(most_bytes)
     except (OSError, ValueError):  # ValueError: no path can hold a NUL
         return None
+
+
+def file_of(uri: str) -> Path | None:
+    """The file of this machine that a `file:` URI names; None for any other URI."""
+    try:
+        parts = urlsplit(uri)
+    except ValueError:  # brackets that look like a broken IPv6 address
+        return None
+    return Path(url2pathname(parts.path)) if parts.scheme == "file" and not parts.netloc else None
 
 
 def is_file(path: Path) -> bool:

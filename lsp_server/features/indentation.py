@@ -5,13 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.indentation import TAB_COLUMNS, IndentStyle, style_around
 from lsp_server.core.languages import UNKNOWN, find_language
-from lsp_server.features.files import read_text
+from lsp_server.features.files import file_of, read_text
 
 logger = logging.getLogger(__name__)
 
@@ -44,13 +42,9 @@ class Indentations:
 
 def _configured(document: DocumentSnapshot) -> IndentStyle | None:
     """What the `.editorconfig` files above a document say about it; those nearer to it count more."""
-    try:
-        parts = urlsplit(document.uri)
-    except ValueError:  # brackets that look like a broken IPv6 address
+    path = file_of(document.uri)
+    if path is None:
         return None
-    if parts.scheme != "file" or parts.netloc:
-        return None
-    path = Path(url2pathname(parts.path))
     options: dict[str, str] = {}
     for folder in path.parents:
         found, is_root = _options(folder / _NAME, path)

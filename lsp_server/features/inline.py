@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -24,12 +25,14 @@ from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prompts import Prompts
-from lsp_server.features.python_modules import PythonModules
 from lsp_server.features.reasons import why_silent, why_unwanted
 from lsp_server.features.rhythm import Rhythm
 from lsp_server.features.times import Times
 
 logger = logging.getLogger(__name__)
+
+if TYPE_CHECKING:
+    from lsp_server.features.python_modules import PythonModules
 
 
 class InlineCompleter:
@@ -46,7 +49,7 @@ class InlineCompleter:
         clock: Callable[[], float] = time.monotonic,
         buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,
         index: Index = no_index,
-        modules: PythonModules | None = None,
+        modules: Callable[[], PythonModules] | None = None,
     ) -> None:
         self._engine = engine
         self._options = options

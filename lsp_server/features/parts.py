@@ -84,12 +84,12 @@ async def rewritten(generation: RunningGeneration, part: Part, finished: Finishe
     """The part again from the first name in it on that is defined nowhere: the model is to write one that is. Without
     such a name, or where nothing likely can stand in its place, how the text has ended. (Choosing among the names that
     there are while decoding is the idea of monitor-guided decoding, Agrawal et al., arXiv 2306.10763.)"""
-    if finished.reason in (FinishReason.REJECTED, FinishReason.FAILED) and part.written:
+    limits = part.rule.members or Members("", ())
+    if finished.reason in (FinishReason.REJECTED, FinishReason.FAILED) and limits.bare is not None:
         return generation.not_rewritten()
     if finished.reason not in (FinishReason.STOP, FinishReason.END):
         return finished
     before = len(generation.text.removesuffix(finished.text))
-    limits = part.rule.members or Members("", ())
     bare, begun = limits.bare, limits.bare.so_far(finished.text) if limits.bare is not None else None
     again = begun is not None and finished.reason is FinishReason.STOP
     if bare is not None and again:

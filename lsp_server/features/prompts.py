@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -15,13 +16,14 @@ from lsp_server.core.offers import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
 from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
-from lsp_server.core.receivers import members_at
 from lsp_server.core.stopping import StopRule, stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features.background import Background
 from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.options import Comments, InlineOptions
-from lsp_server.features.python_modules import PythonModules
+
+if TYPE_CHECKING:
+    from lsp_server.features.python_modules import PythonModules
 
 # Modules import others: so often are they read for one place.
 _MOST_READINGS = 8
@@ -29,8 +31,9 @@ _MOST_READINGS = 8
 
 class Prompts:
     """The book of prompts in use, which only the thread that parses changes. buffers: gives the documents open and
-    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread. modules: the
-    Python modules that documents import, which are read beside the requests."""
+    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread. modules:
+    makes what reads the Python modules that documents import, beside the requests; called where `limit_imports` is on.
+    """
 
     def __init__(
         self,
@@ -38,10 +41,11 @@ class Prompts:
         background: Background,
         buffers: Callable[[], Sequence[DocumentSnapshot]],
         index: Index = no_index,
-        modules: PythonModules | None = None,
+        modules: Callable[[], PythonModules] | None = None,
     ) -> None:
         self._engine = engine
-        self._modules = modules
+        self._make_modules = modules
+        self._modules: PythonModules | None = None
         self._reads_modules = False
         self._background = background
         self._buffers = buffers
@@ -78,23 +82,37 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                modules = self._modules if options.limit_imports else None
+                from lsp_server.core.receivers import members_at  # late: a server starts without it
+
                 found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts
 
+        modules = self._modules_for(options)
         result = await self._background.parse(look)
-        if options.limit_imports:
-            self._read_modules(document, hole)
+        if modules is not None:
+            self._read_modules(modules, document, hole)
         return result
 
-    def _read_modules(self, document: DocumentSnapshot, hole: Hole, *, check: bool = False) -> None:
+    def _modules_for(self, options: InlineOptions) -> PythonModules | None:
+        """What reads modules; None where they are not read."""
+        if not (options.limit_names and options.limit_imports):
+            return None
+        if self._modules is None and self._make_modules is not None:
+            self._modules = self._make_modules()
+        return self._modules
+
+    def _read_modules(
+        self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, *, check: bool = False
+    ) -> None:
         """Has the modules read that have been asked for and are not known: the next key has them. check: looks, too,
         whether those that are known have changed."""
-        if self._modules is not None and not self._reads_modules and (check or self._modules.wants()):
+        if not self._reads_modules and (check or modules.wants()):
             self._reads_modules = True
-            self._background.start(self._modules_read, self._modules, document, hole, check)
+            self._background.start(self._modules_read, modules, document, hole, check)
 
     async def _modules_read(self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, check: bool) -> None:
+        from lsp_server.core.receivers import members_at
+
         try:
             if check:
                 await anyio.to_thread.run_sync(modules.check, abandon_on_cancel=True)
@@ -111,8 +129,8 @@ class Prompts:
     ) -> None:
         """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
         use, which it then replaces. Nothing is where nothing is wanted, and what was under way there is given up."""
-        if at_rest and options.limit_names and options.limit_imports:
-            self._read_modules(document, hole, check=True)
+        if at_rest and (modules := self._modules_for(options)) is not None:
+            self._read_modules(modules, document, hole, check=True)
         for for_rest in (True,) if at_rest else (True, False):
             self._making[for_rest].cancel()
         with anyio.CancelScope() as self._making[at_rest]:

@@ -15,14 +15,12 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 from lsp_server.core.python_names import PartNames
 from lsp_server.core.python_parts import names_in_file
 from lsp_server.core.python_refs import Meaning
 from lsp_server.core.python_types import ModuleFile
-from lsp_server.features.files import read_bytes
+from lsp_server.features.files import file_of, read_bytes
 from lsp_server.features.project.installed import regular_stamp, site_packages
 
 # How many modules are kept, how many of them are read at one rest, and how many files of one folder are looked at.
@@ -183,12 +181,8 @@ def _names_of_library(name: str) -> PartNames | None:
 @lru_cache(maxsize=256)
 def _folder_of(path: str) -> Path | None:
     """The folder of a file that is named by a path or a URI; None for a document that is no file here."""
-    try:
-        parts = urlsplit(path)
-        file = Path(path if Path(path).is_absolute() else url2pathname(parts.path) if parts.scheme == "file" else "")
-    except ValueError:  # brackets that look like a broken IPv6 address
-        return None
-    return file.parent if file.is_absolute() and (not parts.netloc or Path(path).is_absolute()) else None
+    file = Path(path) if Path(path).is_absolute() else file_of(path)
+    return file.parent if file is not None and file.is_absolute() else None
 
 
 def _above_package(folder: Path) -> Path:

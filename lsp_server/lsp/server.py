@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio.to_thread
 import msgspec
@@ -20,7 +20,6 @@ from lsp_server.features.budget import shows_index
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.project.service import ProjectIndex
-from lsp_server.features.python_modules import PythonModules
 from lsp_server.features.reading import BufferReader
 from lsp_server.live.listener import StatusListener
 from lsp_server.live.requests import live_status, why_text
@@ -40,6 +39,9 @@ from lsp_server.lsp.status import status
 from lsp_server.lsp.transport import StdoutWriter
 from lsp_server.lsp.weekly import Weekly
 from lsp_server.settings.last_run import LastRun
+
+if TYPE_CHECKING:
+    from lsp_server.features.python_modules import PythonModules
 
 logger = logging.getLogger(__name__)
 
@@ -71,8 +73,8 @@ class FimbleServer(Session):
         recent, options = self.documents.recent, self._options
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
-        modules = PythonModules(lambda: self.roots)
-        self._completer = InlineCompleter(engine, options, buffers=recent, index=self.project.offer, modules=modules)
+        offer, modules = self.project.offer, self._python_modules
+        self._completer = InlineCompleter(engine, options, buffers=recent, index=offer, modules=modules)
         self.counting, self.weekly = Counting(self, engine, self._another_day), Weekly(self)
         self.state = StateService(
             self,
@@ -285,6 +287,11 @@ class FimbleServer(Session):
         if (place := convert.asked_place(params)) is not None:
             found["why"] = self.completions.why(*place)
         return found
+
+    def _python_modules(self) -> PythonModules:
+        from lsp_server.features.python_modules import PythonModules
+
+        return PythonModules(lambda: self.roots)
 
     def _live_status(self) -> dict[str, Any]:
         """What `fimble status` shows."""

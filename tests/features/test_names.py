@@ -19,6 +19,7 @@ from lsp_server.features.checks import Checks
 from lsp_server.features.generation import RunningGeneration
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
+from lsp_server.features.parts import Part, first_part, rewritten
 from lsp_server.features.reasons import kind_of
 from tests.features.harness import PATIENT, Opener, knowing
 from tests.support.cursor import parse_cursor
@@ -80,6 +81,21 @@ async def test_what_is_written_anew_evaluates_hardly_anything(bench: Opener) -> 
         assert {other.prompt for other in others} == {first.prompt}
         assert cost.evaluated_tokens <= 5
         assert cost.prompt_tokens > 40
+
+
+async def test_what_stood_there_counts_where_writing_anew_fails() -> None:
+    """Also where the name begins in front of the cursor, so that nothing of the text stands already."""
+    source = "def area(width, height):\n    return width * de$0\n"
+    found = generation(source)
+    part = first_part(found, 20)
+    ended = Finished(1, "pth\n", FinishReason.STOP, Usage())
+    found.on_text(TextDelta(1, "pth\n", -0.1, Usage(decoded_tokens=1)))
+    again = await rewritten(found, part, ended)
+    assert isinstance(again, Part)
+    assert again.written == ""
+    for reason in (FinishReason.REJECTED, FinishReason.FAILED):
+        assert (await rewritten(found, again, Finished(2, "", reason, Usage()))) == ended
+    assert found.text == "pth\n"
 
 
 @pytest.mark.parametrize("trigger", [Trigger.AUTOMATIC, Trigger.INVOKED])

@@ -220,7 +220,7 @@ async def test_the_next_key_has_what_was_read_meanwhile(bench: Opener, tmp_path:
     source = "from pkg.shapes import Shape\n\n\ndef width_of(shape: Shape):\n    return shape.$0\n"
     async with bench(knowing(source.replace("$0", "wideness * 2").encode())) as b:
         modules = PythonModules(lambda: [tmp_path])
-        b.completer = InlineCompleter(b.client, lambda: b.options, modules=modules)
+        b.completer = InlineCompleter(b.client, lambda: b.options, modules=lambda: modules)
         await b.ready()
         b.options = replace(PATIENT, limit_names=True, limit_imports=True)
         written = []
