@@ -46,7 +46,15 @@ SLOWEST = (
 )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--editors", action="store_true", help="also in the editors that tests.editors.install fetches")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("--editors"):
+        fetched = [item for item in items if item.get_closest_marker("fetched_editor")]
+        items[:] = [item for item in items if not item.get_closest_marker("fetched_editor")]
+        config.hook.pytest_deselected(items=fetched)
     places = {ROOT / "tests" / name: place for place, name in enumerate(SLOWEST)}
     assert all(path.exists() for path in places), "a file of SLOWEST is gone"
     items.sort(key=lambda item: places.get(item.path, len(places)))

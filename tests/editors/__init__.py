@@ -1,1 +1,1 @@
-"""Tests in the real editors: each skips, with a reason, when its program is not installed."""
+"""Tests in the real editors: Neovim 0.11 always, the others with `--editors` and where they are installed."""

@@ -114,7 +114,8 @@ vim.api.nvim_create_autocmd('VimEnter', { callback = function()
   end
 end })
 """
-NEOVIM_VERSIONS = ("0.11", "0.10", "0.12")
+fetched_editor = pytest.mark.fetched_editor
+NEOVIM_VERSIONS = ("0.11", *(pytest.param(version, marks=fetched_editor) for version in ("0.10", "0.12")))
 PLAIN_INDENT = "vim.cmd('filetype plugin indent off')\nvim.o.autoindent = false\n"
 
 

@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.editors.support import FUNCTION, SIMPLIFIED, Emacs, chat_model
+from tests.editors.support import FUNCTION, SIMPLIFIED, Emacs, chat_model, fetched_editor
+
+pytestmark = fetched_editor
 
 KEY_MS = 50
 START = "class Volume:\n    def total(self):\n        pass\n"

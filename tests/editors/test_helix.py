@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors.support import FUNCTION, SIMPLIFIED, Helix, chat_model, scripted
+from tests.editors.support import FUNCTION, SIMPLIFIED, Helix, chat_model, fetched_editor, scripted
+
+pytestmark = fetched_editor
 
 KEY_MS = 50
 START = "class Volume:\n    def total(self):\n        pass\n"

@@ -1,7 +1,7 @@
 """The extension in a real VS Code: `python -m tests.editors.install vscode` installs one, once.
 
-What they look like at the end is in screenshots/vscode beside this file. Without the installed VS Code, or with
-another folder in FIMBLE_TEST_EDITORS, those that need it are skipped; they take about five minutes.
+What they look like at the end is in screenshots/vscode beside this file. The tests that need VS Code run with
+`pytest --editors` only, and are skipped where it is not installed. They take five to twenty minutes.
 """
 
 from __future__ import annotations

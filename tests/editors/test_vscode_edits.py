@@ -10,11 +10,12 @@ from typing import Any
 
 import pytest
 
+from tests.editors.support import fetched_editor
 from tests.editors.vscode.editor import Window, wait_for
-from tests.editors.vscode.support import file_of, in_editor, next_edits, overheard
+from tests.editors.vscode.support import file_of, installed, next_edits, overheard
 from tests.support.effort import scaled
 
-pytestmark = in_editor
+pytestmark = [fetched_editor, installed]
 
 SOURCE = "def area(width, height):\n    size = width * 2\n    return size\n"
 RENAMED = SOURCE.replace("area(width", "area(breadth")

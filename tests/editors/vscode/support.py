@@ -7,16 +7,25 @@ import random
 import re
 import shlex
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec
 
 import pytest
 
+from tests.editors.support import fetched_editor
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import server_program
 
+_Arguments = ParamSpec("_Arguments")
 _MISSING = install.missing()
-in_editor = pytest.mark.skipif(bool(_MISSING), reason=f"missing {_MISSING}: python -m tests.editors.install vscode")
+installed = pytest.mark.skipif(bool(_MISSING), reason=f"missing {_MISSING}: python -m tests.editors.install vscode")
+
+
+def in_editor(test: Callable[_Arguments, None]) -> Callable[_Arguments, None]:
+    """Marks a test that runs in VS Code."""
+    return fetched_editor(installed(test))
+
 
 # What the scripted model knows: at any place of it, it writes on.
 KNOWN = "".join(
