@@ -15,7 +15,7 @@ from rich.text import Text
 
 import lsp_server
 from bench import machine
-from bench.arms import quantile
+from bench.arms.arm import quantile
 from bench.report import write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelInfo, ModelSpec

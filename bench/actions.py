@@ -21,7 +21,6 @@ from rich.text import Text
 from bench import machine
 from bench.remembering import RememberingEngine
 from bench.report import write_json
-from lsp_server import config
 from lsp_server.cli import _factory
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
@@ -32,6 +31,7 @@ from lsp_server.features.actions.catalogue import Action, Target, catalogue
 from lsp_server.features.actions.offers import Offer, problem_subject, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
 from lsp_server.features.actions.subject import Problem
+from lsp_server.settings import sources
 
 _LANGUAGES = ("Python", "TypeScript", "Go", "Rust", "Java")
 _ACTIONS = ("doc", "fix", "simplify", "types", "errors", "tests")
@@ -145,7 +145,7 @@ async def _run_all(options: argparse.Namespace, tasks: Sequence[Task], console: 
         "chat_context_tokens": options.window,
         "threads": options.threads,
     }
-    settings, _ = config.merge([config.Source("the command line", given)])
+    settings, _ = sources.merge([sources.Source("the command line", given)])
     runner: ActionRunner | None = None
     engine = RememberingEngine(
         _factory("llama"),

@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import machine
-from bench.arms import quantile
-from bench.editor import Editor, ServerError, editor
+from bench.arms.arm import quantile
 from bench.report import write_json
+from bench.sessions.editor import Editor, ServerError, editor
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import definitions
 

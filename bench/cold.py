@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import cold_places, keystrokes, llama_server, machine, model_files, plot
-from bench.arms import Answer, quantile
-from bench.cold_arms import (
+from bench import keystrokes, machine, plot
+from bench.arms import cold_places, llama_server, model_files
+from bench.arms.arm import Answer, quantile
+from bench.arms.cold_arms import (
     BestSettings,
     EngineAnswer,
     Served,
@@ -26,14 +27,14 @@ from bench.cold_arms import (
     served,
     user_folders,
 )
-from bench.editor import ServerError, editor
-from bench.engine_arm import engine_arm
-from bench.infill import LLAMA_VIM
-from bench.recordings import Change
+from bench.arms.engine_arm import engine_arm
+from bench.arms.infill import LLAMA_VIM
 from bench.report import write_json
-from lsp_server.backends import starter
+from bench.sessions.editor import ServerError, editor
+from bench.sessions.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
-from lsp_server.config import Settings
+from lsp_server.models import starter
+from lsp_server.settings.fields import Settings
 
 _TABLE_WIDTH = 120
 

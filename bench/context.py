@@ -22,7 +22,6 @@ from rich.text import Text
 from bench import machine
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
-from lsp_server.config import Settings
 from lsp_server.core.context import (
     MOST_BYTES,
     PieceIndex,
@@ -33,7 +32,7 @@ from lsp_server.core.context import (
     wanted_names,
 )
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.languages import UNKNOWN, find_language
 from lsp_server.core.prompt import FimPrompt, lay_out, new_anchor
@@ -41,6 +40,7 @@ from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Event, Finished, Generate, Load
 from lsp_server.engine.spawn import at_once
+from lsp_server.settings.fields import Settings
 
 _LINE_TOKENS, _INTERRUPTED = 40, 130
 _LEAST_FILE_BYTES = 600

@@ -17,9 +17,10 @@ from rich.text import Text
 
 from bench import machine
 from bench.report import write_json
-from lsp_server.backends import llama, requantise, starter
+from lsp_server.backends import llama, requantise
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.engine.model import ACTION_STEP_MS
+from lsp_server.models import starter
 from lsp_server.models.gguf import read_header
 
 _TYPES = ("Q4_0", "IQ4_NL", "Q4_K_S", "Q8_0")

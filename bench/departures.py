@@ -19,9 +19,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import keystrokes, machine
-from bench.arms import quantile
-from bench.counting import Anchored, Rules
+from bench.arms.arm import quantile
 from bench.report import write_json
+from bench.sessions.counting import Anchored, Rules
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.core.prompt import FimPrompt

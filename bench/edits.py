@@ -10,11 +10,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench import edit_sessions, recordings, scenarios
-from bench.edit_models import EditModel, computed
-from bench.histories import Commit, GitHunk, commits, groups
+from bench.edit_cases import edit_sessions, scenarios
+from bench.edit_cases.edit_models import EditModel, computed
+from bench.edit_cases.histories import Commit, GitHunk, commits, groups
+from bench.sessions import recordings
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.next_edits.formats import NAMES
+from lsp_server.core.next_edits.by_model.formats import NAMES
 from lsp_server.core.next_edits.gates import Rejected, next_edits
 from lsp_server.core.next_edits.history import EditHistory
 from lsp_server.core.next_edits.proposal import NextEdit, Situation

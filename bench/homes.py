@@ -16,9 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import machine
-from bench.arms import quantile
-from bench.editor import Editor, ServerError, editor
+from bench.arms.arm import quantile
 from bench.report import write_json
+from bench.sessions.editor import Editor, ServerError, editor
 
 _FILE = Path(__file__).parents[1] / "lsp_server" / "core" / "document.py"
 # What is typed into the file that has it.

@@ -16,14 +16,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from bench import machine, plot, recordings, repository, tables
-from bench.editor import ServerError, editor
-from bench.recordings import Change
+from bench import machine, plot
 from bench.report import write_json
-from bench.timeline import Beat, densest, spread
+from bench.sessions import recordings, repository, tables
+from bench.sessions.editor import ServerError, editor
+from bench.sessions.recordings import Change
+from bench.sessions.timeline import Beat, densest, spread
 from lsp_server.backends.base import ModelError
-from lsp_server.config import Settings
-from lsp_server.core.formats import FORMATS, FimFormat, find_format
+from lsp_server.core.fim_formats import FORMATS, FimFormat, find_format
+from lsp_server.settings.fields import Settings
 
 # One of each order: PSM, and the default model's, which shows the suffix first.
 _DEFAULT_FORMATS = ("qwen-fim", "prefix-only")
@@ -137,7 +138,7 @@ def progress_bar(console: Console) -> Progress:
 
 
 def _count(options: argparse.Namespace, sessions: Sequence[Session], console: Console) -> dict[str, Any]:
-    from bench import counting, vocabulary
+    from bench.sessions import counting, vocabulary
 
     tokenizer = vocabulary.load(options.model)
     rules = counting.Rules(options.context, options.sequences, options.ms_per_token)
@@ -171,7 +172,7 @@ def _count(options: argparse.Namespace, sessions: Sequence[Session], console: Co
 
 def _policies(options: argparse.Namespace, rules: Any) -> Iterator[tuple[str, Any, Any]]:
     """The name, the policy and the clock of each row."""
-    from bench import counting
+    from bench.sessions import counting
 
     for name in options.format or _DEFAULT_FORMATS:
         yield name, counting.Anchored(_format(name), rules), rules
@@ -237,7 +238,7 @@ def part(
 async def _play(
     options: argparse.Namespace, name: str, changes: Sequence[Change], console: Console
 ) -> tuple[list[Any], dict[str, Any], float]:
-    from bench.live import Player
+    from bench.sessions.live import Player
 
     with TemporaryDirectory() as folder:
         arguments = ["--model", str(options.model)] if options.model else []

@@ -17,17 +17,17 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import keystrokes, machine, plot
-from bench.arms import Answer, quantile
-from bench.busy import spinner
-from bench.editor import ServerError
-from bench.engine_arm import EngineArm, engine_arm
-from bench.floor import Floor
-from bench.recordings import Change
+from bench.arms.arm import Answer, quantile
+from bench.arms.busy import spinner
+from bench.arms.engine_arm import EngineArm, engine_arm
+from bench.arms.floor import Floor
 from bench.report import write_json
-from bench.timeline import with_gaps
+from bench.sessions.editor import ServerError
+from bench.sessions.recordings import Change
+from bench.sessions.timeline import with_gaps
 from lsp_server.backends.base import ModelError
-from lsp_server.config import Settings
 from lsp_server.engine.prefix_cache import common_prefix
+from lsp_server.settings.fields import Settings
 
 _DEFAULT_KEYS = 100
 _TABLE_WIDTH = 120

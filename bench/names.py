@@ -18,20 +18,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import holes, machine
-from bench.completers import Fimble
-from bench.outputs import Place, answered
+from bench import machine
+from bench.filling import holes
+from bench.filling.completers import Fimble
+from bench.filling.outputs import Place, answered
+from bench.filling.tasks import Task
 from bench.quality import INTERRUPTED, model_factory
-from bench.tasks import Task
 from lsp_server.backends.base import ModelError
-from lsp_server.config import Settings
+from lsp_server.core.allowed_names import Members
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.members import Members
-from lsp_server.core.names import without_undefined
-from lsp_server.core.receivers import members_at
+from lsp_server.core.python_receivers import members_at
 from lsp_server.core.shape import Suggestion
+from lsp_server.core.undefined_names import without_undefined
 from lsp_server.engine.client import loaded
 from lsp_server.features.python_modules import PythonModules
+from lsp_server.settings.fields import Settings
 
 KINDS = ("self", "member", "import", "keyword", "bare")
 # What is shown without any of it, with one part, and with both.

@@ -22,12 +22,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import infill, keystrokes, machine, zed
-from bench.arms import Answer, quantile
-from bench.editor import ServerError
-from bench.recordings import Change
+from bench import keystrokes, machine
+from bench.arms import infill, zed
+from bench.arms.arm import Answer, quantile
 from bench.report import write_json
-from bench.timeline import with_gaps
+from bench.sessions.editor import ServerError
+from bench.sessions.recordings import Change
+from bench.sessions.timeline import with_gaps
 
 _SECONDS = 120
 _TABLE_WIDTH = 120

@@ -16,18 +16,20 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from bench import infill, keystrokes, llama_server, machine, model_files, plot, tabby, tables
-from bench.arms import Answer, Arm, ratios, summary
-from bench.editor import ServerError, editor
-from bench.engine_arm import EngineArm, engine_arm
-from bench.floor import BareArm, Floor
-from bench.live import LiveKey, Player
-from bench.recordings import Change
+from bench import keystrokes, machine, plot
+from bench.arms import infill, llama_server, model_files, tabby
+from bench.arms.arm import Answer, Arm, ratios, summary
+from bench.arms.engine_arm import EngineArm, engine_arm
+from bench.arms.floor import BareArm, Floor
 from bench.report import write_json
-from bench.timeline import with_gaps
-from lsp_server.backends import starter
+from bench.sessions import tables
+from bench.sessions.editor import ServerError, editor
+from bench.sessions.live import LiveKey, Player
+from bench.sessions.recordings import Change
+from bench.sessions.timeline import with_gaps
 from lsp_server.backends.base import ModelError
-from lsp_server.config import Settings
+from lsp_server.models import starter
+from lsp_server.settings.fields import Settings
 
 _DEFAULT_KEYS = 60
 _TABLE_WIDTH = 140

@@ -28,24 +28,24 @@ from rich.text import Text
 from bench import machine
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
-from lsp_server.config import Settings
 from lsp_server.core.context import choose_context
 from lsp_server.core.declarations import Declaration
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import find_hole
 from lsp_server.core.imports import import_lines
+from lsp_server.core.index_offer import NO_OFFER, Offer, Why
+from lsp_server.core.index_query import Candidate, choose, excerpt, query_of
 from lsp_server.core.languages import find_language
 from lsp_server.core.modules import related
-from lsp_server.core.offers import NO_OFFER, Offer, Why
 from lsp_server.core.outline import nodes_in
 from lsp_server.core.pieces import Piece, identifiers_in
-from lsp_server.core.project import Candidate, choose, excerpt, query_of
 from lsp_server.core.prompt import BYTES_PER_TOKEN, FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.engine.encode import Encoder
-from lsp_server.features.project.build import Builder
-from lsp_server.features.project.files import entry_of, listed, stamp_of
-from lsp_server.features.project.reader import Reader
+from lsp_server.features.index.build import Builder
+from lsp_server.features.index.files import entry_of, listed, stamp_of
+from lsp_server.features.index.reader import Reader
+from lsp_server.settings.fields import Settings
 
 KINDS = ("definition", "member", "in file")
 _LEAST_NAME = 4

@@ -19,16 +19,17 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 import lsp_server
-from bench import holes, humaneval, machine, quality_tables, safim, sandbox
-from bench import scores as scoring
-from bench.completers import GOLD, OTHER_PROMPTS, Completer, Fimble, Gold, History, Replay
-from bench.scores import Completion, score
-from bench.store import Store
-from bench.tasks import Task, chosen, closed, mid_word
+from bench import machine
+from bench.filling import holes, humaneval, quality_tables, safim, sandbox
+from bench.filling import scores as scoring
+from bench.filling.completers import GOLD, OTHER_PROMPTS, Completer, Fimble, Gold, History, Replay
+from bench.filling.scores import Completion, score
+from bench.filling.store import Store
+from bench.filling.tasks import Task, chosen, closed, mid_word
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
-from lsp_server.config import Settings
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.engine.client import loaded
+from lsp_server.settings.fields import Settings
 
 SETS = (humaneval.NAME, "safim-block", "safim-control", holes.NAME)
 _TABLE_WIDTH = 140

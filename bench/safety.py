@@ -22,16 +22,16 @@ from bench import machine
 from bench.report import write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError
-from lsp_server.config import Settings
 from lsp_server.core.danger.check import check, check_range
-from lsp_server.core.danger.engine import LANGUAGES
 from lsp_server.core.danger.finding import Finding
+from lsp_server.core.danger.search import LANGUAGES
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.client import EngineClient, loaded
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.settings.fields import Settings
 
 FOLDER = Path(__file__).parent / "safety_prompts"
 _HEAD = re.compile(r"^=== (\w+)\n", re.MULTILINE)

@@ -10,7 +10,7 @@ import anyio
 from rich.console import Console
 from rich.text import Text
 
-from bench.editor import Editor, ServerError, Shown, editor
+from bench.sessions.editor import Editor, ServerError, Shown, editor
 
 # A line of fimble's own source, in the middle of a class, so that text stands above and below it.
 _FILE = Path(__file__).parents[1] / "lsp_server" / "core" / "document.py"

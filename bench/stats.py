@@ -19,7 +19,7 @@ from typing import Any
 
 import anyio
 
-from bench.counting import percentile
+from bench.sessions.counting import percentile
 from lsp_server.core.document import DocumentSnapshot, Edit
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode

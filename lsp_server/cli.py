@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server import __version__, user_folders
+from lsp_server import __version__
 from lsp_server.commands import (
     cache,
     compare,
@@ -29,6 +29,7 @@ from lsp_server.commands import (
     trust,
 )
 from lsp_server.commands.terminal import escaping
+from lsp_server.system import user_folders
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
@@ -256,7 +257,7 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
     ids = itertools.count(1)
 
     def remote(name: str, endpoint: Endpoint) -> EngineClient:
-        from lsp_server.remote.home import RemoteHome
+        from lsp_server.endpoints.home import RemoteHome
 
         return EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, ids=ids)
 
@@ -268,7 +269,7 @@ def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
     from lsp_server.engine.home import ThreadHome
     from lsp_server.engine.process import ProcessHome
     from lsp_server.engine.shared import SharedHome
-    from lsp_server.user_sockets import is_possible
+    from lsp_server.system.user_sockets import is_possible
 
     command = ["engine", "--backend", options.backend, "--log", options.log]
     return {

@@ -46,7 +46,7 @@ formatters.formatted(formatters.Formatter("x", (sys.executable, sys.argv[2], sys
 """,
     "tests": """
 import anyio
-from lsp_server.features.actions.runtests import run_tests
+from lsp_server.features.actions.generated_tests.runtests import run_tests
 anyio.run(run_tests, [sys.executable, sys.argv[2], sys.argv[1]], Path(sys.argv[1]), 600)
 """,
     "template": """

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from bench.training.corpus import SourceFile
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind
 from lsp_server.core.languages import find_language
 from lsp_server.core.parsing import parser_of

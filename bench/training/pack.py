@@ -22,7 +22,7 @@ import numpy as np
 from bench.training import corpus, tokenizer
 from bench.training.gguf_files import field_of, open_gguf
 from bench.training.holes import Sample, document_of, samples_of
-from lsp_server.core.formats import FimFormat, find_format
+from lsp_server.core.fim_formats import FimFormat, find_format
 from lsp_server.core.pieces import Piece, pieces_of
 
 # Rows that are filled side by side: with more, less is left over.

@@ -12,7 +12,7 @@ from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.backends.llama_library import Library
 from lsp_server.models import admission
 from lsp_server.models.gguf_parts import read_model
-from lsp_server.models.patience import patiently
+from lsp_server.models.slow_files import patiently
 
 # A file's path, size and time of change.
 _Stamp = tuple[str, int, int]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 
 if TYPE_CHECKING:
     import numpy as np

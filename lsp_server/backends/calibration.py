@@ -22,9 +22,9 @@ from typing import Protocol, TypeVar
 import msgspec
 from platformdirs import user_cache_path
 
-from lsp_server import kept_files
 from lsp_server.backends.base import StepCosts
 from lsp_server.children import Child, Limits
+from lsp_server.system import kept_files
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.backends import calibration, devices, llama_library, starter
+from lsp_server.backends import calibration, devices, llama_library
 from lsp_server.backends.adapters import LoadedAdapters
 from lsp_server.backends.base import Adapter, InterruptedEvaluation, ModelError, ModelInfo, ModelSpec, SequenceState
 from lsp_server.backends.llama_library import Library, Probe, StopFlag, load_library, put_token
@@ -20,10 +20,10 @@ from lsp_server.backends.llama_states import SequenceStates, state_key
 from lsp_server.backends.llama_vocabulary import LlamaVocabulary
 from lsp_server.backends.measuring import Measurement
 from lsp_server.backends.weights_files import WeightsFiles
-from lsp_server.core.formats import FimFormat, detect_format, find_format, names_of
-from lsp_server.models import admission, estimate
+from lsp_server.core.fim_formats import FimFormat, detect_format, find_format, names_of
+from lsp_server.models import admission, estimate, starter
 from lsp_server.models.gguf_parts import part_paths
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits

@@ -10,9 +10,9 @@ import threading
 import weakref
 from typing import Any
 
-from lsp_server import control_groups
 from lsp_server.backends import calibration
 from lsp_server.backends.base import ModelError
+from lsp_server.system import control_groups
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 from lsp_server.backends.base import ModelError
-from lsp_server.core.formats import MARKERS
+from lsp_server.core.fim_formats import MARKERS
 
 
 class LlamaVocabulary:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import Adapter, ModelError, ModelInfo, ModelSpec, SequenceState, StepCosts
-from lsp_server.core.formats import find_format
+from lsp_server.core.fim_formats import find_format
 
 if TYPE_CHECKING:
     import numpy as np

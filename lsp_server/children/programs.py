@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from lsp_server.regular_file import open_regular
+from lsp_server.system.regular_file import open_regular
 
 _SCRIPTS_START = 1024
 # Lists of places from which programs, and what they load, are taken.

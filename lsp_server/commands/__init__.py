@@ -1,1 +1,1 @@
-"""The commands of a person at a terminal: complete, action, models, doctor, init, trust, cache."""
+"""The commands of a person at a terminal, one module each; modules named after no command are shared by several."""

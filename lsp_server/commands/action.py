@@ -18,7 +18,6 @@ from typing import Any
 
 import anyio
 
-from lsp_server import config
 from lsp_server.backends.base import BackendFactory
 from lsp_server.commands.place import CommandError, read_document, read_place, without_dots
 from lsp_server.core.document import DocumentSnapshot
@@ -33,7 +32,8 @@ from lsp_server.features.actions.catalogue import Action, catalogue
 from lsp_server.features.actions.offers import Offer, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
 from lsp_server.features.actions.subject import Problem
-from lsp_server.user_folders import expanded
+from lsp_server.settings import sources
+from lsp_server.system.user_folders import expanded
 
 NO_EDIT = 1
 _PLACE = re.compile(r"^(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?:-(?P<last>\d+))?$")
@@ -54,7 +54,7 @@ def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
     given = dict(overrides)
     if options.chat_model is not None:
         given["chat_model"] = str(expanded(options.chat_model).absolute())
-    settings, problems = config.load([Path.cwd()], [config.Source("the command line", given)])
+    settings, problems = sources.load([Path.cwd()], [sources.Source("the command line", given)])
     actions, wrong = catalogue(settings.actions)
     if problems or wrong:
         raise CommandError("; ".join([*problems, *wrong]))
@@ -131,7 +131,7 @@ def _syntax_problems(document: DocumentSnapshot) -> list[Problem]:
 
 
 async def _run(
-    factory: BackendFactory, settings: config.Settings, document: DocumentSnapshot, offer: Offer, path: Path
+    factory: BackendFactory, settings: sources.Settings, document: DocumentSnapshot, offer: Offer, path: Path
 ) -> Outcome:
     runner: ActionRunner | None = None
 

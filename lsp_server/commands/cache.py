@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lsp_server.commands.output import human_size, tell
 
 if TYPE_CHECKING:
-    from lsp_server.prompt_files import Usage
+    from lsp_server.system.saved_prompt_files import Usage
 
 
 def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
@@ -25,14 +25,14 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints a line. 1 if they were to be removed and some are still there."""
-    from lsp_server import prompt_files
+    from lsp_server.system import saved_prompt_files
 
-    where = prompt_files.folder()
+    where = saved_prompt_files.folder()
     if not options.empty:
-        found = prompt_files.usage()
+        found = saved_prompt_files.usage()
         tell(f"{_prompts(found)} in {where}")
         return 0
-    gone, left = prompt_files.empty(), prompt_files.usage()
+    gone, left = saved_prompt_files.empty(), saved_prompt_files.usage()
     tell(f"removed {_prompts(gone)} from {where}")
     if left.files:
         tell(f"{_prompts(left)} cannot be removed; look at who owns the folder")

@@ -12,7 +12,7 @@ from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
 
 if TYPE_CHECKING:
-    from lsp_server.settings.trial import Trial
+    from lsp_server.settings.comparison import Trial
     from lsp_server.stats.comparing import Interval, Verdict
 
 
@@ -32,9 +32,9 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises ModelError, one line, for files that cannot be tried, and where there is no trial."""
-    from lsp_server.settings import trial
+    from lsp_server.settings import comparison
 
-    going = trial.current()
+    going = comparison.current()
     if options.files:
         if len(options.files) != 2 or options.stop:
             raise ModelError("give two files of settings, or none to see how the trial stands")
@@ -46,23 +46,23 @@ def run(options: argparse.Namespace) -> int:
     _show(going, as_json=options.json)
     if options.stop:
         try:
-            trial.stop()
+            comparison.stop()
         except OSError as error:
-            raise ModelError(f"{trial.state_path()} cannot be deleted: {error.strerror}") from None
+            raise ModelError(f"{comparison.state_path()} cannot be deleted: {error.strerror}") from None
         tell("The trial has ended; your own settings are in force when an editor starts the server again.")
     return 0
 
 
 def _start(one: Path, other: Path) -> int:
-    from lsp_server.settings import trial
+    from lsp_server.settings import comparison
 
     values = _settings(one), _settings(other)
     if values[0] == values[1]:
         raise ModelError(f"{one} and {other} set the same")
     try:
-        trial.start((one.name, other.name), values, date.today())
+        comparison.start((one.name, other.name), values, date.today())
     except OSError as error:
-        raise ModelError(f"{trial.state_path()} cannot be written: {error.strerror}") from None
+        raise ModelError(f"{comparison.state_path()} cannot be written: {error.strerror}") from None
     except TypeError:
         raise ModelError("dates and times are no settings") from None
     tell(
@@ -74,13 +74,12 @@ def _start(one: Path, other: Path) -> int:
 
 def _settings(path: Path) -> dict[str, Any]:
     """The settings of a file, with models by their full paths. Raises ModelError for what is wrong with them."""
-    from lsp_server import config
-    from lsp_server.settings import models, toml
+    from lsp_server.settings import models, sources, toml
 
     values, problem = toml.read(path)
     if values is None:
         raise ModelError(problem or f"there is no {path}")
-    settings, problems = config.merge([config.Source(str(path), values)])
+    settings, problems = sources.merge([sources.Source(str(path), values)])
     if problems:
         raise ModelError(problems[0])
     if not settings.stats:

@@ -18,21 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from lsp_server import config
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo
 from lsp_server.commands.place import CommandError, read_document, read_place
 from lsp_server.commands.waiting import Waiting
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.offers import Why, no_index
+from lsp_server.core.index_offer import Why, no_index
 from lsp_server.engine.api import ModelState
 from lsp_server.engine.client import loaded
 from lsp_server.engine.request import PromptRead, TextDelta
 from lsp_server.features.budget import shows_index
+from lsp_server.features.index.lookup import Lookup
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.other_buffers import BufferReader
 from lsp_server.features.outcome import Outcome, Trigger
-from lsp_server.features.project.lookup import Lookup
-from lsp_server.features.reading import BufferReader
+from lsp_server.settings import sources
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -73,7 +73,7 @@ def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Ma
         offset = document.line_end(line - 1)
     # What the user names counts as part of the workspace, wherever it lies.
     buffers = [replace(read_document(Path(name)), folder=Path.cwd().name) for name in options.open]
-    settings, problems = config.load([Path.cwd()], [config.Source("the command line", dict(overrides))])
+    settings, problems = sources.load([Path.cwd()], [sources.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
     # Other candidates are not printed.
@@ -114,7 +114,7 @@ def parse_place(place: str) -> tuple[Path, int, int | None]:
     return Path(match[1]), int(match[2]), int(match[3]) if match[3] else None
 
 
-async def _complete(call: _Call, factory: BackendFactory, settings: config.Settings) -> None:
+async def _complete(call: _Call, factory: BackendFactory, settings: sources.Settings) -> None:
     failure: ModelError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call.waiting.tick)
@@ -127,7 +127,7 @@ async def _complete(call: _Call, factory: BackendFactory, settings: config.Setti
         raise failure
 
 
-async def _answer(call: _Call, factory: BackendFactory, settings: config.Settings) -> None:
+async def _answer(call: _Call, factory: BackendFactory, settings: sources.Settings) -> None:
     waiting, read = call.waiting, 0
 
     def load_changes(state: ModelState) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp_server.backends.base import ModelError
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 GREEN, YELLOW, RED = "green", "yellow", "red"
 _BUDGET_MS = 80.0
@@ -156,28 +156,27 @@ def _hardware() -> Iterator[Check]:
 
 
 def _settings() -> Iterator[Check]:
-    from lsp_server import config
+    from lsp_server.settings import sources
 
     roots = [Path.cwd()]
-    _, problems = config.load(roots)
-    for path in config.settings_files(roots):
+    _, problems = sources.load(roots)
+    for path in sources.settings_files(roots):
         if path.is_file():
-            names = [name for name, file in config.origins(roots).items() if file == str(path)]
+            names = [name for name, file in sources.origins(roots).items() if file == str(path)]
             yield Check("settings", GREEN, f"{path}: {', '.join(names) or 'nothing in force'}")
     for problem in problems:
         yield Check("settings", RED, problem, "change or remove it")
-    if not any(path.is_file() for path in config.settings_files(roots)):
-        yield Check("settings", GREEN, f"the defaults; there is no {config.settings_files([])[0]}")
+    if not any(path.is_file() for path in sources.settings_files(roots)):
+        yield Check("settings", GREEN, f"the defaults; there is no {sources.settings_files([])[0]}")
 
 
 def _model() -> Iterator[Check]:
-    from lsp_server import config
-    from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, fim, gguf_parts, kinds, ledger
+    from lsp_server.models import admission, estimate, fim, gguf_parts, ledger, not_text_models, starter
+    from lsp_server.settings import sources
 
-    settings, _ = config.load([Path.cwd()])
+    settings, _ = sources.load([Path.cwd()])
     spec = settings.model_spec()
-    origin = config.origins([Path.cwd()]).get("model")
+    origin = sources.origins([Path.cwd()]).get("model")
     where = f" (set in {origin})" if spec.path and origin else ""
     path = expanded(spec.path) if spec.path else starter.path()
     if not spec.path and not path.exists():
@@ -188,7 +187,7 @@ def _model() -> Iterator[Check]:
         return
     try:
         headers = gguf_parts.read_model(path)
-        kinds.check(headers)
+        not_text_models.check(headers)
         need = estimate.check_room(headers, spec, estimate.Room(estimate.available_bytes()))
     except ModelError as error:
         yield Check("model", RED, f"{error}{where}", "fimble models list, then fimble models use NAME")
@@ -209,14 +208,13 @@ def _model() -> Iterator[Check]:
 
 
 def _draft_model() -> Iterator[Check]:
-    from lsp_server import config
-    from lsp_server.backends import starter
-    from lsp_server.models import estimate, gguf_parts
+    from lsp_server.models import estimate, gguf_parts, starter
+    from lsp_server.settings import sources
 
-    settings, _ = config.load([Path.cwd()])
+    settings, _ = sources.load([Path.cwd()])
     if not settings.draft_model:
         return
-    origin = config.origins([Path.cwd()]).get("draft_model")
+    origin = sources.origins([Path.cwd()]).get("draft_model")
     where = f" (set in {origin})" if origin else ""
     try:
         small = gguf_parts.read_model(expanded(settings.draft_model))
@@ -261,12 +259,13 @@ def _calibration() -> Iterator[Check]:
 
 
 def _saved_prompts() -> Iterator[Check]:
-    from lsp_server import config, prompt_files
+    from lsp_server.settings import sources
+    from lsp_server.system import saved_prompt_files
 
-    settings, _ = config.load([Path.cwd()])
-    found, limit = prompt_files.usage(), settings.saved_prompts_mb
+    settings, _ = sources.load([Path.cwd()])
+    found, limit = saved_prompt_files.usage(), settings.saved_prompts_mb
     most = f"of {limit} MB there may be" if limit else "though `saved_prompts_mb` is 0"
-    text = f"{found.files} evaluated prompts, {found.bytes // 1_000_000} MB {most}, in {prompt_files.folder()}"
+    text = f"{found.files} evaluated prompts, {found.bytes // 1_000_000} MB {most}, in {saved_prompt_files.folder()}"
     if not limit and not found.files:
         yield Check("prompts", GREEN, "none are kept: `saved_prompts_mb` is 0")
     else:
@@ -274,11 +273,11 @@ def _saved_prompts() -> Iterator[Check]:
 
 
 def _first_suggestion() -> Iterator[Check]:
-    from lsp_server import config
-    from lsp_server.backends import starter
     from lsp_server.features import first_suggestions
+    from lsp_server.models import starter
+    from lsp_server.settings import sources
 
-    spec = config.load([Path.cwd()])[0].model_spec()
+    spec = sources.load([Path.cwd()])[0].model_spec()
     model = Path(spec.path).expanduser() if spec.path else starter.path()
     cost = first_suggestions.cost(model, first_suggestions.remembered())
     if cost is None:

@@ -39,10 +39,10 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Prints a table, or the results of the checks. 1 if one of these fails. Raises CommandError."""
-    from lsp_server import config
+    from lsp_server.settings import sources
     from lsp_server.settings.endpoints import endpoints_of
 
-    settings, problems = config.load([Path.cwd()])
+    settings, problems = sources.load([Path.cwd()])
     for problem in problems:
         tell(problem)
     found = endpoints_of(settings.endpoints)[0]
@@ -79,8 +79,8 @@ async def _check(name: str, endpoint: Endpoint) -> int:
     import anyio
 
     from lsp_server.backends.base import ModelSpec
+    from lsp_server.endpoints.home import RemoteHome
     from lsp_server.engine.client import EngineClient
-    from lsp_server.remote.home import RemoteHome
 
     changed = anyio.Event()
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelSpec
 from lsp_server.commands.named import resolve
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.models.compare import Agreement, Speed
@@ -66,11 +66,11 @@ class Plan:
 def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Plan:
     """What can be changed in the model that a name means, the one that completes code if it is empty. wanted: the
     scripts to keep; type: AUTO, KEEP or Q4_0. Raises ModelError, also if nothing can be."""
-    from lsp_server import config
-    from lsp_server.backends import requantise, starter
-    from lsp_server.models import admission, ledger, lock, scripts, trim
+    from lsp_server.backends import requantise
+    from lsp_server.models import admission, ledger, lock, starter, trim, writing_scripts
+    from lsp_server.settings import sources
 
-    settings, _ = config.load([Path.cwd()])
+    settings, _ = sources.load([Path.cwd()])
     file = resolve(name) if name else settings.model
     path = expanded(file) if file else starter.model_file(progress)
     headers = admission.admit(path, progress, gpu_layers=0)
@@ -80,7 +80,7 @@ def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Pla
     if header.text(CHANGES_KEY):
         raise ModelError(f"{path.name} is a copy already, made of {header.text(requantise.SOURCE_KEY)}; optimize that")
     cut = None
-    if tuple(wanted) != (scripts.ALL,):
+    if tuple(wanted) != (writing_scripts.ALL,):
         try:
             cut = trim.plan(header, wanted)
         except trim.UncutError as error:
@@ -156,10 +156,10 @@ def measure(
     check: Callable[[], None],
 ) -> tuple[list[Speed], list[Agreement]]:
     """How fast all are on the CPU, and what they have in common with the first. check: may raise, to stop."""
-    from lsp_server import config
     from lsp_server.models import compare, samples
+    from lsp_server.settings import sources
 
-    settings, _ = config.load([Path.cwd()])
+    settings, _ = sources.load([Path.cwd()])
     set_up = settings.model_spec()
     specs = [
         ModelSpec(str(arm.path), _CONTEXT_TOKENS, 1, set_up.threads, 0, flash_attention=set_up.flash_attention)

@@ -12,8 +12,8 @@ from lsp_server.commands.output import human_size, tell
 from lsp_server.commands.place import CommandError
 
 if TYPE_CHECKING:
+    from lsp_server.core.index_offer import Why
     from lsp_server.core.modules import Module
-    from lsp_server.core.offers import Why
     from lsp_server.core.pieces import Piece
 
 # Of the default window, what a model with FIM tokens is shown of other files.
@@ -41,8 +41,8 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Raises CommandError, one line, if there can be no index here, or the place is none."""
-    from lsp_server import config
-    from lsp_server.features.project.store import database_path, remove
+    from lsp_server.features.index.store import database_path, remove
+    from lsp_server.settings import sources
 
     root = Path.cwd()
     if options.what == "clear":
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
             raise CommandError(f"{database_path(root)} cannot be removed: {error.strerror}") from None
         tell(f"the index of {root} is removed; with `project_index = true` it is made again")
         return 0
-    settings, problems = config.load([root])
+    settings, problems = sources.load([root])
     if problems:
         raise CommandError("; ".join(problems))
     if not settings.project_index:
@@ -72,9 +72,9 @@ def run(options: argparse.Namespace) -> int:
 def _update(root: Path) -> None:
     from contextlib import closing
 
-    from lsp_server.features.project.build import Builder
-    from lsp_server.features.project.roots import may_index
-    from lsp_server.features.project.store import StoreError
+    from lsp_server.features.index.build import Builder
+    from lsp_server.features.index.roots import may_index
+    from lsp_server.features.index.store import StoreError
 
     if not may_index(root):
         raise CommandError(f"{root} is or holds a home folder, of which there is no index; go to a project's folder")
@@ -89,15 +89,15 @@ def _update_libraries(root: Path, path: str, modules: Sequence[Module]) -> int:
     """Has what a file imports of installed packages taken in. Returns how many files of theirs are new."""
     from contextlib import closing
 
-    from lsp_server.features.project.build import Builder
+    from lsp_server.features.index.build import Builder
 
     with closing(Builder(root)) as builder:
         return builder.libraries(path, modules)
 
 
 def _show(root: Path, options: argparse.Namespace) -> None:
-    from lsp_server.features.project.reader import Reader
-    from lsp_server.features.project.store import database_path
+    from lsp_server.features.index.reader import Reader
+    from lsp_server.features.index.store import database_path
 
     reader = Reader(root)
     summary = reader.summary()
@@ -147,9 +147,9 @@ def _place(text: str) -> tuple[Path, int, int | None]:
 def _show_place(root: Path, path: Path, line: int, column: int | None, tokens: int, *, as_json: bool) -> None:
     from lsp_server.commands.place import read_place
     from lsp_server.core.context import choose_context, prompt_budget
-    from lsp_server.core.formats import FORMATS
+    from lsp_server.core.fim_formats import FORMATS
     from lsp_server.core.hole import find_hole
-    from lsp_server.features.project.lookup import Lookup
+    from lsp_server.features.index.lookup import Lookup
 
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:

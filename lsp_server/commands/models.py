@@ -71,10 +71,10 @@ def run(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
 
 
 def _list(options: argparse.Namespace) -> int:
-    from lsp_server import config
     from lsp_server.models import catalogue, machine
+    from lsp_server.settings import sources
 
-    settings, _ = config.load([Path.cwd()])
+    settings, _ = sources.load([Path.cwd()])
     spec = settings.model_spec()
     here = machine.profile()
     code, chat = catalogue.recommend(here, spec)
@@ -106,8 +106,7 @@ def _list(options: argparse.Namespace) -> int:
 
 def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
     """What was pulled or imported, the starter model first, what lies in the models folder besides, and what is set."""
-    from lsp_server.backends import starter
-    from lsp_server.models import lock
+    from lsp_server.models import lock, starter
 
     found = []
     path = starter.path()
@@ -154,13 +153,13 @@ def _misfit(path: Path, base: Path) -> str:
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
     """One installed model; `problem` says why it cannot be used, as far as its header shows."""
     from lsp_server.backends.requantise import SOURCE_KEY
-    from lsp_server.models import fim, gguf_parts, kinds, lora
+    from lsp_server.models import fim, gguf_parts, lora, not_text_models
 
     entry = {"name": name, "path": str(path), "source": source, "used": used, "licence": licence, "problem": ""}
     entry.update(kind="model", scale=1.0)
     try:
         headers = gguf_parts.read_model(path)
-        kinds.check(headers)
+        not_text_models.check(headers)
     except ModelError as error:
         return {**entry, "bytes": 0, "quantisation": "", "fim": "", "problem": str(error)}
     main = headers[0]
@@ -180,7 +179,7 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
     from rich.table import Column, Table
     from rich.text import Text
 
-    from lsp_server.backends.starter import PULL
+    from lsp_server.models.starter import PULL
 
     page = console()
 
@@ -233,12 +232,11 @@ def _print_list(installed: list[dict[str, Any]], known: list[dict[str, Any]], ha
 
 
 def _pull(name: str, source: str) -> int:
-    from lsp_server import config
-    from lsp_server.backends import starter
-    from lsp_server.models import lock, pull
+    from lsp_server.models import lock, pull, starter
+    from lsp_server.settings import sources
 
     # The user's own file alone: a workspace cannot allow what the user has ruled out.
-    settings, _ = config.load([])
+    settings, _ = sources.load([])
     try:
         with loading_bar(name) as show:
             path = pull.pull(name, offline=settings.offline, tell=tell, show=show, source=source)
@@ -257,9 +255,9 @@ def _pull(name: str, source: str) -> int:
 
 
 def _import(name: str) -> int:
-    from lsp_server.models import found, gguf_parts, kinds, ledger, lock
+    from lsp_server.models import gguf_parts, ledger, lock, not_text_models, other_programs
 
-    models = found.find_models(usable=not name)
+    models = other_programs.find_models(usable=not name)
     if not name:
         if not models:
             tell("Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold no GGUF files here")
@@ -273,7 +271,7 @@ def _import(name: str) -> int:
         raise ModelError(f"no program here holds a model called {name!r}; `fimble models import` shows what there is")
     model = fitting[0]
     headers = gguf_parts.read_model(model.path)
-    kinds.check(headers)
+    not_text_models.check(headers)
     tell(f"hashing {model.path} ({human_size(model.size)})")
     digest = ledger.sha256(model.path)
     if model.sha256 and model.sha256 != digest:
@@ -325,13 +323,13 @@ def _remove(name: str) -> int:
 
 
 def _bench(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
-    from lsp_server import config
     from lsp_server.models import measure
+    from lsp_server.settings import sources
 
     given = dict(overrides)
     if options.name:
         given["model"] = resolve(options.name)
-    settings, problems = config.load([Path.cwd()], [config.Source("the command line", given)])
+    settings, problems = sources.load([Path.cwd()], [sources.Source("the command line", given)])
     if problems:
         raise ModelError("; ".join(problems))
     speed = measure.measure(factory, settings.model_spec())

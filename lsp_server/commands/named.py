@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 if TYPE_CHECKING:
     from lsp_server.models.lock import Pin
@@ -56,12 +56,11 @@ def _no_file(path: Path) -> str:
 
 def use(name: str) -> int:
     """Tries a model and writes it to the user's settings. Raises ModelError."""
-    from lsp_server import config
-    from lsp_server.backends import starter
-    from lsp_server.models import admission, estimate, settings_file
+    from lsp_server.models import admission, estimate, starter
+    from lsp_server.settings import editing, sources
 
     path = resolve(name)
-    settings, _ = config.load([])
+    settings, _ = sources.load([])
     if not path and not starter.path().is_file():
         tell(f"note: the starter is not here yet: {starter.PULL}")
     if path:
@@ -71,11 +70,11 @@ def use(name: str) -> int:
             f"{headers[0].text('general.name') or Path(path).name} loads and works here; with your settings it takes "
             f"about {estimate.megabytes(need.total)} MB"
         )
-    target = config.settings_files([])[0]
-    before = settings_file.set_value(target, "model", path)
+    target = sources.settings_files([])[0]
+    before = editing.set_value(target, "model", path)
     was = f" (it was {json.dumps(before)})" if before is not None else ""
     tell(f"{target}: model = {json.dumps(path)}{was}")
-    workspace = config.origins([Path.cwd()]).get("model")
+    workspace = sources.origins([Path.cwd()]).get("model")
     if workspace not in (None, str(target)):
         tell(f"note: {workspace} names another model, and counts in this folder")
     return 0

@@ -54,12 +54,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace, factory: BackendFactory) -> int:
     """Makes, measures and keeps a copy. Raises ModelError, one line, also if there is nothing to gain."""
-    from lsp_server.models import lock, scripts
+    from lsp_server.models import lock, writing_scripts
 
     folder = lock.models_folder()
     try:
         with _Stop() as stop:
-            plan = faster_copy.plan(options.name, scripts.parse(options.scripts), options.type, stop)
+            plan = faster_copy.plan(options.name, writing_scripts.parse(options.scripts), options.type, stop)
             folder.mkdir(parents=True, exist_ok=True)
             faster_copy.remove_left_overs(folder)
             with tempfile.TemporaryDirectory(dir=folder, prefix="optimize-", suffix=".tmp") as place:

@@ -41,15 +41,15 @@ def run(options: argparse.Namespace) -> int:
 
 def collected() -> dict[str, Any]:
     """Everything, as JSON."""
-    from lsp_server import config
     from lsp_server.commands import doctor
+    from lsp_server.settings import sources
     from lsp_server.settings.last_run import without_paths
 
-    loaded = config.collect([Path.cwd()])
+    loaded = sources.collect([Path.cwd()])
     settings = loaded.settings
     known = [
         *settings.files(),
-        *map(str, config.settings_files([Path.cwd()])),
+        *map(str, sources.settings_files([Path.cwd()])),
         str(Path.cwd()),
         sys.prefix,
         sys.executable,
@@ -88,7 +88,7 @@ def _settings(settings: Any) -> dict[str, Any]:
     """Those that are not as they come. Of texts, which may be paths or the user's own words, only that they are set."""
     import msgspec
 
-    from lsp_server.config import Settings
+    from lsp_server.settings.fields import Settings
 
     plain, usual = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
     return {name: _told(name, value) for name, value in plain.items() if value != usual[name]}

@@ -12,9 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from lsp_server import user_sockets
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
+from lsp_server.system import user_sockets
 
 # How long a server may take to answer. One whose event loop hangs does not.
 _SECONDS = 2.0

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 
 
 class _Escaping:

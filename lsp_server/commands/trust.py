@@ -7,7 +7,7 @@ from typing import Any
 
 from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 
 def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import TYPED_LIMIT_BYTES, Hole
 from lsp_server.core.prompt import Anchor, PromptBudget, new_anchor
 

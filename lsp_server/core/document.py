@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lsp_server.core import text
-from lsp_server.core.large import LargeText
+from lsp_server.core.large_text import LargeText
 
 
 @dataclass(frozen=True, slots=True, eq=False)

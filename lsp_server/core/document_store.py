@@ -8,9 +8,9 @@ from itertools import accumulate
 from typing import Protocol
 
 from lsp_server.core import text
-from lsp_server.core.closed import ClosedDocuments
+from lsp_server.core.closed_documents import ClosedDocuments
 from lsp_server.core.document import Document, DocumentSnapshot, Edit, LargeDocument, Seen
-from lsp_server.core.large import LargeText
+from lsp_server.core.large_text import LargeText
 from lsp_server.core.notebook import Notebooks, text_around
 from lsp_server.core.uris import normal_uri
 

@@ -6,8 +6,8 @@ import re
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.core.next_edits.imports import import_edit, module_import
-from lsp_server.core.next_edits.kinds import MODULES
+from lsp_server.core.next_edits.computed.imports import import_edit, module_import
+from lsp_server.core.next_edits.node_kinds import MODULES
 
 _USED = re.compile(r"(?<![\w.)\]}])([^\W\d]\w*)\.([^\W\d]\w*)")
 # What has to be imported beside its package.

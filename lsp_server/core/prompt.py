@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.enclosing import enclosing_text
-from lsp_server.core.formats import FimFormat, Slot
+from lsp_server.core.fim_formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.language_entry import Language

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from lsp_server.core.anchor import AnchorBook
 from lsp_server.core.context import ContextBook
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole
-from lsp_server.core.offers import Index, Why, no_index
+from lsp_server.core.index_offer import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Anchor, Context, FimPrompt, PromptBudget, lay_out, new_anchor
 

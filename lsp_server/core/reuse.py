@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
-from lsp_server.core.danger.danger import Danger
+from lsp_server.core.danger.verdict import Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.insertion import Insertion
 from lsp_server.core.overlap import contains, meeting

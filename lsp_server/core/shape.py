@@ -15,14 +15,14 @@ from itertools import chain, islice
 from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.danger.lookalikes import ODD_SPACE, has_names, with_plain_spaces
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hidden import without_hidden
+from lsp_server.core.hidden_characters import without_hidden
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.language_entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.parsing import PARSE_STEPS
 from lsp_server.core.prose import shorter, written_in
-from lsp_server.core.spelled import without_begun, without_spelled
+from lsp_server.core.spelled_markers import without_begun, without_spelled
 from lsp_server.core.stopping import StopRule, code_of, find_end
 from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width

@@ -13,12 +13,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from lsp_server import __version__, user_sockets
+from lsp_server import __version__
 from lsp_server.backends.base import BackendFactory
 from lsp_server.engine import wire
 from lsp_server.engine.core import EngineCore
-from lsp_server.engine.hub import Hub
 from lsp_server.engine.request import Event, Message, Ping, Pong, Shutdown
+from lsp_server.engine.shared_hub import Hub
+from lsp_server.system import user_sockets
 
 # Events for one server that does not read them. With more, it counts as gone.
 _MOST_EVENTS = 10_000

@@ -17,13 +17,13 @@ from typing import Any
 import anyio
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
-from lsp_server.core.members import Members
+from lsp_server.core.allowed_names import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import HomeKind, ModelState
+from lsp_server.engine.crashes import Losses
 from lsp_server.engine.home import Home, ThreadHome
-from lsp_server.engine.losses import Losses
 from lsp_server.engine.request import (
     ROLES,
     CacheUse,

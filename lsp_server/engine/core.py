@@ -28,7 +28,7 @@ from lsp_server.engine.request import (
     Working,
     rejected,
 )
-from lsp_server.engine.saving import SavedPrompts, Written
+from lsp_server.engine.saved_prompts import SavedPrompts, Written
 from lsp_server.engine.scheduler import Scheduler
 from lsp_server.engine.spawn import Spawn, in_thread
 from lsp_server.engine.work import Work

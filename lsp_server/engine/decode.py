@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
 from lsp_server.core.text import encode
+from lsp_server.engine.allowed_tokens import best, least
 from lsp_server.engine.cost import Cost
 from lsp_server.engine.draft_model import ModelDrafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
-from lsp_server.engine.limits import best, least
 from lsp_server.engine.model import LoadedModel, step_ms
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, PromptRead, TextDelta, Working

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
-from lsp_server.core.spelled import worth_knowing
+from lsp_server.core.spelled_markers import worth_knowing
 from lsp_server.core.thinking import written_as
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
@@ -15,7 +15,7 @@ from lsp_server.engine.pace import LEAST_TOKENS, Pace
 from lsp_server.engine.prefix_cache import PrefixCache
 from lsp_server.engine.request import Priority
 from lsp_server.engine.retry import Health
-from lsp_server.engine.saving import SavedPrompts
+from lsp_server.engine.saved_prompts import SavedPrompts
 from lsp_server.engine.speculate import DraftRates
 from lsp_server.engine.vocabulary import Vocabulary
 from lsp_server.engine.work import take_sequence

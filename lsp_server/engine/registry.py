@@ -12,7 +12,7 @@ from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Event, Load, ModelFailed, ModelIdle, ModelReady, Role
 from lsp_server.engine.residency import Residency
 from lsp_server.engine.retry import FilesState, files_state
-from lsp_server.engine.saving import SavedPrompts
+from lsp_server.engine.saved_prompts import SavedPrompts
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from lsp_server import user_sockets
 from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.home import Post
 from lsp_server.engine.link import Link, LinkError, Opened
@@ -31,6 +30,7 @@ from lsp_server.engine.request import (
     Role,
     Usage,
 )
+from lsp_server.system import user_sockets
 
 # How long an engine may take until it listens. It loads no model before that.
 _START_SECONDS, _LOOK_SECONDS = 30.0, 0.02

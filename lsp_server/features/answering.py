@@ -17,7 +17,7 @@ from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import why_unsure
-from lsp_server.features.times import Times
+from lsp_server.features.request_times import Times
 
 # How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
 # together with it; those that are not can be had by asking again.

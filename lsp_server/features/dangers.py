@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from lsp_server.core.danger.check import check
-from lsp_server.core.danger.danger import NO_DANGER, Danger
+from lsp_server.core.danger.verdict import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.insertion import Insertion
 from lsp_server.core.languages import find_language

@@ -17,7 +17,7 @@ from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.features.outcome import Outcome
-from lsp_server.kept_files import read, write_whole
+from lsp_server.system.kept_files import read, write_whole
 
 _KEPT = 40
 # Fewer new tokens than these, or than this share of the prompt, are not a place that was new to the cache.

@@ -18,15 +18,15 @@ from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
 from lsp_server.features import answering
 from lsp_server.features.background import Background
-from lsp_server.features.checks import Checks
 from lsp_server.features.dangers import Dangers
 from lsp_server.features.generation import ANSWERS, WHOLE, RunningGeneration
 from lsp_server.features.indentation import Indentations
+from lsp_server.features.name_check_counts import Checks
 from lsp_server.features.options import InlineOptions
-from lsp_server.features.parts import Part, first_part, following, rewritten, written_with
 from lsp_server.features.prepared import Prepared, after_acceptance
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.rhythm import Rhythm
+from lsp_server.features.written_parts import Part, first_part, following, rewritten, written_with
 
 logger = logging.getLogger(__name__)
 

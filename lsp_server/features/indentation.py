@@ -9,7 +9,7 @@ from pathlib import Path
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.indentation import TAB_COLUMNS, IndentStyle, style_around
 from lsp_server.core.languages import UNKNOWN, find_language
-from lsp_server.features.files import file_of, read_text
+from lsp_server.features.untrusted_files import file_of, read_text
 
 logger = logging.getLogger(__name__)
 

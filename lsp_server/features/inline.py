@@ -13,7 +13,7 @@ import anyio
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
-from lsp_server.core.offers import Index, no_index
+from lsp_server.core.index_offer import Index, no_index
 from lsp_server.core.reuse import SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.api import Engine
@@ -26,8 +26,8 @@ from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.reasons import why_silent, why_unwanted
+from lsp_server.features.request_times import Times
 from lsp_server.features.rhythm import Rhythm
-from lsp_server.features.times import Times
 
 logger = logging.getLogger(__name__)
 

@@ -20,10 +20,10 @@ from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, Text
 from lsp_server.features.actions.template import ChatTemplates, Message, TemplateError, is_instruct
 
 if TYPE_CHECKING:
-    from lsp_server.core.next_edits.formats import EditFormat
+    from lsp_server.core.next_edits.by_model.formats import EditFormat
+    from lsp_server.core.next_edits.by_model.prompts import EditPrompt
     from lsp_server.core.next_edits.gates import Rejected
     from lsp_server.core.next_edits.history import Hunk
-    from lsp_server.core.next_edits.prompts import EditPrompt
     from lsp_server.core.next_edits.proposal import NextEdit, Situation
 
 logger = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class ModelEditor:
         form = None if info is None else self._format(info, options)
         if info is None or form is None:
             return None
-        from lsp_server.core.next_edits.prompts import edit_prompt
+        from lsp_server.core.next_edits.by_model.prompts import edit_prompt
 
         hunks = situation.hunks
         if any(hunk.uri != situation.document.uri for hunk in hunks):
@@ -140,7 +140,7 @@ class ModelEditor:
         return engine.models["edit"].info
 
     def _format(self, info: ModelInfo, options: EditOptions) -> EditFormat | None:
-        from lsp_server.core.next_edits.formats import NAMES, edit_format_by_name, find_edit_format
+        from lsp_server.core.next_edits.by_model.formats import NAMES, edit_format_by_name, find_edit_format
 
         self.problem, wanted = "", info.edit_format or options.form
         names = f"{info.name} {PurePath(info.path).name}"
@@ -155,7 +155,7 @@ class ModelEditor:
     async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float | None] | None:
         """The answer behind the lead, and how probable all of it is, None where a server does not tell; None if there
         is no answer."""
-        from lsp_server.core.next_edits.answers import has_ended
+        from lsp_server.core.next_edits.by_model.answers import has_ended
 
         made = await self._laid_out(prompt, info)
         if made is None:
@@ -250,7 +250,7 @@ def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence
 
 def _edit(prompt: EditPrompt, answer: tuple[str, float | None], info: ModelInfo) -> NextEdit | None:
     """The edit that an answer stands for, as small as it can be."""
-    from lsp_server.core.next_edits.answers import new_window
+    from lsp_server.core.next_edits.by_model.answers import new_window
     from lsp_server.core.next_edits.proposal import NextEdit, smallest
 
     window, (text, probability) = prompt.window, answer
@@ -269,7 +269,7 @@ def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejecte
     """Why an edit of a model's is not shown, in words; empty if it is. Parses. danger: whether one with a dangerous
     pattern is held back."""
     from lsp_server.core.danger.check import check_edit
-    from lsp_server.core.hidden import without_hidden
+    from lsp_server.core.hidden_characters import without_hidden
     from lsp_server.core.next_edits.gates import why_not
     from lsp_server.core.next_edits.trees import tree_of
 

@@ -12,7 +12,7 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.api import Usage
-from lsp_server.features.times import Part
+from lsp_server.features.request_times import Part
 
 
 class Trigger(str, Enum):

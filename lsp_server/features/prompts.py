@@ -10,9 +10,9 @@ import anyio
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole, HoleKind, asked, refined, unasked
-from lsp_server.core.offers import Index, Why, no_index
+from lsp_server.core.index_offer import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
 from lsp_server.core.prompt_book import BetterPrompt, PromptBook, PromptChoice
@@ -82,7 +82,7 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                from lsp_server.core.receivers import members_at  # late: a server starts without it
+                from lsp_server.core.python_receivers import members_at  # late: a server starts without it
 
                 found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts
@@ -111,7 +111,7 @@ class Prompts:
             self._background.start(self._modules_read, modules, document, hole, check)
 
     async def _modules_read(self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, check: bool) -> None:
-        from lsp_server.core.receivers import members_at
+        from lsp_server.core.python_receivers import members_at
 
         try:
             if check:

@@ -20,8 +20,8 @@ from lsp_server.core.python_names import PartNames
 from lsp_server.core.python_parts import names_in_file
 from lsp_server.core.python_refs import Meaning
 from lsp_server.core.python_types import ModuleFile
-from lsp_server.features.files import file_of, read_bytes
-from lsp_server.features.project.installed import regular_stamp, site_packages
+from lsp_server.features.index.installed import regular_stamp, site_packages
+from lsp_server.features.untrusted_files import file_of, read_bytes
 
 # How many modules are kept, how many of them are read at one rest, and how many files of one folder are looked at.
 _MOST_MODULES, _MOST_READ, _MOST_FILES = 400, 40, 2000

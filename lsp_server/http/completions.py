@@ -18,12 +18,12 @@ from lsp_server.core.text import encode
 from lsp_server.engine.api import Engine, Usage
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
+from lsp_server.features.other_buffers import BufferReader
 from lsp_server.features.outcome import Outcome, Trigger
-from lsp_server.features.reading import BufferReader
 from lsp_server.features.reasons import OVERTAKEN, kind_of
 from lsp_server.http.asked import Asked, Chunk, Given, RefusedError
-from lsp_server.http.files import ClientFiles, Placed
-from lsp_server.live.requests import STALE, RequestLog
+from lsp_server.http.client_windows import ClientFiles, Placed
+from lsp_server.status.request_log import STALE, RequestLog
 
 # After so long without a request for a file the user counts as resting.
 REST_SECONDS = 0.5

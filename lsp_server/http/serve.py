@@ -13,15 +13,15 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from lsp_server import config
 from lsp_server.engine.api import ModelState, Role, RoutedEngine
 from lsp_server.http.completions import REST_SECONDS, Completions
 from lsp_server.http.guard import Address, AddressError, Guard
 from lsp_server.http.metrics import Metrics, MetricsError
 from lsp_server.http.server import HttpServer
 from lsp_server.http.token import TokenError, kept_token, read_token, token_path
-from lsp_server.live.listener import StatusListener
-from lsp_server.live.requests import live_status
+from lsp_server.settings import sources
+from lsp_server.status.listener import StatusListener
+from lsp_server.status.request_log import live_status
 
 _USAGE_ERROR = 2
 
@@ -44,7 +44,7 @@ def serve_http(
         _say(str(error))
         return _USAGE_ERROR
     # Of any folder: clients do not say which one they work in.
-    settings, problems = config.load([], [config.Source("the command line", dict(overrides))])
+    settings, problems = sources.load([], [sources.Source("the command line", dict(overrides))])
     for problem in problems:
         _say(problem)
     known = f"the token is {token}\nfimble: it" if is_new else "the token"
@@ -53,7 +53,7 @@ def serve_http(
 
 
 async def _serve(
-    engine: RoutedEngine, settings: config.Settings, where: Address, token: str, kept: str, metrics: Metrics | None
+    engine: RoutedEngine, settings: sources.Settings, where: Address, token: str, kept: str, metrics: Metrics | None
 ) -> int:
     try:
         listener = await anyio.create_tcp_listener(local_host=where.host, local_port=where.port)
@@ -76,7 +76,7 @@ async def _serve(
 async def serve_at(
     listener: anyio.abc.Listener[anyio.abc.ByteStream],
     engine: RoutedEngine,
-    settings: config.Settings,
+    settings: sources.Settings,
     guard: Guard,
     rest_seconds: float = REST_SECONDS,
     metrics: Metrics | None = None,
@@ -110,7 +110,7 @@ async def serve_at(
             await engine.stop()
 
 
-def _told(engine: RoutedEngine, completions: Completions, settings: config.Settings, began: float) -> dict[str, Any]:
+def _told(engine: RoutedEngine, completions: Completions, settings: sources.Settings, began: float) -> dict[str, Any]:
     """What `fimble status` shows."""
     return live_status(
         engine,

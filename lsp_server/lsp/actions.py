@@ -15,7 +15,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.engine.api import Engine, ModelState, Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, Result, catalogue

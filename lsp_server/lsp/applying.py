@@ -16,15 +16,15 @@ from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement, TrackedRange, applied, minimal_edits
-from lsp_server.core.hidden import escaped, without_hidden
+from lsp_server.core.hidden_characters import escaped, without_hidden
 from lsp_server.core.languages import find_language
 from lsp_server.features.actions.asking import ActionFailedError
+from lsp_server.features.actions.generated_tests.place import Place
+from lsp_server.features.actions.generated_tests.runtests import run_tests
+from lsp_server.features.actions.objections import syntax_objection
 from lsp_server.features.actions.offers import Offer
-from lsp_server.features.actions.place import Place
 from lsp_server.features.actions.runner import Outcome, new_tests
-from lsp_server.features.actions.runtests import run_tests
-from lsp_server.features.actions.trust import syntax_objection
-from lsp_server.features.files import MOST_FILE_BYTES, read_bytes
+from lsp_server.features.untrusted_files import MOST_FILE_BYTES, read_bytes
 from lsp_server.lsp.convert import path_of
 from lsp_server.lsp.delivery import Confirmation, new_file_edit, workspace_edit
 from lsp_server.lsp.explanations import Explanations

@@ -12,8 +12,7 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
-from lsp_server import config
-from lsp_server.settings import trial
+from lsp_server.settings import comparison, sources
 
 logger = logging.getLogger(__name__)
 
@@ -24,25 +23,23 @@ _READ_SECONDS = 5.0
 _reading = anyio.CapacityLimiter(4)
 
 
-async def read(roots: Sequence[Path], sources: Sequence[config.Source]) -> tuple[config.Loaded, str]:
+async def read(roots: Sequence[Path], given: Sequence[sources.Source]) -> tuple[sources.Loaded, str]:
     """The settings in force, read on a worker thread; without the files if they do not come in time. And what the
-    counts call those that are being tried today, if any are: they outrank all but the last of `sources`."""
+    counts call those that are being tried today, if any are: they outrank all but the last of `given`."""
     with anyio.move_on_after(_READ_SECONDS):
-        return await anyio.to_thread.run_sync(
-            _read, list(roots), list(sources), abandon_on_cancel=True, limiter=_reading
-        )
-    found = config.collect_sent(sources)
+        return await anyio.to_thread.run_sync(_read, list(roots), list(given), abandon_on_cancel=True, limiter=_reading)
+    found = sources.collect_sent(given)
     found.problems.append(f"the files of settings did not answer within {_READ_SECONDS:g} s, so they do not count")
     return found, ""
 
 
-def _read(roots: list[Path], sources: list[config.Source]) -> tuple[config.Loaded, str]:
-    tried = trial.current()
+def _read(roots: list[Path], given: list[sources.Source]) -> tuple[sources.Loaded, str]:
+    tried = comparison.current()
     if tried is None:
-        return config.collect(roots, sources), ""
+        return sources.collect(roots, given), ""
     turn = tried.turn(date.today())
-    tries = config.Source(f"{tried.names[turn]} of `fimble compare`", tried.values[turn])
-    return config.collect(roots, [*sources[:-1], tries, *sources[-1:]]), tried.arms[turn]
+    tries = sources.Source(f"{tried.names[turn]} of `fimble compare`", tried.values[turn])
+    return sources.collect(roots, [*given[:-1], tries, *given[-1:]]), tried.arms[turn]
 
 
 def told(problems: Sequence[str]) -> str:
@@ -67,7 +64,7 @@ def section(values: Any) -> Mapping[str, Any]:
 
 def pushed(values: Any) -> Mapping[str, Any] | None:
     """Settings that a client has pushed, which may be those of other servers only."""
-    if not isinstance(values, dict) or not ("fimble" in values or any(map(config.is_setting, values))):
+    if not isinstance(values, dict) or not ("fimble" in values or any(map(sources.is_setting, values))):
         return None
     return section(values)
 

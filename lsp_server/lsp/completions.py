@@ -16,11 +16,11 @@ from lsp_server.core.uris import normal_uri
 from lsp_server.features import first_suggestions
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reasons import why_silent
-from lsp_server.live.requests import STALE, RequestLog
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import outcome_for
 from lsp_server.lsp.protocol import Answer, stamped, waited_ms
 from lsp_server.lsp.selected import Selected
+from lsp_server.status.request_log import STALE, RequestLog
 
 if TYPE_CHECKING:
     from lsp_server.engine.api import Engine

@@ -13,10 +13,9 @@ import anyio
 import anyio.to_thread
 from lsprotocol import types
 
-from lsp_server import config
 from lsp_server.features.actions.catalogue import catalogue
 from lsp_server.lsp import client_settings
-from lsp_server.settings import trust
+from lsp_server.settings import sources, trust
 
 if TYPE_CHECKING:
     from lsp_server.lsp.session import Session
@@ -35,10 +34,10 @@ class Configuration:
         self,
         session: Session,
         overrides: Mapping[str, Any] | None,
-        put_in_force: Callable[[config.Loaded], None],
+        put_in_force: Callable[[sources.Loaded], None],
     ) -> None:
         self._session, self._put_in_force = session, put_in_force
-        self._overrides = config.Source("the command line", dict(overrides or {}))
+        self._overrides = sources.Source("the command line", dict(overrides or {}))
         self.initialization_options: Mapping[str, Any] = {}
         self._client_settings: Mapping[str, Any] = {}
         self._asked_client = 0
@@ -98,12 +97,12 @@ class Configuration:
         self._session.start_task(self._read_and_apply, self._changes)
 
     async def _read_and_apply(self, change: int) -> None:
-        sources = [
-            config.Source("initializationOptions", client_settings.section(self.initialization_options)),
-            config.Source("the editor's settings", self._client_settings),
+        given = [
+            sources.Source("initializationOptions", client_settings.section(self.initialization_options)),
+            sources.Source("the editor's settings", self._client_settings),
             self._overrides,
         ]
-        found, arm = await client_settings.read(self._session.roots, sources)
+        found, arm = await client_settings.read(self._session.roots, given)
         if change != self._changes:  # there are newer ones, and files are not always read in the order they were asked
             return
         problems = [*found.problems, *catalogue(found.settings.actions)[1]]
@@ -122,11 +121,11 @@ class Configuration:
             self._session.show_once(types.MessageType.Warning, client_settings.told(problems))
         self._settled.set()
 
-    async def _ask(self, refusal: config.Refusal) -> None:
+    async def _ask(self, refusal: sources.Refusal) -> None:
         """Asks the user whether a folder may name files as models, and remembers the answer."""
         names = " and ".join(f"`{name}`" for name in refusal.names)
         message = (
-            f"fimble: {refusal.folder / config.FILE_NAME} names files of its own for {names}. A model can be made to "
+            f"fimble: {refusal.folder / sources.FILE_NAME} names files of its own for {names}. A model can be made to "
             "write harmful code. Trust this folder only if you know who has written it."
         )
         params = types.ShowMessageRequestParams(

@@ -9,7 +9,7 @@ from lsprotocol import types
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.core.text import Encoding
 from lsp_server.lsp.clients import ClientNeeds
 from lsp_server.lsp.convert import range_of

@@ -14,14 +14,14 @@ from lsprotocol import types
 
 from lsp_server.core import text
 from lsp_server.core.document import Document, DocumentSnapshot, Edit, LargeDocument
-from lsp_server.core.large import LargeText
-from lsp_server.features.files import is_file
+from lsp_server.core.large_text import LargeText
+from lsp_server.features.untrusted_files import is_file
 from lsp_server.lsp import convert
 
 if TYPE_CHECKING:
+    from lsp_server.features.index.service import ProjectIndex
     from lsp_server.features.inline import InlineCompleter
-    from lsp_server.features.project.service import ProjectIndex
-    from lsp_server.features.reading import BufferReader
+    from lsp_server.features.other_buffers import BufferReader
     from lsp_server.lsp.actions import ActionService
     from lsp_server.lsp.completions import CompletionService
     from lsp_server.lsp.counting import Counting

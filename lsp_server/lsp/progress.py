@@ -10,7 +10,7 @@ from typing import Any
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.lsp.clients import ClientNeeds
 
 _LEAST_SECONDS = 0.2

@@ -18,7 +18,7 @@ from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
 from lsp_server.core.document import Document, DocumentSnapshot
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.lsp.convert import PositionError
 
 if TYPE_CHECKING:

@@ -13,16 +13,13 @@ import anyio.to_thread
 import msgspec
 from lsprotocol import types
 
-from lsp_server import config
 from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.api import ModelState, Role, RoutedEngine
 from lsp_server.features.budget import shows_index
+from lsp_server.features.index.service import ProjectIndex
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
-from lsp_server.features.project.service import ProjectIndex
-from lsp_server.features.reading import BufferReader
-from lsp_server.live.listener import StatusListener
-from lsp_server.live.requests import live_status, why_text
+from lsp_server.features.other_buffers import BufferReader
 from lsp_server.lsp import actions, completions, convert, counting, documents, snooze
 from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import watched_files
@@ -35,10 +32,13 @@ from lsp_server.lsp.power import Power
 from lsp_server.lsp.session import Session
 from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
-from lsp_server.lsp.status import status
+from lsp_server.lsp.status_request import status
 from lsp_server.lsp.transport import StdoutWriter
 from lsp_server.lsp.weekly import Weekly
+from lsp_server.settings import sources
 from lsp_server.settings.last_run import LastRun
+from lsp_server.status.listener import StatusListener
+from lsp_server.status.request_log import live_status, why_text
 
 if TYPE_CHECKING:
     from lsp_server.features.python_modules import PythonModules
@@ -189,7 +189,7 @@ class FimbleServer(Session):
     async def _configure(self, pushed: Any) -> None:
         await self.configuration.collect(pushed, _CONFIGURATION_SECONDS)
 
-    def _put_in_force(self, found: config.Loaded) -> None:
+    def _put_in_force(self, found: sources.Loaded) -> None:
         self.settings = found.settings
         self._news.origin = found.origins.get("model", "") if self.settings.model else ""
         self.project.set_enabled(self.settings.project_index)

@@ -12,12 +12,13 @@ import anyio.lowlevel
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from lsp_server import __version__, config
+from lsp_server import __version__
 from lsp_server.core.document_store import DocumentStore
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.protocol import FimbleProtocol, shared_converter
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
+from lsp_server.settings import sources
 from lsp_server.settings.last_run import SHOWN
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class Session(LanguageServer):
         )
         self.documents = DocumentStore()
         self.client = client_needs(types.InitializeParams(types.ClientCapabilities()))
-        self.settings = config.Settings()
+        self.settings = sources.Settings()
         self.roots: list[Path] = []
         self.shown: set[str] = set()
         self._tasks: anyio.abc.TaskGroup | None = None

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.engine.api import Engine
 from lsp_server.lsp.progress import WorkProgress, progress_title
 

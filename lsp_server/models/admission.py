@@ -21,10 +21,10 @@ from typing import IO
 
 from lsp_server.backends.base import Adapter, ModelError
 from lsp_server.children import Child, Limits
-from lsp_server.models import kinds, ledger, lock, lora
+from lsp_server.models import ledger, lock, lora, not_text_models
 from lsp_server.models.gguf import Header, read_header
 from lsp_server.models.gguf_parts import read_model
-from lsp_server.models.patience import Progress, patiently
+from lsp_server.models.slow_files import Progress, patiently
 
 _POLL_S = 0.05
 _LEAST_TIME_S, _SLOWEST_BYTES_S = 120, 20 << 20
@@ -47,7 +47,7 @@ def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = 
             raise ModelError(
                 f"{path} is a LoRA adapter, not a model; name it in `lora`, beside the `model` it was made for"
             )
-        kinds.check(headers)
+        not_text_models.check(headers)
         return headers, [_pinned_hash(header, beat) for header in headers]
 
     headers, hashes = patiently(look, path, progress)

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lsp_server import control_groups
 from lsp_server.backends.base import ModelSpec, NoRoomError
 from lsp_server.models.gguf import Header, LargeArray, Tensor
+from lsp_server.system import control_groups
 
 CPU_CHUNK, GPU_CHUNK = 128, 256
 _CALIBRATED_GPU_CHUNK = 512  # the largest that a calibration may choose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsp_server.core.formats import detect_format, names_of
+from lsp_server.core.fim_formats import detect_format, names_of
 from lsp_server.models.gguf import Header, LargeArray, strings
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 
 from lsp_server.backends.base import ModelError
 from lsp_server.models.gguf_types import FILE_TYPES, TENSOR_TYPES
-from lsp_server.regular_file import open_regular
+from lsp_server.system.regular_file import open_regular
 
 Scalar = int | float | bool | str
 

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from lsp_server.models.gguf import MAGIC, Header, NoModelError, read_header
-from lsp_server.regular_file import open_regular
+from lsp_server.system.regular_file import open_regular
 
 _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 

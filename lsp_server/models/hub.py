@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lsp_server.backends.base import ModelError
-from lsp_server.kept_files import UNWRITABLE, why_unwritable
 from lsp_server.models import connection, incoming, lock
+from lsp_server.system.kept_files import UNWRITABLE, why_unwritable
 
 # What is taken if a repository has several quantisations and none was asked for.
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0", "Q5_K_M", "Q6_K", "F16")

@@ -17,8 +17,8 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.kept_files import read_json, write_whole
-from lsp_server.regular_file import open_regular
+from lsp_server.system.kept_files import read_json, write_whole
+from lsp_server.system.regular_file import open_regular
 
 _MOST_ENTRIES = 512
 _BLOCK = 4 << 20

@@ -11,9 +11,9 @@ from typing import Any
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.kept_files import read_json, why_unwritable, write_whole
 from lsp_server.models import ledger
 from lsp_server.models.catalogue import CatalogueModel
+from lsp_server.system.kept_files import read_json, why_unwritable, write_whole
 
 FILE_NAME = "fimble.lock.json"
 

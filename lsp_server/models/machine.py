@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lsp_server import children
 from lsp_server.children import programs
-from lsp_server.control_groups import usable_cores
 from lsp_server.models import catalogue
 from lsp_server.models.estimate import available_bytes
+from lsp_server.system.control_groups import usable_cores
 
 _VECTORS = ("avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "sve")
 _SMI_S = 1.5

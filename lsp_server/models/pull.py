@@ -14,9 +14,9 @@ from pathlib import Path
 from platformdirs import user_cache_path
 
 from lsp_server.backends.base import ModelError
-from lsp_server.kept_files import why_unwritable
 from lsp_server.models import catalogue, hub, incoming, lock, wheels
 from lsp_server.models.catalogue import Packages
+from lsp_server.system.kept_files import why_unwritable
 
 HUB, INDEX = "hub", "index"
 _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import ModelError
-from lsp_server.core.formats import FORMATS
+from lsp_server.core.fim_formats import FORMATS
 from lsp_server.models import gguf_writer as writer
 from lsp_server.models.gguf import Header, LargeArray
-from lsp_server.models.scripts import ALL, Alphabet
+from lsp_server.models.writing_scripts import ALL, Alphabet
 
 if TYPE_CHECKING:
     from lsp_server.models.gguf_writer import Rows

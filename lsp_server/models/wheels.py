@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from lsp_server.backends.base import ModelError
-from lsp_server.kept_files import UNWRITABLE, why_unwritable
 from lsp_server.models import incoming, ledger, lock
 from lsp_server.models.catalogue import Packages
+from lsp_server.system.kept_files import UNWRITABLE, why_unwritable
 
 Show = Callable[[int, int], None]
 

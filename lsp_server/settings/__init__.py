@@ -1,1 +1,1 @@
-"""Files of settings: read within bounds, and what those of a workspace, which anybody may have written, may set."""
+"""Settings: every one as data, where they come from, how they are read within bounds, and what a workspace may set."""

@@ -17,7 +17,7 @@ from lsp_server.features.model_edit import EditOptions
 from lsp_server.features.options import Comments, Eagerness, InlineOptions
 from lsp_server.settings import models
 from lsp_server.settings.endpoints import endpoints_of, routing_of
-from lsp_server.user_folders import expanded
+from lsp_server.system.user_folders import expanded
 
 # Of the table of edit formats, those of models that fimble can load.
 EditFormatName = Literal["", "sweep", "zeta-2", "zeta-2.1", "instinct", "instruct"]

@@ -21,7 +21,7 @@ from typing import Any
 from platformdirs import user_state_path
 
 from lsp_server import __version__
-from lsp_server.kept_files import read_json, write_whole
+from lsp_server.system.kept_files import read_json, write_whole
 
 _MOST_ERRORS = 20
 _MOST_CHARACTERS = 400

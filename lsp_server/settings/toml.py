@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lsp_server.regular_file import NotRegularError, open_regular
+from lsp_server.system.regular_file import NotRegularError, open_regular
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
-from lsp_server.kept_files import write_whole
-from lsp_server.regular_file import open_regular
+from lsp_server.system.kept_files import write_whole
+from lsp_server.system.regular_file import open_regular
 
 _MOST_BYTES = 1 << 20
 _MOST_FOLDERS = 1000

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from bench import cold, cold_arms, cold_places
+from bench import cold
 from bench.__main__ import main
-from bench.arms import Answer
+from bench.arms.arm import Answer, cold_arms, cold_places
+from bench.arms.cold_arms import EngineAnswer, Served, asked_of_engine, opened_at_once, served, user_folders
+from bench.arms.engine_arm import engine_arm
+from bench.arms.infill import LLAMA_VIM
+from bench.arms.llama_server import InfillArm
 from bench.cold import PlaceResult, summarise
-from bench.cold_arms import EngineAnswer, Served, asked_of_engine, opened_at_once, served, user_folders
-from bench.engine_arm import engine_arm
-from bench.infill import LLAMA_VIM
-from bench.llama_server import InfillArm
-from bench.recordings import Change
+from bench.sessions.recordings import Change
 from lsp_server.backends.base import ModelSpec
 from tests.support.cursor import parse_cursor
 from tests.support.tiny_gguf import write_tiny_gguf

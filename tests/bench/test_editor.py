@@ -8,8 +8,8 @@ import signal
 import anyio
 import pytest
 
-from bench import editor as module
-from bench.editor import Editor, ServerError, editor
+from bench.sessions import editor as module
+from bench.sessions.editor import Editor, ServerError, editor
 
 
 @pytest.mark.parametrize("stopped", [False, True])

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bench import edit_sessions, edits, scenarios
-from bench.edit_models import EditModel
-from bench.histories import commits, groups
-from bench.recordings import Change
+from bench import edits
+from bench.edit_cases import edit_sessions, scenarios
+from bench.edit_cases.edit_models import EditModel
+from bench.edit_cases.histories import commits, groups
+from bench.sessions.recordings import Change
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import holes, humaneval, safim
-from bench.tasks import chosen, closed, mid_word
+from bench.filling import holes, humaneval, safim
+from bench.filling.tasks import chosen, closed, mid_word
 from lsp_server.core.languages import find_language
 from tests.bench.rows import HUMANEVAL_ROWS, SAFIM_ROWS, SOURCES, write_rows
 

@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from bench import counting, tables
-from bench.counting import Anchored, KeyCount, Rules, Usual, count, percentile, summarise
-from bench.live import LiveKey, add_credit
-from bench.recordings import Change, Replacement
-from bench.repository import retyped
-from bench.timeline import Beat, densest, spread, with_gaps
+from bench.sessions import counting, tables
+from bench.sessions.counting import Anchored, KeyCount, Rules, Usual, count, percentile, summarise
+from bench.sessions.live import LiveKey, add_credit
+from bench.sessions.recordings import Change, Replacement
+from bench.sessions.repository import retyped
+from bench.sessions.timeline import Beat, densest, spread, with_gaps
 from lsp_server.core.document import DocumentSnapshot
 from tests.support.formats import format_named
 

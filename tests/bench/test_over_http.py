@@ -9,7 +9,7 @@ import pytest
 
 import bench.__main__ as bench
 from bench import over_http
-from bench.zed import window
+from bench.arms.zed import window
 from tests.conftest import ROOT
 
 TEXT = "".join(f"line number {n} of the text\n" for n in range(200))

@@ -9,12 +9,12 @@ from pathlib import Path
 import gguf
 import pytest
 
-from bench import infill, keystrokes, llama_server, model_files, tabby
+from bench import keystrokes
 from bench.__main__ import main
-from bench.arms import Answer, quantile, ratios, summary
-from bench.infill import LLAMA_VIM, LLAMA_VSCODE, InfillClient, answer_of
+from bench.arms.arm import Answer, infill, llama_server, model_files, quantile, ratios, summary, tabby
+from bench.arms.infill import LLAMA_VIM, LLAMA_VSCODE, InfillClient, answer_of
 from bench.limit import LimitKey, summarise
-from bench.recordings import Change, Replacement
+from bench.sessions.recordings import Change, Replacement
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from tests.support.cursor import parse_cursor

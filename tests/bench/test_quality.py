@@ -15,9 +15,10 @@ import anyio
 import pytest
 from rich.console import Console
 
-from bench import quality, quality_tables
+from bench import quality
 from bench.__main__ import main
-from bench.completers import (
+from bench.filling import quality_tables
+from bench.filling.completers import (
     NO_SUFFIX,
     NOT_HEALED,
     NOTHING_REPLACED,
@@ -33,10 +34,10 @@ from bench.completers import (
     History,
     other_prompt,
 )
-from bench.outputs import Output, Piece, Place, answered
-from bench.scores import Completion, score
-from bench.store import Store
-from bench.tasks import Task, Test
+from bench.filling.outputs import Output, Piece, Place, answered
+from bench.filling.scores import Completion, score
+from bench.filling.store import Store
+from bench.filling.tasks import Task, Test
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.recordings import Change, read
+from bench.sessions.recordings import Change, read
 
 
 def write(path: Path, data: Any) -> Path:

@@ -14,7 +14,7 @@ from bench import safety
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.danger.check import check_range
-from lsp_server.core.danger.engine import rules_of
+from lsp_server.core.danger.search import rules_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.engine.client import loaded

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.sandbox import Execution, Limits, run
+from bench.filling.sandbox import Execution, Limits, run
 
 pytest.importorskip("resource", reason="limits are the system's, on Linux and macOS")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from bench.comparison import compare, interval, mcnemar
-from bench.safim import same_output
-from bench.sandbox import Limits
-from bench.scores import Completion, parses, score, verdict
-from bench.tasks import Task, Test
+from bench.filling.comparison import compare, interval, mcnemar
+from bench.filling.safim import same_output
+from bench.filling.sandbox import Limits
+from bench.filling.scores import Completion, parses, score, verdict
+from bench.filling.tasks import Task, Test
 from lsp_server.core.document import DocumentSnapshot
 
 pytest.importorskip("resource", reason="the sandbox needs the system's limits")

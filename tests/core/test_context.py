@@ -22,7 +22,7 @@ from lsp_server.core.context import (
     prompt_budget,
 )
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS
+from lsp_server.core.fim_formats import FORMATS
 from lsp_server.core.hole import Hole, find_hole
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import NO_CONTEXT, Context, PromptBudget, piece_size

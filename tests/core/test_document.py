@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lsp_server.core import text
-from lsp_server.core.closed import MOST_CLOSED, MOST_CLOSED_BYTES
+from lsp_server.core.closed_documents import MOST_CLOSED, MOST_CLOSED_BYTES
 from lsp_server.core.document import DocumentSnapshot, Edit
 from lsp_server.core.document_store import DocumentStore
 from lsp_server.core.text import LONG_LINE_BYTES, Encoding, line_starts

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format
+from lsp_server.core.fim_formats import FORMATS, PREFIX_ONLY, FimFormat, declared_format
 from lsp_server.core.hole import find_hole
 from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import Piece

@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.core.hole import find_hole
 from lsp_server.core.shape import shape
-from lsp_server.core.spelled import worth_knowing
+from lsp_server.core.spelled_markers import worth_knowing
 from lsp_server.core.stopping import find_end, stop_rule
 from tests.support.cursor import parse_cursor
 

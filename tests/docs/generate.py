@@ -12,7 +12,7 @@ SETTINGS = Path(__file__).parents[2] / "docs" / "settings.md"
 # What a description leaves to another page.
 _SEE = {
     "actions": "See [Code actions](actions.md).",
-    "fim_format": "See the [table of formats](../lsp_server/core/formats.py).",
+    "fim_format": "See the [table of formats](../lsp_server/core/fim_formats.py).",
 }
 _TYPES = {"boolean": "`true`, `false`", "string": "text", "array": "a list of texts", "object": "a table"}
 

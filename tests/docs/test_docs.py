@@ -17,7 +17,7 @@ import pytest
 
 import bench.__main__ as bench
 from lsp_server import __version__, cli
-from lsp_server.config import is_setting
+from lsp_server.settings.sources import is_setting
 from tests.conftest import ROOT
 from tests.docs import commands, generate
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from lsp_server.config import Settings
 from lsp_server.core.languages import LANGUAGES
+from lsp_server.settings.fields import Settings
 
 EDITORS = Path(__file__).parents[2] / "editors"
 # Settings of VS Code's extension itself; the server does not know them (vscode/src/settings.ts).

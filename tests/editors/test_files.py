@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lsp_server.config import Settings, is_setting
 from lsp_server.core.languages import LANGUAGES
+from lsp_server.settings.fields import Settings
+from lsp_server.settings.sources import is_setting
 from tests.conftest import ROOT
 from tests.editors import generate
 from tests.editors.support import EDITORS

@@ -18,7 +18,7 @@ import pytest
 
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.engine import link, losses
+from lsp_server.engine import crashes, link
 from lsp_server.engine.api import Finished, FinishReason, ModelState, Role, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.home import Home, ThreadHome
@@ -200,7 +200,7 @@ async def settled() -> None:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(losses, "_FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(crashes, "_FIRST_PAUSE", 0.0)
 
 
 @pytest.mark.usefixtures("at_once")

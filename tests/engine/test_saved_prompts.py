@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from lsp_server import prompt_files
 from lsp_server.backends.base import ModelSpec, SequenceState
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.engine import saving
+from lsp_server.engine import saved_prompts
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Finished, Generate, Keep, Load, ModelReady, Shutdown
-from lsp_server.engine.saved import ReadPace, Saved, best, is_news, replaced
-from lsp_server.engine.saving import REST_SECONDS
+from lsp_server.engine.saved_prompt_choice import ReadPace, Saved, best, is_news, replaced
+from lsp_server.engine.saved_prompts import REST_SECONDS
+from lsp_server.system import saved_prompt_files
 from tests.engine.harness import BLOCK, LINE, EngineHarness, Recurrent, ask, cold, make_prompt
 from tests.support.effort import scaled
 
@@ -31,7 +31,7 @@ FILES = "*.prompt1"
 @pytest.fixture(autouse=True)
 def cache_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    yield prompt_files.folder()
+    yield saved_prompt_files.folder()
 
 
 class Sliding(ScriptedBackend):
@@ -138,16 +138,16 @@ def test_nothing_is_written_while_there_is_work_or_the_user_has_just_typed(cache
 
 
 def test_an_engine_that_sleeps_wakes_to_write(cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saving, "REST_SECONDS", 0.0)
-    monkeypatch.setattr(saving, "_BYTES_PER_SECOND", 1e12)
-    written, write = [threading.Event(), threading.Event()], prompt_files.write
+    monkeypatch.setattr(saved_prompts, "REST_SECONDS", 0.0)
+    monkeypatch.setattr(saved_prompts, "_BYTES_PER_SECOND", 1e12)
+    written, write = [threading.Event(), threading.Event()], saved_prompt_files.write
 
     def noted(*arguments: Any, **options: Any) -> int:
         size = write(*arguments, **options)
         next(event for event in written if not event.is_set()).set()
         return size
 
-    monkeypatch.setattr(prompt_files, "write", noted)
+    monkeypatch.setattr(saved_prompt_files, "write", noted)
     ready = threading.Event()
     engine = EngineCore(ScriptedBackend, lambda event: ready.set() if isinstance(event, ModelReady) else None)
     engine.send(Keep({}, PLENTY))
@@ -263,7 +263,7 @@ def test_servers_at_the_same_time_read_what_each_other_writes(cache_folder: Path
     second.rest()
     assert evaluated(first, ask(2, TEXTS[3])) <= 12
     assert len(saved_files(cache_folder)) == 2
-    prompt_files.empty()
+    saved_prompt_files.empty()
     third = Server()
     assert evaluated(third, ask(1, TEXTS[0])) > 200
     third.shut_down()
@@ -289,7 +289,7 @@ def test_the_least_used_goes_first_and_the_limit_holds(cache_folder: Path) -> No
     server = Server(limit=limit)
     server.run(ask(1, TEXTS[3]))
     server.shut_down()
-    assert prompt_files.usage().bytes <= limit
+    assert saved_prompt_files.usage().bytes <= limit
     kept = [evaluated(Server(limit=limit), ask(1, text)) <= 12 for text in TEXTS]
     assert kept[0] and kept[3]
     assert sorted(kept[1:3]) == [False, True]
@@ -298,10 +298,10 @@ def test_the_least_used_goes_first_and_the_limit_holds(cache_folder: Path) -> No
 def test_a_write_that_is_given_up_leaves_nothing(cache_folder: Path) -> None:
     state = memoryview(bytes(3 << 22))
     asked = iter([True, True, False])
-    written = prompt_files.write("k", [1, 2], [(2, state)], 0.0, limit_bytes=PLENTY, go_on=lambda: next(asked))
+    written = saved_prompt_files.write("k", [1, 2], [(2, state)], 0.0, limit_bytes=PLENTY, go_on=lambda: next(asked))
     assert written == 0
     assert list(cache_folder.iterdir()) == []
-    assert prompt_files.write("k", [1, 2], [(2, state)], 0.0, limit_bytes=len(state)) == 0, "it does not fit"
+    assert saved_prompt_files.write("k", [1, 2], [(2, state)], 0.0, limit_bytes=len(state)) == 0, "it does not fit"
     assert list(cache_folder.iterdir()) == []
 
 

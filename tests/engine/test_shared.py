@@ -16,13 +16,13 @@ import anyio
 import psutil
 import pytest
 
-from lsp_server import user_sockets
 from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.api import Finished, FinishReason
-from lsp_server.engine.hub import Hub
 from lsp_server.engine.request import Cancel, Event, Generate, Keep, Load, Message, ModelFailed, ModelReady, Usage
 from lsp_server.engine.shared import SharedHome
+from lsp_server.engine.shared_hub import Hub
 from lsp_server.engine.wire import encode
+from lsp_server.system import user_sockets
 from tests.engine.harness import ask, make_prompt
 from tests.engine.test_process import PROMPT, SECONDS, TEXT, Client
 from tests.engine.test_wire import EXAMPLES, info
@@ -274,7 +274,7 @@ def test_a_path_that_is_too_long_for_a_socket_is_refused_with_the_cure(
 async def test_what_is_wrong_with_the_place_is_told_and_not_blamed_on_the_model(
     known: ModelSpec, runtime: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lsp_server.engine.losses._FIRST_PAUSE", 0.0)
+    monkeypatch.setattr("lsp_server.engine.crashes._FIRST_PAUSE", 0.0)
     (runtime / "fimble").mkdir()
     (runtime / "fimble").chmod(0o755)
     client = Client(("shared", home))

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from lsp_server.core.offers import Index, no_index
+from lsp_server.core.index_offer import Index, no_index
 from lsp_server.engine.core import EngineCore
 from tests.features.harness import SECONDS, Bench, Factory, Opener
 

@@ -14,7 +14,7 @@ import anyio.lowlevel
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.offers import Index, no_index
+from lsp_server.core.index_offer import Index, no_index
 from lsp_server.engine.api import ModelState
 from lsp_server.engine.client import in_this_process
 from lsp_server.engine.request import Generate, Role

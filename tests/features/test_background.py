@@ -16,7 +16,7 @@ import pytest
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Cancel, Generate, Priority
-from lsp_server.features import generation, parts, prompts
+from lsp_server.features import generation, prompts, written_parts
 from lsp_server.features.background import Background
 from lsp_server.features.outcome import Outcome
 from tests.features.harness import KNOWN, PATIENT, SOURCE, Bench, Gate, Opener, holding, knowing
@@ -166,7 +166,7 @@ async def test_a_long_text_does_not_go_on_when_the_user_has_typed_something_else
     bench: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gate = Gate()
-    held(monkeypatch, parts, "next_part", gate)
+    held(monkeypatch, written_parts, "next_part", gate)
     outcomes: list[Outcome] = []
     async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
@@ -188,7 +188,7 @@ async def test_a_long_text_that_cannot_be_written_on_is_answered(
     def broken(*arguments: Any) -> None:
         raise ValueError("what a part")
 
-    monkeypatch.setattr(parts, "next_part", broken)
+    monkeypatch.setattr(written_parts, "next_part", broken)
     async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)
@@ -200,7 +200,7 @@ async def test_a_long_text_that_cannot_be_written_on_is_answered(
 
 async def test_another_model_does_not_write_on(bench: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate()
-    held(monkeypatch, parts, "next_part", gate)
+    held(monkeypatch, written_parts, "next_part", gate)
     async with bench(knowing(LONG_TEXT)) as b:
         await b.ready()
         b.options = replace(PATIENT, max_lines=40, max_tokens=1000)

@@ -12,7 +12,7 @@ from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
-from lsp_server.core.offers import Offer, Why
+from lsp_server.core.index_offer import Offer, Why
 from lsp_server.core.pieces import Piece, pieces_of
 from lsp_server.engine.request import Generate
 from lsp_server.features.outcome import Trigger

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.formats import FORMATS
+from lsp_server.core.fim_formats import FORMATS
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.request import Usage
 from lsp_server.features import first_suggestions

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lsp_server.core.hole import find_hole
-from lsp_server.features.project.build import Builder
-from lsp_server.features.project.lookup import Lookup
+from lsp_server.features.index.build import Builder
+from lsp_server.features.index.lookup import Lookup
 from tests.support.cursor import parse_cursor
 
 EVIL = "import pathlib\npathlib.Path(__file__).with_name('ran').touch()\n"

@@ -15,12 +15,12 @@ from lsp_server.core.reuse import Typed
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
 from lsp_server.features.answering import outcome_of
-from lsp_server.features.checks import Checks
 from lsp_server.features.generation import RunningGeneration
+from lsp_server.features.name_check_counts import Checks
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
-from lsp_server.features.parts import Part, first_part, rewritten
 from lsp_server.features.reasons import kind_of
+from lsp_server.features.written_parts import Part, first_part, rewritten
 from tests.features.harness import PATIENT, Opener, knowing
 from tests.support.cursor import parse_cursor
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.zed import window
+from bench.arms.zed import window
 
 Body = dict[str, Any]
 

@@ -14,7 +14,6 @@ import h11
 
 from lsp_server.backends.base import Backend, ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
-from lsp_server.config import Settings
 from lsp_server.engine.api import RoutedEngine
 from lsp_server.engine.client import EngineClient, in_this_process
 from lsp_server.engine.endpoint import Endpoint
@@ -22,6 +21,7 @@ from lsp_server.engine.switch import Switch
 from lsp_server.http.guard import Address, Guard
 from lsp_server.http.metrics import Metrics
 from lsp_server.http.serve import serve_at
+from lsp_server.settings.fields import Settings
 
 TOKEN = "the-token-of-these-tests"
 SECONDS = 20  # a wait this long has failed; no passing test comes near it

@@ -13,7 +13,7 @@ import pytest
 from lsprotocol import types
 
 from lsp_server.lsp.protocol import shared_converter
-from tests.actions.cases import CASES, Case
+from tests.features.actions.cases import CASES, Case
 from tests.support.editor import Editor
 from tests.support.effort import scaled
 from tests.support.stdio import StdioClient, needs_own_engine

@@ -13,7 +13,7 @@ import pytest
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.features.actions import runner
 from lsp_server.lsp import actions, applying
-from tests.actions.cases import CASES
+from tests.features.actions.cases import CASES
 from tests.support.buffer import Buffer
 from tests.support.editor import Editor
 from tests.support.inprocess import ServerThread, served

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp_server.config import Settings, Source, merge
 from lsp_server.core.document import DocumentSnapshot, Edit
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding
 from lsp_server.lsp import convert
 from lsp_server.lsp.convert import PositionError
+from lsp_server.settings.fields import Settings
+from lsp_server.settings.sources import Source, merge
 
 TEXT = "é😀漢\r\n\tx = 1\n"
 

@@ -16,7 +16,7 @@ import pytest
 
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.lsp import client_settings, counting, weekly
-from lsp_server.settings import trial
+from lsp_server.settings import comparison
 from lsp_server.stats import store
 from lsp_server.stats.counts import Key, Tally
 from tests.conftest import server_in
@@ -238,9 +238,9 @@ def test_counting_is_switched_off_and_on(serve: Callable[..., StdioClient], coun
 
 
 def test_a_workspace_does_not_switch_it_off(home: Path, serve: Callable[..., StdioClient]) -> None:
-    from lsp_server import config
+    from lsp_server.settings import sources
 
-    settings, problems = config.merge([config.Source("w/fimble.toml", {"stats": False}, users=False)])
+    settings, problems = sources.merge([sources.Source("w/fimble.toml", {"stats": False}, users=False)])
     assert settings.stats
     assert "set it in your own" in problems[0]
 
@@ -363,7 +363,7 @@ def test_on_another_day_the_other_settings_of_a_trial_are_in_force(monkeypatch: 
 
     for module in (counting, client_settings):
         monkeypatch.setattr(module, "date", Calendar)
-    going = trial.start(("A.toml", "B.toml"), ({"max_lines": 3}, {"max_lines": 9}), date.today())
+    going = comparison.start(("A.toml", "B.toml"), ({"max_lines": 3}, {"max_lines": 9}), date.today())
     server, _ = served(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN.encode()]))
     try:
         server.initialize(recorded("nvim_0_12_4")["capabilities"])
@@ -385,5 +385,5 @@ def test_on_another_day_the_other_settings_of_a_trial_are_in_force(monkeypatch: 
         assert sorted(days.values()) == sorted(going.arms)
     finally:
         server.kill()
-        trial.stop()
+        comparison.stop()
         store.clear()

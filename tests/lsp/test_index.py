@@ -140,4 +140,4 @@ def test_its_process_ends_with_the_server(start: Start, root: Path) -> None:
 def running(root: Path) -> list[psutil.Process]:
     """The processes that build the index of a folder, or watch over one that does."""
     found = ((process, process.info["cmdline"] or []) for process in psutil.process_iter(["cmdline"]))
-    return [each for each, command in found if {"lsp_server.features.project.worker", str(root)} <= set(command)]
+    return [each for each, command in found if {"lsp_server.features.index.worker", str(root)} <= set(command)]

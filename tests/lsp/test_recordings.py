@@ -17,7 +17,7 @@ from lsp_server.lsp.clients import client_needs
 from tests.support.stdio import Message, StdioClient
 
 Start = Callable[..., StdioClient]
-FOLDER = Path(__file__).parents[1] / "clients"
+FOLDER = Path(__file__).parents[1] / "recordings"
 
 # Whether the completion menu is served, the position encoding, and whether the client can be asked for its
 # settings and told when they change.

@@ -16,9 +16,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from lsp_server import config
-from lsp_server.config import Settings
 from lsp_server.lsp import client_settings
+from lsp_server.settings import sources
+from lsp_server.settings.fields import Settings
 from tests.support.stdio import SERVE, Message, StdioClient, inline_params, request
 
 Start = Callable[..., StdioClient]
@@ -577,10 +577,10 @@ async def test_files_that_do_not_answer_hold_nothing_up(monkeypatch: pytest.Monk
     """What a file on a network does whose server has gone: to look at it takes for ever, and each new look too."""
     answers = threading.Event()
     monkeypatch.setattr(client_settings, "_READ_SECONDS", 0.05)
-    monkeypatch.setattr(config, "collect", lambda *_: answers.wait())
+    monkeypatch.setattr(sources, "collect", lambda *_: answers.wait())
     try:
         for _ in range(6):
-            found, _ = await client_settings.read([], [config.Source("the editor", {"max_lines": 3})])
+            found, _ = await client_settings.read([], [sources.Source("the editor", {"max_lines": 3})])
             assert found.settings.max_lines == 3
             assert "did not answer within 0.05 s" in found.problems[0]
     finally:

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.core.formats import find_format
+from lsp_server.core.fim_formats import find_format
 from lsp_server.models import catalogue
 from lsp_server.models.catalogue import GB, Machine, bandwidth_gbps
 

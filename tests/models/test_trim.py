@@ -15,7 +15,7 @@ from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.models import gguf_writer, trim
 from lsp_server.models.gguf import Header, read_header
-from lsp_server.models.scripts import Alphabet, parse
+from lsp_server.models.writing_scripts import Alphabet, parse
 from tests.support.tiny_gguf import MARKERS, byte_characters, write_tiny_gguf
 
 WORDS = ("return", "self", "def ", "    ", "größe", "länge", "привет", "мир", "データ", "→")

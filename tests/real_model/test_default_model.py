@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from bench.editor import Editor, editor
+from bench.sessions.editor import Editor, editor
 from tests.support import starter
 
 pytestmark = pytest.mark.model

@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelSpec
-from lsp_server.core.next_edits.prompts import edit_prompt
+from lsp_server.core.next_edits.by_model.prompts import edit_prompt
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.engine.encode import Encoder
 from lsp_server.engine.request import Generate, Priority

@@ -15,13 +15,12 @@ import pytest
 from lsp_server.backends import llama
 from lsp_server.backends.base import Adapter, ModelError, ModelSpec
 from lsp_server.cli import run
-from lsp_server.config import Settings
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Event, Finished, FinishReason, Load, ModelFailed, ModelLoading, ModelReady
 from lsp_server.engine.spawn import at_once
 from lsp_server.models import admission, lora
 from lsp_server.models.gguf import read_header
-from lsp_server.settings.fields import adapter_of
+from lsp_server.settings.fields import Settings, adapter_of
 from tests.engine.harness import BLOCK, ask, make_prompt
 from tests.support.tiny_gguf import write_tiny_gguf, write_tiny_lora
 

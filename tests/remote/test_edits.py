@@ -12,13 +12,13 @@ import pytest
 from lsp_server.backends.base import ModelSpec
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.next_edits.proposal import NextEdit
+from lsp_server.endpoints.home import RemoteHome
 from lsp_server.engine.api import ModelState
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Kind
 from lsp_server.features.actions.template import ChatTemplates
 from lsp_server.features.model_edit import EditOptions, ModelEditor
 from lsp_server.features.next_edit import NextEditor
-from lsp_server.remote.home import RemoteHome
 from tests.core.next_edits.test_edit_prompts import MERCURY, SWEEP, ZETA_2
 from tests.remote.server import MODELS, Server, response, serving
 from tests.support.edited import Edited

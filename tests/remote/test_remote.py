@@ -15,6 +15,7 @@ import pytest
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt, Segment
+from lsp_server.endpoints.home import RemoteHome
 from lsp_server.engine.api import LOCAL, Finished, FinishReason, Priority, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Endpoint, Kind
@@ -23,7 +24,6 @@ from lsp_server.engine.switch import Switch
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
-from lsp_server.remote.home import RemoteHome
 from tests.core.test_secrets import SECRETS, joined
 from tests.engine.harness import BLOCK
 from tests.remote.server import KINDS, MODELS, PATHS, Server, response, serving, stream

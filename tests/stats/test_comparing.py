@@ -8,7 +8,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from lsp_server.settings.trial import Trial
+from lsp_server.settings.comparison import Trial
 from lsp_server.stats.comparing import FIRST_DAYS, LEAST_KEYS, Verdict, compare, days_needed
 from lsp_server.stats.counts import Key, Tally
 

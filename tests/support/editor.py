@@ -12,7 +12,7 @@ from typing import Any
 from tests.support.buffer import Buffer
 from tests.support.stdio import Message, StdioClient
 
-CLIENTS = Path(__file__).parents[1] / "clients"
+CLIENTS = Path(__file__).parents[1] / "recordings"
 # An action begins when nobody has typed for a moment.
 SHORT_REST = {"lsp_server.engine.core.REST_SECONDS": 0.01}
 ENCODINGS = {"coc": "utf-16", "code": "utf-16", "eglot": "utf-32", "helix": "utf-8", "lsp": "utf-32", "nvim": "utf-8"}

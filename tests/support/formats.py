@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lsp_server.core.formats import FimFormat, find_format
+from lsp_server.core.fim_formats import FimFormat, find_format
 
 
 def format_named(name: str) -> FimFormat:

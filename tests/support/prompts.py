@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.formats import FimFormat
+from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole
 from lsp_server.core.prompt import FimPrompt, PromptBudget, lay_out, new_anchor
 

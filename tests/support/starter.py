@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from platformdirs import user_cache_path
 
-from lsp_server.backends import starter
+from lsp_server.models import starter
 
 _ROOT = Path(__file__).resolve().parents[2]
 # Of the user who runs the tests; while these run, the user's folders are others.

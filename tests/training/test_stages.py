@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from bench import humaneval, quality
+from bench import quality
+from bench.filling import humaneval
 from bench.training import card, evaluate
 from bench.training.__main__ import STAGES, main
 from bench.training.corpus import build

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks
 from lsp_server.core.danger import lookalikes
-from lsp_server.core.danger.engine import Search, rules_of
 from lsp_server.core.danger.finding import Finding
 from lsp_server.core.danger.reading import MOST_NODES, MOST_NODES_OF_FILE
+from lsp_server.core.danger.search import Search, rules_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.parsing import PARSE_STEPS, parse

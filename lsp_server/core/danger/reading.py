@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from lsp_server.core.danger.kinds import (
+from lsp_server.core.danger.node_kinds import (
     ADDS,
     BY_WORD,
     CALLS,

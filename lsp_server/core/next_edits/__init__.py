@@ -1,1 +1,1 @@
-"""Next edits that need no model: what follows from the edits that the user has just made."""
+"""Next edits: the change that the user is likely to make next. Computed from the last edits, or by a model."""

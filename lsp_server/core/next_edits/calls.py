@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
-from lsp_server.core.next_edits.kinds import ARGUMENTS, CALLS, FUNCTIONS, WITHOUT_SELF
 from lsp_server.core.next_edits.names import field_of, is_distinctive, is_member, name_node, words
+from lsp_server.core.next_edits.node_kinds import ARGUMENTS, CALLS, FUNCTIONS, WITHOUT_SELF
 from lsp_server.core.next_edits.trees import Tree, nodes_in, tree_of
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ import statistics
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 
+from lsp_server.core.next_edits.computed.propose import proposals
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
-from lsp_server.core.next_edits.propose import proposals
 
 # How certain an edit has to be, from 1 to 3.
 _LEAST_CERTAINTY: dict[str, int] = {"low": 3, "medium": 2, "high": 1}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.next_edits.kinds import (
+from lsp_server.core.next_edits.node_kinds import (
     CLASSES,
     FUNCTIONS,
     INTRODUCED_FIELDS,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import anyio
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
-from lsp_server.core.hidden import without_hidden
+from lsp_server.core.hidden_characters import without_hidden
 from lsp_server.core.prompt import Segment
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, Role, TextDelta
 from lsp_server.features.actions.answer import repeats

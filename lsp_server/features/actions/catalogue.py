@@ -10,7 +10,7 @@ from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
-from lsp_server.core.danger.engine import LANGUAGES
+from lsp_server.core.danger.search import LANGUAGES
 from lsp_server.features.actions.filenames import refusal
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from lsp_server.core.danger.check import check_edit, check_range
 from lsp_server.core.danger.finding import Finding
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hidden import escaped
+from lsp_server.core.hidden_characters import escaped
 from lsp_server.features.actions.offers import describe
 from lsp_server.features.actions.subject import Subject
 

@@ -14,11 +14,11 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.fitting import document_unit
 from lsp_server.features.actions.margins import indent_of
+from lsp_server.features.actions.objections import syntax_objection
 from lsp_server.features.actions.prose import is_english, says_less, says_nothing, without_echoes
 from lsp_server.features.actions.readings import blocks
 from lsp_server.features.actions.results import Proposal
 from lsp_server.features.actions.subject import Subject
-from lsp_server.features.actions.trust import syntax_objection
 
 _MOST_LINES = 80
 _LINE_COMMENTS = {"Rust": "///", "Go": "//"}

@@ -17,7 +17,7 @@ from lsp_server import children
 from lsp_server.children import programs
 from lsp_server.core.edits import common_ends
 from lsp_server.core.languages import Language
-from lsp_server.features.files import read_text
+from lsp_server.features.untrusted_files import read_text
 
 _SECONDS = 10.0
 _LIMITS = children.Limits(cpu_seconds=60, data_bytes=4 << 30, file_bytes=64 << 20)

@@ -12,9 +12,9 @@ from lsp_server.features.actions.catalogue import Action, Result
 from lsp_server.features.actions.fitting import fit, names_header, with_old_docstring
 from lsp_server.features.actions.homes import defined_again, home_of
 from lsp_server.features.actions.margins import indent_of
+from lsp_server.features.actions.objections import objection, syntax_objection
 from lsp_server.features.actions.readings import candidates, fenced, is_fence
 from lsp_server.features.actions.subject import Subject
-from lsp_server.features.actions.trust import objection, syntax_objection
 
 _MOST_CANDIDATES = 12
 # In these any sentence parses, so that nothing but a fence tells the text from what is said about it.

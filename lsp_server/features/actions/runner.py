@@ -17,22 +17,23 @@ import anyio
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement, minimal_edits
-from lsp_server.core.hidden import keeping_lines
+from lsp_server.core.hidden_characters import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
 from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
-from lsp_server.features.actions import dangers, formatters, places, prompts, testcode, workspace
+from lsp_server.features.actions import dangers, formatters, prompts, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
+from lsp_server.features.actions.generated_tests import places, testcode
+from lsp_server.features.actions.generated_tests.place import Place, PlaceError
+from lsp_server.features.actions.generated_tests.testparts import NewTests
+from lsp_server.features.actions.objections import objection, syntax_objection, unknown_names
 from lsp_server.features.actions.offers import Offer
-from lsp_server.features.actions.place import Place, PlaceError
 from lsp_server.features.actions.readings import candidates, shown_text
 from lsp_server.features.actions.results import Proposal, read_insertion, read_rewriting
-from lsp_server.features.actions.testparts import NewTests
-from lsp_server.features.actions.trust import objection, syntax_objection, unknown_names
-from lsp_server.features.files import MOST_FILE_BYTES, read_text
+from lsp_server.features.untrusted_files import MOST_FILE_BYTES, read_text
 
 _MOST_CALLED = 10
 

@@ -17,7 +17,7 @@ from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import definitions
 from lsp_server.core.secrets import holds_secret, speaks_of_secrets
 from lsp_server.features.actions.prompts import header
-from lsp_server.features.files import read_bytes, read_text
+from lsp_server.features.untrusted_files import read_bytes, read_text
 
 # Of all kinds, folders among them.
 _MOST_ENTRIES = 10_000

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lsp_server.core.danger.check import Checked, check, check_range
-from lsp_server.core.danger.engine import LANGUAGES, MOST_FINDINGS
 from lsp_server.core.danger.reading import MOST_NODES
+from lsp_server.core.danger.search import LANGUAGES, MOST_FINDINGS
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.shape import Suggestion
@@ -156,11 +156,11 @@ _DEEP = {
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many nodes each search has left."""
-    from lsp_server.core.danger import engine
+    from lsp_server.core.danger import search
 
     left: list[int] = []
 
-    class Counted(engine.Search):
+    class Counted(search.Search):
         def findings(self, *arguments: Any) -> Any:
             found = super().findings(*arguments)
             left.append(self._reader.left)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from lsp_server.core.danger import check as checking
-from lsp_server.core.danger import engine
+from lsp_server.core.danger import search
 from lsp_server.core.danger.check import check_range
-from lsp_server.core.danger.engine import LANGUAGES, rules_of
 from lsp_server.core.danger.rule import WEAKNESSES, Pattern
+from lsp_server.core.danger.search import LANGUAGES, rules_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from tests.core.danger.cases import FILES, Case, cases
@@ -69,7 +69,7 @@ def test_no_pattern_is_idle(language: str, index: int, monkeypatch: pytest.Monke
     assert rules is not None
     pattern: Pattern = rules.patterns[index]
     alone = replace(rules, patterns=(pattern,))
-    for module in (engine, checking):
+    for module in (search, checking):
         monkeypatch.setattr(module, "rules_of", lambda name: alone)
     ids = [
         id for id in FILES if find_language(id).name in (find_language(language).name, "C++" if language == "c" else "")

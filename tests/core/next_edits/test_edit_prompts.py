@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.next_edits.answers import has_ended, new_window
-from lsp_server.core.next_edits.formats import EDIT_FORMATS, EditFormat, edit_format_by_name, find_edit_format
+from lsp_server.core.next_edits.by_model.answers import has_ended, new_window
+from lsp_server.core.next_edits.by_model.formats import EDIT_FORMATS, EditFormat, edit_format_by_name, find_edit_format
+from lsp_server.core.next_edits.by_model.prompts import EditPrompt, blocks, edit_prompt
 from lsp_server.core.next_edits.history import Hunk
-from lsp_server.core.next_edits.prompts import EditPrompt, blocks, edit_prompt
 from tests.support.edited import Edited
 
 SOURCE = "import os\n\n\ndef area([-width-][+breadth+]):\n    size = width * 2\n    return size\n\n\nprint(area(3))\n"

@@ -1,0 +1,341 @@
+"""The limits of names at a place in a Python file: what stands in front of dots there, and which members it has.
+
+A class counts as known only if all that could give it names has been read: its bases, its decorators and its metaclass
+are known, it computes no names, and it uses none that it does not define.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import lru_cache
+from itertools import islice
+
+from lsp_server.core.allowed_names import SUPER, TEXT, Members, Receiver
+from lsp_server.core.brackets import CLOSING, OPENING, marks
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.core.python_names import (
+    ClassNames,
+    PartNames,
+    arguments_of,
+    class_names,
+    last_name,
+    meanings_of,
+    named,
+    names_of,
+)
+from lsp_server.core.python_parts import Around, around
+from lsp_server.core.python_refs import Meaning, annotated, only
+from lsp_server.core.python_trees import blocks, nodes_in
+from lsp_server.core.python_types import ClassValue, ModuleFile, Modules, ModuleValue, NoModules, Types, Value
+
+# Larger files are not looked into.
+MOST_BYTES = 128_000
+# Of the part around the place, with its line made whole in one way or another, so much is parsed.
+_MOST_PARSED = 160_000
+# Longer lines, which are read at each token, are not looked into. For one place so many names are known at most.
+_LINE_CHARACTERS, _MOST_NAMES, _MOST_RECEIVERS = 400, 6000, 64
+
+_MARK = "fimble_cursor_"
+_CHAINS = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*){0,3}(?=\.)")
+_IMPORTED = re.compile(r"\s*from\s+([\w.]+)\s+import\b")
+_SPECIAL = re.compile(r"\b__\w+__\b")
+# A text with values in it, inside of one.
+_IN_TEXT = re.compile(r"""\b[rR]?[fF][rR]?(["'])(?:(?!\1).)*\{[^{}]*\Z""")
+_HEADER = re.compile(r"(?:async\s+)?(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b")
+_NOT_BLANK = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
+# Who asks what an object is, or whether it has a name, expects more of it than its type says.
+_NARROWS = re.compile(
+    r"\b(?:isinstance|issubclass|hasattr|getattr|setattr|delattr|type|cast|vars|match)[ (]\s*([\w.]+)"
+)
+
+
+def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None = None) -> Members | None:
+    """What is known of the members of what can be named at a place; None if that is nothing. modules: finds what the
+    file imports."""
+    if len(document.source) > MOST_BYTES or find_language(document.language_id, document.path).name != "Python":
+        return None
+    line = document.line_at(cursor)
+    start, end = document.line_start(line), document.line_end(line)
+    if end - start > _LINE_CHARACTERS or b"\xef\xbb\xbf" in document.source:
+        return None
+    left = document.source[start:cursor].decode("utf-8", "replace")
+    right = document.source[cursor:end].decode("utf-8", "replace")
+    before, behind = _plain(document.source[:start]), _plain(document.source[end:])
+    found = around(before + left + right + behind, len(before), len(before) + len(left) + len(right))
+    if found is None:
+        return None
+    number = before.count("\n")
+    lines = found.text.split("\n")
+    at = number - found.line
+    if lines[at] != left + right:
+        return None  # a line end that Python does not know
+    below = _NOT_BLANK.search(behind)
+    rest = lines[at + 1 :]
+    whole = [
+        (variant, rest) for variant in dict.fromkeys(_variants(left, right, below[0] if below is not None else ""))
+    ]
+    # What is deeper than the line may be the rest of what it is to become.
+    whole += [(variant, _without_deeper(left, rest)) for variant, _ in whole[:1]]
+    for variant, following in whole[: max(1, _MOST_PARSED // max(1, len(found.text)))]:
+        tree = found.parsed("\n".join((*lines[:at], variant, *following)))
+        if tree is not None:
+            if not any(_MARK in name for node in nodes_in(tree) for name in _said(node)):
+                return None  # in a text or a comment
+            place = _Place(document.uri or document.path, found, tree, at + found.first_line, modules or NoModules())
+            receivers = place.receivers(left)
+            special = {"__class__", *_SPECIAL.findall(found.text)}
+            is_whole = left in variant  # not only what stands around the line
+            return Members(left, receivers, frozenset(special), is_whole) if receivers else None
+    return None
+
+
+def _plain(source: bytes) -> str:
+    return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _said(node: ast.AST) -> tuple[str, ...]:
+    """The name that a node is."""
+    if isinstance(node, ast.alias):
+        return (node.name,)
+    return (node.id,) if isinstance(node, ast.Name) else (node.attr,) if isinstance(node, ast.Attribute) else ()
+
+
+def _without_deeper(left: str, lines: list[str]) -> list[str]:
+    """Lines without the first of them that are deeper than the one that begins with `left`, or only close brackets."""
+    depth = len(left) - len(left.lstrip())
+    kept = list(lines)
+    while kept and (len(kept[0]) - len(kept[0].lstrip()) > depth or not kept[0].strip(" \t)]},:")):
+        kept.pop(0)
+    return kept
+
+
+def _variants(left: str, right: str, below: str) -> Iterator[str]:
+    """The line of the cursor made whole, in several ways; the tree of one that parses is that of the rest as well."""
+    indent = left[: len(left) - len(left.lstrip())]
+    opened = [mark for _, mark in marks(left + right)]
+    closers = ""
+    for mark in opened:
+        if mark in OPENING:
+            closers = CLOSING[OPENING.index(mark)] + closers
+        elif closers[:1] == mark:
+            closers = closers[1:]
+    whole = f"{left}{_MARK}{right}"
+    if _HEADER.match(left.strip()) and not right.rstrip().endswith(":"):
+        deeper = len(below) - len(below.lstrip()) > len(indent)
+        yield f"{whole}{closers}:" + ("" if deeper else " pass")
+        yield f"{indent}if {_MARK}:" + ("" if deeper else " pass")
+    else:
+        yield whole + closers
+        yield f"{whole}{closers},"  # in brackets that were opened above
+        yield whole
+        if (inside := _IN_TEXT.search(left)) is not None:
+            yield f"{whole}}}{inside[1]}{closers}"
+    yield f"{indent or below[: len(below) - len(below.lstrip())]}{_MARK}"
+
+
+def _around(tree: ast.Module, line: int) -> list[ast.stmt]:
+    """The classes and functions around a line, the outermost first."""
+    found: list[ast.stmt] = []
+    waiting = [*tree.body]
+    while waiting:
+        node = waiting.pop()
+        if node.lineno <= line <= (node.end_lineno or node.lineno):
+            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                found.append(node)
+            waiting = [each for block in blocks(node) for each in block]
+    return found
+
+
+def _gives(node: ast.AST, name: str) -> bool:
+    """Whether a node gives a name another meaning."""
+    return (isinstance(node, ast.arg) and node.arg == name) or (
+        isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
+    )
+
+
+class _Place:
+    """A place in the tree of a part of a file. line: its line in the tree."""
+
+    def __init__(self, path: str, part: Around, tree: ast.Module, line: int, modules: Modules) -> None:
+        body = tree.body[0] if part.inner else tree
+        assert isinstance(body, ast.Module | ast.ClassDef)
+        self._part, self._around = part, _around(tree, line)
+        names = names_of(body.body, body)
+        names = replace(names, classes=tuple(map(_unmarked, names.classes)))
+        self._cut: ClassNames | None = None
+        self._cut_node: ast.stmt | None = None
+        if part.inner or part.siblings:
+            self._cut_node = tree.body[0]
+            self._cut = (part.head or names).classes[0]
+            inner = [names.classes[0]] if part.head is not None else []
+            self._cut = self._cut.with_body([*inner, *(each.classes[0] for each in part.siblings)])
+        self.here = ModuleFile.of(path, _of_file(part, names, self._cut))
+        self._types = Types(modules, self.here)
+        functions = [each for each in self._around if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
+        self._local = _Local(self._types, functions, [*_shadowed(tree)])
+        self._receiver = self._add_receiver()
+
+    def receivers(self, left: str) -> tuple[Receiver, ...]:
+        """The receivers whose members are known: those in the line first, those in the part, then other names."""
+        unsure = {chain for match in _NARROWS.finditer(self._part.text) for chain in [match[1]]}
+        chains = [*_CHAINS.findall(f"{left}."), *_CHAINS.findall(self._part.text)]
+        every = dict.fromkeys([*filter(None, [self._receiver]), *chains, *self._local.names, *self._imports()])
+        found: list[Receiver] = []
+        room = _MOST_NAMES
+        imported = _IMPORTED.match(left)
+        if imported is not None and (names := self._importable(imported[1])) is not None:
+            found.append(Receiver(f"from {imported[1]}", names))
+        found.append(Receiver(TEXT, frozenset(dir(str))))
+        if (names := self._inherited()) is not None:
+            found.append(Receiver(SUPER, names))
+        for chain in islice((each for each in every if _MARK not in each and each not in unsure), _MOST_RECEIVERS):
+            value = self._types.value(chain, self.here, self._local)
+            if value is None or (isinstance(value, ClassValue) and self._is_unfinished(chain, value)):
+                continue
+            names = self._types.members(value)
+            if names is None or len(names) > room:
+                continue
+            room -= len(names)
+            names = frozenset(name for name in names if _MARK not in name)
+            is_module = isinstance(value, ModuleValue)
+            found.append(Receiver(chain, names, grows=isinstance(value, ClassValue), special=is_module))
+        return tuple(found)
+
+    def _is_unfinished(self, chain: str, value: ClassValue) -> bool:
+        """Whether a class has members that are not there: one that uses none of itself yet is being written, and a
+        mixin uses those of others."""
+        is_mixin = "mixin" in value.names.name.lower()
+        return is_mixin or (chain == self._receiver and not self._types.uses_members(value))
+
+    def _importable(self, module: str) -> frozenset[str] | None:
+        value = self._types.module(module)
+        return self._types.members(value) if value is not None else None
+
+    def _inherited(self) -> frozenset[str] | None:
+        """What `super()` has."""
+        value = self._local.known.get(self._receiver)
+        if not isinstance(value, ClassValue) or "mixin" in value.names.name.lower():
+            return None  # a mixin calls what stands behind it in other classes
+        return self._types.inherited(value)
+
+    def _imports(self) -> Iterator[str]:
+        for name, meaning in self.here.meanings.items():
+            if meaning is not None and meaning.kind == "import":
+                yield name
+
+    def _add_receiver(self) -> str:
+        """What the method around the place calls the object that it is of, `self` or `cls`; empty if that is not known.
+        It is then among the local names."""
+        owner, method = None, None
+        for outer, inner in zip(self._around, self._around[1:], strict=False):
+            if isinstance(outer, ast.ClassDef):
+                owner, method = outer, inner
+        if owner is None or not isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef):
+            return ""
+        arguments = [*method.args.posonlyargs, *method.args.args]
+        decorators = {last_name(each) for each in method.decorator_list}
+        if not arguments or "staticmethod" in decorators or arguments[0].arg not in ("self", "cls"):
+            return ""
+        receiver = arguments[0].arg
+        if any(_gives(node, receiver) for node in nodes_in(method) if node is not arguments[0]):
+            return ""
+        names = self._cut if self._cut is not None and owner is self._cut_node else _unmarked(class_names(owner))
+        of_class = receiver == "cls" or "classmethod" in decorators
+        self._local.known[receiver] = ClassValue(self.here, names, made=not of_class)
+        return receiver
+
+
+def _unmarked(names: ClassNames) -> ClassNames:
+    """A class without the use of a member that is being typed."""
+    return replace(names, used=frozenset(name for name in names.used if _MARK not in name))
+
+
+class _Local(Mapping[str, "Value | None"]):
+    """What the names of the functions around a place stand for, looked for when it is asked for. shadowed: names that
+    mean something else in a part of them."""
+
+    def __init__(
+        self, types: Types, functions: list[ast.FunctionDef | ast.AsyncFunctionDef], shadowed: list[str]
+    ) -> None:
+        self._types = types
+        self._meanings: dict[str, list[Meaning]] = {}
+        for function in functions:
+            said: dict[str, list[Meaning]] = {}
+            for each in arguments_of(function):
+                said.setdefault(each.arg, []).append(Meaning("value", annotated(each.annotation)))
+            for more, text in ((function.args.vararg, "@tuple()"), (function.args.kwarg, "@dict()")):
+                if more is not None:
+                    said.setdefault(more.arg, []).append(Meaning("value", text))
+            for name, meaning in meanings_of(function.body):
+                said.setdefault(name, []).append(meaning)
+            self._meanings |= said  # the innermost function counts
+        for name in shadowed:
+            self._meanings[name] = []
+        self.known: dict[str, Value | None] = {}
+
+    @property
+    def names(self) -> list[str]:
+        return [name for name, meanings in self._meanings.items() if meanings]
+
+    def __getitem__(self, name: str) -> Value | None:
+        if name not in self.known:
+            meanings = self._meanings[name]
+            self.known[name] = None  # while it is being looked for, which may go in a circle
+            kinds = {meaning.kind for meaning in meanings}
+            if kinds == {"value"}:
+                self.known[name] = self._types.value(only(each.text for each in meanings), self._types.here, self)
+            elif kinds == {"import"} and len(set(meanings)) == 1:
+                self.known[name] = self._types.imported(meanings[0], self._types.here)
+        return self.known[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.known or name in self._meanings
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._meanings)
+
+    def __len__(self) -> int:
+        return len(self._meanings)
+
+
+def _shadowed(tree: ast.Module) -> Iterator[str]:
+    """The names that comprehensions and lambdas in a tree give another meaning somewhere, and global ones."""
+    for node in nodes_in(tree):
+        if isinstance(node, ast.comprehension):
+            yield from (name for each in nodes_in(node.target) for name in named(each))
+        elif isinstance(node, ast.Lambda):
+            yield from (each.arg for each in arguments_of(node))
+        elif isinstance(node, ast.Global | ast.Nonlocal):
+            yield from node.names
+
+
+@lru_cache(maxsize=4)
+def _joined(parts: tuple[PartNames, ...]) -> PartNames:
+    """The cache has a lock of its own, and what is in it is never changed."""
+    return PartNames.joined(parts)
+
+
+def _of_file(part: Around, names: PartNames, cut: ClassNames | None) -> PartNames:
+    """What is known of the names in a file, with those of the part around a place."""
+    top = [_joined(part.others), *([part.head] if part.head is not None else []), *([] if part.inner else [names])]
+    inside = [*part.siblings, *([names] if part.inner else [])]
+    file = PartNames.joined([*top, *inside])
+    outside = PartNames.joined(top)
+    classes = outside.classes
+    if cut is not None:
+        head = part.head or names
+        classes = tuple(cut if each is head.classes[0] else each for each in classes)
+        more = (tuple(base.name for base in cut.bases), cut.own)
+        file = replace(file, inner=(*file.inner, more))
+    return replace(
+        file,
+        bound=outside.bound,
+        classes=classes,
+        imports=outside.imports,
+        meanings=outside.meanings,
+        stars=outside.stars,
+    )

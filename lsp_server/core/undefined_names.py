@@ -1,0 +1,291 @@
+"""Python names that a suggestion uses and that are defined nowhere: which ones, and what is left in front of the first.
+
+A name counts as undefined only where that is sure. Nothing is said of a file that may get names in ways that cannot be
+read (a star import, `exec`, `globals()`), of one that does not parse with the suggestion in it, or of a large one.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lsp_server.core.allowed_names import Bare
+from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.languages import find_language
+from lsp_server.core.missing_imports import is_importable
+from lsp_server.core.overlap import contains
+from lsp_server.core.python_trees import blocks, parsed
+from lsp_server.core.shape import Suggestion
+from lsp_server.core.text import encode
+
+if TYPE_CHECKING:
+    from lsp_server.core.python_parts import Around
+
+# Larger files are not checked. A part of a very large document, whose top is not known, is larger than this.
+MOST_BYTES = 64_000
+# How many shorter texts are tried, and how many bytes are checked for all of them.
+_MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
+
+_WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
+_LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
+_LONGEST_NAME = 200
+_COMMENT = re.compile(r"[ \t]*#")
+# What notebooks, translations and type checkers define, and builtins of newer Pythons than the one that this runs in.
+_GIVEN = frozenset({"_", "__", "display", "get_ipython", "reveal_locals", "reveal_type", "__annotate__"})
+_GIVEN |= {"BaseExceptionGroup", "EncodingWarning", "ExceptionGroup", "PythonFinalizationError", "aiter", "anext"}
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What is left of a suggestion, and the first name in it that is defined nowhere; empty if there is none. bare:
+    where in the suggestion's text that name stands, and which names are defined there; None if that cannot be told."""
+
+    suggestion: Suggestion | None
+    undefined: str = ""
+    bare: Bare | None = None
+
+
+def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
+    """`suggestion` in front of the innermost statement that begins a line of it and uses a name that is defined
+    nowhere; if no such statement is in it, or nothing worth showing is in front of that, the rest of the word that the
+    cursor stands in; if there is none, nothing."""
+    if not _is_checked(document):
+        return Checked(suggestion)
+    spliced = _Spliced(document, suggestion)
+    found = spliced.first_undefined(suggestion.text)
+    if found is None or not found.name:
+        return Checked(suggestion)
+    name, bare, lines = found.name, found.bare, _lines(suggestion.text)
+    room = _MOST_CUT_BYTES
+    kept = found.statement
+    for _ in range(_MOST_CUTS):
+        text = _worth_showing(lines[:kept])
+        room -= len(document.source)
+        if not text or room < 0:
+            break
+        found = spliced.first_undefined(text)
+        if found is not None and not found.name:
+            return Checked(spliced.shortened(text), name, bare)
+        # It does not parse without what followed, or has another such name.
+        kept = kept - 1 if found is None else min(kept - 1, found.statement)
+    rest = _WORD_REST.match(suggestion.text)
+    if rest is not None and spliced.begun and (bare is None or rest.end() <= bare.at):
+        found = spliced.first_undefined(rest[0])
+        if found is not None and not found.name:
+            return Checked(spliced.shortened(rest[0]), name, bare)
+    return Checked(None, name, bare)
+
+
+def _is_checked(document: DocumentSnapshot) -> bool:
+    """Whether names can be told in a document."""
+    if len(document.source) > MOST_BYTES or document.path.endswith((".pyi", ".pyx", ".pxd")):
+        return False
+    language = find_language(document.language_id, document.path)
+    return language.name == "Python"
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of `text`, each with its end."""
+    return _LINE_ENDS.split(text)
+
+
+def _worth_showing(lines: Sequence[str]) -> str:
+    """The text of `lines`, without blank ones and comments at their end, which were about what followed; empty if there
+    is nothing in it."""
+    kept = list(lines)
+    while kept and (not kept[-1].strip() or (len(kept) > 1 and _COMMENT.match(kept[-1]))):
+        kept.pop()
+    text = "".join(kept).rstrip()
+    return text if _WORD.search(text) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Undefined:
+    """A name that is defined nowhere; empty if there is none. statement: how many lines of the suggestion stand in
+    front of the innermost statement in it that uses the name; 0 if that begins in front of the suggestion. bare: as in
+    `Checked`."""
+
+    name: str = ""
+    statement: int = 0
+    bare: Bare | None = None
+
+
+class _Spliced:
+    """A document with a text in place of what a suggestion replaces."""
+
+    def __init__(self, document: DocumentSnapshot, suggestion: Suggestion) -> None:
+        self._document, self._suggestion = document, suggestion
+        self._before = _plain(document.source[: suggestion.start]).removeprefix("\ufeff")
+        self._replaced = _plain(document.source[suggestion.start : suggestion.end])
+        self._behind = _plain(document.source[suggestion.end :])
+
+    @property
+    def begun(self) -> str:
+        """What of a name stands in front of the cursor."""
+        return re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
+
+    def shortened(self, text: str) -> Suggestion:
+        """The suggestion with `text`, a beginning of its own. Brackets that are not in it stay where they are."""
+        end = self._suggestion.end if contains(text, self._replaced) else self._suggestion.start
+        return replace(self._suggestion, text=text, end=end)
+
+    def first_undefined(self, text: str) -> _Undefined | None:
+        """The first name in `text` that is defined nowhere. None if the document does not parse with it."""
+        if len(self._document.source) + len(text.encode("utf-8", "replace")) > MOST_BYTES:
+            return _Undefined()
+        put, behind = text.replace("\r\n", "\n").replace("\r", "\n"), self._behind
+        if not contains(put, self._replaced):
+            behind = self._replaced + behind
+        whole, start = f"{self._before}{put}{behind}", len(self._before)
+        # A name that has been begun in front of the cursor is the suggestion's as well.
+        words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
+        from lsp_server.core.python_parts import around  # late: a server starts without it
+
+        part = around(whole, start, start + len(put))
+        tree = part.parsed(part.text) if part is not None else None
+        if part is None or tree is None:
+            return None
+        if part.opaque:
+            return _Undefined()
+        ahead = part.line - part.first_line + 1
+        first, last = _place_at(self._before), _place_at(self._before + put)
+        check, given = _alone(part, tree)
+        if not _inside(
+            check, self._document.path, (first[0] - ahead, first[1]), (last[0] - ahead, last[1]), words, given
+        ):
+            return _Undefined()
+        # Only now: what no other part of the file defines is looked for in the whole of it.
+        tree = parsed(whole)
+        inside = _inside(tree, self._document.path, first, last, words) if tree is not None else []
+        # What is certainly a module is offered with its import.
+        inside = [each for each in inside if not is_importable(self._document, each.name, put)]
+        if tree is None or not inside:
+            return _Undefined() if tree is not None else None
+        missing = inside[0]
+        statement = _statement(tree, first[0], missing.at[0], whole)
+        return _Undefined(missing.name, statement, self._bare(missing, put, whole))
+
+    def _bare(self, missing: _Missing, put: str, whole: str) -> Bare | None:
+        """Where in `put` a name stands that is defined nowhere, and what is defined there."""
+        line, column = missing.at
+        lines = whole.split("\n")[:line]
+        offset = sum(len(each) + 1 for each in lines[:-1]) + len(encode(lines[-1])[:column].decode("utf-8", "replace"))
+        at = offset - len(self._before)
+        if at > len(put) or not whole.startswith(missing.name, offset):
+            return None  # as inside of an f-string, of which some Pythons do not tell where its names stand
+        begun = self._before[at:] if at < 0 else ""
+        names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier()) - _GIVEN
+        return Bare(max(0, at), begun, names)
+
+
+class _Missing(NamedTuple):
+    """A name that is in none of the scopes it can come from. at: its line, from 1, and its column, in bytes."""
+
+    at: tuple[int, int]
+    name: str
+    scopes: tuple[Mapping[str, Any], ...]
+
+    @property
+    def end(self) -> tuple[int, int]:
+        return self.at[0], self.at[1] + len(self.name.encode())
+
+
+def _plain(source: bytes) -> str:
+    return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _place_at(text: str) -> tuple[int, int]:
+    """The line, from 1, and the column in bytes at the end of `text`, as `ast` counts them."""
+    return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode("utf-8", "replace"))
+
+
+def _inside(
+    tree: ast.Module,
+    path: str,
+    start: tuple[int, int],
+    end: tuple[int, int],
+    words: frozenset[str],
+    given: frozenset[str] = frozenset(),
+) -> list[_Missing]:
+    """Where between two places, in order, which of some words are undefined that nothing else uses undefined. given:
+    names that are defined in other parts of the file."""
+    missing = list(_undefined(tree, path, given))
+    mine = [each for each in missing if each.at < end and each.end > start]
+    elsewhere = {each.name for each in missing if not (each.at < end and each.end > start)}
+    return sorted((each for each in mine if each.name in words - elsewhere), key=lambda each: each.at)
+
+
+def _alone(part: Around, tree: ast.Module) -> tuple[ast.Module, frozenset[str]]:
+    """What is to be checked for one part, with its tree: the part with the file's imports, and the names that other
+    parts define for it."""
+    imports: list[ast.stmt] = [each for other in part.others for each in other.imports]
+    imports.sort(key=lambda each: not (isinstance(each, ast.ImportFrom) and each.module == "__future__"))
+    given = frozenset().union(*(other.bound | other.everywhere for other in part.others))
+    body = tree.body
+    if part.inner or part.siblings:
+        beside = frozenset().union(*(other.bound for other in part.siblings))
+        given = given.union(*(other.everywhere for other in part.siblings))
+        if part.head is not None:
+            given |= part.head.bound | part.head.everywhere
+            beside |= part.head.classes[0].own
+        made = ast.parse("".join(f"{name} = None\n" for name in sorted(beside))).body
+        body = [_with_body(node, [*made, *node.body]) if isinstance(node, ast.ClassDef) else node for node in body]
+    return ast.Module([*imports, *body], []), given.intersection(_WORD.findall(part.text))
+
+
+def _with_body(node: ast.ClassDef, body: list[ast.stmt]) -> ast.ClassDef:
+    made = copy(node)
+    made.body = body
+    return made
+
+
+def _undefined(tree: ast.Module, path: str, given: frozenset[str] = frozenset()) -> Iterator[_Missing]:
+    """The names in `tree` that are defined nowhere."""
+    kind = _checker_type()
+    try:
+        checker = kind(tree, path, _GIVEN | given, False)
+    except Exception:  # nested too deeply, or a mistake of the checker's: it then says nothing
+        return
+    for node, name, scopes in checker.undefined:
+        if not any(name in scope for scope in scopes):
+            yield _Missing((node.lineno, node.col_offset), name, scopes)
+
+
+@cache
+def _checker_type() -> Any:
+    """pyflakes' checker, of whose messages only the undefined names are kept, with the scopes around each. It is made
+    on first use: the import takes some ms."""
+    from pyflakes import checker, messages
+
+    class Checker(checker.Checker):  # type: ignore[misc]
+        def __init__(self, *arguments: Any) -> None:
+            self.undefined: list[tuple[Any, str, tuple[Any, ...]]] = []
+            super().__init__(*arguments)
+
+        def report(self, kind: Any, *arguments: Any, **named: Any) -> None:
+            if kind is messages.UndefinedName:
+                node, name = arguments[:2]
+                # A scope may get the name later: in a loop, in a function's body, below in the module.
+                inner = [s for s in self.scopeStack[:-1] if not isinstance(s, checker.ClassScope)]
+                self.undefined.append((node, name, (*inner, self.scopeStack[-1])))
+
+    return Checker
+
+
+def _statement(tree: ast.Module, first: int, line: int, source: str) -> int:
+    """How many lines from line `first` on stand in front of the innermost statement that begins a line behind that and
+    holds line `line`; 0 if there is none."""
+    lines, innermost, waiting = source.split("\n"), first, [tree.body]
+    while waiting:
+        for node in waiting.pop():
+            begins = min([node.lineno, *(each.lineno for each in getattr(node, "decorator_list", ()))])
+            if begins <= line <= (node.end_lineno or begins):
+                if begins > innermost and not lines[begins - 1][: node.col_offset].strip():
+                    innermost = begins
+                waiting += blocks(node)
+    return innermost - first

@@ -1,0 +1,159 @@
+"""What goes over HTTP: the client, which answers are none, and their lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping
+from typing import TYPE_CHECKING
+
+from lsp_server.endpoints.dialects import DialectError, error_text
+from lsp_server.engine.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    import httpx2
+
+logger = logging.getLogger(__name__)
+
+# Of an answer: the longest line, all of it, and what is read of one that is an error.
+_LONGEST_LINE, _MOST_BYTES, _MOST_ERROR = 1 << 20, 16 << 20, 1 << 16
+_CONNECT_SECONDS = 3.0
+_LEAST_SECRET = 4
+
+
+class EndpointError(Exception):
+    """A server that does not work, or not as it is set. The message is one line that follows its name. wait: for how
+    many seconds a busy one asks to be left alone."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+class RefusedError(Exception):
+    """A request that the server refuses, while it may take others."""
+
+
+def make_client(endpoint: Endpoint, environ: Mapping[str, str]) -> httpx2.AsyncClient:
+    """A client that keeps connections, follows no redirect, and asks no proxy for a server on this machine. Raises
+    EndpointError."""
+    import httpx2
+
+    headers = {**endpoint.headers}
+    if endpoint.api_key_env:
+        key = _key(endpoint, environ)
+        if not key:
+            raise EndpointError(f"`api_key_env` names {endpoint.api_key_env}, which the server's environment lacks")
+        if not (key.isascii() and key.isprintable()):
+            raise EndpointError(f"cannot be sent the key in {endpoint.api_key_env}, which has odd characters in it")
+        headers["Authorization"] = f"Bearer {key}"
+    timeout = httpx2.Timeout(endpoint.timeout_seconds, connect=_CONNECT_SECONDS)
+    limits = httpx2.Limits(max_connections=endpoint.concurrency + 2, keepalive_expiry=300.0)
+    return httpx2.AsyncClient(headers=headers, timeout=timeout, limits=limits, trust_env=not endpoint.is_here)
+
+
+def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    return environ.get(endpoint.api_key_env, "").strip()
+
+
+def masked(text: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
+    """A text without the key and the values of headers that we send, and without what a screen would act on."""
+    for secret in (_key(endpoint, environ) if endpoint.api_key_env else "", *endpoint.headers.values()):
+        if len(secret) >= _LEAST_SECRET:
+            text = text.replace(secret, "…")
+    return printable(text)
+
+
+def url_of(endpoint: Endpoint, path: str) -> str:
+    """Where a call goes. Many programs want `/v1` at the end of a URL, and it may stand there."""
+    root = endpoint.url.rstrip("/")
+    return root.removesuffix("/v1") + path if path.startswith("/v1/") else root + path
+
+
+async def check(response: httpx2.Response) -> None:
+    """Raises EndpointError or RefusedError for an answer that is none."""
+    status = response.status_code
+    if status == 200:
+        kind = response.headers.get("content-type", "")
+        if kind.startswith("text/html"):
+            raise EndpointError("answers with a page for browsers; is `url` right?")
+        return
+    told = ""
+    async for data in response.aiter_bytes(_MOST_ERROR):
+        told = data.decode("utf-8", "replace")
+        break
+    try:
+        told = error_text(json.loads(told))
+    except ValueError:
+        told = "" if told.lstrip().startswith("<") else " ".join(told.split())[:200]
+    told = f": {told}" if told else ""
+    if refusal := why_refused(status, told):
+        raise EndpointError(refusal)
+    if status == 404:
+        raise EndpointError(f"has no such call or model (404){told}; see `url`, `kind` and `model`")
+    if status in (429, 503):
+        raise EndpointError(f"is busy ({status}){told}", _retry_after(response.headers.get("retry-after", "")))
+    if status >= 500:
+        raise EndpointError(f"has failed ({status}){told}")
+    raise RefusedError(f"refuses the request ({status}){told}")
+
+
+def why_refused(status: int, told: str = "") -> str:
+    """Why a server answers with a status at whatever it is asked, in words that follow its name; empty for any other
+    status. told: what it says, behind a colon."""
+    if 300 <= status < 400:
+        return f"sends us elsewhere ({status}), where we do not go; correct `url`"
+    return f"refuses the key ({status}){told}; see `api_key_env`" if status in (401, 403) else ""
+
+
+def printable(text: str) -> str:
+    """A text of a server's, without what a screen would act on."""
+    return "".join(character for character in text if character.isprintable())
+
+
+def _retry_after(value: str) -> float:
+    """The seconds that a server asks for; one if it does not say, or gives a date."""
+    try:
+        return max(1.0, float(value))
+    except ValueError:
+        return 1.0
+
+
+async def lines(chunks: AsyncIterator[bytes], *, whole: bool = False) -> AsyncIterator[str]:
+    """The lines of a stream, of which no more is held than the longest may have. whole: all of it as one line. Raises
+    DialectError."""
+    rest, size = bytearray(), 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > _MOST_BYTES:
+            raise DialectError(f"sends more than {_MOST_BYTES >> 20} MB for one answer")
+        rest += chunk
+        if b"\n" in chunk and not whole:
+            *ended, rest = rest.split(b"\n")
+            for line in ended:
+                yield line.decode("utf-8", "replace").rstrip("\r")
+        if len(rest) > _LONGEST_LINE:
+            raise DialectError(f"sends a line of more than {_LONGEST_LINE >> 20} MB")
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def explained(error: Exception) -> str:
+    """What went wrong between us and a server, in words that follow its name."""
+    name = type(error).__name__
+    known = {
+        "ConnectError": "cannot be reached",
+        "ConnectTimeout": "cannot be reached in time",
+        "ReadTimeout": "does not answer",
+        "LocalProtocolError": "cannot be asked in this way: something in `headers` or the key cannot be sent",
+        "ReadError": "broke off its answer",
+        "RemoteProtocolError": "broke off its answer",
+        "PoolTimeout": "does not answer",
+        "InvalidURL": "has a wrong `url`",
+        "ProxyError": "cannot be reached by the proxy that is set",
+    }
+    if name not in known:
+        logger.error("an endpoint failed: %s", name)  # no more: what it says may hold a key
+        return f"failed: {name}"
+    detail = "" if name == "LocalProtocolError" else " ".join(str(error).split())[:120]
+    return known[name] + (f" ({detail})" if detail else "")

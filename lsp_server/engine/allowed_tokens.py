@@ -1,0 +1,63 @@
+"""The likeliest token where not every token may follow: how a line may begin, and which names stand behind `self.`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from lsp_server.core.allowed_names import Members
+from lsp_server.core.opening import Opening
+from lsp_server.engine.model import LoadedModel
+from lsp_server.engine.request import Generate
+from lsp_server.engine.vocabulary import likeliest
+
+if TYPE_CHECKING:
+    from lsp_server.backends.base import Logits
+
+
+def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int, begun: bytes = b"") -> int:
+    """The likeliest token behind `text` that may stand there, or with a rank the next such one; of all, if none of the
+    likely ones may. begun: the first bytes of a character that stand behind `text` already."""
+    opening, members = request.opening, request.members
+    limits: list[Callable[[int], bool]] = []
+    beginnings: list[int] = []
+    if opening is not None and not opening.is_settled(text):
+        beginnings += model.vocabulary.beginnings(opening.headers)
+        partly = not any(_can_open(model, token, opening, text) for token in beginnings)
+        # Where the likeliest token is ruled out, an end as the second choice is not what the model wants.
+        ends = bool(text.strip()) or model.ends(int(row.argmax()))
+        limits.append(lambda token: _can_open(model, token, opening, text, partly=partly, ends=ends))
+    if members is not None and members.limits(text):
+        limits.append(lambda token: _can_follow(model, token, members, text, begun))
+    top = int(row.argmax() if rank == 0 else row.argpartition(-1 - rank)[-1 - rank])
+    if not limits or (rank == 0 and all(allows(top) for allows in limits)):
+        return top
+    if members is not None:
+        words = [word.encode() for word in members.words(text)]
+        beginnings += model.vocabulary.parts_of([word[len(begun) :] for word in words if word.startswith(begun)])
+    found = likeliest(row, lambda token: all(allows(token) for allows in limits), beginnings, rank)
+    return top if found is None else found
+
+
+def least(request: Generate, text: str) -> float:
+    """The logarithm of how probable a token behind `text` has to be; the text ends in front of one that is less."""
+    doubt = request.stop.doubt if request.stop is not None else -math.inf
+    return doubt if request.members is None else max(doubt, request.members.doubt(text))
+
+
+def _can_open(
+    model: LoadedModel, token: int, opening: Opening, text: str, *, partly: bool = False, ends: bool = True
+) -> bool:
+    """Whether `text` can go on with `token` so that it begins as it may."""
+    if model.ends(token):
+        return ends and opening.may_end(text)
+    return opening.allows(text + model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
+
+
+def _can_follow(model: LoadedModel, token: int, members: Members, text: str, begun: bytes) -> bool:
+    """Whether `text` and the bytes `begun` can go on with `token` so that a name in it is one of those that there
+    are."""
+    if model.ends(token):
+        return not begun and members.may_end(text)
+    return members.allows(text, begun + model.vocabulary.piece(token))

@@ -1,0 +1,254 @@
+"""The database of one workspace folder: what its files declare, found by name, by module and by words.
+
+It lies in the user's cache folder and only the user may read it. A process of low priority writes it; the server and
+the command line read it. One that is damaged, or of another version, is thrown away and made anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+from platformdirs import user_cache_path
+
+from lsp_server.core.declarations import Declaration, Member
+from lsp_server.core.index_query import words_of
+from lsp_server.core.modules import module_parts
+from lsp_server.core.pieces import identifiers_in
+
+# Another number throws away what is in the databases.
+VERSION = 1
+# How many workspaces are remembered; the one that was used the longest ago goes first.
+MOST_DATABASES = 32
+_BUSY_SECONDS = 5.0
+_MEMBER, _DEFINED = 1, 0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS file (
+    id INTEGER PRIMARY KEY, library INTEGER NOT NULL, path TEXT NOT NULL, stamp TEXT NOT NULL, language TEXT NOT NULL,
+    stem TEXT NOT NULL, folder TEXT NOT NULL, imports TEXT NOT NULL, UNIQUE (path, library));
+CREATE INDEX IF NOT EXISTS file_stem ON file(stem);
+CREATE INDEX IF NOT EXISTS file_folder ON file(folder);
+CREATE TABLE IF NOT EXISTS declaration (
+    id INTEGER PRIMARY KEY, file INTEGER NOT NULL, place INTEGER NOT NULL, line INTEGER NOT NULL, defines TEXT NOT NULL,
+    head BLOB NOT NULL, whole BLOB NOT NULL, members TEXT NOT NULL, tail BLOB NOT NULL, doc TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS declaration_file ON declaration(file);
+CREATE TABLE IF NOT EXISTS name (name TEXT NOT NULL, role INTEGER NOT NULL, declaration INTEGER NOT NULL,
+    PRIMARY KEY (name, role, declaration)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS name_declaration ON name(declaration);
+CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, detail=column);
+CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class StoreError(Exception):
+    """The database cannot be used. The message is one line. damaged: whether that is because of what is in it."""
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.damaged = damaged
+
+
+# How SQLite says that what is in a file is not what we have written.
+_DAMAGE = ("malformed", "not a database", "no such table", "no such column", "has no column", "another version")
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether a database is damaged, and not only busy, or the disk full."""
+    return any(words in str(error) for words in _DAMAGE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is known of one file. path: below the folder, with `/`. stamp: by which a change of it is seen; a file that
+    offers nothing has one too. imports: its import lines. library: whether it is of an installed package."""
+
+    path: str
+    stamp: str
+    language: str
+    imports: tuple[str, ...]
+    declarations: tuple[Declaration, ...]
+    library: bool = False
+
+
+def folder() -> Path:
+    return user_cache_path("fimble") / "index"
+
+
+def database_path(root: Path) -> Path:
+    """Where the database of a workspace folder lies."""
+    digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=12).hexdigest()
+    return folder() / f"{digest}.sqlite"
+
+
+def remove(path: Path) -> None:
+    """Removes a database and what belongs to it. Raises OSError."""
+    with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.2)) as connection:
+        connection.execute("PRAGMA secure_delete=ON")
+        for table in ("words", "name", "declaration", "file", "fact"):
+            connection.execute(f"DELETE FROM {table}")
+        connection.commit()
+    for ending in ("", "-wal", "-shm", "-journal"):
+        Path(f"{path}{ending}").unlink(missing_ok=True)
+
+
+def forget_old(keep: Path) -> None:
+    """Removes the databases that were used the longest ago, beyond the number that is kept."""
+    with suppress(OSError):
+        files = sorted(folder().glob("*.sqlite"), key=lambda each: each.stat().st_mtime, reverse=True)
+        for old in files[MOST_DATABASES:]:
+            if old != keep:
+                remove(old)
+
+
+class Writer:
+    """Writes the database of `root`. To be used as a context manager, by one thread. Raises StoreError."""
+
+    def __init__(self, root: Path, path: Path | None = None) -> None:
+        self._root, self.path = root, path or database_path(root)
+        self._connection = self._opened()
+        self._inode = self._file()
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def is_current(self) -> bool:
+        """Whether the file that we write is the one that others read; not if somebody has removed it."""
+        return self._file() == self._inode
+
+    def stamps(self, *, library: bool = False) -> dict[str, str]:
+        """The files that are known, of the folder or of installed packages, each with its stamp."""
+        with self._failing():
+            return dict(self._connection.execute("SELECT path, stamp FROM file WHERE library = ?", (library,)))
+
+    def put(self, entries: Iterable[Entry]) -> None:
+        """Takes in files, in place of what was known of them."""
+        with self._failing(), self._connection:
+            for entry in entries:
+                self._delete([entry.path], library=entry.library)
+                self._insert(entry)
+
+    def delete(self, paths: Sequence[str], *, library: bool = False) -> None:
+        """Forgets files, without a trace."""
+        with self._failing(), self._connection:
+            self._delete(paths, library=library)
+
+    def tell(self, key: str, value: str) -> None:
+        with self._failing(), self._connection:
+            self._connection.execute("INSERT OR REPLACE INTO fact VALUES (?, ?)", (key, value))
+
+    def _delete(self, paths: Iterable[str], *, library: bool) -> None:
+        run = self._connection.execute
+        for path in paths:
+            row = run("SELECT id FROM file WHERE path = ? AND library = ?", (path, library)).fetchone()
+            if row is None:
+                continue
+            for table, key in (("name", "declaration"), ("words", "rowid")):
+                run(f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM declaration WHERE file = ?)", row)
+            run("DELETE FROM declaration WHERE file = ?", row)
+            run("DELETE FROM file WHERE id = ?", row)
+
+    def _insert(self, entry: Entry) -> None:
+        run = self._connection.execute
+        parts, above = module_parts(entry.path), PurePosixPath(entry.path).parent.name
+        file = run(
+            "INSERT INTO file (library, path, stamp, language, stem, folder, imports) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (entry.library, entry.path, entry.stamp, entry.language, parts[-1], above, "\n".join(entry.imports)),
+        ).lastrowid
+        for each in entry.declarations:
+            number = run(
+                "INSERT INTO declaration (file, place, line, defines, head, whole, members, tail, doc) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(file, each.offset, each.line, " ".join(each.defines), each.head, each.whole),
+                    *(_members_as_text(each.members), each.tail, each.doc),
+                ),
+            ).lastrowid
+            roles = dict.fromkeys((name, _DEFINED, number) for name in each.defines)
+            roles.update(dict.fromkeys((name, _MEMBER, number) for member in each.members for name in member.names))
+            self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?, ?)", roles)
+            run("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words_of(each)))
+
+    def _opened(self) -> sqlite3.Connection:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if os.name == "posix" and self.path.parent == folder():
+                self.path.parent.chmod(0o700)
+            try:
+                return self._open()
+            except sqlite3.Error as error:
+                if not is_damage(error):
+                    raise
+                remove(self.path)
+                return self._open()
+        except (OSError, sqlite3.Error) as error:
+            raise StoreError(f"the index {self.path} cannot be written: {error}") from None
+
+    def _open(self) -> sqlite3.Connection:
+        os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        if os.name == "posix":
+            self.path.chmod(0o600)
+        connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
+        try:
+            # What is deleted leaves no trace in the file, and readers do not wait for us.
+            for pragma in ("secure_delete=ON", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=4000000"):
+                connection.execute(f"PRAGMA {pragma}")
+            version = connection.execute("PRAGMA user_version").fetchone()[0]
+            if version == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version={VERSION}; COMMIT;")
+            elif version != VERSION:
+                raise sqlite3.DatabaseError("another version")
+            connection.execute("SELECT count(*) FROM file JOIN declaration ON declaration.file = file.id").fetchone()
+            with connection:
+                connection.execute("INSERT OR REPLACE INTO fact VALUES ('root', ?)", (str(self._root),))
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _file(self) -> tuple[int, int]:
+        with suppress(OSError):
+            found = self.path.stat()
+            return found.st_dev, found.st_ino
+        return 0, 0
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise StoreError(f"the index {self.path} cannot be written: {error}", damaged=is_damage(error)) from None
+
+
+def _members_as_text(members: Sequence[Member]) -> str:
+    return json.dumps([[" ".join(each.names), each.text.decode("utf-8", "replace"), each.method] for each in members])
+
+
+def members_of(text: str) -> tuple[Member, ...]:
+    """What `_members_as_text` has made. Raises ValueError."""
+    return tuple(
+        Member(tuple(names.split()), shown.encode(), bool(method)) for names, shown, method in json.loads(text)
+    )
+
+
+def _words_of(declaration: Declaration) -> str:
+    names = [*declaration.defines, *(name for member in declaration.members for name in member.names)]
+    names += identifiers_in(declaration.whole or declaration.head)
+    names += identifiers_in(declaration.doc.encode())
+    return " ".join(word for name in names for word in words_of(name) if len(word) > 2)
