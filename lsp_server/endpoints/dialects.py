@@ -40,15 +40,17 @@ class Piece:
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """path: of a completion. body: what is sent, for a prompt, the most tokens, and the text that the answer has to
-    begin with, which only some honour. read: one event. events: whether answers are server-sent events, not a JSON
-    value on each line. alive: a path that tells whether the server is there. markers: whether prompts are text with
-    markers. warms: whether a prompt can be evaluated ahead of its request at no cost but the server's time. whole:
-    whether the answer is one JSON value, which comes at once."""
+    begin with, which only some honour. read: one event. alive: a path that tells whether the server is there. models:
+    the path of the list of its models; empty if `alive` answers with that. events: whether answers are server-sent
+    events, not a JSON value on each line. markers: whether prompts are text with markers. warms: whether a prompt can
+    be evaluated ahead of its request at no cost but the server's time. whole: whether the answer is one JSON value,
+    which comes at once."""
 
     path: str
     body: Callable[[Endpoint, FimPrompt, int, str], dict[str, Any]]
     read: Callable[[dict[str, Any]], Piece]
     alive: str
+    models: str = ""
     events: bool = True
     markers: bool = True
     warms: bool = False
@@ -164,7 +166,7 @@ def _prompt_tokens(event: dict[str, Any]) -> int:
 DIALECTS: dict[Kind, Dialect] = {
     "llama-server": Dialect("/completion", _llama_server, _read_llama_server, "/props", warms=True),
     "openai": Dialect("/v1/completions", _openai, _read_openai, "/v1/models"),
-    "ollama": Dialect("/api/generate", _ollama, _read_ollama, "/api/version", events=False),
+    "ollama": Dialect("/api/generate", _ollama, _read_ollama, "/api/version", "/api/tags", events=False),
     "mistral": Dialect("/v1/fim/completions", _suffixed, _read_mistral, "/v1/models", markers=False),
     "deepseek": Dialect("/beta/completions", _suffixed, _read_openai, "/models", markers=False),
     "chat": Dialect("/v1/chat/completions", _chat, _read_mistral, "/v1/models", markers=False),

@@ -61,8 +61,8 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role:
         template = str(found.get("chat_template") or "")
         form = find_format(endpoint.fim_format) or await _by_tokens(client, endpoint, model)
     else:
-        if endpoint.kind == "ollama":
-            found = await _get(client, endpoint, "/api/tags")
+        if dialect.models:
+            found = await _get(client, endpoint, dialect.models)
         model = _chosen(endpoint.model, _models(found))
         form = find_format(endpoint.fim_format) or (format_by_name(model) if dialect.markers else _PARTS)
         template = MESSAGES_TEMPLATE if endpoint.is_chat else ""

@@ -11,7 +11,7 @@ from msgspec import Meta
 
 # What a server speaks. openai: `/v1/completions` with a prompt as text, as vLLM, SGLang, LM Studio, LocalAI, KoboldCpp,
 # llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code actions and next
-# edits. mercury: `/v1/edit/completions`, for next edits alone.
+# edits. mercury: `/v1/edit/completions`, for next edits alone. endpoints/dialects.py has what each of them is sent.
 Kind = Literal["llama-server", "openai", "ollama", "mistral", "deepseek", "chat", "mercury"]
 
 # The name of the model that fimble loads itself, where places are listed.

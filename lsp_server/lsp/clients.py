@@ -1,4 +1,7 @@
-"""What each client needs, in one table: by its capabilities first, and by its name where those mislead."""
+"""What each client needs, in one table: by its capabilities first, and by its name where those mislead.
+
+A field that a client sends malformed is mended in `malformed`.
+"""
 
 from __future__ import annotations
 

@@ -9,11 +9,10 @@ from collections.abc import Callable, Generator, Mapping
 from concurrent.futures import Future
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
-from lsprotocol import converters, types
+from lsprotocol import types
 from pygls.exceptions import JsonRpcException, JsonRpcInvalidParams
 from pygls.protocol import LanguageServerProtocol, lsp_method
 
@@ -26,9 +25,6 @@ if TYPE_CHECKING:
     from lsp_server.lsp.clients import ClientNeeds
 
 logger = logging.getLogger(__name__)
-
-# How many problems an action is told of.
-MOST_DIAGNOSTICS = 20
 
 _NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
@@ -96,31 +92,6 @@ class Answer:
     document: Document
     result: Any
     empty: Any
-
-
-@cache
-def shared_converter() -> Any:
-    """What makes lsprotocol's types of JSON and JSON of them. It compiles a function for each type when it first meets
-    it, a tenth of a second for a handshake, so the servers of one process share it."""
-    converter = converters.get_converter()
-    structured = converter.get_structure_hook(types.Diagnostic)
-
-    def diagnostic(value: Any, kind: type[types.Diagnostic]) -> Any:
-        """A message may be Markdown since LSP 3.18, which lsprotocol does not know."""
-        if isinstance(value, dict) and isinstance(value.get("message"), dict):
-            value = {**value, "message": str(value["message"].get("value", ""))}
-        return structured(value, kind)
-
-    def context(value: Any, kind: type[types.CodeActionContext]) -> Any:
-        """A client sends all that it knows of the selected range, 20 µs of work for each."""
-        if isinstance(value, dict) and isinstance(value.get("diagnostics"), list):
-            value = {**value, "diagnostics": value["diagnostics"][:MOST_DIAGNOSTICS]}
-        return of_context(value, kind)
-
-    converter.register_structure_hook(types.Diagnostic, diagnostic)
-    of_context = converter.get_structure_hook(types.CodeActionContext)
-    converter.register_structure_hook(types.CodeActionContext, context)
-    return converter
 
 
 class TakesDocuments(Protocol):

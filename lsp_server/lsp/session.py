@@ -16,7 +16,8 @@ from lsp_server import __version__
 from lsp_server.core.document_store import DocumentStore
 from lsp_server.lsp import convert
 from lsp_server.lsp.clients import client_needs
-from lsp_server.lsp.protocol import FimbleProtocol, shared_converter
+from lsp_server.lsp.malformed import shared_converter
+from lsp_server.lsp.protocol import FimbleProtocol
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
 from lsp_server.settings import sources
 from lsp_server.settings.last_run import SHOWN

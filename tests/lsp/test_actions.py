@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from lsprotocol import types
 
-from lsp_server.lsp.protocol import shared_converter
+from lsp_server.lsp.malformed import shared_converter
 from tests.features.actions.cases import CASES, Case
 from tests.support.editor import Editor
 from tests.support.effort import scaled
