@@ -16,8 +16,8 @@ MOST_DIAGNOSTICS = 20
 
 @cache
 def shared_converter() -> Any:
-    """The converter between JSON and the types of lsprotocol. It compiles a function for each type at its first use, which
-    takes a tenth of a second in a handshake, so all servers of one process share it."""
+    """The converter between JSON and the types of lsprotocol. It compiles a function for each type at its first use, a
+    tenth of a second for a handshake, so all servers of one process share it."""
     converter = converters.get_converter()
     structured = converter.get_structure_hook(types.Diagnostic)
 
