@@ -315,16 +315,23 @@ function M.accept(part)
   return true
 end
 
+--- Whether a terminal without true colour shows what is in a group unlike other text.
+---@param name string
+---@return boolean
+local function is_seen(name)
+  local found = api.nvim_get_hl(0, { name = name, link = false })
+  return (found.ctermfg or found.ctermbg or next(found.cterm or {})) ~= nil
+end
+
 --- Links a group to another one. A terminal without true colour does not show what has a colour of that kind only,
 --- which colour schemes give NonText, Neovim's own since 0.10: there the text is grey, and leans where there is no grey.
 ---@param name string
 ---@param to string
 local function linked(name, to)
-  local found = api.nvim_get_hl(0, { name = to, link = false })
-  local seen = found.ctermfg or found.ctermbg or next(found.cterm or {})
-  if seen then
+  if is_seen(to) then
     return api.nvim_set_hl(0, name, { link = to, default = true })
   end
+  local found = api.nvim_get_hl(0, { name = to, link = false })
   local grey = (tonumber(vim.fn.eval('&t_Co')) or 256) >= 16 and 8 or nil -- `t_Co` is empty without a terminal
   local cterm = { italic = not grey }
   api.nvim_set_hl(0, name, vim.tbl_extend('force', found, { ctermfg = grey, cterm = cterm, default = true }))
@@ -336,7 +343,8 @@ function M.highlights()
   linked('FimbleCount', 'MoreMsg')
   if vim.fn.hlexists('ComplHint') == 1 then -- what Neovim 0.12 shows suggestions in
     for group, to in pairs({ ComplHint = 'NonText', ComplHintMore = 'MoreMsg' }) do
-      if api.nvim_get_hl(0, { name = group }).link == to then
+      -- A default does not come back where a link has been taken away, so one that is seen stays.
+      if api.nvim_get_hl(0, { name = group }).link == to and not is_seen(to) then
         api.nvim_set_hl(0, group, {})
         linked(group, to)
       end
