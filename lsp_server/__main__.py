@@ -1,4 +1,4 @@
-"""`fimble` and `python -m lsp_server`: the entry point. Keeps stdout for the protocol from the start."""
+"""The entry point of `fimble` and `python -m lsp_server`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    # Nothing is written outside the user's own folders, so no compiled modules beside the sources either.
+    # fimble writes only in the user's own folders, so Python must not write compiled modules beside the sources.
     sys.dont_write_bytecode = True
     from lsp_server.cli import run
 

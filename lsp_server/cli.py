@@ -1,4 +1,4 @@
-"""The command line, and the one place where the parts are put together: which backend, which settings."""
+"""The command line. It also creates the backend and the engine and connects them with the front ends."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Runs one command. Returns the exit status: 0, or 2 with one line on stderr that says what is wrong."""
+    """Runs one command. Returns its exit status; 2, with one line on stderr, for a mistake of the user."""
     output.settle()
     with escaping():
         return _run(arguments)
@@ -56,7 +56,7 @@ def _run(arguments: Sequence[str]) -> int:
         format="fimble: %(message)s",
         stream=sys.stderr,
     )
-    # What these log as errors reaches the user as the answer to the request, without a traceback.
+    # pygls logs errors that the user already gets as the answer to the request, without a traceback.
     logging.getLogger("pygls").setLevel(logging.CRITICAL)
     if problem:
         print(f"fimble: {problem}", file=sys.stderr)  # noqa: T201 - the command line's own output
@@ -65,7 +65,7 @@ def _run(arguments: Sequence[str]) -> int:
     if options.command == "engine":
         from lsp_server.engine import child
 
-        with suppress(OSError):  # the folder may be gone; then paths that are not absolute lead nowhere
+        with suppress(OSError):  # the folder may be gone; then relative paths do not work
             os.chdir(options.folder)
         factory = _factory(options.backend)
         if options.listen is None:
@@ -114,7 +114,7 @@ def _command(options: argparse.Namespace) -> int:
 
 
 def _mistakes() -> tuple[type[Exception], ...]:
-    """What a command raises for a mistake of the user's, looked up when there has been one."""
+    """The exceptions for a mistake of the user; imported only when a command has failed."""
     from lsp_server.backends.base import ModelError
     from lsp_server.commands.place import CommandError
 
@@ -122,7 +122,7 @@ def _mistakes() -> tuple[type[Exception], ...]:
 
 
 def _with_command(arguments: Sequence[str]) -> list[str]:
-    """Without a command: serve, if an editor is at the other end of stdin; help, if a person is."""
+    """The arguments with a command. Without one it is `serve`, or help if stdin is a terminal."""
     if arguments and (not arguments[0].startswith("-") or arguments[0] in ("-h", "--help", "--version")):
         return list(arguments)
     return ["--help"] if sys.stdin is not None and sys.stdin.isatty() else ["serve", *arguments]
@@ -140,7 +140,8 @@ def _actions() -> str:
 
 
 def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """What parses the command line. arguments: those that will be parsed, for help that takes long to put together."""
+    """The parser of the command line. arguments: those to be parsed, so that slow parts of the help are only made if
+    needed."""
     parser = argparse.ArgumentParser(
         prog="fimble",
         description="A language server that completes code with a GGUF model in its own process.",
@@ -189,7 +190,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
         "--metrics", action="store_true", help="with --http: answer /metrics for Prometheus, with prometheus-client"
     )
     serve.add_argument("--stdio", action="store_true", help="accepted because some editors always pass it")
-    engine = commands.add_parser("engine", parents=[common])  # which a server starts for itself
+    engine = commands.add_parser("engine", parents=[common])  # started by a server, not by users
     engine.add_argument("--folder", type=Path, required=True)
     engine.add_argument("--listen", type=Path)
     engine.add_argument("--linger", type=float, default=0.0)
@@ -223,7 +224,7 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
     models.add_arguments(commands, logged, common)
     doctor.add_arguments(commands, logged)
     report.add_arguments(commands, argparse.ArgumentParser(add_help=False))
-    init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # it has no use for any of them
+    init.add_arguments(commands, argparse.ArgumentParser(add_help=False))  # needs none of the common options
     trust.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     index.add_arguments(commands, argparse.ArgumentParser(add_help=False))
     status.add_arguments(commands, argparse.ArgumentParser(add_help=False))
@@ -235,7 +236,8 @@ def parser(arguments: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _factory(backend: str) -> BackendFactory:
-    """The backend's loader. Imported when it is first used, on the model's thread."""
+    """A function that loads models with this backend. It imports the backend at its first call, on the loader's
+    thread."""
 
     def load(spec: ModelSpec, progress: Callable[[float], bool]) -> Backend:
         if backend == "scripted":
@@ -250,7 +252,7 @@ def _factory(backend: str) -> BackendFactory:
 
 
 def _engine(options: argparse.Namespace) -> RoutedEngine:
-    """The engine of a server: models of its own, and endpoints if the user names some."""
+    """The engine of a server: its own models, and the user's endpoints."""
     from lsp_server.engine.client import EngineClient
     from lsp_server.engine.switch import Switch
 
@@ -265,7 +267,7 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
 
 
 def _homes(options: argparse.Namespace) -> dict[HomeKind, Callable[[], Home]]:
-    """What makes each home that an engine can have."""
+    """For each kind of home, a function that makes it."""
     from lsp_server.engine.home import ThreadHome
     from lsp_server.engine.process import ProcessHome
     from lsp_server.engine.shared import SharedHome
@@ -284,9 +286,10 @@ def _overrides(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    """Serves with stdout moved aside: whatever else writes to it (a native library, a stray print) goes to
-    stderr, and the protocol stays clean."""
-    # A thread that parses makes way for the event loop after this and the step it is in; Python's own value is 5 ms.
+    """Serves over stdout's original descriptor. Other output to stdout (from a native library, a stray print) goes to
+    stderr, so that the protocol stays clean."""
+    # A parsing thread gives the interpreter's lock to the event loop after this time, plus its running step; Python's
+    # default is 5 ms.
     sys.setswitchinterval(0.001)
     if options.metrics and options.http is None:
         print("fimble: `--metrics` is for `fimble serve --http`", file=sys.stderr)  # noqa: T201
@@ -315,5 +318,5 @@ def _serve(options: argparse.Namespace) -> int:
         status = INTERRUPTED
     if any(thread.name.startswith(("AnyIO worker thread", PARSING)) for thread in threading.enumerate()):
         sys.stderr.flush()
-        os._exit(status)  # the interpreter would wait for work (a formatter, say) that nobody waits for any more
+        os._exit(status)  # a normal exit would wait for threads, for example of a formatter
     return status

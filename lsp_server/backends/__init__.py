@@ -1,1 +1,1 @@
-"""What can run a model. The engine sees only `base`; `llama` and `scripted` implement it."""
+"""The programs that run a model. The engine imports only `base`; `llama` and `scripted` implement its interface."""

@@ -1,4 +1,4 @@
-"""LoRA adapters of a model that llama.cpp has loaded: put in place and taken away without loading it again."""
+"""The LoRA adapters of a loaded llama.cpp model: adds and removes them without loading the model again."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from lsp_server.models import admission
 from lsp_server.models.gguf_parts import read_model
 from lsp_server.models.slow_files import patiently
 
-# A file's path, size and time of change.
+# A file's path, size and modification time.
 _Stamp = tuple[str, int, int]
 
 
 class LoadedAdapters:
-    """What is loaded for one model and set on its context. llama.cpp frees it with the model.
+    """The adapters that are loaded for one model and set on its context. llama.cpp frees them with the model.
 
-    model, context: llama.cpp's. path: the model's file.
+    model, context: llama.cpp's pointers. path: the model's file.
     """
 
     def __init__(self, library: Library, model: Any, context: Any, path: Path) -> None:
@@ -30,10 +30,10 @@ class LoadedAdapters:
         self._loaded: dict[_Stamp, Any] = {}
 
     def use(self, adapters: Sequence[Adapter]) -> None:
-        """Makes these, and no others, change what the model computes. What is in its KV cache is then of no use.
-        They must have been admitted: llama.cpp ends the process on some that are well formed.
+        """Replaces the adapters in use by these. The content of the KV cache is invalid afterwards. The adapters must
+        have been admitted: llama.cpp ends the process on some well-formed files.
 
-        Raises ModelError, one line, if one cannot be used; nothing is changed then.
+        Raises ModelError, one line, if one cannot be used; then nothing is changed.
         """
         wanted: dict[_Stamp, Any] = {}
         scales: list[float] = []
@@ -54,8 +54,8 @@ class LoadedAdapters:
         self._free(unused)
 
     def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool], gpu_layers: int) -> None:
-        """Raises ModelError, one line, if one of these is missing, damaged or for another model, or does not work with
-        this one. Touches nothing of llama.cpp's here, so it may run beside the thread that uses the model."""
+        """Raises ModelError, one line, if an adapter is missing, damaged, for another model, or does not work with this
+        one. It does not touch llama.cpp in this process, so it may run beside the thread that uses the model."""
         base = patiently(lambda _: read_model(self._path), self._path, progress) if adapters else []
         for adapter in adapters:
             admission.admit_adapter(adapter, base, progress, gpu_layers=gpu_layers)

@@ -1,8 +1,8 @@
-"""Measures what a model's steps cost on this machine, once, and chooses the settings that depend on it.
+"""Measures once what a model's steps cost on this machine, and chooses the settings that depend on it.
 
-Which is faster cannot be known beforehand: flash attention helps on one CPU and doubles the cost of small chunks
-on another, and a thread more than there are free cores can cost more than it gives. So it is tried, a step at a time
-while nobody needs the model, and remembered in the user's cache folder.
+The fastest settings cannot be known beforehand: flash attention helps on one CPU and doubles the cost of small chunks
+on another, and one thread more than there are free cores can make steps slower. So they are tried, one step at a time
+while nobody needs the model, and kept in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -28,61 +28,66 @@ from lsp_server.system import kept_files
 
 logger = logging.getLogger(__name__)
 
-# Another number throws away what was measured in another way.
+# The version of the method; files with another version are ignored.
 _VERSION = 5
 
-# What is measured: steps of these many tokens, at the start of a sequence and this far into it.
+# The measured steps: these numbers of tokens, at the start of a sequence and at depth DEEP.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
 DEEP = 512
 _REPEATS = 2
-BATCH = 32  # of a prompt, where threads are chosen for one
+BATCH = 32  # tokens of the prompt batch that is timed to choose threads
 _TURNS = 3
 
-# Of how many tokens at once the logits may be wanted, to verify a draft.
+# The most tokens of one step for which the cost of all logits is measured, as needed to verify a draft.
 _MOST_ROWS = 32
 
-# One busy core (the editor's) matters where there are few.
+# On a machine with at most this many cores, one core that the editor keeps busy matters.
 _FEW_CORES = 8
 
-# The steps take no longer than this together. What has been measured by then is what there is.
+# The limit for the sum of all steps. When it is reached, the costs measured so far are used.
 _MOST_SECONDS = 15.0
-# And the logits of several tokens no longer than this beyond it: a model for which drafts pay is a slow one.
+# Measuring the logits of several tokens may take this long beyond it: a model for which drafts pay is slow.
 _ROWS_SECONDS = 10.0
 
-# The same step, measured again at the end, may differ by this share; more means that something else ran meanwhile.
+# The same step is measured again at the end. If the two differ by more than this share, something else ran meanwhile.
 _STEADY = 0.3
 
-# What a kept calibration can have at most. llama.cpp aborts with more threads.
+# Limits for the content of a kept calibration. llama.cpp aborts with more threads.
 _MOST_BYTES = 64 << 10
 _MOST_THREADS, _DEEPEST, _MOST_SIZES, _LARGEST_SIZE, _LONGEST_MS = 512, 1 << 20, 64, 4096, 1e7
 
 
-# With a busy core beside it, measuring is begun again where somebody else was let through for longer than this.
+# Measuring beside a busy core starts again if other work used the model for longer than this meanwhile.
 _PAUSE_SECONDS = 0.5
 _MOST_TRIES = 5
 
 ResultT = TypeVar("ResultT")
 
-# Measuring stops at each `yield`, in front of a step, so that whoever needs the model goes first.
+# Measuring pauses at each `yield`, before a step, so that whoever needs the model goes first.
 Steps = Generator[None, None, ResultT]
 
 
 class ProbeError(Exception):
-    """A context to measure with cannot be had. The model itself may work."""
+    """There is no context to measure with. The model itself may work."""
 
 
 class BusyError(Exception):
-    """The machine has other work, so that what would be measured is noise."""
+    """The machine has other work, so measurements would be noise."""
 
 
 class _TooSlowError(Exception):
-    """The model is so slow here that measuring all of it would be felt."""
+    """The model is so slow here that the user would notice a complete measurement."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """What was measured and chosen. threads: for decoding; batch_threads: for prompts. costs: with the machine to
-    itself; busy_ms: a step of one token beside one busy core, 0 if that was not measured. prefill_per_second: tokens,
-    deep in a prompt. seconds: what the steps took."""
+    """The measured costs and the chosen settings.
+
+    threads: for decoding. batch_threads: for prompts.
+    costs: measured while nothing else runs.
+    busy_ms: a step of one token beside one busy core; 0 if it was not measured.
+    prefill_per_second: tokens per second at depth DEEP.
+    seconds: the sum of all measured steps.
+    """
 
     version: int
     machine: str
@@ -97,18 +102,18 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(Protocol):
-    """A context of a model with some settings, one sequence, empty at first."""
+    """A model context with some settings and one sequence, which is empty at first."""
 
     def step(self, size: int, logits: int = 1) -> None:
-        """Evaluates `size` tokens, with the logits behind the last `logits` of them."""
+        """Evaluates `size` tokens, with the logits after the last `logits` of them."""
         ...
 
     def back_to(self, depth: int) -> None:
-        """Drops what is held beyond `depth` tokens, as far as the model can."""
+        """Cuts the sequence back to `depth` tokens, as far as the model can."""
         ...
 
     def use_threads(self, threads: int, batch_threads: int) -> None:
-        """How many threads evaluate one token, and how many a batch."""
+        """Sets the numbers of threads for one token and for a batch."""
         ...
 
 
@@ -116,7 +121,7 @@ MakeProbe = Callable[[bool], AbstractContextManager[Probe]]
 
 
 class _Watch:
-    """Adds up what steps took, on `clock`, and not the time in between, when others had the model."""
+    """Adds up the durations of steps, on `clock`, without the time between steps, when others use the model."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -137,10 +142,10 @@ def calibrate(
     sizes: tuple[int, ...],
     clock: Callable[[], float] = time.perf_counter,
 ) -> Steps[Calibration]:
-    """Measures a model's steps with and without flash attention, and the numbers of threads in question.
+    """Measures a model's steps with and without flash attention, and with the given numbers of threads.
 
-    flash, threads: what may be chosen; a user's own setting leaves one. A model that is slow here is measured
-    less. Raises BusyError if the machine has other work. Whoever does not want the rest closes the generator.
+    flash, threads: the options to choose from; a user's own setting leaves one. For a slow model less is measured.
+    Raises BusyError if the machine has other work. To give up, close the generator.
     """
     watch = _Watch(clock)
     use, chosen, batch, busy_ms = flash[0], threads[0], threads[0], 0.0
@@ -154,7 +159,7 @@ def calibrate(
                     probes[option] = stack.enter_context(make(option))
                     probes[option].use_threads(threads[0], threads[0])
                     found[option] = yield from _costs(probes[option], sizes, watch)
-                except (_TooSlowError, ProbeError):  # no time, or no room for a second context: the first must do
+                except (_TooSlowError, ProbeError):  # no time or memory for a second context: use the first
                     if not found:
                         raise
                     break
@@ -173,7 +178,7 @@ def calibrate(
                     probe.back_to(0)
             costs = replace(costs, rows_ms=(yield from _rows_ms(probe, costs, watch)))
     except _TooSlowError:
-        # Not even the first part: a step at a time is all that can be afforded. And nothing is drafted.
+        # Not even the first part was measured: use one token per step, and no drafts.
         costs = costs or StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
         costs = replace(costs, rows_ms=(0.0, 1000.0))
     largest = costs.sizes[-1]
@@ -192,8 +197,8 @@ def calibrate(
 
 
 def _fastest(probes: dict[bool, Probe], watch: _Watch) -> Steps[bool]:
-    """Which of the probes, each filled to `DEEP`, is the fastest. They take turns, so that other work on the machine
-    is not taken for one of them."""
+    """The option whose probe, filled to `DEEP`, is the fastest. The probes take turns, so that other work on the
+    machine affects all of them."""
     best = dict.fromkeys(probes, float("inf"))
     for _ in range(_TURNS):
         for option, probe in probes.items():
@@ -216,7 +221,8 @@ def _costs(probe: Probe, sizes: tuple[int, ...], watch: _Watch) -> Steps[StepCos
 
 
 def _rows_ms(probe: Probe, costs: StepCosts, watch: _Watch) -> Steps[tuple[float, ...]]:
-    """What the logits of all tokens cost beyond those of the last, for steps that may verify a draft."""
+    """The additional cost of the logits of all tokens over those of the last token, for steps that may verify a draft;
+    in ms."""
     rows: list[float] = []
     for size in costs.sizes:
         if size > _MOST_ROWS:
@@ -237,13 +243,13 @@ def _row(probe: Probe, depth: int, sizes: tuple[int, ...], watch: _Watch) -> Ste
     for size in sizes:
         watch.check()
         ms = yield from _step_ms(probe, size, depth, watch)
-        # Noise can make a larger step look cheaper than a smaller one, which it is not.
+        # Noise can make a larger step look cheaper than a smaller one.
         row.append(max([ms, *row[-1:]]))
     return tuple(row)
 
 
 def _step_ms(probe: Probe, size: int, depth: int, watch: _Watch, logits: int = 1) -> Steps[float]:
-    """The least of a few: whatever else runs on the machine only adds."""
+    """The minimum of a few measurements, in ms, since other work on the machine can only add time."""
     times = []
     for _ in range(_REPEATS):
         probe.back_to(depth)
@@ -253,7 +259,7 @@ def _step_ms(probe: Probe, size: int, depth: int, watch: _Watch, logits: int = 1
 
 
 def _timed(probe: Probe, size: int, logits: int, watch: _Watch) -> Steps[float]:
-    """One step, and the seconds that it took."""
+    """Runs one step and returns its duration in seconds."""
     yield
     began = watch.clock()
     probe.step(size, logits)
@@ -263,8 +269,8 @@ def _timed(probe: Probe, size: int, logits: int, watch: _Watch) -> Steps[float]:
 
 
 def _choose_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> Steps[tuple[int, int, float]]:
-    """The numbers of threads, for decoding and for prompts, that are best over a machine at rest and one with a busy
-    core, and what a decoded token costs beside a busy core, in ms."""
+    """The numbers of threads for decoding and for prompts that are best on average over a machine at rest and one with
+    a busy core; and the time of a decoded token beside a busy core, in ms."""
     idle = yield from _with_threads(probe, options, watch)
     for _ in range(_MOST_TRIES):
         spent, began = watch.seconds, watch.clock()
@@ -273,14 +279,14 @@ def _choose_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> St
         if watch.clock() - began - (watch.seconds - spent) < _PAUSE_SECONDS:
             break
     else:
-        raise BusyError  # whoever uses the model leaves no time for this
+        raise BusyError  # other work uses the model all the time
     decoding = min(options, key=lambda threads: idle[threads][0] + busy[threads][0])
     prompts = min(options, key=lambda threads: idle[threads][1] + busy[threads][1])
     return decoding, prompts, busy[decoding][0]
 
 
 def _with_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> Steps[dict[int, tuple[float, float]]]:
-    """For each number of threads what a token and a batch take, in ms."""
+    """For each number of threads, the times of one token and of a batch, in ms."""
     found = {}
     for threads in options:
         probe.use_threads(threads, threads)
@@ -290,14 +296,14 @@ def _with_threads(probe: Probe, options: tuple[int, ...], watch: _Watch) -> Step
 
 
 def _mixed_ms(probe: Probe, depth: int, watch: _Watch) -> Steps[float]:
-    """A chunk of a prompt and a few decoded tokens, which is what a key costs at most places."""
+    """The time of a chunk of a prompt and a few decoded tokens, the usual work for a key; in ms."""
     batch = yield from _step_ms(probe, 16, depth, watch)
     return batch + 4 * (yield from _step_ms(probe, 1, depth, watch))
 
 
 @contextmanager
 def _busy_core() -> Iterator[None]:
-    """A process that keeps one core busy for as long as the context lasts, and no longer than some seconds."""
+    """Runs a process that keeps one core busy while the context lasts, for 20 seconds of CPU time at most."""
     command = [sys.executable, "-I", "-S", "-c", "print(flush=True)\nwhile True: pass"]
     with Child(command, Limits(cpu_seconds=20)) as child:
         assert child.stdout is not None
@@ -309,14 +315,15 @@ def _busy_core() -> Iterator[None]:
 
 
 def busy() -> bool:
-    """Whether so much else runs on this machine that measuring it is of no use."""
+    """Whether this machine has so much other work that measuring is useless."""
     if not hasattr(os, "getloadavg"):
         return False
     return os.getloadavg()[0] > 0.7 * (os.cpu_count() or 1)
 
 
 def remembered(key: str) -> Calibration | None:
-    """What was measured before under this key; None if nothing was, or in another way, or what is kept is of no use."""
+    """The kept calibration for this key; None if there is none, or it has another version, or its values are not
+    plausible."""
     try:
         found = msgspec.json.decode(kept_files.read(_file(key), _MOST_BYTES), type=Calibration)
     except (OSError, ValueError, RecursionError, msgspec.DecodeError):
@@ -325,7 +332,7 @@ def remembered(key: str) -> Calibration | None:
 
 
 def _is_usable(found: Calibration) -> bool:
-    """Whether these can have been measured. Anybody may have written the file, and what is in it sizes buffers."""
+    """Whether the values are plausible. Anybody may have written the file, and its values size buffers."""
     costs = found.costs
     columns = len(costs.sizes)
     numbers = (found.busy_ms, found.prefill_per_second, found.seconds, *costs.rows_ms)
@@ -345,18 +352,18 @@ def _is_usable(found: Calibration) -> bool:
 
 
 def remember(key: str, calibration: Calibration) -> None:
-    """Keeps a calibration for the next start. That it cannot be written costs only the time to measure again."""
+    """Keeps a calibration for the next start. If it cannot be written, it is measured again then."""
     path = _file(key)
     try:
         kept_files.write_whole(path, msgspec.json.format(msgspec.json.encode(calibration)))
     except OSError as error:
         logger.warning("the calibration cannot be kept: %s", kept_files.why_unwritable(path, error))
-    except ValueError as error:  # the model's name is no text
+    except ValueError as error:  # the model's name cannot be encoded
         logger.warning("the calibration cannot be kept: %s", error)
 
 
 def key_of(*parts: object) -> str:
-    """A name for what a calibration depends on."""
+    """A hash of everything that a calibration depends on, used as file name."""
     return hashlib.blake2b(repr(parts).encode(), digest_size=8).hexdigest()
 
 

@@ -1,4 +1,4 @@
-"""What this build of llama.cpp can compute on, and how much memory is free there. Asks ggml's own registry."""
+"""The devices that this build of llama.cpp can compute on, and their free memory, from ggml's registry."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """Something that llama.cpp can compute on. backend: CPU, CUDA, Vulkan, … kind: CPU, GPU or other."""
+    """A device that llama.cpp can compute on. backend: CPU, CUDA, Vulkan, … kind: CPU, GPU or other."""
 
     name: str
     description: str
@@ -30,7 +30,7 @@ _DEVICE_KINDS = {0: "CPU", 1: "GPU", 2: "GPU", 3: "other"}  # integrated GPUs ar
 
 
 def devices() -> list[Device]:
-    """All devices of this build, from ggml's registry. Empty if the library does not have its functions."""
+    """All devices of this build, from ggml's registry. Empty if the library lacks the functions."""
     load_library()
     try:
         return _devices()
@@ -73,12 +73,12 @@ def _devices() -> list[Device]:
 
 
 def system_info() -> str:
-    """llama.cpp's own line on what its CPU code was compiled for."""
+    """llama.cpp's own line about the CPU features that it was compiled for."""
     return str(load_library().api.llama_print_system_info().decode("utf-8", "replace"))
 
 
 def room(spec: ModelSpec) -> estimate.Room:
-    """The memory that is free for a model, on the GPU too if this build and these settings use one."""
+    """The free memory for a model; with that of the GPU if this build and these settings use one."""
     library = load_library()
     if spec.gpu_layers == 0 or not library.api.llama_supports_gpu_offload():
         return estimate.Room(estimate.available_bytes())

@@ -1,4 +1,4 @@
-"""Models run by llama.cpp in this process, through its low-level interface."""
+"""Runs models with llama.cpp in this process, through its low-level interface."""
 
 from __future__ import annotations
 
@@ -30,25 +30,24 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# The largest batch. On a CPU larger ones are evaluated hardly faster, and an evaluation can be interrupted; on a GPU it
-# cannot, and the batch is what fits between two looks at the queue.
+# The largest batch, in tokens. On a CPU larger batches are hardly faster, and an evaluation can be interrupted. On a
+# GPU it cannot be, so the batch limits how long a message waits.
 _CPU_CHUNK, _GPU_CHUNK = estimate.CPU_CHUNK, estimate.GPU_CHUNK
 
-# What is evaluated when a model has been loaded: a first batch, which reads the weights from the disk, and one that is
-# timed.
+# The evaluations after a model has been loaded: a first batch, which reads the weights from the disk, and a timed one.
 _WARM_UP_TOKENS, _TIMED_TOKENS = 4, 32
 
-# What llama_decode returns when it has been told to stop.
+# The return value of llama_decode after it was told to stop.
 _ABORTED = 2
 
-# The weights of the models that are loaded.
+# How many bytes of weights the loaded models have mapped.
 _mapped = llama_library.MappedBytes()
 
 
 def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     """A `BackendFactory`: loads the model that `spec` names, or the starter model if it names none.
 
-    A file that is not ours is checked first, and tried in a child process if this machine has not seen it.
+    The file is checked first. A file that this machine has not seen before is tried in a child process.
     """
     if spec.path:
         headers = admission.admit(expanded(spec.path), progress, gpu_layers=spec.gpu_layers)
@@ -57,7 +56,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
     adapters = [
         admission.admit_adapter(adapter, headers, progress, gpu_layers=spec.gpu_layers) for adapter in spec.adapters
     ]
-    # What is mapped from a file counts as free, and yet its model needs it.
+    # Mapped pages count as free memory, but the loaded models need them.
     taken = _mapped.total() + sum(adapter.tensor_bytes for adapter in adapters)
     room = devices.room(spec).without(taken)
     spec = estimate.fit_layers(headers, spec, room)
@@ -66,7 +65,7 @@ def load(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
 
 
 def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBackend:
-    """Loads a model without the checks of `load`: for the process that tries what `load` has not seen before."""
+    """Loads a model without the checks of `load`. Used by the process that tries unknown files."""
     began = time.monotonic()
     if spec.path:
         path, licence = expanded(spec.path), ""
@@ -78,9 +77,9 @@ def open_file(spec: ModelSpec, progress: Callable[[float], bool]) -> LlamaBacken
 
 
 class LlamaBackend(LlamaVocabulary):
-    """A GGUF model and a context with one KV stream per sequence.
+    """A GGUF model, and a context with one KV stream per sequence.
 
-    Streams are separate because in a unified cache every step would pay for all residents.
+    Streams are separate because in a unified cache every step would also pay for the tokens of all other sequences.
     """
 
     def __init__(
@@ -144,7 +143,7 @@ class LlamaBackend(LlamaVocabulary):
                 eos=self._spelled(self._api.llama_vocab_eos(self._vocab)),
                 costs=measured.costs if measured else None,
                 recurrent=self._recurrent,
-                # An interrupted evaluation leaves a recurrent state half changed.
+                # An interrupted evaluation leaves a recurrent state partly changed.
                 interruptible=not gpu and not self._recurrent and self._stop.works,
                 state_key=self._key(()),
                 sliding_tokens=self._api.llama_model_n_swa(self._model),
@@ -214,7 +213,7 @@ class LlamaBackend(LlamaVocabulary):
         params.n_batch = params.n_ubatch = max(chunk, sequences)
         params.n_threads, params.n_threads_batch = threads, batch_threads
         params.kv_unified = False
-        params.swa_full = True  # a cache of the window alone cannot be cut back
+        params.swa_full = True  # a cache that holds only the window cannot be cut back
         params.no_perf = True
         params.flash_attn_type = api.LLAMA_FLASH_ATTN_TYPE_ENABLED if flash else api.LLAMA_FLASH_ATTN_TYPE_DISABLED
         return api.llama_init_from_model(self._model, params)
@@ -236,7 +235,7 @@ class LlamaBackend(LlamaVocabulary):
         self._files.check()
         more = measurement.advance(self.info.token_ms)
         if (found := measurement.found) is not None:
-            # Whether flash attention is used stays as it is until the next start.
+            # The choice of flash attention is used from the next start on.
             if not self._spec.threads:
                 self._api.llama_set_n_threads(self._context, found.threads, found.batch_threads)
             self.info = replace(self.info, costs=found.costs)
@@ -291,7 +290,7 @@ class LlamaBackend(LlamaVocabulary):
             self._stop.set(wanted)
 
     def _warm_up(self) -> float:
-        """Reads the weights from the disk, and returns what a token of a prompt takes now, in ms."""
+        """Reads the weights from the disk, and returns the present prefill time per token, in ms."""
         size = min(_TIMED_TOKENS, self._chunk)
         tokens = [token % self._vocabulary for token in range(100, 100 + size)]
         self.evaluate(0, 0, tokens[:_WARM_UP_TOKENS], logits=1)

@@ -1,4 +1,4 @@
-"""The llama.cpp library: loading it, its log, and a context to measure it with. Alone imports `llama_cpp`."""
+"""Loads the llama.cpp library, collects its log, and makes contexts to measure with. Only this imports `llama_cpp`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ _CONTINUED_LEVEL = 5
 
 
 class _Log(threading.local):
-    """llama.cpp's log: to the logger instead of stdout or stderr, each thread's last errors kept for messages."""
+    """llama.cpp's log. It goes to the logger instead of stdout or stderr; each thread's last errors are kept for
+    messages."""
 
     def __init__(self) -> None:
         self.errors: list[str] = []
@@ -37,7 +38,7 @@ class _Log(threading.local):
         logger.debug("%s", line)
 
     def reason(self) -> str:
-        """The first error that was logged, which is the one that says why; the rest say where."""
+        """The first logged error, which says why; the later ones only say where."""
         first = self.errors[0] if self.errors else "it does not say why"
         reason = first.split("error loading model: ")[-1].rstrip(".")
         broken = "gguf_" in reason or "file bounds" in reason
@@ -45,13 +46,14 @@ class _Log(threading.local):
 
 
 class Library:
-    """The loaded library and what must outlive every use of it."""
+    """The loaded library, and the objects that must live as long as it is used."""
 
     def __init__(self) -> None:
-        # Waiting threads must not spin: with two cores and an editor that uses one, a decode step takes
-        # 114 ms with spinning and 46 ms without. OpenMP reads this once, when the library loads.
+        # Waiting threads must not spin: with two cores and an editor that uses one, a decode step takes 114 ms with
+        # spinning and 46 ms without. OpenMP reads this variable once, when the library loads.
         os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-        # Else an abort in llama.cpp starts gdb, which attaches itself to the server. What it aborts for goes to stderr.
+        # Without this, an abort in llama.cpp starts gdb, which attaches itself to the server. The reason for the abort
+        # goes to stderr in any case.
         os.environ.setdefault("GGML_NO_BACKTRACE", "1")
         try:
             import llama_cpp.llama_cpp as api
@@ -78,28 +80,30 @@ def load_library() -> Library:
 
 
 def give_back_memory() -> None:
-    """Returns what a closed model has freed to the system, where the C library would keep it for itself (glibc)."""
+    """Returns the freed memory of a closed model to the system; glibc would keep it otherwise."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
 
 def default_threads() -> int:
-    """All cores of a small machine; of a larger one half, since those are mostly second hardware threads. No more than
-    a quota lets run at the same time."""
+    """All cores of a small machine; half the cores of a larger one, since half of those are mostly second hardware
+    threads. Never more than the control group's CPU quota allows."""
     cores = control_groups.visible_cores()
     return min(control_groups.usable_cores(), cores if cores <= 4 else max(4, min(cores // 2, 16)))
 
 
 def thread_options(gpu: bool) -> tuple[int, ...]:
-    """Numbers of threads worth trying: the usual one, and one fewer where an editor's core is missed."""
+    """The numbers of threads worth trying: the usual one, and on a machine with few cores also one less, which leaves a
+    core to the editor."""
     usual = default_threads()
     return (usual,) if gpu or usual < 2 or usual > 4 else (usual, usual - 1)
 
 
 class MappedBytes:
     """How many bytes each loaded model has mapped from its file. One thread loads models and another closes them, so
-    everything here holds the lock. Its owners are held weakly: one that is lost maps nothing."""
+    a lock guards everything. The models are held by weak references; a model that was garbage-collected no longer
+    counts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -120,7 +124,7 @@ class MappedBytes:
 
 
 def put_token(batch: Any, index: int, sequence: int, position: int, token: int, *, wanted: bool) -> None:
-    """Makes `token` the batch's token number `index`. wanted: whether the logits behind it are."""
+    """Writes `token` into the batch at `index`. wanted: whether its logits are needed."""
     batch.token[index] = token
     batch.pos[index] = position
     batch.n_seq_id[index] = 1
@@ -129,10 +133,10 @@ def put_token(batch: Any, index: int, sequence: int, position: int, token: int, 
 
 
 class StopFlag:
-    """Tells an evaluation under way to stop. For any thread.
+    """Tells a running evaluation to stop. May be used on any thread.
 
-    llama.cpp asks a C function at every node of its graph. One of our own, in Python, would take the interpreter's lock
-    each time. C's `atoi` on a string of one digit is such a function: it returns 0 for "0", and 1 for "1".
+    llama.cpp calls a C function at every node of its graph to ask whether to stop. A Python function would take the
+    interpreter's lock each time. C's `atoi` on a string of one digit does the same: it returns 0 for "0" and 1 for "1".
     """
 
     def __init__(self) -> None:
@@ -148,7 +152,7 @@ class StopFlag:
         return self._function is not None
 
     def watched_by(self, api: Any, context: Any) -> None:
-        """Makes evaluations in `context` look at this flag, which must outlive it."""
+        """Makes evaluations in `context` check this flag, which must outlive the context."""
         if self.works:
             callback = ctypes.cast(self._function, api.ggml_abort_callback)
             api.llama_set_abort_callback(context, callback, ctypes.cast(self._text, ctypes.c_void_p))
@@ -158,7 +162,7 @@ class StopFlag:
 
 
 class Probe:
-    """A context that is there to be timed."""
+    """A context for measuring. Implements `calibration.Probe`."""
 
     def __init__(self, api: Any, vocabulary: int, context: Any) -> None:
         if not context:

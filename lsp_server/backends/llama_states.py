@@ -1,4 +1,4 @@
-"""What llama.cpp holds for a sequence, taken out and put back: for checkpoints, and so that it outlives the model."""
+"""Saves and restores llama.cpp's state of a sequence: for checkpoints of recurrent models, and for saved prompts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from lsp_server.models import estimate, ledger
 
 
 class SequenceStates:
-    """The sequences of one context. recurrent: they cannot be cut back to any length; only to where `checkpoint` was
-    called. sliding: how many of the last tokens some layers see, 0 if all see all; llama.cpp saves no more of them."""
+    """The sequences of one context.
+
+    recurrent: a sequence can be cut back only to lengths at which `checkpoint` was called.
+    sliding: how many of the last tokens some layers see, 0 if all layers see all; llama.cpp saves no more for those.
+    """
 
     def __init__(self, api: Any, context: Any, *, recurrent: bool, sliding: int = 0) -> None:
         self._api, self._context, self._recurrent, self._sliding = api, context, recurrent, sliding
         self._memory = api.llama_get_memory(context)
         self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
-        # The lengths that restored sequences cannot be cut back behind, since cells in front are not there. llama.cpp
-        # would cut them all the same, and compute from what is left.
+        # The lengths below which restored sequences cannot be cut back, since earlier cells are missing. llama.cpp
+        # would cut them all the same, and compute with the rest.
         self._least: dict[int, int] = {}
 
     def length(self, sequence: int) -> int:
@@ -66,7 +69,7 @@ class SequenceStates:
     def restore(self, sequence: int, state: SequenceState) -> int:
         self._empty(sequence)
         if self._put(sequence, _array(state.data), self._api.LLAMA_STATE_SEQ_FLAGS_NONE):
-            # Copies of their own, since the rest of what was read is not kept.
+            # Copied, so that the whole read buffer can be freed.
             earlier = [(at, (ctypes.c_uint8 * len(kept)).from_buffer_copy(kept)) for at, kept in state.checkpoints]
             self._checkpoints[sequence] = earlier if self._recurrent else []
             self._least[sequence] = state.length if 0 < self._sliding < state.length else 0
@@ -81,9 +84,9 @@ class SequenceStates:
         self._api.llama_memory_seq_rm(self._memory, sequence, -1, -1)
 
     def _back_to(self, sequence: int, length: int, state: Any) -> bool:
-        """Brings a recurrent model's sequence back to a checkpoint."""
+        """Restores a recurrent model's sequence from a checkpoint."""
         restored = self._put(sequence, state, self._api.LLAMA_STATE_SEQ_FLAGS_PARTIAL_ONLY)
-        # A hybrid model has attention layers as well, whose cells can be cut.
+        # A hybrid model also has attention layers, whose cells can be cut.
         return restored and bool(self._api.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
     def _taken(self, sequence: int, flags: int) -> Any:
@@ -99,14 +102,14 @@ class SequenceStates:
 
 
 def _array(data: memoryview) -> Any:
-    """The bytes as a ctypes array; not copied where that can be helped."""
+    """The bytes as a ctypes array, without a copy if possible."""
     kind = ctypes.c_uint8 * len(data)
     return kind.from_buffer_copy(data) if data.readonly else kind.from_buffer(data)
 
 
 def state_key(api: Any, paths: Sequence[Path], adapters: Sequence[Adapter], *, flash: bool, gpu: bool) -> str:
-    """Names all that a saved state depends on: the model's files (SHA-256 where it is known, else size and times),
-    adapters, the types of the KV cache, and the llama.cpp in use. Empty where a file cannot be looked at."""
+    """A name for everything that a saved state depends on: the model's files (SHA-256 if known, else size and times),
+    the adapters, the types of the KV cache, and the llama.cpp build. Empty if a file cannot be examined."""
     params = api.llama_context_default_params()
     try:
         library = Path(api._lib._name).stat()

@@ -1,4 +1,4 @@
-"""The vocabulary of a model that llama.cpp has loaded: text to tokens, tokens to bytes, and the keys of its file."""
+"""The vocabulary of a loaded llama.cpp model: text to tokens, tokens to bytes, and the metadata of its file."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lsp_server.core.fim_formats import MARKERS
 
 
 class LlamaVocabulary:
-    """The part of a `Backend` that needs the model, and no context. `_read_vocabulary` must have been called."""
+    """The part of a `Backend` that needs only the model, without a context. `_read_vocabulary` must be called first."""
 
     _api: Any
     _model: Any
@@ -34,8 +34,8 @@ class LlamaVocabulary:
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
         if not self._space_prefix:
             return self._tokenize(text, special=special)
-        # Such a tokeniser puts a space in front of every text it is given, which is wrong inside a prompt.
-        # A newline never merges with what follows it, so it can take the space and be dropped with it.
+        # This kind of tokeniser puts a space before every text, which is wrong inside a prompt. A newline never merges
+        # with the text after it. So a newline is put in front, takes the space, and is removed from the tokens.
         lead = self._tokenize(b"\n", special=False)
         tokens = self._tokenize(b"\n" + text, special=special)
         return tokens[len(lead) :] if tokens[: len(lead)] == lead else self._tokenize(text, special=special)
@@ -60,7 +60,7 @@ class LlamaVocabulary:
         return None
 
     def _spelled(self, token: int) -> str:
-        """A special token's spelling; empty if the model has none of that kind."""
+        """The spelling of a special token; empty for a negative id, which means that the model has no such token."""
         return self._spelling(token) if token >= 0 else ""
 
     def _spelling(self, token: int) -> str:
@@ -76,7 +76,7 @@ class LlamaVocabulary:
         attributes = api.llama_vocab_get_attr(self._vocab, token)
         if attributes & (api.LLAMA_TOKEN_ATTR_CONTROL | api.LLAMA_TOKEN_ATTR_UNUSED | api.LLAMA_TOKEN_ATTR_UNKNOWN):
             return self._spelling(token)
-        # Some files have the markers of a format as if their maker had added them to the text's own tokens.
+        # Some files declare the markers of a format as if they were tokens of the text (user-defined).
         spelling = self._spelling(token) if attributes & api.LLAMA_TOKEN_ATTR_USER_DEFINED else ""
         return spelling if spelling in MARKERS else ""
 

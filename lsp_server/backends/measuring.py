@@ -1,4 +1,4 @@
-"""Measures what a loaded model's steps cost, one step at a time, for as long as nobody needs the model."""
+"""Measures what a loaded model's steps cost, one step at a time, while nobody needs the model."""
 
 from __future__ import annotations
 
@@ -17,20 +17,22 @@ from lsp_server.backends.llama_library import thread_options
 
 logger = logging.getLogger(__name__)
 
-# A step of measuring is not begun if it takes longer than this: a key could come meanwhile.
+# A measuring step is not started if it would take longer than this: a key could come meanwhile.
 _LONGEST_STEP_MS = 400.0
 
-# A machine with other work is looked at again after this time.
+# The pause before a machine with other work is tried again.
 _BUSY_SECONDS = 120.0
 
 MakeProbe = Callable[[bool, int, int], AbstractContextManager[Probe]]
 
 
 class Measurement:
-    """What is known of a model's costs here. Only the model's thread uses it.
+    """The measured costs of one model. Used by the model's thread only.
 
-    found: what was measured, now or in an earlier process; None until then. make: a context to measure with, from
-    whether it uses flash attention, its number of threads, and the largest step. system: how llama.cpp was compiled.
+    found: the result, measured now or by an earlier process; None until then.
+    make: makes a context to measure with; its arguments are flash attention, the number of threads, and the largest
+    step.
+    system: how llama.cpp was compiled.
     """
 
     def __init__(self, spec: ModelSpec, path: Path, *, gpu: bool, system: str, make: MakeProbe) -> None:
@@ -50,7 +52,8 @@ class Measurement:
         self._steps: Steps[Calibration] | None = None
 
     def advance(self, token_ms: float = 0.0) -> bool:
-        """Takes one step. False if there is nothing to measure, or not now. token_ms: what a prompt's token takes."""
+        """Runs one measuring step. Returns False if there is nothing to measure, or not now. token_ms: the prefill time
+        per token."""
         if not self._wanted or time.monotonic() < self._not_before:
             return False
         if self._steps is None:
@@ -84,7 +87,7 @@ class Measurement:
         )
 
     def close(self) -> None:
-        """Gives up what was begun, and the memory of it."""
+        """Stops measuring and frees the context."""
         if self._steps is not None:
             self._steps.close()
         self._wanted = False

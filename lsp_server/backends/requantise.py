@@ -1,6 +1,6 @@
-"""A copy of a model in a quantisation that llama.cpp is faster with on CPUs.
+"""Makes a copy of a model in a quantisation that llama.cpp computes faster on CPUs.
 
-Only some quantisations have a second, interleaved layout there. `bench copies` compares them.
+Only some quantisations have a second, interleaved memory layout for CPUs. `bench copies` compares them.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from lsp_server.models.gguf import Header, read_header
 from lsp_server.models.gguf_types import TENSOR_TYPES
 
 TYPE, _TYPE_NUMBER = "Q4_0", 2
-# Where a copy says what it was made of.
+# Metadata keys of a copy that name its source file.
 SOURCE_KEY, SHA256_KEY = "fimble.source", "fimble.source.sha256"
 _LONGEST_VALUE = 127
 _POLL_S = 0.05
 
 
 def can_be_faster(header: Header) -> bool:
-    """Whether a copy in `TYPE` may be faster on this CPU: there is a layout for it here, most of the layers' weights
-    are of other types, and none of those is as small."""
+    """Whether a copy in `TYPE` may be faster on this CPU: the CPU has a layout for it, most layer weights have other
+    types, and they are not smaller than `TYPE` on average."""
     rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
     block, block_bytes = TENSOR_TYPES[_TYPE_NUMBER][1:]
     elements, size = sum(tensor.elements for tensor in rows), sum(tensor.bytes for tensor in rows)
@@ -39,7 +39,7 @@ def can_be_faster(header: Header) -> bool:
 
 
 def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name: str = TYPE) -> None:
-    """Writes a copy of `source` in one of llama.cpp's mixtures, by its name. entries: metadata that is added. Raises
+    """Writes a copy of `source` in the llama.cpp mixture named `type_name`. entries: metadata to add. Raises
     ModelError."""
     library = load_library()
     api = library.api
@@ -47,11 +47,11 @@ def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name
     params.nthread = default_threads()
     params.ftype = getattr(api, f"LLAMA_FTYPE_MOSTLY_{type_name}")
     params.allow_requantize = True
-    # The embeddings, which often are the output layer too, stay as they are.
+    # The embeddings keep their type; often they are the output layer too.
     kept = {tensor.name: tensor.type for tensor in source.tensors}
     params.token_embedding_type = kept["token_embd.weight"]
     params.output_tensor_type = kept.get("output.weight", kept["token_embd.weight"])
-    overrides = (api.llama_model_kv_override * (len(entries) + 1))()  # the last one, empty, ends them
+    overrides = (api.llama_model_kv_override * (len(entries) + 1))()  # an empty last entry ends the list
     for override, (key, value) in zip(overrides, entries.items(), strict=False):
         override.tag = api.LLAMA_KV_OVERRIDE_TYPE_STR
         override.key = key.encode()
@@ -65,8 +65,8 @@ def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name
 def quantise_in_child(
     source: Path, target: Path, entries: Mapping[str, str], progress: Callable[[float], bool]
 ) -> None:
-    """`quantise` in a process of its own, which can be ended at any time and may crash. Raises ModelError, also if
-    `progress` says to give up."""
+    """Runs `quantise` in a process of its own, which may crash and can be killed at any time. Raises ModelError, also
+    if `progress` returns False."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         arguments = [__name__, str(source.absolute()), str(target.absolute()), json.dumps(dict(entries))]
         child = admission.start_module(arguments, out, errors)
@@ -90,10 +90,11 @@ def quantise_in_child(
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Quantises one file into another; one line of JSON on stdout says why it could not, empty if it could."""
+    """Quantises one file into another. Prints one line of JSON to stdout, with the reason if it failed, else an empty
+    string."""
     source, target, entries = arguments
     out = os.dup(1)
-    os.dup2(2, 1)  # whatever the native library prints is not the answer
+    os.dup2(2, 1)  # output of the native library must not mix with the answer
     refusal = ""
     try:
         quantise(read_header(Path(source)), Path(target), json.loads(entries))

@@ -1,10 +1,9 @@
-"""A backend without a model, for tests and for trying an editor's set-up: deterministic, instant, exact.
+"""A backend without a model, for tests and for trying an editor's set-up. It is deterministic and instant.
 
-Its logits are a hash of the tokens and positions that its KV cells hold at that moment. So a cache that is
-wrong by one token gives another text, and "the text equals a cold run's" proves that reuse is right. Given
-texts, it predicts their continuation where the last bytes of the cells stand in one of them, that of the first text
-before that of the next. As a chat model it
-says the first reply whose key stands in what it was asked.
+Its logits are a hash of the tokens and positions that its KV cells hold at that moment. So a cache that is wrong by one
+token gives another text, and "the text equals a cold run's" proves that reuse is right. If it is given texts, it
+predicts how they continue after the last bytes in the cells; an earlier text has precedence. As a chat model it answers
+with the first reply whose key occurs in the question.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 _BOS, _END = 256, 257
 _TOKEN_BITS = 16
 _CONTEXT_BYTES = 12  # how much of a known text must match before its continuation is predicted
-_BYTES_PER_WORD = 4  # its tokens are bytes; as many times more of them make a window of the same text
+_BYTES_PER_WORD = 4  # its tokens are bytes, so its window needs this many times more
 _ASSISTANT = b"<assistant>\n"
 _CHAT_TEMPLATE = (
     "{% for message in messages %}<{{ message.role }}>\n{{ message.content }}\n{% endfor %}"
@@ -43,17 +42,18 @@ _WORD = b"abcdefghijklmnopqrstuvwxyz_"
 
 @lru_cache(maxsize=64)
 def _splitter(words: tuple[bytes, ...]) -> Callable[[bytes], list[bytes]]:
-    """What cuts a text into these words, the first that fits at each place, and into bytes where none does."""
+    """A function that splits a text into these words, the first that matches at each place, and into single bytes
+    elsewhere."""
     return re.compile(b"|".join([*map(re.escape, words), b"."]), re.DOTALL).findall
 
 
 class ScriptedBackend:
-    """Vocabulary: the 256 bytes, BOS, end of text, and the markers of `spec.fim_format` (Qwen's unless set).
+    """Its vocabulary: the 256 bytes, BOS, end of text, and the markers of `spec.fim_format` (default: Qwen's).
 
-    With a path in the spec it knows the text of that file, besides `texts`. words: tokens of several bytes.
-    costs: what it claims that its steps cost; with them, the engine speculates.
-    replies: for a chat model, what must stand in the question, and what is answered then; such a model's path
-    is a JSON file with a list of them.
+    spec.path: a file whose text it knows besides `texts`; for a chat model, a JSON file with a list of replies.
+    words: tokens of several bytes.
+    costs: the step costs that it claims; with them, the engine drafts.
+    replies: for a chat model, pairs of a key, which must occur in the question, and the answer.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ScriptedBackend:
         first = 258 + len(self._markers)
         self._pieces = {first + index: word for index, word in enumerate(words)}
         self._words = sorted(((word, id) for id, word in self._pieces.items()), key=lambda entry: -len(entry[0]))
-        # A token and, in the bits above it, which adapters were in use when it was evaluated.
+        # Each cell is a token with, in the bits above it, the adapters that were in use when it was evaluated.
         self._cells: list[list[int]] = [[] for _ in range(spec.sequences)]
         self._adapted = 0
         self.evaluated_tokens = 0
@@ -110,7 +110,7 @@ class ScriptedBackend:
             self.adapt(spec.adapters)
 
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
-        """Greedy: the longest word that fits, else one byte."""
+        """Greedy: the longest matching word, else one byte."""
         markers = [(spelling.encode(), id) for spelling, id in self._markers.items()] if special else []
         words = [*markers, *self._words]
         if not words:
@@ -158,7 +158,7 @@ class ScriptedBackend:
         return [self.evaluate(sequence, position, [token], logits=1)[0] for sequence, position, token in steps]
 
     def admit(self, adapters: Sequence[Adapter], progress: Callable[[float], bool]) -> None:
-        """Any will do."""
+        """Accepts all adapters."""
 
     def adapt(self, adapters: Sequence[Adapter]) -> None:
         digest = hashlib.blake2b(repr(tuple(adapters)).encode(), digest_size=2).digest()
@@ -167,11 +167,11 @@ class ScriptedBackend:
         self.info = replace(self.info, adapters=tuple(adapters), state_key=self._state_key(adapters))
 
     def _state_key(self, adapters: Sequence[Adapter]) -> str:
-        """Its tokens mean the same as long as the words are the same."""
+        """Tokens keep their meaning as long as the words are the same."""
         return repr(("scripted", self._markers, self._words, tuple(adapters)))
 
     def checkpoint(self, sequence: int) -> None:
-        """Its cells can be cut anywhere, so there is nothing to remember."""
+        """Does nothing, since its cells can be cut at any length."""
 
     def truncate(self, sequence: int, length: int) -> int:
         del self._cells[sequence][length:]
@@ -193,7 +193,7 @@ class ScriptedBackend:
         return len(self._cells[sequence])
 
     def tokens(self, sequence: int) -> list[int]:
-        """What the cells of a sequence hold, for tests."""
+        """The tokens in the cells of a sequence, for tests."""
         return self._tokens_in(self._cells[sequence])
 
     def close(self) -> None:
@@ -205,7 +205,7 @@ class ScriptedBackend:
         state = struct.pack(f"<{len(cells)}{'I' if self._adapted else 'H'}", *cells)
         digest = hashlib.blake2b(state, digest_size=16).digest()
         logits = np.full(self.info.vocabulary, -40.0, dtype=np.float32)
-        # So far apart that it is sure enough of what it writes to be shown unasked.
+        # The values differ enough that its suggestions are confident enough to be shown unasked.
         logits[self._letters] = 5.0 * np.random.default_rng(list(digest)).standard_normal(len(self._letters))
         if digest[0] < 12:  # about one token in twenty ends the line
             logits[10] = 40.0
@@ -223,7 +223,7 @@ class ScriptedBackend:
         return [cell & ((1 << _TOKEN_BITS) - 1) for cell in cells] if self._adapted else list(cells)
 
     def _continuations(self, cells: list[int]) -> list[int]:
-        """The tokens that may follow, the likeliest first."""
+        """The tokens that may follow, the most probable first."""
         if self._replies:
             return [self._reply(cells)]
         if not self._texts:

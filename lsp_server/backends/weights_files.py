@@ -1,7 +1,7 @@
-"""The files that a loaded model's weights stay mapped from: looked at before each step.
+"""The files from which a loaded model's weights are mapped; checked before each step.
 
-Who writes over a file that is mapped takes the weights away: beyond its new end every access ends the process, and
-before it the model computes with something else. A file that is replaced by another, as by `mv`, stays what it was.
+If another program overwrites a mapped file, its weights are lost: an access beyond its new end ends the process, and
+before that end the model computes with other data. A file that is replaced by another, as by `mv`, stays as it was.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PART = re.compile(r"-\d{5}(-of-\d{5}\.gguf)$")
 
 
 class WeightsFiles:
-    """Holds the files open, so that it sees what becomes of them and not of what has their names now."""
+    """Holds the files open, so that it checks the mapped files themselves and not new files with the same names."""
 
     def __init__(self, paths: Sequence[Path] = ()) -> None:
         self._open: list[tuple[Path, int, tuple[int, int]]] = []
@@ -33,7 +33,8 @@ class WeightsFiles:
 
     @classmethod
     def mapped_from(cls, path: Path, *, on_gpu: bool) -> WeightsFiles:
-        """Those of the model at `path`, all its parts; none if its weights are to be read in. Raises ModelError."""
+        """The files of the model at `path`, with all its parts; empty if the weights are read into memory instead.
+        Raises ModelError."""
         part = _PART.search(path.name)
         paths = sorted(path.parent.glob(f"{glob.escape(path.name[: part.start()])}-*{part[1]}")) if part else [path]
         try:
@@ -43,7 +44,7 @@ class WeightsFiles:
             raise ModelError(f"model file {path} cannot be read: {error.strerror or error}") from None
 
     def check(self) -> None:
-        """Raises ModelError if one of the files is not what it was when it was opened."""
+        """Raises ModelError if a file has changed since it was opened."""
         for path, descriptor, state in self._open:
             if _state(descriptor) != state:
                 raise ModelError(f"{path} was written over while it was in use; it is loaded anew when it is whole")

@@ -1,4 +1,4 @@
-"""Processes that we start: each ends, with all that it has started, when we do, and none gets more than it needs."""
+"""Starts child processes. Each ends with all processes that it has started when this process ends, and has limits."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from pathlib import Path
 from typing import Any
 
 _GUARDIAN = Path(__file__).with_name("guardian.py")
-# The guardian ends what it guards in about 2 s at most, also where the system does not let a process go.
+# The guardian needs about 2 s at most to end its processes, even if the system does not let one end.
 _END_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What each process may take; 0 means as much as there is. cpu_seconds: processor time. memory_bytes: address
-    space. data_bytes: memory that it has written to or may, without what is only reserved (on Linux). file_bytes:
-    the largest file that it may write."""
+    """The limits of each process; 0 means no limit. cpu_seconds: CPU time. memory_bytes: address space. data_bytes:
+    writable memory, without memory that is only reserved (on Linux). file_bytes: the largest file that it may write."""
 
     cpu_seconds: int = 0
     memory_bytes: int = 0
@@ -33,16 +32,16 @@ class Limits:
 
 
 class Lifeline:
-    """Keeps a process alive; closed, it ends the process and all that it has started.
+    """Keeps a process alive. Closing it ends the process and all that it has started.
 
-    The system closes it when we end, however that happens. Where there are POSIX processes it is a pipe to a small
-    process, the guardian, that starts the command and waits; on Windows it is a job object.
+    The system closes it when this process ends, in whatever way. On POSIX it is a pipe to a small process, the
+    guardian, which starts the command and waits; on Windows it is a job object.
 
-    Start `command` with `options`, and call `started` then.
+    The caller starts `command` with `options`, and then calls `started`.
     """
 
     def __init__(self, command: Sequence[str], limits: Limits, *, cwd: Path | None = None, path: str | None = None):
-        """path: where programs are looked for instead of on our own path. Raises OSError if there is no such one."""
+        """path: where to search for programs instead of our own PATH. Raises OSError if the program does not exist."""
         program = command[0]
         if os.path.dirname(program):  # noqa: PTH120 - as a shell tells a path from a name
             found = (cwd or Path()).joinpath(program).exists()
@@ -68,7 +67,7 @@ class Lifeline:
             self._cut = weakref.finalize(self, os.close, ours)
 
     def started(self, pid: int | None) -> None:
-        """To be called when the command has been started; None if it could not be."""
+        """Must be called after the command was started; pid is None if that failed."""
         if self._far_end >= 0:
             os.close(self._far_end)
             self._far_end = -1
@@ -83,7 +82,7 @@ class Lifeline:
 
 
 class Child(subprocess.Popen[bytes]):
-    """A process with a lifeline. `kill` and `cut` end all that it has started, too, `cut` without waiting for that.
+    """A process with a lifeline. `kill` and `cut` also end all processes that it has started; `cut` does not wait.
     Raises OSError, as Popen does."""
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Runs a command for a server, and ends it with all that it has started when the server ends.
+"""Runs a command for a server, and ends it with all processes that it has started when the server ends.
 
-A script of its own, `guardian.py LIFELINE LIMITS COMMAND…`, with nothing but the standard library, so that it starts
-in milliseconds. LIFELINE is the number of a pipe's descriptor that nobody writes to: the system closes its other end
+It is a script of its own, `guardian.py LIFELINE LIMITS COMMAND…`, which uses only the standard library, so that it
+starts in milliseconds. LIFELINE is the descriptor of a pipe to which nobody writes: the system closes its other end
 when the server ends. The exit status is the command's.
 """
 
@@ -19,7 +19,7 @@ from contextlib import suppress
 _END_SECONDS, _POLL_SECONDS = 2.0, 0.005
 _NOT_STARTED = 126
 _ASKED_TO_END = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# Of all that the system could end when memory runs out, what we have started is missed least.
+# If memory runs out, the system should end our children before other processes.
 _OUT_OF_MEMORY_SCORE = "600"
 _PARENT_DEATH_SIGNAL, _CHILD_SUBREAPER = 1, 36  # of Linux's prctl
 _LIMITS = {
@@ -38,13 +38,13 @@ def main(arguments: list[str]) -> None:
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     for number in (signal.SIGCHLD, *_ASKED_TO_END):
         signal.signal(number, lambda *_: None)
-    _control(_CHILD_SUBREAPER, 1)  # what has lost its parent becomes our child, and is not out of reach
+    _control(_CHILD_SUBREAPER, 1)  # orphaned descendants become our children, so that we can end them
     guardian = os.getpid()
     child = os.fork()
     if child == 0:
         _become(command, limits, guardian)
     nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in (0, 1, 2):  # else nobody sees the command close them
+    for descriptor in (0, 1, 2):  # else readers would not see the end of the command's output
         os.dup2(nowhere, descriptor)
     while True:
         ready, _, _ = select.select([lifeline, woken], [], [])
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _become(command: list[str], limits: dict[str, int], guardian: int) -> None:
-    """Makes this process the command, in a session of its own."""
+    """Replaces this process by the command, in a session of its own."""
     os.setsid()
     _control(_PARENT_DEATH_SIGNAL, signal.SIGKILL)
     if os.getppid() != guardian:
@@ -72,7 +72,7 @@ def _become(command: list[str], limits: dict[str, int], guardian: int) -> None:
             _limit(kind, limits[name])
     with suppress(OSError), open("/proc/self/oom_score_adj", "w") as file:  # noqa: PTH123 - pathlib takes 10 ms
         file.write(_OUT_OF_MEMORY_SCORE)
-    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores these
         signal.signal(number, signal.SIG_DFL)
     try:
         os.execvp(command[0], command)
@@ -83,19 +83,19 @@ def _become(command: list[str], limits: dict[str, int], guardian: int) -> None:
 
 
 def _limit(kind: str, most: int) -> None:
-    """Sets a limit, or as much of it as the system lets us."""
+    """Sets a limit, or as much of it as the system allows."""
     number = getattr(resource, kind, None)
     if number is None:
         return
     with suppress(OSError, ValueError):
         _, hard = resource.getrlimit(number)
         most = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        # A second more before the signal that no process can catch.
+        # One second later comes SIGKILL, which no process can catch.
         resource.setrlimit(number, (most, most + 1 if kind == "RLIMIT_CPU" and hard > most else most))
 
 
 def _control(option: int, value: int) -> None:
-    """One of Linux's controls of a process; nothing elsewhere."""
+    """Sets one of Linux's process options (prctl); does nothing on other systems."""
     if sys.platform == "linux":
         with suppress(ImportError, OSError, AttributeError):
             import ctypes
@@ -104,7 +104,7 @@ def _control(option: int, value: int) -> None:
 
 
 def _status(child: int) -> int | None:
-    """How the child has ended; None if it runs. Takes leave of all that have ended meanwhile."""
+    """The wait status of the child; None if it still runs. Also reaps all other processes that have ended."""
     found = None
     with suppress(ChildProcessError):
         while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
@@ -114,7 +114,7 @@ def _status(child: int) -> int | None:
 
 
 def _end_all(group: int) -> None:
-    """Ends the command's processes, and what has left them: each that loses its parent becomes our child."""
+    """Kills the command's process group and all processes that have left it: orphans become our children."""
     ends = time.monotonic() + _END_SECONDS
     while time.monotonic() < ends:
         with suppress(ProcessLookupError, PermissionError):
@@ -136,12 +136,12 @@ def _children() -> list[int]:
 
 
 def _die(number: int) -> None:
-    """Ends as a process does that gets this signal."""
+    """Ends this process in the same way as one that gets this signal."""
     _limit("RLIMIT_CORE", 0)
     if number != signal.SIGKILL:
         signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    os._exit(128 + number)  # one that does not end a process
+    os._exit(128 + number)  # for a signal that does not end a process
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Windows' job objects: all processes of one end when its last handle is closed, as it is when we end."""
+"""Windows job objects: all processes of a job end when its last handle is closed, as it is when this process ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 _KILL_ON_CLOSE, _PROCESS_TIME, _PROCESS_MEMORY, _DIE_ON_ERROR = 0x2000, 0x2, 0x100, 0x400
 _EXTENDED_LIMITS = 9
 _SET_QUOTA_AND_TERMINATE = 0x0101
-_TICKS = 10_000_000  # a second, in the unit of 100 ns
+_TICKS = 10_000_000  # one second, in units of 100 ns
 
 
 class _BasicLimits(ctypes.Structure):
@@ -37,10 +37,10 @@ class _ExtendedLimits(ctypes.Structure):
 
 
 class Job:
-    """One job. limits: as those of the package, by name."""
+    """One job object. limits: the fields of `Limits`, by name."""
 
     def __init__(self, limits: dict[str, int], api: Any = None) -> None:
-        """Raises OSError if the system does not give one."""
+        """Raises OSError if the system does not create a job object."""
         self._api = api or _kernel32()
         self._handle = self._api.CreateJobObjectW(None, None)
         if not self._handle:
@@ -59,7 +59,7 @@ class Job:
             raise OSError("the system does not take the limits of a job object")
 
     def add(self, pid: int) -> None:
-        """Puts a process, and what it starts from now on, into the job."""
+        """Adds a process, and all that it starts from now on, to the job."""
         process = self._api.OpenProcess(_SET_QUOTA_AND_TERMINATE, False, pid)
         if process:  # else it has ended already
             self._api.AssignProcessToJobObject(self._handle, process)

@@ -1,4 +1,4 @@
-"""Programs on the user's path, and nothing of a workspace: who opens a folder has not agreed to what is in it."""
+"""Finds programs on the user's PATH, but none in a workspace: who opens a folder has not agreed to run its files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from lsp_server.system.regular_file import open_regular
 
 _SCRIPTS_START = 1024
-# Lists of places from which programs, and what they load, are taken.
+# Environment variables with lists of folders or files from which programs are loaded, or from which programs load code.
 _PLACES = (
     "PATH",
     "PYTHONPATH",
@@ -25,8 +25,8 @@ _PLACES = (
 
 
 def find(name: str, folders: Sequence[Path]) -> str | None:
-    """The first program of that name on the path that runs nothing in `folders`: neither it nor what it links to lies
-    there, nor, if it is a script, what that starts with."""
+    """The first program with this name on PATH that runs nothing in `folders`: neither the program nor the target of
+    its link is there, nor the interpreter if it is a script."""
     for entry in _outside(os.environ.get("PATH", ""), folders):
         found = shutil.which(os.path.join(entry, name))  # noqa: PTH118 - as it stands on the path
         if found and not _within(found, folders) and not _starts_with(found, folders):
@@ -35,7 +35,7 @@ def find(name: str, folders: Sequence[Path]) -> str | None:
 
 
 def environment(folders: Sequence[Path]) -> dict[str, str]:
-    """Our own environment, with no place in it from which a program would take something in `folders`."""
+    """Our own environment, without entries from which a program would load something in `folders`."""
     found = dict(os.environ)
     for name in _PLACES:
         if name in found:
@@ -44,7 +44,7 @@ def environment(folders: Sequence[Path]) -> dict[str, str]:
 
 
 def _outside(places: str, folders: Sequence[Path]) -> list[str]:
-    """Those of a list of places, as in PATH, that lie in no one of `folders`, wherever a program is started."""
+    """The entries of a list like PATH that are absolute and outside all `folders`."""
     return [each for each in places.split(os.pathsep) if Path(each).is_absolute() and not _within(each, folders)]
 
 
@@ -52,12 +52,12 @@ def _within(place: str, folders: Sequence[Path]) -> bool:
     try:
         places = (Path(os.path.abspath(place)), Path(place).resolve())  # noqa: PTH100 - without following links
         return any(one.is_relative_to(base) for one in places for each in folders for base in (each, each.resolve()))
-    except (OSError, ValueError, RuntimeError):  # links in a circle
+    except (OSError, ValueError, RuntimeError):  # circular links
         return True
 
 
 def _starts_with(program: str, folders: Sequence[Path]) -> bool:
-    """Whether a script is run by something in `folders`, as its first lines say."""
+    """Whether the first lines of a script name an interpreter in `folders`."""
     try:
         with open_regular(Path(program)) as file:
             start = file.read(_SCRIPTS_START)

@@ -1,4 +1,4 @@
-"""`fimble action`: one code action at one place of a file, through the same code as in an editor."""
+"""`fimble action`: runs one code action at one place of a file, with the same code as in an editor."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _PLACE = re.compile(r"^(?P<file>.+?):(?P<line>\d+)(?::(?P<column>\d+))?(?:-(?P<l
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A file and its text before, of which the change was made, and afterwards; before is None for a new file."""
+    """A file with its text before and after the change; before is None for a new file."""
 
     path: Path
     before: str | None
@@ -49,8 +49,8 @@ class _Change:
 
 
 def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
-    """Carries out `options.action` at `options.place`. Returns the exit status: 1 if nothing came of it. Raises
-    CommandError for an action, a place or a setting that is not there."""
+    """Runs `options.action` at `options.place`. Returns the exit status: 1 if the action failed. Raises CommandError
+    for an unknown action, a place that does not exist, or a wrong setting."""
     given = dict(overrides)
     if options.chat_model is not None:
         given["chat_model"] = str(expanded(options.chat_model).absolute())
@@ -85,14 +85,15 @@ def act(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping
 
 
 def read_range(place: str) -> tuple[Path, DocumentSnapshot, int, int]:
-    """The file, the document and the byte range of `FILE:LINE[:COL][-LINE]`, all from 1. Raises CommandError."""
+    """The file, the document and the byte range of `FILE:LINE[:COL][-LINE]`, all counted from 1. Raises
+    CommandError."""
     match = _PLACE.match(place)
     if match is None:
         raise CommandError(f"{place!r} is not of the form FILE:LINE[:COL][-LINE]")
     path = Path(match["file"])
     document, start = read_place(path, int(match["line"]), int(match["column"] or 1))
     if not match["column"]:
-        # A line means what begins on it: the place behind its indentation.
+        # A line without a column means its first character after the indentation.
         line = document.line(int(match["line"]) - 1)
         start += len(line) - len(line.lstrip())
     end = start
@@ -107,7 +108,7 @@ def read_range(place: str) -> tuple[Path, DocumentSnapshot, int, int]:
 def _offer(
     document: DocumentSnapshot, start: int, end: int, actions: Mapping[str, Action], options: argparse.Namespace
 ) -> Offer:
-    """Raises CommandError."""
+    """The offer for the action. Raises CommandError."""
     action = actions[options.action]
     if options.instruction:
         subject = subject_at(document, start, end)
@@ -163,7 +164,7 @@ async def _run(
 
 
 def _change(document: DocumentSnapshot, offer: Offer, outcome: Outcome, path: Path) -> _Change | None:
-    """Raises ActionFailedError."""
+    """The change that the outcome makes; None if it changes nothing. Raises ActionFailedError."""
     if outcome.new_file is not None:
         return _Change(outcome.new_file[0], None, outcome.new_file[1])
     if outcome.tests is not None:
@@ -179,18 +180,18 @@ def _change(document: DocumentSnapshot, offer: Offer, outcome: Outcome, path: Pa
 
 
 def _note(outcome: Outcome, change: _Change | None) -> str:
-    """What the user should know of a change; a test file is one that there was not, where it has something to say."""
+    """The note for the user about a change; for a new test file, the note about its place."""
     if outcome.tests is not None and change is not None and change.before is None:
         return outcome.tests.note
     return outcome.note
 
 
 def _write(change: _Change) -> None:
-    """Writes a change, unless the file is no longer what the change was made of. Raises ActionFailedError."""
+    """Writes a change, unless the file has changed since it was read. Raises ActionFailedError."""
     after = change.after.encode("utf-8", "replace")
     temporary = None
     try:
-        path = change.path.resolve()  # a link stays one
+        path = change.path.resolve()  # so that a link stays a link
         if change.before is None:
             path.parent.mkdir(parents=True, exist_ok=True)
             with path.open("xb") as new:
@@ -216,7 +217,7 @@ def _write(change: _Change) -> None:
 def _diff(change: _Change) -> str:
     root = Path.cwd()
     name = change.path.relative_to(root).as_posix() if change.path.is_relative_to(root) else str(change.path)
-    # At line ends only: splitlines() would cut at form feeds as well.
+    # Splits at line ends only: splitlines() would also split at form feeds.
     before, after = (list(io.StringIO(text, newline="\n")) for text in (change.before or "", change.after))
     old = f"a/{name}" if change.before is not None else "/dev/null"
     lines = difflib.unified_diff(before, after, old, f"b/{name}")

@@ -1,4 +1,4 @@
-"""`fimble cache`: shows and removes the evaluated prompts on the disk, which hold parts of the user's files."""
+"""`fimble cache`: shows and removes the evaluated prompts on the disk, which contain parts of the user's files."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints a line. 1 if they were to be removed and some are still there."""
+    """Prints a line. Returns 1 if prompts should be removed and some are still there."""
     from lsp_server.system import saved_prompt_files
 
     where = saved_prompt_files.folder()

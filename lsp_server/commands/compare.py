@@ -1,4 +1,4 @@
-"""`fimble compare`: tries two settings on alternate days, and says which is better once that can be told."""
+"""`fimble compare`: tries two settings on alternate days, and says which is better when there is enough data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises ModelError, one line, for files that cannot be tried, and where there is no trial."""
+    """Raises ModelError, one line, for files that cannot be tried, or if there is no trial."""
     from lsp_server.settings import comparison
 
     going = comparison.current()
@@ -73,7 +73,7 @@ def _start(one: Path, other: Path) -> int:
 
 
 def _settings(path: Path) -> dict[str, Any]:
-    """The settings of a file, with models by their full paths. Raises ModelError for what is wrong with them."""
+    """The settings in a file, with full paths of models. Raises ModelError if they are wrong."""
     from lsp_server.settings import models, sources, toml
 
     values, problem = toml.read(path)
@@ -107,7 +107,7 @@ def _show(going: Trial, *, as_json: bool) -> None:
 
 
 def lines(found: Verdict, going: Trial) -> list[str]:
-    """How a trial stands, in words."""
+    """The state of a trial, in words."""
     from lsp_server.stats.comparing import DIFFERENCE, LEAST_KEYS
 
     one, other = going.names

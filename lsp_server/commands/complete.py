@@ -1,7 +1,7 @@
-"""`fimble complete`: one completion at one place of a file, through the same code as in an editor.
+"""`fimble complete`: one completion at one place of a file, with the same code as in an editor.
 
-An editor's first key is answered in time, from a smaller prompt where need be. A command is waited for: it has no
-deadline, it answers from the full prompt, and it says what it is doing.
+In an editor the first key is answered quickly, from a smaller prompt if needed. This command has no deadline, answers
+from the full prompt, and shows what it is doing.
 """
 
 from __future__ import annotations
@@ -49,9 +49,8 @@ _LOADING, _READING, _WRITING = "loading the model", "reading the file", "writing
 
 @dataclass(slots=True)
 class _Call:
-    """A call under way, and what has come of it. buffers: the files that count as open. shown: the parts of other
-    files in its prompt, and why. interrupted: whether somebody stopped it, so that what there is of the answer is not
-    all."""
+    """A running call and its results. buffers: the files that count as open. shown: the parts of other files in its
+    prompt, and why each is there. interrupted: the user stopped it, so the answer may be incomplete."""
 
     document: DocumentSnapshot
     offset: int
@@ -65,18 +64,18 @@ class _Call:
 
 
 def complete(options: argparse.Namespace, factory: BackendFactory, overrides: Mapping[str, Any]) -> int:
-    """Prints the completion at `options.place`; at an interruption what there is of it, and then raises
-    KeyboardInterrupt. Raises CommandError for a place that is not there, ModelError for such a model."""
+    """Prints the completion at `options.place`. If interrupted, prints the text so far and raises KeyboardInterrupt.
+    Raises CommandError for a place that does not exist, ModelError for a model that cannot be loaded."""
     path, line, column = parse_place(options.place)
     document, offset = read_place(path, line, 1 if column is None else column)
     if column is None:
         offset = document.line_end(line - 1)
-    # What the user names counts as part of the workspace, wherever it lies.
+    # Files named by the user count as part of the workspace, wherever they are.
     buffers = [replace(read_document(Path(name)), folder=Path.cwd().name) for name in options.open]
     settings, problems = sources.load([Path.cwd()], [sources.Source("the command line", dict(overrides))])
     if problems:
         raise CommandError("; ".join(problems))
-    # Other candidates are not printed.
+    # Only the best candidate is printed.
     inline = replace(settings.inline_options(), deadline_ms=math.inf, quick=options.quick, candidates=1)
     call = _Call(document, offset, inline, buffers)
     try:
@@ -107,7 +106,8 @@ def _print(call: _Call, options: argparse.Namespace) -> None:
 
 
 def parse_place(place: str) -> tuple[Path, int, int | None]:
-    """`FILE:LINE[:COL]` in its parts, without a column None, which means the line's end. Raises CommandError."""
+    """The parts of `FILE:LINE[:COL]`; the column is None if it is missing, which means the line's end. Raises
+    CommandError."""
     match = re.fullmatch(r"(.+?):(\d{1,9})(?::(\d{1,9}))?", place)
     if match is None:
         raise CommandError(f"{place!r} is not of the form FILE:LINE[:COL]")
@@ -121,7 +121,7 @@ async def _complete(call: _Call, factory: BackendFactory, settings: sources.Sett
         try:
             await _answer(call, factory, settings)
         except ModelError as error:
-            failure = error  # alone, not in a group
+            failure = error  # raised later, not inside an exception group
         tasks.cancel_scope.cancel()
     if failure is not None:
         raise failure
@@ -136,7 +136,7 @@ async def _answer(call: _Call, factory: BackendFactory, settings: sources.Settin
 
     def works(event: PromptRead | TextDelta) -> None:
         nonlocal read
-        read = read or event.id  # another one is the full prompt, evaluated beside the answer from the quick one
+        read = read or event.id  # another id belongs to the full prompt, evaluated after a quick one
         if event.id == read and isinstance(event, PromptRead):
             waiting.at(_READING, event.tokens / event.prompt_tokens, f"{event.prompt_tokens} tokens of the prompt")
         elif isinstance(event, TextDelta):
@@ -165,14 +165,14 @@ async def _answer(call: _Call, factory: BackendFactory, settings: sources.Settin
 
 
 def _why(segment: Segment, shown: Mapping[Piece, Why]) -> Why | None:
-    """Why a prompt shows a segment of another file; None for all others."""
+    """Why a prompt contains this segment of another file; None for other segments."""
     if segment.kind != "context":
         return None
     return next((why for piece, why in shown.items() if segment.text.endswith(piece.text + b"\n\n")), None)
 
 
 def _as_json(call: _Call, model: ModelInfo, outcome: Outcome) -> dict[str, Any]:
-    """Columns in characters, lines and columns from 1, as on the command line."""
+    """The answer as JSON. Columns are in characters; lines and columns start at 1, as on the command line."""
     suggestion, document, seconds = outcome.suggestion, call.document, call.waiting.seconds
     places = None
     if suggestion is not None:
@@ -210,7 +210,7 @@ def _print_suggestion(console: Console, call: _Call, outcome: Outcome) -> None:
     right = document.source[offset : document.line_end(line)].decode()
     shown = Text(left)
     if outcome.suggestion is None and call.interrupted:
-        # A beginning that cannot be fitted into the code yet.
+        # The beginning of a text that cannot be fitted into the code yet.
         shown.append(outcome.written, style="bold green")
         console.print(shown)
         return
@@ -264,7 +264,7 @@ def _print_explanation(console: Console, call: _Call, model: ModelInfo, outcome:
 
 
 def _times(call: _Call, outcome: Outcome) -> dict[str, float]:
-    """What took how many ms, in the order of the call."""
+    """The time of each phase in ms, in the order of the call."""
     usage, seconds = outcome.usage, call.waiting.seconds
     pace = f" ({1000 * usage.evaluated_tokens / usage.prefill_ms:.0f} tokens a second)" if usage.prefill_ms > 0 else ""
     times = {

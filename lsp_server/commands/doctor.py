@@ -1,4 +1,4 @@
-"""`fimble doctor`: one page on this machine and fimble's set-up, with the fix beside everything that is wrong.
+"""`fimble doctor`: one page about this machine and fimble's set-up, with a fix for everything that is wrong.
 
 It opens no socket, writes nothing, and never fails because of what it finds.
 """
@@ -27,12 +27,12 @@ _BUDGET_MS = 80.0
 _FIRST_MS = 1500.0
 _LITTLE_DISK = 2 << 30
 _CALIBRATIONS = 20
-_PADDING = 1024  # tokens by which the vocabularies of one family's models may differ
+_PADDING = 1024  # tokens by which vocabularies within a model family may differ
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line. topic: what it is about. fix: what to do, empty if nothing."""
+    """One line of the page. topic: its subject. fix: what to do; empty if nothing."""
 
     topic: str
     status: str
@@ -47,7 +47,7 @@ def add_arguments(commands: Any, logged: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the page. 1 if something is red, else 0."""
+    """Prints the page. Returns 1 if something is red, else 0."""
     checks = list(examine())
     if options.json:
         print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))  # noqa: T201
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def examine() -> Iterator[Check]:
-    """All checks, in the order of the page. One that breaks is a line of its own, not the end of the page."""
+    """All checks, in the order of the page. A check that raises becomes a line of its own."""
     parts: list[Callable[[], Iterator[Check]]] = [
         _python,
         _llama,
@@ -126,7 +126,8 @@ def _llama() -> Iterator[Check]:
 
 
 def gpu_switch(vendor: str) -> str:
-    """The switch that compiles llama.cpp for a maker's GPUs: CUDA, Metal, else Vulkan, which most drivers have."""
+    """The CMake option that compiles llama.cpp for a maker's GPUs: CUDA, Metal, else Vulkan, which most drivers
+    support."""
     return {"NVIDIA": "-DGGML_CUDA=on", "Apple": "-DGGML_METAL=on"}.get(vendor, "-DGGML_VULKAN=on")
 
 
@@ -243,7 +244,7 @@ def _calibration() -> Iterator[Check]:
     folder = calibration.folder()
     for path in sorted(folder.glob("*.json"))[:_CALIBRATIONS] if folder.is_dir() else ():
         found = calibration.remembered(path.stem)
-        if found is None:  # of an earlier version, or damaged: it is made anew when the model is loaded
+        if found is None:  # of an earlier version, or damaged: measured again when the model is loaded
             continue
         token_ms = found.costs.ms(1, calibration.DEEP)
         busy = f" ({found.busy_ms:.0f} ms beside a busy core)" if found.busy_ms else ""
@@ -301,7 +302,7 @@ def _editors() -> Iterator[Check]:
 
     yield _program()
     installed = [(editor, editor.set_up_in()) for editor in editors.EDITORS if editor.installed]
-    # Nobody uses all editors of a machine: one that is set up is enough.
+    # Nobody uses all editors of a machine, so one that is set up is enough.
     missing = YELLOW if all(there is None for _, there in installed) else GREEN
     for editor, there in installed:
         if there is not None:
@@ -315,8 +316,8 @@ def _editors() -> Iterator[Check]:
 
 
 def _program() -> Check:
-    """Whether editors find the program by its name. They have the PATH of what started them, which is not always the
-    shell's."""
+    """Whether editors find the program by its name. An editor has the PATH of the program that started it, which is not
+    always the shell's."""
     found = shutil.which("fimble")
     if found is not None:
         return Check("program", GREEN, f"fimble is on the PATH of this shell: {found}; editors started from it find it")
@@ -352,6 +353,6 @@ def _print(checks: list[Check]) -> None:
         if check.fix:
             text.append(f"\n→ {check.fix}", style="bold")
         table.add_row(Text(marks[check.status], style=check.status), check.topic, text)
-    # A command that is to be copied must not be wrapped where nobody reads it in a window.
+    # If the output does not go to a terminal, lines are not wrapped, so that commands in it can be copied.
     width = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 400
     Console(highlight=False, markup=False, file=sys.stdout, width=width).print(table)

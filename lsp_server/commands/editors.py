@@ -1,6 +1,6 @@
-"""The editors that fimble can be set up in: how to find them, and the files that set it up there.
+"""The editors in which fimble can be set up: how to find them, and their set-up files.
 
-The files are those of the repository's folder `editors`, which a wheel carries inside the package.
+The files are in the repository's folder `editors`, which a wheel contains inside the package.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _MOST_FILES, _MOST_BYTES = 400, 1 << 20
 
 
 def files_folder() -> Path:
-    """The folder with a folder for each editor: in an installed package, or beside it in a checkout."""
+    """The folder with a subfolder for each editor: inside an installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     packed = package / "editors"
     return packed if packed.is_dir() else package.parent / "editors"
@@ -23,11 +23,12 @@ def files_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Editor:
-    """name: as `fimble init` takes it. programs: any of them on the path means that it is installed. files: where
-    its set-up can be, patterns below the home folder. source: the file that sets it up, in its folder; empty if that
-    is the whole folder. target: where `--write` puts it, empty where it has to be merged by hand. after: what remains
-    to be done then, with `{target}` for that place.
-    """
+    """name: as `fimble init` takes it.
+    programs: if one of them is on the PATH, the editor is installed.
+    files: where its set-up may be, as patterns below the home folder.
+    source: the set-up file in the editor's folder; empty if the whole folder is the set-up.
+    target: where `--write` puts it; empty if the user has to merge it by hand.
+    after: what the user has to do then, with `{target}` for that place."""
 
     name: str
     programs: tuple[str, ...]
@@ -49,11 +50,11 @@ class Editor:
 
     @property
     def next_step(self) -> str:
-        """What remains to be done when the target is there."""
+        """What the user has to do after the target was written."""
         return self.after.format(target=self.target_path())
 
     def set_up_in(self) -> Path | None:
-        """The file that mentions fimble in this editor's configuration, if one does."""
+        """The file in this editor's configuration that mentions fimble, if there is one."""
         seen = 0
         for pattern in self.files:
             base, _, rest = pattern.partition("*")
@@ -72,7 +73,7 @@ class Editor:
 
 
 def _place(path: str) -> Path:
-    """A path below the home folder, with `.config` and `.local/share` wherever the user keeps those."""
+    """A path below the home folder; `.config` and `.local/share` are replaced by the user's XDG folders."""
     for usual, variable in ((".config/", "XDG_CONFIG_HOME"), (".local/share/", "XDG_DATA_HOME")):
         folder = os.environ.get(variable)
         if folder and path.startswith(usual):
@@ -88,7 +89,7 @@ def _mentions(path: Path) -> bool:
 
 
 _SUPPORT = "Library/Application Support" if sys.platform == "darwin" else ".config"
-_SHARED = ".local/share/fimble/editors"  # of files that an editor is told to find there
+_SHARED = ".local/share/fimble/editors"  # files that the editor's configuration points to
 
 EDITORS: tuple[Editor, ...] = (
     Editor(

@@ -1,4 +1,4 @@
-"""`fimble endpoints`: the servers that the user names, and whether each of them works."""
+"""`fimble endpoints`: lists the servers in the user's settings, and checks whether they work."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lsp_server.engine.client import EngineClient
     from lsp_server.engine.endpoint import Endpoint
 
-# A hole that every model for code fills, with a prompt that is long enough for its reuse to be seen.
+# A hole that every code model can fill, with a prompt long enough to show whether the server reuses it.
 _LINE = "def double_{number}(value):\n    return value * 2\n\n\n"
 _BEFORE = "".join(_LINE.format(number=number) for number in range(24)) + "def triple(value):\n    "
 _AFTER = "\n\n\nprint(triple(3))\n"
@@ -38,7 +38,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints a table, or the results of the checks. 1 if one of these fails. Raises CommandError."""
+    """Prints a table, or the results of the checks. Returns 1 if a check fails. Raises CommandError."""
     from lsp_server.settings import sources
     from lsp_server.settings.endpoints import endpoints_of
 
@@ -75,7 +75,7 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
 
 
 async def _check(name: str, endpoint: Endpoint) -> int:
-    """Asks a server what it is, and twice for the same text. Returns 1 if something is wrong."""
+    """Probes a server, and asks it twice for the same text. Returns 1 if something is wrong."""
     import anyio
 
     from lsp_server.backends.base import ModelSpec
@@ -114,7 +114,7 @@ async def _check(name: str, endpoint: Endpoint) -> int:
 
 
 async def _asked(engine: EngineClient, name: str) -> int:
-    """Asks for the same text twice: the second time the server knows the prompt."""
+    """Asks for the same text twice: the second time, the server has the prompt in its cache."""
     answers: list[tuple[Finished, float]] = []
     for _ in range(2):
         answers.append(await _ask(engine))
@@ -136,7 +136,7 @@ async def _asked(engine: EngineClient, name: str) -> int:
 
 
 async def _ask(engine: EngineClient) -> tuple[Finished, float]:
-    """The answer for the hole, and the ms until its first text."""
+    """The answer for the hole, and the time until its first text, in ms."""
     import anyio
 
     from lsp_server.core.document import DocumentSnapshot

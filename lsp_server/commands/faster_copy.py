@@ -1,4 +1,4 @@
-"""A copy of a model that is faster on this machine's CPU: what can be done, doing it, measuring it, and keeping it."""
+"""A copy of a model that is faster on this machine's CPU: plans it, makes it, measures it and keeps it."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ AUTO, KEEP = "auto", "keep"
 
 _PROMPTS = 72
 _CONTEXT_TOKENS = 512
-# A smaller vocabulary saves memory, and so need not be faster, only not slower, which takes some tolerance. Another
-# quantisation has to be faster, and to write nearly the same: the copy of Qwen2.5-Coder 0.5B as Q4_0 agrees in 86% of
-# the tokens, and passes the tests of 14 of 100 holes less (bench/README.md).
+# A smaller vocabulary saves memory, so the copy need not be faster; it only must not be slower, with some tolerance.
+# Another quantisation must be faster and write nearly the same: the copy of Qwen2.5-Coder 0.5B as Q4_0 agrees in 86% of
+# the tokens, and passes the tests of 14 of 100 holes fewer (bench/README.md).
 _CUT_GAIN, _TYPE_GAIN, _TYPE_AGREES = 0.98, 1.1, 0.97
-_LARGEST_SHARE = 0.95  # of a vocabulary that is worth cutting
+_LARGEST_SHARE = 0.95  # the vocabulary is cut only if less than this share of it stays
 _SPARE_BYTES = 64 << 20
 _LEFT_OVER_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """A model that is measured. gain, agrees: how many times as fast as the one before, and which share of the next
-    tokens the same, it has to be to be chosen."""
+    """A model to measure. gain, agrees: to be chosen, it must be this many times as fast as the best before it, and
+    write this share of next tokens like the original."""
 
     name: str
     path: Path
@@ -48,8 +48,8 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What can be changed. trim: None if the vocabulary stays. requantise: whether Q4_0 is to be tried. notes: why
-    something is not."""
+    """The possible changes of a model. trim: None if the vocabulary stays. requantise: whether to try Q4_0. notes: why
+    a change is left out."""
 
     source: Path
     header: Header
@@ -60,12 +60,12 @@ class Plan:
     notes: tuple[str, ...]
 
 
-# What can be done ----------------------------------------------------------------------------------------
+# Planning ------------------------------------------------------------------------------------------------
 
 
 def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Plan:
-    """What can be changed in the model that a name means, the one that completes code if it is empty. wanted: the
-    scripts to keep; type: AUTO, KEEP or Q4_0. Raises ModelError, also if nothing can be."""
+    """The possible changes of the model with this name; empty: the completion model. wanted: the scripts to keep. type:
+    AUTO, KEEP or Q4_0. Raises ModelError, also if no change is possible."""
     from lsp_server.backends import requantise
     from lsp_server.models import admission, ledger, lock, starter, trim, writing_scripts
     from lsp_server.settings import sources
@@ -99,8 +99,8 @@ def plan(name: str, wanted: Sequence[str], type: str, progress: Progress) -> Pla
 
 
 def make(plan: Plan, place: Path, tell: Callable[[str], None], progress: Progress) -> list[Arm]:
-    """Writes all copies that are to be measured to a folder, the model as it is being the first. Raises OSError, and
-    ModelError if there is no room or `progress` says to give up."""
+    """Writes all copies to measure into a folder. The first arm is the original. Raises OSError, and ModelError if
+    there is no room or `progress` returns False."""
     from lsp_server.backends import requantise
     from lsp_server.models import gguf_writer
 
@@ -132,7 +132,7 @@ def make(plan: Plan, place: Path, tell: Callable[[str], None], progress: Progres
 
 
 def _provenance(plan: Plan, *, cut: bool = False, repacked: bool = False) -> dict[str, str]:
-    """What a copy says about itself."""
+    """The metadata that say how a copy was made."""
     from lsp_server import __version__
     from lsp_server.backends.requantise import SHA256_KEY, SOURCE_KEY, TYPE
 
@@ -145,7 +145,7 @@ def _provenance(plan: Plan, *, cut: bool = False, repacked: bool = False) -> dic
     return {**made, CHANGES_KEY: ", ".join(changes), VERSION_KEY: __version__}
 
 
-# How good they are ----------------------------------------------------------------------------------------
+# Measuring ------------------------------------------------------------------------------------------------
 
 
 def measure(
@@ -155,7 +155,7 @@ def measure(
     progress: Progress,
     check: Callable[[], None],
 ) -> tuple[list[Speed], list[Agreement]]:
-    """How fast all are on the CPU, and what they have in common with the first. check: may raise, to stop."""
+    """The speed of all arms on the CPU, and their agreement with the first. check: may raise, to stop."""
     from lsp_server.models import compare, samples
     from lsp_server.settings import sources
 
@@ -178,7 +178,8 @@ def measure(
 def choose(
     arms: Sequence[Arm], speeds: Sequence[Speed], agreements: Sequence[Agreement], *, forced: bool = False
 ) -> int:
-    """Which one to keep: the last that is good enough against the best before it; 0 for none. forced: the last."""
+    """The index of the arm to keep: the last that is good enough compared with the best before it; 0 for none. forced:
+    the last."""
     best = 0
     for index in range(1, len(arms)):
         arm, same = arms[index], agreements[index]
@@ -188,11 +189,11 @@ def choose(
     return best
 
 
-# Keeping it ----------------------------------------------------------------------------------------------
+# Keeping --------------------------------------------------------------------------------------------------
 
 
 def _name(plan: Plan, arm: Arm) -> str:
-    """A name that says what was done, so that another copy never takes the place of one that is used."""
+    """A file name that says what was changed, so that a new copy does not replace a different one that is in use."""
     from lsp_server.models.gguf import read_header
 
     scripts = ["+".join(plan.trim.scripts)] if plan.trim is not None else []
@@ -201,7 +202,7 @@ def _name(plan: Plan, arm: Arm) -> str:
 
 
 def put(plan: Plan, arm: Arm, folder: Path, progress: Progress) -> Path:
-    """Gives a copy its name in a folder, and pins it. Raises ModelError if something else has that name."""
+    """Moves a copy to its name in a folder, and pins it. Raises ModelError if another file has that name."""
     from lsp_server.models import gguf, ledger, lock
 
     target = folder / _name(plan, arm)
@@ -221,12 +222,12 @@ def put(plan: Plan, arm: Arm, folder: Path, progress: Progress) -> Path:
 
 
 def remove_left_overs(folder: Path) -> None:
-    """Removes what a run that was killed has left behind."""
+    """Removes the files of earlier runs that were killed."""
     for old in folder.glob("optimize-*.tmp"):
         if time.time() - old.stat().st_mtime > _LEFT_OVER_S:
             shutil.rmtree(old, ignore_errors=True)
 
 
 def and_list(names: Sequence[str]) -> str:
-    """a, b and c."""
+    """The names as "a, b and c"."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))

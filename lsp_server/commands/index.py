@@ -1,4 +1,4 @@
-"""`fimble index`: what the index of the current folder has, and what of it a place's prompt would show and why."""
+"""`fimble index`: shows the index of the current folder, or what a prompt at a place would show from it, and why."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lsp_server.core.modules import Module
     from lsp_server.core.pieces import Piece
 
-# Of the default window, what a model with FIM tokens is shown of other files.
+# The default window; it determines how many tokens of a prompt are for other files.
 _PROMPT_TOKENS = 2560
 
 
@@ -40,7 +40,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises CommandError, one line, if there can be no index here, or the place is none."""
+    """Raises CommandError, one line, if this folder cannot have an index or the place does not exist."""
     from lsp_server.features.index.store import database_path, remove
     from lsp_server.settings import sources
 
@@ -86,7 +86,7 @@ def _update(root: Path) -> None:
 
 
 def _update_libraries(root: Path, path: str, modules: Sequence[Module]) -> int:
-    """Has what a file imports of installed packages taken in. Returns how many files of theirs are new."""
+    """Adds what a file imports from installed packages to the index. Returns how many files were added."""
     from contextlib import closing
 
     from lsp_server.features.index.build import Builder

@@ -1,4 +1,4 @@
-"""`fimble init EDITOR`: an editor's configuration, printed or written, and nothing that is there overwritten."""
+"""`fimble init EDITOR`: prints or writes an editor's configuration, and never overwrites a file."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from lsp_server.backends.base import ModelError
 
-# What building the extension for VS Code leaves in a checkout.
+# The files that building the VS Code extension leaves in a checkout.
 _NOT_COPIED = shutil.ignore_patterns("node_modules", "dist", "*.vsix", "__pycache__")
 
 
@@ -23,9 +23,9 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the file to stdout, byte for byte, or the folder's path; what there is to say goes to stderr.
+    """Prints the file to stdout byte for byte, or the folder's path; messages go to stderr.
 
-    Raises ModelError, one line, for an editor that is not known or a file that is in the way.
+    Raises ModelError, one line, for an unknown editor or an existing file.
     """
     from lsp_server.commands import editors
 
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write(source: Path, target: Path) -> None:
-    """Copies a file, or a whole folder or nothing of it. Raises FileExistsError rather than overwrite."""
+    """Copies a file or a folder, completely or not at all. Raises FileExistsError instead of overwriting."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_file():
         with target.open("xb") as file:
@@ -78,7 +78,7 @@ def _write(source: Path, target: Path) -> None:
 
 
 def _print(source: Path) -> None:
-    """Bytes as they are: it may be sent into a file."""
+    """Prints the bytes unchanged, since the output may be redirected to a file."""
     sys.stdout.flush()
     sys.stdout.buffer.write(source.read_bytes() if source.is_file() else f"{source}\n".encode())
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""`fimble models`: what models there are, which suit this machine, and getting, checking and choosing them."""
+"""`fimble models`: lists models and those that suit this machine; pulls, checks, selects and measures them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from lsp_server.commands.named import pinned, resolve, use
 from lsp_server.commands.output import console, human_size, loading_bar, tell
 
 FAILED, INTERRUPTED = 1, 130
-# Longer licences are cut in the list, which is read in a terminal; --json has all of them.
+# Longer licences are cut in the list for the terminal; --json has the whole text.
 _LICENCE_COLUMNS = 24
 
 
 def add_arguments(commands: Any, logged: argparse.ArgumentParser, common: argparse.ArgumentParser) -> None:
-    """The arguments of `fimble models …`. logged: those that all actions have; common: those with a model."""
+    """The arguments of `fimble models …`. logged: the options of all actions; common: the options of those with a
+    model."""
     parser = commands.add_parser("models", help="list, pull, import, verify, remove, use and measure models")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
@@ -105,7 +106,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
-    """What was pulled or imported, the starter model first, what lies in the models folder besides, and what is set."""
+    """The installed models: the starter first, then the pinned models, other files in the models folder, and the models
+    and adapters in the settings."""
     from lsp_server.models import lock, starter
 
     found = []
@@ -136,7 +138,7 @@ def _installed(used: str, adapters: Sequence[Adapter]) -> list[dict[str, Any]]:
 
 
 def _misfit(path: Path, base: Path) -> str:
-    """Why an adapter cannot be used with a model; empty if it can, or if that model cannot be had."""
+    """Why an adapter does not fit a model; empty if it fits, or if the model cannot be read."""
     from lsp_server.models import gguf, gguf_parts, lora
 
     try:
@@ -151,7 +153,7 @@ def _misfit(path: Path, base: Path) -> str:
 
 
 def _entry(name: str, path: Path, licence: str, source: str, *, used: bool) -> dict[str, Any]:
-    """One installed model; `problem` says why it cannot be used, as far as its header shows."""
+    """One installed model; `problem`: why it cannot be used, as far as its header shows."""
     from lsp_server.backends.requantise import SOURCE_KEY
     from lsp_server.models import fim, gguf_parts, lora, not_text_models
 
@@ -235,7 +237,7 @@ def _pull(name: str, source: str) -> int:
     from lsp_server.models import lock, pull, starter
     from lsp_server.settings import sources
 
-    # The user's own file alone: a workspace cannot allow what the user has ruled out.
+    # Only the user's own file: a workspace must not allow what the user has forbidden.
     settings, _ = sources.load([])
     try:
         with loading_bar(name) as show:

@@ -1,4 +1,4 @@
-"""Models by the names that a user gives them, and making one the model that completes code."""
+"""Finds models by the names that users give, and makes one the completion model."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def resolve(name: str) -> str:
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name is meant as a file's, and not as that of a model, which may have one slash in it, too."""
+    """Whether a name is meant as a file's path. A model's name may have one slash in it, too."""
     return name.lower().endswith(".gguf") or name.startswith(("/", "~", ".", "\\")) or Path(name).is_absolute()
 
 
@@ -55,7 +55,7 @@ def _no_file(path: Path) -> str:
 
 
 def use(name: str) -> int:
-    """Tries a model and writes it to the user's settings. Raises ModelError."""
+    """Tries a model and writes it into the user's settings. Raises ModelError."""
     from lsp_server.models import admission, estimate, starter
     from lsp_server.settings import editing, sources
 
@@ -81,7 +81,7 @@ def use(name: str) -> int:
 
 
 def pinned(name: str) -> Pin:
-    """The pin that a name means: its own, a part of its source's, or the file's name alone. Raises ModelError."""
+    """The pin that a name means: by its exact name, by a part of its source, or by its file name. Raises ModelError."""
     from lsp_server.models import catalogue, installed, lock
 
     meant = installed.matching(name)

@@ -1,4 +1,4 @@
-"""`fimble models optimize`: a copy of a model that is faster on this machine's CPU, made, measured and shown."""
+"""`fimble models optimize`: makes, measures and shows a copy of a model that is faster on this machine's CPU."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `fimble models optimize`, but for the model's name."""
+    """The arguments of `fimble models optimize`, except the model's name."""
     parser.description = _DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument(
@@ -101,7 +101,7 @@ def _offer(options: argparse.Namespace, target: Path) -> int:
 
 
 def _quietly(action: Callable[[], int]) -> int:
-    """Without the lines that would follow the JSON."""
+    """Runs the action without its output, which would follow the JSON."""
     import contextlib
     import io
 
@@ -110,8 +110,8 @@ def _quietly(action: Callable[[], int]) -> int:
 
 
 class _Stop:
-    """Ctrl-C, and the wish of the system, as a question that is asked often. An exception would be lost in one of
-    llama.cpp's callbacks."""
+    """Ctrl-C and termination signals as a flag that is checked often, because an exception would be lost in a callback
+    of llama.cpp."""
 
     def __init__(self) -> None:
         self._asked = False
@@ -119,7 +119,7 @@ class _Stop:
 
     def __enter__(self) -> _Stop:
         for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-            number = getattr(signal, name, None)  # Windows has not all of them
+            number = getattr(signal, name, None)  # Windows does not have all of them
             if number is not None:
                 self._before[number] = signal.signal(number, self._ask)
         return self
@@ -127,12 +127,12 @@ class _Stop:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        # Whatever gave up did so because it was told to.
+        # An error after a signal means that the work was given up because of it.
         if self._asked and kind is not None and not issubclass(kind, KeyboardInterrupt):
             raise KeyboardInterrupt
 
     def __call__(self, _: float) -> bool:
-        """As progress callbacks are: False to give up."""
+        """A progress callback: False to give up."""
         return not self._asked
 
     def check(self) -> None:
@@ -143,7 +143,7 @@ class _Stop:
         self._asked = True
 
 
-# Showing it ----------------------------------------------------------------------------------------------
+# Output ----------------------------------------------------------------------------------------------------
 
 
 def _progress(line: str) -> None:

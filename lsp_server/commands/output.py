@@ -1,4 +1,4 @@
-"""What the commands print with, and the encoding of what they print."""
+"""The output functions of the commands, and the encoding of the output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-# The signs of our own pages, for terminals and pipes whose encoding has none of them.
+# Replacements for the symbols of our pages, for terminals and pipes whose encoding lacks them.
 _PLAIN = {"✔": "ok", "✘": "x", "→": "->", "●": "*", "★": "+", "≈": "~", "▏": "|", "…": "...", "×": "x"}
 _HANDLER = "fimble.plain"
 
 
 def settle() -> None:
-    """Has stdout and stderr take any text: what their encoding cannot show is written in plain signs, or escaped. No
-    encoding can show a file's name that is not UTF-8."""
+    """Makes stdout and stderr accept any text: characters that the encoding lacks are replaced by plain signs or
+    escaped. That includes file names that are not UTF-8."""
     codecs.register_error(_HANDLER, _in_plain_signs)
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
@@ -28,7 +28,7 @@ def settle() -> None:
             continue
         try:
             stream.reconfigure(errors=_HANDLER)
-        except OSError:  # its descriptor was that of another file when Python opened it
+        except OSError:  # its descriptor belonged to another file when Python opened it
             again = open(stream.fileno(), "w", 1, stream.encoding, _HANDLER, closefd=False)  # noqa: SIM115
             setattr(sys, name, again)
 
@@ -42,7 +42,7 @@ def _in_plain_signs(error: UnicodeError) -> tuple[str | bytes, int]:
 
 
 def console() -> Console:
-    """What tables are printed on: as wide as the terminal or, elsewhere, as the variable COLUMNS says, else 200."""
+    """The console for tables: as wide as the terminal; if stdout is no terminal, as wide as COLUMNS says, else 200."""
     from rich.console import Console
 
     columns = os.environ.get("COLUMNS", "")
@@ -51,19 +51,19 @@ def console() -> Console:
 
 
 def tell(line: str) -> None:
-    """A line of the answer, on stdout, at once."""
+    """Prints a line of the answer on stdout, and flushes it."""
     print(line, flush=True)  # noqa: T201 - the command line's own output
 
 
 def human_size(count: int) -> str:
-    """Bytes, as a person reads them."""
+    """A number of bytes in MB or GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"
 
 
 @contextmanager
 def loading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows on stderr how many bytes are here, of how many: a bar on a terminal, else a line for every fifth of them.
-    Nothing until it is told for the first time."""
+    """Shows on stderr how many bytes of the total are here: a bar on a terminal, else a line for each fifth. Shows
+    nothing before the first call."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 

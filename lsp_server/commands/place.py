@@ -1,4 +1,4 @@
-"""Places in files as people write them on the command line, and what is wrong with them in one line."""
+"""Reads places in files from the command line, and reports mistakes in one line."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from lsp_server.core.document import DocumentSnapshot
 
 
 class CommandError(Exception):
-    """A mistake in what the user asked for; the message is one line that names it."""
+    """A mistake in the command line; the message is one line that names it."""
 
 
 def without_dots(path: Path) -> Path:
-    """The absolute path, without `..`: with one it would seem to lie in the current folder."""
+    """The absolute path without `..`; otherwise a path outside the current folder could seem to be inside."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def read_document(path: Path) -> DocumentSnapshot:
-    """The document at `path`, as one of the workspace that is the current folder. Raises CommandError."""
+    """The document at `path`, with the current folder as its workspace. Raises CommandError."""
     try:
         if path.exists() and not path.is_file():
             raise CommandError(f"{path} is not a file")
@@ -39,12 +39,12 @@ def read_document(path: Path) -> DocumentSnapshot:
 
 
 def _as_text(name: str) -> str:
-    """A file's name as a prompt can show it: it need not be UTF-8."""
+    """A file's name as valid text, for prompts: it need not be UTF-8."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def read_place(path: Path, line: int, column: int) -> tuple[DocumentSnapshot, int]:
-    """The document at `path` and the offset of a line and a column, both from 1. Raises CommandError."""
+    """The document at `path` and the byte offset of a line and a column, both from 1. Raises CommandError."""
     document = read_document(path)
     if not 1 <= line <= document.line_count:
         raise CommandError(f"line {line} is outside {path}, which has {document.line_count} lines")

@@ -1,6 +1,6 @@
-"""`fimble report`: what a report of a bug needs, as Markdown or JSON. There is no code in it and no path.
+"""`fimble report`: the data for a bug report, as Markdown or JSON, without code and paths.
 
-It opens no socket, writes nothing, and goes to nobody by itself.
+It opens no socket, writes nothing, and sends nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from lsp_server.commands.output import tell
 
 _PACKAGES = ("llama-cpp-python", "pygls", "lsprotocol", "tree-sitter", "msgspec", "anyio", "numpy")
-# Settings that hold names which are not the user's.
+# Text settings whose values are public names, not the user's own words.
 _NAMES = ("flash_attention", "disabled_languages", "fim_format")
 
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def collected() -> dict[str, Any]:
-    """Everything, as JSON."""
+    """All data, as JSON."""
     from lsp_server.commands import doctor
     from lsp_server.settings import sources
     from lsp_server.settings.last_run import without_paths
@@ -85,7 +85,8 @@ def _versions() -> dict[str, str]:
 
 
 def _settings(settings: Any) -> dict[str, Any]:
-    """Those that are not as they come. Of texts, which may be paths or the user's own words, only that they are set."""
+    """The settings that differ from the defaults. For texts, which may be paths or the user's own words, only that they
+    are set."""
     import msgspec
 
     from lsp_server.settings.fields import Settings

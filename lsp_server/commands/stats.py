@@ -1,4 +1,4 @@
-"""`fimble stats`: what was counted on this machine, as a page, JSON, CSV or HTML; and `fimble stats clear`."""
+"""`fimble stats`: shows the counts as a page, JSON, CSV or HTML; `fimble stats clear` deletes them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises ModelError, one line, if the counts cannot be read or deleted, or a page not be written."""
+    """Raises ModelError, one line, if the counts cannot be read or deleted, or the page cannot be written."""
     if options.action == "clear":
         return _clear()
     found = counts()
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def counts() -> Tally:
-    """All that was counted. Raises ModelError."""
+    """All counts. Raises ModelError."""
     from lsp_server.stats import store
 
     try:
@@ -102,7 +102,7 @@ def _print_csv(found: Tally) -> None:
 
 
 def _cell(text: str) -> str:
-    """A name as a spreadsheet takes it: as text, whatever it begins with. A model may have any name."""
+    """A name as a spreadsheet cell that is always text, whatever it begins with. A model may have any name."""
     return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
@@ -117,7 +117,7 @@ def _write_html(made: Report, path: Path) -> None:
 
 
 def _token_ms() -> dict[str, float]:
-    """What a token was measured to take on this machine, by the model's name."""
+    """The measured time per token on this machine, in ms, by the model's name."""
     from lsp_server.backends import calibration
 
     folder = calibration.folder()

@@ -1,4 +1,4 @@
-"""The page of `fimble stats` as one HTML file: no script, nothing that is fetched, light and dark, charts as SVG."""
+"""The page of `fimble stats` as one HTML file: no scripts, no external files, light and dark, charts as SVG."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lsp_server.stats.report import EMPTY_KINDS, LATELY_DAYS
 if TYPE_CHECKING:
     from lsp_server.stats.report import Group, Report
 
-# Of so many days, the charts show as many as there are, four weeks at least.
+# The most days in a chart. It has all days with counts, and at least four weeks.
 _MOST_DAYS = 365
-# A line goes on over so many days without a value: a weekend, and a day more.
+# A line is drawn over at most this many days without a value: a weekend and one more day.
 _LONGEST_GAP = 3
 _WIDTH, _HEIGHT, _LEFT, _TOP, _BOTTOM = 720, 184, 76, 16, 28
 
@@ -60,7 +60,7 @@ svg text { fill: var(--soft); font: 12px system-ui, sans-serif; } .axis { stroke
 
 
 def page(made: Report) -> str:
-    """The whole file."""
+    """The whole HTML file."""
     body = (
         _body(made) if made.days else "<p>Nothing has been counted yet. Type with suggestions on, and look again.</p>"
     )
@@ -120,7 +120,7 @@ def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) 
         f'<tr><th scope="row">{_told(name)}</th>' + "".join(f"<td>{_told(text)}</td>" for text in row) + "</tr>"
         for name, row in rows.items()
     )
-    # What can be scrolled sideways must be in reach of the keyboard.
+    # An area that scrolls sideways must be reachable by keyboard.
     return (
         f'<div class="wide" role="region" tabindex="0" aria-label="{escape(title)}"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
@@ -128,7 +128,7 @@ def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) 
 
 
 def _told(text: str) -> str:
-    """A text with what is in back quotes as code, and the interval of a rate on a line of its own."""
+    """A text as HTML: text in back quotes as code, the interval of a rate on a line of its own."""
     found = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return re.sub(r"^(~?\d+%) \((\d+% to \d+%)\)$", r"\1<small>\2</small>", found)
 
@@ -174,7 +174,7 @@ def _lines(title: str, names: Sequence[str], middle: Sequence[float | None], hig
 
 
 def _line(kind: str, dot: str, values: Sequence[float | None], top: float, names: Sequence[str]) -> str:
-    """A line from day to day; more days without a value than a weekend has part it. Each day is a dot, too."""
+    """A line from day to day, interrupted at longer gaps than a weekend. Each day is also a dot."""
     step = (_WIDTH - _LEFT) / len(values)
     runs: list[list[tuple[float, float]]] = [[]]
     dots, last = "", -1
@@ -224,7 +224,7 @@ def _number(value: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next number that an axis may end with."""
+    """The next round number for the end of an axis."""
     unit = 1.0
     while value > 10 * unit:
         unit *= 10

@@ -61,7 +61,7 @@ def show(made: Report) -> None:
 
 
 def series(days: list[tuple[str, Group]]) -> dict[str, list[float]]:
-    """What is drawn day by day."""
+    """The values for the charts, one for each day."""
     return {
         "Characters accepted": [float(max(0, group.counts["accepted_characters"])) for _, group in days],
         f"Suggestions later than {BUDGET_MS} ms": [late_share(group.buckets) or 0.0 for _, group in days],
@@ -69,7 +69,7 @@ def series(days: list[tuple[str, Group]]) -> dict[str, list[float]]:
 
 
 def figures(group: Group) -> dict[str, str]:
-    """What a week is told by, in words."""
+    """The figures of a week, as texts."""
     mark = "~" if group.is_estimate else ""
     times = [percentile(group.buckets, share) for share in (0.5, 0.95, 0.99)]
     late = late_share(group.buckets)
@@ -92,7 +92,7 @@ def figures(group: Group) -> dict[str, str]:
 
 
 def interval(found: tuple[float, float, float] | None, mark: str = "") -> str:
-    """A rate with its interval of 95%."""
+    """A rate with its 95% interval."""
     return "–" if found is None else f"{mark}{found[0]:.0%} ({found[1]:.0%} to {found[2]:.0%})"
 
 
@@ -120,7 +120,7 @@ def _table(title: str, groups: Mapping[str, Group]) -> Table:
 
 
 def cells(group: Group) -> list[str]:
-    """A row's figures."""
+    """The figures of a table row."""
     times = [percentile(group.buckets, share) for share in (0.5, 0.95)]
     late = late_share(group.buckets)
     return [

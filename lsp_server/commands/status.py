@@ -1,4 +1,4 @@
-"""`fimble status`: what the running servers of this user do, asked of each over its Unix socket."""
+"""`fimble status`: asks each running server of this user, over its Unix socket, what it does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lsp_server.backends.base import ModelError
 from lsp_server.commands.output import tell
 from lsp_server.system import user_sockets
 
-# How long a server may take to answer. One whose event loop hangs does not.
+# How long a server may take to answer. One whose event loop hangs does not answer.
 _SECONDS = 2.0
 _MOST_SERVERS, _MOST_BYTES = 64, 1 << 20
 _AGAIN_SECONDS = 1.0
@@ -36,7 +36,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises ModelError, one line, where servers cannot be asked."""
+    """Raises ModelError, one line, on systems without Unix sockets."""
     if not user_sockets.is_possible():
         raise ModelError("this system has no Unix sockets; ask in the editor: the command `fimble.why`, or its status")
     if options.json:
@@ -60,8 +60,8 @@ def _again(watch: bool) -> Iterator[list[dict[str, Any]]]:
 
 
 def servers() -> list[dict[str, Any]]:
-    """What each server tells, those that have run longest first, with its memory; of one that does not answer, that
-    alone. Raises ModelError."""
+    """The answer of each server with its memory, the longest running first. For a server that does not answer, only
+    that fact. Raises ModelError."""
     try:
         folder = user_sockets.folder()
     except user_sockets.FolderError as error:
@@ -69,7 +69,7 @@ def servers() -> list[dict[str, Any]]:
     paths = user_sockets.sweep(sorted(folder.glob(f"*{user_sockets.STATUS}")))[:_MOST_SERVERS]
     if not paths:
         return []
-    # Each answers at once, whoever is read first.
+    # All connections are opened first, so that the servers answer at the same time.
     connections = [(path, user_sockets.connected(path, _SECONDS)) for path in paths]
     end = time.monotonic() + _SECONDS
     found = [each for path, connection in connections if (each := _told(path, connection, end)) is not None]
@@ -84,7 +84,7 @@ def servers() -> list[dict[str, Any]]:
 
 
 def _told(path: Path, connection: socket.socket | None, end: float) -> dict[str, Any] | None:
-    """What the server at a path tells by a time of the monotonic clock; None if it has ended meanwhile."""
+    """The answer of the server at a path, up to a time of the monotonic clock; None if the server has ended."""
     try:
         if connection is None:
             raise OSError
@@ -96,7 +96,7 @@ def _told(path: Path, connection: socket.socket | None, end: float) -> dict[str,
 
 
 def _read(connection: socket.socket, end: float) -> bytes:
-    """All that comes until the other end closes. Raises OSError if that takes too long, or is too much."""
+    """All bytes until the other end closes. Raises OSError if that takes too long or is too much."""
     content = b""
     while len(content) <= _MOST_BYTES:
         connection.settimeout(max(0.001, end - time.monotonic()))
@@ -107,7 +107,7 @@ def _read(connection: socket.socket, end: float) -> bytes:
 
 
 def _memory(pid: object) -> dict[str, int]:
-    """How many bytes a server, and the processes that it has started, hold; nothing where that cannot be seen."""
+    """How many bytes a server and its child processes use; empty if that cannot be read."""
     import psutil
 
     found = {}
@@ -120,7 +120,7 @@ def _memory(pid: object) -> dict[str, int]:
 
 
 def _shared_engines(folder: Path) -> int:
-    """How many bytes the engines hold that listen in a folder."""
+    """How many bytes the shared engines use that listen in this folder."""
     import psutil
 
     found = 0

@@ -1,4 +1,4 @@
-"""The page of `fimble status` in a terminal: a panel for each server, a row with a waterfall for each request."""
+"""The page of `fimble status` in a terminal: a panel for each server, and a row with a waterfall for each request."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-# Each part of a request's time: its letter in the waterfall, its colour on a terminal, and what it is.
+# Each part of a request's time: its letter in the waterfall, its colour, and its description.
 PARTS = {
     "prompt": ("p", "cyan", "making the prompt"),
     "waiting": ("w", "yellow", "waiting for a pause, or for other work"),
@@ -26,7 +26,7 @@ PARTS = {
 }
 _WIDTH = 32
 _ROLES = {"completion": "model", "chat": "for actions", "edit": "for next edits"}
-# What reading something else than what a server of this version tells ends in.
+# The errors when an answer has another structure than that of this version.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
 _APPEARED = {"yes": "shown", "no": "nothing", "unknown": "answered"}
 _NONE = (
@@ -41,7 +41,8 @@ def show(servers: list[dict[str, Any]]) -> None:
 
 
 def watch(again: Iterable[list[dict[str, Any]]]) -> None:
-    """Draws the page anew for each list of servers: on a terminal in place of the last one, and no longer than it."""
+    """Draws the page again for each list of servers. On a terminal it replaces the previous page, and is cut to the
+    screen's height."""
     from rich.segment import SegmentLines
 
     with own_screen() as empty:
@@ -54,7 +55,7 @@ def watch(again: Iterable[list[dict[str, Any]]]) -> None:
 
 
 def page(servers: list[dict[str, Any]], *, briefly: bool = False) -> RenderableType:
-    """briefly: each reason on one line, and one for the letters of the waterfall."""
+    """The page. briefly: each reason and the legend on one line."""
     from rich.console import Group
     from rich.text import Text
 
@@ -144,7 +145,7 @@ def _home(home: str) -> str:
 
 
 def _requests(requests: list[dict[str, Any]], *, briefly: bool) -> Table:
-    """Two lines for a request of which nothing appeared, else one."""
+    """A table with two lines for each request that showed nothing, else one."""
     from rich.table import Table
     from rich.text import Text
 
@@ -165,8 +166,8 @@ def _requests(requests: list[dict[str, Any]], *, briefly: bool) -> Table:
 
 
 def waterfall(parts: Mapping[str, float], total_ms: float, longest_ms: float) -> Text:
-    """A request's time as a bar, whose parts stand one behind the other in the order in which they come. Its length is
-    to that of the longest as the times are."""
+    """A request's time as a bar. Its parts follow each other in the order of the work. Its length is proportional to
+    the time, and the longest request has the full width."""
     from rich.text import Text
 
     bar = Text()

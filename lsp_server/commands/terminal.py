@@ -1,4 +1,4 @@
-"""Output as a terminal may get it: what models, files and hubs say cannot move its cursor or hide anything."""
+"""Makes output safe for terminals: text from models, files and hubs cannot move the cursor or hide anything."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from lsp_server.core.hidden_characters import escaped
 
 
 class _Escaping:
-    """A stream to which hidden characters are written spelt out. On a terminal, colours stay."""
+    """A stream that writes hidden characters in escaped form. On a terminal, colours stay."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -30,7 +30,7 @@ class _Escaping:
 
 @contextmanager
 def escaping() -> Iterator[None]:
-    """Inside, all that this process prints is escaped: what is shown comes from many places, and is written here."""
+    """Inside this context, everything that this process prints is escaped: the texts come from many sources."""
     out, err = sys.stdout, sys.stderr
     sys.stdout, sys.stderr = (stream and _Escaping(stream) for stream in (out, err))
     try:
@@ -40,20 +40,19 @@ def escaping() -> Iterator[None]:
 
 
 def beneath(stream: TextIO) -> TextIO:
-    """What a stream writes to, without the escaping: for what redraws lines. What others say is made `harmless`
-    before."""
+    """The stream under the escaping, for code that redraws lines. Texts from others must be made `harmless` first."""
     return stream._stream if isinstance(stream, _Escaping) else stream
 
 
 def harmless(text: str) -> str:
-    """A text with its hidden characters spelt out."""
+    """A text with its hidden characters escaped."""
     return escaped(text)
 
 
 @contextmanager
 def own_screen() -> Iterator[Callable[[], None]]:
-    """Inside, what is printed on a terminal is on a screen of its own, which goes at the end. Each call of what this
-    gives empties it. Where stdout is no terminal, nothing of this is done."""
+    """Inside this context, a terminal shows a separate screen, which disappears at the end. Yields a function that
+    clears it. Does nothing if stdout is no terminal."""
     stream = beneath(sys.stdout)
 
     def send(sequence: str) -> None:

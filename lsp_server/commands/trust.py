@@ -1,4 +1,4 @@
-"""`fimble trust`: which folders the user trusts, so that their fimble.toml may name any file as a model."""
+"""`fimble trust`: manages the folders that the user trusts; their fimble.toml may name any file as a model."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Raises ModelError, one line, if the folder is none or the answer cannot be kept."""
+    """Raises ModelError, one line, if the folder does not exist or the answer cannot be stored."""
     from lsp_server.settings import trust
 
     if options.list or not options.folder:

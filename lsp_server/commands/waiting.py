@@ -1,4 +1,4 @@
-"""What a command is at while somebody waits for it, on stderr."""
+"""Shows on stderr what a command is doing while the user waits."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import TextIO
 
 import anyio
 
-# How often the line on a terminal is written anew, and a plain line where there is none. A call that is over before the
-# first plain line is due leaves none.
+# How often the line on a terminal is rewritten, and how often a plain line is printed elsewhere. A call that ends
+# before the first plain line is due prints none.
 LINE_SECONDS, PLAIN_SECONDS = 0.1, 5.0
 _BAR_CHARACTERS = 20
 
 
 class Waiting:
-    """One line that is written anew on a terminal, and cleared at the end; elsewhere a plain line now and then.
+    """One line that is rewritten on a terminal and cleared at the end; without a terminal, a plain line now and then.
 
-    seconds: how long each phase took, the one under way up to now.
+    seconds: how long each phase took; for the present phase, until now.
     """
 
     def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
@@ -39,7 +39,7 @@ class Waiting:
         return dict(self._seconds)
 
     def at(self, phase: str, fraction: float | None = None, detail: str = "") -> None:
-        """The command is in this phase now, and this far in it. detail: what stands behind that."""
+        """Sets the present phase and its progress, from 0 to 1. detail: text after that."""
         if phase != self._phase:
             self._count()
             self._phase = phase
@@ -47,13 +47,13 @@ class Waiting:
         self._write()
 
     async def tick(self) -> None:
-        """Keeps the line up to date, until it is cancelled."""
+        """Updates the line until it is cancelled."""
         while True:
             await anyio.sleep(self._pause)
             self._write()
 
     def clear(self) -> None:
-        """Takes the line off a terminal."""
+        """Removes the line from a terminal."""
         if self._terminal:
             self._stream.write("\r\x1b[K")
             self._stream.flush()

@@ -1,1 +1,1 @@
-"""Models that other programs serve: an engine's home that speaks HTTP. Imported where the user names an endpoint."""
+"""Models of other servers: an engine home that speaks HTTP. Imported only if the user has named an endpoint."""

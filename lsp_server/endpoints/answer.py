@@ -1,4 +1,4 @@
-"""One answer of a server while it comes: its text, what it costs, and whether more of it is wanted."""
+"""One streamed answer of a server: its text so far, its cost, and whether to stop reading."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from lsp_server.core.stopping import find_end
 from lsp_server.engine.home import Post
 from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
 
-# How many characters a token has at most in the mean, and how many tokens more than wanted an answer may have.
+# The most characters per token, on average, and how many tokens more than wanted an answer may have.
 _MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
 
 
 class MismatchError(Exception):
-    """An answer that does not begin with what it has to begin with."""
+    """An answer does not begin with the required text."""
 
 
 class Answer:
-    """The text of one request so far, and what it costs. begins: what the stream has to begin with, which stands in the
+    """The text of one request so far, and its cost. begins: the text that the stream must begin with; it is in the
     document already."""
 
     def __init__(self, request: Generate, post: Post) -> None:
@@ -29,12 +29,12 @@ class Answer:
 
     @property
     def has_begun(self) -> bool:
-        """Whether any text has come."""
+        """Whether any text has arrived."""
         return self._first is not None
 
     @property
     def seconds(self) -> float:
-        """Since the request was sent."""
+        """The time since the request was sent."""
         return time.monotonic() - self._began
 
     def begin_again(self) -> None:
@@ -46,7 +46,8 @@ class Answer:
         self._logprob = 0.0
 
     def take(self, text: str, logprob: float, prompt_tokens: int, stops: tuple[str, ...]) -> FinishReason | None:
-        """Takes a piece of the stream. Returns why no more is wanted, or None. Raises MismatchError."""
+        """Adds a piece of the stream. Returns the finish reason if no more is wanted, else None. Raises
+        MismatchError."""
         self._prompt_tokens = max(self._prompt_tokens, prompt_tokens)
         if not text:
             return None
@@ -68,7 +69,7 @@ class Answer:
         if ends:
             return FinishReason.END
         if len(self._stream) > _MOST_CHARACTERS * (self._request.max_tokens + _SPARE_TOKENS):
-            return FinishReason.LENGTH  # a server need not keep to `max_tokens`
+            return FinishReason.LENGTH  # a server may ignore `max_tokens`
         stop = self._request.stop
         return FinishReason.STOP if stop is not None and find_end(self.text, stop) is not None else None
 

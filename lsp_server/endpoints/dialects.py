@@ -1,8 +1,8 @@
-"""What each kind of server is sent, and how its answers are read. Pure: no socket is opened here.
+"""The request bodies for each kind of server, and how their answers are read. Pure: no socket is opened here.
 
-Sources: llama.cpp's `tools/server/README.md`; OpenAI's API reference for `/v1/completions` and
-`/v1/chat/completions`, which vLLM, LM Studio and others follow; Ollama's `docs/api.md`; Mistral's page on fill-in-the-
-middle; DeepSeek's page on FIM completion; Inception's page on next edits.
+Sources: llama.cpp's `tools/server/README.md`; OpenAI's API reference for `/v1/completions` and `/v1/chat/completions`,
+which vLLM, LM Studio and others follow; Ollama's `docs/api.md`; Mistral's page on fill-in-the-middle; DeepSeek's page
+on FIM completion; Inception's page on next edits.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ _KEEP_ALIVE = "30m"
 
 
 class DialectError(Exception):
-    """An answer that is not what the server's protocol says. The message is one line."""
+    """An answer does not follow the server's protocol. The message is one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What one event of a stream says. logprob: of `text`, if the server told it, else 0. reason: why the text has
-    ended, as the server names it; empty if it goes on. prompt_tokens: how many tokens the server has evaluated; -1 if
-    it does not say."""
+    """The content of one event of a stream. logprob: of `text`, if the server sends it, else 0. reason: the server's
+    name for why the text has ended; empty if it goes on. prompt_tokens: how many prompt tokens the server has
+    evaluated; -1 if unknown."""
 
     text: str = ""
     logprob: float = 0.0
@@ -39,12 +39,19 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """path: of a completion. body: what is sent, for a prompt, the most tokens, and the text that the answer has to
-    begin with, which only some honour. read: one event. alive: a path that tells whether the server is there. models:
-    the path of the list of its models; empty if `alive` answers with that. events: whether answers are server-sent
-    events, not a JSON value on each line. markers: whether prompts are text with markers. warms: whether a prompt can
-    be evaluated ahead of its request at no cost but the server's time. whole: whether the answer is one JSON value,
-    which comes at once."""
+    """One protocol.
+
+    path: of a completion call.
+    body: makes the request's body from the endpoint, the prompt, the most tokens to decode, and the text that the
+    answer has to begin with, which only some servers support.
+    read: reads one event.
+    events: whether answers are server-sent events; if not, each line is a JSON value.
+    alive: a path that shows whether the server is running.
+    models: the path of the list of its models; empty if `alive` answers with that list.
+    markers: whether prompts are text with markers.
+    warms: whether a prompt can be evaluated in advance, at no cost except the server's time.
+    whole: whether the answer is one JSON value and not a stream.
+    """
 
     path: str
     body: Callable[[Endpoint, FimPrompt, int, str], dict[str, Any]]
@@ -70,7 +77,7 @@ def _llama_server(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str)
         "stream": True,
     }
     if begins:
-        # The first bytes are given, everything may follow: llama.cpp masks the logits by a grammar.
+        # The answer must begin with these bytes, and then anything may follow: llama.cpp masks the logits by a grammar.
         body["grammar"] = f"root ::= {json.dumps(begins)} [^\\x00]*"
     return body
 
@@ -83,7 +90,7 @@ def _read_llama_server(event: dict[str, Any]) -> Piece:
 
 
 def _logprob(token: dict[str, Any]) -> float:
-    """The logarithm of a token's probability: newer servers give it, older ones the probability."""
+    """The log probability of a token. Newer servers send it, older ones send the probability."""
     if "logprob" in token:
         return float(token["logprob"])
     probs = token.get("probs") or [{}]
@@ -133,7 +140,7 @@ def _read_mistral(event: dict[str, Any]) -> Piece:
         return Piece(prompt_tokens=_prompt_tokens(event))
     delta = choice.get("delta") or choice.get("message") or {}
     text = delta.get("content") or ""
-    if isinstance(text, list):  # parts, of which those of text count
+    if isinstance(text, list):  # a list of parts; only those of text are used
         text = "".join(str(part.get("text", "")) for part in text if part.get("type") == "text")
     return Piece(str(text), 0.0, str(choice.get("finish_reason") or ""), _prompt_tokens(event))
 
@@ -144,13 +151,13 @@ def _chat(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict
 
 
 def _mercury(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> dict[str, Any]:
-    """One message, and no stream: the server has the instructions."""
+    """One message, without a stream: the server has the instructions itself."""
     asked = "".join(message["content"] for message in as_messages(prompt))
     return {"model": endpoint.model, "messages": [{"role": "user", "content": asked}], "max_tokens": most}
 
 
 def _count(value: Any) -> int:
-    """A count that a server tells, or -1."""
+    """A count that a server sends, or -1."""
     return value if isinstance(value, int) else -1
 
 
@@ -177,7 +184,7 @@ DIALECTS: dict[Kind, Dialect] = {
 
 
 def piece_of(dialect: Dialect, line: str) -> Piece | None:
-    """What a line of a stream says, or None if it says nothing. Raises DialectError."""
+    """The content of a line of a stream; None if it has none. Raises DialectError."""
     text = line
     if dialect.events:
         if not line.startswith("data:"):
@@ -202,7 +209,7 @@ def piece_of(dialect: Dialect, line: str) -> Piece | None:
 
 
 def error_text(answer: Any) -> str:
-    """What an error of a server says, in one short line."""
+    """The text of a server's error, in one short line."""
     error = answer.get("error", answer) if isinstance(answer, dict) else answer
     if isinstance(error, dict):
         error = error.get("message") or error.get("detail") or error

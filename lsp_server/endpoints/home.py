@@ -1,6 +1,6 @@
-"""An engine's home that asks another program over HTTP: the same messages in, the same events out.
+"""An engine home that asks another server over HTTP: it takes the same messages and posts the same events.
 
-Everything happens on the event loop, in one task for each request; nothing but waiting is done there. The client and
+Everything runs on the event loop, in one task for each request, which only waits for the network. The HTTP client and
 its certificates are loaded on another thread at the first use.
 """
 
@@ -45,14 +45,14 @@ if TYPE_CHECKING:
     import httpx2
 
 _MOST_WAITING = 64
-# How long a server that asks for it is left alone at most, in seconds.
+# The longest time for which a server's wish to be left alone is respected, in seconds.
 _LONGEST_WAIT = 600.0
 
 MakeClient = Callable[[Endpoint, Mapping[str, str]], "httpx2.AsyncClient"]
 
 
 class RemoteHome:
-    """name: of the endpoint. make: makes the HTTP client, on another thread."""
+    """name: of the endpoint. make: makes the HTTP client, on a worker thread."""
 
     def __init__(
         self, name: str, endpoint: Endpoint, make: MakeClient = make_client, environ: Mapping[str, str] = os.environ
@@ -64,16 +64,16 @@ class RemoteHome:
         self._dialect = DIALECTS[endpoint.kind]
         self._post: Post = lambda _: None
         self._client: httpx2.AsyncClient | None = None
-        self._making = asyncio.Lock()  # of the client
+        self._making = asyncio.Lock()  # held while the client is made
         self._tasks: set[asyncio.Task[Any]] = set()
         self._asking: dict[int, asyncio.Task[Any]] = {}
         self._waiting: list[Generate] = []
         self._loads: dict[Role, Load] = {}
         self._info: ModelInfo | None = None
-        self._works = False  # whether nothing has failed since it was asked what it is
-        self._answered = False  # whether it has written anything since then
-        self._waited = 0.0  # for how many seconds requests have waited for a first text, one after another, in vain
-        self._alone_until = 0.0  # when a server that asked to be left alone may be asked again
+        self._works = False  # no failure since the last successful probe
+        self._answered = False  # any text received since then
+        self._waited = 0.0  # sum of the seconds that cancelled requests waited for a first text
+        self._alone_until = 0.0  # no requests until then, if the server has asked for a pause
 
     def start(self, post: Post) -> None:
         self._post = post
@@ -123,13 +123,13 @@ class RemoteHome:
         return f"endpoint `{self._name}` ({self._endpoint.host})"
 
     def _told(self, what: str) -> str:
-        """Words of a server, or about one, as a user may see them: without our key and headers, which some servers
+        """A text from or about a server, as users may see it: without our key and headers, which some servers
         repeat."""
         return masked(what, self._endpoint, self._environ)
 
     def _broken(self, what: str) -> str:
-        """Takes the server as one that does not work for now, for all roles and all requests that wait. Returns what to
-        tell. Many requests may meet one failure, which counts once."""
+        """Marks the server as not working, for all roles, and ends all waiting requests. Returns the message. One
+        failure may end many requests, but it is counted once."""
         message = f"{self._where} {self._told(what)}"
         if self._works:
             self._works = False
@@ -144,7 +144,7 @@ class RemoteHome:
 
     def _take(self, request: Generate) -> None:
         if (request.max_tokens == 0 and not self._dialect.warms) or request.rank > 0:
-            # Another candidate would need logits, and a prompt ahead of its request costs without a gain.
+            # Another candidate would need logits, and evaluating a prompt in advance would cost money without a gain.
             reason = FinishReason.LENGTH if request.max_tokens == 0 else FinishReason.END
             self._post(Finished(request.id, "", reason, Usage()))
             return
@@ -165,19 +165,20 @@ class RemoteHome:
             request = self._waiting.pop(0)
             answer = Answer(request, self._post)
             task = self._asking[request.id] = self._spawn(self._answer(request, answer))
-            # A task that is cancelled before its first step runs nothing of its own; this runs in any case.
+            # A task that is cancelled before its first step runs none of its own code; this callback runs in any case.
             task.add_done_callback(partial(self._ended, request, answer))
         if not self._asking:
             self._post(Working())
 
     def _ended(self, request: Generate, answer: Answer, task: asyncio.Task[tuple[FinishReason, str]]) -> None:
-        """Gives a request its one answer, and its place to the next one."""
+        """Posts a request's `Finished`, and starts the next request."""
         reason, message = (FinishReason.CANCELLED, "") if task.cancelled() else task.result()
         del self._asking[request.id]
         if answer.has_begun:
             self._answered, self._waited = True, 0.0
         elif reason is FinishReason.CANCELLED and request.priority is Priority.INLINE and request.max_tokens:
-            # While keys come faster than answers, no request lives long enough to be late by itself.
+            # While keys come faster than answers, each request is cancelled before it is late; so their waiting times
+            # are added.
             self._waited += answer.seconds
             if self._waited > self._endpoint.late_ms / 1000:
                 self._broken(self._late)
@@ -202,12 +203,12 @@ class RemoteHome:
         return task
 
     async def _answer(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
-        """Why a request has ended, and what to tell of it."""
+        """Runs a request. Returns why it has ended, and a message."""
         if request.priority is not Priority.EDIT:
             self._post(Working("reading" if request.priority is Priority.ACTION else "writing", request.role))
         try:
             reason, message = await self._asked(request, answer)
-            # An edit may take as long as it does: that tells nothing of completions, which the same server answers.
+            # A slow next edit tells nothing about completions, which the same server answers.
             if reason is FinishReason.DEADLINE and request.priority is not Priority.EDIT:
                 self._broken("did not write to the end in time")
             return reason, message
@@ -235,7 +236,7 @@ class RemoteHome:
         return FinishReason.DEADLINE, ""
 
     async def _stream(self, request: Generate, cut: Healed, answer: Answer) -> FinishReason:
-        """Sends a request, and takes its answer as it comes, until it ends or nothing more of it is wanted."""
+        """Sends a request and takes the pieces of its answer, until it ends or no more is wanted."""
         assert self._client is not None and self._info is not None
         answer.begins = cut.begins
         body = self._dialect.body(self._endpoint, cut.prompt, request.max_tokens, cut.begins)
@@ -259,7 +260,7 @@ class RemoteHome:
                         continue
                     events += 1
                     if request.max_tokens == 0:
-                        continue  # the server has evaluated the prompt, and that is all
+                        continue  # only the prompt was to be evaluated
                     if piece.text:
                         is_late.deadline = float("inf")
                     if (reason := answer.take(piece.text, piece.logprob, piece.prompt_tokens, stops)) is not None:

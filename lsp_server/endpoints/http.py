@@ -1,4 +1,4 @@
-"""What goes over HTTP: the client, which answers are none, and their lines."""
+"""HTTP for endpoints: the client, errors in answers, and the lines of a stream."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Of an answer: the longest line, all of it, and what is read of one that is an error.
+# Limits for an answer, in bytes: its longest line, the whole of it, and how much of an error is read.
 _LONGEST_LINE, _MOST_BYTES, _MOST_ERROR = 1 << 20, 16 << 20, 1 << 16
 _CONNECT_SECONDS = 3.0
 _LEAST_SECRET = 4
 
 
 class EndpointError(Exception):
-    """A server that does not work, or not as it is set. The message is one line that follows its name. wait: for how
-    many seconds a busy one asks to be left alone."""
+    """A server does not work, or not as it is configured. The message is one line that follows the server's name. wait:
+    for how many seconds a busy server asks to be left alone."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -31,12 +31,12 @@ class EndpointError(Exception):
 
 
 class RefusedError(Exception):
-    """A request that the server refuses, while it may take others."""
+    """The server refuses this request, but may accept others."""
 
 
 def make_client(endpoint: Endpoint, environ: Mapping[str, str]) -> httpx2.AsyncClient:
-    """A client that keeps connections, follows no redirect, and asks no proxy for a server on this machine. Raises
-    EndpointError."""
+    """A client that keeps connections open, follows no redirects, and uses no proxy for a server on this machine.
+    Raises EndpointError."""
     import httpx2
 
     headers = {**endpoint.headers}
@@ -57,7 +57,7 @@ def _key(endpoint: Endpoint, environ: Mapping[str, str]) -> str:
 
 
 def masked(text: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
-    """A text without the key and the values of headers that we send, and without what a screen would act on."""
+    """A text without our key, without the values of our headers, and without control characters."""
     for secret in (_key(endpoint, environ) if endpoint.api_key_env else "", *endpoint.headers.values()):
         if len(secret) >= _LEAST_SECRET:
             text = text.replace(secret, "…")
@@ -65,13 +65,13 @@ def masked(text: str, endpoint: Endpoint, environ: Mapping[str, str]) -> str:
 
 
 def url_of(endpoint: Endpoint, path: str) -> str:
-    """Where a call goes. Many programs want `/v1` at the end of a URL, and it may stand there."""
+    """The URL of a call. Many programs want `/v1` at the end of their base URL, so `endpoint.url` may have it."""
     root = endpoint.url.rstrip("/")
     return root.removesuffix("/v1") + path if path.startswith("/v1/") else root + path
 
 
 async def check(response: httpx2.Response) -> None:
-    """Raises EndpointError or RefusedError for an answer that is none."""
+    """Raises EndpointError or RefusedError if the answer is an error or a page for browsers."""
     status = response.status_code
     if status == 200:
         kind = response.headers.get("content-type", "")
@@ -99,20 +99,20 @@ async def check(response: httpx2.Response) -> None:
 
 
 def why_refused(status: int, told: str = "") -> str:
-    """Why a server answers with a status at whatever it is asked, in words that follow its name; empty for any other
-    status. told: what it says, behind a colon."""
+    """Why a server answers every request with this status, in words after its name; empty for any other status. told:
+    the server's message, after a colon."""
     if 300 <= status < 400:
         return f"sends us elsewhere ({status}), where we do not go; correct `url`"
     return f"refuses the key ({status}){told}; see `api_key_env`" if status in (401, 403) else ""
 
 
 def printable(text: str) -> str:
-    """A text of a server's, without what a screen would act on."""
+    """A server's text without control characters."""
     return "".join(character for character in text if character.isprintable())
 
 
 def _retry_after(value: str) -> float:
-    """The seconds that a server asks for; one if it does not say, or gives a date."""
+    """The seconds in a `Retry-After` header; one if it is missing, or is a date."""
     try:
         return max(1.0, float(value))
     except ValueError:
@@ -120,7 +120,7 @@ def _retry_after(value: str) -> float:
 
 
 async def lines(chunks: AsyncIterator[bytes], *, whole: bool = False) -> AsyncIterator[str]:
-    """The lines of a stream, of which no more is held than the longest may have. whole: all of it as one line. Raises
+    """The lines of a stream; holds no more than one line in memory. whole: yields everything as one line. Raises
     DialectError."""
     rest, size = bytearray(), 0
     async for chunk in chunks:
@@ -139,7 +139,7 @@ async def lines(chunks: AsyncIterator[bytes], *, whole: bool = False) -> AsyncIt
 
 
 def explained(error: Exception) -> str:
-    """What went wrong between us and a server, in words that follow its name."""
+    """A connection error in words that follow the server's name."""
     name = type(error).__name__
     known = {
         "ConnectError": "cannot be reached",
@@ -153,7 +153,7 @@ def explained(error: Exception) -> str:
         "ProxyError": "cannot be reached by the proxy that is set",
     }
     if name not in known:
-        logger.error("an endpoint failed: %s", name)  # no more: what it says may hold a key
+        logger.error("an endpoint failed: %s", name)  # its text is left out, since it may contain a key
         return f"failed: {name}"
     detail = "" if name == "LocalProtocolError" else " ".join(str(error).split())[:120]
     return known[name] + (f" ({detail})" if detail else "")

@@ -1,4 +1,4 @@
-"""Asks a server what it is: whether it is there, which model it has, and which format of prompts that one wants."""
+"""Asks a server whether it runs, which model it serves, and which prompt format that model needs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from lsp_server.engine.request import Role
 if TYPE_CHECKING:
     import httpx2
 
-# For calls that take prefix and suffix apart, the markers only tell the parts.
+# For calls with a separate prefix and suffix. The markers only separate the parts.
 _PARTS = FimFormat(
     "prefix-suffix", ("<prefix>", Slot.CONTEXT, Slot.BEFORE, "<suffix>", Slot.AFTER, "<middle>", Slot.TYPED)
 )
@@ -37,8 +37,8 @@ _MOST_ANSWER, _LONGEST_NAME, _SECONDS = 4 << 20, 200, 20.0
 
 
 async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role: Role = "completion") -> ModelInfo:
-    """What a server's model is, as far as it tells. `path` is the model's name there. role: what it is wanted for; only
-    completions need a FIM format. Raises EndpointError, and what the client raises."""
+    """What is known of a server's model. `path` is the model's name on the server. role: its purpose; only completions
+    need a FIM format. Raises EndpointError, and the HTTP client's errors."""
     if endpoint.edit_format and find_edit_format(endpoint.edit_format) is None:
         raise EndpointError(f"has an `edit_format` that there is not; there are {', '.join(NAMES)}")
     if role == "edit" and endpoint.is_chat and endpoint.edit_format:
@@ -89,7 +89,8 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role:
 
 
 def _edit_format(endpoint: Endpoint, model: str) -> str:
-    """The name of the format for next edits that an endpoint's kind and its model's name tell; empty if they do not."""
+    """The name of the format for next edits, from the endpoint's kind and the model's name; empty if they do not
+    tell."""
     if endpoint.is_for_edits:
         return "mercury"
     if not endpoint.is_chat:
@@ -113,7 +114,7 @@ async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dic
 
 
 async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any = None) -> tuple[int, bytes]:
-    """The status and the body of an answer, of which no more is read than one may have. Raises EndpointError."""
+    """The status and the body of an answer, of at most `_MOST_ANSWER` bytes. Raises EndpointError."""
     with anyio.move_on_after(_SECONDS):
         async with client.stream(method, url, json=body) as response:
             found = bytearray()
@@ -133,7 +134,7 @@ def _parsed(body: bytes) -> Any:
 
 
 def _models(found: dict[str, Any]) -> list[str]:
-    """The names of the models in a list of OpenAI's kind, or of Ollama's."""
+    """The names in a list of models, as OpenAI or Ollama send it."""
     entries = found.get("data") or found.get("models") or []
     given = entries if isinstance(entries, list) else []
     names = [entry.get("id") or entry.get("name") for entry in given if isinstance(entry, dict)]
@@ -145,7 +146,7 @@ def _name(given: Any) -> str:
 
 
 def _chosen(wanted: str, names: list[str]) -> str:
-    """The model to ask for. Raises EndpointError."""
+    """The name of the model to use. Raises EndpointError."""
     known = ", ".join(names[:_MOST_NAMED]) + (", …" if len(names) > _MOST_NAMED else "")
     if wanted:
         if names and wanted not in names and f"{wanted}:latest" not in names:
@@ -158,7 +159,7 @@ def _chosen(wanted: str, names: list[str]) -> str:
 
 
 async def _by_tokens(client: httpx2.AsyncClient, endpoint: Endpoint, model: str) -> FimFormat:
-    """The format that a llama-server's model wants, by the special tokens of its vocabulary."""
+    """The prompt format for a llama-server's model, from the special tokens of its vocabulary."""
     spellings = sorted(MARKERS)
     answers = await asyncio.gather(*(_is_one(client, endpoint, spelling) for spelling in spellings))
     known = {spelling for spelling, is_one in zip(spellings, answers, strict=True) if is_one}

@@ -1,4 +1,4 @@
-"""A prompt as other programs take it: one text with markers, text before and after the hole, or chat messages."""
+"""Renders a prompt for other servers: as one text with markers, as prefix and suffix, or as chat messages."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass, replace
 from lsp_server.core import secrets
 from lsp_server.core.prompt import FimPrompt, Segment
 
-# A chat template for servers that take messages: it marks where each message begins. Only what a template has written
-# counts as a mark, so no content can begin a message of its own.
+# A chat template for servers that take messages: it marks the start of each message. Marks count only in text from the
+# template, so no content can begin a new message.
 MESSAGES_TEMPLATE = (
     "{% for message in messages %}\x02{{ message.role }}\x03{{ message.content }}{% endfor %}\x02assistant\x03"
 )
-_OURS = ("marker", "template")  # segments that hold nothing of the user's
+_OURS = ("marker", "template")  # segments without text of the user
 _ROLES = re.compile("\x02(system|user|assistant)\x03")
 
-# The end of what was typed that the model may rather write as part of a longer token: a word with the space in front of
-# it, which most vocabularies have in the word's token, or a space.
+# The end of the typed text that the model may prefer to write as part of a longer token: a word with the space before
+# it, which most vocabularies put into the word's token, or a space.
 _HEALED = re.compile(rb"(?: ?[A-Za-z0-9_]{1,24}| )$")
 
 
 @dataclass(frozen=True, slots=True)
 class Healed:
-    """A prompt without the last piece of what was typed, and that piece, which the answer has to begin with. This is
-    token healing for a server whose logits are out of reach."""
+    """A prompt without the last piece of the typed text, and that piece, with which the answer must begin. This is
+    token healing for a server that does not return its logits."""
 
     prompt: FimPrompt
     begins: str = ""
@@ -41,7 +41,7 @@ def healed(prompt: FimPrompt) -> Healed:
 
 
 def without_secrets(prompt: FimPrompt) -> FimPrompt:
-    """The prompt without the lines that hold passwords, keys or tokens: they are not sent to another program."""
+    """The prompt without the lines that contain passwords, keys or tokens, which are not sent to another program."""
     segments = (
         segment if segment.kind in _OURS else replace(segment, text=secrets.without_secrets(segment.text))
         for segment in prompt.segments
@@ -50,8 +50,8 @@ def without_secrets(prompt: FimPrompt) -> FimPrompt:
 
 
 def as_text(prompt: FimPrompt) -> str:
-    """The whole prompt, markers spelled out. A marker's spelling in a file's text is broken up by a space, so that a
-    file cannot speak with the prompt's voice."""
+    """The whole prompt as text, with the markers spelled out. If the text of a file contains the spelling of a marker,
+    a space is put into it, so that a file cannot change the structure of the prompt."""
     markers = [segment.text.decode() for segment in prompt.segments if segment.kind == "marker"]
     return "".join(
         _text(segment) if segment.kind in _OURS else _without(markers, _text(segment)) for segment in prompt.segments
@@ -65,7 +65,7 @@ def _without(markers: Iterable[str], text: str) -> str:
 
 
 def around(prompt: FimPrompt) -> tuple[str, str]:
-    """The text before the hole, other files first and what was typed last, and the text after it."""
+    """The text before the hole (other files first, typed text last) and the text after it."""
     before = [segment for segment in prompt.segments if segment.kind in ("context", "path", "before")]
     typed = [segment for segment in prompt.segments if segment.kind == "typed"]
     after = [segment for segment in prompt.segments if segment.kind == "after"]
@@ -73,7 +73,8 @@ def around(prompt: FimPrompt) -> tuple[str, str]:
 
 
 def as_messages(prompt: FimPrompt) -> list[dict[str, str]]:
-    """The messages of a prompt that MESSAGES_TEMPLATE has laid out. The last one may be the beginning of the answer."""
+    """The messages of a prompt that was made with MESSAGES_TEMPLATE. The last one may be the beginning of the
+    answer."""
     messages: list[dict[str, str]] = []
     for segment in prompt.segments:
         text = _text(segment)

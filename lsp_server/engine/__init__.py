@@ -1,1 +1,1 @@
-"""The model thread: its queue, its KV cache, and the loop that decodes. Knows tokens, not editors."""
+"""The model thread: its queue, its KV cache and its decoding loop. It handles tokens and knows nothing of editors."""

@@ -1,4 +1,4 @@
-"""The likeliest token where not every token may follow: how a line may begin, and which names stand behind `self.`."""
+"""Picks the most probable token among the allowed ones: for how a line may begin, and for the names after `self.`."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int, begun: bytes = b"") -> int:
-    """The likeliest token behind `text` that may stand there, or with a rank the next such one; of all, if none of the
-    likely ones may. begun: the first bytes of a character that stand behind `text` already."""
+    """The most probable allowed token after `text`, or the allowed token at position `rank`; the most probable of all
+    if none of the likely tokens is allowed. begun: the bytes of an incomplete character at the end of `text`."""
     opening, members = request.opening, request.members
     limits: list[Callable[[int], bool]] = []
     beginnings: list[int] = []
     if opening is not None and not opening.is_settled(text):
         beginnings += model.vocabulary.beginnings(opening.headers)
         partly = not any(_can_open(model, token, opening, text) for token in beginnings)
-        # Where the likeliest token is ruled out, an end as the second choice is not what the model wants.
+        # If the best token is ruled out, the end token as the second choice is not what the model wants.
         ends = bool(text.strip()) or model.ends(int(row.argmax()))
         limits.append(lambda token: _can_open(model, token, opening, text, partly=partly, ends=ends))
     if members is not None and members.limits(text):
@@ -41,7 +41,7 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
 
 
 def least(request: Generate, text: str) -> float:
-    """The logarithm of how probable a token behind `text` has to be; the text ends in front of one that is less."""
+    """The lowest log probability that a token after `text` may have. The text ends before a token that has less."""
     doubt = request.stop.doubt if request.stop is not None else -math.inf
     return doubt if request.members is None else max(doubt, request.members.doubt(text))
 
@@ -49,15 +49,14 @@ def least(request: Generate, text: str) -> float:
 def _can_open(
     model: LoadedModel, token: int, opening: Opening, text: str, *, partly: bool = False, ends: bool = True
 ) -> bool:
-    """Whether `text` can go on with `token` so that it begins as it may."""
+    """Whether `text` with `token` is still an allowed beginning of the line."""
     if model.ends(token):
         return ends and opening.may_end(text)
     return opening.allows(text + model.vocabulary.piece(token).decode("utf-8", "replace"), partly=partly)
 
 
 def _can_follow(model: LoadedModel, token: int, members: Members, text: str, begun: bytes) -> bool:
-    """Whether `text` and the bytes `begun` can go on with `token` so that a name in it is one of those that there
-    are."""
+    """Whether `text`, the bytes `begun` and `token` contain only known names at limited places."""
     if model.ends(token):
         return not begun and members.may_end(text)
     return members.allows(text, begun + model.vocabulary.piece(token))

@@ -1,6 +1,6 @@
-"""What the rest of fimble knows of an engine: a protocol in text and events. Whoever uses a model imports this alone.
+"""The interface of an engine: a protocol of methods, texts and events. Code that uses a model imports only this module.
 
-An engine may live in this process, in one of its own, or elsewhere. Nothing here tells which.
+The interface is the same for an engine in this process, in a process of its own, or on another server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from lsp_server.engine.endpoint import LOCAL as LOCAL  # noqa: PLC0414
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.request import ROLES as ROLES  # noqa: PLC0414
 
-# The events, told here as part of the interface.
+# The events, re-exported as part of the interface.
 from lsp_server.engine.request import CacheUse as CacheUse  # noqa: PLC0414
 from lsp_server.engine.request import Finished as Finished  # noqa: PLC0414
 from lsp_server.engine.request import FinishReason as FinishReason  # noqa: PLC0414
@@ -29,8 +29,8 @@ from lsp_server.engine.request import TextDelta as TextDelta  # noqa: PLC0414
 from lsp_server.engine.request import Usage as Usage  # noqa: PLC0414
 from lsp_server.engine.request import Working as Working  # noqa: PLC0414
 
-# Where the engine that holds the models lives: on a thread of this process, in a process of its own, or in one that all
-# servers of the user with the same model share.
+# Where the engine that holds the models runs: on a thread of this process, in a process of its own, or in a process
+# that all servers of the user with the same model share.
 HomeKind = Literal["in-process", "process", "shared"]
 
 
@@ -38,10 +38,12 @@ HomeKind = Literal["in-process", "process", "shared"]
 class ModelState:
     """What is known of the model of one role.
 
-    kind: `none` before a model was asked for; `idle` if it was unloaded because nobody used it, until `wake`.
-    progress: 0 to 1 while loading. message: why it failed or is idle, or what is not as asked for though it is ready;
-    while loading, why it is loaded again. news: whether the user should be told, which is so once for each cause; False
-    for repeated attempts to load a model that failed, as long as they may fail for the same reason.
+    kind: `none` until a model is asked for; `idle` after the model was unloaded because nobody used it, until `wake`.
+    progress: 0 to 1 while loading.
+    message: in state `failed` or `idle`, the reason; in state `ready`, what differs from the settings; in state
+    `loading`, why the model is loaded again.
+    news: whether the user should be told. True once for each cause; False for repeated attempts to load a model that
+    failed, as long as they may fail for the same reason.
     """
 
     kind: Literal["none", "loading", "ready", "failed", "idle"] = "none"
@@ -52,10 +54,13 @@ class ModelState:
 
 
 class Engine(Protocol):
-    """Holds a model for each role and answers requests. All methods are for the event loop's thread, and none blocks.
+    """Holds a model for each role and answers requests. All methods are called on the event loop's thread, and none
+    blocks.
 
-    on_model: called with every change of a model's state. on_working: called when `working` has changed. on_work:
-    called with each event of a request except the last: how much of its prompt is evaluated, or what it has written.
+    on_model: called with every change of a model's state.
+    on_working: called when `working` has changed.
+    on_work: called with each event of a request except the last: how much of its prompt is evaluated, or the text that
+    it has decoded.
     """
 
     on_model: Callable[[Role, ModelState], None] | None
@@ -74,17 +79,18 @@ class Engine(Protocol):
 
     @property
     def cache(self) -> CacheUse:
-        """What the KV cache of the engine's own models holds, as it was told last."""
+        """What the KV cache of the engine's own completion model holds, as of the last `CacheUse` event."""
         ...
 
     @property
     def evaluated_tokens(self) -> int:
-        """Tokens of prompts, of all requests that have ended, warming and abandoned ones included."""
+        """The number of prompt tokens evaluated for all requests that have ended, with warming and cancelled
+        requests."""
         ...
 
     @property
     def decoded_tokens(self) -> int:
-        """Tokens written, of the same requests."""
+        """The number of tokens decoded for the same requests."""
         ...
 
     @property
@@ -94,7 +100,7 @@ class Engine(Protocol):
 
     @property
     def home(self) -> HomeKind:
-        """Where the engine lives."""
+        """Where the engine runs."""
         ...
 
     @property
@@ -103,26 +109,26 @@ class Engine(Protocol):
         ...
 
     def start(self) -> None:
-        """Takes the running event loop as the one that gets the events."""
+        """Binds the engine to the running event loop, which gets the events."""
         ...
 
     def settle(self, home: HomeKind) -> None:
-        """Moves the engine to this home, if it is in another one. Requests under way end as cancelled, and models have
-        to be loaded again."""
+        """Moves the engine to this home, if it is in another one. Running requests end as cancelled, and models have to
+        be loaded again."""
         ...
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
-        """Loads a model in place of the one that has this role. Its progress shows in `models`."""
+        """Loads a model for a role, in place of the role's present model. `models` shows the progress."""
         ...
 
     def wake(self, role: Role = "completion") -> None:
-        """Loads a model again that was unloaded because nobody used it, or that failed, if it is time to try again or
-        its files have changed. Does nothing to any other."""
+        """Loads a model again if it was unloaded because nobody used it. Also loads a model that failed, if its pause
+        is over or its files have changed. Does nothing to a model in another state."""
         ...
 
     def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
-        """Sets how long models stay loaded without being used, in seconds; 0 for ever. prompt_bytes: how much of
-        evaluated prompts may be kept on the disk; 0 for nothing."""
+        """Sets after how many seconds without use a model is unloaded; 0: never. prompt_bytes: how many bytes of
+        evaluated prompts may be kept on the disk; 0: none."""
         ...
 
     def submit(
@@ -144,31 +150,32 @@ class Engine(Protocol):
         draft: str = "",
     ) -> int:
         """Starts a request and returns its id. The parameters are those of `Generate`. The listener gets the request's
-        events on the event loop; the last one, and only that, is `Finished`."""
+        events on the event loop; the last event, and only that, is `Finished`."""
         ...
 
     def cancel(self, id: int, *, keep: bool = False) -> None:
-        """Asks the engine to end a request; its `Finished` comes all the same. keep: as in `Cancel`."""
+        """Asks the engine to end a request. The request still gets its `Finished`. keep: as in `Cancel`."""
         ...
 
     def token_ms(self, role: Role = "completion") -> float:
-        """How long a token of a prompt takes, in ms: in the requests that have ended lately, or when the model was
-        loaded. 0 if that is not known."""
+        """The time to evaluate one prompt token, in ms: measured in requests that have ended lately, or else when the
+        model was loaded. 0 if unknown."""
         ...
 
     async def stop(self) -> None:
-        """Ends the engine. Waits for the step that it is in, but never longer than a few seconds."""
+        """Ends the engine. Waits for the running step, for a few seconds at most."""
         ...
 
 
 class RoutedEngine(Engine, Protocol):
-    """An engine whose roles are answered by the first of several places that works: endpoints, or the local model."""
+    """An engine that sends each role's requests to the first of several places that works. A place is an endpoint or
+    the local model."""
 
     def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
-        """Sets the endpoints that there are, and for each role the names of its places, the best first. An endpoint is
-        asked what it is at once; nothing else is sent to it before a request."""
+        """Sets the endpoints, and for each role the names of its places, the best first. Each endpoint is asked at once
+        which model it serves; nothing else is sent to it before a request."""
         ...
 
     def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:
-        """The places of a role: name, state, and whether it is the one in use."""
+        """The places of a role, each with its name, its model's state, and whether it is in use."""
         ...

@@ -1,4 +1,4 @@
-"""The process that an engine has: for one server by its stdin and stdout, or for several by a socket."""
+"""The main loop of an engine process. It serves one server by stdin and stdout, or several servers by a socket."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from lsp_server.engine.request import Event, Message, Ping, Pong, Shutdown
 from lsp_server.engine.shared_hub import Hub
 from lsp_server.system import user_sockets
 
-# Events for one server that does not read them. With more, it counts as gone.
+# How many events may wait for one server. A server that leaves more unread is disconnected.
 _MOST_EVENTS = 10_000
 _ACCEPT_AGAIN_SECONDS = 0.1
 
 
 def serve(factory: BackendFactory) -> int:
-    """Runs a core for one server, until stdin ends or `Shutdown` comes. Returns the exit status: 0, or 1 after a
-    message that is none.
+    """Runs a core for one server, until stdin ends or `Shutdown` comes. Returns the exit status: 0, or 1 after bytes
+    that are no valid message.
 
-    What else writes to stdout (a native library, a stray print) goes to stderr.
+    Other output to stdout (from a native library, or a stray print) goes to stderr.
     """
     events = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)
     sys.stdout = sys.stderr
-    writing = threading.Lock()  # the core's thread and those that load a model tell of events
+    writing = threading.Lock()  # events come from the core's thread and from loader threads
 
     def post(event: Event | wire.Hello | Pong) -> None:
         frame = memoryview(wire.encode(event))
@@ -43,7 +43,7 @@ def serve(factory: BackendFactory) -> int:
             try:
                 while frame:
                     frame = frame[events.write(frame) :]
-            except OSError:  # nobody reads any more
+            except OSError:  # the server has closed its end
                 os._exit(0)
 
     post(wire.Hello(__version__))
@@ -62,8 +62,8 @@ def serve(factory: BackendFactory) -> int:
 
 
 def _receive(messages: BinaryIO, take: Callable[[Message], None], answer: Callable[[Pong], None]) -> int:
-    """Hands over what comes, up to `Shutdown` or the end, and answers pings. Returns 1 after something that is no
-    message, else 0."""
+    """Passes messages to `take` until `Shutdown` or the end of the stream, and answers pings. Returns 1 after an
+    invalid message, else 0."""
     try:
         while (message := wire.read(messages.read)) is not None:
             if isinstance(message, Shutdown):
@@ -79,11 +79,11 @@ def _receive(messages: BinaryIO, take: Callable[[Message], None], answer: Callab
 
 
 def serve_shared(factory: BackendFactory, path: Path, linger: float) -> int:
-    """Runs a core for all servers that connect to the socket at `path`, until none has been there for `linger` seconds.
-    Returns the exit status: 0, or 1 if the place cannot be locked."""
+    """Runs a core for all servers that connect to the socket at `path`, until no server has been connected for `linger`
+    seconds. Returns the exit status: 0, or 1 if the lock file cannot be locked."""
     alive = user_sockets.locked(
         path.with_suffix(".alive"), wait=True
-    )  # until another one, which nobody uses, has ended
+    )  # wait until an older engine at this path has ended
     if alive is None:
         return 1
     listening = user_sockets.listening(path)
@@ -92,7 +92,7 @@ def serve_shared(factory: BackendFactory, path: Path, linger: float) -> int:
     hub.serve(core)
 
     def end() -> None:
-        path.unlink(missing_ok=True)  # first of all, so that nobody joins an engine that ends
+        path.unlink(missing_ok=True)  # first, so that no server joins an engine that is ending
         core.send(Shutdown())
 
     members = _Members(hub, linger, end)
@@ -103,8 +103,8 @@ def serve_shared(factory: BackendFactory, path: Path, linger: float) -> int:
 
 
 class _Members:
-    """The servers that are connected: two threads for each, one for each direction. end: called once when none has been
-    there for long. The lock guards the count and the timer."""
+    """The connected servers. Each has two threads, one for each direction. end: called once, when no server has been
+    connected for `linger` seconds. The lock guards the count and the timer."""
 
     def __init__(self, hub: Hub, linger: float, end: Callable[[], None]) -> None:
         self._hub = hub
@@ -119,7 +119,7 @@ class _Members:
         while True:
             try:
                 connection, _ = listening.accept()
-            except OSError:  # too many files are open, say; those that are there go on
+            except OSError:  # for example too many open files; present connections go on
                 time.sleep(_ACCEPT_AGAIN_SECONDS)
                 continue
             if not user_sockets.is_ours(connection):
@@ -161,7 +161,7 @@ class _Members:
         self._left()
 
     def _left(self) -> None:
-        """Waits for the next one, if none is there."""
+        """Starts the timer if no server is connected."""
         with self._lock:
             if self._count == 0:
                 self._timer = threading.Timer(self._linger, self._expire)
@@ -171,7 +171,7 @@ class _Members:
     def _expire(self) -> None:
         with self._lock:
             if self._count:
-                return  # it came at the very last moment
+                return  # a server connected just before the timer ended
         self._end()
 
 

@@ -1,4 +1,4 @@
-"""The event loop's side of the engine: requests out, events in, and what is known of the model."""
+"""The engine as the event loop sees it: sends requests, receives events, and keeps the state of the models."""
 
 from __future__ import annotations
 
@@ -50,20 +50,22 @@ from lsp_server.engine.retry import FilesState, Retry, files_state
 
 logger = logging.getLogger(__name__)
 
-# The engine itself keeps 64; this bounds what is on the way to it while it is in a step.
+# The engine's own queue holds 64 requests. This limit also counts requests that it has not received yet because it is
+# in a step.
 _MOST_REQUESTS = 256
-# Prompts of fewer new tokens do not tell how fast prompts are evaluated. And how much the newest tells.
+# A request with fewer evaluated tokens does not show the prefill speed. And the weight of the newest request in the
+# moving average.
 _LEAST_TIMED_TOKENS, _NEWEST_SHARE = 32, 0.3
 
 
 class EngineClient:
-    """An engine for each home that there is, one at a time; see `api.Engine` for what it does.
+    """The client of one engine, which runs in one home at a time. See `api.Engine` for the methods.
 
-    homes: what makes each home; the first is the one that it begins in. ids: of the requests; engines behind one switch
-    share theirs.
+    homes: a function for each kind of home, which makes it; the engine starts in the first. ids: the source of request
+    ids; engines behind one switch share it.
 
-    If the engine is lost, every request under way ends as failed at once. A new engine is started after a pause that
-    doubles from loss to loss, and loads what was loaded. A prompt that was under way at two losses is not sent again.
+    If the engine is lost, every running request ends as failed at once. A new engine is started after a pause that
+    doubles with each loss, and loads the same models again. A prompt that was running at two losses is not sent again.
     """
 
     def __init__(
@@ -82,10 +84,10 @@ class EngineClient:
         self._homes = homes
         self._kind: HomeKind = next(iter(homes))
         self._home = homes[self._kind]()
-        self._left: set[asyncio.Task[None]] = set()  # the ends of former homes
+        self._left: set[asyncio.Task[None]] = set()  # tasks that stop former homes
         self._loop: asyncio.AbstractEventLoop | None = None
         self._context = contextvars.copy_context()
-        self._requests: dict[int, Generate] = {}  # under way
+        self._requests: dict[int, Generate] = {}  # running, by id
         self._listeners: dict[int, Callable[[TextDelta | Finished], None]] = {}
         self._ids = itertools.count(1) if ids is None else ids
         self._loads: dict[Role, int] = {}
@@ -93,7 +95,7 @@ class EngineClient:
         self._retries: dict[Role, Retry] = {role: Retry() for role in ROLES}
         self._keep: Keep | None = None
         self._losses = Losses()
-        self._again: asyncio.TimerHandle | None = None  # the next start, while the engine is lost
+        self._again: asyncio.TimerHandle | None = None  # timer of the next start, while the engine is lost
         self._clock = clock
         self._stopping = False
         self._token_ms: dict[Role, float] = {}
@@ -131,7 +133,7 @@ class EngineClient:
             self._set_model(role, ModelState())
 
     def later(self, end: Coroutine[Any, Any, None]) -> None:
-        """Lets something end that is not needed any more; `stop` waits for it."""
+        """Runs the coroutine that stops a former home or engine as a task; `stop` waits for it."""
         if self._loop is None:
             end.close()
             return
@@ -154,12 +156,12 @@ class EngineClient:
         if kind == "idle":
             self._load(role)
         elif not self.try_again(role) and kind == "failed" and retry.looks(now):
-            # On a thread that nobody waits for: a network mount that hangs would stop the loop.
+            # On a thread that nobody waits for: a network mount that hangs would block the event loop.
             look = partial(self._look, role, retry, self._specs[role])
             threading.Thread(target=look, name="look", daemon=True).start()
 
     def try_again(self, role: Role) -> bool:
-        """Loads a model again that failed, if enough time has passed. Returns whether it does."""
+        """Loads a failed model again if its pause is over. Returns whether it does."""
         again = self.models[role].kind == "failed" and self._retries[role].due(self._clock())
         if again:
             self._load(role)
@@ -177,7 +179,7 @@ class EngineClient:
             return
         if changed:
             self._load(role)
-        elif not state.news:  # so it is not just half of what is still being written
+        elif not state.news:  # the file may be half written: report a repeated failure only if it did not change
             self._set_model(role, replace(state, news=True))
 
     def keep(self, seconds: Mapping[Role, float], prompt_bytes: int = 0) -> None:
@@ -215,7 +217,7 @@ class EngineClient:
         return id
 
     def _refusal(self, request: Generate) -> str:
-        """Why a request is not sent, in words for the user; empty if it is."""
+        """Why a request is refused, in words for the user; empty if it is sent."""
         if len(self._listeners) >= _MOST_REQUESTS:
             return f"more than {_MOST_REQUESTS} requests are under way"
         if self._again is not None:
@@ -237,7 +239,7 @@ class EngineClient:
         self._end_all(FinishReason.CANCELLED, "the engine has stopped")
 
     def _end_all(self, reason: FinishReason, message: str) -> None:
-        """Gives every request under way its one answer."""
+        """Ends every running request: its listener gets `Finished` with this reason."""
         listeners = dict(self._listeners)
         self._listeners.clear()
         self._requests.clear()
@@ -245,7 +247,7 @@ class EngineClient:
             listener(Finished(id, "", reason, Usage(), message=message))
 
     def _post(self, home: Home, event: Event | EngineLost) -> None:
-        """On any thread: hands an event of a home to the loop."""
+        """Hands an event of a home to the event loop. Called on any thread."""
         if self._loop is None or self._stopping:
             return
         try:
@@ -263,9 +265,9 @@ class EngineClient:
         elif isinstance(event, Working):
             self._set_working(event)
         elif isinstance(event, PromptRead | TextDelta | Finished):
-            if event.id in self._listeners:  # else it has been told that the engine is lost
+            if event.id in self._listeners:  # else it has already got its `Finished`
                 self._request_event(event)
-        elif event.load == self._loads.get(event.role, 0):  # else about a model that is being replaced
+        elif event.load == self._loads.get(event.role, 0):  # else it is about a replaced model
             self._model_event(event)
 
     def _request_event(self, event: PromptRead | TextDelta | Finished) -> None:
@@ -283,7 +285,7 @@ class EngineClient:
     def _model_event(self, event: ModelLoading | ModelReady | ModelFailed | ModelIdle) -> None:
         retry = self._retries[event.role]
         if isinstance(event, ModelLoading):
-            why = self.models[event.role].message  # it says why the model is loaded again
+            why = self.models[event.role].message  # why the model is loaded again
             news = not why and retry.tries == 0
             self._set_model(event.role, ModelState("loading", event.progress, message=why, news=news))
         elif isinstance(event, ModelReady):
@@ -299,7 +301,7 @@ class EngineClient:
     # The loss of an engine ------------------------------------------------------------------------------
 
     def _lost(self, why: str) -> None:
-        """Answers all requests, and has a new engine started after a pause."""
+        """Ends all requests as failed, and starts a new engine after a pause."""
         now = self._clock()
         again = self._losses.lost(now, (request.prompt for request in self._requests.values()))
         message = f"the engine {why}"
@@ -312,9 +314,9 @@ class EngineClient:
         self._set_working(Working())
         for role, state in self.models.items():
             if state.kind == "loading" and self._losses.is_hopeless:
-                # From here on it is a model that cannot be loaded: it is tried again as the user types.
+                # From now on this counts as a model that cannot be loaded: it is tried again while the user types.
                 self._retries[role].failed(now, (), passing=True, worked=False)
-                # A crash may be the model's; that no engine can be had is not.
+                # The model may be the cause of a crash, but not of an engine that cannot be started.
                 crashed = why.startswith(("was ended", "ended with"))
                 hint = " while the model was loaded; another model, or `gpu_layers = 0`, may work" if crashed else ""
                 self._set_model(role, ModelState("failed", message=f"{message}{hint}"))
@@ -360,7 +362,7 @@ class EngineClient:
 def in_this_process(
     factory: BackendFactory, on_model: Callable[[Role, ModelState], None] | None = None
 ) -> EngineClient:
-    """An engine on a thread of this process. factory: what loads a model."""
+    """An engine on a thread of this process. factory: loads a model."""
     return EngineClient({"in-process": lambda: ThreadHome(factory)}, on_model)
 
 
@@ -368,8 +370,8 @@ def in_this_process(
 async def loaded(
     factory: BackendFactory, spec: ModelSpec, progress: Callable[[ModelState], None] = lambda _: None
 ) -> AsyncIterator[tuple[EngineClient, ModelInfo]]:
-    """An engine whose model is ready; it is stopped at the end. progress: gets every state of the model. Raises
-    ModelError if that cannot be loaded."""
+    """A context manager for an engine whose model is loaded; the engine is stopped at the end. progress: called with
+    every state of the model. Raises ModelError if the model cannot be loaded."""
     known = anyio.Event()
 
     def changed(_: Role, model: ModelState) -> None:

@@ -1,4 +1,4 @@
-"""The engine: owns the models, takes messages, and works one small step at a time on the most urgent one."""
+"""The engine's main loop: owns the models, handles messages, and does one step of the most urgent request at a time."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from lsp_server.engine.work import Work
 
 QUEUE_LIMIT = 64
 
-# An action or a next edit rests for so long after everything that the user's typing asks for. Half of all keys come
-# within 90 ms of the last one, and one that comes while an action is in a step waits for its end.
+# How long actions and next edits wait after each request that the user's typing causes. Half of all keys come within 90
+# ms of the key before, and a key that comes during a step of an action waits for the end of that step.
 REST_SECONDS = 0.2
 
-# So long after a request for a completion, the next one can be expected at any time.
+# For this long after a completion request, the user counts as typing: the next key may come at any time.
 KEYS_SECONDS = 0.5
 
-# After so long without a request, models do what they have left for idle times, until the next message.
+# After this long without a request, models do their background work (`Backend.rest`), until the next message.
 IDLE_SECONDS = 3.0
 
 _LONGEST_WAIT_SECONDS = 3600.0
 
-# How much more of a prompt has to be read before that is told again.
+# The progress of a prompt is reported again when it has grown by this share.
 _TOLD_SHARE = 0.05
 
 
 class EngineCore:
-    """Runs on one thread, the only one that touches a loaded model. `post` is called on that thread, and by
-    what loads a model.
+    """Runs on one thread, the only thread that touches a loaded model. `post` is called on that thread and on loader
+    threads.
 
-    Between two steps (one batch of a prompt or one decoded token) it looks at its messages. A message that makes the
-    step under way useless, or is more urgent, interrupts it where the device can stop (`preemption.interrupts`). What a
-    cancelled request had computed in earlier steps stays in the cache.
+    Between two steps (one batch of a prompt, or one decoded token) it handles its messages. A message that makes the
+    running step useless, or is more urgent, interrupts the step if the device can stop (`preemption.interrupts`). What
+    earlier steps of a cancelled request have computed stays in the cache.
     """
 
     def __init__(
@@ -75,20 +75,20 @@ class EngineCore:
         self._saved = SavedPrompts(spawn, self._inbox.put, clock)
         self._registry = Registry(loader, self._saved, post, self._cancel_all_of, clock)
         self._running = True
-        self._step: Step | None = None  # written by the engine's thread, read by those that send
-        self._rest_until = 0.0  # for actions and next edits
-        self._keys_until = 0.0  # for as long as the next key can be expected at any time
-        self._idle_at = math.inf  # when models may do what is left for idle times
+        self._step: Step | None = None  # written by the engine's thread, read by threads in `send`
+        self._rest_until = 0.0  # until then actions and next edits wait
+        self._keys_until = 0.0  # until then the user counts as typing
+        self._idle_at = math.inf  # when models may do background work
         self._told = Working()
         self._told_cache = CacheUse()
 
     @property
     def models(self) -> dict[Role, LoadedModel]:
-        """The loaded models. For the engine's thread, and for tests that drive the engine by hand."""
+        """The loaded models. Used by the engine's thread, and by tests that drive the engine without a thread."""
         return self._registry.models
 
     def cache(self, role: Role = "completion") -> PrefixCache:
-        """The record of what a model's KV cache holds; an empty one if there is no model."""
+        """The record of a model's KV cache; an empty record if no model is loaded."""
         model = self.models.get(role)
         return model.cache if model else PrefixCache(0)
 
@@ -113,7 +113,7 @@ class EngineCore:
             self._registry.close()
 
     def receive(self, *, wait: bool = False) -> None:
-        """Handles the messages that have come; with `wait`, waits for the first, or until a model has to go."""
+        """Handles all messages in the inbox. wait: first waits for a message, or until some timed work is due."""
         if wait:
             saving = self._saved.next_due()
             due = min(self._idle_at, self._registry.next_due(), math.inf if saving is None else saving)
@@ -129,7 +129,8 @@ class EngineCore:
             self._handle(message)
 
     def rest(self) -> None:
-        """Waits for messages while only actions and next edits have work and the user has just typed."""
+        """While the queue has only actions and next edits and the user has just typed, waits for messages until
+        `_rest_until`."""
         while self._running and (left := self._rest_until - self._clock()) > 0:
             first = self._scheduler.first()
             if first is None or not first.priority.yields:
@@ -143,8 +144,8 @@ class EngineCore:
             self.receive()
 
     def step(self) -> bool:
-        """One chunk or one token of the most urgent request, and what is due for models that nobody uses. False if
-        there was no request."""
+        """Does one step of the most urgent request: one chunk of its prompt or one token. Also starts a due write of a
+        saved prompt and unloads unused models. Returns False if there was no request."""
         worked = self._work()
         self._saved.rest(self.models.get("completion"), worked=worked)
         self._registry.tidy({entry.job.request.role for entry in self._scheduler})
@@ -153,7 +154,7 @@ class EngineCore:
         return worked
 
     def use_idle_time(self) -> None:
-        """One piece of what models do while nobody needs them."""
+        """Does one piece of the models' background work."""
         if self._registry.idle():
             self._tell(Working("measuring"))
         else:
@@ -161,7 +162,7 @@ class EngineCore:
             self._tell(Working())
 
     def _tell(self, now: Working) -> None:
-        """Tells what the engine does, if that is another thing than before, or a good deal further."""
+        """Posts what the engine does now, if the activity has changed or its progress has grown by `_TOLD_SHARE`."""
         told = self._told
         if (now.kind, now.role) != (told.kind, told.role) or abs(now.done - told.done) >= _TOLD_SHARE:
             self._told = now
@@ -175,7 +176,7 @@ class EngineCore:
         if entry is None:
             return False
         job = entry.job
-        # From here on a message can interrupt the step. One that came before is handled now.
+        # From here on a message can interrupt the step. Messages that came before are handled now.
         request, backend = job.request, job.model.backend
         self._step = Step(backend, request.id, request.priority, request.role, job.prompt)
         backend.interrupt(False)
@@ -186,7 +187,7 @@ class EngineCore:
         return True
 
     def _advance(self, job: Generation, now: float) -> None:
-        """One step of a request, and of the other candidates for its place with it."""
+        """Does one step of a request, together with its other candidates."""
         job.choose_prompt()
         if job.sequence is None and job.already_done():
             self._finish(job, FinishReason.LENGTH)
@@ -196,13 +197,13 @@ class EngineCore:
             others = self._companions(job)
             if job.sequence is None:
                 for warming in [other for other in others if other.request.max_tokens == 0]:
-                    warming.release()  # its work is the beginning of ours, and ours all of its
+                    warming.release()  # our prompt includes all that it would evaluate
                 if not job.place(now):
                     self._preempt(job.model)
                     job.place(now)
             others = [other for other in others if other.request.max_tokens > 0]
             if not job.together_pays(1 + len(others)):
-                others = []  # one after another, each with its drafts
+                others = []  # decode the candidates one after another, each with drafts
             keys_come = self._clock() < self._keys_until
             work = job.prepare(alone=not others, keys_come=keys_come)
             works = [(job, work)]
@@ -215,7 +216,7 @@ class EngineCore:
                 return
             ended = [(each, *each.write(self._clock())) for each in jobs]
         except Exception as error:
-            # One request's trouble must not end the thread that every other request depends on.
+            # An error of one request must not end the thread that serves all requests.
             why = explained(error)
             for failed in jobs:
                 self._finish(failed, FinishReason.FAILED, why)
@@ -228,7 +229,8 @@ class EngineCore:
                 self._finish(done, reason)
 
     def _companions(self, job: Generation) -> list[Generation]:
-        """The other candidates for the same place. What they share with `job` is evaluated once, for it."""
+        """The other requests with the same prompt, which are candidates or warming. Their shared prompt is evaluated
+        once, for `job`."""
         same = [entry.job for entry in self._scheduler if entry.job is not job and entry.job.model is job.model]
         for other in same:
             if other.request.prompt == job.request.prompt:
@@ -238,7 +240,7 @@ class EngineCore:
     def _joining(
         self, work: Work | None, others: Sequence[Generation], now: float
     ) -> list[tuple[Generation, Work | None]]:
-        """Those of `others` that need one token at most and can be evaluated in one batch with `work`."""
+        """Those of `others` that need at most one token evaluated, so that one batch with `work` can do it."""
         joining: list[tuple[Generation, Work | None]] = []
         if work is None or len(work.tokens) > 1:
             return joining
@@ -251,7 +253,8 @@ class EngineCore:
         return joining
 
     def _evaluate(self, works: list[tuple[Generation, Work]]) -> bool:
-        """Evaluates what several requests need in one batch. False if it was interrupted, and nothing came of it."""
+        """Evaluates the work of one or several requests in one batch. Returns False if the evaluation was interrupted;
+        then nothing was computed."""
         if not works:
             return True
         backend = works[0][1].backend
@@ -269,7 +272,7 @@ class EngineCore:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             return False
         except Exception as error:
-            # Part of it may be in the cache; only the backend knows.
+            # Part of the batch may be in the cache; only the backend knows how much.
             for _, work in works:
                 work.cache.truncate(work.sequence, backend.truncate(work.sequence, work.position))
             draft = works[0][0].model.draft
@@ -314,7 +317,8 @@ class EngineCore:
             self._cancel(self._scheduler.clear())
 
     def _typed(self, request: Generate) -> None:
-        """Notes that a request has come, or has ended, that is there because the user types."""
+        """Starts the wait of actions and next edits anew, if this request, which has come or ended, was caused by
+        typing."""
         if not request.priority.yields:
             self._rest_until = self._clock() + REST_SECONDS
 
@@ -354,15 +358,15 @@ class EngineCore:
         self._post(job.finished(reason, now, message))
 
     def _tell_cache(self, cache: PrefixCache) -> None:
-        """Tells what a model's KV cache holds, if that is not what was told last."""
+        """Posts what a model's KV cache holds, if it differs from the last report."""
         use = CacheUse(tuple(len(sequence.tokens) for sequence in cache), cache.forks, cache.evictions)
         if use != self._told_cache:
             self._told_cache = use
             self._post(use)
 
     def _preempt(self, model: LoadedModel) -> None:
-        """Takes the sequence of the model's least urgent request that has one; it gets another when its turn
-        comes."""
+        """Takes the sequence away from the model's least urgent request that has one. That request gets another when
+        its turn comes."""
         holders = [e.job for e in self._scheduler if e.job.model is model and e.job.sequence is not None]
         holders[-1].release()
 

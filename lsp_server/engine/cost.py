@@ -1,4 +1,4 @@
-"""What a request has cost so far: counted while it is worked on, told with its events."""
+"""Counts the tokens and the time of one request, for the `Usage` in its events."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from lsp_server.engine.request import Generate, Priority, PromptRead, Usage, Wor
 
 @dataclass(slots=True)
 class Cost:
-    """Tokens, and times in seconds, as `Usage` has them. submitted, started: on the engine's clock; started is None
-    before the first step. read: of the prompt, how many tokens are in the cache. logprob: of all decoded tokens
-    together."""
+    """Token counts as in `Usage`, and times in seconds.
+
+    submitted, started: on the engine's clock; started is None before the first step.
+    read: how many tokens of the prompt are in the cache.
+    logprob: the sum over all decoded tokens.
+    """
 
     submitted: float
     started: float | None = None
@@ -29,18 +32,18 @@ class Cost:
     quick: bool = False
 
     def spend(self, seconds: float) -> None:
-        """A step took `seconds`."""
+        """Adds the duration of a step, in seconds."""
         if self.decoded:
             self.decode_seconds += seconds
         else:
             self.prefill_seconds += seconds
 
     def prompt_done(self) -> None:
-        """The whole prompt is in the cache: what was not evaluated for it had been there."""
+        """Notes that the whole prompt is in the cache: the tokens that were not evaluated count as reused."""
         self.reused = max(0, self.prompt - self.evaluated)
 
     def working(self, request: Generate, held: int) -> Working:
-        """What is done for `request` in its next step. held: how many of its tokens are in the cache."""
+        """What the next step does for `request`, for the user to see. held: how many of its tokens are in the cache."""
         if request.priority in (Priority.PREPARED, Priority.EDIT):
             return Working()
         if self.decoded:
@@ -48,7 +51,7 @@ class Cost:
         return Working("reading", request.role, min(1.0, held / max(1, self.prompt)))
 
     def prompt_read(self, id: int) -> PromptRead | None:
-        """How far the prompt of the request `id` is evaluated; None if all of it is."""
+        """How much of the prompt of request `id` is in the cache; None if all of it is."""
         return PromptRead(id, self.read, self.prompt) if self.read < self.prompt else None
 
     def mean_logprob(self) -> float:

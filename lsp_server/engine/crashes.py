@@ -1,4 +1,4 @@
-"""What is known of the losses of an engine: when the next one is started, and which prompts are to blame."""
+"""The history of engine losses: when the next engine is started, and which prompts are to blame."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 from lsp_server.core.prompt import FimPrompt
 
-# The pause before an engine is started again, in seconds. Each is twice the one before it, until a model has been ready
-# for so long without a loss.
+# The pause before an engine is started again, in seconds: it doubles with each loss, up to the second figure. It starts
+# from the first again once a model has been ready for `_CALM` seconds without a loss.
 _FIRST_PAUSE, _LONGEST_PAUSE, _CALM = 0.25, 60.0, 60.0
-# After so many losses in a row that no model survived until it was ready, loading it counts as failed.
+# After this many losses in a row before any model was ready, loading counts as failed.
 _MOST_LOST_LOADS = 3
-# A prompt that was under way at so many losses is not sent again. So many prompts are remembered.
+# A prompt that was running at this many losses is not sent again. And how many prompts are remembered.
 _BLAMED, _REMEMBERED = 2, 64
 
 
@@ -22,7 +22,7 @@ class Losses:
     def __init__(self) -> None:
         self._pauses = 0  # how often the pause has doubled
         self._lost_loads = 0
-        self._ready_at: float | None = None  # when a model was ready first, since the last loss
+        self._ready_at: float | None = None  # when the first model became ready after the last loss
         self._under_way: OrderedDict[FimPrompt, int] = OrderedDict()
 
     def ready(self, now: float) -> None:
@@ -32,8 +32,8 @@ class Losses:
             self._ready_at = now
 
     def lost(self, now: float, under_way: Iterable[FimPrompt]) -> float:
-        """Notes a loss, and the prompts of the requests that were under way. Returns how long to wait before a new
-        engine is started."""
+        """Notes a loss, and the prompts of the requests that were running. Returns the pause before a new engine is
+        started, in seconds."""
         if self._ready_at is not None and now - self._ready_at >= _CALM:
             self._pauses = 0
         if self._ready_at is None:
@@ -49,9 +49,9 @@ class Losses:
 
     @property
     def is_hopeless(self) -> bool:
-        """Whether no model gets so far that it is ready."""
+        """Whether the engine was lost `_MOST_LOST_LOADS` times in a row before a model was ready."""
         return self._lost_loads >= _MOST_LOST_LOADS
 
     def is_blamed(self, prompt: FimPrompt) -> bool:
-        """Whether a prompt has been under way at so many losses that it is not to be sent again."""
+        """Whether a prompt was running at so many losses that it must not be sent again."""
         return self._under_way.get(prompt, 0) >= _BLAMED

@@ -1,7 +1,7 @@
-"""One request while it is being worked on: computed tokens catching up with the tokens that are wanted.
+"""One request while the engine works on it: the tokens in the cache catch up with the tokens of the request.
 
-There is no prefill phase and no decode phase (an idea of vLLM's v1 engine): a prompt's tokens are wanted at
-once, and each decoded token is one more that is wanted.
+There is no prefill phase and no decode phase (an idea of vLLM's v1 engine): the request's tokens are at first those of
+the prompt, and each decoded token adds one more to evaluate.
 """
 
 from __future__ import annotations
@@ -27,19 +27,18 @@ from lsp_server.engine.work import Work
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
-# The text that came of a step, or how much of the prompt is done; and why the request is done, if it is.
+# The event of a step (new text, or the progress of the prompt), and the finish reason if the request is done.
 Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
-# A full prompt that takes longer than this is answered from a quick one, if there is one.
+# If the full prompt takes longer than this to evaluate, the request is answered from its quick prompt, if it has one.
 QUICK_ABOVE_SECONDS = 0.9
 
 
 class Generation:
-    """A request's tokens, text and cost. It has a sequence of the cache from `place` until `release`.
+    """A request's tokens, text and cost. It holds a sequence of the KV cache from `place` until `release`.
 
-    Healing: the last tokens of what was typed are only proposed. Where the model would rather write one
-    longer token over all that follows, it does, as far as its bytes agree with what stands there. The
-    logits that decide it are kept with the sequence, so that they cost no evaluation at the next key.
+    Healing: the last typed tokens may be replaced by one longer token that begins with their bytes, if the model
+    prefers it. The logits that decide it are kept with the sequence, so the next key needs no evaluation for it.
     """
 
     def __init__(
@@ -66,9 +65,9 @@ class Generation:
         self._drafter: Drafter | None = None
         self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
         self._expected = ExpectedText(model.backend.tokenize(encode(request.draft))) if request.draft else None
-        self._draft: Draft | None = None  # what is drafted behind the last token
-        self._watched: Draft | None = None  # one that is not verified, but compared with what is written, `size` so far
-        self._followed_ms = 0.0  # what the draft model has spent on catching up since the last token
+        self._draft: Draft | None = None  # the draft after the last token
+        self._watched: Draft | None = None  # not verified, but compared with what is decoded, `size` so far
+        self._followed_ms = 0.0  # time that the draft model took to catch up since the last token
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def _read(self, encoded: Encoded) -> None:
@@ -78,10 +77,10 @@ class Generation:
         self._stable = encoded.stable
 
     def choose_prompt(self, like: Generation | None = None) -> None:
-        """Goes over to the quick prompt where what is left of the full one takes too long to evaluate.
+        """Changes to the quick prompt if the rest of the full prompt takes too long to evaluate.
 
-        Also in the midst of it: a machine that has become slow shows in the steps. Nothing that was evaluated is lost.
-        like: another candidate for the place, which has chosen for all.
+        This may also happen in the middle of the prompt, when steps show that the machine has become slow. Evaluated
+        tokens stay in the cache. like: another candidate of this request; its choice is copied.
         """
         quick = self._quick
         if quick is None or self._cost.decoded > 0 or self.request.quick is None:
@@ -96,16 +95,16 @@ class Generation:
             self._read(quick)
 
     def working(self) -> Working:
-        """What is done for it in its next step, for the user to know."""
+        """What the next step does for this request, for the user to see."""
         return self._cost.working(self.request, self.model.backend.length(self.sequence or 0))
 
     def interrupted(self) -> None:
-        """Takes note that its step has been interrupted: what it was to evaluate is still to be."""
+        """Notes that the step was interrupted: its tokens still have to be evaluated."""
         self._complete = False
         self._draft, self._draft_work = None, None
 
     def already_done(self) -> bool:
-        """Whether there is nothing to do: the prompt alone is wanted, and all of it is in the cache."""
+        """Whether there is nothing to do: only the prompt is to be evaluated, and all of it is in the cache."""
         if self.request.max_tokens > 0 or self.model.cache.match(self._tokens)[1] < len(self._tokens):
             return False
         if self._drafts_lag():
@@ -114,7 +113,7 @@ class Generation:
         return True
 
     def place(self, now: float) -> bool:
-        """Takes a sequence of the cache; False if all are busy."""
+        """Takes a sequence of the KV cache. Returns False if all are busy."""
         self.sequence = self.model.take_sequence(self._tokens)
         if self.sequence is None:
             return False
@@ -123,25 +122,24 @@ class Generation:
         return True
 
     def release(self) -> None:
-        """Gives the sequence back; what it holds stays resident."""
+        """Gives the sequence back. Its tokens stay in the cache."""
         if self.sequence is not None:
-            # Another candidate's text is seldom gone on with.
+            # The text of an alternative candidate is seldom continued.
             self.model.cache.release(self.sequence, worthless=self.request.rank > 0)
             self.sequence = None
         if self._drafts is not None:
             self._drafts.release()
 
     def prepare(self, *, alone: bool = True, keys_come: bool = False) -> Work | None:
-        """What must be evaluated next, by the model or by the one that drafts for it; None if a token can be written
-        at once. alone: whether it is evaluated by itself, so that a draft may be verified with it. keys_come: whether
-        the user types.
+        """Cuts the sequence back to its common prefix with the request's tokens, and returns the next work of the model
+        or of its draft model; None if the logits for a token are there already.
 
-        Cuts the sequence back to what it shares with the request's tokens.
+        alone: whether the batch has only this request, so that a draft may be verified. keys_come: the user types.
         """
         assert self.sequence is not None
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
         if wanted and self._cost.decoded == 0:
-            # A healed token needs nothing that was typed in its place, so that is evaluated only if need be.
+            # A healed token replaces typed tokens, so these are evaluated only if no token is healed.
             self._healing = heal(model, sequence, self._tokens, self._heal_from, self.request)
             if self._healing is not None:
                 self._complete = True
@@ -159,7 +157,7 @@ class Generation:
             self._complete = work is None
             return work
         if len(held) > position:
-            # What is left is asked of the backend, not assumed: a recurrent model goes back further.
+            # The backend says how much is left: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
             model.cache.truncate(sequence, position)
         size = model.chunk_tokens(position, self.request.priority, keys_come=keys_come)
@@ -191,7 +189,7 @@ class Generation:
         return costs is None or not costs.apart_pays(count, len(self._tokens) - 1, count)
 
     def take(self, work: Work, rows: list[Logits]) -> None:
-        """Records that `work` has been evaluated. rows: the logits asked for and those behind the draft."""
+        """Records that `work` has been evaluated. rows: the requested logits, then those after each draft token."""
         if work.backend is not self.model.backend:
             self._take_drafted(work, rows)
             return
@@ -203,7 +201,7 @@ class Generation:
         self._rows = rows[max(0, work.logits - 1) :]
         self._draft_work = work if work.draft else None
         if work.draft:
-            self._watched = None  # it learns from this one
+            self._watched = None  # the rates are learned from this draft instead
         if self._cost.decoded == 0:
             self._cost.evaluated += len(work.tokens)
             self._cost.read = end
@@ -211,7 +209,7 @@ class Generation:
             self.model.backend.checkpoint(work.sequence)
 
     def spend(self, seconds: float, work: Work) -> None:
-        """Adds the time of a step to what the request has cost."""
+        """Adds the duration of a step to the request's cost, and learns how fast steps are."""
         if self.request.priority.yields and work.backend is self.model.backend:
             budget_ms = self.model.budget_ms(work.position, self.request.priority)
             self.model.actions.learn(len(work.tokens) + len(work.draft), 1000 * seconds, budget_ms)
@@ -220,7 +218,8 @@ class Generation:
             self.model.pace.learn(len(work.tokens), work.position, seconds)
 
     def write(self, now: float) -> Step:
-        """Writes what the logits allow: nothing, a token, or with a draft that holds several."""
+        """Adds to the text: nothing while the prompt is incomplete, else one token, or several with an accepted
+        draft."""
         if not self._complete:
             return self._cost.prompt_read(self.request.id), None
         if self._cost.decoded == 0:
@@ -242,7 +241,7 @@ class Generation:
         return Finished(self.request.id, self.text, reason, usage, self._cost.mean_logprob(), message)
 
     def _write_all(self) -> FinishReason | None:
-        """Writes one token, and on as long as the draft agrees."""
+        """Adds one token, then further tokens as long as they agree with the draft."""
         rows, self._rows = self._rows, []
         work, self._draft_work = self._draft_work, None
         healing = self._healing
@@ -274,16 +273,17 @@ class Generation:
         return reason
 
     def _best(self, row: Logits) -> int:
-        """The likeliest token, or for another candidate's first token the one of its rank."""
+        """The most probable token; for the first token of an alternative candidate, the token at the candidate's
+        rank."""
         rank = self.request.rank if self._cost.decoded == 0 else 0
-        begun, _ = self._utf8.getstate()  # of a character that is not whole
+        begun, _ = self._utf8.getstate()  # the bytes of an incomplete character
         return best(self.model, self.request, self.text, row, rank, begun)
 
     # Drafts ---------------------------------------------------------------------------------------------
 
     def _next_draft(self, end: int, room: int) -> Draft:
-        """What is drafted behind the last token: what promises most of what was looked up and what the small model
-        writes, if verifying it pays."""
+        """The draft to verify after the last token, if that pays: looked up or from the draft model, by expected
+        gain."""
         if self._draft is not None:
             return self._draft
         model, info = self.model, self.model.backend.info
@@ -304,8 +304,8 @@ class Generation:
             draft = Draft(match, size, gain, tokens[:size])
             if not size and self._watched is None:
                 self._watched = Draft(match, tokens=tokens[:room])
-        # The first token is not kept waiting for what may follow it; nor the next for a small model far behind, which
-        # may take as long as a token does, and goes on after that.
+        # The first token is shown before anything is drafted. A draft model that is far behind delays the next token by
+        # one token's time at most, and catches up later.
         if self._cost.decoded > 0 and self._followed_ms < info.costs.ms(1, end):
             size, gain = self._model_draft(end, room)
             if gain > draft.gain and self._drafts is not None and self._drafts.can_follow(self._tokens):
@@ -316,7 +316,7 @@ class Generation:
         return draft
 
     def _expected_draft(self, expected: ExpectedText, end: int, room: int) -> Draft:
-        """What comes next in the text that the answer is expected to be like."""
+        """The next tokens of the expected text."""
         tokens, costs = expected.next(room), self.model.backend.info.costs
         if costs is None:
             return Draft(EXPECTED, tokens=tokens[:UNMEASURED_DRAFT])
@@ -324,7 +324,7 @@ class Generation:
         return Draft(EXPECTED, size, gain, tokens[:size])
 
     def _watch(self, token: int) -> None:
-        """Learns from a draft that did not seem to pay whether it would have held, which costs nothing."""
+        """Learns at no cost from a draft that was not verified: compares it with the decoded token."""
         watched = self._watched
         if watched is None:
             return
@@ -335,20 +335,20 @@ class Generation:
             self._watched = None
 
     def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
-        """How many tokens the small model should draft, and how many times as fast that makes decoding."""
+        """How many tokens the draft model should draft, and by which factor that makes decoding faster."""
         costs = self.model.backend.info.costs
         if costs is None or self._drafts is None or self._drafts.model.failure:
             return 0, 1.0
         return draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.costs.ms(1, depth))
 
     def _drafts_lag(self) -> bool:
-        """Whether a prompt that is only evaluated should be by the small model, too."""
+        """For a request that only evaluates its prompt: whether the draft model still has to evaluate it too."""
         if self._drafts is None or self.request.max_tokens > 0 or not self._drafts.behind(self._tokens):
             return False
         return self._model_draft(len(self._tokens), self.model.backend.info.chunk_tokens)[0] > 0
 
     def _follow(self, draft: Draft | None = None) -> Work | None:
-        """The small model's next step: to follow the request's tokens, and with a draft to add a token to it."""
+        """The next step of the draft model: to evaluate the request's tokens, or with `draft` to add a token to it."""
         assert self._drafts is not None
         tokens = self._tokens if draft is None else [*self._tokens, *draft.tokens]
         work = self._drafts.prepare(tokens, step_ms(self.request.priority), draft=draft is not None)
@@ -370,10 +370,10 @@ class Generation:
             if over or self._ends_with(draft.tokens):
                 draft.size = len(draft.tokens)
             if over and not draft.tokens:
-                self._watched = Draft(MODEL, tokens=[token])  # whether this is the end is told by what is written
+                self._watched = Draft(MODEL, tokens=[token])  # the model's next token will tell
 
     def _ends_with(self, tokens: list[int]) -> bool:
-        """Whether the text would end with these."""
+        """Whether the stop rule ends the text once these tokens are added."""
         if self.request.stop is None:
             return False
         text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
@@ -382,8 +382,8 @@ class Generation:
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None
     ) -> FinishReason | None:
-        """Takes `token` as the next one; `piece` is what it adds to the text. rivals: all tokens that could stand
-        there, which its probability is one among; None for any. Returns why that was the last, or is not taken."""
+        """Appends `token` and the bytes `piece`, unless its probability is too low. rivals: the tokens among which that
+        is computed; None: all. Returns the finish reason, or None to go on."""
         logprob = logprob_of(logits, token, rivals)
         if logprob < least(self.request, self.text):
             return FinishReason.STOP

@@ -1,7 +1,7 @@
-"""A small model that drafts for a large one, and how a request's drafts come of it.
+"""A small draft model for a large model, and how a request gets its drafts.
 
-It has a KV cache of its own, with as many sequences, in which it follows the requests' tokens; so a key costs it no
-more than the new tokens either. Each of its steps is one of the engine's, so that an abort need not wait for a draft.
+It has a KV cache of its own with as many sequences, which follow the requests' tokens; so a key costs it only the new
+tokens too. Each of its steps is one step of the engine, so that a cancelled request need not wait for a whole draft.
 """
 
 from __future__ import annotations
@@ -20,8 +20,12 @@ if TYPE_CHECKING:
 
 
 class DraftModel:
-    """The small model. costs: those of its steps. shared: tokens with lower ids are the same in both. failure: why it
-    is not asked any more; empty while it is."""
+    """The draft model.
+
+    costs: the costs of its steps.
+    shared: tokens with lower ids are the same in both models.
+    failure: why it is no longer used; empty while it is.
+    """
 
     def __init__(self, backend: Backend, costs: StepCosts, shared: int) -> None:
         self.backend = backend
@@ -32,7 +36,8 @@ class DraftModel:
 
     @classmethod
     def of(cls, backend: Backend, main: Backend, vocabulary: Vocabulary) -> DraftModel:
-        """Raises ModelError if it cannot draft for `main`, whose tokens `vocabulary` knows."""
+        """Makes the draft model for `main`, whose tokens are in `vocabulary`. Raises ModelError if it cannot draft for
+        `main`."""
         if backend.info.recurrent:
             raise ModelError(f"{backend.info.name} is recurrent, so that a draft cannot be taken back")
         shared = _shared_tokens(backend, main, vocabulary)
@@ -45,12 +50,13 @@ class DraftModel:
         return cls(backend, ours, shared)
 
     def chunk_tokens(self, step_ms: float, depth: int) -> int:
-        """How many tokens it may evaluate at once behind `depth` others, so that it takes `step_ms` at most."""
+        """How many tokens it may evaluate at once after `depth` others, so that the step takes at most `step_ms`."""
         return min(self.backend.info.chunk_tokens, self.costs.largest(step_ms, depth))
 
 
 def measured(info: ModelInfo) -> StepCosts:
-    """What a model's steps cost. Raises ModelError if nobody knows, and so not whether drafts pay either."""
+    """The costs of a model's steps. Raises ModelError if they were not measured, since then nobody knows whether drafts
+    pay."""
     if info.costs is None:
         raise ModelError(
             f"how fast {info.name} is here was not measured; that takes `calibrate`, and a machine that is not busy at "
@@ -60,7 +66,8 @@ def measured(info: ModelInfo) -> StepCosts:
 
 
 class ModelDrafts:
-    """One request's use of a draft model. It has a sequence of its cache from the first `prepare` until `release`."""
+    """One request's use of the draft model. It holds a sequence of the draft model's cache from the first `prepare`
+    until `release`."""
 
     def __init__(self, model: DraftModel) -> None:
         self.model = model
@@ -74,12 +81,12 @@ class ModelDrafts:
         return len(tokens) - common_prefix(cache.tokens(self._sequence), tokens)
 
     def can_follow(self, tokens: Sequence[int]) -> bool:
-        """Whether the model can read all of `tokens` and one more."""
+        """Whether the model can evaluate all of `tokens` and draft one more."""
         return len(tokens) < self.model.backend.info.context_tokens and max(tokens) < self.model.shared
 
     def prepare(self, tokens: Sequence[int], step_ms: float, *, draft: bool) -> Work | None:
-        """What the model must evaluate next to follow `tokens`, in a step of up to `step_ms`; None if nothing, or if
-        it cannot. draft: whether a token is wanted that goes on from there."""
+        """The model's next work to follow `tokens`, in a step of at most `step_ms`; None if there is nothing to do, or
+        it cannot follow. draft: whether a token after `tokens` is wanted."""
         backend, cache = self.model.backend, self.model.cache
         if self.model.failure or len(tokens) > backend.info.context_tokens:
             return None
@@ -101,20 +108,20 @@ class ModelDrafts:
         return Work(backend, cache, self._sequence, position, chunk, int(draft and end == len(tokens)))
 
     def take(self, work: Work, rows: list[Logits]) -> int | None:
-        """Records that `work` has been evaluated. Returns the token that the model would write, if one was wanted."""
+        """Records that `work` has been evaluated. Returns the model's best next token, if one was wanted."""
         self.model.cache.append(work.sequence, work.tokens)
         return int(rows[0][: self.model.shared].argmax()) if work.logits else None
 
     def release(self) -> None:
-        """Gives the sequence back; what it holds stays resident."""
+        """Gives the sequence back. Its tokens stay in the cache."""
         if self._sequence is not None:
             self.model.cache.release(self._sequence)
             self._sequence = None
 
 
 def _shared_tokens(draft: Backend, main: Backend, vocabulary: Vocabulary) -> int:
-    """How many tokens, from 0 on, the two models have in common. Beyond them there may be padding, of which models
-    of one family have more or less. Raises ModelError if they differ before."""
+    """How many tokens, from id 0 on, the two models have in common. After these there may be padding, whose size
+    differs between the models of a family. Raises ModelError if the vocabularies differ before that."""
     shared = min(draft.info.vocabulary, main.info.vocabulary)
     names = f"its vocabulary is not that of {main.info.name}"
     for token in range(shared):

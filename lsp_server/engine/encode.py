@@ -1,4 +1,4 @@
-"""From a prompt's text to its tokens, and into the model's window."""
+"""Turns a prompt's text into tokens, and cuts it to fit the model's window."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ _FAR_TOKENS = 128
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """A prompt's tokens. typed: how many at the end are of what was typed since the anchor. cut: how many
-    did not fit. stable: lengths at which a part that outlives a key ends, the shortest first; a recurrent
-    model goes back to these."""
+    """A prompt's tokens.
+
+    typed: how many tokens at the end are of the text typed since the anchor.
+    cut: how many tokens did not fit.
+    stable: prompt lengths, ascending, at which a part ends that does not change with the next key. A recurrent model
+    makes checkpoints there.
+    """
 
     tokens: list[int]
     typed: int
@@ -26,10 +30,10 @@ class Encoded:
 
 
 class Encoder:
-    """Tokenises segment by segment, and remembers the segments that do not change from key to key.
+    """Tokenises segment by segment, and caches the tokens of segments that do not change from key to key.
 
-    Segment borders are token borders: a key then changes the tokens of its own segment alone, and a warm
-    prompt has the very tokens of a cold one.
+    A token never crosses the border of a segment. So a key changes the tokens of its own segment only, and the prompt
+    has the same tokens whether it is evaluated from a warm or a cold cache.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -39,9 +43,9 @@ class Encoder:
     def encode(self, prompt: FimPrompt, room: int) -> Encoded:
         """The tokens of `prompt`, at most `room` of them.
 
-        Cut first is the context of other files, all of it; then the end of the text after the hole, the
-        beginning of the text before it, and of what was typed, whole quarters of the room at a time. So the cut
-        stays where it is while the user types. Raises ModelError if the format's own tokens do not fit.
+        First all context of other files is cut; then the end of the text after the hole, the beginning of the text
+        before it, and the beginning of the typed text, in steps of a quarter of `room`, so that the cut stays where it
+        is while the user types. Raises ModelError if the format's own tokens do not fit.
         """
         parts = [(segment.kind, self._tokens(segment)) for segment in prompt.segments]
         start = self._backend.start_tokens()
@@ -86,9 +90,10 @@ class Encoder:
         return found
 
     def _typed(self, text: bytes) -> list[int]:
-        """The tokens of what was typed. Where a word's token has the space in front of it, the last of several spaces
-        is a token of its own, which healing then makes longer. Such a model has never seen a word behind one token with
-        all of the spaces: it ends there, or indents further."""
+        """The tokens of the typed text. If the vocabulary puts the space before a word into the word's token, the
+        last of several spaces becomes a token of its own, which healing then replaces by a longer one. Such a model
+        has never seen a word after one token that holds all of the spaces: it would end the text there, or indent
+        further."""
         if text.endswith(b"  "):
             most = self._backend.tokenize(text[:-1])
             if self._backend.tokenize(text + b"x")[:-1] == most:
@@ -97,8 +102,8 @@ class Encoder:
 
 
 def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:
-    """The ends of the parts that are not typed, without those so near the last one kept that going back further
-    costs little."""
+    """The ends of the parts that are not typed. An end is left out if it is less than `_FAR_TOKENS` after the one
+    before, since going back to that one costs little."""
     ends = list(accumulate((len(tokens) for kind, tokens in parts if kind != "typed"), initial=start))
     far = [start]
     for end in ends[1:-1]:
@@ -108,7 +113,7 @@ def _stable(start: int, parts: list[tuple[str, list[int]]]) -> tuple[int, ...]:
 
 
 def _without_context(parts: list[tuple[str, list[int]]]) -> list[tuple[str, list[int]]]:
-    """The segments without those of other files, and without the markers in front of these."""
+    """The segments without the context of other files, and without the markers in front of it."""
     kinds = [kind for kind, _ in parts]
     return [
         part

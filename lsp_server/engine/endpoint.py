@@ -1,4 +1,4 @@
-"""A model that another program serves: where it is, what it speaks, and what it may be sent. Data of the user's."""
+"""A model that another program serves: its address, its protocol, and what may be sent to it. Set by the user."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-# What a server speaks. openai: `/v1/completions` with a prompt as text, as vLLM, SGLang, LM Studio, LocalAI, KoboldCpp,
-# llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code actions and next
-# edits. mercury: `/v1/edit/completions`, for next edits alone. endpoints/dialects.py has what each of them is sent.
+# The protocol of a server. openai: `/v1/completions` with a prompt as text, as vLLM, SGLang, LM Studio, LocalAI,
+# KoboldCpp, llamafile and others do. mistral, deepseek: prompt and suffix. chat: `/v1/chat/completions`, for code
+# actions and next edits. mercury: `/v1/edit/completions`, for next edits only.
+# endpoints/dialects.py has the requests of each.
 Kind = Literal["llama-server", "openai", "ollama", "mistral", "deepseek", "chat", "mercury"]
 
-# The name of the model that fimble loads itself, where places are listed.
+# The name of fimble's own model in lists of places.
 LOCAL = "local"
 
 _LOOPBACK = re.compile(r"localhost|.+\.localhost|127(\.\d{1,3}){3}|::1", re.IGNORECASE)
@@ -23,11 +24,17 @@ _HEADER = re.compile(r"[A-Za-z0-9-]{1,100}")
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One server. url: its root, without the path of a call. model: as the server names it; empty if it serves only
-    one. fim_format, edit_format: names from the tables of formats, where the model's name does not tell. window: tokens
-    of a prompt and its answer. api_key_env: the environment variable that holds the key. remote: that text may be sent
-    to another machine. late_ms: when it counts as late, if it has written nothing. concurrency: requests at the same
-    time."""
+    """One server.
+
+    url: its root, without the path of a call.
+    model: the name that the server gives it; empty if it serves only one.
+    fim_format, edit_format: names from the tables of formats, needed if the model's name does not tell the format.
+    window: tokens of a prompt and its answer together.
+    api_key_env: the environment variable that holds the key.
+    remote: whether text may be sent to another machine.
+    late_ms: the server counts as late if it has sent no text after this time.
+    concurrency: how many requests may run at the same time.
+    """
 
     url: str
     kind: Kind
@@ -48,22 +55,23 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def is_here(self) -> bool:
-        """Whether it is on this machine, as far as its name tells."""
+        """Whether its host name is one of this machine (loopback)."""
         return bool(_LOOPBACK.fullmatch(self.host))
 
     @property
     def is_chat(self) -> bool:
-        """Whether it takes messages."""
+        """Whether it takes chat messages."""
         return self.kind in ("chat", "mercury")
 
     @property
     def is_for_edits(self) -> bool:
-        """Whether it answers nothing but next edits."""
+        """Whether it can only answer next edits."""
         return self.kind == "mercury"
 
 
 class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which endpoints answer, by name, the first that works; `local` is the model that fimble loads."""
+    """The names of the endpoints for each kind of request; the first that works answers. `local` is the model that
+    fimble loads."""
 
     completion: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
     actions: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
@@ -71,7 +79,7 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 def problem_of(name: str, endpoint: Endpoint) -> str:
-    """What is wrong with an endpoint, in one line that says what to do; empty if nothing is."""
+    """The error in an endpoint's settings, in one line that says what to do; empty if there is none."""
     where = f"endpoint `{name}`"
     if name == LOCAL:
         return f"{where} has the name of the model that fimble loads itself; choose another name"

@@ -1,4 +1,4 @@
-"""Token healing: the token that a model would rather write over the end of what was typed."""
+"""Token healing: replaces the last tokens of the typed text by one longer token if the model prefers it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from lsp_server.engine.request import Generate
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
-# The index of the first token that is written over, the token to write there, its logits, and what it adds.
+# The index of the first replaced token, the new token, its logits, and the bytes that it adds to the text.
 Healing = tuple[int, int, "Logits", bytes]
 
-# How much of what was typed a longer token may take over.
+# How many tokens of the typed text a longer token may replace.
 MOST_HEALED_TOKENS = 4
 
 
 def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, request: Generate) -> Healing | None:
-    """The longer token to write over the end of what was typed, if the model prefers one. None if it does not, or if
-    that cannot be told yet because logits are missing. first: the index of the first of `tokens` that may be healed."""
+    """The longer token to take in place of the end of the typed text, if the model prefers one. None if it prefers
+    none, or if that is unknown because logits are missing. first: the index of the first of `tokens` that may be
+    replaced."""
     cache, vocabulary = model.cache, model.vocabulary
     limited = request.opening is not None or request.members is not None
     allows = partial(_allows, request) if limited else None
@@ -39,7 +40,7 @@ def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, r
 
 
 def _allows(request: Generate, added: bytes) -> bool:
-    """Whether the text may go on with `added`."""
+    """Whether the request's limits allow the text to continue with `added`."""
     members, written = request.members, request.written
     if members is not None and members.limits(written) and not members.allows(written, added):
         return False

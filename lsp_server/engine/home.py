@@ -1,4 +1,4 @@
-"""Where an engine's core lives: what hands it messages and brings back its events. Here, a thread of this process."""
+"""The interface to an engine's core, wherever it runs; and its implementation on a thread of this process."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from lsp_server.backends.base import BackendFactory
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import EngineLost, Event, Message, Shutdown
 
-# How long `stop` waits for the step that the core is in.
+# How long `stop` waits for the running step.
 STOP_SECONDS = 5.0
 
 Post = Callable[[Event | EngineLost], None]
 
 
 class Home(Protocol):
-    """Messages go in by `send`, events come out by the function that `start` gets, which may be called on any thread.
+    """Messages go in by `send`. Events come out by the function `post` that `start` gets, which may be called on any
+    thread.
 
-    If the core ends without having been asked to, `EngineLost` is the last event. The next message starts a new core,
-    which has no models.
+    If the core ends unasked, `EngineLost` is the last event. The next message starts a new core, which has no models.
     """
 
     def start(self, post: Post) -> None: ...
@@ -37,7 +37,7 @@ class Home(Protocol):
 
 
 class ThreadHome:
-    """A core on a thread of this process. factory: what loads a model."""
+    """A core on a thread of this process. factory: loads a model."""
 
     def __init__(self, factory: BackendFactory) -> None:
         self._factory = factory

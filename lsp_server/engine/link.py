@@ -1,4 +1,4 @@
-"""The way to a core in another process: two threads here, one for each direction, and word of its end."""
+"""The connection to a core in another process, with a thread for each direction. Reports when the process ends."""
 
 from __future__ import annotations
 
@@ -14,22 +14,27 @@ from lsp_server.engine import wire
 from lsp_server.engine.home import STOP_SECONDS, Post
 from lsp_server.engine.request import EngineLost, Message, Ping, Pong, Shutdown
 
-# How long a process may take to say hello, and then to answer a ping. It reads on a thread of its own, whatever its
-# engine does.
+# How long a process may take to send `Hello`, and later to answer a ping. It reads on its own thread, so a busy engine
+# does not delay it.
 _HELLO_SECONDS, _PONG_SECONDS = 30.0, 15.0
-# Messages on the way to the process. It reads at once, so more wait only if it hangs.
+# How many messages may wait for the process. It reads at once, so more wait only if it hangs.
 _MOST_WAITING = 1024
 
 
 class LinkError(Exception):
-    """A process that cannot be reached. The message follows “the engine” in a sentence."""
+    """A process cannot be reached. The message continues a sentence that begins with “the engine”."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A way to a process. write, read: its bytes; `read` gives so many, fewer at the end only. finish: tells it that
-    no more comes. cut: ends it, or the way to it, at once, from any thread. ended: waits until it has ended, when
-    `read` has come to its end, and returns how, in words that follow “the engine”."""
+    """An open connection to a process.
+
+    write, read: its bytes; `read(n)` returns n bytes, fewer only at the end of the stream.
+    finish: tells the process that no more comes.
+    cut: ends the process or the connection at once, from any thread.
+    ended: waits for the process to end, after `read` has come to its end; returns how it ended, as words after “the
+    engine”.
+    """
 
     write: Callable[[bytes], object]
     read: Callable[[int], bytes]
@@ -39,9 +44,10 @@ class Opened:
 
 
 class Link:
-    """Opens a way to a process on a thread of its own, and hands over messages and events.
+    """Opens a connection to a process on a thread of its own, and passes messages and events.
 
-    open: raises LinkError. ended: set when it has ended, before anybody is told.
+    open: makes the connection; raises LinkError. ended: set when the connection has ended, before `EngineLost` is
+    posted.
     """
 
     def __init__(self, open: Callable[[], Opened], post: Post) -> None:
@@ -49,17 +55,18 @@ class Link:
         self._open = open
         self._post = post
         self._messages: queue.Queue[Message | Ping | None] = queue.Queue(_MOST_WAITING)
-        self._lock = threading.Lock()  # for those below
+        self._lock = threading.Lock()  # guards the attributes below
         self._due: float | None = (
             time.monotonic() + _HELLO_SECONDS
-        )  # when its answer is overdue; None if none is awaited
+        )  # deadline of the awaited answer; None if none is awaited
         self._opened: Opened | None = None
-        self._why = ""  # why we have ended it
-        self._asked = False  # whether it has been asked to end; by the event loop's thread or one it waits for
+        self._why = ""  # the reason, if this side has ended it
+        self._asked = False  # it was asked to end; set by the event loop's thread or a thread that it waits for
         threading.Thread(target=self._write, name="engine out", daemon=True).start()
 
     def send(self, message: Message) -> None:
-        """Hands over a message. Asks with it whether the process still reads, unless an answer to that is due."""
+        """Queues a message, with a ping in front of it unless an answer is awaited already. Ends the link if that
+        answer is overdue or the queue is full."""
         now = time.monotonic()
         with self._lock:
             due, self._due = self._due, self._due or now + _PONG_SECONDS
@@ -74,7 +81,7 @@ class Link:
             self._end("does not read what it is sent")
 
     def stop(self) -> None:
-        """Asks it to end, waits a few seconds, and ends it."""
+        """Asks the process to end, waits a few seconds, then kills it."""
         self._asked = True
         self.send(Shutdown())
         if not self.ended.wait(STOP_SECONDS):
@@ -82,7 +89,7 @@ class Link:
             self.ended.wait(STOP_SECONDS)
 
     def leave(self) -> None:
-        """Says that no more comes, for a process that goes on without us."""
+        """Disconnects from a process that goes on without this server."""
         self._asked = True
         with suppress(queue.Full):
             self._messages.put_nowait(None)
@@ -107,7 +114,7 @@ class Link:
                 opened.write(wire.encode(message))
         except wire.WireError as error:
             self._end(f"cannot be sent {error}")
-        except (OSError, ValueError):  # it has ended, which `engine in` finds out
+        except (OSError, ValueError):  # the process has ended; the thread `engine in` reports it
             pass
         with suppress(OSError, ValueError):
             opened.finish()

@@ -1,4 +1,4 @@
-"""Loads models beside the engine's work, so that a second model's loading stalls no completion."""
+"""Loads models on threads of their own, so that loading a second model delays no completion."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model that is ready to be taken over by the engine's thread. files: as in ModelFailed."""
+    """A model that the engine's thread can take over. files: as in ModelFailed."""
 
     load: Load
     model: LoadedModel
@@ -28,8 +28,8 @@ class Loaded:
 
 @dataclass(frozen=True, slots=True)
 class Crowded:
-    """A model for which there is no room, at least as long as others are loaded. message: what it needs. files: as in
-    ModelFailed."""
+    """A model that does not fit into free memory, at least while others are loaded. message: what it needs. files: as
+    in ModelFailed."""
 
     load: Load
     message: str
@@ -38,18 +38,19 @@ class Crowded:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """Adapters that can be exchanged for those of a loaded model, or an error that says why they cannot."""
+    """The result of `admit`: the adapters of `load` can be used with the loaded model, or an error that says why
+    not."""
 
     load: Load
     error: Exception | None
 
 
 class Loader:
-    """One load at a time, in the order in which they were asked for. A load that a newer one for its role
-    makes useless is given up at its next sign of progress.
+    """Does one load at a time, in the order of the requests. A load that a newer load for its role makes useless is
+    given up at its next progress callback.
 
-    deliver: takes a loaded model, on the loading thread; the model is nobody else's from then on. Or what there was
-    no room for.
+    deliver: called on the loading thread with a loaded model, which nobody else refers to, or with the result that
+    there is no room.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Loader:
         self._post = post
         self._deliver = deliver
         self._spawn = spawn
-        self._turn = threading.Lock()  # memory for one model at a time, and llama.cpp's log for one error
+        self._turn = threading.Lock()  # one load at a time: for the memory and for llama.cpp's log
         self._state = threading.Lock()
         self._latest: dict[str, Load] = {}
         self._closed = False
@@ -75,7 +76,7 @@ class Loader:
         self._spawn(lambda: self._run(load))
 
     def admit(self, load: Load, backend: Backend) -> None:
-        """Finds out, beside the model's work, whether it can be used with the adapters of `load`."""
+        """Finds out on another thread, while the model works, whether it can be used with the adapters of `load`."""
         with self._state:
             self._latest[load.role] = load
         self._spawn(lambda: self._admit(load, backend))
@@ -92,7 +93,7 @@ class Loader:
                 self._deliver(Admitted(load, found))
 
     def close(self) -> None:
-        """Gives up what is being loaded. Nothing is delivered afterwards."""
+        """Gives up all loads. Nothing is delivered afterwards."""
         with self._state:
             self._closed = True
 
@@ -123,7 +124,7 @@ class Loader:
                     backend.close()
                 if self.wanted(load):
                     message = _explained(load.spec.path, error)
-                    # Without a file of its own it is the starter model, which can be installed meanwhile.
+                    # An empty path means the starter model, which can be installed meanwhile.
                     passing = not load.spec.path or not isinstance(error, ModelError)
                     self._post(ModelFailed(message, load.number, load.role, passing, files=files))
                 return
@@ -136,7 +137,8 @@ class Loader:
             model.close()
 
     def _with_draft(self, load: Load, model: LoadedModel) -> LoadedModel:
-        """The model with the small one that is to draft for it; without, and why, if that cannot be."""
+        """The model with its draft model; without it, and with the reason in `lacks`, if that cannot be loaded or
+        used."""
 
         def progress(fraction: float) -> bool:
             if self.wanted(load):
@@ -158,7 +160,7 @@ class Loader:
 
 
 def _explained(path: str, error: Exception) -> str:
-    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
+    """The error in one line for the user. An unexpected error also goes to the log with its traceback."""
     if isinstance(error, ModelError):
         return str(error)
     logger.error("loading failed", exc_info=error)

@@ -1,4 +1,4 @@
-"""A loaded model and what belongs to it: its encoder, its vocabulary, and the record of its KV cache."""
+"""A loaded model with its encoder, its vocabulary, and the record of its KV cache."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from lsp_server.engine.work import take_sequence
 
 logger = logging.getLogger(__name__)
 
-# Where a step cannot be interrupted, an abort comes at its end. One longer than this would be noticed.
+# If a step cannot be interrupted, a cancelled request ends after the running step. The user would notice a longer step.
 STEP_MS = 45.0
 
-# A step of a code action, which is usually under way when a key asks for a completion.
+# The same for a step of a code action, which is often running when a key asks for a completion.
 ACTION_STEP_MS = 25.0
 
-# How long a step may take that can be interrupted. A larger batch is evaluated faster; what an interrupted one had
-# computed is lost, so those that are more likely to be interrupted are smaller.
+# How long a step may take if it can be interrupted. Larger batches are faster, but an interrupted batch is lost, so
+# work that is more likely to be interrupted has smaller batches.
 _BATCH_SECONDS = {
     Priority.INLINE: 1.0,
     Priority.PREPARED: 0.3,
@@ -38,23 +38,23 @@ _BATCH_SECONDS = {
     Priority.ACTION: 0.15,
 }
 
-# The same for work in the background while keys come. A longer batch would be interrupted by each, and never end.
+# The same for background work while the user types. Each key would interrupt a longer batch, so it would never end.
 _BETWEEN_KEYS_SECONDS = 0.06
 
-# With how many tokens an action begins where nothing has been measured.
+# The first step size of an action, in tokens, if nothing has been measured.
 _FIRST_ACTION_TOKENS = 8
 
 
 def step_ms(priority: Priority) -> float:
-    """How long a step may take for a request of this priority."""
+    """How long a step may take for a request of this priority, in ms."""
     return ACTION_STEP_MS if priority.yields else STEP_MS
 
 
 class ActionSteps:
-    """How many tokens a step of an action may have, learned from how long its steps took.
+    """The step size of actions, in tokens, learned from how long their steps took.
 
-    What was calibrated is the machine at rest. A model that was not, or a machine that is busy now, shows in the
-    steps themselves. limit: the most, in tokens.
+    Calibration measures the machine at rest. The steps themselves also show an uncalibrated model, or a machine that is
+    busy now. limit: the largest step now, in tokens.
     """
 
     def __init__(self, first: int, most: int) -> None:
@@ -62,8 +62,9 @@ class ActionSteps:
         self._most = most
 
     def learn(self, size: int, ms: float, budget_ms: float = ACTION_STEP_MS) -> None:
-        """A step of `size` tokens took `ms`. One that was too long shortens the next at once; where a full step
-        takes less than half of what it may, the next may be twice as long; and also where one token takes that long."""
+        """Learns that a step of `size` tokens took `ms`. A step above the budget shrinks the limit at once. A full step
+        doubles the limit if it took less than half of the budget, or if the budget was raised because a single token
+        takes that long."""
         if ms > budget_ms:
             self.limit = max(1, min(self.limit, int(size * budget_ms / ms)))
         elif size >= self.limit and (2 * ms < budget_ms or budget_ms > ACTION_STEP_MS):
@@ -72,12 +73,20 @@ class ActionSteps:
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """stops: the special tokens that end a text, besides those that the backend itself says do. rates: how
-    often drafts have held. actions: how long an action's steps may be where they cannot be interrupted. pace: how fast
-    prompts are evaluated. specials: how its special tokens are spelled. draft: the small model that drafts for it.
-    lacks: why it comes without the one that was to. health: whether its steps work. thoughts: what the tokens for its
-    thinking stand for in an answer, of those that stand for no text elsewhere. saved: its prompts on the
-    disk. token_ms: what a token of a prompt is said to take, where that is not what was measured."""
+    """A loaded model.
+
+    stops: special tokens that end a text, besides those for which `Backend.ends` is true.
+    rates: how often drafts were accepted.
+    actions: the step size of actions, used if steps cannot be interrupted.
+    pace: how fast prompts are evaluated.
+    specials: the spellings of its special tokens.
+    draft: its draft model. lacks: why the draft model that was asked for is missing.
+    health: whether its steps work.
+    thoughts: the text that the special tokens around its thinking get in an answer, for tokens that have no text
+    elsewhere.
+    saved: its prompts on the disk.
+    token_ms: the prefill time per token to report instead of the measured one; 0: report the measured one.
+    """
 
     backend: Backend
     encoder: Encoder
@@ -128,20 +137,20 @@ class LoadedModel:
 
     @property
     def notice(self) -> str:
-        """What is not as it was asked for, in a line for the user; empty if all is."""
+        """What differs from the settings, in one line for the user; empty if nothing does."""
         return self.draft.failure if self.draft else self.lacks
 
     def with_draft(self, backend: Backend) -> LoadedModel:
-        """The model with another one that drafts for it. Raises ModelError if that one is not fit for it."""
+        """The model with `backend` as its draft model. Raises ModelError if that cannot draft for it."""
         return replace(self, draft=DraftModel.of(backend, self.backend, self.vocabulary))
 
     def with_saved(self, saved: SavedPrompts) -> LoadedModel:
-        """The model, which reads saved prompts from now on."""
+        """The model with access to saved prompts."""
         return replace(self, saved=saved, token_ms=saved.token_ms(self))
 
     def close(self) -> None:
-        """Gives the memory of both back, after what is worth saving has been saved, and as far as that can be: a device
-        may be gone, and others are to work on."""
+        """Saves prompts that are worth it, then frees the memory of the model and of its draft model. Errors are only
+        logged: a device may be lost, and other models have to go on."""
         if self.saved is not None:
             self.saved.end(self)
         for backend in (*([self.draft.backend] if self.draft else []), self.backend):
@@ -151,19 +160,19 @@ class LoadedModel:
                 logger.exception("%s cannot be closed", backend.info.name)
 
     def emptied(self) -> LoadedModel:
-        """The model with nothing in its cache, and nothing learned from what was there."""
+        """The model with an empty cache and draft rates that are not learned yet."""
         return replace(self, cache=PrefixCache(self.backend.info.sequences), rates=DraftRates())
 
     def budget_ms(self, depth: int, priority: Priority) -> float:
-        """How long a step may take. Whoever waits for it waits for one token's at least, and a batch that takes little
-        longer is as good."""
+        """How long a step at this depth may take, in ms. It is never less than 1.25 times the time of one token: a step
+        has at least one token, and a batch that takes little longer is as good."""
         costs = self.backend.info.costs
         return max(step_ms(priority), 1.25 * costs.ms(1, depth)) if costs else step_ms(priority)
 
     def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE, *, keys_come: bool = False) -> int:
-        """How many tokens to evaluate at once in a sequence that holds `depth`: as many as can be waited for
-        before a more urgent request is looked at, or before the whole batch may be lost. keys_come: whether the user
-        types."""
+        """How many tokens to evaluate in one step after `depth` others. If the step can be interrupted, the limit is
+        the work that an interruption would lose; if not, the time that a more urgent request would wait. keys_come:
+        whether the user types."""
         info = self.backend.info
         if info.interruptible:
             background = keys_come and priority is not Priority.INLINE
@@ -174,22 +183,23 @@ class LoadedModel:
         return min(most, info.costs.largest(self.budget_ms(depth, priority), depth)) if info.costs else most
 
     def seconds_left(self, tokens: Sequence[int]) -> float:
-        """How long it takes to evaluate what the cache does not hold of a prompt, or to read it, as far as known."""
+        """The estimated time to get all of `tokens` into the cache, in seconds: by evaluation, or by reading a saved
+        prompt. 0 if nothing was measured."""
         held = self.cache.match(tokens)[1]
         if self.saved is not None:
             return self.saved.seconds_left(self, tokens, held)
         return self.pace.seconds(len(tokens) - held, held)
 
     def take_sequence(self, tokens: Sequence[int]) -> int | None:
-        """A sequence for `tokens`, which holds what it can of them already; None if all are busy."""
+        """Takes a sequence for `tokens` that already holds as many of them as possible; None if all are busy."""
         if self.saved is not None:
             return self.saved.take_sequence(self, tokens)
         return take_sequence(self.backend, self.cache, tokens)
 
     def ends(self, token: int, *, answers: bool = False) -> bool:
-        """Whether `token` ends a text. answers: it is an answer, which may begin with thinking."""
+        """Whether `token` ends a text. answers: whether the text is a chat answer, which may begin with thinking."""
         return token in self.stops or (self.backend.ends(token) and not (answers and token in self.thoughts))
 
     def piece(self, token: int, *, answers: bool) -> bytes:
-        """What `token` adds to a text."""
+        """The bytes that `token` adds to a text. answers: as in `ends`."""
         return self.thoughts[token] if answers and token in self.thoughts else self.vocabulary.piece(token)

@@ -1,4 +1,4 @@
-"""When a message from another thread stops the step that the model is in. Pure, and tested without a thread."""
+"""Decides whether a message interrupts the model's running step. Pure functions, tested without a thread."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lsp_server.engine.request import Cancel, Generate, Load, Message, Priority,
 
 @dataclass(slots=True)
 class Step:
-    """The step under way: an evaluation in `backend` for the request `id`.
+    """The running step: an evaluation in `backend` for the request `id`.
 
-    The engine's thread makes it and puts None in its place when the step is over. Other threads read it, and set
-    `given_up`: the request has been cancelled, but a request that is still to come may want what the step computes.
+    The engine's thread creates it, and replaces it with None when the step is over. Other threads read it, and set
+    `given_up`: the request was cancelled, but a later request may use what the step computes.
     """
 
     backend: Backend
@@ -26,9 +26,10 @@ class Step:
 
 
 def interrupts(message: Message, step: Step) -> bool:
-    """Whether `message` makes the work of `step` useless, or too late. What the step has computed is lost then.
+    """Whether `message` interrupts `step`, because its result is no longer needed or the message is more urgent. The
+    work of the step is lost then.
 
-    A more urgent request with the same frozen prompt does not interrupt: it needs what is being computed.
+    A more urgent request with the same frozen prompt does not interrupt: it needs the same computation.
     """
     if isinstance(message, Generate):
         urgent = message.priority < step.priority or (step.given_up and message.priority <= step.priority)
@@ -49,5 +50,5 @@ def _same_frozen_prompt(message: Generate, step: Step) -> bool:
 
 
 def _frozen(prompt: FimPrompt) -> tuple[Segment, ...]:
-    """The segments that stay as they are while the user types."""
+    """The segments that do not change while the user types."""
     return tuple(segment for segment in prompt.segments if segment.kind != "typed")

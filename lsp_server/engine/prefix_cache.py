@@ -1,8 +1,8 @@
-"""What the KV cache holds, sequence by sequence, and where a prompt goes so that most of it is reused.
+"""Records what each sequence of the KV cache holds, and chooses a sequence for a prompt so that most of it is reused.
 
-Plain data, tested without a model. The engine carries out what it decides, and tells it what became of it.
-The interface (match, place, append, check) follows nano-vllm's block manager in spirit; the unit here is a
-whole sequence, because an editor has few prompts that share long prefixes.
+Plain data, tested without a model. The engine carries out its decisions and reports the results to it. The interface
+(match, place, append, check) follows nano-vllm's block manager; the unit here is a whole sequence, because an editor
+has few prompts that share long prefixes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
-# A prompt takes over the sequence it matches if that one gives up at most this many tokens, and at most
-# half of what it holds; a suggestion's own tokens (tens) always go. Otherwise it gets a sequence of its own,
-# with a copy of the shared part if that is long enough to be worth the copying.
+# A prompt takes over the sequence with the longest common prefix if that sequence loses at most this many tokens, and
+# at most half of its tokens. The few tens of tokens of a suggestion are always within that. Else the prompt gets
+# another sequence, with a copy of the common prefix if that has enough tokens to be worth it.
 MOST_LOSS_TOKENS = 160
 LEAST_COPY_TOKENS = 32
 
-# Rows of logits kept around a prompt's end. Healing looks at its last five; a user who types on is at one
-# of the next, and one who deletes a word at one of those before.
+# Which rows of logits are kept around a prompt's end. Healing uses the last five. After more typing it uses one of the
+# rows that follow, after deleting a word one of those before.
 ROWS_BEFORE, ROWS_FROM = 4, 9
 
 _BEFORE_DROPPED, _MOST_DROPPED = 3, 256
@@ -37,9 +37,11 @@ def common_prefix(first: Sequence[int], second: Sequence[int]) -> int:
 
 @dataclass(slots=True)
 class ResidentSequence:
-    """tokens: what is really in the KV cache. rows: the logits behind some of them, by the token's index.
-    dropped: what the last cut took, with a few tokens in front of it: often a suggestion that was typed over.
-    busy: a request is using it. used: when, for LRU."""
+    """tokens: the tokens in the KV cache.
+    rows: the logits after some of them, by the token's index.
+    dropped: the tokens that the last cut removed, with a few tokens before them; often a suggestion that was typed
+    over.
+    busy: whether a request uses it. used: the logical time of its last use, for LRU."""
 
     id: int
     tokens: list[int] = field(default_factory=list)
@@ -51,9 +53,9 @@ class ResidentSequence:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where a prompt goes: into `target`, whose first `reuse` tokens are the prompt's own. With a `source`,
-    that sequence is copied into `target` first. What `target` holds behind them is dropped only when
-    something else is evaluated there: the prompt may still grow into it."""
+    """The sequence for a prompt: `target`, whose first `reuse` tokens are those of the prompt. With `source`, that
+    sequence is first copied into `target`. The other tokens of `target` are dropped only when something else is
+    evaluated at their place: the prompt may still grow into them."""
 
     target: int
     reuse: int
@@ -61,7 +63,7 @@ class Placement:
 
 
 class PrefixCache:
-    """The record of every sequence. evictions, forks: how often that happened, for the status page."""
+    """The record of every sequence. evictions, forks: counters, for the status page."""
 
     def __init__(self, sequences: int) -> None:
         self._sequences = [ResidentSequence(id) for id in range(sequences)]
@@ -76,8 +78,8 @@ class PrefixCache:
         return self._sequences[id].tokens
 
     def match(self, tokens: Sequence[int]) -> tuple[int, int]:
-        """The sequence that shares the longest prefix with `tokens`, and its length. Among equals, one that
-        is free, and then the shortest, whose rest costs least to give up."""
+        """The id of the sequence with the longest common prefix with `tokens`, and the prefix's length. Among equals, a
+        free sequence comes first, then the shortest, which loses the fewest tokens."""
         best = max(
             self._sequences,
             key=lambda s: (common_prefix(s.tokens, tokens), not s.busy, -len(s.tokens), -s.id),
@@ -85,7 +87,7 @@ class PrefixCache:
         return best.id, common_prefix(best.tokens, tokens)
 
     def place(self, tokens: Sequence[int]) -> Placement | None:
-        """Chooses a sequence for a prompt and marks it busy; None if all are busy."""
+        """Chooses a sequence for a prompt and marks it busy. None if all are busy."""
         free = [sequence for sequence in self._sequences if not sequence.busy]
         if not free:
             return None
@@ -109,14 +111,14 @@ class PrefixCache:
         return Placement(target.id, reuse, source)
 
     def texts(self, id: int | None) -> list[Sequence[int]]:
-        """What may be repeated in sequence `id`, the likeliest first: what was cut from it, then what the
-        others hold, the latest used first."""
+        """Token texts that may be repeated in sequence `id`, the most likely first: the tokens cut from it, then the
+        other sequences, the most recently used first."""
         others = sorted((s for s in self._sequences if s.id != id), key=lambda s: -s.used)
         own = [self._sequences[id].dropped] if id is not None else []
         return [*own, *(s.tokens for s in others)]
 
     def append(self, id: int, tokens: Sequence[int]) -> None:
-        """Records that `tokens` have been evaluated behind what the sequence held."""
+        """Records that `tokens` have been evaluated at the end of the sequence."""
         self._sequences[id].tokens.extend(tokens)
 
     def truncate(self, id: int, length: int) -> None:
@@ -129,8 +131,9 @@ class PrefixCache:
             del sequence.rows[index]
 
     def keep_row(self, id: int, index: int, row: Logits, *, first: int) -> None:
-        """Keeps the logits behind token `index` if it is near `first`, the first that healing looks at,
-        and drops all that are not. A row is as long as the vocabulary: a megabyte with the default model."""
+        """Keeps the logits after token `index` if it is near `first`, the first row that healing needs, and drops all
+        rows that are not near it. A row has one float for each token of the vocabulary: a megabyte with the default
+        model."""
         rows = self._sequences[id].rows
         near = range(first - ROWS_BEFORE, first + ROWS_FROM)
         for other in [other for other in rows if other not in near]:
@@ -139,26 +142,26 @@ class PrefixCache:
             rows[index] = row.copy()
 
     def row(self, id: int, index: int) -> Logits | None:
-        """The logits behind token `index`, if they are kept."""
+        """The logits after token `index`, if they are kept."""
         return self._sequences[id].rows.get(index)
 
     def settled(self, id: int) -> int:
-        """How much of a sequence the last request's prompt needs as it is: all in front of the tokens that healing
-        looks at, which are evaluated anew where their logits are not kept."""
+        """How many tokens of a sequence the last request's prompt will need unchanged: all before those that healing
+        looks at, which are evaluated again if their logits are not kept."""
         sequence = self._sequences[id]
         return min(sequence.rows, default=len(sequence.tokens))
 
     def release(self, id: int, *, worthless: bool = False) -> None:
-        """Ends a request's use of a sequence. What it holds stays for the next one; if that is worthless, it
-        is the first to be given up."""
+        """Ends a request's use of a sequence. Its tokens stay; with `worthless`, it is the first sequence to be
+        evicted."""
         sequence = self._sequences[id]
         self._touch(sequence, busy=False)
         if worthless:
             sequence.used = 0
 
     def check(self, length: Callable[[int], int]) -> None:
-        """Raises AssertionError if a sequence's record differs in length from what `length` (the backend's
-        own count) says."""
+        """Raises AssertionError if the recorded length of a sequence differs from `length(id)`, the backend's own
+        count."""
         for sequence in self._sequences:
             held = length(sequence.id)
             if held != len(sequence.tokens):

@@ -1,4 +1,4 @@
-"""An engine's core in a process of its own: a crash of a driver ends that process, and the editor's session goes on."""
+"""Runs an engine's core in a process of its own, so that a crash of a driver does not end the editor's session."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from lsp_server.engine.home import Post
 from lsp_server.engine.link import Link, LinkError, Opened
 from lsp_server.engine.request import Message
 
-# Where our own package lies: Python loads modules from the folder that it is started in.
+# The folder of the package `lsp_server`: Python finds modules in the folder in which it is started.
 HERE = Path(__file__).resolve().parents[2]
 
 
 def command_line(arguments: Sequence[str]) -> list[str]:
-    """The command that starts an engine, to be run in HERE. arguments: those behind `python -m lsp_server`."""
+    """The command that starts an engine; it must be run in HERE. arguments: those after `python -m lsp_server`."""
     return [sys.executable, "-m", "lsp_server", *arguments, "--folder", str(Path.cwd())]
 
 
 class ProcessHome:
-    """Starts the process with the first message, and again with the first one after it was lost.
+    """Starts the process with the first message, and a new one with the first message after the process was lost.
 
-    arguments: those behind `python -m lsp_server`.
+    arguments: those after `python -m lsp_server`.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
@@ -76,7 +76,7 @@ class ProcessHome:
 
 
 def _how(status: int) -> str:
-    """How a process has ended, in words."""
+    """How a process has ended, in words that follow “the engine”."""
     if status >= 0 or os.name == "nt":
         return f"ended with status {status}"
     with suppress(ValueError):

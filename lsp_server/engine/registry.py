@@ -1,4 +1,4 @@
-"""The loaded models by role: loading, exchanging and unloading them, and making room. For the engine's thread alone."""
+"""The loaded models by role: loads, replaces and unloads them, and makes room. Used by the engine's thread only."""
 
 from __future__ import annotations
 
@@ -18,8 +18,10 @@ logger = logging.getLogger(__name__)
 
 
 class Registry:
-    """models: what is loaded. loader: loads beside the engine's work. saved: the prompts on the disk. end_requests:
-    ends all requests of a model, before it goes or computes something else."""
+    """models: the loaded models.
+    loader: loads models on other threads.
+    saved: the prompts on the disk.
+    end_requests: ends all requests of a model, before it is unloaded or its adapters change."""
 
     def __init__(
         self,
@@ -35,31 +37,31 @@ class Registry:
         self._post = post
         self._end_requests = end_requests
         self._clock = clock
-        self._loads: dict[Role, Load] = {}  # what the models were loaded by
-        self._files: dict[Role, FilesState] = {}  # and what its files were like
+        self._loads: dict[Role, Load] = {}  # the load of each loaded model
+        self._files: dict[Role, FilesState] = {}  # the state of its files then
         self._residency = Residency()
-        self._waiting: dict[Role, Crowded] = {}  # loads for which others are too busy to make room
-        self._alone: set[Load] = set()  # loads that are tried once more with no other model loaded
+        self._waiting: dict[Role, Crowded] = {}  # loads that wait until another model can be unloaded
+        self._alone: set[Load] = set()  # loads that are tried once more while no other model is loaded
 
     def use(self, role: Role) -> None:
         """Notes that a model has been used."""
         self._residency.use(role, self._clock())
 
     def keep(self, seconds: Mapping[Role, float]) -> None:
-        """Sets how long models stay without being used; 0 for ever."""
+        """Sets after how many seconds without use a model is unloaded; 0: never."""
         self._residency.limit(seconds)
 
     def next_due(self) -> float:
-        """When a model has to go, or may go for one that waits for room; infinite if never."""
+        """When the next model expires, or may be unloaded for a load that waits for room; infinite if never."""
         return self._residency.next_due(self._waiting)
 
     def close(self) -> None:
-        """Unloads all."""
+        """Unloads all models."""
         for role in list(self.models):
             self._unload(role)
 
     def wait_for_room(self, crowded: Crowded) -> None:
-        """Takes note that there was no room for a model as long as others are loaded."""
+        """Notes that a model has no room while others are loaded."""
         if self.loader.wanted(crowded.load):
             self._waiting[crowded.load.role] = crowded
             if set(self.models) - {crowded.load.role}:
@@ -67,7 +69,7 @@ class Registry:
 
     def load(self, message: Load) -> None:
         loaded = self._loads.get(message.role)
-        # One that differs in nothing is to be loaded again, unless others were asked for meanwhile.
+        # A load with the same spec loads the model again, unless other adapters were asked for meanwhile.
         news = loaded is not None and (loaded.spec != message.spec or not self.loader.wanted(loaded))
         if news and loaded is not None and replace(loaded.spec, adapters=message.spec.adapters) == message.spec:
             self.loader.admit(message, self.models[message.role].backend)
@@ -78,12 +80,12 @@ class Registry:
         self.loader.start(message)
 
     def adapt(self, load: Load, refused: Exception | None) -> None:
-        """Exchanges the adapters of a loaded model, unless they were refused. All that its cache holds was computed
-        with the others, so it is dropped: a prompt is never answered from a mixture."""
+        """Replaces the adapters of a loaded model, unless the backend refused them. The cache was computed with the old
+        adapters, so it is dropped: an answer never mixes the two."""
         if not self.loader.wanted(load):
             return
         model = self.models.get(load.role)
-        if model is None:  # nobody has used it for a while
+        if model is None:  # unloaded meanwhile because nobody used it
             self.loader.start(load)
             return
         self._end_requests(model)
@@ -100,7 +102,7 @@ class Registry:
         self.tell(load.role)
 
     def take(self, loaded: Loaded) -> None:
-        """Makes a model the one that requests for its role are worked on with."""
+        """Makes a loaded model the one that answers requests for its role."""
         load, model = loaded.load, loaded.model
         if not self.loader.wanted(load):
             model.close()
@@ -112,17 +114,17 @@ class Registry:
         self.tell(load.role)
 
     def tell(self, role: Role) -> None:
-        """Tells what the model of a role is, as it is now."""
+        """Posts the present state of a role's model."""
         model = self.models[role]
         self._post(ModelReady(model.info, self._loads[role].number, role, model.notice))
 
     def idle(self) -> bool:
-        """One piece of what models have to do while nobody needs them. False if there is nothing more to do."""
+        """Does one piece of the models' background work. Returns False if there is nothing more to do."""
         for role, model in self.models.items():
             before = model.backend.info
             try:
                 more = model.backend.rest()
-            except Exception as error:  # what nobody waits for must not end the thread
+            except Exception as error:  # an error of background work must not end the thread
                 logger.warning("%s", explained(error))
                 more = False
             if model.backend.info is not before:
@@ -132,9 +134,10 @@ class Registry:
         return False
 
     def tidy(self, busy: Iterable[Role]) -> None:
-        """Unloads what has not been used for as long as it may stay, or what has to make room and is not in use.
+        """Unloads models that have expired, and models that must make room and are not in use.
 
-        busy: the roles with requests."""
+        busy: the roles that have requests.
+        """
         now = self._clock()
         for role in busy:
             self._residency.use(role, now)
@@ -146,8 +149,8 @@ class Registry:
                 self._suspend(spare, "unloaded to make room for another model")
                 self.loader.start(crowded.load)
             elif set(self.models) - {role}:
-                continue  # the others are in use; their next rest will do
-            elif crowded.load not in self._alone:  # another may have gone since there was no room
+                continue  # the others are in use; tried again when one is not
+            elif crowded.load not in self._alone:  # another model may have been unloaded since
                 self._alone.add(crowded.load)
                 self.loader.start(crowded.load)
             else:
@@ -156,7 +159,7 @@ class Registry:
             del self._waiting[role]
 
     def failed(self, role: Role, why: str) -> None:
-        """Unloads a model whose steps fail one after the other, as they do once its GPU is lost. To be called when one
+        """Unloads a model if several steps in a row have failed, as happens when its GPU is lost. Called when a step
         has failed."""
         model, number = self.models[role], self._loads[role].number
         if not model.health.broken:
@@ -180,7 +183,7 @@ class Registry:
 
 
 def explained(error: Exception) -> str:
-    """The error in a line for the user. One that nobody foresaw leaves its traceback in the log."""
+    """The error in one line for the user. An unexpected error also goes to the log with its traceback."""
     if not isinstance(error, ModelError):
         logger.error("the model failed", exc_info=error)
     return str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""The messages to and from the engine. All survive pickle, so that the engine can live in another process."""
+"""The messages to the engine and its events. All can be pickled and sent to another process."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.retry import FilesState
 
-# What a model is there for. One is held for each, all on the same thread.
+# The purpose of a model. At most one model is loaded for each role; all run on the same thread.
 Role = Literal["completion", "chat", "edit"]
 ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Priority(IntEnum):
-    """What goes first; a smaller number is more urgent."""
+    """The order of requests; a smaller number is more urgent."""
 
     INLINE = 0
     PREPARED = 1
-    WARMING = 2  # of the place where the user types: the next key waits for it
-    EDIT = 3  # a next edit, which nobody has asked for as long as somebody types
+    WARMING = 2  # evaluates the prompt at the user's position: the next key waits for it
+    EDIT = 3  # a next edit: not needed while the user types
     ACTION = 4
 
     @property
     def yields(self) -> bool:
-        """Whether it rests after everything that the user's typing asks for, and works in short steps."""
+        """Whether it waits after each request that the user's typing causes, and works in short steps."""
         return self >= Priority.EDIT
 
 
@@ -38,7 +38,7 @@ class FinishReason(str, Enum):
     STOP = "stop"  # the stop rule ended it
     END = "end"  # the model ended it
     LENGTH = "length"  # max_tokens
-    DEADLINE = "deadline"  # the time was up; the text is what there was
+    DEADLINE = "deadline"  # the deadline passed; the text is what was decoded by then
     CANCELLED = "cancelled"
     REJECTED = "rejected"  # the queue was full, or no model is loaded
     FAILED = "failed"
@@ -49,15 +49,21 @@ class FinishReason(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Generate:
-    """Asks for a completion of `prompt`. deadline is in seconds of the monotonic clock. With max_tokens 0
-    the prompt is only evaluated, so that a later request finds it in the cache. reserve: tokens of the
-    window to leave free behind the prompt; the same for both, or they would be cut differently. Without
-    a stop rule only the model itself or max_tokens ends it. rank: which of the likeliest first tokens to begin
-    with, 0 for the best; requests that differ in it alone are written together, as candidates. quick: a smaller
-    prompt for the same place, which is answered from as long as `prompt` takes too long to evaluate. opening: how the
-    text may begin; the likeliest token with which it does is taken. members: which names may stand in it behind
-    others. written: a beginning of the text that stands already; what is decoded goes on with it. draft: a text that
-    the answer is expected to be like; it costs fewer steps, and changes nothing in what is written."""
+    """Asks for a completion of `prompt`.
+
+    stop: None: only the model itself or max_tokens ends the text.
+    max_tokens: with 0 the prompt is only evaluated, so that a later request finds it in the cache.
+    deadline: in seconds of the monotonic clock.
+    reserve: tokens of the window to leave free after the prompt; the same for warming and completion, or their prompts
+    would be cut differently.
+    rank: which of the most probable first tokens to begin with, 0 for the best. Requests that differ only in it are
+    decoded together, as candidates.
+    quick: a smaller prompt for the same position, used if `prompt` takes too long to evaluate.
+    opening: how the text may begin; the most probable token that fits is taken.
+    members: which names may stand at limited places of the text, such as after `self.`.
+    written: the beginning of the text, which exists already; decoding continues after it.
+    draft: a text that the answer is expected to resemble; it saves steps, and does not change the answer.
+    """
 
     id: int
     prompt: FimPrompt
@@ -77,8 +83,8 @@ class Generate:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """Ends a request. keep: what its step under way computes is wanted all the same, by a request that is still to
-    come; without it, the step is interrupted."""
+    """Ends a request. keep: the running step goes on, because a later request will use what it computes; without it,
+    the step is interrupted."""
 
     id: int
     keep: bool = False
@@ -86,9 +92,9 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """Loads a model in place of the one that has this role; what was running for that one is cancelled. If only
-    the adapters differ, the model stays and they are exchanged.
-    number: comes back in the events about this load."""
+    """Loads a model in place of the role's present one, and cancels the requests of that one. If only the adapters
+    differ, the model stays loaded and only these are replaced.
+    number: repeated in the events about this load."""
 
     spec: ModelSpec
     number: int = 0
@@ -97,8 +103,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Sets how long models stay loaded without being used, in seconds; 0 and roles left out: for ever. prompt_bytes:
-    how much of prompts may be kept on the disk; 0: nothing, and none is read."""
+    """Sets after how many seconds without use a model is unloaded; 0 or a missing role: never. prompt_bytes: how many
+    bytes of prompts may be kept on the disk; 0: none, and none is read."""
 
     seconds: Mapping[Role, float]
     prompt_bytes: int = 0
@@ -111,8 +117,7 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True)
 class Ping:
-    """Asks a process that has an engine whether it still reads. It answers with `Pong` at once, whatever its engine
-    does."""
+    """Asks an engine process whether it still reads. It answers with `Pong` at once, also while its engine is busy."""
 
 
 Message = Generate | Cancel | Load | Keep | Shutdown
@@ -132,7 +137,7 @@ class ModelLoading:
 
 @dataclass(frozen=True, slots=True)
 class ModelReady:
-    """notice: one line for the user on what is not as it was asked for; empty if all is."""
+    """notice: what differs from the settings, in one line for the user; empty if nothing does."""
 
     info: ModelInfo
     load: int = 0
@@ -142,9 +147,10 @@ class ModelReady:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """message: one line for the user, with what to do. passing: whether it may work later though no file has changed.
-    worked: whether the model was loaded and worked before. files: what those it was loaded from were like, as
-    `files_state` tells."""
+    """message: one line for the user, with what to do.
+    passing: whether loading may succeed later with the same files.
+    worked: whether the model was loaded and worked before.
+    files: the state of its files when they were read, from `files_state`."""
 
     message: str
     load: int = 0
@@ -156,7 +162,7 @@ class ModelFailed:
 
 @dataclass(frozen=True, slots=True)
 class ModelIdle:
-    """A model has been unloaded because it was not used, and can be loaded again. message: why, in words."""
+    """A model was unloaded because it was not used, and can be loaded again. message: the reason, in words."""
 
     message: str
     load: int = 0
@@ -165,11 +171,13 @@ class ModelIdle:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a request cost. Tokens: prompt = reused + evaluated, unless it was cancelled on the way;
-    decoded came after it, and cut did not fit the window. Of the drafted tokens, the accepted are among the
-    decoded. Times in ms: queued before its
-    first step, prefill and decode are model time, total is from submission to the end. quick: whether it was answered
-    from the smaller prompt.
+    """What a request cost.
+
+    Tokens: prompt = reused + evaluated, unless the request was cancelled before the prompt was complete. decoded tokens
+    follow the prompt; cut tokens did not fit the window. accepted tokens are those of the drafted that were decoded.
+    Times in ms: queued is before the first step, prefill and decode are time of the model, total is from submission to
+    the end.
+    quick: whether the quick prompt was used.
     """
 
     prompt_tokens: int = 0
@@ -188,7 +196,7 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class PromptRead:
-    """How far a request's prompt is in the cache, after a step that was not its last: `tokens` of `prompt_tokens`."""
+    """The progress of a prompt after a step that did not complete it: `tokens` of `prompt_tokens` are in the cache."""
 
     id: int
     tokens: int
@@ -197,8 +205,8 @@ class PromptRead:
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """The next piece of a request's text. Whole characters; logprob is the natural logarithm of the
-    probability of its tokens, usage what the request has cost so far."""
+    """The next piece of a request's text, in whole characters. logprob: the natural logarithm of the probability of its
+    tokens. usage: the cost of the request so far."""
 
     id: int
     text: str
@@ -208,8 +216,8 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The last event of every request, exactly one. text: all of it, with what was written before. logprob: the mean
-    per token."""
+    """The last event of a request; each request gets exactly one. text: the whole text, with `Generate.written` at its
+    start. logprob: the mean log probability per token."""
 
     id: int
     text: str
@@ -220,28 +228,29 @@ class Finished:
 
 
 def rejected(request: Generate, message: str, reason: FinishReason = FinishReason.REJECTED) -> Finished:
-    """The only event of a request that no work was done for. message: why, for the user."""
+    """The only event of a request that was never worked on. message: the reason, for the user."""
     return Finished(request.id, "", reason, Usage(), message=message)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """What the KV cache of the completion model holds: the tokens of each sequence, and how many forks and evictions
-    there have been. It comes before a request's `Finished`."""
+    """What the KV cache of the completion model holds: the number of tokens in each sequence, and the numbers of forks
+    and evictions so far. It comes before a request's `Finished`."""
 
     resident: tuple[int, ...] = ()
     forks: int = 0
     evictions: int = 0
 
 
-# What a user may want to know of the engine's work.
+# The engine's activities that are shown to the user.
 Activity = Literal["idle", "reading", "writing", "waiting", "measuring"]
 
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """What the engine does now: it reads a prompt, writes, waits with an action until nobody types, or measures the
-    machine. What is prepared unasked counts as nothing. done: how much of the prompt has been read, from 0 to 1."""
+    """What the engine does now. reading: it evaluates a prompt. writing: it decodes. waiting: an action waits until the
+    user stops typing. measuring: it measures the machine. Prepared suggestions and next edits, which nobody asked for,
+    count as idle. done: how much of the prompt is in the cache, from 0 to 1."""
 
     kind: Activity = "idle"
     role: Role = "completion"
@@ -261,7 +270,7 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class EngineLost:
-    """The engine has ended without having been asked to. All that it had been sent is lost. why: in words for the user,
-    such as "was ended by SIGKILL"."""
+    """The engine has ended unasked. All messages sent to it are lost. why: in words for the user, such as "was ended by
+    SIGKILL"."""
 
     why: str

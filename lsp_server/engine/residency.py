@@ -1,4 +1,4 @@
-"""Which loaded models may stay: until they have not been used for a while, or until another needs their room."""
+"""Which loaded models may stay: a model goes after a time without use, or when another one needs its room."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 
 from lsp_server.engine.request import Role
 
-# A model is not given up for another one this soon after its last use: its user is about to ask again.
+# A model is not unloaded for another one this soon after its last use, since its user may ask again.
 GRACE_SECONDS = 2.0
 
 
@@ -19,7 +19,7 @@ class Residency:
         self._limits: dict[Role, float] = {}
 
     def limit(self, seconds: Mapping[Role, float]) -> None:
-        """Sets how long models stay without being used; 0 for ever."""
+        """Sets after how many seconds without use a model expires; 0: never."""
         self._limits = dict(seconds)
 
     def use(self, role: Role, now: float) -> None:
@@ -29,18 +29,16 @@ class Residency:
         self._used.pop(role, None)
 
     def expired(self, now: float) -> list[Role]:
-        """The models that have not been used for as long as they may stay without."""
+        """The models whose time without use has reached their limit."""
         return [role for role in self._used if (due := self._expiry(role)) is not None and due <= now]
 
     def spare(self, needed: Role, now: float) -> Role | None:
-        """The model to give up so that another can be loaded: the one that was used the longest ago. None if each
-        is still in use."""
+        """The model to unload so that another can be loaded: the least recently used. None if all are in use."""
         others = [role for role, used in self._used.items() if role != needed and now - used >= GRACE_SECONDS]
         return min(others, key=lambda role: self._used[role], default=None)
 
     def next_due(self, waiting: Collection[Role]) -> float:
-        """When there is something to do next: a model expires, or one could go for those that wait for room.
-        Infinite if there is nothing."""
+        """When the next model expires, or when one could be unloaded for the loads in `waiting`. Infinite if never."""
         due = [expiry for role in self._used if (expiry := self._expiry(role)) is not None]
         for needed in waiting:
             due += [used + GRACE_SECONDS for role, used in self._used.items() if role != needed]

@@ -1,7 +1,7 @@
-"""When a model that failed is tried again: once its files have changed, or after a pause that grows.
+"""When a failed model is loaded again: after its files have changed, or after a pause that grows.
 
-A file can appear or be completed, memory can become free, a GPU can be lost and come back. Nothing runs in the
-background for that: a key asks, and is told whether it is time.
+A file can appear or become complete, memory can become free, a GPU can be lost and come back. Nothing polls for that in
+the background: each key asks whether it is time.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ from collections.abc import Iterator
 
 from lsp_server.backends.base import ModelSpec
 
-# So many steps in a row that fail are no longer one request's trouble.
+# A model counts as broken after this many failed steps in a row; fewer may be the fault of one request.
 MOST_FAILURES = 3
 
-# The first pauses, in seconds: where it may work without a change of the files, and where only that would help as far
-# as we know. Each is twice the one before it.
+# The first pauses, in seconds. Passing: loading may succeed with the same files. Lasting: as far as we know it needs
+# other files. Each pause is twice the one before.
 PASSING_PAUSE_S, LASTING_PAUSE_S = 2.0, 60.0
 LONGEST_PASSING_PAUSE_S, LONGEST_LASTING_PAUSE_S = 60.0, 600.0
-# And between two looks at the files.
+# The pause between two checks of the files.
 _LOOK_PAUSE_S, _LONGEST_LOOK_PAUSE_S = 0.5, 30.0
 
 _PART = re.compile(r"-\d{5}-of-(\d{5})\.gguf$")
 _MOST_PARTS = 512
 
-# Size, times and inode of each file; None for one that cannot be seen.
+# Size, times and inode of each file; None for a file that cannot be read.
 FilesState = tuple[tuple[int, ...] | None, ...]
 
 
 def files_state(spec: ModelSpec) -> FilesState:
-    """What the files that a model is loaded from are like now."""
+    """The present state of the files from which a model is loaded."""
     return tuple(map(_state, _files(spec)))
 
 
@@ -54,8 +54,8 @@ def _state(path: str) -> tuple[int, ...] | None:
 
 
 class Health:
-    """Whether a loaded model's steps work. failures: how many have failed since the last one that worked. worked:
-    whether any has."""
+    """Whether a loaded model's steps succeed. failures: how many steps have failed since the last success. worked:
+    whether any step has succeeded."""
 
     def __init__(self) -> None:
         self.failures = 0
@@ -66,7 +66,7 @@ class Health:
         return self.failures >= MOST_FAILURES
 
     def told(self, name: str, why: str) -> str:
-        """What a user is told when the model is given up."""
+        """The message for the user when the model is unloaded."""
         return f"{name} failed {self.failures} times in a row and is unloaded; it is tried again as you type: {why}"
 
     def step(self, *, works: bool) -> None:
@@ -75,9 +75,9 @@ class Health:
 
 
 class Retry:
-    """What is known of one role's failures. Plain data on a clock that is passed in, in seconds.
+    """The failures of one role. Plain data on a clock that is passed in, in seconds.
 
-    tries: how often loading has failed, or the loaded model, since it last worked for a while.
+    tries: how often loading or the loaded model has failed since it last worked for a while.
     """
 
     def __init__(self) -> None:
@@ -93,8 +93,8 @@ class Retry:
         self._ready_at = now
 
     def failed(self, now: float, files: FilesState, *, passing: bool, worked: bool) -> None:
-        """Notes a failure. files: their state when they were read. passing: whether it may work with the same files.
-        worked: whether the model had been loaded and worked."""
+        """Notes a failure. files: the state of the files when they were read. passing: whether loading may succeed with
+        the same files. worked: whether the model had been loaded and worked."""
         if worked and now - self._ready_at > self._pause:
             self.tries = 0
         first = PASSING_PAUSE_S if passing else LASTING_PAUSE_S
@@ -106,18 +106,19 @@ class Retry:
         self.tries = min(self.tries + 1, 16)
 
     def due(self, now: float) -> bool:
-        """Whether it is time to try again whatever has become of the files."""
+        """Whether the pause is over, so that loading is tried again with the same files too."""
         return now >= self._due
 
     def looks(self, now: float) -> bool:
-        """Whether somebody should look at the files now; true for one at a time, who then tells `changed`."""
+        """Whether the caller should check the files now. After True, it is False until that caller has called
+        `changed`."""
         if self._looking or now < self._look_at:
             return False
         self._looking = True
         return True
 
     def changed(self, now: float, files: FilesState) -> bool:
-        """Whether the files are not what they were when it failed."""
+        """Whether the files have changed since the failure."""
         self._looking = False
         self._look_at = max(self._look_at, now + _LOOK_PAUSE_S)
         return files != self._files

@@ -1,4 +1,4 @@
-"""Which saved prompt serves a request, and which one a new one takes the place of. Pure; the files are elsewhere."""
+"""Chooses the saved prompt for a request, and those that a new one replaces. Pure; `saving` accesses the files."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from dataclasses import dataclass
 
 from lsp_server.engine.prefix_cache import MOST_LOSS_TOKENS, common_prefix
 
-# A shorter prompt is evaluated sooner than anybody notices.
+# Shorter prompts are not saved: they are evaluated before anybody notices.
 LEAST_TOKENS = 128
 
-# So many tokens more than what is resident must be saved of a prompt, so that it is read.
+# A saved prompt is read only if it has at least this many matching tokens more than the cache.
 LEAST_GAIN_TOKENS = 64
 
-# A prompt is written anew when so many of its tokens are not saved, and at least this share.
+# A prompt is saved again if at least this many of its tokens, and at least this share, are not in any saved prompt.
 _LEAST_NEWS_TOKENS, _LEAST_NEWS_SHARE = 64, 1 / 8
 
-# What a byte takes to read where nothing has been read yet, and how much the newest read counts.
+# The time to read a byte before anything was read, in seconds, and the weight of the newest read.
 _PRIOR_SECONDS, _NEWEST_SHARE = 5e-9, 0.3
-# No machine is measured to be equally fast twice. A figure is taken for another one up to this many times as large.
+# Two measurements of one machine differ. Two figures count as the same machine if they differ by at most this factor.
 _SAME_PACE = 1.4
 
-# Each time that a read is turned down, the next one is more likely to be tried: the disk may have been busy.
+# Each time a read is not tried because it seems too slow, the estimate falls to this share: the disk may have been
+# busy.
 _FORGIVEN_SHARE = 0.9
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A prompt that has been saved. lengths: those that a model which cannot cut a sequence anywhere can cut it back
-    to, ascending; None for a model that can. size: in bytes. token_ms: what a token was said to take when the prompt
-    was made; 0 if nobody knew."""
+    """A saved prompt.
+
+    size: in bytes.
+    lengths: the lengths to which its sequence can be cut back, ascending, for a model that cannot cut a sequence at any
+    token; None for other models.
+    token_ms: the reported prefill time per token when the prompt was made; 0 if unknown.
+    """
 
     name: str
     tokens: Sequence[int]
@@ -38,7 +43,7 @@ class Saved:
     token_ms: float = 0.0
 
     def shared(self, tokens: Sequence[int]) -> int:
-        """How many of `tokens` need not be evaluated if this is restored."""
+        """How many of `tokens` need no evaluation after this prompt is restored."""
         same = common_prefix(self.tokens, tokens)
         if self.lengths is None or same == len(self.tokens) < len(tokens):
             return same
@@ -46,14 +51,14 @@ class Saved:
 
 
 class ReadPace:
-    """How long reading takes: a moving figure, from what the last reads took."""
+    """How long reading takes: a moving average over the last reads."""
 
     def __init__(self) -> None:
         self._byte_seconds = _PRIOR_SECONDS
         self._known = False
 
     def learn(self, size: int, seconds: float) -> None:
-        """Reading and restoring `size` bytes took `seconds`."""
+        """Learns that reading and restoring `size` bytes took `seconds`."""
         if size <= 0:
             return
         now = seconds / size
@@ -68,21 +73,21 @@ class ReadPace:
 
 
 def same_pace(saved: Iterable[Saved], measured_ms: float) -> float:
-    """What a token is to be said to take, so that prompts are made as large as those that are saved and begin where
-    those do: what it took then, if what was measured now is hardly anything else. 0 if it is."""
+    """The prefill time per token to report, in ms, so that prompts get the same size and beginning as those that are
+    saved: the nearest time stored with a saved prompt, if it is near enough to `measured_ms`. 0 if none is."""
     near = [each.token_ms for each in saved if 1 / _SAME_PACE <= each.token_ms / measured_ms <= _SAME_PACE]
     return min(near, key=lambda ms: abs(ms - measured_ms), default=0.0)
 
 
 def best(saved: Iterable[Saved], tokens: Sequence[int], held: int) -> tuple[Saved, int] | None:
-    """The saved prompt that spares most of `tokens`, and how many; None if that is not clearly more than the `held`
-    that are resident."""
+    """The saved prompt that spares the most of `tokens`, and how many it spares; None if that is not clearly more than
+    the `held` tokens in the cache."""
     found = max(((each, each.shared(tokens)) for each in saved), key=lambda pair: pair[1], default=None)
     return found if found is not None and found[1] >= held + LEAST_GAIN_TOKENS else None
 
 
 def is_news(saved: Sequence[Saved], tokens: Sequence[int]) -> bool:
-    """Whether it is worth while to save a sequence that holds `tokens`, beside what is saved."""
+    """Whether a sequence with `tokens` is worth saving beside the saved prompts."""
     if len(tokens) < LEAST_TOKENS:
         return False
     if any(each.tokens == tokens for each in saved):
@@ -92,8 +97,8 @@ def is_news(saved: Sequence[Saved], tokens: Sequence[int]) -> bool:
 
 
 def replaced(saved: Iterable[Saved], tokens: Sequence[int]) -> list[str]:
-    """The names of those that are of no use beside a newly saved one: it shares nearly all they hold, as a prompt
-    takes over a sequence in the cache."""
+    """The names of saved prompts that a newly saved one makes useless, because it shares nearly all their tokens. The
+    rule is that of `PrefixCache.place`."""
     names = []
     for each in saved:
         same = common_prefix(each.tokens, tokens)

@@ -1,5 +1,4 @@
-"""Prompts that outlive the server: read from the cache folder when they are needed again, and written while the user
-rests and at the end."""
+"""Evaluated prompts on the disk: read when needed again, written while the user pauses and when a model is unloaded."""
 
 from __future__ import annotations
 
@@ -20,30 +19,29 @@ from lsp_server.system import saved_prompt_files
 
 logger = logging.getLogger(__name__)
 
-# After so long without work a prompt is written, and so many bytes a second at most, so that a disk lasts.
+# A prompt is written after this many seconds without work, and at this rate at most, to spare the disk.
 REST_SECONDS, _BYTES_PER_SECOND = 4.0, 500_000
 
-# How long a model that is given up may take to write its prompts.
+# How long writing prompts may delay the unloading of a model.
 END_SECONDS = 1.0
 
-# What cannot be written is not tried again for so long.
+# The pause after a failed write.
 _FAILED_SECONDS = 600.0
 
-# A folder that was changed this shortly before it was looked at may have changed again since, within the file system's
-# unit of time.
+# If a folder changed this shortly before it was listed, it may have changed again since with the same time stamp.
 _UNSURE_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A prompt has been written, on another thread, or could not be. size: in bytes; 0 if there was no room for it."""
+    """The result of a write on another thread. size: in bytes; 0 if there was no room."""
 
     size: int
     problem: str = ""
 
 
 class Model(Protocol):
-    """What is needed of a loaded model."""
+    """The parts of a loaded model that are needed here."""
 
     @property
     def backend(self) -> Backend: ...
@@ -59,9 +57,9 @@ class Model(Protocol):
 
 
 class SavedPrompts:
-    """The saved prompts of the model that completes code. For the engine's thread; it only writes on another one.
+    """The saved prompts of the completion model. Used by the engine's thread; only writes run on another thread.
 
-    deliver: takes what becomes of a write, on that thread. clock: the engine's.
+    deliver: called on that thread with the result of a write. clock: the engine's.
     """
 
     def __init__(self, spawn: Spawn, deliver: Callable[[Written], None], clock: Callable[[], float]) -> None:
@@ -71,24 +69,24 @@ class SavedPrompts:
         self._key = ""
         self._known: dict[str, Saved] = {}  # by name
         self._changed, self._looked = -1, 0
-        self._idle_since: float | None = None  # None: it works, or all is saved
+        self._idle_since: float | None = None  # None: the engine works, or all is saved
         self._not_before = 0.0
         self._writing: threading.Event | None = None  # set when the write under way has ended
 
     def limit(self, count: int) -> None:
-        """Sets how many bytes there may be on the disk; with 0 nothing is read or written."""
+        """Sets how many bytes may be on the disk; with 0 nothing is read or written."""
         self._limit_bytes = count
 
     # Reading --------------------------------------------------------------------------------------------
 
     def token_ms(self, model: Model) -> float:
-        """What a token of a model's prompt is to be said to take, so that prompts are made as large as those that are
-        saved; 0 if that was not measured."""
+        """The prefill time per token to report for a model, so that prompts get the same size as the saved ones (see
+        `same_pace`); 0 if it was not measured."""
         saved, measured = self._find(model), model.backend.info.token_ms
         return same_pace(saved, measured) if measured > 0 else 0.0
 
     def seconds_left(self, model: Model, tokens: Sequence[int], held: int) -> float:
-        """How long it takes until all of `tokens` are there, of which `held` are."""
+        """The estimated time to get all of `tokens` into the cache, of which it holds `held`; in seconds."""
         found = self._worth_reading(model, tokens, held)
         if found is None:
             return model.pace.seconds(len(tokens) - held, held)
@@ -96,8 +94,8 @@ class SavedPrompts:
         return self._pace.seconds(saved.size) + model.pace.seconds(len(tokens) - there, there)
 
     def take_sequence(self, model: Model, tokens: Sequence[int]) -> int | None:
-        """A sequence for `tokens`, which holds what it can of them: what is resident, or what was saved if that is
-        clearly more. None if all are busy."""
+        """Takes a sequence for `tokens`, which holds as many of them as possible: from the cache, or from a saved
+        prompt if that has clearly more. None if all sequences are busy."""
         backend, cache = model.backend, model.cache
         found = self._worth_reading(model, tokens, cache.match(tokens)[1], asks=True)
         sequence = take_sequence(backend, cache, tokens)
@@ -110,13 +108,13 @@ class SavedPrompts:
             prompt, states = saved_prompt_files.read(self._key, saved.name)
             *earlier, (length, state) = zip(prompt.lengths, states, strict=True)
             held = 0
-            if prompt.tokens == saved.tokens:  # else it was exchanged for another
+            if prompt.tokens == saved.tokens:  # else the file was replaced meanwhile
                 held = backend.restore(sequence, SequenceState(length, state, tuple(earlier)))
             if held != len(saved.tokens):
                 raise saved_prompt_files.DamagedError(f"{saved.name} does not fit the model")
             cache.append(sequence, saved.tokens)
             self._pace.learn(saved.size, time.perf_counter() - began)
-        except FileNotFoundError:  # another server has made room
+        except FileNotFoundError:  # another server has deleted it to make room
             self._known.pop(saved.name, None)
         except Exception as error:
             logger.info("a saved prompt cannot be read: %s", error)
@@ -127,7 +125,8 @@ class SavedPrompts:
     def _worth_reading(
         self, model: Model, tokens: Sequence[int], held: int, *, asks: bool = False
     ) -> tuple[Saved, int] | None:
-        """The saved prompt to read instead of evaluating more than `held` of `tokens`, and how many it spares."""
+        """The saved prompt to read, if that is faster than to evaluate the tokens after the first `held`; and how many
+        tokens it spares."""
         found = best(self._find(model), tokens, held) if self._limit_bytes else None
         if found is None:
             return None
@@ -139,7 +138,7 @@ class SavedPrompts:
         return found
 
     def _find(self, model: Model) -> list[Saved]:
-        """What is saved for a model."""
+        """The saved prompts of a model. Lists the folder again if it may have changed."""
         key = _key_of(model)
         if not key or not self._limit_bytes:
             return []
@@ -172,14 +171,14 @@ class SavedPrompts:
     # Writing --------------------------------------------------------------------------------------------
 
     def next_due(self) -> float | None:
-        """When there may be something to write; None if not before the engine has worked again."""
+        """When the next write may be due; None if not before the engine has worked again."""
         if self._idle_since is None or self._writing is not None or not self._limit_bytes:
             return None
         return max(self._idle_since + REST_SECONDS, self._not_before)
 
     def rest(self, model: Model | None, *, worked: bool) -> None:
-        """Begins to write a prompt of `model`, if it is time and there is one to be written. worked: whether the engine
-        has just worked."""
+        """Starts to write a prompt of `model`, if it is time and one is worth it. worked: whether the engine has just
+        worked."""
         if worked:
             self._idle_since = self._clock()
         due, now = self.next_due(), self._clock()
@@ -200,7 +199,7 @@ class SavedPrompts:
         self._spawn(run)
 
     def written(self, written: Written) -> None:
-        """Takes note of what has become of a write."""
+        """Notes the result of a write, and when the next may begin."""
         self._writing = None
         pause = _FAILED_SECONDS if written.problem or not written.size else written.size / _BYTES_PER_SECOND
         self._not_before = self._clock() + pause
@@ -208,7 +207,8 @@ class SavedPrompts:
             logger.warning("a prompt cannot be saved in %s: %s", saved_prompt_files.folder(), written.problem)
 
     def end(self, model: Model) -> None:
-        """Writes what is not saved of a model that is given up, the latest used first, as far as there is time."""
+        """Writes the unsaved prompts of a model before it is unloaded, the most recently used first, until END_SECONDS
+        have passed."""
         until = time.monotonic() + END_SECONDS
         if self._writing is not None:
             self._writing.wait(END_SECONDS)
@@ -220,25 +220,26 @@ class SavedPrompts:
                 _tried(write, lambda: time.monotonic() < until)
 
     def _unsaved(self, model: Model) -> list[ResidentSequence]:
-        """The sequences worth saving that are not saved, the latest used first."""
+        """The sequences that are worth saving and are not saved, the most recently used first."""
         if not self._limit_bytes or not _key_of(model):
             return []
         there, unsaved = self._find(model), []
         for sequence in sorted(model.cache, key=lambda sequence: -sequence.used):
             tokens = _kept(model, sequence)
             if not sequence.busy and is_news(there, tokens) and self._pays(model, len(tokens)):
-                there.append(Saved("", tokens, 0))  # others may hold much the same
+                there.append(Saved("", tokens, 0))  # so that sequences with nearly the same tokens do not count
                 unsaved.append(sequence)
         return unsaved
 
     def _pays(self, model: Model, count: int) -> bool:
-        """Whether it is read faster than it is evaluated, as far as is known without reading it."""
+        """Whether reading is faster than evaluating, estimated from the sizes of the known files."""
         sizes = [saved.size / len(saved.tokens) for saved in self._known.values()]
         evaluating = model.pace.seconds(count, 0)
         return not sizes or not evaluating or self._pace.seconds(int(count * max(sizes))) < evaluating
 
     def _writer(self, model: Model, sequence: ResidentSequence) -> Callable[[Callable[[], bool]], int] | None:
-        """What writes a sequence, as it is now."""
+        """A function that writes a sequence's present state to a file; None if the state cannot be read from the
+        backend."""
         tokens = _kept(model, sequence)
         if len(tokens) < len(sequence.tokens):
             model.cache.truncate(sequence.id, model.backend.truncate(sequence.id, len(tokens)))
@@ -258,8 +259,8 @@ class SavedPrompts:
 
 
 def _kept(model: Model, sequence: ResidentSequence) -> list[int]:
-    """What is saved of a sequence: all, but of one that cannot be cut back when it is restored, no more than what the
-    same prompt will need."""
+    """The tokens of a sequence to save: all of them. But the state of a sliding-window model cannot be cut back after
+    it is restored, so it gets only the tokens that the same prompt will need."""
     sliding = 0 < model.backend.info.sliding_tokens < len(sequence.tokens)
     return sequence.tokens[: model.cache.settled(sequence.id) if sliding else None]
 
@@ -272,8 +273,9 @@ def _tried(write: Callable[[Callable[[], bool]], int], go_on: Callable[[], bool]
 
 
 def _key_of(model: Model) -> str:
-    """What the states of a model depend on, and how its prompts are laid out."""
+    """The key of a model's saved prompts: what their states and their layout depend on. Empty if the model's states
+    cannot be saved."""
     info = model.backend.info
     if not info.state_key or (info.recurrent and info.sliding_tokens):
-        return ""  # each of the two is cut back in a way in which the other cannot be
+        return ""  # recurrent and sliding-window states are cut back in different ways
     return f"{info.state_key} {info.format.name} {info.format.layout}"

@@ -13,7 +13,7 @@ JobT = TypeVar("JobT")
 
 @dataclass(slots=True)
 class Entry(Generic[JobT]):
-    """One request in the queue. order: when it came, for first come, first served within a priority."""
+    """One request in the queue. order: its arrival number; requests of the same priority are served in this order."""
 
     id: int
     job: JobT
@@ -23,8 +23,8 @@ class Entry(Generic[JobT]):
 
 
 class Scheduler(Generic[JobT]):
-    """A bounded queue by priority. An entry stays in it until it is removed, so that a more urgent request
-    preempts one that has begun, and that one goes on where it stopped."""
+    """A bounded priority queue. An entry stays until it is removed. So a more urgent request preempts one that has
+    begun, which continues later from where it stopped."""
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -35,11 +35,11 @@ class Scheduler(Generic[JobT]):
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry[JobT]]:
-        """In the order in which they are worked on."""
+        """In the order of urgency."""
         return iter(sorted(self._entries.values(), key=self._urgency))
 
     def first(self) -> Entry[JobT] | None:
-        """The entry that is worked on next."""
+        """The most urgent entry."""
         return min(self._entries.values(), key=self._urgency, default=None)
 
     def get(self, id: int) -> JobT | None:
@@ -47,8 +47,8 @@ class Scheduler(Generic[JobT]):
         return entry.job if entry else None
 
     def add(self, id: int, job: JobT, priority: Priority, deadline: float | None) -> Entry[JobT] | None:
-        """Adds a request. Returns the entry that had to go for it (it may be the new one) if it is full:
-        the least urgent, and of these the newest, since it has waited the least."""
+        """Adds a request. If the queue is full, removes and returns the least urgent entry, which may be the new one;
+        of several, the newest, which has waited the least."""
         self._order += 1
         self._entries[id] = Entry(id, job, priority, deadline, self._order)
         if len(self._entries) <= self.limit:

@@ -1,4 +1,4 @@
-"""An engine that several servers of a user share: joined if it is there, started if not."""
+"""An engine process that several servers of one user share: joins a running one, or starts it."""
 
 from __future__ import annotations
 
@@ -32,28 +32,29 @@ from lsp_server.engine.request import (
 )
 from lsp_server.system import user_sockets
 
-# How long an engine may take until it listens. It loads no model before that.
+# How long a new engine may take to listen (it loads no model before that), and the pause between two tries.
 _START_SECONDS, _LOOK_SECONDS = 30.0, 0.02
-# How long it waits for another server when the last one has left.
+# How long the engine stays after its last server has left.
 LINGER_SECONDS = 120.0
 
 
 class SharedHome:
-    """Joins the engine that is for the model which is loaded first, and leaves it for another when another model is to
-    complete code. Until then messages wait here.
+    """Connects to the engine for the completion model that is loaded first, and moves to another engine when another
+    completion model is loaded. Loads for other roles wait here until the first completion model is loaded.
 
-    arguments: those behind `python -m lsp_server`; with them, the path to listen at.
+    arguments: those after `python -m lsp_server`; the path to listen at is appended.
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(arguments)
         self._post: Post = lambda _: None
-        self._spec: ModelSpec | None = None  # which the engine is for
+        self._spec: ModelSpec | None = None  # the completion model of the engine
         self._keep: Keep | None = None
-        self._others: dict[Role, Load] = {}  # of the models that do not complete code
+        self._others: dict[Role, Load] = {}  # the loads for other roles
         self._early: list[Load] = []
         self._stopping = False
-        # The link in use, and the requests that are under way there; with a lock, since events come on its threads.
+        # The link in use and the requests that run there. The lock guards both, since events come on the link's
+        # threads.
         self._lock = threading.Lock()
         self._link: Link | None = None
         self._ids: set[int] = set()
@@ -93,7 +94,7 @@ class SharedHome:
         def post(event: Event | EngineLost) -> None:
             with self._lock:
                 if link is not self._link:
-                    return  # of an engine that we have left
+                    return  # from an engine that we have left
                 if isinstance(event, Finished):
                     self._ids.discard(event.id)
                 elif isinstance(event, EngineLost):
@@ -108,7 +109,7 @@ class SharedHome:
         return link
 
     def _leave(self) -> None:
-        """Leaves the engine: what was under way there ends, and its other models are not ours any more."""
+        """Leaves the engine: its running requests end as cancelled, and its models of other roles count as unloaded."""
         with self._lock:
             link, self._link = self._link, None
             ids, self._ids = self._ids, set()
@@ -129,7 +130,7 @@ class SharedHome:
             raise LinkError(f"cannot be shared: {error}") from None
 
     def _started(self, path: Path) -> socket.socket:
-        """A connection to a new engine, or to one that somebody else has started meanwhile. Raises LinkError."""
+        """A connection to a new engine, or to one that another server has started meanwhile. Raises LinkError."""
         end = time.monotonic() + _START_SECONDS
         while (lock := user_sockets.locked(path.with_suffix(".start"), wait=False)) is None:
             if time.monotonic() > end:

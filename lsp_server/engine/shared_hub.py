@@ -1,7 +1,8 @@
-"""One core for several servers: whose request each event belongs to, and which model they share.
+"""Connects one core with several servers: it routes each event to the server of its request, and shares the models.
 
-Each server is a client. Its requests have ids of their own here, so that no event reaches another one. A role has one
-model; who asks for the same gets word of it, and who asks for another while it is in use is refused.
+Each server is a client. The hub gives each request a new id, so that no event reaches another client. A role has one
+model. A client that asks for the same model shares it; a client that asks for another model while it is in use is
+refused.
 """
 
 from __future__ import annotations
@@ -32,20 +33,21 @@ from lsp_server.engine.request import (
     Working,
 )
 
-# Requests of one client at the same time; a core holds 64 for all.
+# How many requests of one client may run at the same time; a core holds 64 of all clients.
 _MOST_REQUESTS = 32
 _TAKEN = "the shared engine has another {} model for another window; use the same, or set `engine` to `process`"
 
 
 class Core(Protocol):
-    """What takes the messages of all."""
+    """The core that gets the messages of all clients."""
 
     def send(self, message: Message) -> None: ...
 
 
 @dataclass(eq=False)
 class Client:
-    """One server. post: hands it an event, without waiting. ids: of its requests under way, by our ids."""
+    """One server. post: sends it an event, and does not block. ids: maps the hub's id of each running request to the
+    client's id."""
 
     post: Callable[[Event], None]
     ids: dict[int, int] = field(default_factory=dict)
@@ -55,7 +57,7 @@ class Client:
 
 @dataclass
 class _Model:
-    """The model of a role. told: the last that was told of it. users: who has asked for it."""
+    """The model of a role. told: the last event about it. users: the clients that have asked for it."""
 
     spec: ModelSpec
     number: int
@@ -64,8 +66,8 @@ class _Model:
 
 
 class Hub:
-    """Between a core and its clients. One lock guards all: messages come on the clients' threads, events on the
-    core's."""
+    """Sits between a core and its clients. One lock guards all state: messages come on the clients' threads, events on
+    the core's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -76,7 +78,7 @@ class Hub:
         self._next_id = self._next_load = 0
 
     def serve(self, core: Core) -> None:
-        """Takes the core that all messages go to."""
+        """Sets the core that gets all messages."""
         self._core = core
 
     def join(self, post: Callable[[Event], None]) -> Client:
@@ -86,7 +88,7 @@ class Hub:
         return client
 
     def leave(self, client: Client) -> None:
-        """Ends all that a client has under way."""
+        """Removes a client and cancels all its running requests."""
         with self._lock:
             self._clients.discard(client)
             for model in self._models.values():
@@ -113,7 +115,8 @@ class Hub:
                 self._keep()
 
     def post(self, event: Event) -> None:
-        """Hands an event of the core to whom it concerns. On the core's thread, and on those that load models."""
+        """Sends an event of the core to the clients that it concerns. Called on the core's thread and on loader
+        threads."""
         with self._lock:
             if isinstance(event, Working | CacheUse):
                 for client in self._clients:
@@ -166,8 +169,8 @@ class Hub:
             client.post(replace(event, load=client.loads[event.role]))
 
     def _keep(self) -> None:
-        """What all clients want together: models stay as long as anybody wants them to, and prompts are kept on the
-        disk only if everybody allows it."""
+        """Combines the clients' wishes: a model stays as long as any client wants it, and prompts are kept on the disk
+        only if all clients allow it."""
         wishes = [client.keep for client in self._clients if client.keep is not None]
         if not wishes:
             return

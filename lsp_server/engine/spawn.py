@@ -1,4 +1,4 @@
-"""How work is done beside the engine's own: on a thread, or at once where a test or a bench drives the engine."""
+"""Runs work beside the engine's thread: on a new thread, or at once in a test or bench that drives the engine."""
 
 from __future__ import annotations
 
@@ -13,5 +13,5 @@ def in_thread(work: Callable[[], None]) -> None:
 
 
 def at_once(work: Callable[[], None]) -> None:
-    """Instead of a thread, for an engine that is driven by hand."""
+    """Runs the work in the caller, for an engine that is driven without threads."""
     work()

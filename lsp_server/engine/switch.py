@@ -1,7 +1,7 @@
-"""Several engines as one: each role is answered by the first of its places that works, an endpoint or the local model.
+"""Several engines that act as one: each role uses the first of its places that works, an endpoint or the local model.
 
-A place that fails is left for the next one at once, and taken again when it works again, which is tried after pauses
-that double.
+When a place fails, the next one is used at once. The failed place is tried again after pauses that double, and used
+again when it works.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ MakeRemote = Callable[[str, Endpoint], EngineClient]
 
 class Switch:
     """See `api.RoutedEngine`. local: the engine that loads models itself. remote: makes the engine for an endpoint. All
-    of them take the ids of their requests from one counter.
+    of them take their request ids from one counter.
 
-    Owned by the event loop's thread, as the engines are.
+    Owned by the event loop's thread, like the engines.
     """
 
     def __init__(self, local: EngineClient, remote: MakeRemote) -> None:
@@ -41,7 +41,7 @@ class Switch:
     # The places -----------------------------------------------------------------------------------------
 
     def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
-        """Sets the endpoints that there are, and for each role the names of its places, the best first."""
+        """Sets the endpoints, and for each role the names of its places, the best first."""
         wanted = {name: endpoints[name] for names in order.values() for name in names if name in endpoints}
         gone = [self._remotes[name] for name in self._remotes if wanted.get(name) != self._endpoints[name]]
         self._remotes = {name: engine for name, engine in self._remotes.items() if engine not in gone}
@@ -54,7 +54,7 @@ class Switch:
             self._order[role] = tuple(name for name in names if name == LOCAL or name in wanted) or (LOCAL,)
         for role in order:
             self._choose(role)
-        # Only now, when each role has a place that there is: what follows tells of its models.
+        # Only after each role has an existing place: the following calls report the states of its models.
         for engine in gone:
             self._local.later(engine.stop())
         for name in new:
@@ -77,8 +77,8 @@ class Switch:
         engine.on_work = lambda event: self.on_work(event)  # noqa: PLW0108 - what is set when it comes
 
     def _choose(self, role: Role) -> bool:
-        """Takes the first place that works; without one the first that may work soon, else the last. Returns whether
-        that is another one than before."""
+        """Uses the first place that works; if none does, the first that may work soon, else the last. Returns whether
+        the place has changed."""
         order, before = self._order[role], self._used[role]
         kinds = {name: self._engine(name).models[role].kind for name in order}
         ready = next((name for name in order if kinds[name] == "ready"), None)
@@ -96,7 +96,7 @@ class Switch:
             self.on_working()
 
     def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:
-        """The places of a role: name, state, and whether it is the one in use."""
+        """The places of a role, each with its name, its model's state, and whether it is in use."""
         used = self._used[role]
         return [(name, self._engine(name).models[role], name == used) for name in self._order[role]]
 
@@ -146,11 +146,11 @@ class Switch:
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         remote = self._used[role] != LOCAL
         if LOCAL not in self._order[role]:
-            if self.models[role].kind not in ("loading", "ready"):  # `route` has it asked what it is
+            if self.models[role].kind not in ("loading", "ready"):  # else `route` has asked it already
                 self._of(role).load(ModelSpec(self._endpoints[self._used[role]].url), role)
         elif not (
             remote and role != "completion" and self.models[role].kind == "ready"
-        ):  # else not before it is needed
+        ):  # else loaded only when it is needed
             self._local.load(spec, role)
 
     def wake(self, role: Role = "completion") -> None:
@@ -161,7 +161,7 @@ class Switch:
             self._of(role).try_again(role)
 
     def _try_better(self, role: Role) -> None:
-        """Tries the places again that have failed and come before the one in use, where it is time to."""
+        """Tries the failed places before the one in use again, if their pauses are over."""
         for name in self._order[role]:
             if name == self._used[role]:
                 return

@@ -1,4 +1,4 @@
-"""The vocabulary by the bytes of its tokens, for token healing."""
+"""The tokens of a vocabulary, searched by their bytes, for token healing and for limits on names."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
 
-# What is allowed is looked for among so many of the likeliest tokens.
+# The search for an allowed token looks at this many of the most probable tokens.
 _MOST_TRIED = 64
 
 
 class Vocabulary:
-    """pieces: the bytes of each token, by its id; empty for tokens that stand for no text.
+    """pieces: the bytes of each token, by its id; empty for tokens without text.
 
-    A sorted array serves as the trie: the tokens that begin with some bytes stand beside each other.
+    A sorted array serves as the trie: tokens with the same beginning are neighbours.
     """
 
     def __init__(self, pieces: Sequence[bytes]) -> None:
@@ -36,7 +36,8 @@ class Vocabulary:
         return self._pieces[token]
 
     def beginnings(self, words: tuple[str, ...]) -> tuple[int, ...]:
-        """The tokens that are white space, and those that are one of `words`, with a space in front or without."""
+        """The tokens that are only white space, and those that are one of `words`, with or without a space before
+        it."""
         found = self._beginnings.get(words)
         if found is None:
             wanted = {prefix + word.encode() for word in words for prefix in (b"", b" ")}
@@ -46,13 +47,13 @@ class Vocabulary:
         return found
 
     def longer_than(self, start: bytes) -> NDArray[np.int64]:
-        """The tokens that begin with `start` and go on behind it."""
+        """The tokens that begin with `start` and are longer."""
         low = bisect_right(self._sorted, start)
         high = bisect_left(self._sorted, _behind(start), lo=low) if _behind(start) else len(self._sorted)
         return self._tokens[low:high]
 
     def parts_of(self, words: Sequence[bytes]) -> list[int]:
-        """The tokens that one of `words` begins with."""
+        """The tokens that are a prefix of one of `words`."""
         found = set()
         for start in {word[:end] for word in words for end in range(1, len(word) + 1)}:
             place = bisect_left(self._sorted, start)
@@ -68,12 +69,12 @@ class Vocabulary:
         rank: int = 0,
         allows: Callable[[bytes], bool] | None = None,
     ) -> int | None:
-        """The token to write in place of `token` and all that follows it, where `written` are the bytes of
-        these: one that begins with them and is likelier here than `token`, or with a rank the next such one.
-        allows: whether the bytes that it adds may stand there; None for all. None if `token` stays.
+        """The token to take in place of `token` and all tokens after it, whose bytes together are `written`. It begins
+        with these bytes and is more probable here than `token`; with a rank, the candidate at that rank. None if
+        `token` stays. allows: whether the text may continue with the bytes that the new token adds; None: always.
 
-        The idea of token healing (Guidance; measured for completion in arXiv 2601.23223): a cursor inside a
-        word has forced a split that the model has never seen there.
+        The idea is token healing (Guidance; measured for completion in arXiv 2601.23223): a cursor inside a word has
+        forced a split into tokens that the model has never seen there.
         """
         candidates = self.longer_than(written)
         if len(candidates) <= rank:
@@ -95,7 +96,7 @@ class Vocabulary:
 
 
 def logprob_of(logits: Logits, token: int, rivals: Sequence[int] | None = None) -> float:
-    """The logarithm of the probability of `token` among `rivals`, all tokens that could stand there; None for any."""
+    """The log probability of `token` among `rivals`, all tokens that may stand there; None: the whole vocabulary."""
     import numpy as np
 
     among = logits if rivals is None else logits[rivals]
@@ -104,8 +105,8 @@ def logprob_of(logits: Logits, token: int, rivals: Sequence[int] | None = None) 
 
 
 def likeliest(logits: Logits, allowed: Callable[[int], bool], beginnings: Sequence[int], rank: int = 0) -> int | None:
-    """The likeliest token that is allowed, or with a rank the next such one. Looked at are the likeliest of all and
-    `beginnings`. None if there is none among them."""
+    """The most probable allowed token, or the allowed token at position `rank`. Searches the `_MOST_TRIED` most
+    probable tokens and `beginnings`. None if none of them is allowed."""
     import numpy as np
 
     top = np.argpartition(logits, -_MOST_TRIED)[-_MOST_TRIED:] if len(logits) > _MOST_TRIED else np.arange(len(logits))
@@ -119,6 +120,6 @@ def likeliest(logits: Logits, allowed: Callable[[int], bool], beginnings: Sequen
 
 
 def _behind(start: bytes) -> bytes:
-    """The least bytes greater than all that begin with `start`; empty if there are none."""
+    """The smallest byte string that sorts after all strings that begin with `start`; empty if there is none."""
     trimmed = start.rstrip(b"\xff")
     return trimmed[:-1] + bytes((trimmed[-1] + 1,)) if trimmed else b""

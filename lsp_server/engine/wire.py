@@ -1,7 +1,7 @@
-"""Messages and events as bytes, for an engine that lives in another process.
+"""Messages and events as bytes, for an engine in another process.
 
-A frame is four bytes of length (big-endian), one byte for the kind, and the message as MessagePack. The clocks of two
-processes need not agree, so a deadline goes over the wire as the time that is left.
+A frame is four bytes of length (big-endian), one byte for the kind of message, and the message as MessagePack. The
+monotonic clocks of two processes may differ, so a deadline is sent as the remaining time.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import msgspec
 
 from lsp_server.engine.request import Event, Generate, Message, Ping, Pong
 
-# A prompt of the largest window has about half of a megabyte.
+# A prompt for the largest window has about half a megabyte.
 LARGEST_FRAME = 16 << 20
 _HEAD = 4
 _SHOWN_BYTES = 60
 
 
 class WireError(Exception):
-    """What came is no frame of ours. The message is one line that says why."""
+    """The bytes are no valid frame. The message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,8 @@ def _decoder(number: int) -> msgspec.msgpack.Decoder[Any]:
 
 
 def encode(message: Message | Event | Hello | Ping | Pong, now: float | None = None) -> bytes:
-    """A frame. now: the time that a deadline counts from; by default the present."""
+    """The frame of a message. now: the time from which the deadline's remaining time is computed; by default the
+    present."""
     if isinstance(message, Generate) and message.deadline is not None:
         message = replace(message, deadline=message.deadline - (time.monotonic() if now is None else now))
     body = msgspec.msgpack.encode(message)
@@ -53,7 +54,7 @@ def encode(message: Message | Event | Hello | Ping | Pong, now: float | None = N
 
 
 def decode(frame: bytes, now: float | None = None) -> Any:
-    """The message of a frame without its length. Raises WireError."""
+    """The message in a frame without its length field. Raises WireError."""
     if not frame or frame[0] >= len(_KINDS):
         raise WireError(f"a frame of no kind that there is: {frame[:_SHOWN_BYTES]!r}")
     try:
@@ -66,7 +67,8 @@ def decode(frame: bytes, now: float | None = None) -> Any:
 
 
 def read(receive: Callable[[int], bytes]) -> Any:
-    """The next message, or None at the end. receive: gives so many bytes, fewer at the end only. Raises WireError."""
+    """Reads the next message; None at the end of the stream. receive(n): returns n bytes, fewer only at the end. Raises
+    WireError."""
     head = receive(_HEAD)
     if not head:
         return None

@@ -1,4 +1,4 @@
-"""What a model is to evaluate next, and the sequence it does so in."""
+"""The next tokens that a model must evaluate, and the choice of a sequence for them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from lsp_server.engine.prefix_cache import PrefixCache
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Tokens to evaluate in a sequence of a backend from `position` on, with the logits behind the last `logits` of
-    them and behind each token of the draft. cache: the record of what the backend holds. match: what spoke for the
-    draft, as in `Draft`."""
+    """Tokens to evaluate in a sequence of a backend from `position` on. Wanted are the logits after each of the last
+    `logits` tokens and after each token of the draft. cache: the record of the backend's KV cache. match: the source of
+    the draft, as in `Draft`."""
 
     backend: Backend
     cache: PrefixCache
@@ -26,7 +26,7 @@ class Work:
 
 
 def take_sequence(backend: Backend, cache: PrefixCache, tokens: Sequence[int]) -> int | None:
-    """A sequence for `tokens`, which holds what it can of them already; None if all are busy."""
+    """Takes a sequence for `tokens` that already holds as many of them as possible; None if all are busy."""
     placement = cache.place(tokens)
     if placement is None:
         return None

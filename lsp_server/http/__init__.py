@@ -1,1 +1,1 @@
-"""Completions for editors that ask over HTTP, from the same engine and with the same reuse as over LSP."""
+"""Completions for editors that ask over HTTP, from the same engine and with the same KV cache reuse as over LSP."""

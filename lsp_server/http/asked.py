@@ -1,4 +1,4 @@
-"""What a client asks for and what it gets, in no client's own words."""
+"""A client's request and its answer, independent of the client's protocol."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from typing import Any, Protocol
 
 from lsp_server.engine.api import Usage
 
-# Of what a client sends, no more is looked at on either side of the cursor.
+# The text on each side of the cursor is cut to this many bytes.
 MOST_BYTES = 1 << 17
 
 
 class RefusedError(Exception):
-    """A request that is not carried out. status: the HTTP status. The text is one line for whoever set up the
-    client."""
+    """A request is refused. status: the HTTP status. The text is one line for the person who has set up the client."""
 
     def __init__(self, status: int, message: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(message)
@@ -24,7 +23,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """A part of another file that a client sends along. path: as the client names it; empty if it does not."""
+    """A part of another file, sent by the client. path: the client's name for the file; empty if unknown."""
 
     path: str
     text: str
@@ -32,10 +31,15 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request. before, after: the text on both sides of the cursor, as much of it as the client sends. chunks:
-    parts of other files, the latest last; None if this client sends none. max_tokens: None for what the settings say.
-    wait_ms: how long the client waits for the whole text; None for as long as it takes. only_reads: whether the prompt
-    is only to be evaluated. fields: what the answer is to have; empty for all."""
+    """One request.
+
+    before, after: the text on both sides of the cursor, as much as the client sends.
+    chunks: parts of other files, the latest last; None if this client sends none.
+    max_tokens: None: as in the settings.
+    wait_ms: how long the client waits for the whole text; None: without a limit.
+    only_reads: only evaluate the prompt.
+    fields: the fields that the answer should have; empty: all.
+    """
 
     before: str
     after: str
@@ -50,8 +54,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """An answer: all of its text so far. is_cut: whether more would have followed, but for a limit. id: the same in
-    all pieces of an answer."""
+    """An answer: the whole text so far. is_cut: a limit has ended the text. id: the same in all pieces of an answer."""
 
     text: str
     model: str
@@ -61,10 +64,10 @@ class Given:
 
 
 class Dialect(Protocol):
-    """How one kind of client asks, and how it is answered."""
+    """The protocol of one kind of client."""
 
     def asked(self, body: bytes) -> Asked:
-        """What a request's body asks for. Raises RefusedError."""
+        """Reads the body of a request. Raises RefusedError."""
         ...
 
     def whole(self, asked: Asked, given: Given) -> dict[str, Any]:

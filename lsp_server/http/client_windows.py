@@ -1,8 +1,8 @@
-"""The documents behind the requests: clients send the text around the cursor, and not which file it is of.
+"""The documents behind HTTP requests. Clients send the text around the cursor, but not the name of its file.
 
-What a client sends is a window of a file, which moves with the cursor. A window that, but for one edit, is like a part
-of a file that is known is the same file's, and what is known of the file around it stays: prompts are then made of one
-document that is edited, as those of an editor that speaks LSP, and the KV cache holds the beginning of the next one.
+That text is a window of a file, which moves with the cursor. If a window equals a part of a known file except for one
+edit, it belongs to that file, and the file's known text around it is kept. So prompts are made from one document that
+is edited, as with an editor that speaks LSP, and the KV cache holds the beginning of the next prompt.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from lsp_server.http.asked import MOST_BYTES
 from lsp_server.http.guess_language import guess_language
 
 MOST_FILES = 16
-# How much of a file is kept on either side of the window.
+# How many bytes of a file are kept on either side of the window.
 _KEPT_AROUND = 1 << 16
-# Where a window begins and ends in a file is found by so much of it.
+# The start and the end of a window are found in a file by this many bytes of it.
 _HEAD_BYTES, _LEAST_HEAD_BYTES = 400, 12
-# A window is a file's if this share of it stands there already.
+# A window belongs to a file if this share of it is in the file already.
 _LEAST_SHARE = 0.5
-# So much may be new or gone, however little text there is.
+# This many bytes may always be new or deleted, however short the text is.
 _FREE_BYTES = 200
 
 
 @dataclass(slots=True)
 class _File:
-    """A document, and where in it the last window was. guessed: how long it was when its language was looked for."""
+    """A document and the position of its last window. guessed: its length when its language was guessed."""
 
     document: DocumentSnapshot
     start: int
@@ -39,9 +39,9 @@ class _File:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """How a window lies in a file. front, behind: what goes in front of the file and behind it first, since the window
-    shows more of it. start, end: of the window in that; kept_start, kept_end: what of it stands there already. gone:
-    how much stood there and does no more."""
+    """How a window matches a file. front, behind: text of the window that must first be added before and after the
+    file's text. start, end: the window's place in the file after that. kept_start, kept_end: how many bytes at its
+    start and end are unchanged. gone: how many bytes of the file it deletes."""
 
     front: bytes
     behind: bytes
@@ -53,15 +53,15 @@ class _Fit:
 
     @property
     def worth(self) -> int:
-        """What is lost counts against it: where the beginning of a window is that of the last one, less a line, it has
-        moved on by that line, and the line is still there."""
+        """The unchanged bytes minus the deleted ones. Deletions count against a match: a window that begins one line
+        later than the last one has moved by that line, which is still in the file."""
         return self.kept_start + self.kept_end - self.gone
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A place in a document. before: the document as it was; None if it was not known. closed: documents that are
-    forgotten for it."""
+    """A position in a document. before: the previous version of the document; None if it is new. closed: documents that
+    were forgotten to make room for it."""
 
     document: DocumentSnapshot
     offset: int
@@ -70,14 +70,15 @@ class Placed:
 
 
 class ClientFiles:
-    """The files that clients have asked about, a bounded number, the latest last. Owned by the event loop's thread."""
+    """The files that clients have asked about, at most `MOST_FILES`, the latest last. Owned by the event loop's
+    thread."""
 
     def __init__(self) -> None:
         self._files: OrderedDict[str, _File] = OrderedDict()
         self._opened = 0
 
     def place(self, before: str, after: str) -> Placed:
-        """The document that has this text on the two sides of a cursor, and the cursor in it."""
+        """The document that contains this text on the two sides of a cursor, and the cursor's offset in it."""
         left, right = _near(text.encode(before), text.encode(after))
         window = left + right
         best: tuple[_File, _Fit] | None = None
@@ -112,13 +113,13 @@ class ClientFiles:
 
 
 def _near(left: bytes, right: bytes) -> tuple[bytes, bytes]:
-    """What is looked at of a window: whole characters near the cursor."""
+    """The part of a window near the cursor that is used, in whole characters."""
     start = text.next_character_start(left, max(0, len(left) - MOST_BYTES))
     return left[start:], right[: text.character_start(right, MOST_BYTES)]
 
 
 def _fit(file: _File, window: bytes) -> _Fit | None:
-    """The best way in which a window lies in a file; None if it is no window of it."""
+    """The best match of a window with a file; None if it is no window of this file."""
     best: _Fit | None = None
     for front, start in _starts(file, window):
         for behind, end in _ends(file, window):
@@ -144,7 +145,7 @@ def _fit(file: _File, window: bytes) -> _Fit | None:
 
 @dataclass(frozen=True, slots=True)
 class _Joined:
-    """A file with what is to go around it, of which only parts are ever put together."""
+    """A file with the text that is to be added around it. Joined only if a slice needs it."""
 
     front: bytes
     source: bytes
@@ -157,7 +158,8 @@ class _Joined:
 
 
 def _starts(file: _File, window: bytes) -> Iterator[tuple[bytes, int]]:
-    """Where a window may begin: what goes in front of the file, and the offset in that. First where the last did."""
+    """Possible starts of a window: the text to add before the file, and the offset after that. The last window's start
+    is first."""
     yield b"", file.start
     source, head = file.document.source, _lines(window[:_HEAD_BYTES])
     if len(head) >= _LEAST_HEAD_BYTES:
@@ -169,7 +171,7 @@ def _starts(file: _File, window: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _ends(file: _File, window: bytes) -> Iterator[tuple[bytes, int]]:
-    """Where a window may end: what goes behind the file, and the offset in the two."""
+    """Possible ends of a window: the text to add after the file, and the offset in the file with that text."""
     yield b"", file.end
     source, tail = file.document.source, _last_lines(window[-_HEAD_BYTES:])
     if len(tail) >= _LEAST_HEAD_BYTES:
@@ -182,12 +184,12 @@ def _ends(file: _File, window: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _lines(head: bytes) -> bytes:
-    """The whole lines at the beginning of a text, if there are any."""
+    """The whole lines at the beginning of a text; the text itself if it has no line end."""
     return head[: head.rfind(b"\n") + 1] or head
 
 
 def _last_lines(tail: bytes) -> bytes:
-    """The whole lines at its end."""
+    """The whole lines at the end of a text."""
     first = tail.find(b"\n") + 1
     return tail[first:] if 0 < first < len(tail) else tail
 
@@ -198,7 +200,7 @@ def _apply(document: DocumentSnapshot, fit: _Fit, window: bytes) -> DocumentSnap
         document = document.edited(len(document.source), len(document.source), fit.behind)
     if fit.front:
         document = document.edited(0, 0, fit.front)
-    # Whole characters.
+    # Extend the edit to whole characters.
     start = text.character_start(window, fit.kept_start)
     end = text.next_character_start(window, len(window) - fit.kept_end)
     first, last = fit.start + start, fit.end - (len(window) - end)
@@ -208,7 +210,7 @@ def _apply(document: DocumentSnapshot, fit: _Fit, window: bytes) -> DocumentSnap
 
 
 def _bounded(document: DocumentSnapshot, start: int, end: int) -> tuple[DocumentSnapshot, int]:
-    """The document without what lies far from the window, and how much is gone in front."""
+    """The document without text far from the window, and how many bytes were removed before it."""
     size = len(document.source)
     if start <= 2 * _KEPT_AROUND and size - end <= 2 * _KEPT_AROUND:
         return document, 0
@@ -222,7 +224,7 @@ def _bounded(document: DocumentSnapshot, start: int, end: int) -> tuple[Document
 
 
 def _in_language(file: _File, document: DocumentSnapshot) -> DocumentSnapshot:
-    """The document in its language, which is guessed again while there is much more text than at the last guess."""
+    """The document with its language. That is guessed again when the text has grown much since the last guess."""
     if document.language_id or (file.guessed and len(document.source) < 1.5 * file.guessed + _FREE_BYTES):
         return document
     file.guessed = len(document.source)

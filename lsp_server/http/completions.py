@@ -1,4 +1,4 @@
-"""Completions for requests over HTTP: each becomes a place in a document, which the completer answers as over LSP."""
+"""Completions for HTTP requests: each becomes a position in a document, which the completer answers as over LSP."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from lsp_server.http.asked import Asked, Chunk, Given, RefusedError
 from lsp_server.http.client_windows import ClientFiles, Placed
 from lsp_server.status.request_log import STALE, RequestLog
 
-# After so long without a request for a file the user counts as resting.
+# After this long without a request for a file, the user counts as resting.
 REST_SECONDS = 0.5
-# How much longer than the settings say a request may take, before it is given up.
+# A request is given up this long after the deadline in the settings.
 _SPARE_SECONDS = 5.0
 _MOST_CHUNKS, _MOST_CHUNK_BYTES = 64, 1 << 16
 
@@ -38,9 +38,11 @@ Send = Callable[[str, Given], Awaitable[None]]
 
 
 class Completions:
-    """What answers requests. options: those of the settings. start: runs a task in the background. answered: called
-    with each outcome, and how long it took, in ms. A newer request for a file ends the older one. log: what came of the
-    last ones. Owned by the event loop's thread."""
+    """Answers requests. A newer request for a file cancels the older one. Owned by the event loop's thread.
+
+    options: from the settings. start: runs a task in the background. answered: called with each outcome and the time it
+    took, in ms. log: the results of the last requests.
+    """
 
     def __init__(
         self,
@@ -55,7 +57,8 @@ class Completions:
         self._options = options
         self._start = start
         self._rest_seconds = rest_seconds
-        # What is asked for differs in how long the client waits. Each request is a task of its own.
+        # The options of the running request: requests differ in how long the client waits. Each request is a task of
+        # its own.
         self._asking: ContextVar[InlineOptions | None] = ContextVar("asking", default=None)
         self._files = ClientFiles()
         self._chunks: OrderedDict[str, DocumentSnapshot] = OrderedDict()
@@ -74,8 +77,8 @@ class Completions:
         self._completer.close()
 
     async def answer(self, asked: Asked, send: Send | None = None) -> Given:
-        """The whole answer. send: gets each piece of the text as soon as it can be shown, and the answer so far. Raises
-        RefusedError where there is no answer, which clients must not remember as an empty one."""
+        """The whole answer. send: called with each new piece of the text, and the answer so far. Raises RefusedError if
+        there is no answer; an empty answer would be remembered by clients."""
         if asked.chunks is not None:
             self._take(asked.chunks)
         if asked.only_reads:
@@ -91,7 +94,7 @@ class Completions:
         while goes_on:
             with self._as_latest(document.uri, options) as scope:
                 outcome = await self._completer.complete(document, offset, trigger)
-            if is_first:  # what is shown first is what the user waits for
+            if is_first:  # log the first text: the user waits for it
                 is_first, known = False, STALE if scope.cancel_called else outcome
                 waited_ms = 1000 * (time.monotonic() - began)
                 self.log.add(document, document.line_at(offset), _METHOD, known, waited_ms)
@@ -109,7 +112,7 @@ class Completions:
         return given
 
     async def _grows(self, document: DocumentSnapshot, offset: int, options: InlineOptions) -> bool:
-        """Waits until there is more to show, if more is being written; else false."""
+        """Waits until the suggestion has grown. False if nothing is being generated."""
         grown, growth = False, self._completer.growth(document, offset)
         if growth is not None:
             with self._as_latest(document.uri, options):
@@ -117,7 +120,7 @@ class Completions:
         return grown
 
     def _checked(self, outcome: Outcome | None, scope: anyio.CancelScope) -> Outcome:
-        """The outcome, if it says something about the place. Raises RefusedError. None: the request has been ended."""
+        """The outcome, if it is an answer. Raises RefusedError if it is not. None: the request was cancelled."""
         if outcome is None and anyio.current_time() >= scope.deadline:
             raise RefusedError(504, "the model took longer than `deadline_ms`")
         if outcome is None:
@@ -133,7 +136,7 @@ class Completions:
         return outcome
 
     def _as_latest(self, uri: str, options: InlineOptions) -> anyio.CancelScope:
-        """A scope for the latest request for a file, which ends the one before, and has an end itself."""
+        """A cancel scope with a deadline for the latest request for a file. Cancels the request before it."""
         if (previous := self._running.get(uri)) is not None:
             previous.cancel()
         scope = anyio.CancelScope(deadline=anyio.current_time() + options.deadline_ms / 1000 + _SPARE_SECONDS)
@@ -141,7 +144,7 @@ class Completions:
         return scope
 
     def _place(self, asked: Asked) -> Placed:
-        """The place in a document that a request is for. The completer is told what has changed."""
+        """The position in a document that a request is for. Tells the completer about changes of the document."""
         placed = self._files.place(asked.before, asked.after)
         uri = placed.document.uri
         if (resting := self._resting.pop(uri, None)) is not None:
@@ -154,7 +157,7 @@ class Completions:
         return placed
 
     def _options_for(self, asked: Asked) -> InlineOptions:
-        """The settings, within the limits of the request."""
+        """The settings, with the limits of the request."""
         options = self._usual()
         if asked.wait_ms is not None:
             options = replace(options, answer_ms=int(min(asked.wait_ms, options.deadline_ms)))
@@ -166,15 +169,16 @@ class Completions:
         return self._asking.get() or self._usual()
 
     def _usual(self) -> InlineOptions:
-        """The settings, without what needs a whole file: a name that a window does not define may be defined above it.
-        Nothing is replaced, which the protocols have no words for; and clients wait themselves before they ask."""
+        """The settings, changed for HTTP. Names are not checked: a name that the window does not define may be defined
+        above it. Nothing is replaced, because the protocols cannot express that. There is no debouncing, because
+        clients do that."""
         options = replace(self._options(), check_names=False, limit_names=False)
         return replace(options, replaces=False, debounce=False, candidates=1)
 
-    # What is shown of other files -----------------------------------------------------------------------
+    # Parts of other files ----------------------------------------------------------------------------------
 
     def _take(self, chunks: Sequence[Chunk]) -> None:
-        """Takes the parts of other files that a client sends, the latest last, in place of those it sent before."""
+        """Takes the parts of other files that a client sends, the latest last. They replace those it sent before."""
         taken: OrderedDict[str, DocumentSnapshot] = OrderedDict()
         for chunk in chunks[-_MOST_CHUNKS:]:
             source = encode(chunk.text)
@@ -192,7 +196,7 @@ class Completions:
     # Ahead of the next request --------------------------------------------------------------------------
 
     async def _read_ahead(self, asked: Asked) -> None:
-        """Has the prompt evaluated for a request that wants no text."""
+        """Evaluates the prompt of a request that wants no text."""
         if not (asked.before or asked.after).strip():
             return
         placed = self._place(asked)
@@ -201,7 +205,7 @@ class Completions:
             await self._completer.warm(placed.document, placed.offset)
 
     def _rest_soon(self, document: DocumentSnapshot, offset: int, options: InlineOptions) -> None:
-        """Has the prompt made better once the user rests."""
+        """Improves the prompt when the user rests."""
         scope = anyio.CancelScope()
         self._resting[document.uri] = scope
 
@@ -218,25 +222,26 @@ class Completions:
 
 
 def _sum(before: Usage, now: Usage) -> Usage:
-    """What an answer in pieces has cost: what each piece had evaluated counts, and the last tells the rest."""
+    """The cost of an answer in pieces: the evaluated tokens of all pieces are added; the rest is from the last
+    piece."""
     evaluated = before.evaluated_tokens + now.evaluated_tokens
     reused = max(0, now.reused_tokens - before.evaluated_tokens)
     return replace(now, evaluated_tokens=evaluated, reused_tokens=reused)
 
 
 def _text_of(outcome: Outcome, document: DocumentSnapshot, offset: int) -> str:
-    """The text that goes in at a place. Nothing is replaced there: the protocols have no words for it."""
+    """The text to insert at the offset. Nothing is replaced there, because the protocols cannot express that."""
     suggestion = outcome.suggestion and without_replacing(outcome.suggestion, document)
     return suggestion.text if suggestion is not None and suggestion.start == offset else ""
 
 
 def _until(text: str, stops: Sequence[str]) -> tuple[str, bool]:
-    """The text in front of the first stop, and whether there is one."""
+    """The text before the first stop, and whether there is one."""
     found = [at for stop in stops if (at := text.find(stop)) >= 0]
     return (text[: min(found)], True) if found else (text, False)
 
 
 def _short(path: str) -> str:
-    """A path as prompts show it: the last parts of one that names a whole disk's."""
+    """A path as prompts show it; of an absolute path, only the last three parts."""
     parts = [part for part in path.replace("\\", "/").split("/") if part not in ("", ".", "..")]
     return "/".join(parts[-3:] if path.startswith(("/", "\\")) or ":" in path else parts[-6:])

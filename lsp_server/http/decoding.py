@@ -1,4 +1,4 @@
-"""JSON bodies: decoded into what they must be, with one line on what is wrong."""
+"""Decodes JSON bodies into the expected types, with a one-line error."""
 
 from __future__ import annotations
 
@@ -24,5 +24,5 @@ def decoded(body: bytes, kind: type[T]) -> T:
 
 
 def event(value: Any) -> bytes:
-    """A server-sent event with a JSON value."""
+    """A JSON value as a server-sent event."""
     return b"data: " + msgspec.json.encode(value) + b"\n\n"

@@ -1,8 +1,8 @@
-"""Who may ask: this machine's own programs that know the token, and no page in a browser.
+"""Access control: only programs on this machine that know the token may ask, and no page in a browser.
 
-A page can send a POST to any port of the machine that it is shown on, and, once its own name leads there (DNS
-rebinding), read the answers too. It cannot leave `Origin` out of such a request, or send the server's own name as
-`Host` after rebinding, and it does not know the token.
+A page can send a POST to any port of its user's machine and, after its own name has been changed to point to that
+machine (DNS rebinding), also read the answers. But it cannot leave `Origin` out of such a request, it cannot send the
+server's own name as `Host` after rebinding, and it does not know the token.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from lsp_server.http.asked import RefusedError
 
 Headers = Mapping[str, Sequence[str]]
 
-# What only browsers send. `Sec-Fetch-Site` comes with every request of theirs, `Origin` with most.
+# Headers that only browsers send. They send `Sec-Fetch-Site` with every request, `Origin` with most.
 _BROWSERS = ("origin", "sec-fetch-site", "sec-fetch-mode", "access-control-request-method")
 
 
 class AddressError(ValueError):
-    """An address that nothing is served at. The text is one line for the user."""
+    """An address at which fimble does not serve. The text is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A place on this machine: a loopback address, and a port; 0 for one that is free."""
+    """An address of this machine: a loopback address, and a port; 0 for any free port."""
 
     host: str
     port: int
@@ -51,7 +51,7 @@ class Address:
         return f"http://{self._written(self.host)}:{self.port}"
 
     def names(self) -> frozenset[str]:
-        """What clients may call it in `Host`."""
+        """The values of `Host` that clients may send."""
         names = {self._written(self.host), "localhost"}
         ports = {f":{self.port}", *([""] if self.port == 80 else [])}
         return frozenset(name + port for name in names for port in ports)
@@ -62,14 +62,15 @@ class Address:
 
 
 class Guard:
-    """Refuses whoever may not ask. names: what the server may be called. token: what clients must know."""
+    """Refuses requests that are not allowed. names: the allowed values of `Host`. token: the token that clients must
+    send."""
 
     def __init__(self, names: frozenset[str], token: str) -> None:
         self._names = names
         self._token = token.encode()
 
     def check_place(self, headers: Headers) -> None:
-        """Raises RefusedError for what a browser sends, whatever it asks for."""
+        """Raises RefusedError if `Host` is not one of ours, or if the request comes from a browser, for any path."""
         hosts = headers.get("host", ())
         if len(hosts) != 1 or hosts[0].lower() not in self._names:
             raise RefusedError(403, "the header `Host` does not name this server")
@@ -77,7 +78,7 @@ class Guard:
             raise RefusedError(403, "requests from web pages are refused")
 
     def check_token(self, headers: Headers) -> None:
-        """Raises RefusedError without the token, which stands in `Authorization` as OpenAI's clients send it."""
+        """Raises RefusedError without the token, which is in `Authorization` as OpenAI's clients send it."""
         given = headers.get("authorization", ())
         scheme, _, token = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         known = hmac.compare_digest(token.strip().encode("utf-8", "replace"), self._token)

@@ -1,18 +1,19 @@
-"""Which language a text is in, for clients that do not say. A wrong answer costs more than none: signs must be many."""
+"""Guesses the language of a text for clients that do not send it. Guesses nothing unless there are many signs."""
 
 from __future__ import annotations
 
 import re
 
-# Of a longer text, no more is looked at, around its middle.
+# At most this many bytes of a text are examined, around its middle.
 _MOST_BYTES = 5 << 10
-# A sign counts so often at most.
+# The most times that one sign counts.
 _MOST_TIMES = 6
 _LEAST_SCORE, _LEAST_LEAD = 3, 1.3
-# Beside so many tags these may be a page's scripts and styles, or a component's, whose file has another language.
+# With this many tags, signs of these languages may come from the scripts and styles of a page, or from a component
+# whose file has another language.
 _IN_PAGES, _A_PAGE, _PAGE = ("javascript", "typescript", "css"), 4, b"<!doctype html"
 
-# For each language, by its LSP identifier, signs and what one of them counts.
+# For each language, by its LSP identifier: signs, each a pattern and the score of one match.
 _SIGNS: dict[str, tuple[tuple[str, int], ...]] = {
     "python": (
         (r"^[ \t]*(?:async )?def \w+\(.*\)(?: ->.*)?:", 3),
@@ -153,14 +154,14 @@ _COMPILED = {
 
 
 def guess_language(source: bytes) -> str:
-    """The LSP identifier of the language of a text; empty if that is not clear."""
+    """The LSP identifier of a text's language; empty if that is not clear."""
     start = max(0, (len(source) - _MOST_BYTES) // 2)
     part = source[start : start + _MOST_BYTES]
     scores = {
         language: sum(worth * min(_MOST_TIMES, len(pattern.findall(part))) for pattern, worth in signs)
         for language, signs in _COMPILED.items()
     }
-    # The one is the other with types: without any, or with more signs of its own, it is JavaScript.
+    # TypeScript is JavaScript with types. Without types, or with more of its own signs, the text is JavaScript.
     del scores["typescript" if scores["javascript"] >= scores["typescript"] else "javascript"]
     (best, score), (_, second) = sorted(scores.items(), key=lambda entry: -entry[1])[:2]
     if scores["html"] >= _A_PAGE and max(scores.get(name, 0) for name in _IN_PAGES) >= _A_PAGE:

@@ -1,4 +1,4 @@
-"""llama-server's `POST /infill`, as llama.vim and llama.vscode ask it."""
+"""llama-server's `POST /infill`, as llama.vim and llama.vscode use it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class _Extra(msgspec.Struct):
 
 
 class _Body(msgspec.Struct):
-    """What counts of a request. The samplers do not: the likeliest text is written. `n_indent` does not either, since
-    the indentation is fitted to the document."""
+    """The fields of a request that are used. The samplers are ignored: decoding is greedy. `n_indent` is ignored too,
+    because the indentation is fitted to the document."""
 
     input_prefix: str = ""
     input_suffix: str = ""
@@ -34,9 +34,9 @@ class Infill:
     """See `asked.Dialect`."""
 
     def asked(self, body: bytes) -> Asked:
-        """The clients put what stands left of the cursor on its line in `prompt`, and what is above in `input_prefix`.
-        On the first line there is nothing above, and they send a line end for it all the same; and one for the lines
-        below the last one."""
+        """The clients send the text left of the cursor on its line in `prompt`, and the text above in `input_prefix`.
+        On the first line they send a line end as `input_prefix`, though there is no text above. On the last line they
+        send one for the text below."""
         sent = decoded(body, _Body)
         above = "" if sent.input_prefix == "\n" else sent.input_prefix
         right, end, below = sent.input_suffix.partition("\n")
@@ -66,7 +66,7 @@ class Infill:
             "tokens_predicted": usage.decoded_tokens,
             "timings": {
                 "cache_n": usage.reused_tokens,
-                # An answer that goes on with an earlier one's text tells of that one's times.
+                # An answer from memory has the times of the earlier request that wrote its text.
                 **_pace("prompt", usage.evaluated_tokens, usage.prefill_ms if usage.evaluated_tokens else 0.0),
                 **_pace("predicted", usage.decoded_tokens, usage.decode_ms),
             },
@@ -81,7 +81,7 @@ class Infill:
 
 
 def _pace(what: str, tokens: int, ms: float) -> dict[str, float]:
-    """As llama-server tells how many tokens took how long."""
+    """How many tokens took how long, with llama-server's field names."""
     return {
         f"{what}_n": tokens,
         f"{what}_ms": ms,
@@ -91,7 +91,7 @@ def _pace(what: str, tokens: int, ms: float) -> dict[str, float]:
 
 
 def _chosen(answer: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    """The fields asked for, each under its path: `timings/prompt_n`. There is nothing for those that are not there."""
+    """The requested fields, each under its path: `timings/prompt_n`. Fields that do not exist are left out."""
     found = {}
     for path in fields:
         value: Any = answer

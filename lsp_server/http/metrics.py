@@ -1,4 +1,4 @@
-"""What a server counts, as Prometheus reads it: `GET /metrics`, where the user asks for it."""
+"""The server's counters for Prometheus: `GET /metrics`, if the user has switched it on."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from lsp_server.engine.api import Engine
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import kind_of
 
-# The upper ends of the buckets of an answer's time, in seconds.
+# The upper bounds of the buckets for the time of an answer, in seconds.
 _BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.07, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class MetricsError(Exception):
-    """What tells metrics is not installed. The message is one line, with what to do."""
+    """prometheus-client is not installed. The message is one line, with what to do."""
 
 
 class Metrics:
-    """Of one server, on its event loop. No text, no names from the code and no paths are in it. Raises MetricsError."""
+    """The metrics of one server, on its event loop. They contain no text, no names from the code and no paths. Raises
+    MetricsError."""
 
     def __init__(self, engine: Engine) -> None:
         try:
@@ -56,7 +57,7 @@ class Metrics:
             self._parts.labels(part).inc(ms / 1000)
 
     def collect(self) -> Iterator[Any]:
-        """What the engine counts itself, for prometheus_client."""
+        """The engine's own counters, for prometheus_client."""
         core, engine = self._library.core, self._engine
         yield core.CounterMetricFamily("fimble_evaluated_tokens", "Tokens of prompts.", value=engine.evaluated_tokens)
         yield core.CounterMetricFamily("fimble_decoded_tokens", "Tokens written.", value=engine.decoded_tokens)
@@ -66,5 +67,5 @@ class Metrics:
         )
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return bytes(self._library.generate_latest(self._registry))

@@ -1,4 +1,4 @@
-"""OpenAI's `POST /v1/completions`, as Zed's edit predictions ask it: the prompt holds the markers of a FIM format."""
+"""OpenAI's `POST /v1/completions`, as Zed's edit predictions use it: the prompt contains markers of a FIM format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lsp_server.http.decoding import decoded, event
 
 
 class _Body(msgspec.Struct):
-    """What counts of a request. `model` does not: there is one."""
+    """The fields of a request that are used. `model` is ignored, because there is only one."""
 
     prompt: str | list[str]
     suffix: str | None = None
@@ -24,8 +24,8 @@ class _Body(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Markers:
-    """What a client writes around the text: in front of all, between its two parts, and behind all. after_first:
-    whether what is right of the cursor comes first."""
+    """The markers that a client writes around the text: before it, between its two parts, and after it. after_first:
+    the text right of the cursor comes first."""
 
     start: str
     between: str
@@ -33,7 +33,7 @@ class _Markers:
     after_first: bool = False
 
 
-# Those of Zed's setting `prompt_format`, in its order.
+# The formats of Zed's setting `prompt_format`, in its order.
 _FORMATS = (
     _Markers("<PRE> ", " <SUF>", " <MID>"),
     _Markers("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
@@ -43,7 +43,7 @@ _FORMATS = (
     _Markers("<|code_prefix|>", "<|code_suffix|>", "<|code_middle|>"),
 )
 _MARKERS = frozenset(marker.strip() for form in _FORMATS for marker in (form.start, form.between, form.end) if marker)
-# What prompts begin with that ask for a rewritten region and not for the text at a cursor.
+# The beginnings of prompts that ask for a rewritten region and not for the text at a cursor.
 _REWRITES = ("<[fim-suffix]>", "<|file_sep|>", "### Instruction:")
 
 
@@ -63,7 +63,7 @@ class OpenAi:
             before,
             after,
             max_tokens=sent.max_tokens or None,
-            # The model's own markers end a text in any case.
+            # The model's own markers always end a text.
             stops=tuple(stop for stop in stops if stop and stop not in _MARKERS),
             stream=bool(sent.stream),
             only_reads=sent.max_tokens == 0,
@@ -104,8 +104,8 @@ def _choice(text: str, reason: str | None) -> dict[str, Any]:
 
 
 def _sides(prompt: str, suffix: str | None) -> tuple[str, str]:
-    """What stands left and right of the cursor, by the markers in the prompt or by the suffix beside it. The text can
-    have the marker between the two in it; the last one counts, since less text stands behind a cursor."""
+    """The text left and right of the cursor, separated by the markers in the prompt, or given as prompt and suffix. The
+    marker between the two may also occur in the text; the last one counts, since less text follows a cursor."""
     for form in _FORMATS:
         if prompt.startswith(form.start) and prompt.endswith(form.end) and form.between in prompt[len(form.start) :]:
             inner = prompt[len(form.start) : len(prompt) - len(form.end)]

@@ -1,4 +1,4 @@
-"""`fimble serve --http`: a process of its own that serves editors which ask over HTTP, until it is told to stop."""
+"""`fimble serve --http`: a process that serves editors over HTTP until a signal stops it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def serve_http(
     tells_metrics: bool = False,
 ) -> int:
     """Serves at an address of this machine until a signal comes. tells_metrics: whether to answer `/metrics`. Returns
-    the exit status: 2 with one line on stderr for what is wrong with the address, the token or the metrics."""
+    the exit status: 2, with one line on stderr, if the address, the token or the metrics are wrong."""
     try:
         where = Address.of(address)
         token, is_new = (read_token(token_file), False) if token_file is not None else kept_token()
@@ -43,7 +43,7 @@ def serve_http(
     except (AddressError, TokenError, MetricsError) as error:
         _say(str(error))
         return _USAGE_ERROR
-    # Of any folder: clients do not say which one they work in.
+    # Without a workspace folder: clients do not say in which one they work.
     settings, problems = sources.load([], [sources.Source("the command line", dict(overrides))])
     for problem in problems:
         _say(problem)
@@ -81,7 +81,7 @@ async def serve_at(
     rest_seconds: float = REST_SECONDS,
     metrics: Metrics | None = None,
 ) -> None:
-    """Serves at a listener, with the model that the settings name, until it is cancelled."""
+    """Serves at a listener, with the model in the settings, until it is cancelled."""
     engine.on_model = _model_changed
     engine.start()
     try:
@@ -111,7 +111,7 @@ async def serve_at(
 
 
 def _told(engine: RoutedEngine, completions: Completions, settings: sources.Settings, began: float) -> dict[str, Any]:
-    """What `fimble status` shows."""
+    """The data for `fimble status`."""
     return live_status(
         engine,
         completions.log,

@@ -1,4 +1,4 @@
-"""The HTTP server: connections, and which request is answered by what."""
+"""The HTTP server: its connections, and the handler for each path."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lsp_server.http.wire import GONE, Connection, Head
 logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 32
-# How long a connection may wait for a request, a request for the rest of its body, an answer for its reader.
+# How long a connection may wait for a request, for the rest of a body, and for the client to read an answer.
 IDLE_SECONDS, BODY_SECONDS, WRITE_SECONDS = 30.0, 10.0, 10.0
 
 _DIALECTS: Mapping[str, Dialect] = {"/infill": Infill(), "/v1/completions": OpenAi()}
@@ -30,7 +30,7 @@ _METRICS = "/metrics"
 
 
 class HttpServer:
-    """Answers at one listener. Owned by the event loop's thread."""
+    """Answers the connections of one listener. Owned by the event loop's thread."""
 
     def __init__(self, completions: Completions, guard: Guard, metrics: Metrics | None = None) -> None:
         self._completions = completions
@@ -39,7 +39,7 @@ class HttpServer:
         self._open = 0
 
     async def serve(self, stream: anyio.abc.ByteStream) -> None:
-        """Serves one connection to its end. What goes wrong on it ends it alone."""
+        """Serves one connection to its end. An error ends only this connection."""
         self._open += 1
         try:
             async with stream:
@@ -66,7 +66,7 @@ class HttpServer:
                     return
                 await self._answer(connection, head)
             except RefusedError as error:
-                # Of a request that was refused early there may be a body to come, which nobody reads.
+                # A request that is refused early may have a body, which is not read.
                 await _refuse(connection, error)
             if not connection.next():
                 return
@@ -115,8 +115,8 @@ class HttpServer:
             await connection.answer(200, dialect.whole(asked, given))
 
     async def _stream(self, connection: Connection, dialect: Dialect, asked: Asked) -> None:
-        """Sends the pieces of the text as they come. Its beginning waits for the first piece, since until then it can
-        turn out that there is no answer."""
+        """Sends the pieces of the text as they come. The head of the response is sent with the first piece, because
+        until then the request may still be refused."""
         began = False
 
         async def send(text: str, given: Given) -> None:
@@ -134,7 +134,7 @@ class HttpServer:
             if not began:
                 await _refuse(connection, error, last=False)
                 return
-            # What has been sent stands, and ends here.
+            # The text sent so far stays, and ends here.
         with anyio.fail_after(WRITE_SECONDS):
             if not began:
                 await connection.begin_events()
@@ -150,13 +150,14 @@ class HttpServer:
 
 
 def _is_json(head: Head) -> bool:
-    """A page can send any text to another site without asking, but not under this type."""
+    """Whether the body is declared as JSON. A web page can send other types to another site without a preflight
+    request, but not this one."""
     types = head.headers.get("content-type", ())
     return len(types) == 1 and types[0].partition(";")[0].strip().lower() == "application/json"
 
 
 async def _refuse(connection: Connection, error: RefusedError, *, last: bool = True) -> None:
-    """Answers with what is wrong, in OpenAI's shape, if an answer can still begin."""
+    """Sends an error in OpenAI's format, if a response can still begin."""
     if connection.can_answer():
         about = {"code": error.status, "message": str(error), "type": "fimble"}
         with anyio.move_on_after(WRITE_SECONDS):
@@ -164,6 +165,6 @@ async def _refuse(connection: Connection, error: RefusedError, *, last: bool = T
 
 
 async def _end_with(connection: Connection, scope: anyio.CancelScope) -> None:
-    """Ends what is done for a client that goes away."""
+    """Cancels the work for a client that goes away."""
     await connection.left()
     scope.cancel()

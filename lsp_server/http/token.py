@@ -18,7 +18,7 @@ _TOKEN = re.compile(r"[\x21-\x7e]{16,}")
 
 
 class TokenError(ValueError):
-    """There is no token that can be used. The text is one line for the user."""
+    """There is no usable token. The text is one line for the user."""
 
 
 def token_path() -> Path:
@@ -42,13 +42,13 @@ def read_token(path: Path) -> str:
 
 
 def kept_token() -> tuple[str, bool]:
-    """The token that is kept, and whether it has just been made. Raises TokenError."""
+    """The kept token, and whether it was made just now. Raises TokenError."""
     path = token_path()
-    if path.exists():  # it counts, and is not replaced if it is not as it should be
+    if path.exists():  # it is used, and never replaced, even if it is invalid
         return read_token(path), False
     token = secrets.token_urlsafe(32)
     try:
-        write_whole(path, token.encode() + b"\n")  # for the user alone, as temporary files are
+        write_whole(path, token.encode() + b"\n")  # readable for the user only, like temporary files
     except OSError as error:
         raise TokenError(f"cannot write the token to {path}: {error.strerror or error}; set XDG_STATE_HOME") from None
     return token, True

@@ -1,6 +1,6 @@
-"""One client's connection: HTTP/1.1 by h11, with a limit on all that a client can send.
+"""One client's connection: HTTP/1.1 by h11, with limits on everything that a client can send.
 
-h11 does the parsing and refuses what is not HTTP; this moves its bytes.
+h11 parses the bytes and rejects what is not HTTP; this module reads and writes them.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from lsp_server.http.asked import RefusedError
 
 MOST_HEAD_BYTES = 16 << 10
 MOST_BODY_BYTES = 4 << 20
-# What a client may send ahead while it waits for an answer.
+# How many bytes a client may send while it waits for an answer.
 _MOST_AHEAD_BYTES = 64 << 10
 
 _READ_BYTES = 64 << 10
 _LAST_SECONDS = 1.0
-# What a stream raises when the other end has gone, or does not read in time.
+# The errors of a stream when the client has gone, or does not read in time.
 GONE = (anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError, ConnectionError, TimeoutError)
 _SAFE = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"), ("Server", "fimble"))
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request without its body. headers: names in small letters."""
+    """A request without its body. headers: names in lower case."""
 
     method: str
     path: str
@@ -39,8 +39,8 @@ class Head:
 
 
 class Connection:
-    """The requests and answers of one connection, one after the other. Used by one task, but for `left`, which another
-    may wait for while the first makes the answer."""
+    """The requests and answers of one connection, one after the other. Used by one task, except `left`, for which
+    another task may wait during the answer."""
 
     def __init__(self, stream: anyio.abc.ByteStream) -> None:
         self._stream = stream
@@ -80,7 +80,7 @@ class Connection:
             parts.append(bytes(event.data))
 
     async def left(self) -> None:
-        """Returns when the client has gone. What it sends ahead is kept for its next request, up to a limit."""
+        """Returns when the client has gone. Keeps what it sends meanwhile for its next request, up to a limit."""
         ahead = 0
         while ahead < _MOST_AHEAD_BYTES:
             try:
@@ -94,7 +94,7 @@ class Connection:
     async def answer(
         self, status: int, value: Any, headers: Sequence[tuple[str, str]] = (), *, last: bool = False
     ) -> None:
-        """Sends one line of JSON. last: whether no further request is taken on this connection."""
+        """Sends one line of JSON. last: no further request is accepted on this connection."""
         body = msgspec.json.encode(value) + b"\n"
         await self._whole(status, body, [*headers, ("Content-Type", "application/json")], last=last)
 
@@ -119,8 +119,8 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
     async def close_gently(self) -> None:
-        """Reads on for a moment after the last answer, and drops it: a client that is still sending would otherwise be
-        cut off before it reads the answer."""
+        """After the last answer, reads for a moment and drops what comes: a client that is still sending would
+        otherwise be cut off before it reads the answer."""
         with anyio.move_on_after(_LAST_SECONDS), suppress(*GONE):
             await self._stream.send_eof()
             left = MOST_BODY_BYTES
@@ -128,14 +128,14 @@ class Connection:
                 left -= len(await self._stream.receive(_READ_BYTES))
 
     def next(self) -> bool:
-        """Makes ready for the next request; false if there is none on this connection."""
+        """Prepares for the next request. False if this connection cannot have another one."""
         if self._http.our_state is not h11.DONE or self._http.their_state is not h11.DONE:
             return False
         self._http.start_next_cycle()
         return True
 
     def can_answer(self) -> bool:
-        """Whether an answer can still begin."""
+        """Whether a response can still begin."""
         return self._http.our_state in (h11.IDLE, h11.SEND_RESPONSE)
 
     async def _begin(self, status: int, headers: Sequence[tuple[str, str]], *, last: bool = False) -> None:
@@ -143,7 +143,7 @@ class Connection:
         await self._send(h11.Response(status_code=status, headers=about))
 
     async def _event(self) -> object:
-        """The next event from the client. Raises RefusedError for what is not HTTP."""
+        """The next event from the client. Raises RefusedError for bytes that are not HTTP."""
         while True:
             try:
                 event = self._http.next_event()

@@ -1,1 +1,1 @@
-"""The protocol's side: the only package that imports pygls and lsprotocol."""
+"""The server's side of LSP: the only package that imports pygls and lsprotocol."""

@@ -1,4 +1,4 @@
-"""Code actions in the protocol: offered at once, carried out by a task of the server, delivered as an edit."""
+"""Code actions over LSP: offered without a model, run as a task of the server, and delivered as an edit."""
 
 from __future__ import annotations
 
@@ -58,8 +58,8 @@ class _Diagnostic(msgspec.Struct):
 
 
 class _Arguments(msgspec.Struct):
-    """The argument of the command `fimble.action`, which a user's own key may send too. version: of the document,
-    if the range is about that and no other."""
+    """The argument of the command `fimble.action`, which a user's key binding may send too. version: the version of the
+    document that the range belongs to; None: any version."""
 
     action: str
     uri: str
@@ -70,7 +70,7 @@ class _Arguments(msgspec.Struct):
 
 
 class ActionService:
-    """All that has to do with code actions for one client. changed: called when an action starts or ends."""
+    """The code actions of one client. changed: called when an action starts or ends."""
 
     def __init__(
         self, session: Session, engine: Engine, counting: Counting, snooze: Snooze, changed: Callable[[], None]
@@ -102,7 +102,7 @@ class ActionService:
         self._explanations.document_closed(uri)
 
     def cancel(self, token: str | int) -> None:
-        """Ends the action whose progress has this token."""
+        """Cancels the action whose progress has this token."""
         scope = self._running.get(str(token))
         if scope is not None:
             scope.cancel()
@@ -113,13 +113,13 @@ class ActionService:
 
     @property
     def running(self) -> bool:
-        """Whether an action is being carried out."""
+        """Whether an action is running."""
         return bool(self._running)
 
     # Offers ---------------------------------------------------------------------------------------------
 
     async def offered(self, params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
-        """What can be done at a range. Asks no model, however often a client asks."""
+        """The code actions offered for a range. Never asks a model, since clients request this often."""
         document = stamped_document(params.text_document.uri)
         encoding = self._session.documents.encoding
         given = [_diagnostic(each) for each in params.context.diagnostics]
@@ -133,7 +133,7 @@ class ActionService:
             return answer
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
         problems = _problems(document, given, encoding)
-        # A large file takes a tenth of a second to parse and walk: beside the loop.
+        # On a worker thread, because a large file takes a tenth of a second to parse and walk.
         asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
         look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
         found = await self._beside(look)
@@ -152,8 +152,8 @@ class ActionService:
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
-        """Looks on a worker thread, two at a time: a thread goes on when the client has cancelled its request, and
-        keeps its place until it has ended; what has not begun by then never does."""
+        """Runs `look` on a worker thread, at most two at a time. When the client cancels its request, this returns at
+        once: queued work is dropped; running work goes on, and keeps its place among the two until it has ended."""
         wanted = True
         work = anyio.to_thread.run_sync(lambda: look() if wanted else [], limiter=self._looking)
         try:
@@ -167,11 +167,11 @@ class ActionService:
         return self._explanations.hover(document, offset, self._session.client)
 
     async def show(self, title: str, text: str) -> None:
-        """Shows the user a text."""
+        """Shows a text to the user."""
         await self._explanations.show(title, text, self._session.client)
 
     def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
-        """The offsets of what an action is asked for. Raises PositionError."""
+        """The start and end offsets of the range for an action. Raises PositionError."""
         start, end = _offsets(document, where, self._session.documents.encoding)
         one = document.source[start:end].decode("utf-8", "replace").replace("\r\n", "\n")
         return (start, start) if self._session.client.block_cursor and len(one) == 1 else (start, end)
@@ -182,7 +182,7 @@ class ActionService:
     # Commands -------------------------------------------------------------------------------------------
 
     def execute(self, command: str, arguments: Sequence[Any]) -> None:
-        """Starts what a command asks for, and returns at once: some clients cannot do anything until then."""
+        """Starts a command and returns at once: some clients block until it has returned."""
         if command == CANCEL:
             self.cancel_all()
             return
@@ -229,7 +229,7 @@ class ActionService:
             self._start(offer.title, self._count, document, offer)
 
     def _is_full(self) -> bool:
-        """Whether no more actions can wait; the user is told so."""
+        """Whether no more actions may wait. If so, tells the user."""
         full = len(self._running) + len(self._finding) >= _MOST_WAITING
         if full:
             self._warn(f"{_MOST_WAITING} actions are waiting already")
@@ -268,7 +268,7 @@ class ActionService:
         return said[0]
 
     async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
-        """Does the work of an action. Returns what it came to, in words. Raises ActionFailedError."""
+        """Runs an action. Returns its result in words. Raises ActionFailedError."""
         subject = offer.subject
         doc = subject.definition.doc if subject.definition is not None else None
         first = min(subject.start, doc[0]) if doc else subject.start
@@ -289,7 +289,8 @@ class ActionService:
             self._tracked.remove(tracked)
 
     def _track(self, document: DocumentSnapshot, start: int, end: int) -> TrackedRange:
-        """Follows the whole lines of a range from `document` on, because a doc comment goes above the first of them."""
+        """Tracks the whole lines of a range through later changes of `document`: a doc comment goes above the first
+        line."""
         first, last = document.line_at(start), document.line_at(end)
         tracked = TrackedRange(document, document.line_start(first), document.line_end(last))
         current = self._session.documents.get(document.uri)
@@ -303,11 +304,11 @@ class ActionService:
 
     @property
     def runnable(self) -> RunnableTests | None:
-        """The tests that were written last."""
+        """The tests that were generated last."""
         return self._applying.runnable
 
     def _warn(self, message: str) -> None:
-        """Every time, not only the first: it is the answer to what the user has just done."""
+        """Shows a warning each time, also if it was shown before: it answers what the user has just done."""
         self._session.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"fimble: {message}"))
 
 
@@ -328,14 +329,15 @@ def _diagnostic(diagnostic: types.Diagnostic) -> _Diagnostic:
 
 
 def _offsets(document: DocumentSnapshot, where: _Range, encoding: Any) -> tuple[int, int]:
-    """Raises PositionError."""
+    """The start and end offsets of a range. Raises PositionError."""
     ends = [types.Position(each.line, each.character) for each in (where.start, where.end)]
     start, end = (convert.offset_of(document, each, encoding) for each in ends)
     return min(start, end), max(start, end)
 
 
 def _problems(document: DocumentSnapshot, given: Sequence[_Diagnostic], encoding: Any) -> list[Problem]:
-    """The diagnostics as problems; those of another version of the document, beyond its end, are left out."""
+    """The diagnostics as problems. Leaves out those beyond the document's end, which belong to another version of
+    it."""
     found: list[Problem] = []
     for each in given:
         try:
@@ -349,7 +351,8 @@ def _problems(document: DocumentSnapshot, given: Sequence[_Diagnostic], encoding
 def _offer(
     document: DocumentSnapshot, start: int, end: int, action: Action, instruction: str, problems: Sequence[Problem]
 ) -> Offer | None:
-    """What a command is about; None if the action is not for that place. May parse the whole document."""
+    """The offer that a command is about; None if the action does not apply at that range. May parse the whole
+    document."""
     if instruction:
         subject = subject_at(document, start, end)
         if subject is not None:
@@ -358,7 +361,7 @@ def _offer(
 
 
 def register(session: Session, service: ActionService) -> None:
-    """Tells pygls what there is."""
+    """Registers the handlers with pygls."""
     next_edits.register(session, service.next_edits)
 
     kinds = ["quickfix", "refactor", "refactor.extract", "refactor.rewrite"]
@@ -370,7 +373,7 @@ def register(session: Session, service: ActionService) -> None:
 
     @session.feature(types.CODE_ACTION_RESOLVE)
     def resolve(action: types.CodeAction) -> types.CodeAction:
-        return action  # it is complete; clients ask all the same, and wait
+        return action  # it is complete already; some clients ask all the same, and wait
 
     @session.feature(types.TEXT_DOCUMENT_HOVER)
     def hover(params: types.HoverParams) -> types.Hover | None:

@@ -1,4 +1,4 @@
-"""Delivers what an action has come to: moves the edit along with the document, sends it, and says how it went."""
+"""Delivers the outcome of an action: moves its edits to the present text, sends them, and reports the result."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from lsp_server.lsp.progress import ActionProgress
 if TYPE_CHECKING:
     from lsp_server.lsp.session import Session
 
-# A person may look at a preview for long before the client answers.
+# The client may answer late: a person may look at a preview for long.
 _ANSWER_SECONDS = 600.0
 _RUN = "Run these tests"
 _MOVED = "the code has changed meanwhile, so nothing was edited; ask for the action again"
@@ -41,15 +41,15 @@ _MOVED = "the code has changed meanwhile, so nothing was edited; ask for the act
 
 @dataclass(frozen=True, slots=True)
 class RunnableTests:
-    """Tests that were written last."""
+    """The tests that were generated last."""
 
     place: Place
     names: tuple[str, ...]
 
 
 class Applying:
-    """Turns outcomes into edits, documents and messages of one client. start_tests: called when the user wants the
-    tests to run that were written last."""
+    """Turns outcomes into edits, documents and messages for one client. start_tests: called when the user wants to run
+    the tests that were generated last."""
 
     def __init__(self, session: Session, explanations: Explanations, start_tests: Callable[[], None]) -> None:
         self._session = session
@@ -58,7 +58,7 @@ class Applying:
         self.runnable: RunnableTests | None = None
 
     async def deliver(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
-        """Delivers an outcome and says in words what became of it. Raises ActionFailedError."""
+        """Delivers an outcome. Returns what happened, in words. Raises ActionFailedError."""
         if outcome.document:
             return await self._explain(offer, outcome, tracked)
         if outcome.tests is not None:
@@ -75,7 +75,8 @@ class Applying:
         return "explained"
 
     async def _edit(self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, tracked: TrackedRange) -> str:
-        """Sends the edit for the document as it is now, and once more if that had changed when it arrived."""
+        """Sends the edit for the document's present text. Sends it a second time if the document had changed when it
+        arrived."""
         language = find_language(document.language_id, document.path)
         attempt = 1
         while True:
@@ -91,12 +92,12 @@ class Applying:
             if problem:
                 raise ActionFailedError(f"beside what was typed meanwhile the edit does not fit: {problem}")
             if self._session.documents.get(document.uri) is not current:
-                continue  # it has changed while the edit was checked, which has not been sent
+                continue  # the document changed during the check; nothing was sent
             confirm = Confirmation(f"fimble: {offer.title}", outcome.note, needed=bool(outcome.note))
             edit = workspace_edit(current, edits, self._session.client, confirm)
             answer = await self._apply(edit, offer)
             latest = self._session.documents.get(document.uri)
-            # Some clients say that they have not applied what they have.
+            # Some clients apply an edit and say that they did not.
             if answer.applied or (latest is not None and latest.source == edited.source):
                 if outcome.note and not self._session.client.annotations:
                     self._say(outcome.note)
@@ -126,7 +127,7 @@ class Applying:
     # Files ----------------------------------------------------------------------------------------------
 
     async def _create(self, path: Path, text: str, offer: Offer, note: str = "") -> str:
-        """Creates a file, or shows its text to a client that cannot."""
+        """Creates a file, or shows its text if the client cannot create files."""
         client = self._session.client
         if not (client.create_files or client.edits_new_files):
             fence = "`" * max(4, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
@@ -143,7 +144,7 @@ class Applying:
     async def _write_tests(
         self, document: DocumentSnapshot, offer: Offer, outcome: Outcome, place: Place, tracked: TrackedRange
     ) -> str:
-        """Puts the test file together from what it is now, which may be open and not saved."""
+        """Builds the new text of the test file from its present text, which may be in an open, unsaved document."""
         opened = open_file = self._open(place.file)
         if open_file is None:
             existing = await anyio.to_thread.run_sync(read_bytes, place.file, MOST_FILE_BYTES)
@@ -152,10 +153,10 @@ class Applying:
                     raise ActionFailedError(f"{place.file.name} is too large to add tests to")
                 if existing.decode("utf-8", "ignore").encode() != existing:
                     raise ActionFailedError(f"{place.file.name} is not in UTF-8")
-                # Editors show no byte order mark, so places on the first line are counted without it.
+                # Editors show no byte order mark, so positions on the first line are counted without it.
                 shown = existing.removeprefix(codecs.BOM_UTF8)
                 open_file = DocumentSnapshot.of(place.file.as_uri(), shown, path=place.file.name)
-        # Where the tests go into the file under test, they go into that text which is compared below.
+        # If the tests go into the file under test, they are added to the text that is compared below.
         source = open_file if open_file is not None and path_of(document.uri) == place.file else document
         old = open_file.source.decode("utf-8", "replace") if open_file is not None else ""
         work = partial(new_tests, source, offer, outcome.answer, place, old)
@@ -184,13 +185,13 @@ class Applying:
         return f"{said} ({', '.join(found.names[:6])})"
 
     def _open(self, file: Path) -> DocumentSnapshot | None:
-        """The open document of a file, however its URI is spelt."""
+        """The open document of a file, whatever the spelling of its URI."""
         documents = self._session.documents
         uri = next((uri for uri in documents.snapshots() if path_of(uri) == file), None)
         return None if uri is None else documents.get(uri)
 
     async def _offer_to_run(self, message: str) -> None:
-        """Asks whether to run the tests. Nothing runs unless the user says so, now or by the command."""
+        """Asks whether to run the tests. They run only if the user says so, here or by the command."""
         params = types.ShowMessageRequestParams(
             types.MessageType.Info, f"fimble: {message}", [types.MessageActionItem(_RUN)]
         )
@@ -199,7 +200,7 @@ class Applying:
             self._start_tests()
 
     async def run_tests(self, progress: ActionProgress, seconds: float) -> str:
-        """Runs the tests that were written last, and shows the result. Raises ActionFailedError."""
+        """Runs the tests that were generated last, and shows the result. Raises ActionFailedError."""
         runnable = self.runnable
         if runnable is None:
             raise ActionFailedError("no tests have been generated yet")
@@ -227,8 +228,8 @@ def _joined(text: str, note: str) -> str:
 def moved(
     edits: Sequence[Replacement], document: DocumentSnapshot, current: DocumentSnapshot, tracked: TrackedRange
 ) -> list[Replacement] | None:
-    """Edits of `document` as edits of `current`, where the tracked range is now. None if that is not the place:
-    the text there must be the very text that the edits were made for."""
+    """The edits of `document` as edits of `current`, shifted with the tracked range. None if the text in the range is
+    not exactly the text for which the edits were made, or if an edit is outside the range."""
     if not edits:
         return None
     length = tracked.end - tracked.start

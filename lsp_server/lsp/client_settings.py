@@ -1,4 +1,4 @@
-"""Settings as clients send them: in options, pushed when they change, or as the answer to a question."""
+"""Settings from clients: in the initialization options, pushed when they change, or as the answer to a request."""
 
 from __future__ import annotations
 
@@ -16,16 +16,18 @@ from lsp_server.settings import comparison, sources
 
 logger = logging.getLogger(__name__)
 
-# How many mistakes one message names, and how much it says of each.
+# How many mistakes one message lists, and how many characters of each.
 _MOST_TOLD, _LONGEST = 4, 160
-# Settings lie on a disk; one that does not answer, a network's, must not hold up those that the client sends.
+# The limit for reading settings files. A network disk that does not answer must not delay the settings that the client
+# sends.
 _READ_SECONDS = 5.0
 _reading = anyio.CapacityLimiter(4)
 
 
 async def read(roots: Sequence[Path], given: Sequence[sources.Source]) -> tuple[sources.Loaded, str]:
-    """The settings in force, read on a worker thread; without the files if they do not come in time. And what the
-    counts call those that are being tried today, if any are: they outrank all but the last of `given`."""
+    """Reads the settings in force on a worker thread; leaves out the files if they cannot be read in time. Also returns
+    the name under which the statistics count the settings that are tried today, empty if none are; these outrank all of
+    `given` except the last."""
     with anyio.move_on_after(_READ_SECONDS):
         return await anyio.to_thread.run_sync(_read, list(roots), list(given), abandon_on_cancel=True, limiter=_reading)
     found = sources.collect_sent(given)
@@ -43,7 +45,7 @@ def _read(roots: list[Path], given: list[sources.Source]) -> tuple[sources.Loade
 
 
 def told(problems: Sequence[str]) -> str:
-    """What is wrong with the settings, all of it, in one message."""
+    """All mistakes in the settings as one message."""
     if len(problems) == 1:
         return problems[0]
     some = [each if len(each) <= _LONGEST else each[: _LONGEST - 1] + "…" for each in problems[:_MOST_TOLD]]
@@ -55,7 +57,7 @@ def told(problems: Sequence[str]) -> str:
 
 
 def section(values: Any) -> Mapping[str, Any]:
-    """Settings as clients send them: the section's own content, or an object that holds it as `fimble`."""
+    """The settings in a client's message: the content of the section, or of the object's key `fimble`."""
     if not isinstance(values, dict):
         return {}
     inner = values.get("fimble", values)
@@ -63,14 +65,14 @@ def section(values: Any) -> Mapping[str, Any]:
 
 
 def pushed(values: Any) -> Mapping[str, Any] | None:
-    """Settings that a client has pushed, which may be those of other servers only."""
+    """The settings that a client has pushed; None if they are only for other servers."""
     if not isinstance(values, dict) or not ("fimble" in values or any(map(sources.is_setting, values))):
         return None
     return section(values)
 
 
 def answered(asked: asyncio.Future[Any]) -> Mapping[str, Any] | None:
-    """Settings that a client has answered with; null means that it has none. None if it could not tell."""
+    """The settings that a client has answered with; empty for null. None if the client could not answer."""
     if asked.cancelled() or asked.exception() is not None:
         logger.warning("the client did not tell its settings: %s", "" if asked.cancelled() else asked.exception())
         return None

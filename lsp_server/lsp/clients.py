@@ -1,6 +1,6 @@
-"""What each client needs, in one table: by its capabilities first, and by its name where those mislead.
+"""The needs of each client, in one table: from its capabilities, and from its name if these are misleading.
 
-A field that a client sends malformed is mended in `malformed`.
+Fields that a client sends malformed are mended in `malformed`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ from lsp_server.features.reasons import CANNOT_REPLACE
 class ClientNeeds:
     """How to serve one client.
 
-    completion: whether to announce `textDocument/completion`. A client that shows inline completions gets
-    no second copy in its menu. Inline completion itself is always announced, since some use it without
-    saying so. replaces: whether a suggestion may replace what stands right of the cursor. literals: whether code
-    actions may be more than commands. watch_files: whether the client tells of changed files, if it is asked.
-    document_changes: whether an edit can name the version it is for. create_files,
-    annotations, show_document, markdown: whether the client can create a file in an edit, have an edit confirmed, open
-    a document, and show Markdown in a hover. names_progress: whether it shows progress under the server's name, which
-    the title then need not say. block_cursor: whether a cursor without a selection is the character under it, as a
-    range. action_tags: whether it shows that an action is a model's work. edits_new_files: whether an edit of a file
-    that is not there makes it, for a client that knows no other way. asks: whether the client shows the user a question
-    and sends the answer. shows_state, asks_again: whether it takes `fimble/state`, and `fimble/suggestionGrew`, as our
-    own plug-ins do. adds_late: whether a menu shows what comes late, so that no other source waits for it. marks_label:
-    whether an entry of it shows whose it is in its label alone. triggers: after which characters a menu should be asked
-    for, besides words.
+    completion: whether to announce `textDocument/completion`. A client that shows inline completions gets no second
+    copy in its menu. Inline completion itself is always announced, since some use it without declaring it.
+    replaces: a suggestion may replace text right of the cursor.
+    literals: code actions may be more than commands.
+    watch_files: the client reports changed files if asked.
+    document_changes: an edit can name the document version it is for.
+    create_files, annotations, show_document, markdown: the client can create a file in an edit, ask for confirmation of
+    an edit, open a document, show Markdown in a hover.
+    names_progress: it shows progress under the server's name, so the title does not repeat it.
+    block_cursor: without a selection, it sends the character under the cursor as a range.
+    action_tags: it marks actions that use a model.
+    edits_new_files: an edit of a missing file creates it, for a client that has no other way.
+    asks: it shows a question to the user and sends the answer.
+    shows_state, asks_again: it handles `fimble/state` and `fimble/suggestionGrew`, as our own plug-ins do.
+    adds_late: its menu adds late answers, so no other source waits for ours.
+    marks_label: its menu can show the source of an entry only in the label.
+    triggers: the characters, besides those of words, at which it should request a menu.
     """
 
     name: str
@@ -64,25 +67,25 @@ class ClientNeeds:
     triggers: tuple[str, ...]
 
 
-# Named clients for which the capabilities do not tell whether they show inline completions.
-# lsp-mode ("emacs") did not declare it before 10, but asks for it.
+# Clients whose capabilities do not tell that they show inline completions. lsp-mode ("emacs") did not declare it before
+# 10, but asks for it.
 _INLINE_UNDECLARED = ("emacs",)
 
-# Named clients that put in the whole range of an inline completion, or of a menu's item, as the protocol has it. Others
-# do so if they are built on Microsoft's client, which tells of its regular expressions. JetBrains' editors put the text
-# in at the cursor, whatever the range is.
+# Clients that replace the whole range of an inline completion, or of a menu's item, as the protocol says. Of the
+# others, those built on Microsoft's client do so, which is known by the engine of its regular expressions. JetBrains'
+# editors insert the text at the cursor and ignore the range.
 _REPLACES_INLINE, _REPLACES_IN_MENU = ("neovim", "emacs"), ("helix",)
 _MICROSOFT_ENGINE = "ECMAScript"
 
-# Those that write the server's name before the title of a progress; no capability tells.
+# Clients that show the server's name before the title of a progress; no capability tells this.
 _NAMES_PROGRESS = ("helix",)
-# Those whose menus open at the first answer and take more later, without an entry chosen, so that Enter stays Enter.
-# Of an entry they show its label and its kind.
+# Clients whose menus open at the first answer and add later ones, with no entry selected, so that Enter stays Enter.
+# They show only the label and the kind of an entry.
 _ADDS_LATE = ("helix",)
 _TRIGGERS = ("(", "[", "{", ".", ",", "=", ":")
-# Those whose selections have one character at least.
+# Clients whose selections always have at least one character.
 _BLOCK_CURSOR = ("helix",)
-# Those that visit whatever file an edit is for, and take every change of a document for such an edit.
+# Clients that open every file that an edit names, and treat every change of a document as such an edit.
 _EDITS_NEW_FILES = ("eglot",)
 
 _ENCODINGS: dict[str, Encoding] = {"utf-8": "utf-8", "utf-16": "utf-16", "utf-32": "utf-32"}
@@ -116,7 +119,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         watch_configuration=bool(change and change.dynamic_registration),
         watch_files=bool(files and files.dynamic_registration),
         literals=bool(text and text.code_action and text.code_action.code_action_literal_support),
-        # Neovim says which files it can create, which takes such changes, and forgets to say that it takes them.
+        # Neovim declares that it can create files, which needs document changes, but does not declare these.
         document_changes=bool(edit and (edit.document_changes or resources)),
         create_files="create" in resources,
         annotations=bool(edit and edit.change_annotation_support),
@@ -136,7 +139,8 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
 
 
 def watched_files() -> types.RegistrationParams:
-    """Asks a client to tell of every file that an index takes in, and of what says which those are."""
+    """The registration that asks a client to report changes of all files that an index may contain, and of `.gitignore`
+    files."""
     endings = {pattern[2:] for language in LANGUAGES for pattern in language.files if pattern.startswith("*.")}
     globs = (f"**/*.{{{','.join(sorted(endings))}}}", "**/.gitignore")
     options = types.DidChangeWatchedFilesRegistrationOptions([types.FileSystemWatcher(glob) for glob in globs])
@@ -146,14 +150,15 @@ def watched_files() -> types.RegistrationParams:
 
 
 def _own_notifications(experimental: Any) -> list[str]:
-    """Which of our own notifications a client takes: `{"fimble": {"notifications": ["state"]}}`."""
+    """The names of our own notifications that a client handles: `{"fimble": {"notifications": ["state"]}}`."""
     fimble = experimental.get("fimble") if isinstance(experimental, dict) else None
     named = fimble.get("notifications") if isinstance(fimble, dict) else None
     return [name for name in named if isinstance(name, str)] if isinstance(named, list) else []
 
 
 def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:
-    """The outcome as a client can put it in: where nothing may be replaced, what goes in front of that."""
+    """The outcome in a form that the client can insert. If it cannot replace text, the suggestion is cut to what goes
+    before that text."""
     if replaces or outcome.suggestion is None:
         return outcome
     suggestion = without_replacing(outcome.suggestion, document)
@@ -167,7 +172,7 @@ def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool)
 
 
 def _encoding(general: types.GeneralClientCapabilities | None) -> Encoding:
-    """The client's favourite among the encodings it offers; UTF-16 if it offers none that we know."""
+    """The first position encoding offered by the client that we know; UTF-16 if there is none."""
     offered = (general.position_encodings if general else None) or []
     for encoding in offered:
         value = encoding.value if isinstance(encoding, types.PositionEncodingKind) else str(encoding)

@@ -1,4 +1,4 @@
-"""Requests for completions: inline ones and those for a menu, one at a time for each document."""
+"""Requests for inline completions and completion menus; of each kind, one at a time for each document."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
     from lsp_server.lsp.snooze import Snooze
     from lsp_server.lsp.state import StateService
 
-# A menu that waits for its slowest source must not wait for us; the client asks again at the next key. One that adds
-# late answers waits as long as the model may take.
+# A menu may wait for its slowest source, so we answer within this time; the client asks again at the next key. A menu
+# that adds late answers waits as long as the model may take.
 _MENU_SECONDS = 0.5
-# Of so many documents it is remembered that they were asked about while the model was loading.
+# For at most this many documents a request that came while the model was loading is remembered.
 _MOST_TOO_EARLY = 20
 
 
@@ -45,9 +45,9 @@ async def _remember(found: first_suggestions.FirstSuggestion) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a client asks for something. line: of the document, from 0. asked: what is looked at for it, and the offset
-    in that; replaces: whether what stands right of it may be replaced; warns: whether what is dangerous is shown, with
-    a warning."""
+    """The position of a request. line: in the document, from 0. asked: the text that is examined, and offset: the
+    position in it, in bytes. replaces: whether text right of it may be replaced. warns: whether a dangerous suggestion
+    is shown, with a warning."""
 
     document: Document
     line: int
@@ -58,7 +58,7 @@ class _Place:
 
 
 class CompletionService:
-    """Answers requests for completions. log: what came of the last ones."""
+    """Answers requests for completions. log: the results of the last requests."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class CompletionService:
         self.log = RequestLog()
 
     def cancel(self, uri: str) -> None:
-        """Ends the requests for a document whose text is about to be another: their answers are stale."""
+        """Cancels the requests for a document whose text is about to change."""
         for (running, _), scope in list(self._running.items()):
             if running == normal_uri(uri):
                 scope.cancel()
@@ -91,7 +91,7 @@ class CompletionService:
             watching.cancel()
 
     def cancel_all(self) -> None:
-        """Answers everything that is running with nothing."""
+        """Cancels all running requests; each gets an empty answer."""
         for scope in [*self._running.values(), *self._watching.values()]:
             scope.cancel()
 
@@ -129,13 +129,14 @@ class CompletionService:
         return Answer(document, types.InlineCompletionList(items), types.InlineCompletionList([]))
 
     def model_ready(self) -> None:
-        """Has clients ask again for what was asked for before there was a model."""
+        """Tells clients to ask again about requests that came before the model was ready."""
         for document, position in self._too_early.values():
             self._tell_grown(document, position)
         self._too_early.clear()
 
     def _watch(self, place: _Place, position: types.Position) -> None:
-        """Tells the client when more of what it shows now is ready, once: it then asks, which starts another watch."""
+        """Tells the client once, when the shown suggestion has grown. The client then asks again, which starts another
+        watch."""
         uri = normal_uri(place.document.uri)
         if not self._is_current(place.document):
             return
@@ -145,7 +146,7 @@ class CompletionService:
             return
         if (previous := self._watching.get(uri)) is not None:
             previous.cancel()
-        # Found at once: it may end before a task begins.
+        # Looked up now: the generation may end before a task begins.
         growth = self._completer.growth(place.asked, place.offset)
         if growth is not None:
             self._watching[uri] = scope = anyio.CancelScope()
@@ -201,8 +202,8 @@ class CompletionService:
         return Answer(document, types.CompletionList(is_incomplete=True, items=items), empty)
 
     async def _complete(self, place: _Place, trigger: Trigger, method: str) -> Outcome:
-        """The answer to one request. A newer one of its kind for the same document, or a change of the
-        document, ends it with nothing."""
+        """The answer to one request. A newer request of its kind for the same document, or a change of the document,
+        ends it with an empty answer."""
         await self._configuration.settled()
         document = place.document
         key = normal_uri(document.uri), method
@@ -222,7 +223,7 @@ class CompletionService:
                 if self._running.get(key) is scope:
                     del self._running[key]
                 self._state.changed()
-        # A cancellation can come when the answer is already there and nothing is left to interrupt.
+        # A cancellation may come when the answer is complete and nothing is left to interrupt.
         if scope.cancel_called or not self._is_current(document):
             outcome = STALE
         self._note_first(outcome, trigger)
@@ -231,15 +232,15 @@ class CompletionService:
         return outcome
 
     def _note_first(self, outcome: Outcome, trigger: Trigger) -> None:
-        """Notes what a first suggestion has cost, if it was one."""
+        """If this was a first suggestion, keeps how long it took."""
         info = self._engine.model.info
         found = first_suggestions.measured(outcome, info) if info and trigger is not Trigger.INVOKED else None
         if found is not None:
             self._session.start_task(_remember, found)
 
     def why(self, uri: str, line: int) -> str:
-        """Why nothing appears at a line of a document: what holds at present, else what came of the last request there,
-        with its age."""
+        """Why nothing appears at a line of a document: the present reason if there is one, else the result of the last
+        request there, with its age."""
         if snoozed := self._snooze.why(uri):
             return snoozed
         document = self._session.documents.find(uri)
@@ -254,14 +255,14 @@ class CompletionService:
 
 
 def _opened_by_hand(params: types.CompletionParams, document: DocumentSnapshot, offset: int) -> bool:
-    """Whether a user has asked for a menu: nothing has been typed there that menus open at. Clients say of those that
-    they open at a word that they were invoked, too."""
+    """Whether the user has opened the menu by hand: there is white space or nothing left of the cursor, where menus do
+    not open by themselves. Clients also call a menu invoked when it opens while a word is typed."""
     asked = params.context is not None and params.context.trigger_kind == types.CompletionTriggerKind.Invoked
     return asked and not document.source[max(0, offset - 1) : offset].strip()
 
 
 def register(session: Session, service: CompletionService) -> None:
-    """Tells pygls what there is."""
+    """Registers the handlers with pygls."""
 
     @session.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> Answer:

@@ -1,4 +1,4 @@
-"""The settings of one client's server: asked of the client, read from files, put in force, and what is wrong told."""
+"""The settings of one client's server: requested from the client, read from files, and applied; mistakes are shown."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _TRUST, _DECLINE = "Trust this folder", "Do not trust it"
-# Settings come before a request that was sent after them, unless their files take longer than this.
+# A request waits this long for settings that were sent before it, in case their files are still being read.
 _SETTLING_SECONDS = 0.2
 
 
 class Configuration:
-    """What is set, and by whom. put_in_force: called with each new state."""
+    """The settings in force and their sources. put_in_force: called with each new state."""
 
     def __init__(
         self,
@@ -45,15 +45,15 @@ class Configuration:
         self._settled = anyio.Event()
         self._settled.set()
         self._asked_about: set[Path] = set()
-        # What is wrong with the settings in force, a line each.
+        # The mistakes in the settings in force, a line each.
         self.problems: list[str] = []
-        # What the counts call the settings that are being tried today, if any are.
+        # The name under which the statistics count the settings that are tried today; empty if none are.
         self.arm = ""
 
     async def collect(self, pushed: Any, seconds: float) -> None:
-        """Collects the settings anew, and puts them in force.
+        """Collects the settings again and applies them.
 
-        pushed: what came with didChangeConfiguration, for clients that cannot be asked. seconds: how long to wait for
+        pushed: the content of didChangeConfiguration, for clients that cannot be asked. seconds: how long to wait for
         the answer of a client that can.
         """
         self._asked_client += 1
@@ -65,30 +65,30 @@ class Configuration:
         asked = asyncio.ensure_future(self._session.workspace_configuration_async(params))
 
         def answered(_: object) -> None:
-            if turn == self._asked_client:  # else the settings have changed again; the newer answer counts
+            if turn == self._asked_client:  # else they have changed again, and a newer answer counts
                 self._apply(client_settings.answered(asked))
 
         await asyncio.wait({asked}, timeout=seconds)
         if asked.done():
             answered(asked)
-        else:  # late, but it counts when it comes; until then we go on with what we know
+        else:  # applied when it comes; until then the known settings are used
             if turn == self._asked_client:
                 self._apply(None)
             asked.add_done_callback(answered)
 
     def collect_again(self) -> None:
-        """Reads the files of settings anew: it is another day."""
+        """Reads the settings files again, because the day has changed."""
         self._apply(None)
 
     async def settled(self) -> None:
-        """Waits until the settings that have been sent are in force, for a moment at most."""
+        """Waits until the settings that have been sent are in force, for `_SETTLING_SECONDS` at most."""
         if self._settled.is_set():
             return
         with anyio.move_on_after(_SETTLING_SECONDS):
             await self._settled.wait()
 
     def _apply(self, told: Mapping[str, Any] | None) -> None:
-        """Puts settings in force; None means that the client's are as they were."""
+        """Starts to apply settings. None: those of the client have not changed."""
         if told is not None:
             self._client_settings = told
         self._changes += 1
@@ -103,7 +103,7 @@ class Configuration:
             self._overrides,
         ]
         found, arm = await client_settings.read(self._session.roots, given)
-        if change != self._changes:  # there are newer ones, and files are not always read in the order they were asked
+        if change != self._changes:  # newer ones are being read; reads may end out of order
             return
         problems = [*found.problems, *catalogue(found.settings.actions)[1]]
         self.problems = [*problems, *(refusal.message for refusal in found.refusals)]
@@ -122,7 +122,7 @@ class Configuration:
         self._settled.set()
 
     async def _ask(self, refusal: sources.Refusal) -> None:
-        """Asks the user whether a folder may name files as models, and remembers the answer."""
+        """Asks the user whether a folder may name model files, and remembers the answer."""
         names = " and ".join(f"`{name}`" for name in refusal.names)
         message = (
             f"fimble: {refusal.folder / sources.FILE_NAME} names files of its own for {names}. A model can be made to "

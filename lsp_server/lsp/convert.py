@@ -1,4 +1,4 @@
-"""Between the protocol's types and ours: positions, edits, suggestions."""
+"""Converts between the protocol's types and ours: positions, edits, suggestions."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, character_start
 
 _WORD_BEFORE = re.compile(r"\w*$")
-# A longer word before the cursor is none: this much of the line is looked at.
+# The word before the cursor is searched in this many bytes of the line.
 _WORD_BYTES = 256
-# A menu is as wide as its longest entry; what does not fit stands in the box beside it.
+# A menu is as wide as its longest entry; a longer text is shown in the box beside it.
 _LABEL_CHARACTERS = 60
 
 
@@ -28,7 +28,7 @@ class PositionError(ValueError):
 
 
 def offset_of(document: Document, position: types.Position, encoding: Encoding) -> int:
-    """The byte offset of `position`. Beyond a line's end means its end, as the protocol has it.
+    """The byte offset of `position`. A character beyond the end of its line means the line's end, as in the protocol.
 
     Raises PositionError for a line that the document does not have.
     """
@@ -52,7 +52,7 @@ def edits_of(changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Ed
 
 
 def asked_place(params: Any) -> tuple[str, int] | None:
-    """The document and the line that the untyped parameters of a request of ours name; None if they name none."""
+    """The document's URI and the line in the untyped parameters of one of our own requests; None if they have none."""
 
     def part(value: Any, name: str) -> Any:
         return value.get(name) if isinstance(value, dict) else getattr(value, name, None)
@@ -69,7 +69,8 @@ def range_of(document: Document, start: int, end: int, encoding: Encoding) -> ty
 def inline_item(
     suggestion: Suggestion, document: Document, encoding: Encoding, base: int = 0
 ) -> types.InlineCompletionItem:
-    """The suggestion as an item for `document`. base: where what the suggestion is for begins in that."""
+    """The suggestion as an item for `document`. base: the offset in `document` of the text that the suggestion is
+    for."""
     return types.InlineCompletionItem(
         insert_text=suggestion.text,
         range=range_of(document, base + suggestion.start, base + suggestion.end, encoding),
@@ -85,11 +86,13 @@ def completion_item(
     found: Sequence[Finding] = (),
     imports: Sequence[ImportEdit] = (),
 ) -> types.CompletionItem:
-    """The suggestion as one item of a completion menu. seen: what of `document` the suggestion is for, if not all.
-    mark: what the label ends in. found: what a check has found in it. imports: the edits with imports that it lacks.
+    """The suggestion as one item of a completion menu.
 
-    The word before the cursor is part of the item and of its filter text, because clients filter the items
-    by it. Of kind Text and never a snippet: some clients read `$` and braces in snippets only.
+    seen: the part of `document` that the suggestion is for; None: all. mark: appended to the label. found: dangers that
+    a check has found in it. imports: the edits that add missing imports.
+
+    The word before the cursor is part of the item and of its filter text, because clients filter the items by it. Its
+    kind is Text and it is never a snippet: in snippets, some clients interpret `$` and braces.
     """
     seen = seen or document.near(0)
     source, line_start = seen.document.source, seen.document.line_start(seen.document.line_at(suggestion.start))
@@ -122,7 +125,7 @@ def completion_item(
 
 
 def path_of(uri: str) -> Path | None:
-    """The file that a `file:` URI names, or None for any other."""
+    """The path in a `file:` URI; None for any other URI."""
     try:
         parts = urlsplit(uri)
     except ValueError:  # brackets that look like a broken IPv6 address
@@ -140,18 +143,18 @@ def paths_of(uris: Iterable[str]) -> list[Path]:
 
 
 def folder_name(uri: str, roots: Sequence[Path]) -> str:
-    """The name of the workspace folder that a document lies in; empty for one outside."""
+    """The name of the workspace folder that contains a document; empty if none does."""
     path = path_of(uri)
     return next((root.name for root in roots if path is not None and path.is_relative_to(root)), "")
 
 
 def place_of(uri: str, roots: Sequence[Path]) -> tuple[str, str]:
-    """What a document is called in the workspace, and the name of its folder."""
+    """The name of a document in the workspace, and the name of its folder."""
     return shown_path(uri, roots), folder_name(uri, roots)
 
 
 def shown_path(uri: str, roots: Sequence[Path]) -> str:
-    """The name of a document as a model is shown it: relative to its root, or the last part of its URI."""
+    """The name of a document in prompts: its path relative to its workspace folder, or the last part of its URI."""
     path = path_of(uri)
     if path is None:
         plain = uri.partition("#")[0].partition("?")[0]

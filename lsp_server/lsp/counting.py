@@ -1,4 +1,4 @@
-"""Counts what comes of suggestions and actions for `fimble stats`, and has the sums written beside the event loop."""
+"""Counts the results of suggestions and actions for `fimble stats`, and writes the sums on another thread."""
 
 from __future__ import annotations
 
@@ -36,21 +36,22 @@ if TYPE_CHECKING:
 ACCEPTED = "fimble.accepted"
 DID_SHOW, DID_ACCEPT_PART = "textDocument/didShowCompletion", "textDocument/didPartiallyAcceptCompletion"
 
-# How long sums wait to be written together, at most.
+# The sums are written together, after at most this many seconds.
 _WRITE_SECONDS = 2.0
 _LONGEST_NAME = 60
 _DATE_SECONDS = 1.0
-# More edits in one change are looked at as one.
+# A change with more edits is treated as one edit of the whole region.
 _MOST_EDITS = 64
 _OWN_ACTION = "own action"
 _ACTIONS = frozenset(action.id for action in BUILT_IN)
 
 
 class Counting:
-    """Of one client. Everything happens on the event loop but the writing, of which there is one at a time.
+    """The counts of one client. All of it runs on the event loop except writing, and one write runs at a time.
 
-    another_day: called when it is another day; while settings are being tried, until `switch` says which of them.
-    state: "on", "off" by the setting, or in one word why counting has stopped.
+    another_day: called when the day has changed; while settings are tried, again and again until `switch` tells which
+    of them are in force.
+    state: "on", "off" by the setting, or one word why counting has stopped.
     """
 
     def __init__(self, session: Session, engine: Engine, another_day: Callable[[], None]) -> None:
@@ -65,7 +66,7 @@ class Counting:
         self.state = "off"
 
     def switch(self, wanted: bool, arm: str) -> None:
-        """Counts from now on, or no longer. arm: which settings are being tried."""
+        """Starts or stops counting. arm: the name of the settings that are tried."""
         self._arm, self._day = arm, _today()
         if not wanted:
             self._stop("off")
@@ -81,8 +82,8 @@ class Counting:
     def answered(
         self, document: Document, outcome: Outcome, base: int, cursor: int, selected: Selected | None = None
     ) -> int | None:
-        """Counts an answer. base: where what was looked at begins in the document; cursor: in bytes of that. Returns
-        the number of the suggestion that was made, if one was."""
+        """Counts an answer. base: the offset in the document of the text that was examined. cursor: the byte offset in
+        that text. Returns the id of the suggestion, or None if there is none."""
         tracker = self._tracker
         if tracker is None:
             return None
@@ -108,14 +109,14 @@ class Counting:
         return tracker.suggested(document.uri, key, at, over, found, now, outcome.usage.decoded_tokens)
 
     def marked(self, items: list[types.InlineCompletionItem], id: int | None) -> list[types.InlineCompletionItem]:
-        """Items by which the client can tell what becomes of them."""
+        """Adds a command to each item, by which the client can report that it was accepted."""
         if id is not None:
             for item in items:
                 item.command = types.Command("Accepted", ACCEPTED, arguments=[id])
         return items
 
     def changed(self, old: Document | None, new: Document, edits: Sequence[Edit]) -> None:
-        """Follows a change of a document."""
+        """Tracks a change of a document."""
         if self._tracker is None or old is None:
             return
         changes = self._changes(old, new, edits)
@@ -137,7 +138,7 @@ class Counting:
             self._wake()
 
     def seen(self, id: int) -> str:
-        """What is known of a suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        """What is known of the suggestion with this id: "shown", "unseen", or "" if nothing yet."""
         return self._tracker.seen(id, time.monotonic()) if self._tracker is not None else ""
 
     # What the client tells --------------------------------------------------------------------------------
@@ -154,8 +155,8 @@ class Counting:
             self._wake()
 
     def told_accepted(self, arguments: Sequence[Any]) -> None:
-        """A suggestion's command: its number and, if it was a part that was accepted, a word that says so. Clients send
-        the change before it."""
+        """Handles a suggestion's command. Its arguments are the id and, if only a part was accepted, a word that says
+        so. Clients send the change of the document before it."""
         given = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else arguments
         if self._tracker is None or (id := _number(given)) is None:
             return
@@ -169,7 +170,8 @@ class Counting:
 
     @contextmanager
     def action(self, document: Document, id: str) -> Iterator[list[str]]:
-        """Counts an action, which is carried out inside. What it has come to, in words, is added to the list."""
+        """A context manager that counts the action that runs inside it. The caller appends the action's result, in
+        words, to the list."""
         said: list[str] = []
         ended = "actions_cancelled"
         try:
@@ -187,8 +189,8 @@ class Counting:
     # Writing ----------------------------------------------------------------------------------------------
 
     async def write(self) -> None:
-        """Writes the sums. Those that cannot be written now wait for the next time; where that is no use, counting
-        stops."""
+        """Writes the sums. If that fails, they wait for the next write; if a later write could not succeed either,
+        counting stops."""
         from lsp_server.stats import store
 
         async with self._writing:
@@ -215,7 +217,7 @@ class Counting:
         self._wake(write=False)
 
     async def close(self) -> None:
-        """Writes what is left, when the client has gone."""
+        """Writes the remaining sums after the client has gone."""
         if self._tracker is not None:
             self._tracker.close(time.monotonic())
         await self.write()
@@ -241,7 +243,7 @@ class Counting:
         self._timers.clear()
 
     def _wake(self, *, write: bool = True) -> None:
-        """Sees to it that the sums are written, and that accepted text is looked at when that is due."""
+        """Schedules the next write, and the next check of accepted text."""
         if self._tracker is None:
             return
         if write:
@@ -266,12 +268,12 @@ class Counting:
         return self._key_of(language, self._model("chat" if chat else "completion"), source)
 
     def _key_of(self, language: str, model: str, source: str = "") -> Key:
-        """The key of today. Of which settings it is, is not known on another day until they have been read."""
+        """The key of today's counts. On a new day the tried settings are unknown until the settings have been read."""
         today = self._date()
         return _key(today, language, model, source, self._arm if today == self._day else "")
 
     def _date(self) -> str:
-        """Today, as of a second ago at most: what the system tells takes longer than counting a key."""
+        """Today's date, at most a second old: asking the system takes longer than counting a key."""
         now = time.monotonic()
         if now >= self._dated + _DATE_SECONDS:
             self._dated, self._today = now, _today()
@@ -283,7 +285,7 @@ class Counting:
         return _name(info.name) if info is not None else ""
 
     def _changes(self, old: Document, new: Document, edits: Sequence[Edit]) -> list[Change] | None:
-        """The edits in bytes; None if they cannot be told."""
+        """The edits as byte changes; None if they cannot be computed."""
         encoding = self._session.documents.encoding
         if len(edits) == 1 and (only := edits[0].range) is not None:
             first, last = (old.offset(line, column, encoding) for line, column in (min(only), max(only)))
@@ -309,13 +311,13 @@ def _today() -> str:
     return date.today().isoformat()
 
 
-# A key is made anew for each key that is pressed otherwise, of texts that hardly ever change.
+# Cached: otherwise every key stroke would build a key from texts that hardly ever change.
 _key = lru_cache(maxsize=64)(Key)
 
 
 @lru_cache(maxsize=16)
 def _name(given: str) -> str:
-    """A model's name without the folder that a file may be named with."""
+    """A model's name, without the folder if it is a file's path."""
     return given.replace("\\", "/").rpartition("/")[2][:_LONGEST_NAME]
 
 
@@ -328,8 +330,8 @@ def _part(document: Document, start: int, end: int) -> bytes:
 def _put_in(
     suggestion: Suggestion, document: Document, base: int, selected: Selected | None, cursor: int
 ) -> bytes | None:
-    """What accepting a suggestion puts in place of what it replaces; behind the cursor, where it goes on from an entry
-    of a menu, if that begins with what stands in front of it. None if that is not so."""
+    """The bytes that accepting a suggestion inserts in place of what it replaces. If it continues a selected entry of a
+    menu: the bytes after the cursor, or None if the entry does not begin with the text before the cursor."""
     if selected is None:
         return encode(suggestion.text)
     start, text = selected.start, encode(selected.info.text + suggestion.text)
@@ -338,14 +340,14 @@ def _put_in(
 
 
 def _arguments(params: Any) -> Any:
-    """The arguments of the command of the item that a notification is about."""
+    """The arguments of the command of a notification's item."""
     for name in ("item", "command", "arguments"):
         params = _field(params, name)
     return params
 
 
 def _field(params: Any, name: str) -> Any:
-    """A field of what a client has sent by a method that the protocol does not have."""
+    """A field of the parameters of a method that is not in the protocol."""
     return params.get(name) if isinstance(params, dict) else getattr(params, name, None)
 
 
@@ -355,7 +357,7 @@ def _number(arguments: Any) -> int | None:
 
 
 def register(session: Session, service: Counting) -> None:
-    """Tells pygls what there is."""
+    """Registers the handlers with pygls."""
 
     @session.feature(types.TEXT_DOCUMENT_DID_SAVE, types.SaveOptions(include_text=False))
     def saved(params: types.DidSaveTextDocumentParams) -> None:

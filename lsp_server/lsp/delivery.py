@@ -1,4 +1,4 @@
-"""Workspace edits in the form that a client takes: versioned, to be confirmed, with new files, or as it can."""
+"""Builds workspace edits in a form that the client supports: with versions, confirmation and new files if it can."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _TextEdit = types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What a client shows with an edit. needed: there is something that the user must see before it is applied, so
-    that the client is to ask. VS Code then previews the edit with nothing ticked: too much for what a person sees
-    anyway, and undoes with one key."""
+    """What a client shows with an edit. needed: the user must see something before the edit is applied, so the client
+    has to ask. VS Code then shows a preview in which no change is selected: too much for an edit that the user sees
+    anyway and can undo with one key."""
 
     label: str
     description: str = ""
@@ -32,7 +32,8 @@ class Confirmation:
 def workspace_edit(
     document: DocumentSnapshot, edits: Sequence[Replacement], client: ClientNeeds, confirm: Confirmation
 ) -> types.WorkspaceEdit:
-    """An edit of one document, whose offsets are those of `document`. Without a version where it has none."""
+    """An edit of one document; the offsets are those of `document`. Without a version if the document has none, or if
+    the client does not support versions."""
     if not client.document_changes:
         plain = [types.TextEdit(*_place(document, edit, client.encoding)) for edit in edits]
         return types.WorkspaceEdit(changes={document.uri: plain})
@@ -45,8 +46,7 @@ def workspace_edit(
 
 
 def new_file_edit(uri: str, text: str, client: ClientNeeds, confirm: Confirmation) -> types.WorkspaceEdit:
-    """An edit that creates a file, which must not exist. Only for clients with `create_files` or
-    `edits_new_files`."""
+    """An edit that creates a file, which must not exist. Only for clients with `create_files` or `edits_new_files`."""
     empty = DocumentSnapshot.of(uri, b"")
     replacement = [Replacement(0, 0, text.encode("utf-8", "replace"))]
     changes = _text_edits(empty, replacement, client.encoding, annotated=client.annotations)

@@ -1,4 +1,4 @@
-"""The client's documents as it opens, changes and closes them, and what follows from that for the others."""
+"""Handles opening, changing and closing of the client's documents, and informs the other services."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# Without a key for this long, the user rests.
+# After this long without a change, the user counts as resting.
 _REST_SECONDS = 0.5
-# Of so many documents that are not open it is said that they are not.
+# For at most this many documents that are not open a warning is logged.
 _MOST_TOLD = 100
-# How long the disk may take to tell whether closed documents are still there.
+# How long the disk may take to tell whether closed documents still exist.
 _LOOK_SECONDS = 2.0
 
 
 class DocumentService:
-    """Takes every notification about a document, in order, and tells the others of it."""
+    """Handles all notifications about documents in order, and informs the other services."""
 
     def __init__(
         self,
@@ -105,7 +105,7 @@ class DocumentService:
         self._actions.document_closed(document.uri)
         self._project.changed([document.uri])
 
-    # Notebooks: their cells are documents, which some clients tell of one by one and others together. ------------
+    # Notebooks: their cells are documents. Some clients report these one by one, others together.
 
     def notebook_opened(self, params: types.DidOpenNotebookDocumentParams) -> None:
         notebook = params.notebook_document
@@ -152,20 +152,20 @@ class DocumentService:
             self._store.move(file.old_uri, file.new_uri, self._place)
 
     def follow_folders(self) -> None:
-        """Gives the documents the names they have in the workspace's folders as these are now."""
+        """Renames the documents after the workspace's folders have changed."""
         for document in self._store.rename(self._place):
             self._completions.cancel(document.uri)
             self._tell_actions(document)
 
     def not_open(self, uri: str) -> None:
-        """Says once that a client asks for a document that is not open, or changes it: one that shows a document twice
-        may close it with the first of the two views."""
+        """Logs once that a client requests or changes a document that is not open. A client that shows a document in
+        two views may close it with the first of them."""
         if uri not in self._told and len(self._told) < _MOST_TOLD:
             self._told.add(uri)
             logger.warning("%s is not open: nothing is suggested in it until it is opened again", uri)
 
     async def read_and_warm(self, document: Document) -> None:
-        """Warms the first prompt of a document, once what it may show of others has been read."""
+        """Warms the first prompt of a document, after the other files that it may show have been read."""
         self._power.refresh()
         if self._power.is_saving or self._snooze.why(document.uri):
             return
@@ -175,7 +175,7 @@ class DocumentService:
             await self._completer.warm(seen, seen.edit_end)
 
     async def rest(self, document: Document) -> None:
-        """What is done when the user has not typed for a while."""
+        """The work for when the user has not typed for a while."""
         await self._forget_deleted()
         if self._power.is_saving:
             return
@@ -185,21 +185,21 @@ class DocumentService:
             await self._completer.rest(seen, seen.edit_end)
 
     def _index(self, document: Document, *, at_rest: bool) -> None:
-        """Has the index of the document's folder brought up to date."""
+        """Brings the index of the document's folder up to date."""
         self._project.seen(document.uri, self._store.snapshots(), at_rest=at_rest)
 
     def _seen(self, document: Document) -> DocumentSnapshot:
-        """What is looked at where it was edited last."""
+        """The text around the document's last edit that is examined."""
         return self._store.seen(document, document.edit_end).document
 
     def _tell_actions(self, document: Document) -> None:
         if isinstance(document, DocumentSnapshot):
             self._actions.document_changed(document)
-        else:  # it has become a large one, for which there are no actions
+        else:  # it is too large now; large documents have no actions
             self._actions.document_closed(document.uri)
 
     async def _forget_deleted(self) -> None:
-        """Looks at the disk for the closed documents, since not every client tells what becomes of files."""
+        """Forgets closed documents whose files are gone, since not every client reports deleted files."""
         uris = [document.uri for document in self._store.closed.all()]
         paths = {uri: path for uri in uris if (path := convert.path_of(uri)) is not None}
         if not paths:
@@ -222,8 +222,8 @@ class DocumentService:
         return self._store.open(document)
 
     def _opened_by(self, uri: str, edits: list[Edit]) -> list[Edit]:
-        """Opens a document that is not open by the first of `edits` that gives its whole text, and returns what follows
-        from there; nothing if none does."""
+        """Opens a document that is not open by the first of `edits` that has its whole text. Returns the edits from
+        that one on; empty if none has the whole text."""
         for number, edit in enumerate(edits):
             if edit.range is None:
                 self._open(uri, "", self._store.language_id(uri), None)
@@ -231,11 +231,11 @@ class DocumentService:
         return []
 
     def _place(self, uri: str) -> tuple[str, str]:
-        """What a document is called in the workspace, and the name of its folder."""
+        """The name of a document in the workspace, and the name of its folder."""
         return convert.shown_path(uri, self._session.roots), convert.folder_name(uri, self._session.roots)
 
     def _rest_after(self, document: Document) -> None:
-        """Starts the time after which the user counts as resting; each change starts it anew."""
+        """Starts the timer after which the user counts as resting; each change restarts it."""
         if self._resting is not None:
             self._resting.cancel()
         loop = asyncio.get_running_loop()
@@ -247,7 +247,7 @@ def _missing(paths: Mapping[str, Path]) -> list[str]:
 
 
 def register(session: Session, service: DocumentService) -> None:
-    """Tells pygls what there is."""
+    """Registers the handlers with pygls."""
 
     files = types.FileOperationRegistrationOptions(
         [types.FileOperationFilter(types.FileOperationPattern("**"), scheme="file")]

@@ -1,4 +1,4 @@
-"""Texts for the user to read: as a document the client opens, as a hover on the code, or as a short message."""
+"""Shows texts to the user: as a document that the client opens, as a hover on the code, or as a short message."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MESSAGE_CHARACTERS = 700
 
 
 class Explanations:
-    """What has been explained. A hover holds as long as the code under it stays as it was."""
+    """The explanations so far. A hover is shown as long as the code in its range is unchanged."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
@@ -45,11 +45,11 @@ class Explanations:
         self._hovers = deque((entry for entry in self._hovers if entry[0].document.uri != uri), maxlen=_MOST_HOVERS)
 
     def remember(self, tracked: TrackedRange, text: str) -> None:
-        """Keeps a text for hovers over its range."""
+        """Keeps a text for hovers in its range."""
         self._hovers.appendleft((tracked, plain_markdown(text)))
 
     def hover(self, document: DocumentSnapshot, offset: int, client: ClientNeeds) -> types.Hover | None:
-        """The text about the smallest range around `offset` that has one."""
+        """The text of the smallest range around `offset` that has one."""
         found = [
             (tracked.end - tracked.start, tracked, text)
             for tracked, text in self._hovers
@@ -62,19 +62,19 @@ class Explanations:
         return types.Hover(types.MarkupContent(kind, text))
 
     async def show(self, title: str, text: str, client: ClientNeeds) -> None:
-        """Opens `text` as a document, or shows the beginning of it as a message where that cannot be done."""
+        """Opens `text` as a document. If the client cannot, shows the beginning of it as a message."""
         title, text = plain_markdown(" ".join(title.split())), plain_markdown(text)
         path = write_document(title, text)
         if path is not None and client.show_document:
             origin = types.Position(0, 0)
-            # With a selection: LSP4IJ never answers without one.
+            # With a selection, because LSP4IJ never answers without one.
             params = types.ShowDocumentParams(
                 path.as_uri(), external=False, take_focus=True, selection=types.Range(origin, origin)
             )
             asked = asyncio.ensure_future(self._server.window_show_document_async(params))
             await asyncio.wait({asked}, timeout=_ANSWER_SECONDS)
             if not asked.done():
-                return  # it may well be open: LSP4IJ's way of not answering
+                return  # it may be open all the same: LSP4IJ may not answer
             if asked.cancelled() or (asked.exception() is None and asked.result().success):
                 return
             logger.warning("the client did not open %s", path)
@@ -83,8 +83,9 @@ class Explanations:
 
 
 def write_document(title: str, text: str) -> Path | None:
-    """Writes a Markdown file into the user's state folder, the oldest ones making room. None if it cannot. It holds the
-    user's code: nobody else may read it, whatever the umask is, nor what an older version has written."""
+    """Writes a Markdown file into the user's state folder, and deletes the oldest ones there. None if it cannot be
+    written. The file holds the user's code, so only the user may read it, whatever the umask is; the same for files
+    that an older version has written."""
     state = user_state_path("fimble")
     folder = state / "explanations"
     name = re.sub(r"[^\w-]+", "-", title).strip("-").lower()[:60] or "text"
@@ -107,14 +108,14 @@ def write_document(title: str, text: str) -> Path | None:
 
 
 def _make_private(path: Path, mode: int) -> None:
-    """Takes from others, and from the group, what they may do with a file or folder of ours. Links are left alone."""
+    """Removes the permissions of group and others from one of our files or folders. Ignores links."""
     found = path.lstat()
     if not stat.S_ISLNK(found.st_mode) and stat.S_IMODE(found.st_mode) != mode:
         path.chmod(mode)
 
 
 def _write_private(path: Path, text: str) -> None:
-    """Writes a file that only the user may read, in place of one that is there, at once."""
+    """Writes a file that only the user can read; replaces an existing one atomically."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     temporary = Path(name)
     try:

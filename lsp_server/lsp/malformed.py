@@ -22,13 +22,13 @@ def shared_converter() -> Any:
     structured = converter.get_structure_hook(types.Diagnostic)
 
     def diagnostic(value: Any, kind: type[types.Diagnostic]) -> Any:
-        """A message may be Markdown since LSP 3.18, which lsprotocol does not know."""
+        """Accepts a message in Markdown, which LSP 3.18 allows and lsprotocol does not know."""
         if isinstance(value, dict) and isinstance(value.get("message"), dict):
             value = {**value, "message": str(value["message"].get("value", ""))}
         return structured(value, kind)
 
     def context(value: Any, kind: type[types.CodeActionContext]) -> Any:
-        """A client sends all that it knows of the selected range, 20 µs of work for each."""
+        """Keeps only the first diagnostics of the selected range: each takes 20 µs to convert."""
         if isinstance(value, dict) and isinstance(value.get("diagnostics"), list):
             value = {**value, "diagnostics": value["diagnostics"][:MOST_DIAGNOSTICS]}
         return of_context(value, kind)

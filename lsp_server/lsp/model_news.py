@@ -1,4 +1,4 @@
-"""What a client is told of the completion model: that it loads and how far, that it is ready, or why it failed."""
+"""Informs a client about the completion model: loading with its progress, ready, or why it failed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ModelNews:
-    """Of one client. origin: where the setting `model` comes from; empty if it is not set."""
+    """The news for one client. origin: where the setting `model` comes from; empty if it is not set."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -23,12 +23,12 @@ class ModelNews:
         self.origin = ""
 
     def begin(self) -> None:
-        """It is known what the client can show."""
+        """Called when the client's capabilities are known."""
         if self._session.client.progress:
             self._progress = LoadProgress(self._session)
 
     def tell(self, model: ModelState) -> None:
-        """Tells the client what the model has become."""
+        """Tells the client the model's new state."""
         if model.kind == "loading":
             self._loading(model)
             return
@@ -52,7 +52,7 @@ class ModelNews:
             self._progress.report(model.progress)
 
     def _failed(self, model: ModelState) -> None:
-        """Shows a failure, unless it has been shown. It is shown again where the model has worked since."""
+        """Shows a failure, unless it was shown already. Shows it again if the model has worked since."""
         message = model.message + (f" (`model` comes from {self.origin})" if self.origin else "")
         if model.news and self._worked:
             self._session.shown.discard(message)

@@ -1,7 +1,7 @@
-"""Next edits for clients: by the request that Copilot's clients send, as ghost text, as a code action, and by commands.
+"""Next edits for clients: by the request of Copilot's clients, as ghost text, as a code action, and by commands.
 
-LSP has no request for them. What clients speak is `textDocument/copilotInlineEdit`; the edits of its answer are
-alternatives, so there is one at most.
+LSP has no request for them. Clients use `textDocument/copilotInlineEdit`. The edits of its answer are alternatives, so
+our answer has one at most.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ logger = logging.getLogger(__name__)
 REQUEST, SHOWN = "textDocument/copilotInlineEdit", "textDocument/didShowInlineEdit"
 ACCEPT, REJECT = "fimble.acceptNextEdit", "fimble.rejectNextEdit"
 APPLY, JUMP = "fimble.nextEdit", "fimble.jumpToNextEdit"
-# What Copilot's clients tell besides that is of no use here: which document has the focus.
+# Notifications of Copilot's clients that are ignored: which document has the focus.
 _TOLD = ("textDocument/didFocus",)
 KIND = "refactor.rewrite"
-# An edit further from the cursor than this, in lines, is gone to when it has been applied.
+# After an edit more lines than this from the cursor is applied, the client is sent to it.
 _NEAR_LINES = 20
 _INVOKED = 1
 
@@ -57,8 +57,8 @@ class _Context(msgspec.Struct):
 
 
 class _Asked(msgspec.Struct):
-    """files: whether an edit of another open document may be the answer, which not every client can show. completion:
-    whether a completion is on the screen, from clients that know it; from others, whether one was offered decides."""
+    """files: the answer may be an edit of another open document, which not every client can show. completion: whether a
+    completion is on the screen, for clients that know it; None: whether one was offered decides."""
 
     textDocument: _Document
     position: _Position
@@ -80,7 +80,7 @@ class _Told(msgspec.Struct):
 
 
 class NextEditService:
-    """All that has to do with next edits for one client."""
+    """The next edits of one client."""
 
     def __init__(self, session: Session, engine: Engine, snooze: Snooze) -> None:
         self._session, self._snooze = session, snooze
@@ -92,7 +92,7 @@ class NextEditService:
         self.editor.close()
 
     def model_changed(self, role: Role, state: ModelState) -> None:
-        """Takes note of a model's state. Why the one for edits failed is told once."""
+        """Notes a model's state. If the model for edits fails, tells the user once."""
         self._model.changed()
         if role == "edit" and state.kind == "failed" and state.news:
             self._warn(state.message)
@@ -120,7 +120,8 @@ class NextEditService:
     async def beside(
         self, document: DocumentSnapshot, position: types.Position, items: list[types.InlineCompletionItem]
     ) -> list[types.InlineCompletionItem]:
-        """The completions, or where there is none, the next edit if it is an insertion at the cursor or just below."""
+        """The given completions. If there are none: the next edit, if it inserts text at the cursor or just below
+        it."""
         if items:
             self.editor.completing(document)
             return items
@@ -139,7 +140,7 @@ class NextEditService:
         return [item]
 
     async def offered(self, document: DocumentSnapshot, cursor: int) -> list[types.CodeAction | types.Command]:
-        """The code action, if there is an edit now."""
+        """The code action for the next edit, if there is one now."""
         proposal = await self.editor.at_once(document, cursor)
         if proposal is None:
             return []
@@ -151,7 +152,7 @@ class NextEditService:
         return [types.CodeAction(title, KIND, command=command) if self._session.client.literals else command]
 
     def _is_off(self, document: DocumentSnapshot) -> bool:
-        """Whether the user wants nothing proposed unasked in a document."""
+        """Whether the user wants no unasked proposals in a document."""
         options = self._session.settings.inline_options()
         return self._snooze.why(document.uri) != "" or why_off(document, options, explicit=False) != ""
 
@@ -187,8 +188,8 @@ class NextEditService:
             self.editor.shown(id)
 
     async def apply(self, arguments: tuple[Any, ...]) -> None:
-        """Has the client apply an edit, that of an identifier or the one that there is now, and goes there if it is far
-        from where the user was."""
+        """Makes the client apply an edit: that with the given id, or else the present one. Then goes there if it is far
+        from the user's last position."""
         id, edit = await self._chosen(arguments)
         if edit is None:
             return
@@ -208,7 +209,7 @@ class NextEditService:
             await self._go_to(edit.document.uri, line)
 
     async def jump(self, arguments: tuple[Any, ...]) -> None:
-        """Has the client show where an edit would be."""
+        """Makes the client show the position of an edit."""
         _, edit = await self._chosen(arguments)
         if edit is not None:
             await self._go_to(edit.document.uri, edit.document.line_at(edit.start))
@@ -220,8 +221,8 @@ class NextEditService:
             await self._session.window_show_document_async(params)
 
     async def _chosen(self, arguments: tuple[Any, ...]) -> tuple[str, NextEdit | None]:
-        """The edit of an identifier, or the one that there is now for the document edited last; None, and the user is
-        told, if there is none for the text as it is."""
+        """The edit with the given id, or else the present one for the document edited last. If there is none for the
+        present text, tells the user and returns None."""
         id, edit = "", None
         if arguments:
             id = str(arguments[0])
@@ -237,7 +238,7 @@ class NextEditService:
         return id, edit
 
     def _warn(self, problem: str) -> None:
-        """Tells the user what keeps the model from proposing edits, once."""
+        """Tells the user once why the model cannot propose edits."""
         message = f"fimble: {problem}"
         if message not in self._session.shown:
             self._session.shown.add(message)
@@ -248,7 +249,7 @@ class NextEditService:
 
 
 def _plain(value: Any) -> Any:
-    """What pygls made of the parameters of a request that the protocol does not have, as JSON again."""
+    """Turns the parameters that pygls made of a method outside the protocol back into JSON values."""
     if hasattr(value, "_asdict"):
         return {key: _plain(each) for key, each in value._asdict().items()}
     return [_plain(each) for each in value] if isinstance(value, list) else value
@@ -262,7 +263,7 @@ def _read(method: str, params: Any, kind: type[Any]) -> Any:
 
 
 def register(session: Session, service: NextEditService) -> None:
-    """Tells pygls what there is."""
+    """Registers the handlers with pygls."""
 
     @session.feature(REQUEST)
     async def requested(params: Any) -> Answer:

@@ -1,4 +1,4 @@
-"""Whether the machine runs on its battery, and so does only the work that somebody waits for."""
+"""Finds out whether the machine runs on battery, so that work that nobody waits for is left out."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A cable is pulled out now and then. Some systems take long to answer.
+# The pause between two checks, and the limit for one: some systems take long to answer.
 LOOK_SECONDS = 30.0
 _PATIENCE_SECONDS = 5.0
 
 
 class Power:
-    """Looks from time to time, beside the loop, while there is something to do. on_battery: as of the last look."""
+    """Checks from time to time on a worker thread, while there is work. on_battery: the result of the last check."""
 
     def __init__(
         self, session: Session, look: Callable[[], bool] | None = None, clock: Callable[[], float] = time.monotonic
@@ -34,11 +34,11 @@ class Power:
 
     @property
     def is_saving(self) -> bool:
-        """Whether to leave out what is only done ahead."""
+        """Whether to leave out work that is only done ahead of requests."""
         return self.on_battery and self._session.settings.save_battery
 
     def refresh(self) -> None:
-        """Looks again if the last look was a while ago. Callable at every key."""
+        """Checks again if the last check is `LOOK_SECONDS` old. May be called at every key."""
         if self._session.settings.save_battery and self._clock() - self._looked >= LOOK_SECONDS:
             self._looked = self._clock()
             self._session.start_task(self._refresh)
@@ -49,11 +49,11 @@ class Power:
 
 
 def unplugged() -> bool:
-    """Whether there is a battery in use. A machine that cannot tell has none."""
+    """Whether the machine runs on its battery. False if the system cannot tell."""
     import psutil
 
     try:
-        battery = psutil.sensors_battery()  # psutil has no such function where the system knows no batteries
+        battery = psutil.sensors_battery()  # missing in psutil on systems without battery support
     except (AttributeError, OSError, RuntimeError, ValueError):
         return False
     return battery is not None and battery.power_plugged is False

@@ -1,4 +1,4 @@
-"""Progress in the client, of a load or of an action: created, reported a few times a second, and ended."""
+"""Progress shown by the client for a load or an action: created, reported a few times a second, and ended."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _LEAST_SECONDS = 0.2
 
 
 def progress_title(title: str, client: ClientNeeds) -> str:
-    """The title of a progress, with whose it is unless the client shows that itself."""
+    """The title of a progress, with fimble's name unless the client shows it itself."""
     return escaped(title if client.names_progress else f"fimble: {title}")
 
 
 class LoadProgress:
-    """One `window/workDoneProgress` at a time. Does nothing for a client that has none."""
+    """One `window/workDoneProgress` at a time. Does nothing for a client that does not support it."""
 
     def __init__(self, server: LanguageServer, clock: Callable[[], float] = time.monotonic) -> None:
         self._server = server
@@ -31,11 +31,12 @@ class LoadProgress:
         self._reported = 0.0
 
     def begin(self, title: str) -> None:
-        """Does nothing if the last one has not ended: it then is about a load that this one replaces."""
+        """Begins a progress. Does nothing if the last one has not ended: then this load replaces the one it is
+        about."""
         if self._token is not None:
             return
         self._token = token = f"fimble-{uuid.uuid4()}"
-        # The client's answer is of no use to us: reports under a token it refused are ignored.
+        # The client's answer is ignored, and so are reports under a token that it refused.
         self._server.window_work_done_progress_create(types.WorkDoneProgressCreateParams(token))
         self._send(types.WorkDoneProgressBegin(title, cancellable=False, percentage=0))
 
@@ -58,7 +59,7 @@ class LoadProgress:
 
 
 class WorkProgress:
-    """What the model does for completions, where that takes long: one progress from its begin to its end."""
+    """The progress of the model's work for completions, if that takes long. One at a time."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
@@ -80,9 +81,9 @@ class WorkProgress:
 
 
 class ActionProgress:
-    """The progress of one action, which the user can cancel. Does nothing for a client that has none.
+    """The progress of one action, which the user can cancel. Does nothing for a client without support.
 
-    token: what the client calls it by.
+    token: the client's id of this progress.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class ActionProgress:
             self._send(types.WorkDoneProgressBegin(title, cancellable=True))
 
     def report(self, message: str, phase: str = "") -> None:
-        """Shows a message: at once in a new phase, else a few times a second."""
+        """Shows a message: at once if the phase is new, else a few times a second."""
         now = self._clock()
         if self._shown and (phase != self._phase or now - self._reported >= _LEAST_SECONDS):
             self._reported, self._phase = now, phase

@@ -1,4 +1,4 @@
-"""pygls' protocol with our documents: requests stamped as they are read, one clean answer for each."""
+"""pygls' protocol with our own documents: a request keeps the documents of its arrival, and gets exactly one answer."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ logger = logging.getLogger(__name__)
 
 _NO_DOCUMENTS: Mapping[str, Document] = MappingProxyType({})
 
-# The documents as they were when the request that is being handled was read. By the time its handler
-# runs, later changes may have been read too.
+# The documents at the time when the running request was read. By the time its handler runs, later changes may have been
+# read too.
 stamped_documents: ContextVar[Mapping[str, Document]] = ContextVar("stamped_documents", default=_NO_DOCUMENTS)
 
 
-# The method of the request that is being handled.
+# The method of the running request.
 _method: ContextVar[str] = ContextVar("method", default="")
-# When it was read whole, in seconds of the monotonic clock.
+# When the running request was completely read, in seconds of the monotonic clock.
 _arrived: ContextVar[float] = ContextVar("arrived", default=0.0)
 
-# What is answered about a place that is not there: the document is closed, or a change of it is still on its way. Both
-# happen in good order, so neither is an error.
+# The answer about a document or position that does not exist: the document is closed, or a change of it is still on its
+# way. Both happen with a correct client, so neither is an error.
 _NOTHING: dict[str, Callable[[], Any]] = {
     types.TEXT_DOCUMENT_INLINE_COMPLETION: lambda: types.InlineCompletionList([]),
     types.TEXT_DOCUMENT_COMPLETION: lambda: types.CompletionList(is_incomplete=True, items=[]),
@@ -57,19 +57,19 @@ class NotOpenError(JsonRpcInvalidParams):
 
 
 class TooLargeError(JsonRpcInvalidParams):
-    """A request is about a whole document, which is too large for that."""
+    """A request needs the whole text of a document that is too large for it."""
 
 
 _HAS_NOTHING = (NotOpenError, TooLargeError, PositionError)
 
 
 def waited_ms() -> float:
-    """How long ago the request that is being handled was read."""
+    """The time since the running request was read, in ms."""
     return 1000 * (time.monotonic() - _arrived.get())
 
 
 def stamped(uri: str) -> Document:
-    """The document that the request being handled is about. Raises NotOpenError."""
+    """The document of the running request. Raises NotOpenError."""
     document = stamped_documents.get().get(uri)
     if document is None:
         raise NotOpenError(uri)
@@ -77,7 +77,7 @@ def stamped(uri: str) -> Document:
 
 
 def stamped_document(uri: str) -> DocumentSnapshot:
-    """The same, for what looks at all of it. Raises NotOpenError and TooLargeError."""
+    """The same, for a request that needs the whole text. Raises NotOpenError and TooLargeError."""
     document = stamped(uri)
     if isinstance(document, DocumentSnapshot):
         return document
@@ -86,8 +86,8 @@ def stamped_document(uri: str) -> DocumentSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A result that is about one version of a document. If another has been read by the time it is sent,
-    `empty` is sent in its place."""
+    """A result for one version of a document. If a newer version has been read when it is sent, `empty` is sent
+    instead."""
 
     document: Document
     result: Any
@@ -95,7 +95,7 @@ class Answer:
 
 
 class TakesDocuments(Protocol):
-    """What takes the notifications about documents, in the order in which they are read."""
+    """Receives the notifications about documents, in the order in which they are read."""
 
     def opened(self, params: types.DidOpenTextDocumentParams) -> None: ...
     def changed(self, params: types.DidChangeTextDocumentParams) -> None: ...
@@ -107,7 +107,7 @@ class TakesDocuments(Protocol):
 
 
 class Served(Protocol):
-    """What the protocol needs of the server behind it."""
+    """The parts of the server that the protocol needs."""
 
     documents: DocumentStore
     client: ClientNeeds
@@ -123,10 +123,10 @@ class Served(Protocol):
 
 
 class FimbleProtocol(LanguageServerProtocol):
-    """Departs from pygls where that would lose a request, keep documents twice, or show a traceback.
+    """Differs from pygls where pygls would lose a request, keep documents twice, or show a traceback.
 
-    served: the server behind it, which sets it before the first message is read. arrived: when the message that is
-    being handled was read whole, in seconds of the monotonic clock.
+    served: the server; it sets this before the first message is read. arrived: when the present message was completely
+    read, in seconds of the monotonic clock.
     """
 
     served: Served
@@ -134,10 +134,10 @@ class FimbleProtocol(LanguageServerProtocol):
     arrived = 0.0
 
     def receive(self, body: bytearray) -> None:
-        """Handles one message, and empties it. Whatever is in it, a request gets an answer."""
+        """Handles one message, and empties `body`. A request always gets an answer, whatever it contains."""
         try:
             text = body.decode()
-            body.clear()  # it may be one of 200 MB, which whoever called this still holds
+            body.clear()  # it may have 200 MB, and the caller still holds it
             data = json.loads(text)
             del text
         except (ValueError, RecursionError) as error:
@@ -152,7 +152,7 @@ class FimbleProtocol(LanguageServerProtocol):
             self._send_error(data["id"], types.ErrorCodes.InvalidRequest, f"not JSON-RPC {self.VERSION}")
             return
         if is_request and isinstance(data["method"], str) and self.get_message_type(data["method"]) is None:
-            data.setdefault("params", None)  # pygls wants some of a method that the protocol does not have
+            data.setdefault("params", None)  # pygls needs this for a method outside the protocol
         if is_request and not self._accepts(data["id"], data["method"]):
             return
         try:
@@ -173,7 +173,7 @@ class FimbleProtocol(LanguageServerProtocol):
                 self._send_error(data["id"], types.ErrorCodes.InternalError, str(error))
 
     def _accepts(self, id: Any, method: Any) -> bool:
-        """Whether the server's state allows this request; if not, it has been answered."""
+        """Whether the server's state allows this request. If not, sends the error."""
         if self._shutdown:
             self._send_error(id, types.ErrorCodes.InvalidRequest, "the server has been shut down")
             return False
@@ -186,14 +186,15 @@ class FimbleProtocol(LanguageServerProtocol):
         return True
 
     def _answer_does_not_fit(self, id: Any) -> None:
-        """Ends the wait for a client's answer that is not of the kind the protocol has."""
+        """Ends the wait for a client's answer that has the wrong type."""
         future = self._request_futures.pop(id, None) if isinstance(id, int | str) else None
         if future is not None:
             logger.warning("the client's answer to request %s does not fit", id)
             future.set_exception(JsonRpcInvalidParams("the editor's answer does not fit the protocol"))
 
     def notify(self, method: str, params: Any | None = None) -> None:
-        """Messages name models, files and code, whose names may hold anything; editors show them as they are."""
+        """Escapes hidden characters in messages: they may contain names of models and files, and editors show them as
+        they are."""
         if isinstance(params, types.ShowMessageParams | types.LogMessageParams):
             params.message = escaped(params.message)
         super().notify(method, params)

@@ -1,4 +1,4 @@
-"""An entry of the editor's own menu that is selected while inline completions are asked for."""
+"""An entry of the editor's own menu that is selected when inline completions are requested."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from lsp_server.lsp import convert
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """What is asked for while an entry is selected: what comes behind its text, as if it had been accepted.
+    """A request with a selected entry is answered with what follows the entry's text, as if it had been accepted.
 
-    The editor draws only what has the entry's range and begins with its text. document: the text with the entry in it.
-    start, offset: where that begins and ends.
+    The editor shows only items that have the entry's range and begin with its text. document: the text with the entry
+    in it. start, offset: the start and end of the entry, in bytes.
     """
 
     info: types.SelectedCompletionInfo
@@ -34,9 +34,10 @@ class Selected:
         cursor: int,
         encoding: Encoding,
     ) -> Selected | None:
-        """None if nothing is selected, or an entry for another place: some clients send the last one that was.
+        """None if no entry is selected, or if it is for another position: some clients send the last entry that was
+        selected.
 
-        seen: the part of `document` that is looked at, in which the cursor is.
+        seen: the examined part of `document`, which contains the cursor.
         """
         if info is None:
             return None
@@ -51,5 +52,5 @@ class Selected:
         return cls(info, seen.document.edited(start, end, inserted), start, start + len(inserted))
 
     def item(self, suggestion: Suggestion) -> types.InlineCompletionItem:
-        """`suggestion`, which is one for `document`, as an item for the client's own text."""
+        """`suggestion`, made for `self.document`, as an item for the client's own text."""
         return types.InlineCompletionItem(insert_text=self.info.text + suggestion.text, range=self.info.range)

@@ -1,4 +1,4 @@
-"""The language server: puts the services of one client together, and tells each of them what concerns it."""
+"""The language server: creates the services of one client and connects them."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _CONFIGURATION_SECONDS = 2.0
 
 
 class FimbleServer(Session):
-    """Puts the services of one client together, and has each told what it must know.
+    """Creates the services of one client, and passes each event to the services that need it.
 
-    engine: what has the models. overrides: settings that outrank all others.
+    engine: owns the models. overrides: settings that outrank all others.
     """
 
     actions: ActionService
@@ -119,9 +119,9 @@ class FimbleServer(Session):
     # The connection -------------------------------------------------------------------------------------
 
     async def serve(self, stdin: int, stdout: int) -> int:
-        """Serves the client at the two file descriptors until it says exit or goes away.
+        """Serves the client at the two file descriptors until it sends `exit`, closes stdin or ends.
 
-        Returns the exit status: 0 after shutdown and exit, 1 if the client left without.
+        Returns the exit status: 0 after `shutdown` and `exit`, 1 if the client left without them.
         """
         logging.getLogger("lsp_server").addHandler(self._last_run)
         self._engine.start()
@@ -142,7 +142,7 @@ class FimbleServer(Session):
         await self.counting.close()
 
     def cancel_requests(self) -> None:
-        """Answers everything that is running with nothing."""
+        """Cancels all running requests; each gets an empty answer."""
         self.completions.cancel_all()
         self.actions.cancel_all()
         self.state.end()
@@ -151,7 +151,7 @@ class FimbleServer(Session):
         self.actions.cancel(token)
 
     def refused(self, method: str, reason: str) -> None:
-        """Takes note of a request for a completion that could not be looked at."""
+        """Logs a completion request that could not be handled."""
         self.completions.log.refused(method, reason)
 
     def client_initializes(self, params: types.InitializeParams) -> None:
@@ -170,14 +170,14 @@ class FimbleServer(Session):
         self.start_task(self._note_run)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
-        """Follows the workspace's folders, whose files of settings count from now on, or no longer."""
+        """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
 
     async def _note_run(self) -> None:
-        """Writes what a report of a bug would have, should this process end without a word."""
+        """Writes the data of a bug report, in case this process dies."""
         write = partial(self._last_run.write, self._counted())
         await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
 
@@ -219,11 +219,11 @@ class FimbleServer(Session):
         self.weekly.look()
 
     def why_off(self) -> str:
-        """Why nothing is completed although there is a model, or an empty string."""
+        """Why completions are off although there is a model; empty if they are on."""
         return self.snooze.why() if self.settings.enabled else "completions are switched off (setting `enabled`)"
 
     def _snoozed(self) -> None:
-        """What was off may be on again, or the other way round."""
+        """Called when completions were switched off or on."""
         self.completions.cancel_all()
         self.state.changed()
         for document in self.documents.recent()[:1]:
@@ -238,11 +238,11 @@ class FimbleServer(Session):
         if model.kind == "failed":
             self.start_task(self._note_run)
         elif model.kind != "loading" and model.info is not None:
-            if not gc.get_freeze_count():  # a collection that walks over all modules takes the loop 50 ms
+            if not gc.get_freeze_count():  # a collection over all modules blocks the event loop for 50 ms
                 gc.freeze()
             self.completions.model_ready()
             self.start_task(self._note_run)
-            for document in self.documents.recent()[:1]:  # it was opened before there was a model to warm
+            for document in self.documents.recent()[:1]:  # opened before there was a model to warm
                 self.start_task(self.document_service.read_and_warm, document)
 
     def _known_paths(self) -> list[str]:
@@ -251,7 +251,7 @@ class FimbleServer(Session):
     # Requests -------------------------------------------------------------------------------------------
 
     def _counted(self) -> dict[str, Any]:
-        """What a report of a bug may know of this run."""
+        """The data about this run that a bug report may contain."""
         info, requests = self._engine.model.info, self.completions.log.summary()
         return {
             "client": self.client.name[:100],
@@ -265,7 +265,8 @@ class FimbleServer(Session):
         }
 
     async def status(self, params: Any = None) -> dict[str, Any]:
-        """params: may name a place, as a TextDocumentPositionParams; the answer then says why nothing appears there."""
+        """params: may be a TextDocumentPositionParams; then the answer also says why nothing appears at that
+        position."""
         await self.configuration.settled()
         found = status(
             self._engine,
@@ -294,7 +295,7 @@ class FimbleServer(Session):
         return PythonModules(lambda: self.roots)
 
     def _live_status(self) -> dict[str, Any]:
-        """What `fimble status` shows."""
+        """The data for `fimble status`."""
         return live_status(
             self._engine,
             self.completions.log,
@@ -309,7 +310,7 @@ class FimbleServer(Session):
         )
 
     def _places(self) -> dict[str, Any]:
-        """What may answer, for each job, and which of it does."""
+        """For each kind of request, the places that may answer it and which of them is in use."""
         jobs: dict[str, Role] = {"completion": "completion", "actions": "chat", "edits": "edit"}
         return {
             job: [
@@ -320,12 +321,12 @@ class FimbleServer(Session):
         }
 
     async def show_why(self) -> None:
-        """Shows what became of the last requests, in whatever way the client shows texts."""
+        """Shows the results of the last requests in a way that the client supports."""
         await self.actions.show("Why nothing appeared", why_text(self.completions.log.last_ten(self.counting.seen)))
 
 
 def _register(server: FimbleServer) -> None:
-    """Tells pygls what there is. Handlers are closures because pygls marks the functions it registers."""
+    """Registers the handlers with pygls. They are closures because pygls marks the functions that it registers."""
 
     @server.feature(types.INITIALIZED)
     def initialized(params: types.InitializedParams) -> None:

@@ -1,4 +1,4 @@
-"""A client's session: its connection, documents, settings and folders, tasks, and messages. It knows no service."""
+"""A client's session: connection, documents, settings, folders, tasks and messages. It does not know the services."""
 
 from __future__ import annotations
 
@@ -28,10 +28,13 @@ _LAST_WRITE_SECONDS = 1.0
 
 
 class Session(LanguageServer):
-    """What the services need of a server. All of it belongs to the event loop.
+    """The part of the server that the services use. All of it belongs to the event loop.
 
-    documents: those that are open, and a few that were. client: what the client can do. settings: those in force.
-    roots: the folders of the workspace. shown: all messages that the user has been shown, none of them twice.
+    documents: the open ones, and a few closed ones.
+    client: the client's needs.
+    settings: those in force.
+    roots: the workspace's folders.
+    shown: the messages that are not shown again, because the user has seen them.
     """
 
     protocol: FimbleProtocol
@@ -58,8 +61,8 @@ class Session(LanguageServer):
     # The connection -------------------------------------------------------------------------------------
 
     async def talk(self, stdin: int, writer: StdoutWriter, end: Callable[[], Awaitable[None]]) -> None:
-        """Handles the client's messages until `stop`. Then awaits `end`, for a second at most, because the editor waits
-        for the server's end, and cancels all tasks."""
+        """Handles the client's messages until `stop`. Then awaits `end`, for a second at most because the editor waits
+        for the server to end, and cancels all tasks."""
         self._stopped = stopped = anyio.Event()
         async with anyio.create_task_group() as self._tasks:
             self.protocol.set_writer(writer)
@@ -82,7 +85,7 @@ class Session(LanguageServer):
             self._stopped.set()
 
     def start_task(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
-        """Has a function run beside everything else, until the session ends. Its errors are logged."""
+        """Runs a function as a task until the session ends. Its errors are logged."""
 
         async def guarded() -> None:
             try:
@@ -105,14 +108,14 @@ class Session(LanguageServer):
         self.start_task(end_with, params.process_id, self.stop)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
-        """Follows the workspace's folders."""
+        """Updates the workspace's folders."""
         removed = convert.paths_of(folder.uri for folder in event.removed)
         added = convert.paths_of(folder.uri for folder in event.added)
         kept = [root for root in self.roots if root not in removed]
         self.roots = [*kept, *(root for root in added if root not in kept)]
 
     def show_once(self, kind: types.MessageType, message: str) -> None:
-        """Shows a message in the editor, once, and writes it to stderr."""
+        """Logs a message, and shows it in the editor if it was not shown before."""
         logger.error("%s", message, extra=SHOWN)
         if message not in self.shown:
             self.shown.add(message)
@@ -123,5 +126,5 @@ class Session(LanguageServer):
         self.window_log_message(types.LogMessageParams(kind, f"fimble: {message}"))
 
     def report_server_error(self, error: Exception, source: type[Exception]) -> None:
-        """What goes wrong outside a request goes to stderr; a request's error is its answer."""
+        """Logs an error outside a request. The error of a request is sent as its answer."""
         logger.error("%s", error)

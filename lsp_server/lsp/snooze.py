@@ -1,4 +1,4 @@
-"""Completions that are off for a while: all of them until a time, or those in a document until it is closed."""
+"""Switches completions off for a while: all of them until a given time, or those in a document until it is closed."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ _MOST_MINUTES = 1440
 
 
 class _Arguments(msgspec.Struct):
-    """The argument of the command `fimble.snooze`. minutes: without it, as the setting says. uri: this document alone,
-    until it is closed."""
+    """The argument of the command `fimble.snooze`. minutes: None: as in the settings. uri: only this document, until it
+    is closed."""
 
     minutes: int | None = None
     uri: str = ""
 
 
 class Snooze:
-    """Of one client. clock: the wall clock, by which the user counts. changed: called when something is on or off."""
+    """The snoozes of one client. clock: the wall clock, in seconds. changed: called after something was switched off or
+    on."""
 
     def __init__(self, changed: Callable[[], None], clock: Callable[[], float] = time.time) -> None:
         self._changed = changed
@@ -40,7 +41,7 @@ class Snooze:
         self._timer: asyncio.TimerHandle | None = None
 
     def why(self, uri: str = "") -> str:
-        """Why nothing is offered unasked, anywhere or in a document; an empty string if it is."""
+        """Why nothing is offered unasked, in general or in this document; empty if suggestions are on."""
         if self._clock() < self._until:
             return f"{SNOOZED} until {time.strftime('%H:%M', time.localtime(self._until))}"
         if uri and normal_uri(uri) in self._files:
@@ -48,7 +49,7 @@ class Snooze:
         return ""
 
     def sleep(self, minutes: int) -> str:
-        """Switches everything off for so long. Returns what is off, in words."""
+        """Switches everything off for this many minutes. Returns what is off, in words."""
         self._until = self._clock() + 60 * minutes
         self._stop_timer()
         self._timer = asyncio.get_running_loop().call_later(60 * minutes, self._changed)
@@ -80,7 +81,7 @@ class Snooze:
 
 
 def register(session: Session, service: Snooze) -> None:
-    """Tells pygls what there is. Both answer with what is off or on, in words for the user."""
+    """Registers the commands with pygls. Both return what is off or on, in words for the user."""
 
     @session.command(SNOOZE)
     def snooze(*arguments: Any) -> str:

@@ -1,6 +1,6 @@
-"""What the server does, for a person to see: one state, told by `fimble/state`, or as progress to other clients.
+"""The server's activity as one state for the user, sent by `fimble/state`, or as progress to other clients.
 
-There are eight: idle, loading, measuring, reading, writing, waiting, off and failed.
+There are eight states: idle, loading, measuring, reading, writing, waiting, off and failed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from lsp_server.lsp.progress import WorkProgress, progress_title
 if TYPE_CHECKING:
     from lsp_server.lsp.session import Session
 
-# No more often than this is a client told.
+# The least time between two messages.
 LEAST_SECONDS = 0.2
-# Work that takes less is not told: between two keys it would only flicker.
+# Shorter work is not reported: between two keys it would only flicker.
 NOTICED_SECONDS = 0.5
 # A client without `fimble/state` shows a progress for work that takes longer.
 _LONG_SECONDS = 1.5
@@ -30,8 +30,8 @@ _WORK = ("measuring", "reading", "writing", "waiting")
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """kind: what is done. what: whether for completions or for an action. percent: how far, where that is known.
-    text: the same in words for the user; empty if there is nothing to say."""
+    """kind: the activity. what: whether it is for completions or for an action. percent: its progress, if known. text:
+    the state in words for the user; empty if there is nothing to say."""
 
     kind: Kind = "idle"
     what: Literal["completion", "action"] = "completion"
@@ -43,10 +43,10 @@ class State:
 
 
 class StateService:
-    """Tells one client the state: at most one message in `LEAST_SECONDS`, the last one always.
+    """Sends the state to one client: at most one message in `LEAST_SECONDS`, and always the last state.
 
-    acting: whether an action is being carried out. waiting: whether a client waits for a completion. why_off: why
-    nothing is completed, or an empty string.
+    acting: whether an action is running. waiting: whether the client waits for a completion. why_off: why completions
+    are off; empty if they are on.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class StateService:
         self._live = False
 
     def begin(self) -> None:
-        """The client is there, and can be told from now on."""
+        """The client is initialized and can get messages from now on."""
         self._live = True
         if self._session.client.progress and not self._session.client.shows_state:
             self._progress = WorkProgress(self._session)
@@ -80,7 +80,7 @@ class StateService:
             self._timer.cancel()
 
     def changed(self) -> None:
-        """Takes note that something may have changed. Callable at any time, on the loop."""
+        """Notes that the state may have changed. Called on the event loop, at any time."""
         if not self._live:
             return
         loop = asyncio.get_running_loop()
@@ -92,7 +92,7 @@ class StateService:
             self._timer = loop.call_later(LEAST_SECONDS, self._tell)
 
     def current(self) -> State:
-        """The state as it is now."""
+        """The present state."""
         model, chat, working = self._engine.model, self._engine.models["chat"], self._engine.working
         acting = self._acting()
         if acting and chat.kind == "loading":
@@ -132,7 +132,7 @@ class StateService:
         if now.kind in _WORK and self._working_since is not None:
             noticed = NOTICED_SECONDS if self._progress is None else _LONG_SECONDS
             if loop.time() - self._working_since < noticed:
-                # It may go on for long without another sign.
+                # The work may go on for long without another call of `changed`.
                 self._timer = loop.call_later(LEAST_SECONDS, self._tell)
                 return
         if now == self._told:
@@ -144,7 +144,7 @@ class StateService:
             self._show_progress(now)
 
     def _show_progress(self, now: State) -> None:
-        """An action and a load have a progress of their own."""
+        """Shows work for completions. Actions and loads have a progress of their own."""
         assert self._progress is not None
         if now.kind in _WORK and now.what == "completion":
             title = progress_title("completions", self._session.client)

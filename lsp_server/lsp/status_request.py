@@ -1,4 +1,4 @@
-"""What the server tells about itself (`fimble/status`): model, queue, cache, and what became of requests."""
+"""The answer to `fimble/status`: model, queue, cache, and the results of requests."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def status(
     seen: Callable[[int], str],
     **more: Any,
 ) -> dict[str, Any]:
-    """The answer to `fimble/status`, as JSON. Token counts are of the model's own tokens, times in ms. context: what
-    each document's prompts show of other files. seen: what is known of a suggestion by its number."""
+    """The answer to `fimble/status`, as JSON. Token counts are in the model's own tokens, times in ms. context: the
+    pieces of other files in each document's prompts. seen: what is known of a suggestion by its id."""
     model = engine.model
     info: dict[str, Any] = {}
     if model.info is not None:

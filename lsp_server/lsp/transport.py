@@ -1,4 +1,4 @@
-"""Messages over stdin and stdout: frames out of bytes, and threads that neither block nor lose any."""
+"""Messages over stdin and stdout: cuts bytes into messages; reads and writes on threads, so the loop never blocks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _LONGEST_HEADER = 8192
 _LONGEST_BODY = 256 << 20
 _LARGEST_BACKLOG = 64 << 20
 _UNHANDLED_READS = 64
-LOOK_SECONDS = 2.0  # between two looks at the client's process, where the system does not tell its end
+LOOK_SECONDS = 2.0  # between two checks of the client's process, on systems without pidfd
 
 
 async def end_with(process_id: int | None, stop: Callable[[], None]) -> None:
-    """Calls `stop` when the client's process is gone: somebody else may hold the other end of stdin open.
+    """Calls `stop` when the client's process has ended, since another process may hold the other end of stdin open.
 
-    A process that cannot be seen from here, as from inside a container, tells nothing.
+    A process that is not visible from here, as from inside a container, is not watched.
     """
     if process_id is None or process_id <= 0:
         return
@@ -47,7 +47,7 @@ async def end_with(process_id: int | None, stop: Callable[[], None]) -> None:
 
 
 async def _polled_end(process_id: int) -> bool:
-    """Waits for the end of a process where the system does not tell it. False if there is no such process."""
+    """Polls until a process has ended, on systems that do not report it. False if there is no such process."""
     import psutil
 
     try:
@@ -61,11 +61,11 @@ async def _polled_end(process_id: int) -> bool:
 
 
 class FrameError(Exception):
-    """The byte stream is not made of frames; there is no way to find the next one in it."""
+    """The byte stream does not consist of frames, so the next message cannot be found."""
 
 
 class FrameDecoder:
-    """Cuts a stream of bytes into the bodies of its messages, however it is split over reads."""
+    """Cuts a stream of bytes into message bodies, however it is split over reads."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -74,7 +74,7 @@ class FrameDecoder:
     def feed(self, data: bytes) -> list[bytearray]:
         """The messages that `data` completes. Raises FrameError on a header without a usable length.
 
-        A message is what it was read into: of one that opens a document of 200 MB no copy is made.
+        A returned message is the read buffer itself: a message of 200 MB that opens a document is not copied.
         """
         self._buffer += data
         bodies: list[bytearray] = []
@@ -107,11 +107,11 @@ def _content_length(header: bytes) -> int:
 
 
 class StdinReader:
-    """Reads a file descriptor on a thread; iterate over it, in a task, for the messages in order.
+    """Reads a file descriptor on a thread. A task iterates over it and gets the messages in order.
 
-    Reading waits while the task is behind. A daemon thread with a plain `os.read`, because a buffered
-    stdin would hold a lock that the interpreter needs when it exits. arrived: when the message that came last from the
-    iteration was read whole, in seconds of the monotonic clock.
+    The thread waits while the task is behind. It is a daemon thread with a plain `os.read`, because a buffered stdin
+    would hold a lock that the interpreter needs at exit. arrived: when the last yielded message was completely read, in
+    seconds of the monotonic clock.
     """
 
     def __init__(self, descriptor: int) -> None:
@@ -123,7 +123,7 @@ class StdinReader:
         threading.Thread(target=self._run, name="stdin", daemon=True).start()
 
     async def __aiter__(self) -> AsyncIterator[bytearray]:
-        """Ends when the client has closed its end, or has sent what is not a message."""
+        """Ends when the client has closed its end, or after bytes that are no frame."""
         decoder = FrameDecoder()
         while True:
             self.arrived, data = await self._reads.get()
@@ -154,10 +154,9 @@ class StdinReader:
 
 
 class StdoutWriter:
-    """Writes on a thread of its own, so that a client that is slow to read does not stop the loop.
+    """Writes on a thread of its own, so that a client that reads slowly does not block the loop.
 
-    Has the interface of pygls' writers. on_broken is called, on the loop, when the client is gone or has
-    left 64 MB unread.
+    Has the interface of pygls' writers. on_broken: called on the loop when the client is gone or has left 64 MB unread.
     """
 
     def __init__(self, descriptor: int, on_broken: Callable[[], None]) -> None:
@@ -181,7 +180,7 @@ class StdoutWriter:
             self._queue.put(data)
 
     def close(self) -> None:
-        """Writes what is left; waits for it for a second at most."""
+        """Writes the queued messages, for a second at most."""
         self._queue.put(None)
         self._thread.join(timeout=1.0)
 

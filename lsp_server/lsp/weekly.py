@@ -1,4 +1,4 @@
-"""Shows what was counted in the last week, once a week, if the user has set that."""
+"""Shows the statistics of the last week, once a week, if the user has switched that on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ logger = logging.getLogger(__name__)
 
 
 class Weekly:
-    """Of one client. Of all servers of the user, the first that looks in a week shows it."""
+    """The weekly message of one client. Of all servers of the user, the first that looks in a week shows it."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._looked: date | None = None
 
     def look(self) -> None:
-        """Looks whether there is something to show, beside the loop; once a day. Callable at any time."""
+        """Starts a check for something to show, once a day, on a worker thread. May be called at any time."""
         today = date.today()
         if self._session.settings.stats_weekly and self._looked != today:
             self._looked = today
@@ -36,13 +36,13 @@ class Weekly:
 
 
 def _claimed(today: date) -> str:
-    """What is to be shown, if nobody has shown it in this week; else nothing."""
+    """The text to show; empty if another server has shown it this week."""
     from lsp_server.stats import store
     from lsp_server.stats.weekly import last_week, week_of, weekly
 
     try:
         text = weekly(store.read(last_week(today)[0] - timedelta(days=7)), today)
         return text if text and store.claim(week_of(today)) else ""
-    except store.StoreError as error:  # which `fimble/status` tells, if it lasts
+    except store.StoreError as error:  # `fimble/status` reports it if it persists
         logger.info("the counts of the last week cannot be shown: %s", error)
         return ""

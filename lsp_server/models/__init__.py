@@ -1,1 +1,1 @@
-"""Models and machines: what a GGUF file holds, what it costs, whether it is safe, and where to get one."""
+"""Models and machines: the content of a GGUF file, its memory and speed, whether it is safe, and where to get one."""

@@ -1,7 +1,7 @@
-"""Whether a GGUF file may be opened in this process: header, pinned hash, and a trial in a child process.
+"""Decides whether this process may open a GGUF file: by its header, its pinned hash, and a trial in a child process.
 
-The first start with a file costs its SHA-256 and one load and decode in a child; later ones a few file stats.
-The verdict belongs to the file's content and to the version of llama.cpp.
+The first start with a file computes its SHA-256, and loads it and decodes once in a child process. Later starts only
+check the file's size and times. The verdict is stored for the file's content and the version of llama.cpp.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from lsp_server.models.slow_files import Progress, patiently
 
 _POLL_S = 0.05
 _LEAST_TIME_S, _SLOWEST_BYTES_S = 120, 20 << 20
-# Processor time, of all threads together. What it allocates is its model's size.
+# CPU time of all threads together. There is no limit for memory: what the child allocates is the size of its model.
 _LIMITS = Limits(cpu_seconds=4 * 3600)
-# Beyond this an adapter drowns its model, and soon what is computed is no number any more.
+# With a larger scale the adapter overrides its model, and the results are soon infinite or NaN.
 _LARGEST_SCALE = 1000.0
 _SAID = re.compile(r"GGML_ASSERT|GGML_ABORT|\babort|what\(\):|not implemented|error", re.IGNORECASE)
 
@@ -38,7 +38,7 @@ _SAID = re.compile(r"GGML_ASSERT|GGML_ABORT|\babort|what\(\):|not implemented|er
 def admit(path: Path, progress: Progress = lambda _: True, *, gpu_layers: int = -1) -> list[Header]:
     """The headers of a model that may be loaded. Raises ModelError, one line, if it may not.
 
-    progress: told 0 while this works; False from it gives up.
+    progress: called with 0 while this works; if it returns False, this gives up.
     """
 
     def look(beat: Progress) -> tuple[list[Header], list[str]]:
@@ -59,7 +59,7 @@ def admit_adapter(
     adapter: Adapter, base: Sequence[Header], progress: Progress = lambda _: True, *, gpu_layers: int = -1
 ) -> Header:
     """The header of a LoRA adapter that may be used with the model of `base`. Raises ModelError, one line, if it may
-    not. It is tried with that model and its scale: what it changes there is what llama.cpp computes with."""
+    not be. It is tried with that model and its scale, since llama.cpp computes with all three together."""
     path = Path(adapter.path)
     if not abs(adapter.scale) <= _LARGEST_SCALE:
         raise ModelError(f"the scale of the LoRA adapter {path} must lie between ±{_LARGEST_SCALE:g}")
@@ -87,7 +87,8 @@ def _bytes(headers: Sequence[Header]) -> int:
 
 
 def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, bool]]) -> None:
-    """Raises ModelError if `path` is known not to work, or does not when tried. parts: what that depends on."""
+    """Raises ModelError if `path` is known to fail, or fails when it is tried. parts: the hashes and settings that the
+    verdict depends on."""
     key = " ".join([*parts, _llama_version()])
     refusal = ledger.verdict(key)
     if refusal is None:
@@ -99,15 +100,16 @@ def _require(path: Path, parts: Sequence[str], attempt: Callable[[], tuple[str, 
 
 
 def verdict(hashes: Sequence[str]) -> str | None:
-    """What is known of a model by its hashes: why it is refused, empty if it works, None if it was never tried."""
+    """The stored verdict on a model, by its hashes: the reason for a refusal, empty if it works, None if it was never
+    tried."""
     return ledger.verdict(" ".join([*hashes, _llama_version()]))
 
 
 def try_in_child(
     path: Path, size: int, progress: Progress, gpu_layers: int, adapter: Adapter | None = None
 ) -> tuple[str, bool]:
-    """Why a model, or an adapter with it, cannot be used (empty if it can), and whether that will still be so the next
-    time."""
+    """Tries a model, or an adapter with it, in a child process. Returns why it cannot be used (empty if it can), and
+    whether that verdict is permanent."""
     limit_s = _LEAST_TIME_S + size / _SLOWEST_BYTES_S
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
         child = start_child([path], gpu_layers, out, errors, adapter)
@@ -134,7 +136,7 @@ def try_in_child(
         return answers[0], "given up" not in answers[0]
     if child.returncode == -getattr(signal, "SIGKILL", 9):
         return "a trial of it was killed, as the system does when memory runs out; use a smaller model", False
-    stopped = (-signal.SIGINT, -signal.SIGTERM)  # somebody else's doing, and not the file's
+    stopped = (-signal.SIGINT, -signal.SIGTERM)  # stopped by another program, not by the file
     return describe_end(child.returncode, said), child.returncode < 0 and child.returncode not in stopped
 
 
@@ -149,9 +151,9 @@ def start_child(
 
 
 def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) -> Child:
-    """Starts a module of this package, the first argument, as a process of its own. Raises ModelError."""
-    # `-m` puts the current folder first on the module path. It may be a workspace with an `llama_cpp.py` of its
-    # own, so the child starts where this package is.
+    """Starts a module of this package, named by the first argument, as a process of its own. Raises ModelError."""
+    # `-m` puts the current folder first on the module path. That may be a workspace with its own `llama_cpp.py`, so the
+    # child starts in the folder of this package.
     folder = Path(__file__).resolve().parents[2]
     command = [sys.executable, "-m", *arguments]
     environment = {**os.environ, "GGML_NO_BACKTRACE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -162,7 +164,7 @@ def start_module(arguments: Sequence[str], out: IO[bytes], errors: IO[bytes]) ->
 
 
 def read_answers(output: bytes) -> list[str]:
-    """The refusals in a child's output, one for each file that it survived."""
+    """The refusals in a child's output, one for each file that did not end the child."""
     found = []
     for line in output.splitlines():
         try:
@@ -194,7 +196,7 @@ def describe_end(status: int, said: str) -> str:
 
 
 def _llama_version() -> str:
-    """The version of llama.cpp, and when it was compiled: another compiler or other options may cure a crash."""
+    """The version of llama.cpp and its compile time: another compiler or other options may avoid a crash."""
     try:
         installed = metadata.distribution("llama-cpp-python")
     except metadata.PackageNotFoundError:

@@ -1,4 +1,4 @@
-"""The models that are known by name, what they need, and which of them suits a machine."""
+"""The models known by name, their needs, and which of them suits a machine."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ else:
 
 GB = 1_000_000_000
 
-# The model that completes code and carries out actions if the user names none, and what it is called as such.
+# The model that completes code and runs actions if the user names none, and its alias.
 STARTER, STARTER_ALIAS = "qwen2.5-coder-0.5b", "starter"
 CATALOGUE = Path(__file__).with_name("catalogue.toml")
 
-# Bits for one weight, on average over a whole file of that name.
+# Bits per weight, on average over a whole file of this quantisation.
 BITS: dict[str, float] = {
     "Q2_K": 3.0,
     "Q3_K_M": 3.9,
@@ -40,16 +40,16 @@ BITS: dict[str, float] = {
     "F16": 16.0,
 }
 
-# Without calibration: what a token may take so that a short suggestion comes between two keys; for chat, what
-# reads faster than one does.
+# Limits for the time of a token, in ms, if nothing was measured: for code, so that a short suggestion comes between two
+# keys; for chat, faster than people read.
 _CODE_TOKEN_MS, _CHAT_TOKEN_MS = 40.0, 80.0
-_EFFICIENCY = 0.6  # of the memory's bandwidth, in decoding
-_SPARE = 0.9  # of a memory that is filled: the rest is the desktop's
+_EFFICIENCY = 0.6  # the share of the memory's bandwidth that decoding reaches
+_SPARE = 0.9  # the share of the memory that a model may fill; the rest is for the desktop
 _FALLBACK_KV_VALUES = 65536
 _UNKNOWN_GPU_GBPS, _CPU_GBPS_PER_CORE, _CPU_GBPS = 250.0, 5.0, 40.0
 _OVERHEAD_BYTES = 300_000_000  # compute buffers, vocabulary
 _CPU_PREFILL_TFLOPS_PER_CORE = 0.05  # Q4_0 on AVX2: a core evaluates 0.05e12 / (2 × parameters) tokens a second
-_CPU_CHUNK_MS = 120.0  # for 16 tokens: a key's work must not be felt
+_CPU_CHUNK_MS = 120.0  # limit for 16 tokens, so that the work for a key is not noticed
 
 
 class Packages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -91,27 +91,26 @@ class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_f
     file: PinnedFile | None = None
 
     def bytes(self, quant: str) -> int:
-        """The size of a file, approximately where it is not known."""
+        """The size of the file, estimated if it is not known."""
         if self.file is not None and self.file.quant == quant:
             return self.file.size
         return round(self.parameters * GB * BITS[quant] / 8)
 
     def need(self, quant: str, spec: ModelSpec) -> int:
-        """Memory with these settings, approximately, in bytes."""
+        """The memory needed with these settings, estimated, in bytes."""
         values = _FALLBACK_KV_VALUES if self.kv_values is None else self.kv_values
         return self.bytes(quant) + 2 * values * spec.context_tokens * spec.sequences + _OVERHEAD_BYTES
 
     def token_ms(self, quant: str, bandwidth_gbps: float) -> float:
-        """How long decoding one token takes if reading the weights is all there is to it."""
+        """The time to decode one token, in ms, if it is limited only by reading the weights."""
         read = (self.active or self.parameters) * BITS[quant] / 8
         return 1000 * read / (bandwidth_gbps * _EFFICIENCY)
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What counts for a choice. vram: bytes of the largest GPU that this build can use, 0 without one.
-    bandwidth_gbps: of that GPU, None if not known.
-    """
+    """The data of a machine on which the choice depends. vram: bytes of the largest GPU that this build can use, 0
+    without one. bandwidth_gbps: of that GPU, None if unknown."""
 
     vram: int
     ram: int
@@ -168,10 +167,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def recommend(machine: Machine, spec: ModelSpec) -> tuple[Choice | None, Choice | None]:
-    """A model that completes code, and one to chat with beside it, for a machine; None where nothing suits.
+    """A model that completes code, and a chat model beside it, for a machine; None if nothing suits.
 
-    The first in the catalogue that is fast enough (memory bandwidth decides that) and fits: the code model
-    first, since it runs at every key.
+    Takes the first in the catalogue that is fast enough (by memory bandwidth) and fits. The code model is chosen first,
+    since it runs at every key.
     """
     models = catalogue()
     code = _first((m for m in models if m.use == "code" and m.fim), machine, spec, _CODE_TOKEN_MS, machine.memory)
@@ -195,7 +194,8 @@ def _first(
 
 
 def quants(model: CatalogueModel, machine: Machine) -> Sequence[str]:
-    """The quantisations that suit a machine: on a CPU those first that llama.cpp keeps interleaved."""
+    """The quantisations that suit a machine. On a CPU only those that llama.cpp stores interleaved, if there are
+    any."""
     if machine.vram or (model.file is not None and model.file.quant == model.quants[0]):
         return model.quants
     fast = [quant for quant in ("Q4_0", "IQ4_NL", "Q8_0") if quant in model.quants]
@@ -203,7 +203,7 @@ def quants(model: CatalogueModel, machine: Machine) -> Sequence[str]:
 
 
 def _prefills(model: CatalogueModel, machine: Machine) -> bool:
-    """Whether a chunk of 16 tokens is evaluated fast enough without a GPU."""
+    """Whether a chunk of 16 tokens is evaluated fast enough. Always True with a GPU."""
     if machine.vram:
         return True
     flops = 2e9 * (model.active or model.parameters) * 16

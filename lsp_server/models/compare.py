@@ -1,7 +1,7 @@
-"""Models against each other: how fast in turns, and how often they would write the same.
+"""Compares models: their speed, measured in turns, and how often they write the same.
 
-A machine is seldom idle, and what else runs comes and goes. So the models take many short turns, in one order and then
-in the other; what disturbs an evaluation only makes it longer, so of each model's the quicker ones count.
+Other programs on a machine come and go. So the models take many short turns, in alternating order. Other work only
+makes an evaluation longer, so the fastest share of each model's evaluations counts.
 """
 
 from __future__ import annotations
@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 
 _ROUNDS, _FEWEST_ROUNDS = 40, 4
 _DEPTH, _READ_TOKENS, _DECODED_TOKENS = 128, 32, 4
-_QUICK = 0.2  # the share of the evaluations that are at least so quick
+_QUICK = 0.2  # the quantile of the durations that counts
 _ROUGH = 1.25
-_REPEATS_ALONE = 8  # turns in a row where each needs the model to be loaded
+_REPEATS_ALONE = 8  # turns in a row if the models are loaded one at a time
 _SPEED_S, _ANSWERS_S = 90.0, 180.0
 _FEWEST_ANSWERS = 12
 _LINE_TOKENS = 24
-# How much text a model has to have seen before its next token says something.
+# After this many bytes of text, a model's next token is compared.
 _LEAST_BEFORE = 40
 
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast; low and high are the least and the most that all turns or one half of them say."""
+    """How many times as fast a model is as another. low, high: the least and greatest value from all turns or from one
+    half of them."""
 
     all: float
     low: float
@@ -40,13 +41,13 @@ class Ratio:
 
     @property
     def rough(self) -> bool:
-        """Whether the two halves do not say the same: something else ran meanwhile."""
+        """Whether the two halves differ much, so that something else ran meanwhile."""
         return self.high > _ROUGH * self.low
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens a second of a prompt and of what is decoded, and how many times as fast that is as the first model."""
+    """Tokens per second of prefill and of decode, and how many times as fast each is as the first model's."""
 
     prefill_tokens_s: float
     decode_tokens_s: float
@@ -55,14 +56,15 @@ class Speed:
 
     @property
     def gain(self) -> float:
-        """One number: a key costs a stretch of prompt and some decoded tokens, so both count alike."""
+        """Both speeds as one number: a key costs a part of a prompt and some decoded tokens, so both have equal
+        weight."""
         return math.sqrt(self.prefill.all * self.decode.all)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model writes behind a prompt, to the line's end, and which bytes it would have written next in the
-    prompt: by how many bytes of that stand before."""
+    """line: the text that a model writes after a prompt, to the line's end. following: the bytes of the most probable
+    next token at each place in the prompt, by the number of bytes before it."""
 
     line: bytes
     following: Mapping[int, bytes]
@@ -70,8 +72,9 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Of `lines` greedy lines, those that are the same, and so for lines behind prompts with other text than ASCII;
-    of `tokens` next tokens at the same places of the prompts, those that are the same."""
+    """How often a model writes the same as the first. lines, same_lines: greedy lines, and those that are equal.
+    other_lines, same_other_lines: the same for prompts with non-ASCII text. tokens, same_tokens: next tokens at the
+    same places of the prompts, and those that are equal."""
 
     lines: int
     same_lines: int
@@ -82,7 +85,7 @@ class Agreement:
 
 
 class Arms:
-    """The models, loaded when they are first used. Where the memory does not hold them all, one at a time."""
+    """The compared models, loaded when first used. If they do not fit into memory together, one at a time."""
 
     def __init__(self, factory: BackendFactory, specs: Sequence[ModelSpec], progress: Callable[[float], bool]) -> None:
         self._factory, self._specs, self._progress = factory, specs, progress
@@ -119,10 +122,10 @@ class Arms:
 def speeds(
     arms: Arms, check: Callable[[], None] = lambda: None, clock: Callable[[], float] = time.perf_counter
 ) -> list[Speed]:
-    """Times all models in turns. check: called between two turns, and may raise."""
+    """Times all models in turns. check: called between turns, and may raise."""
     for index in range(len(arms)):
         check()
-        _turn(arms[index], clock)  # what only the first one costs, and whether there is room for all
+        _turn(arms[index], clock)  # warms up, and finds out whether all fit into memory
     began, rounds = clock(), 0
     reading: list[list[float]] = [[] for _ in range(len(arms))]
     decoding: list[list[float]] = [[] for _ in range(len(arms))]
@@ -148,9 +151,9 @@ def speeds(
 
 
 def _turn(backend: Backend, clock: Callable[[], float]) -> tuple[list[float], list[float]]:
-    """The seconds for each token of some stretches of a prompt, deep in it, and of some that are decoded behind it.
+    """The seconds per token of some chunks of a prompt after `_DEPTH` tokens, and of some tokens decoded after it.
 
-    One for each evaluation: the shorter what is timed, the more of it goes undisturbed.
+    There is one figure for each evaluation: the shorter an evaluation, the more of them are undisturbed.
     """
     import numpy as np
 
@@ -188,7 +191,7 @@ def agreements(
     check: Callable[[], None] = lambda: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> list[Agreement]:
-    """What each model has in common with the first, which answers as many prompts as it can within its time."""
+    """The agreement of each model with the first, over as many prompts as the first model answers within its time."""
     began = clock()
     first: list[Answer] = []
     for prompt in prompts:
@@ -207,7 +210,7 @@ def agreements(
 
 
 def answer(backend: Backend, prompt: bytes) -> Answer:
-    """Reads a prompt, looks at what the model would write at each place of it, and lets it write a line."""
+    """Evaluates a prompt, records the most probable token at each place, and decodes a line."""
     import numpy as np
 
     backend.truncate(0, 0)
@@ -235,7 +238,8 @@ def answer(backend: Backend, prompt: bytes) -> Answer:
 
 
 def agreement(prompts: Sequence[bytes], first: Sequence[Answer], second: Sequence[Answer]) -> Agreement:
-    """How many of the lines are the same, and of the next tokens, where both models tokenise a prompt alike."""
+    """The number of equal lines, and of equal next tokens at places where both models have a token border in the
+    prompt."""
     pairs = list(zip(prompts, first, second, strict=False))
     other = [(one, two) for prompt, one, two in pairs if not prompt.isascii()]
     shared = [(one.following, two.following) for _, one, two in pairs]

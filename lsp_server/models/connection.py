@@ -1,4 +1,4 @@
-"""Why a connection, or an answer over it, came to nothing, in words that name the cause and what to do."""
+"""Explains why a connection or a request failed, in words that name the cause and what to do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _LOCAL = "as behind a company's proxy; set SSL_CERT_FILE to a file with the cert
 
 
 def why(error: BaseException, host: str) -> str:
-    """The cause of what a client's library raised for a connection to `host`; empty if it is not about one."""
+    """The cause of an error that an HTTP library raised for a connection to `host`; empty if it is not about the
+    connection."""
     causes = list(_chain(error))
     text = " ".join(" ".join(map(str, causes)).split())
     if any(isinstance(each, ssl.SSLCertVerificationError) for each in causes) or "CERTIFICATE_VERIFY_FAILED" in text:
@@ -31,7 +32,7 @@ def why(error: BaseException, host: str) -> str:
 
 
 def why_refused(status: int, *, token: bool) -> str:
-    """What an answer of this status means, with or without a token of the user's; empty for others."""
+    """The meaning of an HTTP status, with or without the user's token; empty for other statuses."""
     if status == 401 and token:
         return "HF_TOKEN is not accepted (401): it is wrong or expired; make another on the hub's page, or unset it"
     if status == 401:
@@ -58,7 +59,7 @@ def _of_certificate(text: str, host: str) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An error and those that it came of."""
+    """An error and the errors that caused it."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))

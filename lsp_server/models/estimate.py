@@ -1,8 +1,8 @@
-"""What a model will take in memory, from its header and the settings, before anything is loaded.
+"""Estimates a model's memory from its header and the settings, before it is loaded.
 
-llama.cpp's own sums, written down: weights, the copies it makes in a layout that this CPU is faster with, KV
-cells, recurrent states, the buffers of one chunk, and the vocabulary. tests/models/test_estimate.py holds
-them against the growth of a real process.
+Follows llama.cpp's own sums: weights, the copies in a layout that is faster on this CPU, KV cells, recurrent states,
+the buffers of one chunk, and the vocabulary. tests/models/test_estimate.py compares them with the growth of a real
+process.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from lsp_server.system import control_groups
 
 CPU_CHUNK, GPU_CHUNK = 128, 256
 _CALIBRATED_GPU_CHUNK = 512  # the largest that a calibration may choose
-_ROWS = 32  # of logits that are handed out at once
-CHECKPOINTS = 4  # states of a recurrent model that are remembered for each sequence, beside its own
+_ROWS = 32  # rows of logits returned at once
+CHECKPOINTS = 4  # saved states for each sequence of a recurrent model, besides its present one
 
 READ_IN_BYTES = 256 << 20
 _CELLS = 256  # KV cells come in multiples of this
@@ -28,23 +28,23 @@ _KV_BYTES = 2  # F16
 _PER_TOKEN, _PER_MERGE = 160, 150  # bytes of llama.cpp's tables for one entry of the vocabulary, measured
 _FIXED = 4 << 20  # the graph, the thread pool
 
-# Tensor types of which llama.cpp keeps a second, interleaved copy, and the multiple that their rows must be.
+# Tensor types of which llama.cpp keeps a second, interleaved copy, and the number of which their rows must be a
+# multiple.
 _REPACKED_X86 = {"Q4_0": 8, "Q4_K": 8, "IQ4_NL": 8, "MXFP4": 8}
 _REPACKED_ARM = {"Q4_0": 4, "Q4_K": 8, "Q5_K": 8, "Q6_K": 8, "IQ4_NL": 4, "MXFP4": 4, "Q8_0": 4}
 
-# What a control group may use of memory, and what it does, by the version of the interface.
+# The files with a control group's memory limit and usage, by the version of the interface.
 _MEMORY_FILES = {1: ("memory.limit_in_bytes", "memory.usage_in_bytes"), 2: ("memory.max", "memory.current")}
 
-# Tensors that only rows are read from; they are never multiplied with.
+# Tensors from which only rows are read; they are never multiplied.
 _LOOKED_UP = ("token_embd", "per_layer_token_embd", "position_embd", "token_types")
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
-    """Bytes. weights: as in the file. repacked: copies for the CPU. kv: of all sequences, recurrent states
-    included. compute: the buffers of a chunk and its logits. vocabulary: token tables and what else is fixed.
-    device: how much of it all lies in a GPU's memory.
-    """
+    """All in bytes. weights: as in the file. repacked: copies for the CPU. kv: of all sequences, with recurrent states.
+    compute: the buffers of a chunk and its logits. vocabulary: token tables and other fixed parts. device: how much of
+    the total is in a GPU's memory."""
 
     weights: int
     repacked: int
@@ -64,13 +64,13 @@ class MemoryEstimate:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """Memory that is free for a model, in bytes. device: on the GPU, None without one."""
+    """The free memory for a model, in bytes. device: on the GPU; None without one."""
 
     host: int
     device: int | None = None
 
     def without(self, taken: int) -> Room:
-        """The same with `taken` bytes less for the host."""
+        """The same room with `taken` bytes less on the host."""
         return Room(max(0, self.host - taken), self.device)
 
 
@@ -82,10 +82,10 @@ def estimate(
     kv_bytes: float = _KV_BYTES,
     checkpoints: int = CHECKPOINTS,
 ) -> MemoryEstimate:
-    """What a model takes with these settings. headers: one for each part of the file.
+    """The memory of a model with these settings. headers: one for each part of the file.
 
-    gpu: whether llama.cpp can offload; `spec.gpu_layers` then says how many layers lie there. kv_bytes: of one
-    value in the KV cache, 2 for F16. checkpoints: states of a recurrent model that are kept for each sequence.
+    gpu: whether llama.cpp can offload; `spec.gpu_layers` is then the number of layers on the GPU. kv_bytes: of one
+    value in the KV cache, 2 for F16. checkpoints: saved states of a recurrent model for each sequence.
     """
     main = headers[0]
     tensors = [tensor for header in headers for tensor in header.tensors]
@@ -107,15 +107,15 @@ def estimate(
 
 
 def window_tokens(header: Header, spec: ModelSpec) -> int:
-    """The window that a sequence really gets: no more than the model was trained for."""
+    """The actual window of a sequence: at most what the model was trained for."""
     trained = header.hyper("context_length")
     return min(spec.context_tokens, trained) if trained > 0 else spec.context_tokens
 
 
 def kv_cache_bytes(header: Header, spec: ModelSpec, kv_bytes: float = _KV_BYTES, checkpoints: int = CHECKPOINTS) -> int:
-    """KV cells and recurrent states of all sequences, with as many remembered states of each as there may be.
+    """KV cells and recurrent states of all sequences, with the greatest possible number of saved states.
 
-    Sliding windows are kept whole, so they save nothing.
+    Sliding-window layers keep a full cache, so they save nothing.
     """
     layers = header.hyper("block_count") - header.hyper("nextn_predict_layers")
     heads = header.per_layer("attention.head_count", layers)
@@ -125,7 +125,7 @@ def kv_cache_bytes(header: Header, spec: ModelSpec, kv_bytes: float = _KV_BYTES,
     head = width // max(1, max(heads, default=1))
     key, value = header.hyper("attention.key_length", head), header.hyper("attention.value_length", head)
     if header.hyper("attention.key_length_mla"):
-        value = 0  # of a latent cache the values are a part of the keys
+        value = 0  # in a latent cache (MLA) the values are a part of the keys
     cells = -(-window_tokens(header, spec) // _CELLS) * _CELLS
     values = sum(count * (key + value) for count in kv_heads)
     total = round(values * cells * spec.sequences * kv_bytes)
@@ -134,14 +134,14 @@ def kv_cache_bytes(header: Header, spec: ModelSpec, kv_bytes: float = _KV_BYTES,
 
 
 def _state_bytes(header: Header) -> int:
-    """One layer's recurrent state of one sequence, in F32: the tail of the convolution, and the state."""
+    """The size of one layer's recurrent state for one sequence, in F32: the tail of the convolution, and the state."""
     inner, state = header.hyper("ssm.inner_size"), header.hyper("ssm.state_size")
     tail = max(0, header.hyper("ssm.conv_kernel") - 1)
     return 4 * (tail * (inner + 2 * header.hyper("ssm.group_count") * state) + inner * state)
 
 
 def has_cpu_layout(type_name: str) -> bool:
-    """Whether llama.cpp has a faster layout of this quantisation for this machine's CPU."""
+    """Whether llama.cpp has a faster layout for this quantisation on this machine's CPU."""
     return type_name in _cpu_layouts()
 
 
@@ -150,14 +150,14 @@ def _cpu_layouts() -> dict[str, int]:
 
 
 def is_read_in(file_bytes: int, *, on_gpu: bool) -> bool:
-    """Whether a model's weights are read into memory, where nothing that becomes of the file can reach them. Those of a
-    larger one stay mapped from it: several servers share them, and they can be dropped when memory is short."""
+    """Whether a model's weights are read into memory, so that changes of the file do not matter. Larger models stay
+    mapped: several servers share the pages, and the system can drop them when memory is short."""
     return file_bytes <= READ_IN_BYTES and not on_gpu
 
 
 def _repacked_bytes(tensors: Sequence[Tensor], *, read_in: bool) -> int:
-    """The copies in another layout. What is read in is read into that layout at once; only embeddings that are the
-    output layer, too, are there twice."""
+    """The size of the copies in another layout. Weights that are read in are read into that layout at once; only
+    embeddings that are also the output layer are stored twice."""
     rows = _cpu_layouts()
     tied = not any(tensor.name == "output.weight" for tensor in tensors)
     total = 0
@@ -172,7 +172,7 @@ def _repacked_bytes(tensors: Sequence[Tensor], *, read_in: bool) -> int:
 
 
 def _compute_bytes(header: Header, spec: ModelSpec, chunk: int, *, flash: bool) -> int:
-    """The graph's largest step, the residual beside it, and the logits that are handed out."""
+    """The largest step of the graph, the residual, and the returned logits."""
     vocabulary, width = header.vocabulary, header.hyper("embedding_length")
     layers = header.hyper("block_count")
     heads = max(header.per_layer("attention.head_count", layers), default=0)
@@ -182,7 +182,7 @@ def _compute_bytes(header: Header, spec: ModelSpec, chunk: int, *, flash: bool) 
     cells = -(-window_tokens(header, spec) // _CELLS) * _CELLS
     scores = 0 if flash else 2 * cells * heads * chunk * 4
     mask = cells * chunk * (2 if flash else 4)
-    rows = max(min(chunk, _ROWS), spec.sequences)  # buffers are larger, but no more of them is ever touched
+    rows = max(min(chunk, _ROWS), spec.sequences)  # the buffers are larger, but only this part is used
     steps = (scores, 3 * hidden * chunk * 4, 6 * inner * chunk * 4, vocabulary * rows * 4)
     handed_out = vocabulary * rows * 4
     return max(steps) + mask + 4 * width * chunk * 4 + handed_out
@@ -194,11 +194,11 @@ def _vocabulary_bytes(header: Header) -> int:
     return _FIXED + header.vocabulary * _PER_TOKEN + count * _PER_MERGE
 
 
-# What there is -------------------------------------------------------------------------------------------
+# Free memory ---------------------------------------------------------------------------------------------
 
 
 def available_bytes() -> int:
-    """Memory that can be had without swapping: what the system says, or less if a control group says so."""
+    """The memory available without swapping: the system's figure, or a control group's if that is less."""
     import psutil
 
     free = int(psutil.virtual_memory().available)
@@ -206,7 +206,7 @@ def available_bytes() -> int:
 
 
 def _group_room() -> list[int]:
-    """What each control group above this process still allows, in bytes."""
+    """The memory that each control group above this process still allows, in bytes."""
     found = []
     for version, group in control_groups.groups("memory"):
         limit, used = _MEMORY_FILES[version]
@@ -233,7 +233,7 @@ def fits(need: MemoryEstimate, room: Room) -> bool:
 
 
 def largest_context(headers: Sequence[Header], spec: ModelSpec, room: Room) -> int:
-    """The largest `context_tokens`, a multiple of 256, with which the model fits; 0 if it never does."""
+    """The largest `context_tokens`, a multiple of 256, with which the model fits; 0 if none fits."""
     low, high = 0, max(1, window_tokens(headers[0], spec) // _CELLS)
     while low < high:
         middle = (low + high + 1) // 2
@@ -245,7 +245,7 @@ def largest_context(headers: Sequence[Header], spec: ModelSpec, room: Room) -> i
 
 
 def layers_that_fit(headers: Sequence[Header], spec: ModelSpec, device_bytes: int) -> int:
-    """How many layers can lie on a GPU with so much free memory: `gpu_layers` that needs no trying."""
+    """How many layers fit on a GPU with this much free memory."""
     layers = headers[0].hyper("block_count") + 1
     for count in range(layers, 0, -1):
         need = estimate(headers, dataclasses.replace(spec, gpu_layers=count), gpu=True)
@@ -255,7 +255,7 @@ def layers_that_fit(headers: Sequence[Header], spec: ModelSpec, device_bytes: in
 
 
 def fit_layers(headers: Sequence[Header], spec: ModelSpec, room: Room) -> ModelSpec:
-    """The settings with as many layers on the GPU as its memory holds, where the user leaves that open."""
+    """The settings with as many layers on the GPU as fit into its memory, unless the user has set a number."""
     if spec.gpu_layers >= 0 or room.device is None or estimate(headers, spec, gpu=True).device <= room.device:
         return spec
     return dataclasses.replace(spec, gpu_layers=layers_that_fit(headers, spec, room.device))
@@ -266,7 +266,8 @@ def with_context(spec: ModelSpec, context_tokens: int) -> ModelSpec:
 
 
 def check_room(headers: Sequence[Header], spec: ModelSpec, room: Room) -> MemoryEstimate:
-    """What the model will take. Raises NoRoomError, with the largest context that fits, if that is too much."""
+    """The estimate for a model. Raises NoRoomError, with the largest context that fits, if there is not enough
+    memory."""
     gpu = room.device is not None
     need = estimate(headers, spec, gpu=gpu)
     if fits(need, room):

@@ -1,8 +1,8 @@
-"""The header of a GGUF file, read in Python with every size, offset and count checked against the file.
+"""Reads the header of a GGUF file in Python, and checks every size, offset and count against the file.
 
-llama.cpp trusts much of what a header says, and aborts the process on some of it. So no file reaches it before
-this reader has gone through its header. Arrays are stepped over, not kept: the vocabulary of a model may have
-262,144 entries, and nobody who asks for a model's size needs them.
+llama.cpp trusts much of a header, and aborts the process on some headers. So this reader checks every file before
+llama.cpp opens it. Large arrays are skipped, not kept: a vocabulary may have 262,144 entries, and most callers do not
+need them.
 
 The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -39,7 +39,7 @@ _WINDOW = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class LargeArray:
-    """An array that was stepped over. type: of its elements, by number. offset: of the first one in the file."""
+    """An array that was skipped. type: the type number of its elements. offset: of the first element in the file."""
 
     type: int
     count: int
@@ -52,7 +52,7 @@ Value = Scalar | tuple[Scalar, ...] | LargeArray
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """shape: the fastest dimension first, as in the file. type: by number. offset: from the file's start."""
+    """shape: the fastest dimension first, as in the file. type: the type number. offset: from the start of the file."""
 
     name: str
     shape: tuple[int, ...]
@@ -71,8 +71,8 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a GGUF file says about itself. data_offset: where the tensors begin. file_bytes: the whole file.
-    spans: where in the file each key's value begins, with the number of its type, and where it ends."""
+    """The header of a GGUF file. data_offset: where the tensors begin. file_bytes: the size of the whole file. spans:
+    for each key, the start and end of its value in the file; the start is at the value's type number."""
 
     path: Path
     version: int
@@ -104,7 +104,7 @@ class Header:
 
     @property
     def quantisation(self) -> str:
-        """The file's own name for its mix of types, else the type of most of its bytes."""
+        """The file's own name for its mix of types, else the type with the most bytes."""
         named = FILE_TYPES.get(self.integer("general.file_type", -1))
         if named:
             return named
@@ -122,11 +122,11 @@ class Header:
         return value if isinstance(value, int) and not isinstance(value, bool) else default
 
     def hyper(self, key: str, default: int = 0) -> int:
-        """An integer of the architecture's own: `hyper("block_count")` is `llama.block_count` of a Llama."""
+        """An integer key of the architecture: `hyper("block_count")` is `llama.block_count` for a Llama."""
         return self.integer(f"{self.architecture}.{key}", default)
 
     def per_layer(self, key: str, layers: int, default: int = 0) -> list[int]:
-        """A value of the architecture for each layer, whether the file has one for all or one for each."""
+        """A key of the architecture for each layer, whether the file has one value for all layers or one for each."""
         value = self.metadata.get(f"{self.architecture}.{key}")
         if isinstance(value, tuple):
             found = [int(one) if isinstance(one, (int, float)) else default for one in value]
@@ -135,11 +135,11 @@ class Header:
 
 
 class NoModelError(ModelError):
-    """A GGUF file that is whole, and no model by itself."""
+    """A GGUF file is complete, but is no model by itself."""
 
 
 def read_header(path: Path) -> Header:
-    """The header of `path`. Raises ModelError, with one line, if it is not whole or not a GGUF file."""
+    """The header of `path`. Raises ModelError, one line, if the file is damaged or not a GGUF file."""
     try:
         with open_regular(path) as file:
             size = file.seek(0, 2)
@@ -154,7 +154,7 @@ def read_header(path: Path) -> Header:
 
 
 def strings(path: Path, array: LargeArray) -> list[bytes]:
-    """The elements of an array of strings that was stepped over."""
+    """The elements of a skipped array of strings."""
     with open_regular(path) as file:
         file.seek(array.offset)
         return split_strings(file.read(array.bytes), array.count)
@@ -171,7 +171,7 @@ def split_strings(data: bytes, count: int) -> list[bytes]:
 
 
 class _Reader:
-    """Reads forward through a window over the file, and refuses to look beyond its end."""
+    """Reads forward through a window over the file, and never beyond its end."""
 
     def __init__(self, file: BinaryIO, size: int, path: Path) -> None:
         self._file = file
@@ -288,7 +288,7 @@ class _Reader:
         return self._take(length).decode("utf-8", "replace")
 
     def _skip_strings(self, count: int, key: str) -> None:
-        """Steps over strings: a few hundred thousand of them, so with as little work for each as can be."""
+        """Skips strings. There may be a few hundred thousand, so the loop does little work for each."""
         length_at = struct.Struct("<Q").unpack_from
         while count:
             window, at = self._window, self._at
@@ -319,7 +319,7 @@ class _Reader:
         return self._size - self._position
 
     def _count(self, what: str, most: int | None, least_bytes: int) -> int:
-        """A count of things that take `least_bytes` each."""
+        """Reads a count of items that take at least `least_bytes` each."""
         count: int = self._number("Q", f"the number of {what}")
         if (most is not None and count > most) or count * least_bytes > self._left:
             raise self._damaged(f"the number of {what} is {count}")
@@ -347,7 +347,7 @@ class _Reader:
         self._at += count
 
     def _fill(self, count: int) -> None:
-        """Moves the window so that `count` bytes from here on are in it, as far as the file has them."""
+        """Moves the window so that it has `count` bytes from here on, or fewer at the end of the file."""
         if self._at + count > len(self._window):
             self._start += self._at
             self._at = 0

@@ -1,4 +1,4 @@
-"""The files of a model: one, or several parts, which llama.cpp opens by the name of the first."""
+"""The files of a model: one, or several parts, which llama.cpp opens by the name of the first part."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _SPLIT = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 
 
 def read_model(path: Path) -> list[Header]:
-    """The headers of a model: one, or those of all its parts if the file is the first of several.
+    """The headers of a model: one, or those of all parts if the file is the first of several.
 
-    llama.cpp opens the other parts by itself, so they are checked with it. Raises ModelError.
+    llama.cpp opens the other parts by itself, so they are checked too. Raises ModelError.
     """
     first = read_header(path)
     count = first.integer("split.count", 1)
@@ -34,7 +34,7 @@ def read_model(path: Path) -> list[Header]:
 
 
 def part_paths(path: Path) -> list[Path]:
-    """All files of a model, by the name of its first: itself, or one for each part."""
+    """All files of a model, from the name of the first: only that file, or one for each part."""
     if (found := _SPLIT.search(path.name)) is None:
         return [path]
     names = (
@@ -44,7 +44,7 @@ def part_paths(path: Path) -> list[Path]:
 
 
 def _is_joined(header: Header) -> bool:
-    """Whether another GGUF file begins where the tensors of this one end."""
+    """Whether another GGUF file begins after the last tensor of this one."""
     end = max((tensor.offset + tensor.bytes for tensor in header.tensors), default=header.data_offset)
     if end + len(MAGIC) > header.file_bytes:
         return False

@@ -1,4 +1,4 @@
-"""The tensor types of GGUF files, and the names that files give to a mix of them."""
+"""The tensor types of GGUF files, and the names of their mixes."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TENSOR_TYPES: dict[int, tuple[str, int, int]] = {
     41: ("Q1_0", 128, 18),
 }
 
-# `general.file_type`: what a model of mixed tensor types is called.
+# `general.file_type`: the name of a mix of tensor types.
 FILE_TYPES: dict[int, str] = {
     0: "F32",
     1: "F16",

@@ -1,7 +1,6 @@
-"""Writes a GGUF file that is another one with some keys changed and some tensors cut to some of their rows.
+"""Writes a copy of a GGUF file with some keys changed and some tensors cut to some of their rows.
 
-What is not changed is copied byte for byte, so nothing is quantised again: a row of a quantised tensor is whole
-blocks, one behind the other.
+Everything else is copied byte for byte and not quantised again: a row of a quantised tensor consists of whole blocks.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ if TYPE_CHECKING:
 
     Rows = NDArray[np.int64]
 
-_COPIED = 16 << 20  # bytes that are held at a time
-_ARRAY = struct.Struct("<IIQ")  # the type, that of the elements, and how many there are
+_COPIED = 16 << 20  # the most bytes in memory at a time
+_ARRAY = struct.Struct("<IIQ")  # type of the value, type of the elements, number of elements
 
 
 def text_value(text: str) -> bytes:
@@ -30,13 +29,13 @@ def text_value(text: str) -> bytes:
 
 
 def number_value(value: bytes, number: int) -> bytes:
-    """An integer as the value of a key, of the type that `value` has."""
+    """An integer as the value of a key, with the type of `value`."""
     (type,) = struct.unpack_from("<I", value)
     return value[:4] + struct.pack(f"<{FIXED[type]}", number)
 
 
 def array_elements(value: bytes) -> list[bytes]:
-    """The elements of an array: strings without their lengths, or numbers as they stand in the file."""
+    """The elements of an array: strings without their lengths, or numbers as their bytes in the file."""
     _, element, count = _ARRAY.unpack_from(value)
     payload = value[_ARRAY.size :]
     if element == STRING:
@@ -46,14 +45,14 @@ def array_elements(value: bytes) -> list[bytes]:
 
 
 def array_value(value: bytes, elements: list[bytes]) -> bytes:
-    """An array of these elements as the value of a key, of the element type that `value` has."""
+    """An array of these elements as the value of a key, with the element type of `value`."""
     _, element, _ = _ARRAY.unpack_from(value)
     payload = b"".join(map(_string, elements)) if element == STRING else b"".join(elements)
     return _ARRAY.pack(ARRAY, element, len(elements)) + payload
 
 
 def value_of(header: Header, key: str) -> bytes:
-    """The value of a key as it stands in the file, with its type. Raises ModelError if the file cannot be read."""
+    """The bytes of a key's value in the file, with its type. Raises ModelError if the file cannot be read."""
     start, end = header.spans[key]
     try:
         with header.path.open("rb") as file:
@@ -64,7 +63,7 @@ def value_of(header: Header, key: str) -> bytes:
 
 
 def written_bytes(header: Header, changes: Mapping[str, bytes | None], rows: Mapping[str, Rows]) -> int:
-    """How large the file becomes that `write` writes."""
+    """The size of the file that `write` would write."""
     shapes = [_cut(tensor, rows) for tensor in header.tensors]
     return len(_head(header, changes, shapes)) + sum(_padded(size, header.alignment) for _, size in shapes)
 
@@ -78,8 +77,8 @@ def write(
 ) -> None:
     """Writes the copy to `target`.
 
-    changes: values by key, each with its type; None leaves the key out, and keys that are new come last. rows: by
-    the tensor's name, which rows it keeps, ascending. Raises OSError, and ModelError if `progress` says to give up.
+    changes: new values by key, each with its type; None removes the key, and new keys come last. rows: by tensor name,
+    the indices of the rows to keep, ascending. Raises OSError, and ModelError if `progress` returns False.
     """
     shapes = [_cut(tensor, rows) for tensor in header.tensors]
     total = max(1, sum(size for _, size in shapes))
@@ -96,7 +95,7 @@ def write(
 
 
 def _head(header: Header, changes: Mapping[str, bytes | None], shapes: list[tuple[tuple[int, ...], int]]) -> bytes:
-    """Everything in front of the tensors, padding included."""
+    """All bytes before the tensors, with padding."""
     parts = []
     with header.path.open("rb") as source:
         for key in [*header.spans, *(key for key in changes if key not in header.spans)]:
@@ -118,7 +117,7 @@ def _head(header: Header, changes: Mapping[str, bytes | None], shapes: list[tupl
 
 
 def _cut(tensor: Tensor, rows: Mapping[str, Rows]) -> tuple[tuple[int, ...], int]:
-    """The shape and the bytes of what is kept of a tensor."""
+    """The shape and size in bytes of a tensor after cutting."""
     kept = rows.get(tensor.name)
     if kept is None:
         return tensor.shape, tensor.bytes
@@ -126,7 +125,7 @@ def _cut(tensor: Tensor, rows: Mapping[str, Rows]) -> tuple[tuple[int, ...], int
 
 
 def _blocks(source: BinaryIO, tensor: Tensor, kept: Rows | None) -> Iterator[bytes]:
-    """The bytes of a tensor, or of its kept rows, some at a time."""
+    """The bytes of a tensor, or of its kept rows, in blocks."""
     if kept is None:
         source.seek(tensor.offset)
         left = tensor.bytes

@@ -1,4 +1,4 @@
-"""Fetching GGUF files from the Hugging Face hub, whose client opens the sockets."""
+"""Downloads GGUF files from the Hugging Face hub with its own client."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsp_server.backends.base import ModelError
 from lsp_server.models import connection, incoming, lock
 from lsp_server.system.kept_files import UNWRITABLE, why_unwritable
 
-# What is taken if a repository has several quantisations and none was asked for.
+# The order of preference if a repository has several quantisations and none was asked for.
 _PREFERRED = ("Q4_K_M", "Q4_0", "Q8_0", "Q5_K_M", "Q6_K", "F16")
 _PART = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)")
 _QUANT = re.compile(r"(?:^|[-._])(I?Q\d\w*|B?F16|F32|MXFP4\w*)(?=\.gguf$|-\d{5}-of)", re.IGNORECASE)
@@ -23,7 +23,7 @@ _QUANT = re.compile(r"(?:^|[-._])(I?Q\d\w*|B?F16|F32|MXFP4\w*)(?=\.gguf$|-\d{5}-
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file on the hub. sha256: empty if the hub does not know it."""
+    """A file on the hub. sha256: empty if the hub does not have it."""
 
     name: str
     size: int
@@ -31,10 +31,10 @@ class RemoteFile:
 
 
 def fetch(hub_id: str, quant: str, pinned: lock.Pin | None, tell: Callable[[str], None]) -> Path:
-    """Fetches a model's files and pins them. Returns the path of the (first) file.
+    """Downloads a model's files and pins them. Returns the path of the (first) file.
 
-    quant: empty for the best there is. pinned: the one file that is wanted, if it is known exactly. What was fetched
-    before a cut is kept and goes on from there. Raises ModelError, one line.
+    quant: empty for the preferred one. pinned: the exact file that is wanted, if it is known. An interrupted download
+    is kept and continued. Raises ModelError, one line.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
         raise ModelError(f"{hub_id} cannot be pulled: HF_HUB_OFFLINE is set")
@@ -51,7 +51,7 @@ def fetch(hub_id: str, quant: str, pinned: lock.Pin | None, tell: Callable[[str]
 
 
 def choose(hub_id: str, files: Sequence[RemoteFile], quant: str) -> list[RemoteFile]:
-    """The files of one quantisation, all parts of it in order."""
+    """The files of one quantisation, with all parts in order."""
     groups: dict[str, list[RemoteFile]] = {}
     for file in sorted(files, key=lambda entry: entry.name):
         base = Path(file.name).name.lower()
@@ -108,7 +108,8 @@ def _download(hub_id: str, revision: str, file: RemoteFile, partial: Path) -> No
     from huggingface_hub.file_download import http_get
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
-    # It tells of its retries; we tell of the outcome. Its import sets the level, so this comes after.
+    # The client logs its retries; we report only the outcome. Importing it sets the level, so this comes after the
+    # import.
     logging.getLogger("huggingface_hub").setLevel(logging.CRITICAL)
     url = hf_hub_url(hub_id, file.name, revision=revision)
     headers = {**build_hf_headers(library_name="fimble"), "Accept-Encoding": "identity"}
@@ -126,12 +127,12 @@ def _has_token() -> bool:
 
     try:
         return get_token() is not None
-    except OSError:  # the file of the hub's client cannot be read
+    except OSError:  # the client's token file cannot be read
         return False
 
 
 class _Explained:
-    """Turns what the hub's client raises into one line that says what happened and what to do."""
+    """Turns errors of the hub's client into one line that says what happened and what to do."""
 
     def __init__(self, hub_id: str) -> None:
         self._hub_id = hub_id

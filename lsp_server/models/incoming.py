@@ -1,4 +1,4 @@
-"""A model file on its way in: what is here already, the room for the rest, and its name when it is whole and right."""
+"""A model file during its download: the part that is here, the disk space for the rest, and its final place."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _SPARE_BYTES = 64 << 20
 
 
 def target_of(pin: lock.Pin) -> Path:
-    """Where a file is to lie. Raises ModelError for a name that is none."""
+    """The final path of a file. Raises ModelError if the pin's name is no valid path."""
     if any(part in ("", ".", "..") for part in pin.name.split("/")) or "\\" in pin.name:
         raise ModelError(f"{pin.name!r} is no name for a file")
     return lock.models_folder() / pin.name
 
 
 def partial_of(pin: lock.Pin) -> Path:
-    """Where a file's beginning lies until the rest is there. Its content is the same from wherever it comes."""
+    """The path of an incomplete file. Its content is the same from every source."""
     target = target_of(pin)
     return target.with_name(f"{target.name}.{pin.sha256[:12]}.part")
 
 
 def is_here(pin: lock.Pin) -> bool:
-    """Whether the file is in its place with the right content; if so, it is pinned."""
+    """Whether the file exists with the right content. If so, it is pinned."""
     target = target_of(pin)
     here = target.is_file() and target.stat().st_size == pin.size and ledger.sha256(target) == pin.sha256
     if here and getattr(lock.pin_of(target), "sha256", "") != pin.sha256:
@@ -35,7 +35,8 @@ def is_here(pin: lock.Pin) -> bool:
 
 
 def check_disk(pin: lock.Pin, beside: int = 0) -> None:
-    """Raises ModelError if the rest of a file does not fit on the disk. beside: what else is needed meanwhile."""
+    """Raises ModelError if the rest of a file does not fit on the disk. beside: bytes that are needed in addition
+    meanwhile."""
     partial = partial_of(pin)
     there = partial.stat().st_size if partial.exists() else 0
     folder = next(folder for folder in partial.parents if folder.exists())
@@ -48,8 +49,8 @@ def check_disk(pin: lock.Pin, beside: int = 0) -> None:
 
 
 def put_in_place(pin: lock.Pin, described_by: str) -> Path:
-    """Gives a file that is whole its name, if it is what it should be, and pins it; else removes it and raises
-    ModelError. described_by: who says what it should be."""
+    """Moves a complete file to its final path and pins it, if its SHA-256 is right; else deletes it and raises
+    ModelError. described_by: the source of the expected SHA-256."""
     partial, target = partial_of(pin), target_of(pin)
     found = ledger.hash_file(partial, pin.size)
     if found != pin.sha256:
@@ -73,8 +74,8 @@ def put_in_place(pin: lock.Pin, described_by: str) -> Path:
 
 
 def sync(path: Path) -> None:
-    """Makes sure that what was written to a file, or the names in a folder, are on the disk."""
-    # Windows syncs only what is open for writing; a folder opens for reading alone.
+    """Makes sure that the content of a file, or the names in a folder, are on the disk."""
+    # Windows can sync only files that are open for writing; a folder can only be opened for reading.
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         os.fsync(descriptor)
@@ -83,7 +84,7 @@ def sync(path: Path) -> None:
 
 
 def remove_empty_folders(pin: lock.Pin) -> None:
-    """Removes the folders that were made for a file and are empty."""
+    """Removes the empty folders that were made for a file."""
     for folder in target_of(pin).parents:
         if folder == lock.models_folder() or not folder.is_dir() or any(folder.iterdir()):
             return

@@ -1,4 +1,4 @@
-"""Models that the user has pulled or imported, by the names that people use for them."""
+"""Finds pulled and imported models by the names that people use for them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ STARTER = "starter"
 
 
 def matching(name: str) -> list[Pin]:
-    """The pins that a name can mean: that of its own, or else by a part of its source, or by the file's name alone."""
+    """The pins that a name can mean: the pin with exactly this name, else those that match by catalogue name, by a part
+    of their source, or by file name."""
     from lsp_server.models import catalogue
 
     pins = lock.pins()
@@ -30,20 +31,20 @@ def _means(name: str, pin: Pin, hub: str) -> bool:
 
 
 def path_of(name: str) -> str | None:
-    """The path of the one installed model that a name means; empty for the starter, None if it is none, or one that
-    could be several. A path is no name."""
+    """The path of the one installed model with this name; empty for the starter; None if there is none or several. A
+    path does not count as a name."""
     if name == STARTER:
         return ""
     if not name or is_path(name):
         return None
     inside = lock.models_folder() / name
-    if inside.is_file():  # one that was made here, as a faster copy is
+    if inside.is_file():  # made on this machine, such as a faster copy
         return str(inside)
     found = matching(name)
     return str(lock.path_of(found[0])) if len(found) == 1 else None
 
 
 def is_path(name: str) -> bool:
-    """Whether a text says where a file is, and not only what it is called."""
+    """Whether a text is a path, and not only a name."""
     parts = name.replace("\\", "/").split("/")
     return parts[0] in ("", "~") or name.startswith("~") or bool({".", ".."} & set(parts)) or ":" in parts[0][:2]

@@ -1,7 +1,7 @@
-"""What is known of model files on this machine: their SHA-256, and whether llama.cpp survives them.
+"""The known facts about model files on this machine: their SHA-256, and whether llama.cpp can run them.
 
-One JSON file in the user's cache folder. To hash a file of several gigabytes takes seconds, so a hash is kept
-with the file's size and times, and looked up by them.
+They are one JSON file in the user's cache folder. Hashing several gigabytes takes seconds, so a hash is stored with the
+file's size and times, and is valid as long as these are the same.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _BLOCK = 4 << 20
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _LONGEST_REFUSAL = 1000
 
-# What is known in this process, for where nothing can be kept: size, times, inode and SHA-256 of each path. Threads
-# only ever put whole entries in.
+# The hashes known in this process, in case the ledger cannot be written: size, times, inode and SHA-256 by path.
+# Threads only add complete entries.
 _known: dict[str, list[Any]] = {}
 
 
@@ -35,9 +35,9 @@ def ledger_path() -> Path:
 
 
 def sha256(path: Path, progress: Callable[[float], bool] = lambda _: True) -> str:
-    """The SHA-256 of a file, from the ledger if its size and times are those that it was hashed with.
+    """The SHA-256 of a file, from the ledger if the file's size and times have not changed.
 
-    Raises ModelError if it cannot be read, or if `progress` says to give up.
+    Raises ModelError if the file cannot be read, or if `progress` returns False.
     """
     try:
         known = known_sha256(path)
@@ -52,7 +52,7 @@ def sha256(path: Path, progress: Callable[[float], bool] = lambda _: True) -> st
 
 
 def remember(path: Path, sha256: str) -> None:
-    """Notes the SHA-256 of a file that has just been hashed or written."""
+    """Stores the SHA-256 of a file that has just been hashed or written."""
     with contextlib.suppress(OSError):
         _keep(path, [*_stamp(path), sha256])
 
@@ -65,7 +65,7 @@ def _keep(path: Path, entry: list[Any]) -> None:
 
 
 def known_sha256(path: Path) -> str | None:
-    """The SHA-256 that a file has, if the ledger knows it."""
+    """The SHA-256 of a file if the ledger has it, else None. Raises OSError if the file cannot be examined."""
     name, stamp = str(path.absolute()), _stamp(path)
     for known in (_known.get(name), read()["files"].get(name)):
         if isinstance(known, list) and known[:-1] == stamp and is_sha256(known[-1]):
@@ -78,7 +78,8 @@ def is_sha256(value: object) -> bool:
 
 
 def verdict(key: str) -> str | None:
-    """What is known under a key: why a model is refused, empty if it works, None if nothing usable is."""
+    """The stored verdict for a key: the reason for a refusal, empty if the model works, None if there is no usable
+    entry."""
     found = read()["verdicts"].get(key)
     return found if isinstance(found, str) and len(found) <= _LONGEST_REFUSAL and _is_line(found) else None
 
@@ -103,7 +104,7 @@ def hash_file(path: Path, size: int, progress: Callable[[float], bool] = lambda 
 
 
 def read() -> dict[str, dict[str, Any]]:
-    """The ledger: `files` by path, `verdicts` by hash. Empty if there is none or it cannot be understood."""
+    """The ledger: `files` by path, `verdicts` by hash. Empty if it is missing or damaged."""
     try:
         found = read_json(ledger_path())
     except (OSError, ValueError):
@@ -113,7 +114,7 @@ def read() -> dict[str, dict[str, Any]]:
 
 
 def update(part: str, entries: Mapping[str, Any]) -> None:
-    """Adds entries. What cannot be written is not remembered, and costs time at the next start only."""
+    """Adds entries. If they cannot be written, they are computed again at the next start."""
     ledger = read()
     kept = {key: value for key, value in ledger[part].items() if key not in entries}
     ledger[part] = dict([*kept.items(), *entries.items()][-_MOST_ENTRIES:])

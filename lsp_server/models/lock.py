@@ -1,4 +1,4 @@
-"""The lock file: name, size and SHA-256 of every model that was pulled or imported, and a refusal of changed ones."""
+"""The lock file: name, size and SHA-256 of all pulled and imported models. Models with changed files are refused."""
 
 from __future__ import annotations
 
@@ -20,9 +20,8 @@ FILE_NAME = "fimble.lock.json"
 
 @dataclass(frozen=True, slots=True)
 class Pin:
-    """One file. name: its path below the models folder, or its whole path if it was imported from elsewhere.
-    source: hub id and revision, or the program that holds it. licence: as the hub or the file names it, else empty.
-    """
+    """One file. name: its path below the models folder, or its full path if it was imported from elsewhere. source: hub
+    id and revision, or the program it belongs to. licence: as given by the hub or the file, else empty."""
 
     name: str
     size: int
@@ -32,14 +31,14 @@ class Pin:
 
 
 def described(model: CatalogueModel) -> Pin:
-    """What the file of the catalogue's entry must be, wherever it comes from. It has to know one exactly."""
+    """The expected file of a catalogue entry, from whatever source it comes. The entry must have an exact file."""
     assert model.file is not None
     name = f"{model.hub}/{model.file.name}"
     return Pin(name, model.file.size, model.file.sha256, "the catalogue", model.licence)
 
 
 def models_folder() -> Path:
-    """Where pulled and optimised models lie."""
+    """The folder of pulled and optimised models."""
     return user_cache_path("fimble") / "models"
 
 
@@ -48,9 +47,9 @@ def lock_path() -> Path:
 
 
 def pins() -> dict[str, Pin]:
-    """All pins by name. Raises ModelError if the lock file is there but cannot be understood.
+    """All pins by name. Raises ModelError if the lock file exists but is damaged.
 
-    It is a promise about files, so a damaged one is no reason to go on without it.
+    Ignoring a damaged file would drop the check that files are unchanged.
     """
     path = lock_path()
     try:
@@ -67,8 +66,8 @@ def pins() -> dict[str, Pin]:
 
 
 def _checked(name: str, entry: Any) -> Pin:
-    """The pin of an entry. Raises ValueError. A name that leads out of the models folder is none: whoever removes the
-    model would remove what lies there."""
+    """The pin of an entry. Raises ValueError. A name that leads out of the models folder is refused: removing the model
+    would delete another file."""
     shown = ascii(name)[:100]
     if not name or "\0" in name or (not Path(name).is_absolute() and ".." in Path(name).parts):
         raise ValueError(f"{shown} is no name of a model")
@@ -107,11 +106,11 @@ def pin_of(path: Path) -> Pin | None:
 
 
 def path_of(pin: Pin) -> Path:
-    return models_folder() / pin.name  # which is the name itself where that is a whole path
+    return models_folder() / pin.name  # an absolute name replaces the folder
 
 
 def check(path: Path, sha256: str) -> None:
-    """Raises ModelError if `path` is pinned and its content is not what was pulled."""
+    """Raises ModelError if `path` is pinned and its content has changed since."""
     pin = pin_of(path)
     if pin is not None and pin.sha256 != sha256:
         raise ModelError(

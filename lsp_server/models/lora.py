@@ -1,4 +1,4 @@
-"""Whether a GGUF file is a LoRA adapter, and whether it fits a model: told by the two headers."""
+"""Checks from two headers whether a GGUF file is a LoRA adapter, and whether it fits a model."""
 
 from __future__ import annotations
 
@@ -51,18 +51,18 @@ def check(header: Header, base: Sequence[Header]) -> None:
 
 
 def _trimmed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A shape without the ones that stand for no dimension: two or more."""
+    """A shape without trailing dimensions of size 1, but with at least two dimensions."""
     while len(shape) > 2 and shape[-1] == 1:
         shape = shape[:-1]
     return shape if len(shape) > 1 else (*shape, 1)
 
 
 def _changed_shape(name: str, pair: dict[str, Tensor]) -> tuple[int, ...]:
-    """The shape of the matrix that a pair adds up to; empty if the two do not go together."""
+    """The shape of the matrix that a pair of tensors multiplies to; empty if the two do not match."""
     first, second = (_trimmed(pair[end].shape) for end in (_FIRST, _SECOND))
-    if first[2:] != second[2:]:  # in a mixture of experts there is a pair for each
+    if first[2:] != second[2:]:  # a mixture of experts has one pair for each expert
         return ()
-    if name.startswith("token_embd."):  # looked up by rows, so the two are the other way round
+    if name.startswith("token_embd."):  # looked up by rows, so the two are swapped
         return (second[1], first[1], *first[2:]) if first[0] == second[0] else ()
     return (first[0], second[1], *first[2:]) if first[1] == second[0] else ()
 

@@ -1,4 +1,4 @@
-"""What this machine has: processor, memory, disk, GPUs. Looks, starts `nvidia-smi` at most, and never fails."""
+"""The hardware of this machine: processor, memory, disk, GPUs. Starts only `nvidia-smi` or `sysctl`; never raises."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _VENDORS = {"0x10de": "NVIDIA", "0x1002": "AMD", "0x8086": "Intel"}
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU that the system shows, whether llama.cpp can use it or not. Bytes are None where nobody says."""
+    """A GPU that the system reports, whether llama.cpp can use it or not. Sizes are None if unknown."""
 
     name: str
     vendor: str
@@ -61,7 +61,8 @@ def cpu() -> Cpu:
 
 
 def gpus(drm: Path = Path("/sys/class/drm"), nvidia: Path = Path("/proc/driver/nvidia/gpus")) -> list[Gpu]:
-    """The GPUs of this machine, each once: by `nvidia-smi`, else the driver's files; AMD and Intel by the kernel's."""
+    """The GPUs of this machine, each once: NVIDIA's from `nvidia-smi`, else from the driver's files; AMD's and Intel's
+    from the kernel's files."""
     if sys.platform == "darwin":
         name = _output("sysctl", "-n", "machdep.cpu.brand_string")
         return [Gpu(name, "Apple", _unified_bytes())] if "Apple" in name else []
@@ -103,21 +104,21 @@ def _nvidia_files(folder: Path) -> list[Gpu]:
 
 
 def vulkan_drivers() -> list[str]:
-    """The names of the installed Vulkan drivers, software renderers left out."""
+    """The names of the installed Vulkan drivers, without software renderers."""
     folders = [Path("/usr/share/vulkan/icd.d"), Path("/etc/vulkan/icd.d")]
     names = {path.stem for folder in folders if folder.is_dir() for path in folder.glob("*.json")}
     return sorted(name for name in names if "lvp" not in name and "swrast" not in name)
 
 
 def ram_bytes() -> tuple[int, int]:
-    """Total and available memory."""
+    """Total and available memory, in bytes."""
     import psutil
 
     return int(psutil.virtual_memory().total), available_bytes()
 
 
 def disk_free(folder: Path) -> int:
-    """Free bytes on the disk that a folder lies on, or would."""
+    """The free bytes on the disk of a folder, which need not exist yet."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
@@ -127,7 +128,7 @@ def disk_free(folder: Path) -> int:
 
 
 def profile() -> catalogue.Machine:
-    """This machine as far as it counts for the choice of a model."""
+    """The data of this machine on which the choice of a model depends."""
     largest = max(gpus(), key=lambda gpu: gpu.total_bytes or 0, default=None)
     vram = largest.total_bytes or 0 if largest else 0
     return catalogue.Machine(vram, ram_bytes()[0], usable_cores(), largest.bandwidth_gbps if largest else None)
@@ -135,7 +136,7 @@ def profile() -> catalogue.Machine:
 
 def _unified_bytes() -> int | None:
     size = _output("sysctl", "-n", "hw.memsize")
-    return int(int(size) * 0.7) if size.isdecimal() else None  # about what macOS lends to its GPU
+    return int(int(size) * 0.7) if size.isdecimal() else None  # about the share that macOS allows its GPU
 
 
 def _output(*command: str) -> str:

@@ -1,4 +1,4 @@
-"""How fast a model is on this machine: a prompt, then tokens, through the backend that serves the editor."""
+"""Measures how fast a model is on this machine: prefill, then decode, through the backend that serves the editor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _PROMPT_TOKENS, _DECODED_TOKENS = 512, 64
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """token_ms: for one decoded token. grown_bytes: of this process, with the model loaded and used."""
+    """token_ms: the time of one decoded token. grown_bytes: the growth of this process after loading and using the
+    model."""
 
     name: str
     path: str
@@ -33,7 +34,7 @@ class Speed:
 
 
 def measure(factory: BackendFactory, spec: ModelSpec, clock: Callable[[], float] = time.perf_counter) -> Speed:
-    """Loads a model and times it. Raises ModelError if it cannot be had."""
+    """Loads a model and times it. Raises ModelError if it cannot be loaded."""
     import numpy as np
     import psutil
 
@@ -46,7 +47,7 @@ def measure(factory: BackendFactory, spec: ModelSpec, clock: Callable[[], float]
         info = backend.info
         count = min(_PROMPT_TOKENS, info.context_tokens - _DECODED_TOKENS - 1)
         tokens = [*backend.start_tokens(), *backend.tokenize(PROMPT)][:count]
-        backend.evaluate(0, 0, tokens[: info.chunk_tokens], logits=1)  # what only the first call costs
+        backend.evaluate(0, 0, tokens[: info.chunk_tokens], logits=1)  # warm-up: the first call is slower
         backend.truncate(0, 0)
         began, logits = clock(), []
         for start in range(0, len(tokens), info.chunk_tokens):

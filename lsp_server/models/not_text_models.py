@@ -1,4 +1,4 @@
-"""What a whole GGUF file is where it is no model that writes text: told by its header, before anything is tried."""
+"""Recognises complete GGUF files that are no models for writing text, from their headers, before a trial."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _EMBEDS, _RANKS = "an embedding model, which makes vectors of texts", "a reranki
 _DIFFUSES = "a diffusion model, which fills in a text's tokens in any order"
 _SOUNDS = "a model that makes sounds"
 
-# Architectures that never write text.
+# Architectures that never write text, with what they are.
 _ARCHITECTURES = {
     "bert": _EMBEDS,
     "nomic-bert": _EMBEDS,
@@ -31,20 +31,20 @@ _ARCHITECTURES = {
     "rnd1": _DIFFUSES,
     "clip": "the part of a model that sees images or hears (a projector, or mmproj)",
 }
-_RANK = 4  # the pooling type of models that score
+_RANK = 4  # the pooling type of reranking models
 _SEES = ("v.", "mm.", "a.")
 _TEXT = "name a GGUF file that writes text"
 
 
 def check(headers: Sequence[Header]) -> None:
-    """Raises NoModelError, one line that says what the file is, if it cannot be a model that writes text."""
+    """Raises NoModelError, one line that says what the file is, if it cannot be a model for writing text."""
     what, remedy = _what(headers)
     if what:
         raise NoModelError(f"{headers[0].path} cannot be used: it is {what}; {remedy}")
 
 
 def _what(headers: Sequence[Header]) -> tuple[str, str]:
-    """What a file is, and what to do; empty if it may write text."""
+    """What a file is, and what to do; both empty if it may write text."""
     main = headers[0]
     names = [tensor.name for header in headers for tensor in header.tensors]
     pooling = main.hyper("pooling_type")

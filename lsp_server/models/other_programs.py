@@ -1,4 +1,4 @@
-"""GGUF files that other programs on this machine already hold, to be used where they are."""
+"""Finds GGUF files of other programs on this machine, to use them in place."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lsp_server.models.gguf_parts import read_model
 from lsp_server.system.regular_file import open_regular
 
 _MOST_FILES = 2000
-_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")  # told without opening it
+_LATER_PART = re.compile(r"-(?!00001)\d{5}-of-\d{5}\.gguf$")  # recognised without opening it
 _OLLAMA_MODEL = "application/vnd.ollama.image.model"
 
 
 @dataclass(frozen=True, slots=True)
 class FoundModel:
-    """name: as its program calls it. holder: the program. sha256: where the program's own names state it."""
+    """name: the program's name for the model. holder: the program. sha256: if the program's file names contain it."""
 
     name: str
     path: Path
@@ -33,8 +33,8 @@ class FoundModel:
 
 
 def find_models(home: Path | None = None, *, usable: bool = True) -> list[FoundModel]:
-    """All models that Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache hold, each file once. usable:
-    without those that, by their header, are no model that writes text."""
+    """All models of Ollama, LM Studio, llama.cpp, Jan and the Hugging Face cache, each file once. usable: leave out
+    those whose header says that they do not write text."""
     home = home or Path.home()
     found: dict[Path, FoundModel] = {}
     for model in (*_ollama(home), *_hugging_face(home), *_folders(home)):
@@ -48,13 +48,13 @@ def _writes_text(path: Path) -> bool:
         not_text_models.check(read_model(path))
     except NoModelError:
         return False
-    except ModelError:  # it is damaged, which whoever takes it is told
+    except ModelError:  # damaged: the user is told when it is used
         pass
     return True
 
 
 def _ollama(home: Path) -> Iterator[FoundModel]:
-    """Ollama keeps files by their hash in `blobs`, and names in `manifests/HOST/NAMESPACE/MODEL/TAG`."""
+    """Ollama stores files by their hash in `blobs`, and names in `manifests/HOST/NAMESPACE/MODEL/TAG`."""
     stores = [home / ".ollama/models", Path("/usr/share/ollama/.ollama/models"), Path("/var/lib/ollama/.ollama/models")]
     if os.environ.get("OLLAMA_MODELS"):
         stores.insert(0, Path(os.environ["OLLAMA_MODELS"]))
@@ -74,7 +74,7 @@ def _ollama(home: Path) -> Iterator[FoundModel]:
 
 
 def _hugging_face(home: Path) -> Iterator[FoundModel]:
-    """`models--OWNER--NAME/snapshots/REVISION/FILE`, links to blobs that are named by their SHA-256."""
+    """`models--OWNER--NAME/snapshots/REVISION/FILE`: links to blobs whose names are their SHA-256."""
     base = Path(os.environ.get("HF_HOME") or home / ".cache/huggingface")
     cache = Path(os.environ.get("HF_HUB_CACHE") or base / "hub")
     for path in _files(cache, "*.gguf"):
@@ -108,7 +108,7 @@ def _folders(home: Path) -> Iterator[FoundModel]:
 
 
 def _files(folder: Path, pattern: str) -> Iterator[Path]:
-    """The files below a folder; none if it cannot be read. Later parts of a model are left out."""
+    """The files below a folder; none if it cannot be read. Leaves out later parts of a model."""
     try:
         for count, path in enumerate(folder.rglob(pattern)):
             if count >= _MOST_FILES:

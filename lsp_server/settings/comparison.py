@@ -1,4 +1,4 @@
-"""Two settings that the user tries against each other, each on half of the days; kept in the state folder."""
+"""A trial of two settings against each other, each on half of the days; stored in the state folder."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ARMS = ("A", "B")
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """began: the first day. names: what the files were called that the settings were read from."""
+    """began: the first day. names: the names of the two settings files."""
 
     id: str
     began: str
@@ -30,11 +30,11 @@ class Trial:
 
     @property
     def arms(self) -> tuple[str, str]:
-        """What the counts call the two."""
+        """The names of the two settings in the counts."""
         return f"{self.id}A", f"{self.id}B"
 
     def turn(self, day: date) -> int:
-        """Whose day it is. Of each two days one is for each, in an order that nobody can foresee."""
+        """The index of the settings for a day. Of each two days, each setting gets one, in an unpredictable order."""
         number = (day - date.fromisoformat(self.began)).days
         pair, second = divmod(number, 2)
         first = hashlib.blake2b(f"{self.id} {pair}".encode(), digest_size=1).digest()[0] & 1
@@ -46,7 +46,7 @@ def state_path() -> Path:
 
 
 def current() -> Trial | None:
-    """The trial that goes on; None if there is none, or its file cannot be understood."""
+    """The running trial; None if there is none or its file is damaged."""
     try:
         with open_regular(state_path()) as file:
             found = json.loads(file.read(_MOST_BYTES))
@@ -61,7 +61,7 @@ def current() -> Trial | None:
 
 
 def start(names: tuple[str, str], values: tuple[dict[str, Any], dict[str, Any]], today: date) -> Trial:
-    """Begins a trial today. Raises OSError, or TypeError for values that cannot be kept."""
+    """Starts a trial today. Raises OSError, or TypeError for values that cannot be stored."""
     trial = Trial(secrets.token_hex(4), today.isoformat(), names, values)
     state_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_whole(state_path(), json.dumps({"version": 1, **asdict(trial)}, indent=1).encode())

@@ -1,4 +1,4 @@
-"""Changing one setting in the user's `fimble.toml`, and nothing else in it: comments and order stay."""
+"""Changes one setting in the user's `fimble.toml`, and keeps its comments and order."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from lsp_server.system.kept_files import write_whole
 
 
 def set_value(path: Path, key: str, value: str) -> str | None:
-    """Sets `key` at the top level of the file, which is made if need be. Returns its text before, if it had one.
+    """Sets `key` at the top level of the file, and creates the file if needed. Returns the previous value as text, or
+    None.
 
-    Raises ModelError, and changes nothing, if the file cannot be read, understood or written.
+    Raises ModelError, and changes nothing, if the file cannot be read, parsed or written.
     """
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
@@ -21,7 +22,7 @@ def set_value(path: Path, key: str, value: str) -> str | None:
         document = tomlkit.parse(text)
         before = document.get(key)
         document[key] = value
-        # A link to a file kept elsewhere stays one.
+        # Writes to the target of a link, so that the link stays.
         write_whole(path.resolve(), tomlkit.dumps(document).encode())
     except (TOMLKitError, UnicodeDecodeError) as error:
         raise ModelError(f"{path} is not valid TOML ({error}); mend it first, nothing was changed") from None

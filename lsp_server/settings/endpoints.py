@@ -1,4 +1,4 @@
-"""The settings `endpoints` and `routing`: which servers there are, and which of them answer."""
+"""The settings `endpoints` and `routing`: the servers with models, and which of them answers which requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MOST_ENDPOINTS = 32
 
 
 def endpoints_of(given: Mapping[str, Any]) -> tuple[dict[str, Endpoint], list[str]]:
-    """The endpoints of a table, and what is wrong with those that do not count, a line each."""
+    """The endpoints in a table, and the errors of those that are ignored, a line each."""
     found: dict[str, Endpoint] = {}
     problems: list[str] = []
     for name, values in list(given.items())[:_MOST_ENDPOINTS]:
@@ -35,7 +35,7 @@ def endpoints_of(given: Mapping[str, Any]) -> tuple[dict[str, Endpoint], list[st
 
 
 def routing_of(given: Mapping[str, Any]) -> tuple[Routing, list[str]]:
-    """A table of places for each job, and what is wrong with it."""
+    """The places for each kind of request, and the errors of the table."""
     try:
         return msgspec.convert(given, Routing), []
     except msgspec.ValidationError as error:
@@ -45,7 +45,7 @@ def routing_of(given: Mapping[str, Any]) -> tuple[Routing, list[str]]:
 
 
 def unknown_places(routing: Routing, endpoints: Mapping[str, Endpoint]) -> Iterator[str]:
-    """What is wrong with the names that a routing has, a line each."""
+    """The errors in the names of a routing, a line each."""
     known = ", ".join(f"`{name}`" for name in (LOCAL, *endpoints))
     for job, names in (("completion", routing.completion), ("actions", routing.actions), ("edits", routing.edits)):
         for name in names:

@@ -1,4 +1,4 @@
-"""Every setting: its name, type, bounds, default and description, as data; and the options that are made of them."""
+"""All settings as data: name, type, limits, default and description; and the options that are made from them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from lsp_server.settings import models
 from lsp_server.settings.endpoints import endpoints_of, routing_of
 from lsp_server.system.user_folders import expanded
 
-# Of the table of edit formats, those of models that fimble can load.
+# The names of the edit formats for models that fimble itself can load.
 EditFormatName = Literal["", "sweep", "zeta-2", "zeta-2.1", "instinct", "instruct"]
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, its type, its bounds and its default. The descriptions are shown to users."""
+    """All settings with type, limits and default. The descriptions are shown to users."""
 
     enabled: Annotated[bool, Meta(description="Whether completions are offered.")] = True
     disabled_languages: Annotated[
@@ -261,7 +261,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = True
 
     def model_spec(self) -> ModelSpec:
-        """What to load. Two settings with equal specs need no reload."""
+        """The spec of the completion model. Two settings with equal specs need no reload."""
         return ModelSpec(
             path=self.model,
             context_tokens=self.context_tokens,
@@ -276,11 +276,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def endpoints_in_use(self) -> dict[str, Endpoint]:
-        """The endpoints that may be asked."""
+        """The endpoints that may be asked; none with `offline`."""
         return {} if self.offline else endpoints_of(self.endpoints)[0]
 
     def places(self) -> dict[Role, Sequence[str]]:
-        """For each role of a model, the names of what may answer, the best first."""
+        """For each role, the names of the places that may answer, the best first."""
         routing, endpoints = routing_of(self.routing)[0], self.endpoints_in_use()
         completing = [name for name in routing.completion if name not in endpoints or not endpoints[name].is_chat]
         acting = [name for name in routing.actions if name not in endpoints or not endpoints[name].is_for_edits]
@@ -288,12 +288,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         return {"completion": completing, "chat": acting, "edit": editing or [LOCAL]}
 
     def kept_seconds(self) -> dict[Role, float]:
-        """How long models stay loaded without being used; 0 for ever."""
+        """Seconds without use after which a model is unloaded; 0: never."""
         other = 60.0 * self.chat_unload_minutes
         return {"completion": 60.0 * self.unload_minutes, "chat": other, "edit": other}
 
     def files(self) -> tuple[str, ...]:
-        """All files of models that are named."""
+        """All model files in the settings."""
         return self.model, self.chat_model, self.draft_model, self.edit_model, *self.lora
 
     def edit_options(self) -> EditOptions:
@@ -351,6 +351,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def adapter_of(text: str) -> Adapter:
-    """`PATH` or `PATH:SCALE`. A colon that no number follows belongs to the path, as on Windows."""
+    """Parses `PATH` or `PATH:SCALE`. A colon without a number after it belongs to the path, as on Windows."""
     path, scale = models.split_scale(text)
     return Adapter(str(expanded(path)), float(scale[1:] or 1))

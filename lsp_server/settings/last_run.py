@@ -1,7 +1,7 @@
-"""What the server that ran last counted and which errors it had, in the user's state folder, for `fimble report`.
+"""The counts and errors of the last server, in the user's state folder, for `fimble report`.
 
-There is no code in it and no path: of what is logged, only what fimble's own source says is kept, and who failed; the
-messages that users see are kept without paths and quoted texts.
+The file contains no code and no paths. Of log messages only the text in fimble's own source and the logger's name are
+stored. Messages that users see are stored without paths and quoted texts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MOST_READ = 4000
 _MOST_FRAMES = 6
 _MOST_BYTES = 1 << 18
 _PACKAGE = Path(__file__).resolve().parents[1]
-# Marks a log record whose text is a message to the user, and not one that may hold anything.
+# Marks a log record whose text is a message to the user. Other records may contain anything.
 SHOWN = {"shown": True}
 
 _URI = r"\b[a-z][a-z0-9+.-]+:/+[^\s'\"`,;)]*"
@@ -41,8 +41,8 @@ _QUOTED = re.compile(r"(?<!\w)'[^'\n]*'|\"[^\"\n]*\"")
 
 
 def without_paths(text: str, known: Iterable[str] = ()) -> str:
-    """The text with `…` in place of paths, and of what stands in quotes. known: paths that it may have, also with
-    spaces in them, by which no pattern knows where a path ends."""
+    """The text with `…` in place of paths and quoted texts. known: paths that it may contain, which may have spaces, so
+    that no pattern can find their end."""
     text = text[:_MOST_READ]
     spelt = {way for path in (*known, "~") for way in (path, os.path.expanduser(path))}  # noqa: PTH111 - never fails
     for path in sorted((each for each in spelt if len(each) > 1), key=len, reverse=True):
@@ -51,8 +51,8 @@ def without_paths(text: str, known: Iterable[str] = ()) -> str:
 
 
 class LastRun(logging.Handler):
-    """Takes note of warnings and errors, which come from any thread; they are under its lock. known: gives the
-    paths that messages may have, on the thread that logs."""
+    """Collects warnings and errors, from any thread, under the handler's lock. known: returns the paths that messages
+    may contain; called on the thread that logs."""
 
     def __init__(self, known: Callable[[], Iterable[str]]) -> None:
         super().__init__(logging.WARNING)
@@ -70,17 +70,17 @@ class LastRun(logging.Handler):
                 self._errors[key]["times"] += 1
             elif len(self._errors) < _MOST_ERRORS:
                 self._errors[key] = {**entry, "times": 1, **_cause(record)}
-        except Exception:  # what cannot be noted harms nobody
+        except Exception:  # a lost record does no harm
             self.handleError(record)
 
     def _text(self, record: logging.LogRecord) -> str:
         if getattr(record, "shown", False):
             return without_paths(record.getMessage(), self._known())[:_MOST_CHARACTERS]
-        return str(record.msg)[:_MOST_CHARACTERS]  # without what is put in for each %s
+        return str(record.msg)[:_MOST_CHARACTERS]  # the format string without its arguments
 
     def write(self, counted: Mapping[str, Any], *, ended: bool = False) -> None:
-        """Writes what is known by now. ended: the server ends in order, and nothing is written any more. What cannot be
-        written is left out. Who logs meanwhile does not wait for the disk."""
+        """Writes what is known now. ended: the server ends normally, and nothing is written afterwards. Ignores write
+        errors. Threads that log meanwhile do not wait for the disk."""
         with self._writing:
             if self._ended:
                 return
@@ -106,7 +106,7 @@ def path() -> Path:
 
 
 def read() -> dict[str, Any] | None:
-    """What was written last; None if there is nothing that can be understood."""
+    """The content of the file; None if it is missing or damaged."""
     try:
         found = read_json(path(), _MOST_BYTES)
     except (OSError, ValueError):
@@ -115,7 +115,7 @@ def read() -> dict[str, Any] | None:
 
 
 def _cause(record: logging.LogRecord) -> dict[str, Any]:
-    """What was raised, and where in fimble. Not what it says: that may be of the user's code."""
+    """The type of the exception and its place in fimble. Without its message, which may contain the user's code."""
     error = record.exc_info[1] if record.exc_info else None
     if error is None:
         error = next((each for each in _arguments(record) if isinstance(each, BaseException)), None)

@@ -1,4 +1,4 @@
-"""Settings that name models: a file's paths are beside it, and a workspace names what the user has installed."""
+"""Settings that name models. A path in a file is relative to that file; a workspace may only name installed models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SCALE = re.compile(r"^(?P<name>.+?)(?P<scale>:[+-]?(?:\d+\.?\d*|\.\d+))?\Z", re
 
 
 class RefusedError(Exception):
-    """A model that a workspace must not name. is_file: whether it is a file, else it is the name of none."""
+    """A workspace must not name this model. is_file: whether it is a file; else no such model is installed."""
 
     def __init__(self, message: str, *, is_file: bool = False) -> None:
         super().__init__(message)
@@ -23,18 +23,18 @@ class RefusedError(Exception):
 
 
 def split_scale(text: str) -> tuple[str, str]:
-    """The name and the scale, with its colon, of `NAME` or `NAME:SCALE`. A colon that no number follows belongs to
-    the name, as on Windows."""
+    """Splits `NAME` or `NAME:SCALE` into the name, and the scale with its colon. A colon without a number after it
+    belongs to the name, as on Windows."""
     found = _SCALE.match(text)
     return (found["name"], found["scale"] or "") if found else (text, "")
 
 
 def placed(key: str, value: Any, folder: Path, *, may_be_path: bool) -> Any:
-    """The value of a setting, with the path of each file that it names: one beside the settings, wherever the server
-    was started, or an installed model's. A value of another kind stays as it is.
+    """The value of a setting with the paths of the model files that it names. A name means a file beside the settings
+    file, or an installed model. Values of other types are returned unchanged.
 
-    may_be_path: whether it may be any file. Raises RefusedError if it may not and is one, or ValueError or OSError if
-    no path can be so.
+    may_be_path: whether any file may be named. Raises RefusedError if a file is named and may not be, ValueError or
+    OSError for an impossible path.
     """
     if key in ONE and isinstance(value, str):
         return _path(value, folder, may_be_path)
@@ -67,7 +67,7 @@ def _path(name: str, folder: Path, may_be_path: bool) -> str:
         return str(beside)
     try:
         found = installed.path_of(name)
-    except ModelError as error:  # the list of them cannot be read
+    except ModelError as error:  # the lock file cannot be used
         raise RefusedError(str(error)) from None
     if found is not None:
         return found

@@ -1,4 +1,4 @@
-"""Settings: what there is, where they come from, and clear words for what is wrong with them."""
+"""Loads the settings from all sources, merges them, and explains mistakes."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _LONGEST_NAME = 100
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Settings from one place. name: how the place is called in messages. users: they are the user's own, not
-    those of a workspace, which anybody may have written. own_file: they are from the user's own fimble.toml; an
-    editor's settings may come from a workspace, too."""
+    """Settings from one source. name: its name in messages. users: they are the user's own, and not from a workspace,
+    which anybody may have written. own_file: they are from the user's own fimble.toml; the settings of an editor may
+    also come from a workspace."""
 
     name: str
     values: Mapping[str, Any]
@@ -36,8 +36,8 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Files that a workspace names as models, which do not count. folder: the one that would have to be trusted.
-    names: what it names. declined: whether the user has said that it is not to be trusted."""
+    """Settings of a workspace that name model files and are ignored. folder: the folder that the user could trust.
+    names: the settings. declined: the user has said not to trust it."""
 
     folder: Path
     names: tuple[str, ...]
@@ -47,8 +47,8 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """settings: those in force. problems: what is wrong, a line each. refusals: what a user's trust would change.
-    origins: which place each setting comes from, of those that are set: a file's path, or the name of a source."""
+    """settings: those in force. problems: mistakes, a line each. refusals: settings that would count if the user
+    trusted the folder. origins: for each setting that is set, its source: a file's path or the source's name."""
 
     settings: Settings
     problems: list[str]
@@ -57,16 +57,16 @@ class Loaded:
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
-# What only the user may allow.
+# Only the user may set these.
 _USERS = frozenset({"engine", "prettier", "stats", "stats_weekly", "status_socket"})
-# What only the user's own file may say: where text is sent.
+# Only the user's own file may set these: they decide where text is sent.
 _OWN_FILE = frozenset({"endpoints"})
-# Of one place. Nobody reads more.
+# The most mistakes reported for one source.
 _MOST_PROBLEMS = 20
 
 
 def _name(key: str) -> str:
-    """A setting's name, however it is spelt."""
+    """A setting's name in snake case."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", key).lower()
 
 
@@ -75,10 +75,10 @@ def is_setting(key: str) -> bool:
 
 
 def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
-    """The settings of all sources, later ones over earlier ones, and what is wrong in them.
+    """The settings of all sources, where later sources override earlier ones, and their mistakes.
 
-    A wrong value is left out, so that one mistake does not cost the user the other settings. Names may be
-    written in camel case, as VS Code users do; null means not set.
+    A wrong value is ignored, so that one mistake does not affect other settings. Names may be in camel case, as VS Code
+    users write them; null means not set.
     """
     chosen: dict[str, Any] = {}
     problems: list[str] = []
@@ -91,7 +91,7 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
 
 
 def _wrong_places(chosen: Mapping[str, Any]) -> list[str]:
-    """What is wrong with the endpoints, and with what names them."""
+    """Mistakes in the endpoints and in the routing that names them."""
     if not {"endpoints", "routing"} & chosen.keys():
         return []
     found, wrong = endpoints_of(chosen.get("endpoints", {}))
@@ -100,7 +100,7 @@ def _wrong_places(chosen: Mapping[str, Any]) -> list[str]:
 
 
 def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
-    """Adds the settings of one source to those chosen so far, and yields what is wrong with them."""
+    """Adds the settings of one source to those chosen so far, and yields its mistakes."""
     for key, value in source.values.items():
         name, spelt = _name(key), toml.shown(key)
         if name not in _TYPES:
@@ -113,7 +113,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
             try:
                 converted = msgspec.convert(value, _TYPES[name])
             except msgspec.ValidationError as error:
-                # Its words name types in back quotes: "Expected `int` >= 256 - at ...".
+                # msgspec's messages have types in back quotes: "Expected `int` >= 256 - at ...".
                 what = str(error).split(" - at")[0]
                 what = what[:1].lower() + what[1:]
                 yield f"setting `{spelt}` in {source.name}: {what}, found {repr(value)[:200]}"
@@ -132,7 +132,7 @@ def _unknown(key: str, source: Source) -> str:
 def _strangers_actions(
     given: dict[str, Any], users: dict[str, Any], source: Source
 ) -> Generator[str, None, dict[str, Any]]:
-    """The user's actions and those of a workspace beside them. Yields what is wrong with the workspace's."""
+    """The user's actions together with those of a workspace. Yields the mistakes of the workspace's actions."""
     found = dict(users)
     if len(given) > MOST_ACTIONS:
         yield f"{len(given)} actions in {source.name} are more than a menu can have; the first {MOST_ACTIONS} count"
@@ -147,8 +147,8 @@ def _strangers_actions(
 
 
 def _read(path: Path, folder: Path | None) -> tuple[Source | None, list[str], Refusal | None]:
-    """The settings in a TOML file, what is wrong with the file, and what its folder may not name unless it is trusted.
-    folder: that of a workspace; None if the file is the user's own."""
+    """The settings in a TOML file, the mistakes in it, and the model files that it names without being trusted. folder:
+    the workspace's folder; None for the user's own file."""
     values, problem = toml.read(path)
     if values is None:
         return None, [problem] if problem else [], None
@@ -164,7 +164,7 @@ def _read(path: Path, folder: Path | None) -> tuple[Source | None, list[str], Re
                 files.append(key)
             else:
                 problems.append(f"setting `{key}` in {path}: {error}")
-        except (OSError, ValueError, RuntimeError) as error:  # a path that cannot be
+        except (OSError, ValueError, RuntimeError) as error:  # an impossible path
             del values[key]
             problems.append(f"setting `{key}` in {path} cannot be used: {toml.shown(error)}")
     refusal = None
@@ -181,7 +181,7 @@ def _read(path: Path, folder: Path | None) -> tuple[Source | None, list[str], Re
 
 
 def settings_files(roots: Sequence[Path]) -> list[Path]:
-    """Where settings are looked for: the user's file, then one in each root of the workspace."""
+    """The paths of all settings files: the user's file, then one in each root of the workspace."""
     return list(dict.fromkeys([user_config_path("fimble") / FILE_NAME, *(root / FILE_NAME for root in roots)]))
 
 
@@ -200,7 +200,7 @@ def collect(roots: Sequence[Path], sources: Sequence[Source] = ()) -> Loaded:
 
 
 def collect_sent(sources: Sequence[Source]) -> Loaded:
-    """The settings in force without any file."""
+    """The settings in force without any files."""
     return _loaded(sources, [], [])
 
 
@@ -216,11 +216,11 @@ def _loaded(every: Sequence[Source], problems: list[str], refusals: list[Refusal
 
 
 def origins(roots: Sequence[Path], sources: Sequence[Source] = ()) -> dict[str, str]:
-    """Which place each setting comes from, of those that are set: a file's path, or the name of one of `sources`."""
+    """For each setting that is set, its source: a file's path, or the name of one of `sources`."""
     return collect(roots, sources).origins
 
 
 def load(roots: Sequence[Path], sources: Sequence[Source] = ()) -> tuple[Settings, list[str]]:
-    """The settings in force, and what is wrong, refusals among it."""
+    """The settings in force, and all mistakes, including refusals."""
     found = collect(roots, sources)
     return found.settings, [*found.problems, *(refusal.message for refusal in found.refusals)]

@@ -1,4 +1,4 @@
-"""Reads TOML files of settings: small and flat ones, as settings are. What is larger would take the reader minutes."""
+"""Reads settings files in TOML. They must be small and flat, since other files would take the parser minutes."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ else:
 MOST_BYTES = 64 << 10
 _MOST_PARTS, _MOST_DEPTH = 32, 32
 _MOST_SHOWN = 200
-# Texts and comments, in which neither a dot nor a bracket counts. One that does not end goes on to the file's end, or
-# the line's, where the reader stops as well.
+# Strings and comments, in which dots and brackets do not count. One that does not end goes on to the end of the file or
+# line, where the parser also stops.
 _TEXT = re.compile(
     r'"""(?:\\.|[^\\])*?(?:"""(?:"{0,2})|\Z)|'
     r"'''.*?(?:'''(?:'{0,2})|\Z)|"
@@ -32,7 +32,7 @@ _BRACKET = re.compile(r"[\[\]{}]")
 
 
 def read(path: Path) -> tuple[dict[str, Any] | None, str]:
-    """What a file says, and what is wrong with the file; neither if there is no such file."""
+    """The content of a file, and an error message. (None, "") if there is no such file."""
     try:
         with open_regular(path) as file:
             content = file.read(MOST_BYTES + 1)
@@ -50,12 +50,12 @@ def read(path: Path) -> tuple[dict[str, Any] | None, str]:
         return None, f"{path} cannot be read: {error.strerror}"
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         return None, f"{path} is not valid TOML: {shown(error)}"
-    except (ValueError, RecursionError) as error:  # no path can be so, or a number has thousands of digits
+    except (ValueError, RecursionError) as error:  # an impossible path, or a number with thousands of digits
         return None, f"{path} cannot be used: {shown(error)}"
 
 
 def _too_nested(text: str) -> str:
-    """Why the time to read a text would grow with the square of its size or more; empty if it would not."""
+    """Why parsing a text would take time quadratic in its size or more; empty if it would not."""
     bare = _TEXT.sub(lambda found: "" if found[0].startswith("#") else "k", text)
     if _DOTTED.search(bare):
         return f"a key in it has more than {_MOST_PARTS} parts"
@@ -68,6 +68,6 @@ def _too_nested(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value of a file, or what is said about one, as a part of a line for the user."""
+    """A value of a file, or an error about it, as a part of one line for the user."""
     text = "".join(character if character.isprintable() else "?" for character in str(value))
     return text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…"

@@ -1,4 +1,4 @@
-"""Which folders the user trusts: kept in the user's own state folder, where no workspace can write."""
+"""The folders that the user trusts, stored in the user's own state folder, where no workspace can write."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def state_path() -> Path:
 
 
 def answer(folder: Path) -> bool | None:
-    """Whether the user trusts a folder; None if it was never asked. It is about this folder alone, not about those in
-    it: what a stranger has written may have been put into one."""
+    """Whether the user trusts a folder; None if there is no answer. The answer is only about this folder, not about
+    folders inside it, which may contain files from strangers."""
     return answers().get(_key(folder))
 
 
 def remember(folder: Path, trusted: bool | None) -> None:
-    """Keeps the user's answer; None forgets it. Raises OSError."""
+    """Stores the user's answer; None deletes it. Raises OSError."""
     kept = {name: value for name, value in answers().items() if name != _key(folder)}
     if trusted is not None:
         kept[_key(folder)] = trusted
@@ -36,7 +36,7 @@ def remember(folder: Path, trusted: bool | None) -> None:
 
 
 def answers() -> dict[str, bool]:
-    """All answers by folder. None if the file cannot be understood: then the user is asked again."""
+    """All answers by folder. Empty if the file is missing or damaged; then the user is asked again."""
     try:
         with open_regular(state_path()) as file:
             folders = json.loads(file.read(_MOST_BYTES))["folders"]
@@ -48,5 +48,5 @@ def answers() -> dict[str, bool]:
 def _key(folder: Path) -> str:
     try:
         return os.path.normcase(folder.resolve())
-    except (OSError, ValueError, RuntimeError):  # links in a circle, a name with a NUL
+    except (OSError, ValueError, RuntimeError):  # circular links, or a NUL in the name
         return os.path.normcase(folder.absolute())

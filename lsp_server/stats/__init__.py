@@ -1,1 +1,1 @@
-"""What fimble counts of its own use, for its user alone: no text, no names of files, nothing that is sent anywhere."""
+"""Counts how fimble is used, for its user only: no text, no names of files, and nothing is sent anywhere."""

@@ -1,9 +1,9 @@
-"""Which of two settings is better, told only when it can be told: a test in two stages.
+"""Decides which of two settings is better, only after enough days: a test in two stages.
 
-The first days of each tell how much days differ by themselves, and from that follows how many days it takes to find a
-difference of 5%. The result is reckoned once those days are there and from them alone, so it does not matter how often
-one looks. That the spread of the first days is used throughout makes the error rates exact for any true spread (Stein's
-procedure).
+The first days of each setting show how much days differ by themselves; this gives the number of days needed to find a
+difference of 5%. The result is computed when these days have been counted, and only from them, so it does not matter
+how often one looks. Since the spread of the first days is used throughout, the error rates are exact for any true
+spread (Stein's procedure).
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from typing import Any, Literal
 from lsp_server.stats.counts import Tally
 from lsp_server.stats.reckoning import mean_log
 
-# A day on which less was typed says nothing.
+# A day with fewer keys is ignored.
 LEAST_KEYS = 200
-# So many days of each tell the spread.
+# The number of days of each setting from which the spread is estimated.
 FIRST_DAYS = 8
-# What difference is looked for, how often one that is not there may be found, and one that is there must be.
+# The relative difference to find, the probability to report one that does not exist, and the probability to find one
+# that does.
 DIFFERENCE, FALSE_ALARMS, POWER = 0.05, 0.03, 0.87
 _DEGREES = 2 * (FIRST_DAYS - 1)
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """How much more the second has than the first, as a share of that, and its interval."""
+    """How much more the second setting has than the first, as a share of the first's, with its confidence interval."""
 
     more: float
     low: float
@@ -37,10 +38,12 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """days: how many of each have counted so far. needed: of each, None as long as that cannot be told. missing: how
-    many more of each. kept: of characters kept for each key; latency: of the time to show; both None with too little.
-    result: "A" or "B" if that is better, "none" if neither is by as much as is looked for, "open" if it is too
-    early."""
+    """days: counted days of each setting so far.
+    needed: days of each that are needed; None while unknown.
+    missing: days of each that are still missing.
+    kept: the difference in characters kept per key; latency: in the time until a suggestion is shown; None with too
+    little data.
+    result: "A" or "B" if that is better; "none" if neither is better by `DIFFERENCE`; "open" if it is too early."""
 
     days: tuple[int, int]
     needed: int | None
@@ -64,7 +67,7 @@ class Verdict:
 
 
 def compare(found: Tally, arms: tuple[str, str]) -> Verdict:
-    """What the days of two arms tell, up to those that are needed."""
+    """Compares two arms over their first days, as many as are needed."""
     kept = _kept_by_day(found, arms[0]), _kept_by_day(found, arms[1])
     days = len(kept[0]), len(kept[1])
     if min(days) < FIRST_DAYS:
@@ -88,13 +91,13 @@ def compare(found: Tally, arms: tuple[str, str]) -> Verdict:
 
 
 def days_needed(spread: float) -> int:
-    """How many days of each it takes to find the difference that is looked for."""
+    """How many days of each arm are needed to find a difference of `DIFFERENCE`."""
     quantiles = _t_quantile(1 - FALSE_ALARMS / 2) + _t_quantile(POWER)
     return max(FIRST_DAYS, math.ceil(2 * (spread * quantiles / math.log1p(DIFFERENCE)) ** 2))
 
 
 def _kept_by_day(found: Tally, arm: str) -> list[tuple[str, float]]:
-    """For each day that counts, the logarithm of how many characters were kept for each key, the oldest day first."""
+    """For each counted day, the logarithm of the characters kept per key; the oldest day first."""
     keys: dict[str, int] = {}
     kept: dict[str, int] = {}
     for key, counts in found.counts.items():
@@ -126,7 +129,7 @@ def _interval(one: Sequence[float], other: Sequence[float], spread: float) -> In
 
 
 def _t_quantile(p: float) -> float:
-    """A quantile of Student's distribution, by its expansion about the normal one: exact to three digits here."""
+    """A quantile of Student's t distribution, by its expansion around the normal one; exact to three digits here."""
     z, n = NormalDist().inv_cdf(p), _DEGREES
     first = (z**3 + z) / 4
     second = (5 * z**5 + 16 * z**3 + 3 * z) / 96

@@ -1,4 +1,4 @@
-"""What is counted: the keys, the counters, the buckets of the latencies, and the sums that wait to be written."""
+"""The counters: their keys, their names, the latency buckets, and the sums that wait to be written."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-# Every counter, and what it counts. A database has a column for each.
+# All counters with their descriptions. The database has a column for each.
 COUNTERS: Mapping[str, str] = {
     "keys": "changes of a text by hand that put something in",
     "typed": "characters typed by hand",
@@ -49,8 +49,8 @@ COUNTERS: Mapping[str, str] = {
     "actions_cancelled": "of them, those that the user ended",
 }
 
-# The upper ends of the buckets of a latency, in ms; one more is for what is above the last. 100 is among them, so that
-# the share beyond it is exact.
+# The upper bounds of the latency buckets, in ms; one more bucket has everything above the last. 100 is one of them, so
+# the share above it is exact.
 BUCKETS = (
     *(1, 2, 3, 5, 7, 10, 15, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100),
     *(120, 150, 200, 250, 300, 400, 500, 700, 1000, 1500, 2000, 3000, 5000, 8000, 15000),
@@ -58,15 +58,15 @@ BUCKETS = (
 
 
 def bucket_of(ms: float) -> int:
-    """The number of the bucket that a latency belongs to."""
+    """The index of a latency's bucket."""
     return bisect_left(BUCKETS, ms)
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a row is about. day: as 2026-11-28. language: by fimble's own name for it. model: by its name. source: where
-    the suggestions came from, or the identifier of a code action; empty for what belongs to none. arm: which settings
-    were tried, empty outside such a trial."""
+    """The key of a row. day: as 2026-11-28. language: fimble's name for it. model: its name. source: where the
+    suggestions came from, or the identifier of a code action; empty for other counts. arm: the settings that were
+    tried; empty without a trial."""
 
     day: str
     language: str = ""
@@ -77,13 +77,13 @@ class Key:
 
 @dataclass(slots=True)
 class Tally:
-    """Sums since they were last taken. Belongs to one thread."""
+    """The sums since the last `take`. Belongs to one thread."""
 
     counts: dict[Key, Counter[str]] = field(default_factory=dict)
     latencies: dict[Key, Counter[int]] = field(default_factory=dict)
 
     def add(self, key: Key, **counts: int) -> None:
-        """Adds to counters of a key; what was counted too early is taken back by less than 0."""
+        """Adds to counters of a key. Negative numbers take back what was counted too early."""
         found = self.counts.get(key)
         if found is None:
             found = self.counts[key] = Counter()
@@ -91,20 +91,20 @@ class Tally:
             found[name] += count
 
     def took(self, key: Key, ms: float) -> None:
-        """Adds one latency."""
+        """Adds one latency, in ms."""
         found = self.latencies.get(key)
         if found is None:
             found = self.latencies[key] = Counter()
         found[bucket_of(ms)] += 1
 
     def take(self) -> Tally:
-        """The sums; from here on they are counted from nothing."""
+        """Returns the sums and starts again from zero."""
         taken = Tally(self.counts, self.latencies)
         self.counts, self.latencies = {}, {}
         return taken
 
     def merge(self, other: Tally) -> None:
-        """Adds the sums of another, which could not be written."""
+        """Adds the sums of another tally, which could not be written."""
         for key, counts in other.counts.items():
             self.counts.setdefault(key, Counter()).update(counts)
         for key, buckets in other.latencies.items():

@@ -1,4 +1,4 @@
-"""Accepted text, followed through later changes of its document: how much of it is still there."""
+"""Tracks accepted text through later changes of its document: how much of it is still there."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from lsp_server.core.text import character_start, shared_start
 from lsp_server.stats.counts import Key
 
-# A shorter run of equal characters in the middle of what has changed is chance.
+# A shorter run of equal characters in the middle of changed text is a coincidence.
 _LEAST_RUN = 3
-# Of longer texts, words and signs are compared instead of characters.
+# Longer texts are compared by words and signs, not by characters.
 _MOST_CHARACTERS = 500
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
-# Text that replaces much more than the accepted text is looked through for that, and not kept.
+# If the accepted text is replaced by much more text, it is only searched in there, and the new text is not kept.
 _MOST_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The bytes `start:end` of a document, which were `removed`, have become `text`. As small as it can be."""
+    """The bytes `start:end` of a document, which were `removed`, have become `text`. Reduced to the smallest change."""
 
     start: int
     end: int
@@ -30,7 +30,7 @@ class Change:
 
     @classmethod
     def of(cls, start: int, removed: bytes, text: bytes) -> Change:
-        """The change without what both texts have in common at their ends, whole characters of it."""
+        """The change without the whole characters that both texts share at their ends."""
         if not removed or not text:
             return cls(start, start + len(removed), text, removed)
         shorter = min(len(removed), len(text))
@@ -45,13 +45,13 @@ class Change:
 
 
 def length(text: bytes) -> int:
-    """How many characters it has."""
+    """The number of characters."""
     return len(text.decode("utf-8", "replace"))
 
 
 def kept_characters(accepted: str, now: str) -> int:
-    """How many characters of `accepted` are still there in `now`, which has taken its place: what is equal at both
-    ends, and the longest equal runs between. What was put in beside them does not count against it."""
+    """How many characters of `accepted` are still in `now`, which has replaced it: the equal characters at both ends,
+    and the longest equal runs between. Text inserted beside them does not matter."""
     head = 0
     while head < min(len(accepted), len(now)) and accepted[head] == now[head]:
         head += 1
@@ -66,7 +66,7 @@ def kept_characters(accepted: str, now: str) -> int:
         one, other = _TOKENS.findall(old), _TOKENS.findall(new)
     blocks = difflib.SequenceMatcher(None, one, other, autojunk=False).get_matching_blocks()
     runs = [(block.a, block.a + block.size, sum(map(len, one[block.a : block.a + block.size]))) for block in blocks]
-    # A short run counts where it goes on from one that does, so that nothing was taken out between them.
+    # A short run counts if it is adjacent to one that counts, so that nothing was deleted between them.
     borders = {0} if head else set()
     borders |= {len(one)} if tail else set()
     counted = [run for run in runs if run[2] >= _LEAST_RUN]
@@ -83,9 +83,12 @@ def kept_characters(accepted: str, now: str) -> int:
 
 @dataclass(slots=True, eq=False)
 class Accepted:
-    """Text that was accepted into a document. start: where it stands; now: what stands there; origins: where each byte
-    of that stands in the accepted text, -1 for what has been put in since. since: when it was accepted, in seconds.
-    characters: how many it has put in. measured: when it has been looked at."""
+    """Text that was accepted into a document.
+
+    start: its offset. now: the text that stands there. origins: for each byte of `now`, its index in the accepted text;
+    -1 for bytes inserted later. since: when it was accepted, in seconds. characters: how many it has inserted.
+    measured: the names of the checks that were done.
+    """
 
     key: Key
     start: int
@@ -105,8 +108,8 @@ class Accepted:
         return self.start + len(self.now)
 
     def kept(self) -> int:
-        """How many of the characters that it has put in are still there: those that no change has touched or, if they
-        are more because a change has brought some back, those that both texts have in common."""
+        """How many of its inserted characters are still there: those that no change has touched or, if that is more
+        because a change has restored some, those that both texts have in common."""
         if self.now == self.accepted:
             return self.characters
         untouched = sum(1 for at in self.origins if at >= 0 and (self.accepted[at] & 0xC0) != 0x80)
@@ -114,8 +117,8 @@ class Accepted:
         return min(self.characters, max(found, untouched))
 
     def follow(self, change: Change, *, revives: bool = True) -> None:
-        """Moves along with a change of its document. What is put in at its ends belongs to it only if it brings back
-        what was accepted. revives: whether it may, which another acceptance may not."""
+        """Applies a change of its document. Text inserted at its ends belongs to it only if that restores accepted
+        text. revives: whether such a restore is allowed; not for the change of another acceptance."""
         had = bool(self.now)
         if revives and change.start == change.end and self._brings_back(change):
             return
@@ -135,7 +138,7 @@ class Accepted:
             self.undone = True
 
     def _set(self, first: int, last: int, text: bytes, origin: int | None = None) -> None:
-        """Puts `text` in place of a part. origin: where it stands in the accepted text, if it is from that."""
+        """Replaces a part by `text`. origin: the index of `text` in the accepted text, if it is from there."""
         self.now[first:last] = text
         self.origins[first:last] = [-1] * len(text) if origin is None else range(origin, origin + len(text))
 

@@ -1,4 +1,4 @@
-"""What is reckoned from counts: percentiles of latencies, rates with their intervals."""
+"""Computes percentiles of latencies, and rates with confidence intervals, from counts."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from statistics import NormalDist
 
 from lsp_server.stats.counts import BUCKETS
 
-# Later than this, people do without.
+# Suggestions that come later than this are not waited for.
 BUDGET_MS = 100
 _Z = NormalDist().inv_cdf(0.975)
 
 
 def percentile(buckets: Mapping[int, int], share: float) -> float | None:
-    """The latency, in ms, that a share of all does not exceed, within its bucket by the straight line; None of none. Of
-    what is above the last bucket nothing more is known than that."""
+    """The latency in ms that this share of all does not exceed, interpolated inside its bucket; None if there are none.
+    For the bucket above the last bound, that bound."""
     total = sum(buckets.values())
     if total <= 0:
         return None
@@ -32,7 +32,7 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
 
 
 def mean_log(buckets: Mapping[int, int]) -> float | None:
-    """The mean of the logarithms of the latencies; None of none."""
+    """The mean of the logarithms of the latencies; None if there are none."""
     total = sum(buckets.values())
     if total <= 0:
         return None
@@ -41,15 +41,15 @@ def mean_log(buckets: Mapping[int, int]) -> float | None:
 
 
 def late_share(buckets: Mapping[int, int], ms: int = BUDGET_MS) -> float | None:
-    """The share of latencies above a bucket's end; None of none."""
+    """The share of latencies above `ms`, which must be the bound of a bucket; None if there are none."""
     total = sum(buckets.values())
     late = sum(count for bucket, count in buckets.items() if bucket >= len(BUCKETS) or BUCKETS[bucket] > ms)
     return late / total if total > 0 else None
 
 
 def rate(part: float, whole: float, trials: float | None = None) -> tuple[float, float, float] | None:
-    """A share with its interval of 95%, by Wilson's formula; None of nothing. trials: of how many independent ones it
-    comes, where the whole counts something else."""
+    """A share with its 95% interval, by Wilson's formula; None if the whole is 0. trials: the number of independent
+    trials, if `whole` counts something else."""
     n = whole if trials is None else min(whole, trials)
     if whole <= 0 or n <= 0:
         return None

@@ -1,4 +1,4 @@
-"""What `fimble stats` tells: this week against the one before, by language, model and source, and what would help."""
+"""The content of `fimble stats`: this week and the one before, by language, model and source, and advice."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from lsp_server.stats.counts import Key, Tally
 from lsp_server.stats.reckoning import BUDGET_MS, late_share, percentile, rate
 
 WEEK = 7
-# What advice is given from: so many days, and at least so many suggestions that were shown.
+# Advice is based on this many days, and at least this many shown suggestions.
 LATELY_DAYS, _LEAST_SHOWN = 28, 100
 EMPTY_KINDS = ("overtaken", "off", "loading", "place", "unsure", "late", "withheld", "nothing")
 
 
 @dataclass(slots=True)
 class Group:
-    """What was counted of one thing, over some days."""
+    """The counts of one group, over some days."""
 
     counts: Counter[str] = field(default_factory=Counter)
     buckets: Counter[int] = field(default_factory=Counter)
@@ -30,12 +30,12 @@ class Group:
 
     @property
     def is_estimate(self) -> bool:
-        """Whether some of what was shown is an editor's that does not say so."""
+        """Whether some of the shown suggestions are estimates, from editors that do not report them."""
         return self.counts["shown_guessed"] > 0
 
     @property
     def acceptances(self) -> int:
-        """How often something was accepted: a suggestion can be in parts."""
+        """How many times text was accepted: a suggestion can be accepted in parts."""
         return sum(self.counts[f"accepted_{part}"] for part in ("whole", "words", "lines"))
 
     @property
@@ -44,18 +44,18 @@ class Group:
 
     @property
     def keep_rate(self) -> tuple[float, float, float] | None:
-        """Of the characters accepted, those that were there after 5 minutes. They come and go together, so the interval
-        is that of as many trials as there were acceptances."""
+        """The share of accepted characters that were there after 5 minutes. The characters of an acceptance are kept or
+        deleted together, so the interval is computed for as many trials as there were acceptances."""
         return rate(self.counts["kept_300"], self.counts["due_300"], self.acceptances)
 
     @property
     def saved(self) -> int:
-        """Keys that were not pressed: an acceptance is one."""
+        """The number of key strokes saved; an acceptance costs one."""
         return self.counts["accepted_characters"] - self.acceptances
 
     @property
     def written_share(self) -> float | None:
-        """Of all characters that were typed or accepted, those accepted."""
+        """The share of accepted characters among all typed and accepted characters."""
         written = self.counts["typed"] + self.counts["accepted_characters"]
         return self.counts["accepted_characters"] / written if written > 0 else None
 
@@ -75,8 +75,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """today: the last day of the week. days: every day that has counts, the oldest first. languages, models, sources:
-    of the last four weeks."""
+    """today: the last day of the week. days: every day with counts, the oldest first. languages, models, sources: of
+    the last four weeks."""
 
     today: date
     week: Group
@@ -109,7 +109,8 @@ class Report:
 
 
 def report(found: Tally, today: date, token_ms: Mapping[str, float] | None = None) -> Report:
-    """The report of a week that ends today. token_ms: what a token was measured to take here, by the model's name."""
+    """The report of a week that ends today. token_ms: the measured time per token on this machine, by the model's
+    name."""
     this = _between(found, today - timedelta(days=WEEK - 1), today)
     last = _between(found, today - timedelta(days=2 * WEEK - 1), today - timedelta(days=WEEK))
     lately = _between(found, today - timedelta(days=LATELY_DAYS - 1), today)
@@ -126,7 +127,7 @@ def report(found: Tally, today: date, token_ms: Mapping[str, float] | None = Non
 
 
 def advice(lately: Tally, token_ms: Mapping[str, float]) -> list[str]:
-    """What would help, as far as counts tell; the most telling first. Nothing from little."""
+    """Advice from the counts, the most important first. None from too few counts."""
     every = _sum(lately)
     if every.shown < _LEAST_SHOWN:
         return [f"{every.shown} suggestions in four weeks are too few for advice; it begins at {_LEAST_SHOWN}."]
@@ -211,6 +212,6 @@ def _by(found: Tally, name: Callable[[Key], str]) -> dict[str, Group]:
 
 
 def _most_first(groups: dict[str, Group]) -> dict[str, Group]:
-    """Those of a name in which something happened, the most used first."""
+    """The groups that have a name and any activity, the most used first."""
     used = {name: group for name, group in groups.items() if name and (group.shown or group.counts["keys"])}
     return dict(sorted(used.items(), key=lambda entry: -entry[1].shown))

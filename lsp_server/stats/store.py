@@ -1,7 +1,7 @@
-"""The counts on disk: an SQLite file in the user's state folder, for the user alone to read.
+"""The counts on disk: an SQLite file in the user's state folder, readable only for the user.
 
-Every server writes its sums in one short transaction, so several can write at once, and one that is killed leaves the
-file as it was. A row is a day, a language, a model, a source and an arm.
+Every server writes its sums in one short transaction, so several servers can write, and one that is killed leaves the
+file as it was. The key of a row is a day, a language, a model, a source and an arm.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _KEY = ("day", "language", "model", "source", "arm")
 
 
 class StoreError(Exception):
-    """The counts cannot be kept. word: why, in one word; retry: whether it may go better soon."""
+    """The counts cannot be stored. word: the reason in one word. retry: whether a later try may succeed."""
 
     def __init__(self, word: str, *, retry: bool = False) -> None:
         super().__init__(word)
@@ -39,7 +39,7 @@ def path() -> Path:
 
 
 def add(batch: Tally, today: date) -> None:
-    """Adds sums to those on disk, and drops what is older than a year. Raises StoreError."""
+    """Adds sums to those on disk, and deletes rows older than a year. Raises StoreError."""
     with _opened() as connection, _transaction(connection):
         _prepare(connection)
         oldest = (today - timedelta(days=KEPT_DAYS)).isoformat()
@@ -66,8 +66,7 @@ def add(batch: Tally, today: date) -> None:
 
 
 def read(since: date | None = None) -> Tally:
-    """All that is on disk, or what is not older than a day. Nothing if there is no file, which then is not made. Raises
-    StoreError."""
+    """All counts on disk, or those from `since` on. Empty if there is no file; none is created. Raises StoreError."""
     found = Tally()
     if not path().exists():
         return found
@@ -89,7 +88,7 @@ def read(since: date | None = None) -> Tally:
 
 
 def claim(week: str) -> bool:
-    """Notes that the summary of a week is shown. Whether nobody has noted that of this week before. Raises
+    """Notes that the summary of a week is being shown. Returns whether no other server has done so before. Raises
     StoreError."""
     with _opened() as connection, _transaction(connection):
         _prepare(connection)
@@ -99,7 +98,7 @@ def claim(week: str) -> bool:
 
 
 def clear() -> bool:
-    """Deletes all counts, also those of a damaged file. Whether there were any. Raises OSError."""
+    """Deletes all counts, also a damaged file. Returns whether there was a file. Raises OSError."""
     was = path().exists()
     for end in ("", "-journal", "-wal", "-shm"):
         path().with_name(path().name + end).unlink(missing_ok=True)
@@ -107,7 +106,7 @@ def clear() -> bool:
 
 
 def _quoted(name: str) -> str:
-    """A counter's name as a column: some are words of SQL."""
+    """A counter's name as a column name: some are SQL keywords."""
     return f'"{name}"'
 
 
@@ -117,7 +116,7 @@ def _values(key: Key) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def _opened(*, make: bool = True) -> Iterator[sqlite3.Connection]:
-    """A connection, which the thread that asks for it closes. SQLite's complaints become StoreErrors."""
+    """A connection, which is closed by the thread that opens it. Turns SQLite's errors into StoreErrors."""
     try:
         if make:
             _make_private()
@@ -131,14 +130,14 @@ def _opened(*, make: bool = True) -> Iterator[sqlite3.Connection]:
         yield connection
     except sqlite3.Error as error:
         raise _complaint(error) from None
-    except (ValueError, TypeError, OverflowError):  # values that no version of ours has written
+    except (ValueError, TypeError, OverflowError):  # values that no version of fimble writes
         raise StoreError("damaged") from None
     finally:
         connection.close()
 
 
 def _make_private() -> None:
-    """Makes the file, and sees to it that it is a file and the user's alone. Raises OSError."""
+    """Creates the file if needed, and makes sure that it is a regular file and only the user's. Raises OSError."""
     folder = path().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with contextlib.suppress(FileExistsError):
@@ -163,7 +162,8 @@ def _transaction(connection: sqlite3.Connection, begin: str = "BEGIN IMMEDIATE")
 
 
 def _prepare(connection: sqlite3.Connection) -> None:
-    """Makes the tables, or adds the columns that this version has more. Raises StoreError for a later version's."""
+    """Creates the tables, or adds the columns that this version has in addition. Raises StoreError if a later version
+    has made the file."""
     columns = _columns(connection)
     if not columns:
         key = ", ".join(f"{name} TEXT NOT NULL" for name in _KEY)
@@ -180,7 +180,7 @@ def _prepare(connection: sqlite3.Connection) -> None:
 
 
 def _columns(connection: sqlite3.Connection) -> set[str]:
-    """The columns of the counts; none of an empty file. Raises StoreError for a later version's."""
+    """The columns of the counts; empty for an empty file. Raises StoreError if a later version has made the file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > _VERSION:
         raise StoreError("newer")

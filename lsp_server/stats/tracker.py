@@ -1,7 +1,7 @@
-"""What becomes of suggestions: shown, accepted, typed or dismissed, as the next changes of the document tell.
+"""Finds out what happens to suggestions (shown, accepted, typed or dismissed) from the later changes of the document.
 
-A client that tells what its user does is believed. Of the others, the changes of the document tell: all at once is
-accepted, a character at a time is typed.
+Clients that report what the user does are believed. For other clients it is guessed from the changes: text inserted at
+once is accepted, text inserted character by character is typed.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Literal
 from lsp_server.stats.counts import Key, Tally
 from lsp_server.stats.kept import Accepted, Change, length
 
-# A client that does not say what it shows has shown what it had for so long.
+# If a client does not report it, a suggestion counts as shown after this time.
 _SHOWN_SECONDS = 0.03
-# When accepted text is looked at again.
+# When accepted text is checked, in seconds after the acceptance, and the names of these checks.
 _LOOKS = ((30.0, "30"), (300.0, "300"))
-# So many suggestions can still be told of, and so much accepted text is followed.
+# How many suggestions are remembered for reports of the client, and how much accepted text per document is tracked.
 _MOST_OFFERS, _MOST_ACCEPTED = 64, 256
-# A client may tell of an acceptance after the change that it made; not later than this.
+# A client may report an acceptance after the change that it made, but not later than this.
 _TELLS_SECONDS = 5.0
 _CLOSERS = b")]}>\"'`"
 _PAIRS = ("()", "[]", "{}", "<>", '""', "''", "``")
-# What Enter puts in, where the editor indents.
+# The text that Enter inserts, with the editor's indentation.
 _ENTER = re.compile(r"[ \t]*\r?\n[ \t]*")
 
 _Part = Literal["typed", "words", "lines", "whole", "other"]
@@ -34,8 +34,8 @@ _Part = Literal["typed", "words", "lines", "whole", "other"]
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """What a change has done to a suggestion; `other`: it has made it useless. told: whether the client has said that
-    it was an acceptance."""
+    """The effect of a change on a suggestion. `other`: the suggestion became useless. told: the client has reported it
+    as an acceptance."""
 
     part: _Part
     change: Change
@@ -45,10 +45,10 @@ class _Step:
 
 @dataclass(slots=True, eq=False)
 class _Offer:
-    """A suggestion, from when it is made until it is gone. at: where what is left of it goes; over: what stands there,
-    which that contains. lefts: what is left of it, and of the others for the same place. expects: what the client
-    has said will happen to it next. agreed: characters of it that were typed. passed: how much of the last answer has
-    been typed or accepted, in UTF-16, as clients count."""
+    """A suggestion, from when it is made until it is gone. at: the offset where the rest of it goes. over: the text
+    that stands there, which the rest contains. lefts: the rest of it, and the rests of the alternatives. expects: what
+    the client has reported, when the change is still to come. agreed: how many of its characters were typed. passed:
+    how much of the last answer has been typed or accepted, in UTF-16 units, as clients count."""
 
     id: int
     uri: str
@@ -68,19 +68,19 @@ class _Offer:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing is left that could be put in."""
+        """Whether nothing is left to insert."""
         return all(not left.strip() or left == self.over for left in self.lefts)
 
 
 @dataclass(slots=True)
 class Tracker:
-    """Of one client. All times in seconds of one clock. Belongs to one thread."""
+    """The suggestions of one client. All times are seconds of one clock. Belongs to one thread."""
 
     tally: Tally
     _live: dict[str, _Offer] = field(default_factory=dict)
     _recent: OrderedDict[int, _Offer] = field(default_factory=OrderedDict)
     _accepted: dict[str, list[Accepted]] = field(default_factory=dict)
-    _due: float = math.inf  # when accepted text is to be looked at next, or earlier
+    _due: float = math.inf  # accepted text need not be checked before this time
     _ids: int = 0
     _tells_shown: bool = False
     _tells_parts: bool = False
@@ -90,9 +90,9 @@ class Tracker:
     def suggested(
         self, uri: str, key: Key, at: int, over: bytes, texts: Sequence[bytes], now: float, tokens: int = 0
     ) -> int:
-        """Notes an answer for the offset `at`: the best of `texts` and the others. over: what stands there, which they
-        contain. Returns the number by which a client can tell of it: that of the suggestion that it goes on with, where
-        it does."""
+        """Notes an answer for the offset `at`: `texts` are the best suggestion and its alternatives. over: the text
+        that stands there, which they contain. Returns the id for the client's reports; if this continues a suggestion,
+        the id of that."""
         self.tick(now)
         before = self._live.get(uri)
         if before is not None:
@@ -112,7 +112,7 @@ class Tracker:
         return offer.id
 
     def nothing_for(self, uri: str, now: float) -> None:
-        """Notes that a request has got no suggestion: what was shown before is shown no longer."""
+        """Notes that a request got no suggestion, so an earlier one is no longer shown."""
         if (offer := self._live.get(uri)) is not None:
             self.tick(now)
             self._finish(offer, now)
@@ -120,8 +120,7 @@ class Tracker:
     # What the user does -----------------------------------------------------------------------------------
 
     def changed(self, uri: str, changes: Sequence[Change], where: Key, now: float) -> None:
-        """Takes the changes of a document, one after the other. where: what is counted of them that belongs to no
-        suggestion."""
+        """Takes the changes of a document, in order. where: the key for counts that belong to no suggestion."""
         self.tick(now)
         for change in changes:
             if not change.text and not change.removed:
@@ -143,7 +142,7 @@ class Tracker:
             self._look(text, "save")
 
     def closed(self, uri: str, now: float) -> None:
-        """Forgets a document. Text that would be looked at later is not."""
+        """Forgets a document. Its accepted text is not checked any more."""
         self.tick(now)
         if (offer := self._live.get(uri)) is not None:
             self._finish(offer, now)
@@ -156,7 +155,7 @@ class Tracker:
     # What the client tells --------------------------------------------------------------------------------
 
     def told_shown(self, id: int) -> None:
-        """The client has shown a suggestion."""
+        """The client reports that it has shown a suggestion."""
         self._tells_shown = True
         offer = self._recent.get(id)
         if offer is not None and offer.shown != "told":
@@ -166,7 +165,8 @@ class Tracker:
                 self._end(offer, "dismissed")
 
     def told_accepted(self, id: int, now: float) -> None:
-        """The user has accepted all that was left of a suggestion; the change may come before this or after it."""
+        """The client reports that the user has accepted the rest of a suggestion. The change may come before or after
+        this."""
         self.tick(now)
         offer = self._recent.get(id)
         if offer is not None and not offer.end:
@@ -175,8 +175,8 @@ class Tracker:
             self._told(offer, "whole", now)
 
     def told_accepted_part(self, id: int, now: float, units: int = 0) -> None:
-        """The user has accepted a part of a suggestion. units: up to where in the last answer, in UTF-16; 0 if the
-        client does not say, which is then taken to tell of what it has just done."""
+        """The client reports that the user has accepted a part of a suggestion. units: the end of the part in the last
+        answer, in UTF-16 units; 0 if the client does not say, which then means the last change."""
         self._tells_parts = True
         self.tick(now)
         offer = self._recent.get(id)
@@ -188,7 +188,7 @@ class Tracker:
             self._told(offer, "part", now)
 
     def _told(self, offer: _Offer, what: Literal["part", "whole"], now: float) -> None:
-        """Believes that the last change was an acceptance."""
+        """Counts the last change as an acceptance, because the client has reported one."""
         step = offer.last
         if step is None or step.told or now - step.at > _TELLS_SECONDS:
             return
@@ -203,7 +203,8 @@ class Tracker:
     # Time ---------------------------------------------------------------------------------------------------
 
     def tick(self, now: float) -> None:
-        """Does what has become due. Called in front of each change, so that text is looked at as it was by then."""
+        """Does the checks that are due. Called before each change, so that text is checked as it was when the check was
+        due."""
         if now >= self._due:
             self._look_at_all(now)
         if not self._tells_shown:
@@ -212,7 +213,7 @@ class Tracker:
                     self._guess_shown(offer)
 
     def next_look(self) -> float | None:
-        """When something may become due, in seconds of the clock; None if nothing does."""
+        """When the next check may be due, in seconds of the clock; None if never."""
         return None if self._due == math.inf else self._due
 
     def _look_at_all(self, now: float) -> None:
@@ -236,7 +237,7 @@ class Tracker:
         self._due = min(due, default=math.inf)
 
     def seen(self, id: int, now: float) -> Literal["shown", "unseen", ""]:
-        """What is known of a suggestion; nothing of one that is still there and has not been told or guessed of."""
+        """Whether a suggestion was shown; empty while that is unknown."""
         self.tick(now)
         offer = self._recent.get(id)
         if offer is None or not (offer.shown or offer.end):
@@ -246,7 +247,7 @@ class Tracker:
     # Inside -------------------------------------------------------------------------------------------------
 
     def _goes_on(self, offer: _Offer, at: int, texts: Sequence[bytes]) -> bool:
-        """Whether an answer is the suggestion that is there, or has only grown."""
+        """Whether an answer is the present suggestion, or a longer version of it."""
         if not 0 <= at - offer.at <= len(offer.over):
             return False
         passed = offer.over[: at - offer.at]
@@ -254,7 +255,7 @@ class Tracker:
         return any(text.startswith(left) or left.startswith(text) for text in texts for left in lefts)
 
     def _step(self, offer: _Offer, change: Change, now: float) -> _Step | None:
-        """What a change does to a suggestion; None if it makes it useless. Brings it up to date."""
+        """The effect of a change on a suggestion, which is updated; None if the change makes it useless."""
         start, end = change.start - offer.at, change.end - offer.at
         if end == 0 and change.removed and not change.text and length(change.removed) <= offer.agreed:
             offer.at += start
@@ -262,7 +263,7 @@ class Tracker:
             return _Step("typed", change, now)
         if start < 0 or end > len(offer.over):
             return None
-        if not change.removed and offer.over[:start] == change.text[:start]:  # the same, put in in front of its like
+        if not change.removed and offer.over[:start] == change.text[:start]:  # as if at `offer.at`
             change = replace(change, start=offer.at, end=offer.at, text=change.text[start:] + change.text[:start])
             start = end = 0
         window = offer.over[:start] + change.text + offer.over[end:]
@@ -285,19 +286,19 @@ class Tracker:
                 offer.at, offer.over, offer.lefts = offer.at + 1, closers + offer.over, left
                 return _Step("typed", replace(change, text=typed), now)
         if start == 0 and change.text and not change.removed and not change.text.strip(_CLOSERS):
-            offer.over = change.text + offer.over  # the editor has closed what was typed, behind the cursor
+            offer.over = change.text + offer.over  # the editor has inserted closing brackets after the cursor
             return _Step("typed", replace(change, text=b""), now)
         return None
 
     def _is_typing(self, offer: _Offer, change: Change) -> bool:
-        """Whether a change that agrees with a suggestion comes from keys."""
+        """Whether a change that agrees with a suggestion was typed."""
         if offer.expects:
             return False
         text = change.text.decode("utf-8", "replace")
         return len(text) == 1 or self._tells_parts or text in _PAIRS or _ENTER.fullmatch(text) is not None
 
     def _take(self, offer: _Offer, step: _Step, now: float, *, moves: bool = True) -> None:
-        """Counts a step. moves: whether the change has just been made."""
+        """Counts a step. moves: whether the change is new; False for one that is counted again."""
         step.told = step.told or bool(offer.expects)
         offer.expects, offer.last = "", step
         offer.passed += len(step.change.text.decode("utf-8", "replace").encode("utf-16-le")) // 2 if moves else 0
@@ -323,7 +324,7 @@ class Tracker:
             self._finish(offer, now)
 
     def _untake(self, offer: _Offer, step: _Step) -> None:
-        """Takes back what was counted when it seemed that no more than a key had been pressed."""
+        """Takes back what was counted when a change seemed to be a single key."""
         characters = length(step.change.text)
         if step.part == "typed":
             offer.agreed -= characters
@@ -339,7 +340,8 @@ class Tracker:
         self.tally.add(offer.key, shown_guessed=1)
 
     def _finish(self, offer: _Offer, now: float, change: Change | None = None) -> None:
-        """Ends a suggestion. change: what has made it useless, which the client may yet call an acceptance."""
+        """Ends a suggestion. change: the change that made it useless, which the client may still report as an
+        acceptance."""
         if self._live.get(offer.uri) is offer:
             del self._live[offer.uri]
         if change is not None and change.text:
@@ -381,13 +383,13 @@ class Tracker:
 
 
 def _by_hand(change: Change) -> bool:
-    """Whether a change is one key's: a character, with what an editor puts in beside it."""
+    """Whether a change is from one key: a character, with what an editor inserts beside it."""
     text = change.text.decode("utf-8", "replace")
     return len(text) == 1 or text in _PAIRS or _ENTER.fullmatch(text) is not None
 
 
 def _kind(offer: _Offer, change: Change) -> _Part:
-    """What a part that was accepted ends with. `offer` is what is left behind it."""
+    """Whether an accepted part ends with a line. `offer` has the rest after the part."""
     left = offer.lefts[0] if offer.lefts else b""
     if not left.strip():
         return "whole"

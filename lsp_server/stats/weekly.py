@@ -1,4 +1,4 @@
-"""The last week in a few sentences: what `fimble stats --weekly` prints, and a server may show once a week."""
+"""A summary of the last week in a few sentences: for `fimble stats --weekly`, and for a server to show once a week."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from lsp_server.stats.report import WEEK, Group, report
 
 
 def week_of(day: date) -> str:
-    """The ISO week of a day: 2026-W48."""
+    """The ISO week of a day, such as 2026-W48."""
     return day.strftime("%G-W%V")
 
 
 def last_week(today: date) -> tuple[date, date]:
-    """The Monday and the Sunday of the week before that of today."""
+    """Monday and Sunday of the week before this one."""
     monday = today - timedelta(days=today.weekday() + WEEK)
     return monday, monday + timedelta(days=WEEK - 1)
 
 
 def weekly(found: Tally, today: date) -> str:
-    """The last whole week, and what the one before was like; empty if nothing was shown in it."""
+    """The summary of the last complete week, compared with the week before; empty if nothing was shown in it."""
     monday, sunday = last_week(today)
     made = report(found, sunday)
     week, before = made.week, made.before

@@ -1,4 +1,4 @@
-"""Tells `fimble status`, in a process of the same user, what this server does: over a Unix socket, one answer each."""
+"""Answers `fimble status`, a process of the same user, over a Unix socket: one answer per connection."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from lsp_server.system import user_sockets
 
 logger = logging.getLogger(__name__)
 
-# A connection that has not read its answer by then is cut.
+# A connection that has not read its answer after this time is closed.
 _READ_SECONDS = 2.0
 _MOST_CONNECTIONS = 8
-# Who asks again sooner gets the same answer, so that nobody keeps the event loop busy by asking.
+# Requests within this time get the same answer, so that nobody can keep the event loop busy.
 _SAME_SECONDS = 0.1
 
 
 class StatusListener:
-    """Of one server, on its event loop. start: runs a task in the background. told: what is told, as JSON."""
+    """The listener of one server, on its event loop. start: runs a task in the background. told: returns the answer, as
+    JSON."""
 
     def __init__(
         self, start: Callable[[Callable[[], Coroutine[Any, Any, None]]], object], told: Callable[[], dict[str, Any]]
@@ -42,7 +43,7 @@ class StatusListener:
         self._connections: set[asyncio.Transport] = set()
 
     def switch(self, wanted: bool) -> None:
-        """Listens from now on, or no longer."""
+        """Starts or stops listening."""
         wanted = wanted and user_sockets.is_possible()
         if wanted != self._wanted:
             self._wanted = wanted
@@ -73,12 +74,12 @@ class StatusListener:
             connection.abort()
 
     async def close(self) -> None:
-        """Listens no longer: the server ends."""
+        """Stops listening, because the server ends."""
         self._wanted = False
         await self._follow()
 
     def take(self, connection: asyncio.Transport) -> None:
-        """Answers a connection, and ends it."""
+        """Answers a connection and closes it."""
         if len(self._connections) >= _MOST_CONNECTIONS or not user_sockets.is_ours(connection.get_extra_info("socket")):
             connection.abort()
             return
@@ -87,7 +88,7 @@ class StatusListener:
         if now - self._answered >= _SAME_SECONDS:
             self._answer, self._answered = json.dumps(self._told()).encode(), now
         connection.write(self._answer)
-        connection.close()  # once that is written
+        connection.close()  # after the answer is written
         asyncio.get_running_loop().call_later(_READ_SECONDS, connection.abort)
 
     def gone(self, connection: asyncio.Transport) -> None:
@@ -95,7 +96,7 @@ class StatusListener:
 
 
 class _Connection(asyncio.Protocol):
-    """Nothing is read from it."""
+    """A connection. Nothing is read from it."""
 
     def __init__(self, listener: StatusListener) -> None:
         self._listener = listener
@@ -112,10 +113,10 @@ class _Connection(asyncio.Protocol):
 
 
 def _listen() -> tuple[Path, socket.socket]:
-    """A socket of this process, and its path. Raises FolderError and OSError."""
+    """A listening socket of this process, and its path. Raises FolderError and OSError."""
     folder = user_sockets.folder()
     user_sockets.sweep(folder.glob(f"*{user_sockets.STATUS}"))
-    # The same number can be that of another process, in a container that has the same folder.
+    # Another process may have the same process id, in a container that shares the folder.
     path = folder / f"{os.getpid()}-{secrets.token_hex(2)}{user_sockets.STATUS}"
     return path, user_sockets.listening(path)
 

@@ -1,4 +1,4 @@
-"""The last requests of a server: what became of each, where its time went, and why it gave nothing."""
+"""The last requests of a server: the result of each, where its time went, and why it gave nothing."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from lsp_server.features.reasons import OVERTAKEN, reason_without_code
 from lsp_server.settings.last_run import without_paths
 
 _RECENT = 50
-# Of so many requests it is told why nothing appeared.
+# For this many requests it is known why nothing appeared.
 _WHY = 10
 STALE = Outcome(reason=OVERTAKEN)
 
 
 class RequestLog:
-    """The last answers and how many there were of each kind. clock: in seconds."""
+    """The last answers, and the number of answers of each kind. clock: in seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,7 +36,8 @@ class RequestLog:
         self._counts: Counter[str] = Counter()
 
     def add(self, document: Document, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
-        """line: that of the request, from 0. waited_ms: from when it was read to its answer, or its end without."""
+        """Adds an answer. line: of the request, from 0. waited_ms: from when the request was read until its answer or
+        its end."""
         self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
@@ -69,21 +70,21 @@ class RequestLog:
         self._explained.append(_Explained(method, self._clock(), waited_ms, outcome, language))
 
     def suggested(self, id: int | None) -> None:
-        """The number that the last answer's suggestion has for the counts."""
+        """Sets the id that the last answer's suggestion has in the counts."""
         if self._explained:
             self._explained[-1].id = id
 
     def refused(self, method: str, reason: str) -> None:
-        """Notes a request that could not be looked at."""
+        """Notes a request that could not be handled."""
         self._explained.append(_Explained(method, self._clock(), 0.0, Outcome(reason=reason)))
 
     def last_ten(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
-        """What became of the last requests, the latest first, and where their time went. seen: what is known of a
-        suggestion by its number: "shown", "unseen", or "" for nothing yet."""
+        """The results of the last requests, the latest first, with where their time went. seen: what is known of a
+        suggestion by its id: "shown", "unseen", or "" if nothing yet."""
         return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 
     def last_ten_without_code(self, seen: Callable[[int], str], known: Sequence[str]) -> list[dict[str, Any]]:
-        """The same, with no more of a reason than may leave the editor. known: paths that a reason may have."""
+        """The same, with reasons reduced to what may leave the editor. known: paths that a reason may contain."""
         found = zip(reversed(self._explained), self.last_ten(seen), strict=True)
         return [{**told, "why": each.why_without_code(told["why"], known)} for each, told in found]
 
@@ -106,8 +107,8 @@ class RequestLog:
         }
 
     def why(self, uri: str, line: int) -> str:
-        """What became of the last request at a line of a document, else of the last one in that document, with its age;
-        for a user who sees nothing there. uri: in its normal form."""
+        """The result of the last request at a line of a document, or else of the last one in that document, with its
+        age; for a user who sees nothing there. uri: in its normal form."""
         found = [entry for entry in self._with_ages() if normal_uri(entry["uri"]) == uri and not entry["stale"]]
         here = [entry for entry in found if entry["line"] == line]
         if not found:
@@ -132,8 +133,8 @@ def _ago(seconds: float) -> str:
 
 @dataclass(slots=True)
 class _Explained:
-    """One of the last requests. at: when it was answered. language: of its document; empty if that is not known. id: of
-    its suggestion, for the counts."""
+    """One of the last requests. at: when it was answered. language: of its document; empty if unknown. id: of its
+    suggestion, in the counts."""
 
     method: str
     at: float
@@ -167,13 +168,13 @@ class _Explained:
         }
 
     def _parts(self) -> dict[str, float]:
-        """The time of each part; transport is what is left of the whole: for messages to be read, and to be handed over
-        between threads and processes. Nothing if no model was asked, or the request was given up."""
+        """The time of each part. transport is the rest of the whole: reading messages, and passing them between threads
+        and processes. Empty if no model was asked, or the request was given up."""
         spent = {str(part): ms for part, ms in self.outcome.spent.items()}
         return {**spent, "transport": max(0.0, self.waited_ms - sum(spent.values()))} if spent else {}
 
     def why_without_code(self, why: str, known: Sequence[str]) -> str:
-        """Why nothing appeared, without names from the code, and paths."""
+        """Why nothing appeared, without paths and names from the code."""
         if self.outcome.suggestion is not None or self.outcome is STALE:
             return why
         if not self.language:
@@ -184,8 +185,8 @@ class _Explained:
 def live_status(
     engine: Engine, log: RequestLog, seen: Callable[[int], str], known: Sequence[str], **more: Any
 ) -> dict[str, Any]:
-    """What `fimble status` shows of a server, as JSON: no text and no names from the code are in it, and no paths.
-    known: paths that messages may have, also with spaces in them."""
+    """The data of a server for `fimble status`, as JSON, without text, names from the code, or paths. known: paths that
+    messages may contain, also with spaces."""
     now, requests = engine.working, log.summary()
     return {
         "version": __version__,
@@ -224,7 +225,7 @@ def _model_without_paths(model: ModelState, known: Sequence[str]) -> dict[str, A
 
 
 def why_text(entries: list[dict[str, Any]]) -> str:
-    """What became of the last requests, a line each, for the user to read."""
+    """The results of the last requests, a line each, for the user to read."""
     if not entries:
         return "No completion has been asked for yet."
     lines = []

@@ -1,6 +1,6 @@
-"""The control groups that this process is in, as in a container or a service, and what they leave of the machine.
+"""The control groups of this process, as in a container or a service, and their limits for CPU and memory.
 
-Both versions of Linux's interface. Elsewhere there are none.
+Supports both versions of Linux's interface. Other systems have no control groups.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ ROOT, MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def groups(controller: str) -> Iterator[tuple[int, Path]]:
-    """The version of the interface and the folder of each group that this controller puts the process in, the innermost
-    first: what counts is the least that any of them allows."""
+    """The interface version and the folder of each group of this controller that contains the process, the innermost
+    first. The strictest limit of all of them counts."""
     try:
         lines = MEMBERSHIP.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
@@ -35,7 +35,7 @@ def groups(controller: str) -> Iterator[tuple[int, Path]]:
 
 
 def number(path: Path) -> int | None:
-    """The number in a file; None if there is no such file, or another word in it, such as "max"."""
+    """The number in a file; None if the file is missing, or has a word such as "max"."""
     try:
         return int(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -43,7 +43,7 @@ def number(path: Path) -> int | None:
 
 
 def cpu_quota() -> float | None:
-    """How many cores' worth of time the process may use; None without a limit."""
+    """How many cores' worth of CPU time the process may use; None without a limit."""
     found = []
     for version, group in groups("cpu"):
         if version == 2:
@@ -60,11 +60,11 @@ def cpu_quota() -> float | None:
 
 
 def visible_cores() -> int:
-    """The cores that the process may run on."""
+    """The number of cores that the process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_cores() -> int:
-    """How many threads can compute at the same time: more would be stopped by a quota, all of them at once."""
+    """How many threads can compute at the same time. With more threads, a quota would stop all of them at once."""
     quota = cpu_quota()
     return visible_cores() if quota is None else max(1, min(visible_cores(), int(quota)))

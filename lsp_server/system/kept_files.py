@@ -1,4 +1,4 @@
-"""Small files that fimble keeps for itself: read with as much care as anybody's, and written whole or not at all."""
+"""Small files of fimble: read as carefully as files from others, and written atomically."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lsp_server.system.regular_file import open_regular
 
 MOST_BYTES = 4 << 20
 
-# What the system says of a folder that this user cannot write to.
+# The errors for a folder that this user cannot write to.
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def read(path: Path, most: int = MOST_BYTES) -> bytes:
-    """The bytes of a file. Raises OSError too if it is none, which a pipe would make wait for ever, or is too large."""
+    """The bytes of a file. Raises OSError, also if it is no regular file (a pipe would block for ever) or too large."""
     with open_regular(path) as file:
         content = file.read(most + 1)
     if len(content) > most:
@@ -28,7 +28,7 @@ def read(path: Path, most: int = MOST_BYTES) -> bytes:
 
 
 def read_json(path: Path, most: int = MOST_BYTES) -> Any:
-    """The value in a file. Raises OSError as `read` does, and ValueError, which says in words what is wrong."""
+    """The JSON value in a file. Raises OSError as `read` does, and ValueError with a description of the mistake."""
     try:
         return json.loads(read(path, most).decode("utf-8"))
     except RecursionError:
@@ -38,7 +38,7 @@ def read_json(path: Path, most: int = MOST_BYTES) -> Any:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Writes a file so that nobody ever sees half of it, not even after a loss of power."""
+    """Writes a file atomically: nobody ever sees half of it, even after a loss of power."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name, suffix=".tmp")
     try:
@@ -53,8 +53,8 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Has a file's new name reach the disk, where the system can do that."""
-    with contextlib.suppress(OSError):  # Windows opens no folders
+    """Makes sure that a file's new name is on the disk, if the system supports that."""
+    with contextlib.suppress(OSError):  # Windows cannot open folders
         descriptor = os.open(folder, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -63,7 +63,8 @@ def _sync_folder(folder: Path) -> None:
 
 
 def why_unwritable(path: Path, error: OSError, size: int = 0) -> str:
-    """One line on why a file in the cache folder cannot be written, and what to do. size: how much is to go there."""
+    """One line on why a file in the cache folder cannot be written, and what to do. size: how many bytes are to be
+    written."""
     room = f" with {-(-size // (1 << 20))} MB to spare" if size else ""
     return (
         f"cannot write {path}: {error.strerror or error}; set XDG_CACHE_HOME to a folder that can be written to{room}"

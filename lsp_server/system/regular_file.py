@@ -1,4 +1,4 @@
-"""Opens regular files and nothing else: what a path names may be a pipe, on which one waits for ever, or a device."""
+"""Opens regular files only: a path may name a pipe, which can block for ever, or a device."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 class NotRegularError(OSError):
-    """A pipe, a device or a socket."""
+    """The path names a pipe, a device or a socket."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(errno.EINVAL, "it is not a file but a pipe or a device", str(path))
 
 
 def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
-    """A regular file, open for reading. Raises OSError: IsADirectoryError for a folder, NotRegularError for the rest.
+    """A regular file, open for reading. Raises OSError: IsADirectoryError for a folder, NotRegularError for other
+    kinds.
 
-    It is looked at before it is opened, since to open a device can already do something, and afterwards, since it may
-    have been exchanged.
+    Checks the file before opening it, because opening a device may have effects, and again after that, because the file
+    may have been replaced.
     """
     _check(os.stat(path).st_mode, path)  # noqa: PTH116
     descriptor = os.open(path, _FLAGS)

@@ -1,7 +1,7 @@
-"""The files of evaluated prompts in the cache folder: written whole or not at all, checked when read, bounded in bytes.
+"""The files of evaluated prompts in the cache folder: written atomically, checked when read, limited in total size.
 
-They hold what the user's files hold, so nobody else may read them. Several servers share the folder: a file is never
-changed once it is there, and each server looks again at what is there when the folder has changed.
+They contain text of the user's files, so nobody else may read them. Several servers share the folder: a file never
+changes after it was written, and each server lists the folder again when it has changed.
 """
 
 from __future__ import annotations
@@ -26,26 +26,27 @@ from platformdirs import user_cache_path
 
 from lsp_server.system.regular_file import open_regular
 
-# The number is that of the layout below. A file of another layout is nobody's, and goes as the least used does.
+# The number is the version of the layout below. No version reads files with another layout; they are removed when they
+# are the least recently used.
 _ENDING, _ANY_ENDING, _PARTIAL = ".prompt1", ".prompt", ".part"
-_START = struct.Struct("<8sII")  # what it is, the size of the header, and its checksum
+_START = struct.Struct("<8sII")  # magic, size of the header, checksum of the header
 _MAGIC = b"fimbleP1"
 _MOST_HEADER_BYTES = 1 << 20
 _BLOCK = 4 << 20
-# What a write leaves free on the disk.
+# The space that a write must leave free on the disk.
 _LEAST_FREE_BYTES = 1 << 30
-# A file that is being written is no older than that.
+# A partial file older than this is no longer being written.
 _PARTIAL_SECONDS = 600.0
 
 
 class DamagedError(Exception):
-    """A file that is not what was written."""
+    """A file is damaged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a file holds, without the states. tokens: the prompt's. lengths: of the states that it can be cut back to,
-    ascending; the last is the whole. token_ms: what a token took when it was evaluated. size: of the file, in bytes."""
+    """The content of a file without the states. lengths: the lengths of the states, ascending; the last is the whole
+    prompt. token_ms: the prefill time per token when it was evaluated. size: of the file, in bytes."""
 
     name: str
     tokens: list[int]
@@ -56,19 +57,19 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much there is of saved prompts."""
+    """The number and total size of saved prompts."""
 
     files: int
     bytes: int
 
 
 def folder() -> Path:
-    """Where they lie."""
+    """The folder of the files."""
     return user_cache_path("fimble") / "prompts"
 
 
 def name_of(key: str, tokens: Sequence[int]) -> str:
-    """The name of the file for these tokens. key: names the model, and all else that the states depend on."""
+    """The file name for these tokens. key: stands for the model and everything else that the states depend on."""
     return _prefix(key) + hashlib.sha256(_packed(tokens)).hexdigest()[:16] + _ENDING
 
 
@@ -81,7 +82,7 @@ def names(key: str) -> Iterator[str]:
 
 
 def changed() -> int:
-    """When a file was last added or removed, by the file system's clock; 0 if there is no folder."""
+    """When a file was last added or removed, in ns of the file system's clock; 0 if there is no folder."""
     try:
         return folder().stat().st_mtime_ns
     except OSError:
@@ -89,7 +90,7 @@ def changed() -> int:
 
 
 def describe(key: str, name: str) -> Prompt:
-    """What a file holds, read from its beginning. Raises DamagedError and OSError."""
+    """The content of a file, without its states, which are not read. Raises DamagedError and OSError."""
     with open_regular(folder() / name) as file:
         header = _header(file.read(_START.size), file.read)
         packed = file.read(4 * _integer(header, "tokens"))
@@ -98,7 +99,7 @@ def describe(key: str, name: str) -> Prompt:
 
 
 def read(key: str, name: str) -> tuple[Prompt, list[memoryview]]:
-    """What a file holds, and the states, one for each of its lengths. Counts as a use of it. Raises DamagedError and
+    """The content of a file and its states, one for each of its lengths. Counts as a use. Raises DamagedError and
     OSError."""
     path = folder() / name
     with open_regular(path, buffering=0) as file:
@@ -132,7 +133,7 @@ def read(key: str, name: str) -> tuple[Prompt, list[memoryview]]:
 
 
 def use(name: str) -> None:
-    """Notes that a file is in use, so that others go before it."""
+    """Marks a file as just used, so that others are removed before it."""
     with contextlib.suppress(OSError):
         os.utime(folder() / name)
 
@@ -147,8 +148,9 @@ def write(
     instead_of: Iterable[str] = (),
     go_on: Callable[[], bool] = lambda: True,
 ) -> int:
-    """Writes a file, and removes those that it takes the place of and, beyond `limit_bytes`, those that were used the
-    longest ago. Returns its size; 0 if it does not fit, or if `go_on` said to give up. states: by length, ascending.
+    """Writes a file. Removes `instead_of`, and then the least recently used files until the total is within
+    `limit_bytes`. states: (length, bytes), by length, ascending. Returns the file's size; 0 if it does not fit, or if
+    `go_on` returned False.
 
     Raises OSError if it cannot be written.
     """
@@ -170,7 +172,7 @@ def write(
     start = _START.pack(_MAGIC, len(header), zlib.crc32(header))
     size = len(start) + len(header) + len(packed) + sum(len(state) for _, state in states)
     where.mkdir(mode=0o700, parents=True, exist_ok=True)
-    where.chmod(0o700)  # should it have been there before
+    where.chmod(0o700)  # in case it existed already
     _remove_partial(where)
     if size > limit_bytes or shutil.disk_usage(where).free < size + _LEAST_FREE_BYTES:
         return 0
@@ -201,7 +203,7 @@ def _write_part(file: Any, part: memoryview, go_on: Callable[[], bool]) -> bool:
 
 
 def make_room(limit_bytes: int, besides: str = "") -> None:
-    """Removes files, the one that was used the longest ago first, until all together have `limit_bytes` at most."""
+    """Removes the least recently used files until the total size is at most `limit_bytes`."""
     files = sorted((entry.st_mtime_ns, name, entry.st_size) for name, entry in _entries() if name != besides)
     total = sum(size for _, _, size in files)
     for _, name, size in files:
@@ -212,19 +214,19 @@ def make_room(limit_bytes: int, besides: str = "") -> None:
 
 
 def remove(name: str) -> None:
-    """Removes a file, if it is still there."""
+    """Removes a file if it exists."""
     with contextlib.suppress(OSError):
         (folder() / name).unlink()
 
 
 def usage() -> Usage:
-    """How much there is."""
+    """The number and total size of the files."""
     sizes = [entry.st_size for _, entry in _entries()]
     return Usage(len(sizes), sum(sizes))
 
 
 def empty() -> Usage:
-    """Removes all files, also those that are being written. Returns how much has gone."""
+    """Removes all files, also partial ones. Returns how much was removed."""
     before = usage()
     for path in folder().glob(f"*{_PARTIAL}"):
         remove(path.name)
@@ -234,19 +236,19 @@ def empty() -> Usage:
 
 
 def _entries() -> Iterator[tuple[str, os.stat_result]]:
-    """Our files in the folder, of any layout."""
+    """Our files in the folder, of any layout version."""
     try:
         found = list(os.scandir(folder()))
     except OSError:
         return
     for entry in found:
         if _ANY_ENDING in entry.name:
-            with contextlib.suppress(OSError):  # another server has just removed it
+            with contextlib.suppress(OSError):  # another server may have removed it
                 yield entry.name, entry.stat(follow_symlinks=False)
 
 
 def _remove_partial(where: Path) -> None:
-    """Removes what servers that were killed have left half written."""
+    """Removes partial files of servers that were killed."""
     for path in where.glob(f"*{_PARTIAL}"):
         with contextlib.suppress(OSError):
             if path.stat().st_mtime < time.time() - _PARTIAL_SECONDS:
@@ -254,7 +256,7 @@ def _remove_partial(where: Path) -> None:
 
 
 def _header(start: bytes, take: Callable[[int], bytes]) -> dict[str, Any]:
-    """The header behind `start`, once it has been checked."""
+    """The checked header after `start`."""
     if len(start) < _START.size:
         raise DamagedError("it has no header")
     magic, size, checksum = _START.unpack(start)

@@ -1,7 +1,7 @@
-"""The user's home, made sure of at the start of a process: everything that is kept lies in it.
+"""Makes sure at the start of a process that the user has a home folder, since all kept files are in it.
 
-Containers and services run under a user without a name, without HOME, or with one that does not exist. Whoever asks
-for a folder would then get a traceback, or one called `~` in the current folder.
+Containers and services may run under a user without a name, without HOME, or with a HOME that does not exist. Code that
+uses such a folder would raise an error, or create a folder called `~` in the current folder.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ _FOLDERS = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOM
 
 
 def expanded(path: str) -> Path:
-    """The path with `~` replaced, where it is known whose home that is."""
+    """The path with `~` replaced by the home folder, if that is known."""
     return Path(os.path.expanduser(path))  # noqa: PTH111 - never fails, unlike Path's
 
 
 def settle() -> str:
-    """Gives this process, and all it starts, a home if it has none: a temporary folder of the user's own.
+    """Gives this process and its children a home if it has none: a temporary folder that belongs to the user.
 
-    Returns what to tell the user, in one line; empty if all is as it should be. A folder that is not absolute would be
-    another one in each current folder, so it does not count (as the XDG specification says).
+    Returns one line for the user; empty if nothing was wrong. A folder that is not absolute would be a different one in
+    each current folder, so it is ignored (as the XDG specification says).
     """
     if sys.platform == "win32":
         return ""
@@ -47,7 +47,7 @@ def settle() -> str:
 
 
 def _temporary() -> Path:
-    """A folder that only this user can use: the same each time, unless somebody else has taken its name."""
+    """A folder that only this user can use. It is the same each time, unless another user has taken its name."""
     path = Path(tempfile.gettempdir()) / f"fimble-{os.getuid()}"
     try:
         path.mkdir(mode=0o700)

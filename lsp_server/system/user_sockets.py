@@ -1,11 +1,11 @@
-"""Unix sockets of the user's own processes, in a folder that is the user's alone.
+"""Unix sockets of the user's own processes, in a folder that only the user can access.
 
-An engine that servers share listens at one. Its name tells what the engine is for: fimble's version, the backend and
-the model that completes code. What does not match therefore never meets. Two locks (flock) keep order: who starts an
-engine holds `.start` until it listens, and an engine holds `.alive` as long as it runs. The system gives locks back,
-however a process ends.
+A shared engine listens at one. The socket's name depends on fimble's version, the backend and the completion model, so
+servers and engines that do not match never meet. Two locks (flock) keep the order: a server that starts an engine holds
+`.start` until the engine listens, and an engine holds `.alive` while it runs. The system releases locks when a process
+ends.
 
-Each server listens at one, too, for `fimble status`.
+Each server also listens at a socket, for `fimble status`.
 """
 
 from __future__ import annotations
@@ -23,26 +23,27 @@ from pathlib import Path
 
 from lsp_server import __version__
 
-# A socket's path has room for about a hundred bytes. `.new` is added to a name until the socket listens.
+# The path of a socket is limited to about a hundred bytes. `.new` is appended to a name until the socket listens.
 _NAME_CHARACTERS, _LONGEST_NAME, _LONGEST_PATH = 16, 24, 103
 _NEW = ".new"
-# How the names of the sockets end at which servers tell their status.
+# The ending of the names of sockets for `fimble status`.
 STATUS = ".status"
-# Connections that wait to be taken.
+# The most connections that wait to be accepted.
 _BACKLOG = 16
 
 
 class FolderError(Exception):
-    """A folder that cannot be used. The message is one line that says why."""
+    """The folder cannot be used. The message is one line that says why."""
 
 
 def is_possible() -> bool:
-    """Whether this system has Unix sockets, and the locks for them."""
+    """Whether this system has Unix sockets and file locks."""
     return sys.platform != "win32" and hasattr(socket, "AF_UNIX")
 
 
 def folder() -> Path:
-    """The folder of the sockets, made if it is not there. Raises FolderError if it is not the user's alone."""
+    """The folder of the sockets; created if needed. Raises FolderError if it cannot be used, or if other users can
+    access it."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     base = Path(runtime) if runtime and Path(runtime).is_dir() else Path(tempfile.gettempdir())
     path = base / ("fimble" if base == Path(runtime) else f"fimble-sockets-{os.getuid()}")
@@ -59,14 +60,14 @@ def folder() -> Path:
 
 
 def name_of(*parts: str) -> str:
-    """The name of the socket of an engine that is for all of these."""
+    """The name of the socket for an engine with these properties."""
     digest = hashlib.sha256("\0".join([__version__, *parts]).encode()).hexdigest()
     return digest[:_NAME_CHARACTERS]
 
 
 def listening(path: Path) -> socket.socket:
-    """A socket that listens at a path, in place of one of a process that has ended. The path is there only once it
-    does, so a socket that refuses connections has nobody any more. Raises OSError."""
+    """A socket that listens at a path, and replaces a socket there of a process that has ended. The path appears only
+    when the socket listens, so a socket that refuses connections belongs to no process any more. Raises OSError."""
     new = path.with_name(path.name + _NEW)
     new.unlink(missing_ok=True)
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -83,9 +84,9 @@ def listening(path: Path) -> socket.socket:
 
 
 def is_ours(connection: socket.socket) -> bool:
-    """Whether a process of the same user is at the other end. Where the system does not tell, the folder's mode alone
-    keeps others out."""
-    credentials = getattr(socket, "SO_PEERCRED", None)  # of Linux
+    """Whether the process at the other end has the same user. If the system cannot tell, only the folder's mode keeps
+    other users out."""
+    credentials = getattr(socket, "SO_PEERCRED", None)  # Linux only
     if credentials is None:
         return True
     found = connection.getsockopt(socket.SOL_SOCKET, credentials, struct.calcsize("3i"))
@@ -93,8 +94,8 @@ def is_ours(connection: socket.socket) -> bool:
 
 
 def locked(path: Path, *, wait: bool) -> int | None:
-    """A descriptor that holds the lock of a file, made if it is not there; None if another process holds it and we do
-    not wait. Closing it gives the lock back."""
+    """A descriptor that holds the lock of a file, which is created if needed; None if another process holds it and
+    `wait` is False. Closing the descriptor releases the lock."""
     import fcntl
 
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -107,8 +108,8 @@ def locked(path: Path, *, wait: bool) -> int | None:
 
 
 def connected(path: Path, seconds: float | None = None) -> socket.socket | None:
-    """A connection to the process that listens at a path, or None if none does. seconds: how long it, and what is read
-    from it, may wait."""
+    """A connection to the process that listens at a path; None if there is none. seconds: the timeout for connecting
+    and reading."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.settimeout(seconds)
     try:
@@ -122,7 +123,7 @@ def connected(path: Path, seconds: float | None = None) -> socket.socket | None:
 
 
 def sweep(paths: Iterable[Path]) -> list[Path]:
-    """Removes the sockets of processes that have ended without removing them. Returns those that are left."""
+    """Removes the sockets of processes that have ended. Returns the other paths."""
     left = []
     for path in paths:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -133,7 +134,7 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
             with suppress(OSError):
                 path.unlink()
             continue
-        except OSError:  # it is busy, say
+        except OSError:  # for example because it is busy
             pass
         finally:
             connection.close()
