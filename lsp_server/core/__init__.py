@@ -1,1 +1,1 @@
-"""The pure part of fimble: text, languages, prompts. No I/O, clock, threads or event loop in here."""
+"""The pure part of fimble: text, languages, prompts. Code here does no I/O and uses no clock, threads or event loop."""

@@ -1,6 +1,6 @@
-"""The names that may stand behind a dot, or in an import, where all of them are known: what a limit of a text says.
+"""Restricts generated names to known members: the names that may follow a dot or an import, if all of them are known.
 
-Everything that might be a name is one, since a limit that is wrong is worse than none.
+In doubt a name counts as allowed, because a wrong restriction is worse than none.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from dataclasses import dataclass, replace
 
 _WORD, _NOT_WORD, _LINE_END = re.compile(r"\w+"), re.compile(r"\W"), re.compile(r"\r\n?")
 _CHAIN = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?\Z")
-# Receivers that are no names: a text, and the bases of the class.
+# Receivers that are not names: a string, and the base classes.
 TEXT, SUPER = '"', "super()"
 _CALLED = re.compile(r"""(["']|(?<![\w.])super\(\))\.(\w*)\Z""")
 _IMPORT_LINE = re.compile(r"\s*from\s+[\w.]+\s+import\b")
 _IMPORT = re.compile(r"\s*from\s+([\w.]+)\s+import\s+\(?\s*(?:\w+(?:\s+as\s+\w+)?\s*,\s*)*(\w*)\Z")
 _STRINGS = re.compile(r"""[rbuRBU]{0,2}(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')""")
 _LONG_QUOTE = re.compile(r"\"\"\"|'''")
-# Of a line in front of an access: the names there are being given values.
+# The text before an access in a line in which values are assigned to names.
 _DEFINES = re.compile(r"\s*(?:\(?\s*(?:[\w.]+\s*,\s*)*|(?:async\s+)?for\s+(?:[\w.]+\s*,\s*)*|.*\bas\s+|del\s+)\Z")
 _OTHER_SCOPE = re.compile(r"^\s*(?:@|(?:async\s+)?def\b|class\b)|\blambda\b", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """What stands in front of a dot, such as `self` or `os.path`, and the names that may stand behind it. grows:
-    whether a statement may give it further ones. special: whether names such as `__file__` stand there as others do. In
-    `from os import`, it is `from os`."""
+    """The expression before a dot, such as `self` or `os.path`, and the names that may follow it. grows: whether a
+    statement may add names to it. special: whether names such as `__file__` are ordinary members of it. For
+    `from os import`, the text is `from os`."""
 
     text: str
     names: frozenset[str]
@@ -38,10 +38,10 @@ class Receiver:
 
 @dataclass(frozen=True, slots=True)
 class Bare:
-    """A name by itself, which has to be one of `names`. at: the length of the text in front of it, in characters.
-    begun: what of it stands in front of the text. doubt: the logarithm of how probable its first token has to be; for
-    the others, of which there are fewer to choose among, a third of that is enough. The text ends in front of one that
-    is less probable."""
+    """A name without a receiver that must be one of `names`. at: the length of the text before it, in characters.
+    begun: the part of it that precedes the text. doubt: the minimum log-probability of its first token; the minimum for
+    later tokens, which have fewer alternatives, is a third of that probability. The text ends before a less probable
+    token."""
 
     at: int
     begun: str
@@ -49,8 +49,8 @@ class Bare:
     doubt: float = -math.inf
 
     def within(self, written: str, shown: str) -> Bare | None:
-        """The name as it stands in what a model has `written`, of which `shown`, whose line ends count as one character
-        each, is made. None if it stands elsewhere there."""
+        """This name with its position in `written`, the model's own text. `shown` was made of `written` and has line
+        endings of one character each. None if the name stands elsewhere in `written`."""
         begins = _LINE_END.sub("\n", shown)[: self.at]
         if not _LINE_END.sub("\n", written).startswith(begins):
             return None
@@ -60,16 +60,17 @@ class Bare:
         return replace(self, at=at)
 
     def so_far(self, text: str) -> str | None:
-        """What of the name is there at the end of `text`; None if that is in front of it, or behind it."""
+        """The part of the name at the end of `text`; None if `text` ends before the name or after it."""
         word = self.begun + text[self.at :]
         return word if len(text) >= self.at and _NOT_WORD.search(word) is None else None
 
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """left: the line in front of the text, as far as it is there. receivers: those whose members are known. special:
-    the names such as `__doc__` that stand there though the user has not begun them. in_line: whether the line was read
-    as code up to the place. bare: another name that is limited. The text is what is written at the place."""
+    """left: the text before the cursor in its line. receivers: the receivers whose members are known. special: the
+    names such as `__doc__` that may be suggested although the user has not begun to type them. in_line: whether the
+    line was read as code up to the cursor. bare: a restricted name without a receiver. In the methods, `text` is the
+    text generated at the cursor."""
 
     left: str
     receivers: tuple[Receiver, ...]
@@ -78,7 +79,7 @@ class Members:
     bare: Bare | None = None
 
     def words(self, text: str) -> tuple[str, ...]:
-        """What may go on behind `text`, which is limited: the rest of each name, in front of a dot none."""
+        """The allowed continuations of `text`: the rest of each name; none if there is no restriction."""
         access = self._access(text)
         if access is None or access.names is None:
             return ()
@@ -86,13 +87,13 @@ class Members:
         return tuple(sorted(name[len(begun) :] for name in access.names if name.startswith(begun) and name != begun))
 
     def known(self, text: str) -> frozenset[str] | None:
-        """The names that may stand in the access that `text` ends in; None if it ends in none that is limited."""
+        """The names that are allowed in the access at the end of `text`; None if there is no restriction."""
         access = self._access(text)
         return access.names if access is not None and self.limits(text) else None
 
     def limits(self, text: str) -> bool:
-        """Whether not everything may go on behind `text`: it ends with a receiver, or inside an access to it whose name
-        is one of those known, as far as it is there."""
+        """Whether the continuation of `text` is restricted: it ends with a known receiver, or inside an access to it
+        whose typed part begins a known name."""
         access = self._access(text)
         if access is None:
             return False
@@ -100,7 +101,7 @@ class Members:
         return access.behind is not None or (names is not None and any(each.startswith(access.begun) for each in names))
 
     def allows(self, text: str, piece: bytes) -> bool:
-        """Whether `piece`, which may end inside a character, may go on behind `text`, which is limited."""
+        """Whether `piece`, which may end inside a character, is an allowed continuation of `text`."""
         access = self._access(text)
         if access is None:
             return True
@@ -116,7 +117,7 @@ class Members:
                     return False
             elif not _begins(access.names, name, begun_character):
                 return False
-        # A dot may follow, and the name behind it.
+        # The piece may continue with a dot and the name after it.
         if end or access.behind is None or added[:1] != ".":
             return True
         word = _WORD.match(added, 1)
@@ -126,18 +127,18 @@ class Members:
         return _begins(access.behind, added[1:], begun_character)
 
     def may_end(self, text: str) -> bool:
-        """Whether nothing more need come behind `text`, which is limited."""
+        """Whether `text` may end here: it does not end inside an incomplete restricted name."""
         access = self._access(text)
         return access is None or access.names is None or access.begun in access.names
 
     def doubt(self, text: str) -> float:
-        """The logarithm of how probable what comes behind `text` has to be."""
+        """The minimum log-probability of the token after `text`."""
         if self.bare is None or (begun := self.bare.so_far(text)) is None:
             return -math.inf
         return self.bare.doubt if begun == self.bare.begun else self.bare.doubt - math.log(3)
 
     def _access(self, text: str) -> _Access | None:
-        """The access that `text` ends with; inside the bare name, that name."""
+        """The access at the end of `text`; inside the bare name, that name."""
         if self.bare is not None and (bare := self.bare.so_far(text)) is not None:
             return _Access(self.bare.names, bare, None)
         if _OTHER_SCOPE.search(text) or _LONG_QUOTE.search(text):
@@ -165,7 +166,8 @@ class Members:
         return _Access(names, begun, behind) if names is not None or behind is not None else None
 
     def _names(self, text_of_receiver: str, text: str, before: str, start: int) -> frozenset[str] | None:
-        """The names behind a receiver that stands behind `before` in the line, and from `start` on in it."""
+        """The names of a receiver whose expression follows `before` in the line; `start` is where the name begins in
+        the line. None if they are not restricted there."""
         receiver = next((each for each in self.receivers if each.text == text_of_receiver), None)
         if receiver is None or (receiver.grows and _DEFINES.match(before)):
             return None
@@ -174,9 +176,9 @@ class Members:
             return None
         first = receiver.text.partition(".")[0]
         if first not in ("self", "cls") and re.search(rf"(?<![\w.]){re.escape(first)}\s*(?:[:=,)]|in\b)", text):
-            return None  # what the text has made of it
+            return None  # the text has assigned something else to it
         names = receiver.names
-        if receiver.grows:  # what the text has used is known, too: it may have defined it
+        if receiver.grows:  # members that the text has used are allowed, too: it may have defined them
             used = re.finditer(rf"(?<![\w.]){re.escape(receiver.text)}\.(\w+)(?!\w|\Z)", text)
             names |= {each[1] for each in used}
         if not receiver.special and ("\n" in text or not self.left[start:].startswith("__")):
@@ -186,8 +188,8 @@ class Members:
 
 @dataclass(frozen=True, slots=True)
 class _Access:
-    """Where a text ends. names: those that may stand there; None for any. begun: what of one is there. behind: the
-    names that may stand behind a dot, if that comes next; None for any."""
+    """The access at the end of a text. names: the allowed names; None for any. begun: the typed part of the name.
+    behind: the names that are allowed after a dot, if a dot comes next; None for any."""
 
     names: frozenset[str] | None
     begun: str
@@ -195,18 +197,18 @@ class _Access:
 
 
 def _begins(names: frozenset[str], begun: str, begun_character: bytes) -> bool:
-    """Whether one of the names begins so, and goes on with the first bytes of a character."""
+    """Whether one of the names begins with `begun` and the first bytes of a character."""
     if begun_character:
         return any(each.encode().startswith(begun.encode() + begun_character) for each in names)
     return not begun or any(each.startswith(begun) for each in names)
 
 
 def _is_special(name: str) -> bool:
-    """Whether a name is one to which Python gives a meaning, such as `__doc__`."""
+    """Whether a name has a special meaning in Python, such as `__doc__`."""
     return name.startswith("__") and name.endswith("__")
 
 
 def _is_quoted(line: str) -> bool:
-    """Whether the end of `line` is in a string or a comment, or may be."""
+    """Whether the end of `line` is, or may be, in a string or a comment."""
     rest = _STRINGS.sub("", line)
     return any(mark in rest for mark in "\"'#")

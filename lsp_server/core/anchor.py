@@ -1,8 +1,9 @@
-"""Anchors: the parts of a prompt that stay as they are while the user types, so that a key costs a token.
+"""Anchors: the parts of a prompt that stay the same while the user types, so that a key costs one token of prefill.
 
-A prompt is frozen around an anchor, a point before the cursor: the window of text in front of it, and the text
-that follows. What has been typed since stands behind everything frozen. An anchor holds as long as the document
-still agrees with what it froze; going back to an earlier place finds the earlier anchor, and its KV cache.
+An anchor is a point before the cursor. It freezes the window of text before that point and the text after the hole.
+Text that was typed after the point stands behind everything that is frozen. An anchor holds as long as the document
+still agrees with the frozen text. When the user goes back to an earlier place, the earlier anchor is found again, and
+with it its KV cache.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import TYPED_LIMIT_BYTES, Hole
 from lsp_server.core.prompt import Anchor, PromptBudget, new_anchor
 
-# The frozen text after the hole is kept while it still stands within this many lines below the cursor.
+# The frozen text after the hole is kept while it still stands at most this many lines below the cursor.
 SUFFIX_LINES = 40
 
-# A window is known again by its first bytes, up to this far from where it was.
+# A moved window is recognised by its first `_KNOWN_BYTES` bytes, at most `_MOVED_BYTES` from where it began before.
 _KNOWN_BYTES, _MOVED_BYTES = 64, 8192
 
 # How many anchors are remembered, of all documents together.
@@ -49,7 +50,7 @@ def held(
 
 
 def _starts(anchor: Anchor, document: DocumentSnapshot, hole: Hole) -> Iterator[int]:
-    """Where the anchor's window may begin now: where it did, or, after an edit above it, nearby."""
+    """Offsets where the anchor's window may begin now: where it began before, or near it after an edit above it."""
     if anchor.start == 0:  # it shows the file from its beginning
         yield 0
         return
@@ -66,7 +67,7 @@ def _starts(anchor: Anchor, document: DocumentSnapshot, hole: Hole) -> Iterator[
 
 
 def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool:
-    """Whether `after` stands at a line's end at most `SUFFIX_LINES` below the cursor."""
+    """Whether `after` begins at the end of a line at most `SUFFIX_LINES` below the cursor."""
     source = document.source
     if not after:
         return not source[hole.line_end :].strip()
@@ -76,8 +77,8 @@ def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool
 
 
 class AnchorBook:
-    """The anchors in use, the latest first. Plain data: no clock, no model. short_only: no anchor gets more than the
-    short suffix."""
+    """The anchors in use, the latest first. Plain data: no clock, no model. short_only: whether every anchor gets only
+    the short suffix."""
 
     def __init__(self, *, short_only: bool = False) -> None:
         self._short_only = short_only
@@ -87,7 +88,7 @@ class AnchorBook:
         return len(self._anchors)
 
     def choose(self, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> Anchor:
-        """The anchor that a key at `hole` is answered from: the latest that holds, else a new one."""
+        """The anchor that a key at `hole` is answered from: the latest one that holds, else a new one."""
         for anchor in self._anchors:
             found = held(anchor, document, hole, form, budget)
             if found is not None:
@@ -95,19 +96,19 @@ class AnchorBook:
                 return found
         made = new_anchor(document, hole, form, budget, short=True)
         if made.short and not self._short_only and not self._knows_window(made):
-            # All of the prompt is evaluated for the first time, so the whole suffix adds little to it.
+            # The whole prompt must be evaluated anyway, so the full suffix adds little to it.
             made = new_anchor(document, hole, form, budget)
         self._anchors.appendleft(made)
         return made
 
     def _knows_window(self, made: Anchor) -> bool:
-        """Whether a prompt in use begins as one with this anchor does."""
+        """Whether a prompt in use begins with the same text as the prompt of this anchor."""
         begins = made.uri, made.head, made.before[:_KNOWN_BYTES]
         return any((a.uri, a.head, a.before[:_KNOWN_BYTES]) == begins for a in self._anchors)
 
     def at_rest(self, document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget) -> Anchor | None:
-        """A better anchor for `hole` than the one in use, to be evaluated while the user rests; None if
-        that one is as good. It is used once `adopt` has been called with it."""
+        """A better anchor for `hole` than the one in use, to be evaluated while the user pauses; None if there is no
+        better one. It is used only after `adopt` was called with it."""
         current = self.choose(document, hole, form, budget)
         if form.suffix_first:
             return None  # a new suffix would cost the whole prompt
@@ -116,7 +117,7 @@ class AnchorBook:
         return None if same else fresh
 
     def adopt(self, anchor: Anchor) -> None:
-        """Puts an anchor first, in place of those for the same point, which it is better than."""
+        """Puts `anchor` first and removes the other anchors of the same point in the document."""
         self._anchors = deque(
             (a for a in self._anchors if (a.uri, a.offset) != (anchor.uri, anchor.offset)), maxlen=REMEMBERED
         )

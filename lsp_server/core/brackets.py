@@ -1,4 +1,4 @@
-"""Brackets in code that may be broken or unfinished, told apart from those in strings and comments by the line."""
+"""Finds brackets in code that may be broken or unfinished. Strings and comments are recognised line by line."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ OPENING, CLOSING = "([{", ")]}"
 
 
 def marks(text: str, quotes: str = "\"'", comment: str = "") -> Iterator[tuple[int, str]]:
-    """The brackets and line ends of `text` with their places, except those in strings and line comments.
+    """The brackets and line ends of `text` with their offsets, except those in strings and line comments.
 
-    quotes: what begins and ends a string; one that does not end goes on to the line's end, so that the text as
-    far as it has been written has the marks of the whole. comment: how a line comment starts.
+    quotes: the characters that begin and end a string. A string without an end reaches to the end of its line, so a
+    text that is still being written has the same marks as its finished version. comment: how a line comment starts.
     """
     for match in _pattern(quotes, comment).finditer(text):
         if match.lastgroup == "mark":
@@ -20,7 +20,7 @@ def marks(text: str, quotes: str = "\"'", comment: str = "") -> Iterator[tuple[i
 
 
 def _pattern(quotes: str, comment: str) -> re.Pattern[str]:
-    # A character literal counts in every language; what is no quote of the language may stand alone.
+    # A character literal counts in every language, because `'` may stand alone where it is no quote of the language.
     parts = [r"'(?:\\[^'\n]{1,8}|[^'\\\n])'"]
     parts += [rf"{quote}(?:\\.|[^{quote}\\\n])*(?:{quote}|\\?$)" for quote in quotes]
     if comment:
@@ -30,7 +30,7 @@ def _pattern(quotes: str, comment: str) -> re.Pattern[str]:
 
 
 def unmatched_closer(text: str, quotes: str = "\"'", comment: str = "") -> int | None:
-    """Where `text` closes a bracket that it has not opened, or None."""
+    """The offset where `text` closes a bracket that it has not opened, or None."""
     depth = 0
     for index, mark in marks(text, quotes, comment):
         if mark in CLOSING:
@@ -43,7 +43,7 @@ def unmatched_closer(text: str, quotes: str = "\"'", comment: str = "") -> int |
 
 
 def open_brackets(text: str, quotes: str = "\"'", comment: str = "") -> int:
-    """How many brackets are open at the end of `text`, not counting those closed that it has not opened."""
+    """How many brackets are open at the end of `text`. Closing brackets that `text` has not opened are ignored."""
     depth = 0
     for _, mark in marks(text, quotes, comment):
         if mark in OPENING:
@@ -54,7 +54,7 @@ def open_brackets(text: str, quotes: str = "\"'", comment: str = "") -> int:
 
 
 def open_quote(text: str, quotes: str = "\"'") -> str:
-    """The quote that is open at the end of `text`, a single line, or an empty string."""
+    """The quote character of the string that is open at the end of `text`, a single line; else an empty string."""
     opened, escaped = "", False
     for character in text:
         if escaped:

@@ -1,7 +1,7 @@
-"""What models that follow instructions write around code: fences, and sentences to the user.
+"""Finds the code in answers of instruction-tuned models, which write fences and sentences to the user around it.
 
-In a document whose own text has neither, the code is what stands in the first fence, or all up to where the model
-begins to talk.
+This applies to documents whose own text has neither. The code is the content of the first fence or, without a fence,
+everything up to the first sentence to the user.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-# How many lines may stand between a sentence and the fence that it announces.
+# How many lines may stand between an announcing sentence and its fence.
 _BETWEEN = 3
 
 _FENCE = re.compile(r"[ \t]*(`{3,}|~{3,})[ \t]*([\w+#./-]*)[ \t]*$")
@@ -17,7 +17,7 @@ _BEGUN_FENCE = re.compile(r"[ \t]*(?:`{1,2}|~{1,2}|`{3,}|~{3,})[^`~\n]*$")
 _THOUGHT = re.compile(r"\s*(<|\[)((?:think|thinking|thought|reasoning)>|THINK\])")
 _LONG_QUOTES = '"""', "'''"
 
-# How an answer begins, in the languages that models answer in; behind it goes on what announces the code.
+# How an answer begins, in the languages that models answer in. `_HERE` matches what follows and announces the code.
 _YES = (
     r"(?:Sure(?: thing)?|Certainly|Of course|Absolutely|No problem|Okay|OK|Ok|Got it|Great|Yes|"
     r"Natürlich|Selbstverständlich|Gerne?|Klar|Bien sûr|Certainement|D'accord|Por supuesto|Claro|Com certeza|Certo|"
@@ -41,7 +41,7 @@ _TALK = re.compile(
     r"|(?:以下是|下面是|这是|以下は|こちらが).*[:：。]\s*$"
     r"|I(?:'m|’m| am) (?:sorry, (?:but )?I\b|an AI\b)|As an AI\b"
 )
-# In code no line begins like this; in prose many do.
+# No line of code begins like this, but many lines of prose do.
 _TALK_IN_CODE = re.compile(
     rf"{_HERE_IS}\s+\w|(?:This|The|These|That|Your|Our) (?:\w+ ){{0,3}}{_WHAT}\b.*[:.]\s*$|(?:In|With) this {_WHAT}\b"
     r"|(?:To (?:complete|finish|fix)|(?:You|We) (?:can|need|should|could|will)|I(?:'ll|'ve| will| have)) \w+ .*[:.]\s*$"
@@ -54,7 +54,7 @@ _BEGUN_TALK = re.compile(
     r"|To|You|We|Let|Please|Note|If|Explanation)(?:[\s,.!:'’，。！]|$)"
 )
 
-# What models write in place of code that they do not repeat.
+# What models write instead of code that they leave out.
 _PLACEHOLDER = re.compile(
     r"\b(?:rest of (?:the|your)|existing code|(?:code|implementation|logic) (?:goes )?here|unchanged"
     r"|same as (?:before|above)|omitted|previous code|remaining code|your code|todo\W+implement)\b"
@@ -65,7 +65,7 @@ _PLACEHOLDER = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """The part `start:end` of a text. ended: whether nothing that comes behind it belongs to it."""
+    """The part `start:end` of a text. ended: whether the code ends there, so that later text cannot belong to it."""
 
     start: int
     end: int
@@ -73,9 +73,9 @@ class Code:
 
 
 def code_in(text: str, *, prose: bool, inside: bool, whole: bool) -> Code:
-    """The code in `text`; empty where there is nothing but talk, or nothing else so far. prose: whether the document is
-    of sentences itself. inside: whether the text goes on with a line, as no fenced one does. whole: whether nothing
-    more comes."""
+    """The code in `text`; empty if there are only sentences to the user, or nothing else so far. prose: whether the
+    document itself consists of sentences. inside: whether the text continues a line that is already begun, so that a
+    fence cannot start in it. whole: whether the text is finished."""
     thought = _THOUGHT.match(text)
     if thought is not None:
         end = text.find(f"{thought[1]}/{thought[2]}")
@@ -105,7 +105,7 @@ def code_in(text: str, *, prose: bool, inside: bool, whole: bool) -> Code:
 
 
 def stands_for_code(comment: str) -> bool:
-    """Whether a comment says that code is left out there."""
+    """Whether a comment is a placeholder for code that the model has left out."""
     return _PLACEHOLDER.search(comment) is not None
 
 
@@ -129,7 +129,7 @@ def _begins_like_talk(line: str) -> bool:
 
 
 def _fenced(text: str, start: int, fence: str, *, whole: bool) -> Code:
-    """The code from `start` on, which is behind the line of its `fence`."""
+    """The code from `start` on; the line with the opening `fence` ends there."""
     depth, offset = 0, start
     lines = text[start:].split("\n")
     for number, line in enumerate(lines):
@@ -145,7 +145,7 @@ def _fenced(text: str, start: int, fence: str, *, whole: bool) -> Code:
 
 
 def _up_to_talk(text: str, *, prose: bool, whole: bool) -> Code:
-    """Code without a fence in front of it, up to a fence or a sentence to the user."""
+    """Code that no fence precedes, up to the first fence or sentence to the user."""
     offset = 0
     lines = text.split("\n")
     for number, line in enumerate(lines):

@@ -1,4 +1,4 @@
-"""The documents that were closed last, as they were: their text still shows in prompts for others."""
+"""Keeps the documents that were closed last, as they were. Prompts for other documents still show their text."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from lsp_server.core.uris import normal_uri
 if TYPE_CHECKING:
     from lsp_server.core.document import DocumentSnapshot
 
-# How much is remembered of closed documents: so many, and so many bytes of them together.
+# How many closed documents are kept, and how many bytes of text they have together at most.
 MOST_CLOSED, MOST_CLOSED_BYTES = 8, 1 << 20
-# Of how many closed documents the language is remembered.
+# For how many closed documents the language is remembered.
 _MOST_LANGUAGES = 64
-# Of how many files that are gone the names are remembered: an editor may close a document after its file has gone.
+# How many URIs of deleted files are remembered: an editor may close a document after its file was deleted.
 _MOST_GONE = 64
 
 Place = Callable[[str], tuple[str, str]]
 
 
 class ClosedDocuments:
-    """Bounded in number and in size. Files that are gone are forgotten, renamed ones are known by their new names."""
+    """Bounded in number and in size. Deleted files are forgotten; renamed files are found under their new names."""
 
     def __init__(self) -> None:
         self._documents: dict[str, DocumentSnapshot] = {}
@@ -33,11 +33,11 @@ class ClosedDocuments:
         return list(self._documents.values())
 
     def language_id(self, uri: str) -> str:
-        """The language of a document that was closed lately; empty if that is not known."""
+        """The language of a recently closed document; empty if it is not known."""
         return self._languages.get(normal_uri(uri), "")
 
     def add(self, document: DocumentSnapshot) -> None:
-        """Remembers one, if it lies in the workspace and its file is not known to be gone."""
+        """Keeps a document if it lies in the workspace and its file is not known to be deleted."""
         key = normal_uri(document.uri)
         if not document.folder or any(_is_within(key, gone) for gone in self._gone):
             return
@@ -52,14 +52,14 @@ class ClosedDocuments:
             del self._languages[next(iter(self._languages))]
 
     def opened(self, uri: str) -> None:
-        """A document is open again, so there is such a file."""
+        """Records that a document is open again, so its file is not deleted."""
         self._documents.pop(normal_uri(uri), None)
         for gone in [each for each in self._gone if _is_within(normal_uri(uri), each)]:
             del self._gone[gone]
 
     def forget(self, uri: str) -> list[DocumentSnapshot]:
-        """Forgets a file, or all in a folder, that is not there any more; what of it is still open is not remembered
-        when it is closed. Returns what was remembered."""
+        """Forgets a deleted file, or all files in a deleted folder. A document of it that is still open is not kept
+        when it is closed. Returns the documents that were kept."""
         gone = normal_uri(uri)
         self._gone.pop(gone, None)
         self._gone[gone] = None
@@ -68,8 +68,8 @@ class ClosedDocuments:
         return [self._documents.pop(key) for key in list(self._documents) if _is_within(key, gone)]
 
     def move(self, old: str, new: str, place: Place) -> list[DocumentSnapshot]:
-        """Forgets what a file or a folder was called before, and returns what was remembered of it, under its new
-        name. `place` gives the path and the folder of a URI."""
+        """Forgets the old name of a renamed file or folder. Returns the documents kept of it, under their new URIs.
+        `place` gives the path and the folder of a URI."""
         moved = []
         for document in self.forget(old):
             uri = new + normal_uri(document.uri).removeprefix(normal_uri(old))
@@ -78,7 +78,7 @@ class ClosedDocuments:
         return moved
 
     def rename(self, place: Place) -> None:
-        """Follows a change of the workspace's folders; what lies in none any more is forgotten."""
+        """Follows a change of the workspace's folders. Documents that are no longer in any folder are forgotten."""
         for key, document in list(self._documents.items()):
             path, folder = place(document.uri)
             self._documents[key] = replace(document, path=path, folder=folder)
@@ -89,5 +89,5 @@ class ClosedDocuments:
 
 
 def _is_within(key: str, folder: str) -> bool:
-    """Whether a document's normal URI is that of `folder`, or of something in it."""
+    """Whether `key`, a normal URI, is that of `folder` or of something in it."""
     return key == folder or key.startswith(folder.rstrip("/") + "/")

@@ -1,4 +1,4 @@
-"""Comments and docstrings as places to write in: how their lines begin, what ends them, and how wide they are."""
+"""Describes the comment or docstring at a cursor: how its lines begin, what ends it, and how wide its lines are."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.language_entry import Language
 from lsp_server.core.text import encode
 
-# How many lines around a place tell how wide lines are. Of comments that go over lines, so many do.
+# How many lines around a place are read to find the usual line width, and how many lines of multi-line comments are
+# enough to take the width from comments only.
 _LINES_AROUND, _ENOUGH = 300, 3
-# What share of the lines is no wider than the usual width, which is between these.
+# The usual width is the one that this share of the lines does not exceed, limited to this range of columns.
 _USUAL_SHARE, _NARROWEST, _WIDEST = 0.95, 72, 120
 
-# How far above a place the beginning of a comment is looked for in a language without a grammar.
+# How far above the cursor the start of a comment is searched for, in a language without a grammar.
 _BYTES_ABOVE = 4000
 
 _DOCSTRING = re.compile(r"[A-Za-z]{0,2}(\"{3}|'{3})")
@@ -26,10 +27,11 @@ _STAR = re.compile(r"[ \t]*(?:\*(?![*/]))?[ \t]*")
 class Comment:
     """The comment or docstring that a cursor is in.
 
-    is_doc: whether it documents code. prefix: what a further line of it begins with, up to its first word. closer: what
-    ends it; empty if the line's end does. goes_on: whether further lines of it may come below the cursor's. width: how
-    many columns its lines may have; 0 for any. closed_here: whether no words of it follow in the cursor's line. asks:
-    whether it asks to be continued. asked: whether the user has asked for that.
+    is_doc: whether it documents code. prefix: the text of a further line of it before the first word. closer: the text
+    that ends it; empty if the end of the line does. goes_on: whether a completion may add lines below the cursor's
+    line. width: the maximum number of columns of its lines; 0 for no limit. closed_here: whether no words of it follow
+    the cursor in its line. asks: whether its text asks to be continued. asked: whether the user has requested a
+    completion there.
     """
 
     is_doc: bool
@@ -43,11 +45,11 @@ class Comment:
 
     @property
     def mark(self) -> str:
-        """The signs that a further line of it begins with, behind its indentation."""
+        """The characters that a further line begins with after its indentation, such as `#` or `*`."""
         return self.prefix.strip()
 
     def words(self, line: str) -> str | None:
-        """What a line says that may be a further one of it; None if it is none."""
+        """The words of `line` if it may be a further line of this comment; None if it may not."""
         content = line.strip()
         if not content.startswith(self.mark) or (self.closer and content.startswith(self.closer)):
             return None
@@ -61,8 +63,8 @@ class Comment:
 def comment_at(
     document: DocumentSnapshot, cursor: int, language: Language, start: int, end: int, *, is_string: bool = False
 ) -> Comment | None:
-    """What is known of the comment or docstring `start:end`, which `cursor` is in; None if it is no comment of the
-    language's kinds, or a string in the midst of a line."""
+    """Describes the comment or docstring `start:end` around `cursor`. None if it is not one of the language's kinds of
+    comment, or if it is a string that does not begin its line."""
     line = document.line_at(cursor)
     first = document.line_at(start)
     left = _text(document, document.line_start(first), start)
@@ -94,8 +96,8 @@ def comment_at(
 
 
 def comment_by_text(document: DocumentSnapshot, cursor: int, language: Language) -> tuple[int, int] | None:
-    """Where a comment begins and ends that `cursor` is in, for a language without a grammar: a line that begins as
-    comments do, or one between marks."""
+    """The start and end of the comment around `cursor`, found without a grammar: the line begins with a comment mark,
+    or the cursor is between an opening and a closing mark."""
     line = document.line_at(cursor)
     start, end = document.line_start(line), document.line_end(line)
     left = _text(document, start, cursor)
@@ -115,8 +117,8 @@ def comment_by_text(document: DocumentSnapshot, cursor: int, language: Language)
 
 
 def open_docstring(document: DocumentSnapshot, cursor: int, language: Language) -> Comment | None:
-    """The docstring that is begun in the line of `cursor` and has no end yet, which no tree knows; None if there is
-    none."""
+    """The docstring that begins in the cursor's line and has no end yet, so that the syntax tree does not show it; None
+    if there is none."""
     line = document.line_at(cursor)
     left = _text(document, document.line_start(line), cursor)
     quotes = _DOCSTRING.match(left.lstrip()) if language.docstrings else None
@@ -133,7 +135,8 @@ def open_docstring(document: DocumentSnapshot, cursor: int, language: Language) 
 def _made(
     document: DocumentSnapshot, line: int, language: Language, comment: Comment, right: str, *, open_below: bool
 ) -> Comment:
-    """`comment` with what the lines around it tell. open_below: whether it may go over lines as it stands."""
+    """`comment` with `goes_on`, `width` and `closed_here` filled in from the lines around it. open_below: whether it
+    may have further lines where it stands."""
     behind = right.strip()
     closed = not behind or bool(comment.closer and behind.startswith(comment.closer))
     around = _around(document, line)
@@ -171,8 +174,8 @@ def _usual_width(columns: Sequence[int]) -> int:
 
 
 def _prefix_in_block(document: DocumentSnapshot, line: int, first: int, cursor: int, left: str, opener: str) -> str:
-    """What a further line of a comment between marks begins with: as the cursor's line does, or the one below that in
-    which the comment begins."""
+    """The start of a further line in a block comment: as in the cursor's line or, if the comment begins there, as in
+    the line below."""
     if line > first:
         return _lead(_text(document, document.line_start(line), cursor), "*")
     below = document.line(line + 1).decode("utf-8", "replace") if line + 1 < document.line_count else ""
@@ -183,7 +186,7 @@ def _prefix_in_block(document: DocumentSnapshot, line: int, first: int, cursor: 
 
 
 def _lead(line: str, star: str) -> str:
-    """The white space that a line begins with, with a star in it if one may be."""
+    """The white space at the start of a line, with the star in it if `star` is not empty."""
     found = _STAR.match(line)
     lead = found[0] if found is not None and star else line[: len(line) - len(line.lstrip())]
     return f"{lead} " if lead.endswith("*") else lead

@@ -1,4 +1,4 @@
-"""How sure a model is of a text, or of the rest of it, by the probabilities of its tokens."""
+"""The confidence of a model in a part of its text, from the log-probabilities of the tokens."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from dataclasses import dataclass
 
 
 def solid(text: str) -> int:
-    """The length of a text in characters that are the same in what a model wrote and in what is shown of it: line
-    breaks count one each, and other white space, which is made to fit the document, does not count."""
+    """The length of `text` in the characters that formatting does not change: each line break counts one, other white
+    space does not count, because it is adapted to the document before the text is shown."""
     return sum(character == "\n" or not character.isspace() for character in text)
 
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """tokens: where in the text each token ends, and the logarithm of its probability. Places are in the characters
-    that `solid` counts."""
+    """tokens: for each token its end in the text and its log-probability. Positions count characters as `solid`
+    does."""
 
     tokens: tuple[tuple[int, float], ...] = ()
 
     def between(self, start: int, end: int) -> float:
-        """How probable the least probable token of `text[start:end]` is, from 0 to 1. 1 where nothing is known.
+        """The lowest token probability in `text[start:end]`, from 0 to 1; 1 if no token is known there.
 
-        A text goes wrong where the model has hesitated: of several ways to sum up its tokens, this one tells right
-        from wrong nearly as well as their product, and depends far less on how long the text is (`bench quality`).
+        A text usually goes wrong where the model was unsure. The minimum separates right from wrong texts nearly as
+        well as the product of the probabilities, and depends far less on the length of the text (`bench quality`).
         """
         least, begins = 0.0, 0
         for ends, logprob in self.tokens:
@@ -33,7 +33,7 @@ class Confidence:
         return math.exp(least)
 
     def behind(self, text: str, size: int) -> float:
-        """The same for what is shown as `text`, without the first `size` bytes of it."""
+        """The lowest token probability in the shown `text` after its first `size` bytes."""
         typed = text.encode()[:size].decode("utf-8", "ignore")
         return self.between(solid(typed), solid(text))
 

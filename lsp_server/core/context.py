@@ -1,8 +1,7 @@
-"""Context from other files: which parts of them a prompt shows, chosen so that the KV cache survives the choice.
+"""Chooses the parts of other files that a prompt shows, so that the KV cache stays valid from one choice to the next.
 
-They are of text that the editor has open in the workspace's folders, or had open there a moment ago, and of what an
-index offers; nothing is read from disk here. What holds secrets, or looks like data or like a machine's output, is left
-out.
+The parts come from documents that the editor has open in the workspace's folders or had open recently, and from the
+offers of an index; nothing is read from disk here. Files with secrets, data files and generated files are left out.
 """
 
 from __future__ import annotations
@@ -27,38 +26,42 @@ from lsp_server.core.pieces import Piece, defined_names, identifiers_in, pieces_
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
 from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets
 
-# How many buffers are looked at, the most recent first, and how much text of theirs is read for one choice, about
-# 2 ms of work. Larger ones are read beforehand (`read_pieces`), beside the loop, or offer nothing until then.
+# How many buffers are considered, the most recent first, and how many bytes of them are parsed for one choice: about
+# 2 ms of work. Larger buffers are parsed in advance (`read_pieces`) outside the event loop; until then they offer
+# nothing.
 MOST_BUFFERS, PARSED_BYTES = 16, 1 << 14
 
-# How many of their pieces are weighed against each other: about 5 ms of work.
+# How many pieces are compared with each other: about 5 ms of work.
 WEIGHED_PIECES = 800
 
-# A larger file is generated or data; so is one whose lines are this long on average.
+# A file larger than `MOST_BYTES`, or with longer lines on average, counts as generated or as data.
 MOST_BYTES, MOST_LINE_BYTES = 1 << 18, 160
 
-# How much text around the cursor counts as near it, and what a name there weighs against one elsewhere.
+# How much text around the cursor counts as near it.
 NEAR_BEFORE_BYTES, NEAR_AFTER_BYTES = 1500, 500
-# Of a large document, what lies further from the cursor counts for nothing.
+# In a large document, names further from the cursor than this do not count.
 ELSEWHERE_BYTES = 1 << 15
+# The weights of a name: elsewhere in the document, in its imports, near the cursor.
 _ELSEWHERE, _IMPORTED, _NEAR = 0.25, 0.5, 1.0
 
-# What a piece is worth for each name the document uses: that it defines the name, has it as a member (and the
-# document uses it behind a dot), or only uses it too. A piece of a file that the document imports is worth more.
+# The worth of a piece for each name that the document uses: the piece defines the name, has it as a member (and the
+# document uses it after a dot), or only uses it. For a piece of an imported file the sum is multiplied by
+# `_FROM_IMPORTED`.
 _DEFINES, _MEMBER, _USES, _FROM_IMPORTED = 3.0, 1.0, 0.1, 1.5
 _LEAST_WORTH, _LEAST_SHARE_OF_BEST = 0.5, 0.1
 
-# A new choice has to gain this share of its worth for each whole prompt that it makes evaluate again.
+# A new choice must gain this share of the possible worth if the whole prompt has to be evaluated again, and
+# proportionally less if only a part of it.
 _GAIN_PER_PROMPT = 0.4
 
-# Of a prompt's tokens, what other files get unless the user says: of a model with FIM tokens, and of one without.
-# The default model, which has none, completes as well without other files as with (`bench context`).
+# The share of a prompt's tokens for other files if the user sets none: for models with FIM tokens, and without.
+# The default model has none and completes as well without other files as with them (`bench context`).
 FIM_SHARE, PREFIX_ONLY_SHARE = 0.15, 0.0
 
-# How many documents' contexts are remembered.
+# For how many documents the context is remembered.
 REMEMBERED = 32
 
-# What the buffers that were read last offer.
+# The pieces of the buffers that were parsed last.
 _read: OrderedDict[DocumentSnapshot, tuple[Piece, ...]] = OrderedDict()
 _MOST_READ = 3 * MOST_BUFFERS
 
@@ -70,17 +73,17 @@ _IMPORT = re.compile(rb"^[ \t]*(?:import|from|use|using|require\w*|#[ \t]*includ
 
 
 def prompt_budget(form: FimFormat, tokens: int, buffers_tokens: int = -1) -> PromptBudget:
-    """The budget of a prompt of `tokens` in a format. buffers_tokens: for other files; -1 is what suits it."""
+    """The budget of a prompt of `tokens` in a format. buffers_tokens: for other files; -1: the default share."""
     if buffers_tokens < 0:
         buffers_tokens = int(tokens * (FIM_SHARE if form.has_fim else PREFIX_ONLY_SHARE))
     return PromptBudget.of_tokens(tokens, buffers_tokens)
 
 
 def may_show(buffer: DocumentSnapshot, document: DocumentSnapshot) -> bool:
-    """Whether parts of `buffer` may stand in a prompt for `document`, judged by what and where it is.
+    """Whether a prompt for `document` may show parts of `buffer`, judged by the kind and place of the buffer.
 
-    Not the document itself under another name (a diff view), nothing that lies outside the workspace's folders, and
-    nothing whose name speaks of secrets. Data files only beside others in the same language.
+    Excluded: the document itself under another URI (a diff view), files outside the workspace's folders, and files
+    whose names suggest secrets. Data files are shown only for documents of the same language.
     """
     if buffer.uri == document.uri or (buffer.path, buffer.folder) == (document.path, document.folder):
         return False
@@ -93,7 +96,7 @@ def may_show(buffer: DocumentSnapshot, document: DocumentSnapshot) -> bool:
 
 
 def is_source(buffer: DocumentSnapshot) -> bool:
-    """Whether a buffer's text is what people write: not huge, binary or minified, and without keys or tokens."""
+    """Whether people wrote a buffer's text: it is not huge, binary or minified, and has no keys or tokens in it."""
     source = buffer.source
     if len(source) > MOST_BYTES or len(source) > MOST_LINE_BYTES * buffer.line_count:
         return False
@@ -101,7 +104,7 @@ def is_source(buffer: DocumentSnapshot) -> bool:
 
 
 def shown_buffers(document: DocumentSnapshot, buffers: Sequence[DocumentSnapshot]) -> list[DocumentSnapshot]:
-    """Those of `buffers`, the most recent first, that prompts for `document` may show parts of."""
+    """Those of `buffers` that prompts for `document` may show parts of, the most recent first."""
     return list(islice((buffer for buffer in buffers if may_show(buffer, document)), MOST_BUFFERS))
 
 
@@ -110,8 +113,8 @@ def is_read(buffer: DocumentSnapshot) -> bool:
 
 
 def read_pieces(buffer: DocumentSnapshot) -> tuple[Piece, ...]:
-    """What a buffer offers to the prompts for others. Worked out once for a version, on any thread; the latest ones are
-    kept."""
+    """The pieces that a buffer offers to prompts for other documents. Computed once per version, on any thread; the
+    latest results are kept."""
     found = _read.get(buffer)
     if found is None:
         found = _read[buffer] = pieces_of(buffer) if is_source(buffer) else ()
@@ -121,14 +124,14 @@ def read_pieces(buffer: DocumentSnapshot) -> tuple[Piece, ...]:
 
 
 class PieceIndex:
-    """The pieces of the buffers that were looked at last."""
+    """The pieces of the buffers that were considered last."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[Piece, ...]] = {}
 
     def pieces(self, buffers: Sequence[DocumentSnapshot]) -> list[Piece]:
-        """The pieces of `buffers`, up to the limit; reads small ones that have changed, the first ones first, within
-        the limit. A buffer that has to wait offers what it did before."""
+        """At most `WEIGHED_PIECES` pieces of `buffers`. Changed buffers are parsed in order, up to `PARSED_BYTES`
+        together. A buffer that is not parsed yet offers the pieces of its earlier version."""
         old, self._found = self._found, {}
         room = PARSED_BYTES
         for buffer in buffers:
@@ -142,8 +145,8 @@ class PieceIndex:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a document uses and does not define. names: each with its weight; attributes: those behind a dot;
-    imported: those in its imports."""
+    """The names that a document uses and does not define. names: each with its weight. attributes: names after a dot.
+    imported: names in its imports."""
 
     names: Mapping[str, float]
     attributes: frozenset[str]
@@ -151,7 +154,7 @@ class Wanted:
 
 
 def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
-    """What `document` uses, most of all near `hole`."""
+    """The names that `document` uses; those near `hole` weigh most."""
     start = max(0, hole.cursor - ELSEWHERE_BYTES)
     head = document.source[:IMPORTS_WITHIN_BYTES]
     source = document.source[start : hole.cursor + ELSEWHERE_BYTES]
@@ -176,8 +179,8 @@ def _imports(language: Language, head: bytes) -> bytes:
 
 
 def worths(pieces: Sequence[Piece], wanted: Wanted) -> dict[Piece, float]:
-    """What each piece is worth to a document: the sum over the names they share, each by how few of the pieces
-    have it (inverse document frequency). Pieces that are worth next to nothing are left out.
+    """The worth of each piece for a document: the sum over the names they share, each weighted by its inverse document
+    frequency among the pieces. Pieces of very low worth are left out.
     """
     names = frozenset(wanted.names)
     shared = [names.intersection(piece.names) for piece in pieces]
@@ -212,12 +215,12 @@ def choose_context(
     prompt_bytes: int = 0,
     offer: Offer = NO_OFFER,
 ) -> Context:
-    """What a prompt for `hole` shows of `pieces`, and of what an index offers, within `budget` bytes: `held`, unless
-    another choice gains more than it costs.
+    """The context that a prompt for `hole` shows, chosen from `pieces` and from the offer of an index, within `budget`
+    bytes. It is `held` unless another choice gains more than it costs. A pure function.
 
-    A change makes everything behind it evaluate again, `prompt_bytes` of the document's own among it. So a
-    piece that is still right stays where it is and new ones come behind it, in place of those at the end if
-    there is no room; or, if that gains more, everything is chosen anew. A pure function.
+    A change invalidates the cache of everything behind it, including `prompt_bytes` of the document itself. So two
+    candidates are compared: `held` with its valid pieces kept in place and new pieces added at the end (in place of
+    the last ones if there is no room), and a completely new choice.
     """
     worth = {piece: why.score for piece, why in offer.pieces.items()}
     worth.update(worths(pieces, wanted_names(document, hole)) if pieces else {})
@@ -241,12 +244,12 @@ def choose_context(
 
 
 def _worth_of(context: Context, worth: Mapping[Piece, float]) -> float:
-    """A piece whose text is not what it was is worth nothing: it is not among those that were found."""
+    """The sum of the pieces' worths. A piece whose text has changed is not in `worth` and counts nothing."""
     return sum(worth.get(piece, 0.0) for piece in context.pieces)
 
 
 def _kept(old: Sequence[Piece], new: Sequence[Piece]) -> int:
-    """How many pieces at the beginning are the same."""
+    """How many pieces at the beginning of both sequences are the same."""
     return next((i for i, (a, b) in enumerate(zip(old, new, strict=False)) if a != b), min(len(old), len(new)))
 
 
@@ -260,7 +263,7 @@ def _fitting(ranked: Sequence[Piece], budget: int) -> list[Piece]:
 
 
 def _in_reading_order(pieces: Sequence[Piece]) -> tuple[Piece, ...]:
-    """The pieces of one file together and as they stand in it; the file with the best one first."""
+    """The pieces grouped by file and in file order; the file with the best piece comes first."""
     files = {piece.path: index for index, piece in reversed(list(enumerate(pieces)))}
     return tuple(sorted(pieces, key=lambda piece: (files[piece.path], piece.offset)))
 
@@ -272,7 +275,7 @@ def _grown(
     worth: Mapping[Piece, float],
     budget: int,
 ) -> tuple[Piece, ...]:
-    """`held` without what is not right any more, and with the best of the others at its end."""
+    """`held` without the pieces that are not in `right`, with the best of the other pieces added at its end."""
     kept = [piece for piece in held if piece in right]
     room = budget - sum(map(piece_size, kept))
     added: list[Piece] = []
@@ -292,8 +295,8 @@ def _grown(
 
 @dataclass(slots=True)
 class _Choice:
-    """held: what the document's prompts show. next: what was chosen since and waits to be evaluated. why: what an index
-    said of what it offered for these."""
+    """held: the context that the document's prompts show. next: a newer choice that waits to be evaluated. why: what
+    the index said about the pieces that it offered."""
 
     held: Context
     next: Context | None = None
@@ -301,7 +304,7 @@ class _Choice:
 
 
 class ContextBook:
-    """The context of each document: one for all its anchors, so that they share it in the cache. Plain data."""
+    """The context of each document. All anchors of a document share it, and so its KV cache. Plain data."""
 
     def __init__(self) -> None:
         self._choices: OrderedDict[str, _Choice] = OrderedDict()
@@ -311,12 +314,12 @@ class ContextBook:
         return len(self._choices)
 
     def held(self, uri: str) -> Context:
-        """What the prompts for a document show of others."""
+        """The context that the prompts for a document show now."""
         choice = self._choices.get(uri)
         return choice.held if choice else NO_CONTEXT
 
     def why(self, uri: str) -> Mapping[Piece, Why]:
-        """Why prompts for a document show pieces of an index; nothing is said of those of open buffers."""
+        """Why the prompts for a document show pieces of an index. Pieces of open buffers have no entry."""
         choice = self._choices.get(uri)
         return choice.why if choice else {}
 
@@ -328,8 +331,8 @@ class ContextBook:
         buffers: Sequence[DocumentSnapshot],
         index: Index = no_index,
     ) -> Context:
-        """The context that a key is answered with: the one held, whatever has become of the buffers. Only a
-        document without one gets it here, since nothing is evaluated for it yet."""
+        """The context that a key is answered with: the held one, even if buffers have changed since. A new context is
+        chosen only for a document that has none, because nothing is evaluated for it yet."""
         choice = self._choices.get(document.uri)
         if choice is None:
             pieces = self._pieces(document, budget, buffers)
@@ -350,10 +353,10 @@ class ContextBook:
         prompt_bytes: int,
         index: Index = no_index,
     ) -> Context | None:
-        """A context that is worth being evaluated while the user rests; None if the one held is good enough.
+        """A context that is worth evaluating while the user pauses; None if the held one is good enough.
 
-        One whose evaluation was interrupted is taken up again unless a better one has come. What comes from a
-        file that is not there any more goes whatever that costs.
+        A choice whose evaluation was interrupted is returned again unless there is a better one. If a file of the
+        held context no longer exists, a new context is chosen whatever it costs.
         """
         held = self.choose(document, hole, budget, buffers, index)
         choice = self._choices[document.uri]
@@ -369,7 +372,7 @@ class ContextBook:
         return choice.next
 
     def adopt(self, uri: str, context: Context) -> None:
-        """Puts a context in force, once it has been evaluated."""
+        """Makes `context` the held one, after it was evaluated."""
         if uri in self._choices:
             why = self._choices[uri].why
             kept = {piece: why[piece] for piece in context.pieces if piece in why}

@@ -1,5 +1,5 @@
-"""What a file declares, as an index of a project keeps it: each definition with its signature, the lines of its
-members, the first line of its documentation and its place."""
+"""Lists the declarations of a file for the project index: each definition with its signature, the lines of its members,
+the first line of its documentation and its position."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ from lsp_server.core.pieces import (
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# Of one file, and of one class.
+# The limit for one file, and for one class.
 MOST_DECLARATIONS, MOST_MEMBERS = 400, 200
 _DOC_CHARACTERS = 160
-# What stands around the words of a comment or a docstring.
+# The signs around the words of a comment or a docstring.
 _AROUND_WORDS = re.compile(
     r"""^[rRbBuUfF]{0,2}(?:\"""|'''|"|')|^(?:/\*[*!]?|//[/!]?|--|#|;+|\*)|(?:\"""|'''|"|'|\*/)$"""
 )
@@ -41,8 +41,8 @@ _AROUND_WORDS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member of a class or the like. text: its signature, or the whole of a short field. method: whether it has a
-    body."""
+    """One member of a class or a similar definition. text: its signature, or all of a short field. method: whether it
+    has a body."""
 
     names: tuple[str, ...]
     text: bytes
@@ -53,8 +53,8 @@ class Member:
 class Declaration:
     """One definition at the top level of a file.
 
-    head: its signature, of a class what stands before its members. whole: all of it if it is small, else empty. tail:
-    what closes it behind its members. doc: the first line of its documentation. line: from 0.
+    head: its signature; for a class the text before its members. whole: all of its text if it is small, else empty.
+    tail: the text that closes it after its members. doc: the first line of its documentation. line: counted from 0.
     """
 
     defines: tuple[str, ...]
@@ -68,8 +68,8 @@ class Declaration:
 
 
 def declarations_of(document: DocumentSnapshot) -> tuple[Declaration, ...]:
-    """What `document` declares, in its order, up to the limit; nothing without a grammar, or if it is too hard to
-    parse."""
+    """The declarations in `document`, in its order, up to the limit. Empty without a grammar, or if parsing takes too
+    many steps."""
     language = find_language(document.language_id, document.path)
     tree, _ = parse(language, document.source, MOST_STEPS)
     if tree is None:

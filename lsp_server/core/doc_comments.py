@@ -1,4 +1,4 @@
-"""Where the doc comment of a function or class stands in its syntax tree: inside, above, or below the decorators."""
+"""Finds the doc comment of a function or class in its syntax tree: inside it, above it, or below its decorators."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 COMMENTS = frozenset({"comment", "line_comment", "block_comment"})
 _DOC = re.compile(rb"/\*[*!]|//[/!]")
-# A comment that is an order to a tool, as in Go.
+# A comment that is a directive for a tool, as `//go:embed` in Go.
 _DIRECTIVE = re.compile(rb"//[a-z]+:[a-z]")
 
 
 def first_of(around: Node, leading: Collection[str]) -> Node:
-    """The first of the siblings of the kinds `leading` in front of `around`, comments between them passed over;
-    `around` itself if there is none."""
+    """The first sibling of the kinds `leading` before `around`, skipping comments between them; `around` itself if
+    there is none."""
     first, before = around, around.prev_named_sibling
     while before is not None and (before.type in leading or before.type in COMMENTS):
         if before.type in leading:
@@ -29,7 +29,7 @@ def first_of(around: Node, leading: Collection[str]) -> Node:
 
 
 def docstring(body: Node | None) -> tuple[int, int] | None:
-    """The string that a body begins with."""
+    """The place of the string that a body begins with, in bytes."""
     first = body.named_children[0] if body is not None and body.named_children else None
     if first is None or first.type != "expression_statement" or not first.named_children:
         return None
@@ -37,8 +37,8 @@ def docstring(body: Node | None) -> tuple[int, int] | None:
 
 
 def doc_comment(first: Node, around: Node, node: Node, name: Node, source: bytes) -> tuple[int, int] | None:
-    """The comment above the first line of a definition; or a doc comment below its decorators, annotations, attributes
-    or template parameters, if none stands above them."""
+    """The comment above the first line of a definition. If that is not a doc comment: a doc comment below its
+    decorators, annotations, attributes or template parameters, if there is one."""
     above = _doc_before(first, source)
     if above is not None and _DOC.match(source, above[0]):
         return above
@@ -58,8 +58,8 @@ def doc_comment(first: Node, around: Node, node: Node, name: Node, source: bytes
 
 
 def _doc_before(node: Node, source: bytes) -> tuple[int, int] | None:
-    """The comment that ends on the line above `node`, or several of them one under the other. Orders to tools that
-    stand below it are none of it."""
+    """The comment that ends on the line above `node`, or a block of comments there. Directives for tools at the end of
+    the block do not belong to it."""
     start, end, row = -1, -1, node.start_point.row
     before = node.prev_named_sibling
     while before is not None and before.type in COMMENTS:

@@ -14,12 +14,11 @@ from lsp_server.core.large_text import LargeText
 class DocumentSnapshot:
     """One version of one document. Never changes; an edit makes a new one. Offsets are in bytes of UTF-8.
 
-    `path` is the name a model is shown: relative to the workspace when the file lies in one. folder: the name of
-    that workspace folder, empty for a file outside. `version` is
-    the client's own number, None where the client has none. edit_end: the offset behind the last edit,
-    where the cursor most likely is. Two snapshots are equal only if they are the
-    same object, which is how an answer is found to be stale. starts: a tuple, because the garbage collector walks over
-    lists, and 200 buffers of 5,000 lines would take it 20 ms.
+    path: the name that a model is shown, relative to the workspace folder if the file lies in one. folder: the name of
+    that workspace folder; empty for a file outside. version: the client's number; None if the client has none.
+    edit_end: the offset behind the last edit, where the cursor most likely is. starts: the offset of each line; a
+    tuple, because the garbage collector walks over lists, which takes 20 ms for 200 buffers of 5,000 lines. Two
+    snapshots are equal only if they are the same object; that is how an answer is found to be stale.
     """
 
     uri: str
@@ -50,7 +49,7 @@ class DocumentSnapshot:
 
     @property
     def newline(self) -> bytes:
-        """The line end the document uses, judged by its first line."""
+        """The line ending of the document, judged by its first line."""
         if self.line_count > 1:
             first = self.source[: self.starts[1]]
             for end in (b"\r\n", b"\n", b"\r"):
@@ -66,7 +65,7 @@ class DocumentSnapshot:
         return self.starts[line]
 
     def line_end(self, line: int) -> int:
-        """The offset behind the last byte of `line`, in front of its line end."""
+        """The offset behind the last byte of `line`, before its line ending."""
         if line + 1 >= self.line_count:
             return len(self.source)
         end = self.starts[line + 1] - 1
@@ -75,11 +74,12 @@ class DocumentSnapshot:
         return end
 
     def line(self, line: int) -> bytes:
-        """The bytes of `line` without its line end."""
+        """The bytes of `line` without its line ending."""
         return self.source[self.starts[line] : self.line_end(line)]
 
     def offset(self, line: int, column: int, encoding: text.Encoding) -> int:
-        """The byte offset of a position. Beyond a line's end means its end; beyond the text, the text's end."""
+        """The byte offset of a position. A column beyond the line is the line's end; a line beyond the text, the text's
+        end."""
         if line >= self.line_count:
             return len(self.source)
         if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
@@ -87,7 +87,7 @@ class DocumentSnapshot:
         return self.starts[line] + text.byte_column(self.line(line), column, encoding)
 
     def position(self, offset: int, encoding: text.Encoding) -> tuple[int, int]:
-        """The line and the column, both from 0, of a byte offset."""
+        """The line and the column of a byte offset, both counted from 0."""
         line = self.line_at(offset)
         if self.line_end(line) - self.starts[line] > text.LONG_LINE_BYTES:
             return line, _index_of(self, line, encoding).column(offset)
@@ -100,7 +100,7 @@ class DocumentSnapshot:
         return replace(self, source=source, starts=tuple(starts), edit_end=start + len(replacement))
 
     def near(self, offset: int) -> Seen:
-        """What is looked at for a place in the document: all of it."""
+        """The part of the document that is used around `offset`: all of it."""
         return Seen(self)
 
     def as_large(self) -> LargeDocument:
@@ -110,8 +110,8 @@ class DocumentSnapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LargeDocument:
-    """One version of a document that is too large to be looked at as a whole, or to be copied at each edit. Offsets are
-    in bytes of UTF-8; the rest is as in a DocumentSnapshot."""
+    """One version of a document that is too large to be processed as a whole or copied at each edit. Offsets are in
+    bytes of UTF-8; the fields are as in a DocumentSnapshot."""
 
     uri: str
     path: str
@@ -135,7 +135,7 @@ class LargeDocument:
         return replace(self, content=self.content.edited(start, end, replacement), edit_end=start + len(replacement))
 
     def near(self, offset: int) -> Seen:
-        """What is looked at for a place in the document: the lines around it."""
+        """The part of the document that is used around `offset`: the lines near it."""
         return _seen(self, *self.content.around(offset, NEAR_BYTES))
 
     def as_small(self) -> DocumentSnapshot:
@@ -150,14 +150,14 @@ class LargeDocument:
 
 @lru_cache(maxsize=4)
 def _seen(document: LargeDocument, start: int, end: int) -> Seen:
-    """Kept, because what has been found out about a part is known by the part's identity."""
+    """Cached, because results for a part are stored under the identity of its snapshot."""
     return Seen(document.part(start, end), start)
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What is looked at for a place in a client's document. base: where `document` begins in that; less than 0 if there
-    is more in front of it."""
+    """The part of a client's document that is used for a place in it. base: the offset in the client's document where
+    `document` begins; negative if `document` has other text in front (cells of a notebook)."""
 
     document: DocumentSnapshot
     base: int = 0
@@ -168,17 +168,18 @@ Document = DocumentSnapshot | LargeDocument
 
 @lru_cache(maxsize=2)
 def _index_of(document: DocumentSnapshot, line: int, encoding: text.Encoding) -> text.LineIndex:
-    """The last ones are kept: the positions that come and go with a key are in one line."""
+    """The last two are cached: the positions of the client's messages at one key lie in the same line."""
     return text.LineIndex(document.source, document.line_start(line), document.line_end(line), encoding)
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A change as the client sends it: a range in its own units, or None for the whole text."""
+    """A change as the client sends it. range: start and end as (line, column) in the client's encoding; None if `text`
+    replaces the whole document."""
 
     range: tuple[tuple[int, int], tuple[int, int]] | None
     text: str
 
 
-# Of a large document, how much is looked at on either side of a place.
+# How many bytes of a large document are used on either side of a place.
 NEAR_BYTES = 1 << 16

@@ -14,15 +14,15 @@ from lsp_server.core.large_text import LargeText
 from lsp_server.core.notebook import Notebooks, text_around
 from lsp_server.core.uris import normal_uri
 
-# So many edits in one change are made on the lines, not each on the whole text.
+# From this many edits in one change on, they are applied to a list of lines, not each to the whole text.
 _MANY_EDITS = 16
 
-# A document of more bytes is a large one, unless the user says otherwise.
+# A document of more bytes counts as large, unless the user sets another limit.
 LARGEST_BYTES = 5_000_000
 
 
 class Snapshots(Mapping[str, Document]):
-    """Documents by their URIs, under any spelling; as a set of names, each has the one it was opened with."""
+    """Documents by URI, in any spelling of it. Iteration gives each URI as the document was opened with."""
 
     def __init__(self, documents: Mapping[str, Document]) -> None:
         self._documents = documents
@@ -38,7 +38,7 @@ class Snapshots(Mapping[str, Document]):
 
 
 class DocumentListener(Protocol):
-    """Is told what happens to the documents of a store, in order."""
+    """Receives the events of a store's documents, in order. Large documents have no events of opening and change."""
 
     def opened(self, document: DocumentSnapshot) -> None: ...
 
@@ -48,10 +48,10 @@ class DocumentListener(Protocol):
 
 
 class DocumentStore:
-    """The open documents, the latest edited last, and the text of those that were closed last. Changes are
-    applied at once and in order; readers hold snapshots. A document is one however its URI is spelt.
+    """The open documents, the latest edited last, and the text of the documents that were closed last. Changes are
+    applied at once and in order; readers hold snapshots. Different spellings of a URI mean the same document.
 
-    largest_bytes: a document of more is held as a large one.
+    largest_bytes: a document of more bytes is stored as a LargeDocument.
     """
 
     def __init__(self, encoding: text.Encoding = "utf-16", largest_bytes: int = LARGEST_BYTES) -> None:
@@ -66,17 +66,17 @@ class DocumentStore:
         return len(self._documents)
 
     def find(self, uri: str) -> Document | None:
-        """The open document of that name, however large it is."""
+        """The open document with that URI, whatever its size."""
         return self._documents.get(normal_uri(uri))
 
     def get(self, uri: str) -> DocumentSnapshot | None:
-        """The same, if it is not a large one."""
+        """The open document with that URI; None if it is a large one."""
         document = self.find(uri)
         return document if isinstance(document, DocumentSnapshot) else None
 
     def seen(self, document: Document, offset: int) -> Seen:
-        """What is looked at for a place in an open document: the document, or what of it is near if it is a large one;
-        for a cell of a notebook, those beside it too."""
+        """The part of an open document that is used for a place in it: all of it, or the lines near the place in a
+        large one. For a cell of a notebook it includes the cells beside it."""
         names = self.notebooks.cells_beside(document.uri)
         if not names or not isinstance(document, DocumentSnapshot):
             return document.near(offset)
@@ -87,22 +87,22 @@ class DocumentStore:
         return document.near(offset) if around is None else Seen(around[0], -around[1])
 
     def language_id(self, uri: str) -> str:
-        """The language of a document that is open, or was closed lately; empty if that is not known."""
+        """The language of a document that is open or was closed recently; empty if it is not known."""
         document = self.find(uri)
         return document.language_id if document is not None else self.closed.language_id(uri)
 
     def snapshots(self) -> Snapshots:
-        """All open documents as they are now; later changes do not show in it."""
+        """All open documents as they are now; later changes do not affect the result."""
         return Snapshots(dict(self._documents))
 
     def recent(self) -> list[DocumentSnapshot]:
-        """The open documents but large ones, the latest opened or edited first, then the closed ones that are
-        remembered."""
+        """The open documents except large ones, the latest opened or edited first; then the closed documents that are
+        kept."""
         documents = [document for document in self._documents.values() if isinstance(document, DocumentSnapshot)]
         return [*reversed(documents), *reversed(self.closed.all())]
 
     def open(self, document: Document) -> Document:
-        """Opens a document, and returns it as it is held."""
+        """Adds an open document and returns it in the form in which it is stored."""
         self.closed.opened(document.uri)
         self.notebooks.cell_opened(document.uri)
         held = self._put(document)
@@ -111,7 +111,7 @@ class DocumentStore:
         return held
 
     def close(self, uri: str) -> None:
-        """Closes a document. One that lies in the workspace is remembered as it was, unless it is a large one."""
+        """Closes a document. Its text is kept if it lies in the workspace and is not large."""
         document = self._documents.pop(normal_uri(uri), None)
         if document is not None and self.listener is not None:
             self.listener.closed(document.uri)
@@ -123,15 +123,15 @@ class DocumentStore:
             self.closed.add(document)
 
     def move(self, old: str, new: str, place: Callable[[str], tuple[str, str]]) -> None:
-        """Follows a file or a folder that has another name now. `place` gives the path and the folder of a URI."""
+        """Follows the renaming of a file or folder. `place` gives the path and the folder of a URI."""
         for document in self.closed.move(old, new, place):
             if self.find(document.uri) is None:
                 self.closed.opened(document.uri)
                 self.closed.add(document)
 
     def rename(self, place: Callable[[str], tuple[str, str]]) -> list[Document]:
-        """Follows a change of the workspace's folders: `place` gives the path and the folder of a URI. Returns the
-        open documents that have other names now. Closed ones that lie in no folder any more are forgotten."""
+        """Follows a change of the workspace's folders: `place` gives the path and the folder of a URI. Returns the open
+        documents whose path or folder has changed. Closed ones that are no longer in any folder are forgotten."""
         self.closed.rename(place)
         renamed = []
         for key, document in list(self._documents.items()):
@@ -142,7 +142,7 @@ class DocumentStore:
         return renamed
 
     def _put(self, document: Document) -> Document:
-        """Holds a document in the form that its size asks for: one that shrinks stays large for a while."""
+        """Stores a document in the form for its size. A large one becomes small again only below half the limit."""
         size = len(document.source if isinstance(document, DocumentSnapshot) else document.content)
         if isinstance(document, DocumentSnapshot) and size > self.largest_bytes:
             document = document.as_large()
@@ -155,7 +155,7 @@ class DocumentStore:
     def change(self, uri: str, version: int | None, edits: Iterable[Edit]) -> Document:
         """Applies `edits` one after the other and returns the new document.
 
-        Raises KeyError for a document that is not open: there is no text that the edits could apply to.
+        Raises KeyError if the document is not open.
         """
         document, edits = self._documents[normal_uri(uri)], list(edits)
         before = document
@@ -181,7 +181,7 @@ class DocumentStore:
 
 
 def _replaced(document: Document, whole: str) -> Document:
-    """`document` with another whole text."""
+    """`document` with its whole text replaced."""
     if isinstance(document, DocumentSnapshot):
         return document.edited(*_difference(document.source, text.encode(whole)))
     content = LargeText.of_text(whole)
@@ -191,11 +191,12 @@ def _replaced(document: Document, whole: str) -> Document:
 def _edited_by_lines(
     document: DocumentSnapshot, edits: list[Edit], encoding: text.Encoding
 ) -> tuple[DocumentSnapshot, list[Edit]]:
-    """`document` after those of `edits` that come before one of the whole text, and the others. Each takes what its own
-    lines have: a snapshot for each of 10,000, of a client that replaces a name everywhere, takes seconds."""
+    """Applies the edits up to the first one of the whole text; returns the new document and the remaining edits. Each
+    edit costs only the lines that it touches. When a client replaces a name everywhere, with 10,000 edits, a snapshot
+    for each edit would take seconds."""
     lines = document.source.splitlines(keepends=True)
     if len(lines) < document.line_count:
-        lines.append(b"")  # behind the last line end
+        lines.append(b"")  # the empty line after the last line ending
     first, edit_end, count = 0, document.edit_end, 0
     for edit in edits:
         if edit.range is None:
@@ -203,7 +204,7 @@ def _edited_by_lines(
         count += 1
         (first, column), (last, last_column) = sorted(_place(lines, *at, encoding) for at in edit.range)
         head = lines[first][:column] + text.encode(edit.text)
-        if first and lines[first - 1].endswith(b"\r"):  # with a `\n` behind it, it is one line end
+        if first and lines[first - 1].endswith(b"\r"):  # a `\n` behind it would make one line ending of the two
             first -= 1
             head = lines[first] + head
         region = (head + lines[last][last_column:]).splitlines(keepends=True)
@@ -217,7 +218,8 @@ def _edited_by_lines(
 
 
 def _place(lines: list[bytes], line: int, column: int, encoding: text.Encoding) -> tuple[int, int]:
-    """The line and the byte in it of a position. Beyond a line's end means its end; beyond the text, the text's end."""
+    """The line of a position and its byte offset in that line. A column beyond the line is the line's end; a line
+    beyond the text, the text's end."""
     if line >= len(lines):
         return len(lines) - 1, len(lines[-1])
     content = lines[line]
@@ -225,7 +227,7 @@ def _place(lines: list[bytes], line: int, column: int, encoding: text.Encoding) 
 
 
 def _difference(before: bytes, after: bytes) -> tuple[int, int, bytes]:
-    """The one edit, of whole characters, that makes `after` of `before`: its start, its end, and what is put there."""
+    """The single edit, of whole characters, that turns `before` into `after`: its start, its end and its new text."""
     limit = min(len(before), len(after))
     start = text.shared_start(before, after, limit)
     start = text.character_start(before, start)

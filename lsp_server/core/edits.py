@@ -1,4 +1,4 @@
-"""Edits of a text: as small as they can be, and moved along when the document changes under them."""
+"""Computes minimal edits of a text, and moves ranges along when the document changes."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from itertools import accumulate
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.text import character_start, next_character_start, shared_start
 
-# A diff of more lines than this takes seconds, and one with more pairs of equal lines; one edit then replaces what lies
-# between the first and the last difference.
+# A diff of more lines, or with more pairs of equal lines, takes seconds. Then one edit replaces everything from the
+# first difference to the last.
 _MOST_LINES, _MOST_PAIRS = 3000, 100_000
 
 
@@ -26,10 +26,10 @@ class Replacement:
 
 
 def minimal_edits(old: bytes, new: bytes, base: int = 0) -> list[Replacement]:
-    """The edits that turn `old`, which stands at offset `base`, into `new`: in order, apart, and small.
+    """The edits that turn `old`, which begins at offset `base`, into `new`: ordered, not overlapping, and small.
 
-    Whole lines are compared first; inside a run of changed lines only what lies between the common beginning
-    and the common end is replaced. Small edits keep the user's cursor, folds and marks where they are.
+    Whole lines are compared first. In a run of changed lines, the common beginning and the common end are not
+    replaced. Small edits keep the user's cursor, folds and marks in place.
     """
     before, after = old.splitlines(keepends=True), new.splitlines(keepends=True)
     first, last = _common_lines(before, after)
@@ -47,7 +47,7 @@ def minimal_edits(old: bytes, new: bytes, base: int = 0) -> list[Replacement]:
 
 
 def _common_lines(before: list[bytes], after: list[bytes]) -> tuple[int, int]:
-    """How many lines two texts share at their beginning, and at their end behind that."""
+    """How many lines two texts share at the beginning, and how many of the remaining ones at the end."""
     pairs = zip(before, after, strict=False)
     first = next((index for index, (one, other) in enumerate(pairs) if one != other), min(len(before), len(after)))
     pairs = zip(before[first:][::-1], after[first:][::-1], strict=False)
@@ -59,7 +59,7 @@ def _trimmed(old: bytes, new: bytes, base: int) -> list[Replacement]:
     if old == new:
         return []
     start, tail = common_ends(old, new)
-    # Neither end may cut a character or the two bytes of a line end apart.
+    # Neither end may cut a character, or a line ending of two bytes, in two.
     start = min(character_start(old, start), character_start(new, start))
     while start > 0 and old[start - 1 : start] == b"\r":
         start -= 1
@@ -69,12 +69,12 @@ def _trimmed(old: bytes, new: bytes, base: int) -> list[Replacement]:
 
 
 def _splits(text: bytes, offset: int) -> bool:
-    """Whether a cut at `offset` goes through a character or between `\\r` and `\\n`."""
+    """Whether a cut at `offset` would split a character or the two bytes of `\\r\\n`."""
     return text[offset] & 0xC0 == 0x80 or (text[offset : offset + 1] == b"\n" and text[:offset].endswith(b"\r"))
 
 
 def common_ends(old: bytes, new: bytes) -> tuple[int, int]:
-    """How many bytes two texts share at their beginning, and at their end behind that."""
+    """How many bytes two texts share at the beginning, and how many of the remaining ones at the end."""
     shorter = min(len(old), len(new))
     start = shared_start(old, new, shorter)
     tail = shared_start(old[::-1], new[::-1], shorter - start)
@@ -82,7 +82,8 @@ def common_ends(old: bytes, new: bytes) -> tuple[int, int]:
 
 
 def applied(source: bytes, edits: Iterable[Replacement]) -> bytes:
-    """`source` with all edits, whose offsets are those of `source`. Raises ValueError if two overlap."""
+    """`source` after all edits; their offsets refer to `source`. Raises ValueError if two edits overlap or one lies
+    outside the text."""
     parts: list[bytes] = []
     position = 0
     for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
@@ -94,10 +95,11 @@ def applied(source: bytes, edits: Iterable[Replacement]) -> bytes:
 
 
 def changed_region(old: DocumentSnapshot, new: DocumentSnapshot) -> tuple[int, int, int]:
-    """What lies between two successive versions: `old.source[start:end]` has become `length` bytes at `start`.
+    """The change between two successive versions: `old.source[start:end]` has become `length` bytes at `start`. Returns
+    start, end and length.
 
-    The last edit's end is known, which tells an insertion in front of equal text from one behind it. For
-    several edits in one change it is the region that holds them all.
+    `new.edit_end` tells whether text was inserted before or after equal text. For several edits in one change the
+    region contains them all.
     """
     grown = len(new.source) - len(old.source)
     end = new.edit_end - grown
@@ -113,8 +115,8 @@ def changed_region(old: DocumentSnapshot, new: DocumentSnapshot) -> tuple[int, i
 
 @dataclass(slots=True, eq=False)
 class TrackedRange:
-    """A range of a document that moves with it. lost: something in it has changed, so it stands for nothing.
-    began: its start in the first version."""
+    """A range of a document that follows its edits. lost: text in the range has changed, so the range is no longer
+    valid. began: its start in the first version."""
 
     document: DocumentSnapshot
     start: int
@@ -127,7 +129,7 @@ class TrackedRange:
             self.began = self.start
 
     def follow(self, document: DocumentSnapshot) -> None:
-        """Takes the next version of the document."""
+        """Moves the range to the next version of the document."""
         old, self.document = self.document, document
         if self.lost or old is document:
             return
@@ -137,14 +139,14 @@ class TrackedRange:
         if start < self.end and self.start < end:
             self._find_again(old, document)
         elif start == end == self.start == self.end:
-            self.lost = True  # text has come right at an empty range: in front or behind, who knows
+            self.lost = True  # text was inserted exactly at an empty range: before or after it is unknown
         elif end <= self.start:
             self.start += length - (end - start)
             self.end += length - (end - start)
 
     def _find_again(self, old: DocumentSnapshot, document: DocumentSnapshot) -> None:
-        """Several edits in one change may lie around the range and leave it alone: then its text is still there,
-        once. A range that holds nearly nothing is not looked for."""
+        """Finds the range by its text, because several edits in one change may lie around it without touching it. The
+        text must occur once in both versions and have at least 12 bytes; else the range is lost."""
         text = old.source[self.start : self.end]
         if len(text) < 12 or old.source.count(text) != 1 or document.source.count(text) != 1:
             self.lost = True

@@ -1,4 +1,4 @@
-"""Code in another language inside a text: a web page's scripts and styles, the page around PHP, Markdown's fences."""
+"""Finds code in another language inside a text: scripts and styles of a page, the page around PHP, Markdown fences."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from lsp_server.core.languages import find_language
 
 _FENCE = re.compile(rb"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)", re.MULTILINE)
 
-# How far above and below a line fences are looked for.
+# How many bytes above and below a line are searched for fences.
 _FENCE_BYTES = 1 << 17
 
 
 @lru_cache(maxsize=8)
 def language_at(document: DocumentSnapshot, line: int) -> tuple[Language, int, int]:
-    """The language of `line`, and the lines from the first to before the last that are in it together. Those of the
-    whole document where nothing is embedded."""
+    """The language at `line`, with the first line of its region and the line after the last. If nothing is embedded
+    there, the region is the whole document."""
     language = find_language(document.language_id, document.path)
     first, last = 0, document.line_count
     if language.fenced:
         return _fenced(document, line, language)
-    for _ in range(2):  # a script in a page in PHP
+    for _ in range(2):  # twice for a script in an HTML page around PHP
         for embedded in language.embedded:
             found = _between(document, line, embedded, first, last)
             if found is not None:
@@ -35,7 +35,8 @@ def language_at(document: DocumentSnapshot, line: int) -> tuple[Language, int, i
 def _between(
     document: DocumentSnapshot, line: int, embedded: Embedded, first: int, last: int
 ) -> tuple[int, int] | None:
-    """The lines between the marks around `line`, within `first:last`; None if it is not between them."""
+    """The first line between the marks around `line` and the line after the last, within `first:last`; None if `line`
+    is not between such marks."""
     source = document.source
     low, start = document.line_start(first), document.line_start(line)
     end = document.line_start(last) if last < document.line_count else len(source)
@@ -55,7 +56,7 @@ def _between(
 
 
 def _fenced(document: DocumentSnapshot, line: int, outside: Language) -> tuple[Language, int, int]:
-    """The language and the lines of the fenced code that `line` is in, else those of all of a Markdown text."""
+    """The language and the lines of the fenced code around `line`; else those of the whole Markdown document."""
     start = document.line_start(line)
     low = document.line_start(document.line_at(max(0, start - _FENCE_BYTES)))
     opened: re.Match[bytes] | None = None

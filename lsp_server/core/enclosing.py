@@ -1,5 +1,5 @@
-"""What encloses a place: the headers of its class and function, with what documents them, for a window that begins
-inside them."""
+"""Shows what encloses a place, for a window of text that begins inside a class or function: the headers with their
+documentation."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _DOC_COMMENT = re.compile(rb"\s*(?:///|/\*\*|\*|##?\s|//\s)")
 
 
 def enclosing_text(document: DocumentSnapshot, language: Language, line: int, room: int) -> bytes:
-    """The headers of the blocks that `line` stands in and their documentation, outermost first, at most `room`
-    bytes; a comment stands for what is left out behind each. Where there is no room for all, the inner ones stay."""
+    """The headers of the blocks around `line` with their documentation, outermost first, at most `room` bytes. A
+    comment `...` after each stands for the omitted code. If there is no room for all, the outer ones are dropped."""
     parts: list[bytes] = []
     for start, end in reversed(enclosing_headers(document, language, line)):
         first, last = document.line_at(start), document.line_at(end - 1)
@@ -36,7 +36,7 @@ def enclosing_text(document: DocumentSnapshot, language: Language, line: int, ro
 
 
 def _documented(document: DocumentSnapshot, first: int, last: int, limit: int) -> bytes:
-    """The lines `first` to `last` of a header with the docstring below them or the comment above."""
+    """The header in the lines `first` to `last`, with the comment above it and the docstring below it."""
     above = first
     while above > 0 and first - above < _DOC_LINES and _DOC_COMMENT.match(document.line(above - 1)):
         above -= 1
@@ -52,7 +52,7 @@ def _documented(document: DocumentSnapshot, first: int, last: int, limit: int) -
 
 
 def _indentation(document: DocumentSnapshot, line: int, limit: int) -> bytes:
-    """The white space that the first line from `line` on begins with, which is what stands in the block."""
+    """The indentation of the block: the leading white space of the first line with text from `line` on."""
     for number in range(line, min(limit + 1, document.line_count)):
         content = document.line(number)
         if content.strip():

@@ -1,16 +1,16 @@
-"""The fill-in-the-middle formats, as data: what follows what in a prompt, and between which tokens.
+"""The fill-in-the-middle formats as data: the order of the parts of a prompt, and the tokens between them.
 
-No GGUF key states the order, and llama.cpp's own detection misses several families, so this is a table.
-A format belongs to a model if the model's vocabulary has every marker of its layout as one special token
-(and, where two families spell their tokens alike, if the model's name says which it is), unless its name says that
-it is one of those that were never trained on them.
+No GGUF key states the order, and llama.cpp's own detection misses several families, so this is a table. A format
+matches a model if the model's vocabulary has every marker of its layout as one special token. Where two families
+spell their tokens alike, the model's name must match, too. Models whose names say that they were never trained on
+their FIM tokens are excluded.
 
-Parts of other files stand before everything of the document's own: behind the files' own tokens where a model
-was trained on them, else as text, which in a PSM order belongs to the prefix.
+Parts of other files stand before all text of the document itself: after the tokens for files if a model was trained
+on them, else as plain text, which in a PSM order belongs to the prefix.
 
-Orders: PSM is prefix, suffix, middle; SPM is suffix, prefix, middle (Bavarian et al., arXiv 2207.14255).
-What has been typed since the anchor stands behind the middle marker: to the model it is the beginning of
-the middle, and to the cache it is all that a key changes.
+Orders: PSM is prefix, suffix, middle; SPM is suffix, prefix, middle (Bavarian et al., arXiv 2207.14255). The text
+typed since the anchor stands after the middle marker. For the model it is the beginning of the middle; in the KV
+cache it is the only part that a key changes.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from enum import Enum
 
 
 class Slot(Enum):
-    """A place in a layout that text of the document goes into. Its value is a number, so that MessagePack tells it from
-    a marker."""
+    """A place in a layout that is filled with text. Its value is a number, so that a slot differs from a marker, which
+    is a string, in MessagePack."""
 
     CONTEXT = 0
     PATH = 1
@@ -33,19 +33,18 @@ class Slot(Enum):
 
     @property
     def kind(self) -> str:
-        """The kind of segment that the slot becomes."""
+        """The kind of the segment that fills the slot."""
         return self.name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class FimFormat:
-    """One family's format.
+    """The FIM format of one family of models.
 
-    layout: special tokens, by their spelling, and slots, in the order of the prompt. stops: further
-    spellings at which a completion has ended. names: a pattern on the model's own name that must match;
-    None matches all. file, repository: the tokens in front of the path of each other file that is shown, and
-    in front of the repository's name; without a `file` token, the path is a comment. path_alone: whether the document's
-    own path is shown where no other file is.
+    layout: special tokens, by their spelling, and slots, in the order of the prompt. stops: further special tokens
+    that end a completion. names: a pattern that the model's name must match; None matches all. file: the token before
+    the path of each other file that is shown; without one, the path is a comment. repository: the token before the
+    repository's name. path_alone: whether the document's own path is shown when no other file is.
     """
 
     name: str
@@ -62,27 +61,27 @@ class FimFormat:
 
     @property
     def spellings(self) -> tuple[str, ...]:
-        """All that the vocabulary must have."""
+        """All special tokens that the vocabulary must have."""
         return (*self.markers, self.repository) if self.repository else self.markers
 
     @property
     def has_fim(self) -> bool:
-        """False for a model that can only continue: it is shown the suffix as a comment."""
+        """False for a model that can only continue a text; its prompt shows the suffix as a comment."""
         return bool(self.markers)
 
     @property
     def suffix_first(self) -> bool:
-        """Whether the text after the hole stands before the text in front of it."""
+        """Whether the text after the hole stands before the text in front of the hole."""
         return self.layout.index(Slot.AFTER) < self.layout.index(Slot.BEFORE)
 
     @property
     def typed_extends_before(self) -> bool:
-        """Whether what was typed follows the text in front of it directly, with no marker in between."""
+        """Whether the typed text directly follows the text before it, with no marker in between."""
         return self.layout.index(Slot.TYPED) == self.layout.index(Slot.BEFORE) + 1
 
     @property
     def has_path(self) -> bool:
-        """Whether the path has a token of its own; otherwise it goes into a comment."""
+        """Whether the layout has a slot for the path; otherwise the path goes into a comment."""
         return Slot.PATH in self.layout and self.has_fim
 
 
@@ -97,7 +96,7 @@ _MOST_BASES = 4
 
 PREFIX_ONLY = FimFormat("prefix-only", (_C, _P, _A, _B, _T))
 
-# The first that fits is taken: a family with more tokens, or known by name, stands before one with fewer.
+# The first match is taken, so a family with more tokens, or with a name to match, stands before one with fewer tokens.
 FORMATS: tuple[FimFormat, ...] = (
     FimFormat(
         "mellum",
@@ -106,8 +105,8 @@ FORMATS: tuple[FimFormat, ...] = (
         names="mellum",
         file="<filename>",
     ),
-    # Gemma 3 with fimble's adapter, which taught it these unused tokens. All of Gemma 3 has them in its vocabulary, so
-    # only the adapter's own name will do.
+    # Gemma 3 with fimble's adapter, which was trained on these unused tokens. Every Gemma 3 has them in its vocabulary,
+    # so the adapter's name must match.
     FimFormat(
         "gemma-adapter",
         (_C, "<unused1640>", _P, "<unused62>", _B, "<unused465>", _A, "<unused2197>", _T),
@@ -144,43 +143,43 @@ FORMATS: tuple[FimFormat, ...] = (
         (_C, "<[fim-suffix]>", _A, "<[fim-prefix]>", _B, "<[fim-middle]>", _T),
         ("<[end▁of▁sentence]>",),
     ),
-    # All of Mistral's newer vocabularies have these tokens (Nemo, Ministral, Devstral, Magistral and what was made of
-    # them), but only Codestral was trained on them.
+    # All newer vocabularies of Mistral have these tokens (Nemo, Ministral, Devstral, Magistral and their derivatives),
+    # but only Codestral was trained on them.
     FimFormat("codestral", (_C, "[SUFFIX]", _A, "[PREFIX]", _B, _T), ("[MIDDLE]",), names="codestral"),
     PREFIX_ONLY,
 )
 
-# All tokens that some format has around texts: in a vocabulary's own special tokens, none of them is text.
+# All marker tokens of all formats. If one is a special token of a vocabulary, it is never text.
 MARKERS = frozenset(
     spelling for entry in FORMATS for spelling in (*entry.spellings, *entry.stops, entry.file) if spelling
 )
 
-# Models that have FIM tokens of the table in their vocabulary and were never trained on them, each as a pattern on the
-# model's names and one that tells those of the family that were.
+# Models that have FIM tokens of the table in their vocabulary but were never trained on them: a pattern for the names
+# of the family, and one for its members that were trained.
 _UNTRAINED = tuple(
     (re.compile(name, re.IGNORECASE), re.compile(trained, re.IGNORECASE) if trained else None)
     for name, trained in (
         # Distilled reasoning models carry the tokens of the base they were made from.
         (r"r1.?distill|deepseek.?r1|deepcoder", ""),
-        # One vocabulary for the whole family, trained in the models for code.
+        # One vocabulary for the whole family; only the models for code were trained.
         (r"qwen|qwq|qvq", r"coder|codeqwen"),
-        # Up to V2 only the models for code were trained so, and of those not v1.5.
+        # Up to V2 only the models for code were trained, except v1.5.
         (r"deepseek.?(v2(?!\.5)|llm|moe|math|prover|vl|ocr)|\bjanus", r"coder.?v2"),
         (r"deepseek.?coder.*v1\.5", ""),
-        # StarCoder's vocabulary; trained from 3.3 on, and in the models for code.
+        # StarCoder's vocabulary; trained from 3.3 on, and the models for code.
         (r"granite.?3(\.[0-2]|[^.\d])", r"code"),
         (r"granite.*(guardian|vision|speech)", ""),
-        # Those of 7 and 13 billion parameters were trained so, and not the ones for Python.
+        # Only the models with 7 and 13 billion parameters were trained, except those for Python.
         (r"code.?llama.*(python|34b|70b)|wizardcoder.?python|phind", ""),
         (r"seed.?(oss|coder.*reasoning)", ""),
-        # What is derived from OpenAI's cl100k has its tokens.
+        # Vocabularies derived from OpenAI's cl100k contain its FIM tokens.
         (r"\bphi.?[3-9]|olmo|dbrx|stablelm.?2|stablelm.*zephyr", ""),
         (r"glm.?(4(?!\.[5-9])|z1)|chatglm", r"codegeex"),
     )
 )
 
 
-# Formats by what a model is called, for models whose vocabulary is out of reach: the first that fits is taken.
+# Formats by model name, for models whose vocabulary is not accessible. The first match is taken.
 _NAMED = tuple(
     (re.compile(name, re.IGNORECASE), form)
     for name, form in (
@@ -208,7 +207,7 @@ def find_format(name: str) -> FimFormat | None:
 
 
 def format_by_name(model_name: str) -> FimFormat | None:
-    """The format of a model of which nothing but the name is known, or None."""
+    """The format of a model of which only the name is known; None if the name tells nothing."""
     if any(name.search(model_name) and not (trained and trained.search(model_name)) for name, trained in _UNTRAINED):
         return None
     return next((find_format(form) for name, form in _NAMED if name.search(model_name)), None)
@@ -219,9 +218,9 @@ def detect_format(
 ) -> FimFormat:
     """The format of a model.
 
-    has_token: whether a spelling is one special token of its vocabulary. model_name: as of `names_of`. declared: the
-    spellings of the prefix, suffix and middle tokens that the file or llama.cpp names, used where the table has no
-    match.
+    has_token: whether a spelling is one special token of the vocabulary. model_name: from `names_of`. declared: the
+    spellings of the prefix, suffix and middle tokens that the file or llama.cpp names; used if no format of the table
+    matches.
     """
     if any(name.search(model_name) and not (trained and trained.search(model_name)) for name, trained in _UNTRAINED):
         return PREFIX_ONLY
@@ -230,12 +229,12 @@ def detect_format(
             continue
         if entry.has_fim and all(map(has_token, entry.spellings)):
             return entry
-    # The table knows what its own spellings mean, and llama.cpp finds tokens by them.
+    # Spellings of the table are ignored here: the table decides what they mean, and llama.cpp finds tokens by them.
     return declared_format(*declared) if declared and not MARKERS.issuperset(declared) else PREFIX_ONLY
 
 
 def names_of(text: Callable[[str], str], file: str) -> str:
-    """All that a model is called: by its file's metadata, with what it was made from, and by its file's name.
+    """All names of a model: from the metadata of its file, with those of its base models, and the file's name.
 
     text: the metadata's text under a key, empty if there is none.
     """

@@ -1,8 +1,8 @@
-"""The languages that fimble knows by their grammar, one entry of data each.
+"""The languages that fimble knows by their grammar, one data entry for each.
 
-To add a language, add an entry here and its grammar's wheel to `pyproject.toml`; no code changes. The node kinds are
-those of the grammar's `node-types.json`; `tests/core/test_languages.py` checks that the grammar has each of them, and
-wants a sample of code. What a file may hold of other languages is `embedded`, in the entry of the one around them.
+To add a language, add an entry here and the wheel of its grammar to `pyproject.toml`; no code changes. The node types
+are those of the grammar's `node-types.json`; `tests/core/test_languages.py` checks that the grammar has each of them,
+and requires a code sample. `embedded` lists the languages that may be inside a file, in the entry of the outer one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The hole: where in a document text is wanted, and how much of it.
+"""The hole: the place in a document where a completion is wanted, and the kind of completion that is wanted there.
 
-Where it is, `find_hole` tells by the line alone, so that a key costs no parse and its prompt stays anchored. How much
-is wanted is a table of rules, over what stands around the cursor in its line (`find_hole`) and in the tree (`refined`).
+`find_hole` finds the place from the line alone, so that a key costs no parse and the prompt stays anchored. The kind
+comes from a table of rules over the line around the cursor (`find_hole`) and over the syntax tree (`refined`).
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.syntax import view_of
 from lsp_server.core.text import indent_width, next_character_start
 
-# A line of which more than this is left of the cursor (minified code) is anchored inside itself.
+# In a line with more bytes than this before the cursor (minified code), the anchor lies inside the line.
 TYPED_LIMIT_BYTES = 800
 
 
 class HoleKind(str, Enum):
-    """none: nothing is wanted. expression: what is missing in front of a bracket that stands there. line: the
-    rest of the line, or of the statement if its brackets go on. block: lines, as long as they belong together. prose:
-    words that go on with a comment or docstring, inside it."""
+    """What is to be completed. none: nothing. expression: the missing text before a closing bracket. line: the rest of
+    the line, or of the statement if it has open brackets. block: lines that belong together. prose: words inside the
+    comment or docstring at the cursor."""
 
     NONE = "none"
     EXPRESSION = "expression"
@@ -39,11 +39,11 @@ class HoleKind(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """anchor: the offset at which the middle of the prompt begins; what lies between it and the cursor has
-    been typed since. cursor: the offset at which text is inserted. line_end: the end of the cursor's line.
-    indent: for a block, the least indentation, in columns, of a line that still belongs to it. reason: why
-    nothing is wanted, in words for the user. comment: the comment or docstring that it is in, if that is known.
-    members: which names may stand behind others there, as far as that has been looked at.
+    """anchor: the offset where the middle of the prompt begins; the text from there to the cursor was typed since.
+    cursor: the offset where the completion is inserted. line_end: the end of the cursor's line. indent: for a block,
+    the smallest indentation, in columns, of a line that belongs to it. reason: why nothing is wanted, in words for the
+    user. comment: the comment or docstring around the cursor, if known. members: the names that may follow an object
+    there, as far as they were looked up.
     """
 
     kind: HoleKind
@@ -58,8 +58,8 @@ class Hole:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What stands around a cursor. left, right: its line. inside: `code`, or the `string` or `comment` that it is
-    in, and a docstring is a comment; text: what of that stands in front of it. comment: what is known of the latter."""
+    """The context of a cursor. left, right: its line before and after it. inside: `code`, `string` or `comment`; a
+    docstring counts as a comment. text: the part of the string or comment before the cursor. comment: its details."""
 
     left: str
     right: str
@@ -70,7 +70,7 @@ class Surroundings:
 
     @property
     def writes_prose(self) -> bool:
-        """Whether it is where words of a comment end, so that more of them can follow."""
+        """Whether the cursor is at the end of the words of a comment's line, so that more words can follow."""
         return self.comment is not None and self.comment.closed_here
 
     @property
@@ -79,25 +79,26 @@ class Surroundings:
 
     @property
     def announces_code(self) -> bool:
-        """Whether it is the end of a comment that fills its line and says that something follows."""
+        """Whether the cursor is at the end of a comment that fills its line and ends with a colon."""
         return not self.right.strip() and self.text.rstrip().endswith(":") and self.left.strip() == self.text.strip()
 
     @property
     def asks(self) -> bool:
-        """Whether a string or comment asks to be continued: it is left open, or is a docstring to be written."""
+        """Whether the string or comment asks to be continued: its text is unfinished, or it is an empty docstring."""
         return _ASKS.search(self.text) is not None
 
     @property
     def opens_block(self) -> bool:
         if not self.language.opens_block(self.left):
             return False
-        # A colon inside brackets is a slice or a type, whatever the line began with.
+        # A colon inside brackets belongs to a slice or a type, whatever the line begins with.
         return not self.left.rstrip().endswith(":") or not open_brackets(self.left, self.language.quotes)
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Where `applies` is true, a hole is of this kind. indent: a block's least indentation, from the line's own."""
+    """If `applies` is true, the hole is of this kind. indent: the smallest indentation of a block, in columns more than
+    the line's own."""
 
     name: str
     applies: Callable[[Surroundings], bool]
@@ -108,10 +109,11 @@ class Rule:
 _WORD_AT_END, _WORD_AT_START = re.compile(r"\w$"), re.compile(r"\w")
 _ASKS = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{3}|'{3}|/\*\*|///)\s*$""")
 
-# The first that applies decides.
+# The reasons for no completion that other code compares with.
 INSIDE_A_NAME = "the cursor is inside a name"
 INSIDE_A_COMMENT = "the cursor is inside a comment"
 
+# The first rule that applies decides.
 RULES: tuple[Rule, ...] = (
     Rule(INSIDE_A_NAME, lambda s: s.splits_name, HoleKind.NONE),
     Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
@@ -129,7 +131,7 @@ RULES: tuple[Rule, ...] = (
 
 
 def find_hole(document: DocumentSnapshot, cursor: int) -> Hole:
-    """The hole at byte offset `cursor`, judged by the line's text alone. Costs no parse."""
+    """The hole at byte offset `cursor`, judged by the text of the line alone. Needs no parse."""
     line = document.line_at(cursor)
     start, end = document.line_start(line), document.line_end(line)
     cursor = min(cursor, end)
@@ -140,7 +142,7 @@ def find_hole(document: DocumentSnapshot, cursor: int) -> Hole:
 
 
 def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
-    """`hole` judged by the syntax tree too: it knows strings and comments, and the language of fenced code."""
+    """`hole` judged by the syntax tree as well, which shows strings, comments and the language of fenced code."""
     line = document.line_at(hole.cursor)
     left, right = sides(document, hole.cursor)
     view = view_of(document, line)
@@ -160,7 +162,7 @@ def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
                 text = document.source[start : hole.cursor].decode("utf-8", "replace")
             break
     else:
-        # A string that has no end yet is no string to the grammar.
+        # The grammar does not recognise a string without an end.
         quote = open_quote(left, language.quotes) if language.strings and view.errors else ""
         if quote:
             inside, text = "string", left[left.rindex(quote) :]
@@ -175,7 +177,7 @@ def refined(document: DocumentSnapshot, hole: Hole) -> Hole:
 
 
 def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
-    """What stands left and right of `cursor` in its line; of a long line (minified code), what is near."""
+    """The text left and right of `cursor` in its line; at most `TYPED_LIMIT_BYTES` on each side."""
     line = document.line_at(cursor)
     start = max(document.line_start(line), cursor - TYPED_LIMIT_BYTES)
     end = min(document.line_end(line), cursor + TYPED_LIMIT_BYTES)
@@ -184,7 +186,7 @@ def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
 
 
 def asked(hole: Hole) -> Hole:
-    """`hole` for a user who has asked: something is wanted even where nothing is shown unasked."""
+    """`hole` for a user who has requested a completion: also where none is offered automatically."""
     if hole.kind is HoleKind.PROSE and hole.comment is not None:
         return replace(hole, comment=replace(hole.comment, asked=True))
     if hole.kind is HoleKind.NONE and hole.reason != INSIDE_A_NAME:
@@ -193,8 +195,8 @@ def asked(hole: Hole) -> Hole:
 
 
 def unasked(hole: Hole, *, comments: bool, docs: bool) -> Hole:
-    """`hole` for a user who has not asked, and wants to be shown something in comments that document code (docs), in
-    the others (comments), or in neither."""
+    """`hole` for a completion that the user has not requested. docs, comments: whether the user wants completions in
+    doc comments, and in other comments."""
     comment = hole.comment
     if hole.kind is not HoleKind.PROSE or comment is None or (docs if comment.is_doc else comments):
         return hole
@@ -212,7 +214,7 @@ def _decided(hole: Hole, surroundings: Surroundings) -> Hole:
 
 
 def _is_open(node: bytes, kind: str, language: Language) -> bool:
-    """Whether text behind the last byte of a string or comment belongs to it still."""
+    """Whether text after the last byte of a string or comment still belongs to it."""
     if kind in language.comments:
         return not node.endswith((b"*/", b"-->", b"]]"))
     quote = node[-1:]
@@ -220,7 +222,7 @@ def _is_open(node: bytes, kind: str, language: Language) -> bool:
 
 
 def _anchor(source: bytes, line_start: int, cursor: int) -> int:
-    """The line's start, or, far into a long line, a point that moves by half a limit at a time."""
+    """The line's start; in a long line, a point before the cursor that moves in steps of half the limit."""
     beyond = cursor - line_start - TYPED_LIMIT_BYTES
     if beyond <= 0:
         return line_start

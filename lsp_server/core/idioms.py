@@ -1,5 +1,5 @@
-"""Which forms code has that an action is about: a loop that builds a list, text that is formatted, parameters without
-types, a body with something in it. Judged by the syntax tree."""
+"""Recognises the forms of code that actions apply to, in the syntax tree: a loop that builds a list, formatted text,
+parameters without types, a body that is not empty."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _SUMS = frozenset({"augmented_assignment", "augmented_assignment_expression", "c
 _ASSIGNS = frozenset({"assignment", "assignment_expression"})
 _CALLS = frozenset({"call", "call_expression", "method_invocation"})
 _AGAIN = re.compile(r"(?:if|for|for_in|enhanced_for|while|assert|with|switch|match|try|return|raise|throw)_")
-# What a body consists of that does nothing.
+# The tokens of a body that does nothing.
 _IDLE = frozenset(["{", "}", "(", ")", ":", ";", "pass", "...", "return", "=", "=>"])
 
 
 def has_idiom(name: str, language: Language, source: bytes, start: int, end: int) -> bool:
-    """Whether a node in `start:end` has the form called `name`, one of `IDIOMS`."""
+    """Whether a node in `start:end` has the form `name`, a key of `IDIOMS`."""
     test = IDIOMS[name]
     nodes = nodes_in(language, source, start, end)
     return any(start <= node.start_byte and node.end_byte <= end and test(node, source) for node in nodes)
 
 
 def work_in(language: Language, source: bytes, start: int, end: int) -> int:
-    """How many words and signs in `start:end` do something: not brackets around it, a docstring, `pass`, imports."""
+    """How many tokens in `start:end` do something. Outer brackets, docstrings, `pass` and imports do not count."""
     touched = [(kind, last) for kind, first, last in top_level(language, source) if first < end and start < last]
     if touched and all(kind in language.imports or kind in COMMENTS for kind, _ in touched):
         return 0
@@ -49,7 +49,7 @@ def work_in(language: Language, source: bytes, start: int, end: int) -> int:
 
 
 def said_twice(language: Language, source: bytes, start: int, end: int) -> str:
-    """The first line of a statement in `start:end` that follows on an equal one, and cannot be meant to: a condition, a
+    """The first line of a statement in `start:end` that is repeated directly after itself by mistake: a condition, a
     loop, a check, a return. Empty if there is none."""
     for node in nodes_in(language, source, start, end):
         inner = node.named_children[0] if node.type == "expression_statement" and node.named_children else node
@@ -62,14 +62,14 @@ def said_twice(language: Language, source: bytes, start: int, end: int) -> str:
 
 
 def returns_outside(language: Language, source: bytes, start: int, end: int) -> bool:
-    """Whether a `return` stands in `start:end`, whole statements of the top level, and in no function."""
+    """Whether a `return` stands outside all functions in `start:end`, which holds whole top-level statements."""
     nodes = (node for node in nodes_in(language, source, start, end) if start <= node.start_byte)
     top = [node for node in nodes if node.parent is not None and node.parent.parent is None]
     return any(each.type == "return_statement" for node in top if node.type not in _FUNCTIONS for each in _inside(node))
 
 
 def _inside(node: Node) -> Iterator[Node]:
-    """The nodes in `node`, itself the first, without those of functions in it."""
+    """The node `node` and the nodes in it, without the contents of nested functions."""
     stack = [node]
     while stack:
         current = stack.pop()
@@ -84,26 +84,26 @@ def _field_text(node: Node, field: str, source: bytes) -> str:
 
 
 def _called(node: Node, source: bytes) -> str:
-    """The last part of what a call calls."""
+    """The last part of the name of the called function."""
     text = _field_text(node, "name", source) or _field_text(node, "function", source)
     return re.split(r"\.|::|->", text)[-1]
 
 
 def _adds_up(node: Node, source: bytes) -> bool:
-    """Whether a statement or expression builds a value that the loop around it goes on with."""
+    """Whether a statement or expression adds to a value that the enclosing loop builds up."""
     if node.type in _CALLS:
         return _called(node, source) in _ADDS
     if node.type in _SUMS:
         return True
     if node.type in _ASSIGNS:
         left, right = _field_text(node, "left", source), _field_text(node, "right", source)
-        adds = _field_text(node, "operator", source) not in {"", "="}  # of an assignment in Java
+        adds = _field_text(node, "operator", source) not in {"", "="}  # in Java, `+=` is an assignment_expression
         return adds or left.endswith("]") or bool(re.search(rf"(?<![\w.]){re.escape(left)}(?!\w)", right))
     return False
 
 
 def _collects(node: Node, source: bytes) -> bool:
-    """Python: a loop of which a comprehension can be made: it adds one thing, under conditions, or looks for one."""
+    """Python: a loop that can become a comprehension: it adds one thing, under conditions, or searches for one."""
     if node.type != "for_statement" or node.child_by_field_name("alternative") is not None:
         return False
     body = node.child_by_field_name("body")
@@ -139,7 +139,7 @@ def _names_a_value(statement: Node, source: bytes) -> bool:
 
 
 def _gathers(node: Node, source: bytes) -> bool:
-    """Other languages: a loop that adds up or looks for something, and waits for nothing."""
+    """Other languages: a loop that adds up or searches for something, without `await`."""
     body = node.child_by_field_name("body") if node.type in _LOOPS else None
     if body is None:
         return False
@@ -150,7 +150,7 @@ def _gathers(node: Node, source: bytes) -> bool:
 
 
 def _formats(node: Node, source: bytes) -> bool:
-    """Python: text that is formatted with `%` or `format()`."""
+    """Python: text formatted with `%` or `format()`."""
     if node.type == "binary_operator" and _field_text(node, "operator", source) == "%":
         return _is_text(node.child_by_field_name("left"), source, b"%")
     function = node.child_by_field_name("function") if node.type == "call" else None
@@ -171,7 +171,7 @@ def _is_text(node: Node | None, source: bytes, holds: bytes) -> bool:
 
 
 def _chains(node: Node, source: bytes) -> bool:
-    """JavaScript: a callback that is given to a promise."""
+    """JavaScript: a callback passed to a promise."""
     function = node.child_by_field_name("function") if node.type == "call_expression" else None
     given = node.child_by_field_name("arguments")
     if function is None or given is None or function.type != "member_expression":
@@ -186,7 +186,7 @@ def _branches(node: Node, source: bytes) -> bool:
 
 
 def _untyped(node: Node, source: bytes) -> bool:
-    """A function of which a parameter or the result has no type; in Python a variable, too."""
+    """A function without the type of a parameter or of its result; in Python also a top-level variable without one."""
     if node.type == "assignment":
         left = node.child_by_field_name("left")
         at_top = node.parent is not None and node.parent.type == "expression_statement" and _is_outside_function(node)
@@ -213,13 +213,13 @@ def _untyped(node: Node, source: bytes) -> bool:
 
 
 def _gives_a_result(function: Node, source: bytes) -> bool:
-    """Whether the kind of a function has a result to be typed: constructors and setters have none."""
+    """Whether a function has a result that can have a type; constructors and setters have none."""
     before = text_of(function, source).partition(b"(")[0].split()
     return _field_text(function, "name", source) != "constructor" and b"set" not in before[:-1]
 
 
 def _is_method(function: Node) -> bool:
-    """Python: whether a function stands in a class, so that its first parameter needs no type."""
+    """Python: whether a function is in a class, so that its first parameter needs no type."""
     around = function.parent
     while around is not None and around.type in {"block", "decorated_definition"}:
         around = around.parent

@@ -1,4 +1,4 @@
-"""The imports of a file, which its prompts show even where their window leaves them out."""
+"""Finds the import statements of a file; prompts show them even if they are outside the window."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from functools import lru_cache
 from lsp_server.core.language_entry import Language
 from lsp_server.core.parsing import parse
 
-# How much is parsed at a time, and the parser's steps for all of it: ordinary code takes 10 for a KB. What is left
-# when they are spent is not looked at.
+# How many bytes are parsed at a time, and how many parser steps all parts may take together. Ordinary code takes about
+# 10 steps per KB. Parsing stops when the steps are used up.
 _PART_BYTES, _MOST_STEPS = 4 << 10, 120
 
-# Lines that may be an import, in whatever language: no other part of a file is parsed.
+# Lines that may be an import in some language. Other parts of a file are not parsed.
 _CANDIDATE = re.compile(
     rb"^(?:[\w@]+[ \t]+){0,2}[@#]?[ \t]*(?:import|from|use|using|include|package|namespace|crate)\b", re.MULTILINE
 )
@@ -22,13 +22,14 @@ _CANDIDATE = re.compile(
 def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
     """The import statements among the top-level nodes of `head`, the first part of a file.
 
-    `head` may end anywhere: what is behind a broken end is not an import we could use anyway. The result
-    is cached, since a window that stays where it is asks for the same head at every key.
+    `head` may end anywhere: an import that is cut off at its end is of no use anyway. The result is cached, because a
+    window that does not move asks for the same head at every key.
     """
     found: list[bytes] = []
     position, steps = 0, 0
     while language.imports and (candidate := _CANDIDATE.search(head, position)) is not None:
-        # Near what has been parsed it is parsed from there on; a place further away must not be inside a text.
+        # Parsing goes on from the last position if the candidate is near; else it starts at the candidate, which must
+        # not be inside a string or comment.
         start = position if candidate.start() - position < _PART_BYTES // 2 else candidate.start()
         if start > position and (behind := _end_of_text(language, head, start)) > start:
             position = behind
@@ -52,7 +53,7 @@ def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
 
 
 def _end_of_text(language: Language, head: bytes, offset: int) -> int:
-    """The end of the string or comment of several lines that `offset` is in, as far as counting tells, or `offset`."""
+    """The end of the multi-line string or comment around `offset`, found by counting quotes; else `offset`."""
     for quote in map(str.encode, language.long_quotes):
         if head.count(quote, 0, offset) % 2:
             return _behind(head, quote, offset)

@@ -1,4 +1,4 @@
-"""Indentation: how a file writes it, and text of a model rewritten that way."""
+"""Detects how a file is indented, and rewrites the text of a model with that indentation."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lsp_server.core.text import indent_width
 
 TAB_COLUMNS = 4
 
-# How many lines on either side of a place say how the file is indented.
+# How many lines on either side of a place are read to find the style of indentation.
 _LOOKED_AT = 150
 
 
 @dataclass(frozen=True, slots=True)
 class IndentStyle:
-    """columns: how many a level takes; tabs: whether levels are written with them, `TAB_COLUMNS` each."""
+    """columns: the width of one level. tabs: whether levels are written with tabs, of `TAB_COLUMNS` each."""
 
     columns: int
     tabs: bool
@@ -33,8 +33,8 @@ class IndentStyle:
 
 
 def style_around(document: DocumentSnapshot, line: int, language: Language) -> IndentStyle | None:
-    """The style of the lines around `line`, or, if none of them is indented, that of the language's formatter; None if
-    it has none."""
+    """The style of the lines around `line`. If none of them is indented: the style of the language's formatter, or None
+    if the language has none."""
     steps: Counter[int] = Counter()
     tabs = spaces = 0
     before: bytes | None = None
@@ -53,15 +53,15 @@ def style_around(document: DocumentSnapshot, line: int, language: Language) -> I
     own = document.line(line)[:1]
     if not tabs and not spaces and own not in (b" ", b"\t"):
         return IndentStyle(TAB_COLUMNS, tabs=True) if language.tabs else None
-    # The line itself decides where both occur.
+    # In a file with tabs and spaces, the line itself decides.
     if own == b"\t" or (own != b" " and tabs > spaces):
         return IndentStyle(TAB_COLUMNS, tabs=True)
     return IndentStyle(steps.most_common(1)[0][0] if steps else 4, tabs=False)
 
 
 def in_files_characters(text: str, left: str, style: IndentStyle) -> str:
-    """`text`, of a language of which no more is known, behind `left`: its lines are as deep as they were, in tabs or
-    spaces as `style` has it. What the model indents by first is one level."""
+    """`text`, which follows `left`, with its lines at the same depth but in tabs or spaces as in `style`. Used for
+    languages without a grammar. The width of the first indentation in the text counts as one level."""
     lines = text.split("\n")
     unit = 0
     for number, line in enumerate(lines):
@@ -80,8 +80,8 @@ def in_files_characters(text: str, left: str, style: IndentStyle) -> str:
 
 
 def tabbed(text: str, left: str, above: Iterable[str], language: Language, *, ended: bool) -> str:
-    """`text`, in a language with lines that have to begin with a tab. above: the lines above it, the nearest first.
-    ended: whether its last line is whole."""
+    """`text` for a language in which some lines must begin with a tab. above: the lines above the text, the nearest
+    first. ended: whether the last line of the text is complete."""
     lines = text.split("\n")
     before = [line for line in islice(above, _LOOKED_AT) if line.strip()][::-1]
     base = 0
@@ -91,7 +91,7 @@ def tabbed(text: str, left: str, above: Iterable[str], language: Language, *, en
         whole = left + line if number == 0 else line
         is_begun = number == len(lines) - 1 and not ended and not width and not (left and number == 0)
         if is_begun and content and (number or not left.strip()):
-            del lines[number]  # what it begins with, and with that its indentation, is not known yet
+            del lines[number]  # the indentation of an unfinished line is not known yet
         elif content and (number or not left.strip()) and _is_tabbed(content, bool(width or left), before, language):
             base = base or width or TAB_COLUMNS
             whole = "\t" * (1 + max(0, width - base) // TAB_COLUMNS) + content
@@ -102,8 +102,8 @@ def tabbed(text: str, left: str, above: Iterable[str], language: Language, *, en
 
 
 def _is_tabbed(content: str, is_indented: bool, before: list[str], language: Language) -> bool:
-    """Whether a line has to begin with a tab. What is no rule and no recipe, such as a condition, may stand among the
-    lines of one."""
+    """Whether a line must begin with a tab. Lines that are neither a rule nor part of a recipe, such as conditions, may
+    stand among the lines of a recipe."""
     untabbed = re.compile(language.untabbed)
     if not is_indented and untabbed.match(content):
         return False
@@ -116,12 +116,12 @@ def _is_tabbed(content: str, is_indented: bool, before: list[str], language: Lan
 
 
 def fitted(text: str, left: str, required: int, style: IndentStyle, language: Language) -> str:
-    """`text`, which goes behind `left`, with the indentation of `style`.
+    """`text`, which is inserted after `left`, with the indentation of `style`.
 
-    required: the columns that the line of the cursor needs; white space in front of the text beyond it goes.
-    Each line keeps its level relative to the lines above it: how deep a level is, is the file's, and the
-    model's own can be told only by the lines that open one. The beginning of a text comes out the same however
-    it goes on.
+    required: the indentation that the cursor's line needs, in columns; further white space at the start of the text is
+    removed. Each line keeps its level relative to the lines above it. The width of a level is the file's; a level of
+    the model's text is recognised only by a line that opens a block. For a prefix of the text the result is a prefix
+    of the result for all of it.
     """
     lines = text.split("\n")
     own = indent_width(left.encode(), TAB_COLUMNS)
@@ -129,7 +129,7 @@ def fitted(text: str, left: str, required: int, style: IndentStyle, language: La
     lead = indent_width(lines[0].encode(), TAB_COLUMNS) if first and not left.strip() else 0
     if lead:
         lines[0] = style.indent(own + max(0, min(lead, required - own)))[len(style.indent(own)) :] + first
-    # From the model's columns to the file's, one entry for each level that is open.
+    # For each open level, the model's column and the file's column.
     levels = [(own + lead, indent_width((left + lines[0]).encode(), TAB_COLUMNS))]
     if left.strip() or not first:
         levels = [(own, own)]
@@ -149,7 +149,7 @@ def fitted(text: str, left: str, required: int, style: IndentStyle, language: La
             levels.append((width, file + style.columns))
             lines[number] = style.indent(file + style.columns) + content
         else:
-            # A continuation, aligned with something, keeps its distance.
+            # A continuation line that is aligned with something keeps its distance.
             moved = max(0, file + width - model)
             lines[number] = style.indent(moved) + content
             if width > model and not depth:

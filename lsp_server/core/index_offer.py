@@ -1,4 +1,4 @@
-"""What an index offers to a prompt, beside the parts of open buffers, and why a prompt shows what it shows."""
+"""Types for what an index offers to a prompt in addition to open buffers, with the reasons why it is shown."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsp_server.core.pieces import Piece
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """Why a prompt shows a segment, in words for the user, and its score, which tells it from the others."""
+    """The reason why a prompt shows a segment, in words for the user, and the segment's score in the ranking."""
 
     reason: str
     score: float
@@ -20,8 +20,8 @@ class Why:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """Segments that a prompt can show, each with its reason and score. present: those of the documents asked about that
-    an index still has."""
+    """Segments that a prompt can show, each with its reason and score. present: the URIs among the requested documents
+    that the index still has."""
 
     pieces: Mapping[Piece, Why] = field(default_factory=dict)
     present: frozenset[str] = frozenset()
@@ -29,13 +29,13 @@ class Offer:
 
 NO_OFFER = Offer()
 
-# Looks into an index for a hole. The documents: those that the editor has open, which win over the disk. The pieces:
-# what the document's prompts show now.
+# Asks an index for an offer. Arguments: the document, its hole, the open documents, whose text overrides the disk, and
+# the pieces that the document's prompts show now.
 Index = Callable[[DocumentSnapshot, Hole, Sequence[DocumentSnapshot], Sequence[Piece]], Offer]
 
 
 def no_index(
     document: DocumentSnapshot, hole: Hole, buffers: Sequence[DocumentSnapshot], held: Sequence[Piece]
 ) -> Offer:
-    """Where there is no index."""
+    """Stands for a missing index."""
     return NO_OFFER

@@ -1,7 +1,7 @@
-"""What a prompt shows of a project's other files: what an index is asked for, and which of its answers are worth it.
+"""Ranks the definitions of other files of a project for a prompt: what to ask an index, and which results to show.
 
-Pure functions from a hole, what is near it and the candidates that an index has found. Three kinds are told apart: what
-is used near the hole, what the file imports, and code that is like that around the hole.
+Pure functions of a hole, the text near it and the candidates that an index has found. A candidate is shown for one of
+three reasons: its names are used near the hole, the file imports it, or its code is similar to that around the hole.
 """
 
 from __future__ import annotations
@@ -23,46 +23,47 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.modules import Imports, Module, imported_modules, shares_folder
 from lsp_server.core.pieces import Piece, identifiers_in, unique
 
-# How many names and words an index is asked for, and how many candidates are weighed.
+# How many names and words an index is asked for, and how many candidates are scored.
 MOST_NAMES, MOST_WORDS, MOST_CANDIDATES = 64, 10, 400
 # How many segments are offered to a prompt.
 MOST_OFFERED = 48
 
-# How much text on either side of the cursor is looked through for how often names stand there and what is assigned.
+# How many bytes on either side of the cursor are read to count names and to find assignments.
 _COUNTED_BYTES = 10_000
-# How much text before the cursor counts as like that which is looked for.
+# How many bytes before the cursor similar code is compared with.
 _LIKE_BYTES = 600
 
-# What a name weighs where it stands close to the hole, and by how far from it that has fallen to a third.
+# The weight of a name right before the hole, and the distance at which it has fallen to a third.
 _CLOSE, _CLOSE_BYTES = 1.0, 400
-# What a definition is worth by where it lies: imported by name, in an imported file, beside the file where the language
-# sees what is beside, anywhere.
+# The factor of a definition by its place: imported by name, in an imported file, in the same folder if the language
+# sees definitions there, anywhere.
 _BY_NAME, _IN_IMPORTED, _BESIDE, _ANYWHERE = 1.0, 0.8, 0.7, 0.12
-# The same for what lies in a package that is imported and may be handed on by it, and for what is imported by its name
-# from a module that is not found and is defined once.
+# The factor of a definition in an imported package that may export it again: imported by name, and not. Then: imported
+# by name from a module that was not found, if only one definition has that name.
 _BY_NAME_IN_PACKAGE, _IN_PACKAGE, _BY_NAME_ALONE = 0.9, 0.6, 0.6
-# What is worth a definition of the module whose name and dot stand before the hole; each use of it in the document; and
-# a name whose words stand near.
+# The weights of: a definition in the module whose name and a dot stand before the hole; each use of it in the document;
+# and a name whose words stand near the hole.
 _OF_QUALIFIER, _EACH_USE, _MOST_USES, _BY_WORDS = 0.8, 0.25, 1.0, 0.6
 _LEAST_SHARE_OF_WORDS = 0.5
-# What a use near the hole is worth of a name that is defined, and of one that is a member.
+# The factors of a name used near the hole, if the candidate defines it and if it has it as a member.
 _DEFINES, _MEMBER = 3.0, 1.0
-# What is imported and used nowhere yet is likely to be wanted.
+# The weight of a name that is imported but not used yet: it is likely to be used soon.
 _UNUSED_IMPORT = 1.75
-# Scores are of the same size as those of the pieces of open buffers, whose names are weighed by how rare they are.
+# Makes scores comparable to those of pieces of open buffers, whose names are weighted by rarity.
 _SCALE = 4.0
-# Below this score nothing is offered. With a definition anywhere it is reached by no name alone.
+# Candidates with a lower score are not offered. A single name that is defined just anywhere does not reach it.
 LEAST_SCORE = 4.0
-# Beyond this score a definition is shown as it is, and not only by its signature.
+# From this score on a definition is shown whole, and not only by its signature.
 _WHOLE_SCORE = 24.0
-# How many are shown whole, and how many with their first fields: there is room for few, and more are of use.
+# How many definitions are shown whole, and how many with their first fields: room is short, and more candidates help
+# more.
 _MOST_WHOLE, _MOST_DETAILED = 2, 3
-# Code counts as alike where so much of its words stands near the hole, and as the same where nearly all do.
+# The share of common words from which code counts as similar, and from which it counts as the same.
 _ALIKE, _SAME, _ALIKE_WORTH = 0.34, 0.9, 12.0
 _LEAST_WORDS = 5
-# How many lists of names there are, of how many names one is made, how long each is, and what it is worth.
+# How many lists of names are offered at most, from how many names on, how long each is, and its score.
 _MOST_LISTINGS, _LEAST_LISTED, _LISTING_BYTES, _LISTING_WORTH = 2, 8, 640, 28.0
-# Of a class, and of one whose member is wanted; and how many bytes of those.
+# How many members of a class are shown, and of a class whose members are wanted; and how many bytes of members.
 _MOST_SHOWN_MEMBERS, _MOST_WANTED_MEMBERS, _MEMBERS_BYTES, _BRIEF_BYTES = 12, 40, 700, 160
 
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
@@ -74,10 +75,10 @@ _CONSTRUCTORS = frozenset({"__init__", "constructor", "new", "New"})
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What is asked of an index. names: what the document uses and may come from elsewhere, with its weight;
-    attributes: those that stand behind a dot near the hole; words: the parts of the names before the hole; counts: how
-    often each name stands in the document. qualifier: what stands with a dot before the hole; types: the names of types
-    that it seems to be of."""
+    """A query to an index. names: the names that the document uses and that other files may define, with their weights.
+    attributes: names after a dot near the hole. words: the parts of the names before the hole. counts: how often each
+    name occurs in the document. qualifier: the expression before the dot at the hole. types: the possible names of its
+    type."""
 
     path: str
     language: Language
@@ -91,14 +92,14 @@ class Query:
 
     @property
     def qualifying(self) -> list[Module]:
-        """The modules that the qualifier is the name of."""
+        """The modules that the qualifier names."""
         return self.imports.named(self.qualifier) if self.qualifier else []
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What an index has found: a declaration and where it is. shared: how many others define the same name. alike:
-    whether it was found by its words. library: whether it is of an installed package."""
+    """A result of an index: a declaration and its place. shared: how many other files define the same name. alike:
+    whether it was found by similar words. library: whether it is in an installed package."""
 
     uri: str
     path: str
@@ -109,10 +110,10 @@ class Candidate:
 
 
 def words_of(name: str) -> list[str]:
-    """The words that an identifier is made of, in small letters."""
+    """The words that an identifier consists of, in lower case."""
     if name.isascii():
         return [word.lower() for word in _WORD.findall(name)]
-    # A pattern does not tell small letters from capital ones in other alphabets.
+    # For other alphabets a pattern cannot tell lower case from upper case.
     divided = "".join(
         f" {character}" if character.isupper() and not before.isupper() else character
         for before, character in zip(" " + name, name, strict=False)
@@ -126,7 +127,7 @@ def words_in(text: bytes) -> list[str]:
 
 
 def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
-    """What is asked for a hole."""
+    """The query for a hole."""
     language = find_language(document.language_id, document.path)
     modules = imported_modules(language, document.source, document.path)
     wanted = wanted_names(document, hole)
@@ -143,7 +144,7 @@ def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
     for name, weight in wanted.names.items():
         if name in own and name not in attributes:
             continue
-        if name in by_name and counts[name] <= 1:  # in its import alone, which is not a use near the hole
+        if name in by_name and counts[name] <= 1:  # it occurs only in its import, which is not a use near the hole
             weights[name] = _UNUSED_IMPORT
             continue
         found = near.rfind(name)
@@ -162,8 +163,8 @@ def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
 
 
 def _types_of(name: str, code: str) -> frozenset[str]:
-    """The names of the types that a name seems to be of: what is called or named where it is given a value or declared,
-    and itself, written as types are."""
+    """The possible type names of a variable: the names called or written where it is assigned or declared, and its own
+    name written as a type."""
     found = re.findall(
         rf"\b{re.escape(name)}\s*(?::=|[:=])\s*(?:&|\*|new\s+|await\s+|Optional\[)*((?:[^\W\d]\w*(?:\.|::))*)([^\W\d]\w*)",
         code,
@@ -176,10 +177,10 @@ def _types_of(name: str, code: str) -> frozenset[str]:
 def choose(
     query: Query, document: DocumentSnapshot, hole: Hole, candidates: Sequence[Candidate], held: Collection[Piece] = ()
 ) -> dict[Piece, Why]:
-    """The candidates that are worth being shown, as they are shown, with reason and score, the best first.
+    """The candidates to show, as pieces with reason and score, the best first.
 
-    Near-duplicates of one another and of what stands before the hole are left out. held: what the prompt shows now,
-    which stays as it is where that is as good. A pure function.
+    Near-duplicates of each other and of the text before the hole are left out. held: the pieces that the prompt shows
+    now, which stay unchanged where they are as good. A pure function.
     """
     like = frozenset(words_in(document.source[max(0, hole.cursor - _LIKE_BYTES) : hole.cursor]))
     here = frozenset(words_in(document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.line_end]))
@@ -214,8 +215,8 @@ def choose(
 
 
 def _listings(query: Query, qualified: Sequence[Candidate], near: frozenset[str]) -> dict[Piece, Why]:
-    """The names alone of what the module defines behind whose name and dot the hole stands, where these are many:
-    nothing near a hole such as `util.` tells which of them is wanted, and there is room for few signatures."""
+    """The names alone of a module with many definitions, if the hole follows the module's name and a dot: after `util.`
+    nothing tells which definition is wanted, and there is room for few signatures."""
     found: dict[Piece, Why] = {}
     for path in unique(each.path for each in qualified)[:_MOST_LISTINGS]:
         mine = [each.declaration for each in qualified if each.path == path]
@@ -232,7 +233,7 @@ def _listings(query: Query, qualified: Sequence[Candidate], near: frozenset[str]
             if size > _LISTING_BYTES:
                 break
             kept.append(name)
-        # In the order of the file, which stays as it is from key to key.
+        # In file order, which does not change from key to key.
         names = tuple(sorted(kept, key=lambda name: (every[name].offset, name)))
         uri = next(each.uri for each in qualified if each.path == path)
         language = find_language("", path)
@@ -244,7 +245,7 @@ def _listings(query: Query, qualified: Sequence[Candidate], near: frozenset[str]
 
 
 def _score(query: Query, candidate: Candidate, matching: _Matching, near: frozenset[str]) -> tuple[float, str]:
-    """How much a candidate is wanted for its names, and why."""
+    """The score of a candidate by its names, and the reason."""
     declaration = candidate.declaration
     nearness, place = _nearness(query, candidate, matching)
     rarity = 1.0 / math.sqrt(1.0 + candidate.shared)
@@ -269,7 +270,7 @@ def _score(query: Query, candidate: Candidate, matching: _Matching, near: frozen
 
 
 def _share_of_words(name: str, near: frozenset[str]) -> float:
-    """How much of a name of several words stands near, if that is much."""
+    """The share of a name's words that stand near the hole; 0 if it is small or the name is a single word."""
     words = [word for word in words_of(name) if len(word) > 2]
     share = sum(word in near for word in words) / len(words) if len(words) > 1 else 0.0
     return share if share >= _LEAST_SHARE_OF_WORDS else 0.0
@@ -277,7 +278,7 @@ def _share_of_words(name: str, near: frozenset[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """The imported modules that a file is, those it lies in, and whether the hole's qualifier is one of either."""
+    """The imported modules that a file is or lies in, and whether the hole's qualifier names one of them."""
 
     files: tuple[Module, ...]
     packages: tuple[Module, ...]
@@ -311,7 +312,7 @@ def _nearness(query: Query, candidate: Candidate, matching: _Matching) -> tuple[
 
 
 def _alike(declaration: Declaration, like: frozenset[str], here: frozenset[str]) -> tuple[float, bool]:
-    """How much a small definition is like the code before the cursor, and whether all of it stands there already."""
+    """How similar a small definition is to the code before the cursor, and whether all of it is already there."""
     words = frozenset(words_in(declaration.whole)) if declaration.whole else frozenset()
     if len(words) < _LEAST_WORDS or len(like) < _LEAST_WORDS:
         return 0.0, False
@@ -327,8 +328,8 @@ def _overlap(a: frozenset[str], b: frozenset[str]) -> float:
 def _held_or_new(
     query: Query, candidate: Candidate, score: float, rank: int, shown: Mapping[tuple[str, tuple[str, ...]], Piece]
 ) -> Piece:
-    """The candidate as it is shown now, where that holds and has all that is wanted of it, else anew: a prompt does not
-    change for a line more or less."""
+    """The candidate as it is shown now, if that is still valid and has all wanted names; else a new piece. So a prompt
+    does not change for one line more or less."""
     whole = score >= _WHOLE_SCORE and rank < _MOST_WHOLE
     piece = excerpt(candidate, query, whole=whole, brief=rank >= _MOST_DETAILED)
     before = shown.get((piece.uri, piece.defines))
@@ -340,7 +341,7 @@ def _held_or_new(
 
 
 def _holds(piece: Piece, declaration: Declaration) -> bool:
-    """Whether a piece shows what the declaration says now."""
+    """Whether a piece shows the current text of the declaration."""
     if piece.text in (declaration.whole, declaration.head):
         return True
     lines = [declaration.head, declaration.tail, b"    ...", *(member.text for member in declaration.members)]
@@ -348,8 +349,8 @@ def _holds(piece: Piece, declaration: Declaration) -> bool:
 
 
 def excerpt(candidate: Candidate, query: Query, *, whole: bool, brief: bool = False) -> Piece:
-    """A candidate as a prompt shows it: whole if that is wanted and it is small; else its signature, and of a class the
-    constructor, the first fields unless that is to be brief, and the members that are used near the hole."""
+    """A candidate as a prompt shows it: all of it if `whole` and it is small; else its signature. Of a class also the
+    constructor, the first fields unless `brief`, and the members that are used near the hole."""
     declaration = candidate.declaration
     used = frozenset(query.attributes)
     members: list[str] = []

@@ -1,4 +1,4 @@
-"""What a suggestion puts in, apart from the place that it was made for."""
+"""The text that a suggestion inserts, without its position in the document."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lsp_server.core.shape import Suggestion
 
 @dataclass(frozen=True, slots=True)
 class Insertion:
-    """What a suggestion puts in at a place. over: what stands right of the place, which it replaces and contains."""
+    """The text of a suggestion. over: the text right of the position, which `text` contains and replaces."""
 
     text: str
     over: bytes = b""

@@ -1,17 +1,17 @@
-"""What is known of one language: the entry that `languages.LANGUAGES` has for it."""
+"""The definition of one language: the type of the entries in `languages.LANGUAGES`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-# How a line ends after which lines follow that belong to it, in languages with braces.
+# Ends of lines that open a block, in languages with braces.
 BRACES = r"[{(\[]|=>|\b(?:case\b.*|default\s*):"
 
-# What comments are written with in most languages in which a line comment begins with two slashes.
+# Block comments and doc comments of most languages with `//` for line comments.
 _LIKE_C, _DOCS_LIKE_C = ["/*", "*/"], ["///", "//!", "/**", "/*!"]
 
-# Of a longer line (minified code), only the two ends are looked at.
+# Of a line longer than twice this (minified code), only the two ends are looked at.
 _LINE_CHARACTERS = 1000
 
 _INDENTED_DATA = ("YAML", "Markdown", "plain text")
@@ -19,11 +19,11 @@ _INDENTED_DATA = ("YAML", "Markdown", "plain text")
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """Lines in another language between two marks, each on a line of its own or at a line's end.
+    """A region in another language between two marks, each on its own line or at the end of a line.
 
-    opens: how the mark in front of them begins; pattern: all of it. closes: how the mark behind them begins.
-    language: an LSP identifier. at_ends: whether a file begins and may end with such lines; else a missing mark means
-    that there are none.
+    opens: the start of the opening mark. pattern: all of the opening mark. closes: the start of the closing mark.
+    language: an LSP identifier. at_ends: whether a file may begin and end inside such a region; else both marks are
+    required.
     """
 
     opens: bytes
@@ -42,36 +42,36 @@ IN_PAGES = (
     Embedded(b"<script", rb"<script\b[^>]*>", b"</script", "javascript"),
     Embedded(b"<style", rb"<style\b[^>]*>", b"</style", "css"),
 )
-# Behind what ends a part in PHP a page goes on, up to the next part.
+# Between the parts in PHP a file is an HTML page.
 AROUND_PHP = (Embedded(b"?>", rb"\?>", b"<?", "html", at_ends=True),)
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """What fimble knows of a language.
+    """Everything that fimble knows about a language.
 
-    name: how people write it. ids: its LSP language identifiers. files: file name patterns.
-    comment: how a line comment starts and ends; the end is empty for most. wheel: the module of its
-    tree-sitter grammar and the function in it, None without one.
+    name: as people write it. ids: its LSP language identifiers. files: file name patterns. comment: how a line comment
+    starts and ends; the end is empty for most. wheel: the module of its tree-sitter grammar and the function in it;
+    None without a grammar.
 
-    line_marks: all that comments up to the line's end begin with. block_marks: what the others begin and end with.
-    docs: what comments begin with that document code. docstrings: the kinds of nodes of which a string that documents
-    code is the whole.
+    line_marks: all marks that begin a comment to the line's end. block_marks: the opening and closing marks of block
+    comments. docs: the marks that begin doc comments. docstrings: types of nodes; a string that is the only content of
+    such a node is a docstring.
 
-    Kinds of nodes of the grammar: imports, at the top level, bring names into the file; statements are whole
-    statements and declarations; blocks hold statements; strings and comments are what is not code, and
-    code_in_strings what is code again inside a string.
+    Types of nodes in the grammar: imports are the top-level nodes that import names; statements are whole statements
+    and declarations; blocks contain statements; strings and comments are not code; code_in_strings is code inside a
+    string.
 
-    openers: a pattern of how a line ends that opens a block. closers: the words, besides brackets, that a line
-    which closes a block begins with. quotes: the characters that strings of any length begin and end with.
-    long_quotes: what those that may go over lines begin and end with.
-    prologue: what a part of a file needs in front of it to be parsed by itself.
-    preprocessed: whether conditions like `#if` go from line to line, across whatever else there is.
-    embedded: what of a file is in other languages; where several fit, the first counts. fenced: whether fences say what
-    language the lines between them are in, as Markdown's do. prose: whether a text of it can be of sentences.
-    tabs: whether its formatter indents with tabs. tabbed: a pattern of lines below which a line has to begin with a
-    tab, unless it begins as `untabbed` says. terminators: what a line ends with, where its grammar misses none.
-    headers: where indentation alone says what belongs to a block, the words that the line above a block begins with.
+    openers: a pattern for the end of a line that opens a block. closers: the words, besides brackets, that begin a line
+    which closes a block. quotes: the characters around strings. long_quotes: the quotes of strings that may span lines.
+    prologue: the text that must precede a part of a file so that the part can be parsed alone. preprocessed: whether
+    directives such as `#if` may cut across the syntax. embedded: the regions in other languages; the first match
+    counts. fenced: whether fences name the language of the lines between them, as in Markdown. prose: whether its text
+    can consist of sentences.
+    tabs: whether its formatter indents with tabs. tabbed: a pattern for lines below which a line must begin with a tab,
+    unless the line matches `untabbed`. terminators: the characters that a complete line ends with, for a grammar that
+    does not report a missing one.
+    headers: the words that begin the line above a block, in languages where indentation alone marks the block.
     """
 
     name: str
@@ -111,18 +111,18 @@ class Language:
 
     @property
     def reindents(self) -> bool:
-        """Whether the depth of an indentation is a matter of style: data and prose say something by it."""
+        """Whether indentation is only a matter of style. In data and prose it has a meaning."""
         return self.name not in _INDENTED_DATA
 
     def opens_block(self, line: str) -> bool:
-        """Whether a block follows `line`, judged by how it ends."""
+        """Whether a block follows `line`, judged by the end of the line."""
         line = line.rstrip()
         if len(line) > 2 * _LINE_CHARACTERS:
             line = f"{line[:_LINE_CHARACTERS]} {line[-_LINE_CHARACTERS:]}"
         return re.search(f"(?:{self.openers})$", line) is not None
 
     def closes_block(self, line: str) -> bool:
-        """Whether `line` begins with what closes a block."""
+        """Whether `line` begins with a bracket or word that closes a block."""
         line = line.lstrip()
         word = re.match(r"\w*", line)
         return line[:1] in tuple(")]}") or (word is not None and word.group() in self.closers)
@@ -160,7 +160,7 @@ def language(
     docs: str = "",
     docstrings: str = "",
 ) -> Language:
-    """An entry, with lists written as words; the marks of comments that are not given follow from `comment`."""
+    """Builds a Language from lists written as words. Comment marks that are not given are derived from `comment`."""
     module, _, function = wheel.partition(":")
     begins, ends = comment
     if not ends:

@@ -1,4 +1,4 @@
-"""Which language a document is in, of those that fimble knows. Unknown ones work by indentation alone."""
+"""Finds the language of a document. Documents in unknown languages are handled by indentation alone."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lsp_server.core.plain_languages import PLAIN_LANGUAGES
 
 __all__ = ["LANGUAGES", "PLAIN_LANGUAGES", "UNKNOWN", "Language", "find_language"]
 
-# Of a language that is not known, what opens a block in most, and what closes one in those with words for it.
+# For an unknown language: the ends of lines that open a block in most languages, and the words that close one in many.
 _OPENERS = r":|[{(\[]|=>|->|\b(?:do|then|begin)"
 _CLOSERS = (
     "end",

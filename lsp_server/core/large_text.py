@@ -1,4 +1,4 @@
-"""Texts of many megabytes: in parts that the versions of a document share, so that an edit copies one part only."""
+"""Stores texts of many megabytes in parts that the versions of a document share: an edit copies only one part."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from operator import attrgetter
 from lsp_server.core import text
 from lsp_server.core.text import Encoding
 
-# How large a part is at most when it is made. An edit makes of a part that has grown to twice that several.
+# The maximum size of a new part, in bytes. A part that edits have grown to more than twice that is split.
 PART_BYTES = 1 << 15
 
 
 class Part:
-    """A part of a text, which never changes. It ends neither inside a character nor inside a `\\r\\n`."""
+    """An immutable part of a text. It ends neither inside a character nor inside a `\\r\\n`."""
 
     __slots__ = ("_units", "line_ends", "size", "source")
 
@@ -33,7 +33,7 @@ class Part:
 
 
 class LargeText:
-    """A text that never changes; `edited` makes a new one. Offsets are in bytes."""
+    """An immutable text; `edited` makes a new one. Offsets are in bytes."""
 
     def __init__(self, parts: Iterable[Part]) -> None:
         self.parts = tuple(parts) or (Part(b""),)
@@ -44,17 +44,17 @@ class LargeText:
 
     @classmethod
     def of_text(cls, content: str) -> LargeText:
-        """The same of a string, of which no whole copy is made."""
+        """The LargeText of a string, made without encoding a copy of the whole."""
         return cls(part for start, end in _cuts_of(content) for part in _parts(text.encode(content[start:end])))
 
     @cached_property
     def _starts(self) -> list[int]:
-        """Where the parts start, and the end of the last."""
+        """The offsets of the parts, and the end of the last."""
         return [0, *accumulate(map(attrgetter("size"), self.parts))]
 
     @cached_property
     def _lines(self) -> list[int]:
-        """How many lines end before each part, and in all."""
+        """The number of line endings before each part, and in all."""
         return [0, *accumulate(map(attrgetter("line_ends"), self.parts))]
 
     def __len__(self) -> int:
@@ -70,7 +70,8 @@ class LargeText:
         return whole[start - self._starts[first] : end - self._starts[first]]
 
     def offset(self, line: int, column: int, encoding: Encoding) -> int:
-        """The offset of a position. Beyond a line's end means its end; beyond the text, the text's end."""
+        """The offset of a position. A column beyond the line is the line's end; a line beyond the text, the text's
+        end."""
         if line >= self.line_count:
             return len(self)
         number = bisect_left(self._lines, line) - 1 if line else 0
@@ -87,7 +88,7 @@ class LargeText:
             source = self.parts[number].source
 
     def position(self, offset: int, encoding: Encoding) -> tuple[int, int]:
-        """The line and the column, both from 0, of an offset."""
+        """The line and the column of an offset, both counted from 0."""
         number = self._part_at(min(offset, len(self)))
         part, within = self.parts[number], min(offset, len(self)) - self._starts[number]
         starts = text.line_starts(part.source)
@@ -109,7 +110,7 @@ class LargeText:
         first, last = self._part_at(start), self._part_at(end)
         head = self.parts[first].source[: start - self._starts[first]]
         source = b"".join((head, replacement, self.parts[last].source[end - self._starts[last] :]))
-        # A part that is all but gone joins its neighbour, and so does one that begins in the middle of a line end.
+        # A part that has become very small joins its neighbour, and so does one that begins or ends inside a `\r\n`.
         if first and (len(source) < PART_BYTES // 4 or source[:1] == b"\n"):
             first -= 1
             source = self.parts[first].source + source
@@ -120,13 +121,13 @@ class LargeText:
         return LargeText((*self.parts[:first], *made, *self.parts[last + 1 :]))
 
     def around(self, offset: int, reach: int) -> tuple[int, int]:
-        """The bytes that are looked at for a place: whole lines, about `reach` on either side. The first one stays the
-        same while the place moves by less than `reach`, so that what is known of the text behind it holds."""
+        """The range of bytes that is used around `offset`: whole lines, about `reach` bytes on either side. Its start
+        stays the same while the offset moves by less than `reach`, so results cached for the range stay valid."""
         start = self._line_start_near(max(0, (offset - reach) // reach * reach))
         return start, self._line_start_near(offset + reach) if offset + reach < len(self) else len(self)
 
     def _line_start_near(self, offset: int) -> int:
-        """The first line's start at `offset` or behind it within a part's length; else the start of a character."""
+        """The start of the first line at or after `offset`, at most a part's length away; else of a character."""
         if not offset:
             return 0
         near = self.slice(offset - 1, min(len(self), offset + PART_BYTES))
@@ -139,7 +140,7 @@ class LargeText:
 
 
 def _line_end(source: bytes, start: int) -> int:
-    """Where the line that holds `start` ends, in front of its line end; the end of `source` if that is not in it."""
+    """The offset where the line that contains `start` ends, before its line ending; else the end of `source`."""
     ends = [end for end in (source.find(b"\n", start), source.find(b"\r", start)) if end >= 0]
     return min(ends, default=len(source))
 

@@ -1,4 +1,4 @@
-"""Imports that a suggestion lacks and that are certain: modules of Python's own library, used in front of a dot."""
+"""Finds the imports that a suggestion certainly lacks: modules of Python's standard library, used before a dot."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from lsp_server.core.next_edits.computed.imports import import_edit, module_impo
 from lsp_server.core.next_edits.node_kinds import MODULES
 
 _USED = re.compile(r"(?<![\w.)\]}])([^\W\d]\w*)\.([^\W\d]\w*)")
-# What has to be imported beside its package.
+# Submodules that must be imported in addition to their package.
 _SUBMODULES = frozenset({"abc", "client", "config", "cookies", "error", "handlers", "machinery", "metadata", "mock"})
 _SUBMODULES |= {"parse", "pool", "request", "resources", "robotparser", "server", "shared_memory", "util"}
-# Larger files are not looked through.
+# Larger files are not searched.
 _MOST_BYTES = 64_000
-# At the beginning of a file: comments, blank lines and a docstring.
+# The head of a file: comments, blank lines and a docstring.
 _HEAD = re.compile(
     rb"(?:[ \t]*(?:#[^\r\n]*)?\r?\n)*(?:[rRuU]?(\"\"\"|''')(?:(?!\1)[^\\]|\\.)*\1[ \t]*\r?\n)?", re.DOTALL
 )
@@ -24,21 +24,22 @@ ImportEdit = tuple[int, int, bytes]
 
 
 def missing_imports(document: DocumentSnapshot, text: str) -> tuple[ImportEdit, ...]:
-    """For each import that `text`, which is to be put into a document, lacks: what bytes of the document to replace by
-    what."""
+    """The edits that add the imports that `text` needs and `document` lacks, as (start, end, new text). `text` is about
+    to be inserted into the document."""
     found = dict.fromkeys(match[1] for match in _USED.finditer(text) if is_importable(document, match[1], text))
     return tuple(filter(None, (_edit(document, name) for name in found)))
 
 
 def is_importable(document: DocumentSnapshot, name: str, text: str) -> bool:
-    """Whether a name that `text` uses, and that a document does not define, is certainly a module of Python's."""
+    """Whether `name`, which `text` uses and the document does not define, is certainly a module of Python's standard
+    library."""
     word = name.encode()
     if word not in MODULES or len(document.source) > _MOST_BYTES:
         return False
     if find_language(document.language_id, document.path).name != "Python" or b"import *" in document.source:
         return False
     for source in (document.source, text.encode("utf-8", "replace")):
-        # Where it stands without a dot behind it, it may be something else.
+        # A name without a dot after it may be something else.
         if re.search(rb"(?<![\w.])%b(?![\w])(?![ \t]*\.)" % re.escape(word), source):
             return False
     used = [match[2] for match in _USED.finditer(text) if match[1] == name]
@@ -52,6 +53,6 @@ def _edit(document: DocumentSnapshot, name: str) -> ImportEdit | None:
     head = _HEAD.match(document.source)
     at = head.end() if head is not None else 0
     if re.search(rb"^[ \t]*(?:import|from)\b", document.source, re.MULTILINE):
-        return None  # they stand in ways that are not read
+        return None  # the file has imports in a form that import_edit does not read
     newline = document.newline
     return at, at, b"import " + name.encode() + newline + newline

@@ -1,4 +1,4 @@
-"""Which files a file imports, as far as its import lines and the names of files tell."""
+"""Finds the files that a file imports, from its import lines and from the names of files."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES
 
 MOST_MODULES = 100
 
-# Languages that name a module by a text in quotes, and those in which a file sees what is beside it without an import.
+# Languages in which a module is named by a quoted text, and languages in which a file sees the others in its folder
+# without an import.
 _QUOTED = frozenset({"JavaScript", "TypeScript", "TSX", "Go", "C", "C++", "Ruby", "Lua"})
 _SHARES_FOLDER = frozenset({"Go", "Java", "Kotlin", "Scala", "C#", "Swift", "PHP", "Ruby", "C", "C++"})
-# In which a module is a folder: what is imported are all files in it.
+# Languages in which a module is a folder, so that an import imports all files in it.
 _FOLDERS = frozenset({"Go", "Java", "Kotlin", "Scala", "C#", "Swift", "PHP"})
 
 _FROM = re.compile(r"from\s+(\.*)\s*([\w.]*)\s+import\s+(.*)", re.DOTALL)
@@ -27,20 +28,20 @@ _INDENTED = re.compile(rb"^[ \t]+(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+[\w., \t
 _QUOTES = re.compile(r"""["'<]([^"'<>\n]{1,300})["'>]""")
 _PATH = re.compile(r"[^\W\d]\w*(?:(?:\.|::|\\)\w+)*")
 _WORDS = frozenset({"import", "from", "use", "using", "static", "pub", "package", "namespace", "global", "as", "crate"})
-# Languages that import one another.
+# Groups of languages that can import one another.
 _RELATED = (("JavaScript", "TypeScript", "TSX"), ("C", "C++"), ("Java", "Kotlin", "Scala"))
-# The first parts of what comes with a language.
+# First parts of the names of standard libraries.
 _NEVER_HERE = frozenset({"std", "core", "alloc", "java", "javax", "kotlin", "scala", "System", "node:fs", "react"})
 _RUST_PATHS = frozenset({"crate", "self", "super"})
-# What stands for a folder, and what does not count among the names of a path.
+# File names that stand for their folder, so that the module has the folder's name.
 _STANDS_FOR_FOLDER = frozenset({"__init__", "index", "mod", "lib"})
 _ENDINGS = (".d.ts", ".d.mts", ".d.cts")
 
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """parts: its name, or the path of its file without the ending. names: what is imported of it by name. placed:
-    whether parts is the whole path in the workspace."""
+    """parts: its name, or the path of its file without the ending. names: the names imported from it. placed: whether
+    `parts` is the whole path in the workspace."""
 
     parts: tuple[str, ...]
     names: frozenset[str] = frozenset()
@@ -48,18 +49,19 @@ class Module:
 
 
 def shares_folder(language: Language) -> bool:
-    """Whether a file sees what the others in its folder define."""
+    """Whether a file sees the definitions of the other files in its folder."""
     return language.name in _SHARES_FOLDER
 
 
 def related(language: Language) -> tuple[str, ...]:
-    """The names of the languages that a file in `language` can use definitions of."""
+    """The names of the languages whose definitions a file in `language` can use."""
     return next((names for names in _RELATED if language.name in names), (language.name,))
 
 
 @lru_cache(maxsize=256)
 def module_parts(path: str) -> tuple[str, ...]:
-    """The parts of a file's path by which it is imported: without its ending, nor a name that stands for its folder."""
+    """The parts of the path by which a file is imported: without its ending, and without a name that stands for its
+    folder."""
     name = PurePosixPath(path).name
     ending = next((each for each in _ENDINGS if name.endswith(each)), PurePosixPath(name).suffix)
     stem = name[: len(name) - len(ending)] if ending else name
@@ -70,7 +72,7 @@ def module_parts(path: str) -> tuple[str, ...]:
 
 
 def imported_modules(language: Language, source: bytes, path: str) -> tuple[Module, ...]:
-    """The modules that a file at `path` imports, as its first import lines have it."""
+    """The modules that a file at `path` imports, according to its first import lines."""
     found: dict[Module, None] = {}
     head = source[:IMPORTS_WITHIN_BYTES]
     inner = _INDENTED.findall(head) if language.name == "Python" else []
@@ -106,7 +108,7 @@ def _in_python(line: str, path: PurePosixPath) -> Iterator[Module]:
             above = path.parts[: max(0, len(path.parts) - len(dots))]
             parts = (*above, *parts)
         yield Module(parts, names, bool(dots))
-        for name in sorted(names):  # one of them may be a module itself
+        for name in sorted(names):  # each name may be a module itself
             yield Module((*parts, name), frozenset(), bool(dots))
     elif (match := _PLAIN.match(line)) is not None:
         for each in match[1].split(","):
@@ -153,22 +155,22 @@ def _in_rust(line: str) -> Iterator[Module]:
 
 
 class Imports:
-    """What a file imports, to be asked which of it another file is."""
+    """The imports of a file; answers which of them another file belongs to."""
 
     def __init__(self, modules: Sequence[Module], language: Language) -> None:
         self.modules = tuple(modules)
         self._folders = language.name in _FOLDERS
-        # By the last part of each name that a module has.
+        # Modules by the last part of each of their names.
         self._by_end: dict[str, list[tuple[tuple[str, ...], Module]]] = {}
         for module in modules:
             names = [module.parts]
             if len(module.parts) > 1 and module.parts[-1] in module.names and not module.placed:
-                names.append(module.parts[:-1])  # the last is what is imported of it
+                names.append(module.parts[:-1])  # the last part is a name imported from the module
             for parts in names:
                 self._by_end.setdefault(parts[-1], []).append((parts, module))
 
     def packages_of(self, path: str) -> list[Module]:
-        """The modules that are a folder above the file at `path`, from which it may be handed on."""
+        """The modules that are a folder above the file at `path`, and so may export its names again."""
         folders = PurePosixPath(path).parts[:-1]
         found = [
             module
@@ -179,20 +181,20 @@ class Imports:
         return list(dict.fromkeys(found))
 
     def named(self, name: str) -> list[Module]:
-        """The modules that the document calls so."""
+        """The modules that the document refers to as `name`."""
         return [each for each in self.modules if each.parts[-1] == name or (name in each.names and name[0].islower())]
 
     def strange(self, name: str) -> bool:
-        """Whether a name is imported from a module that may well have another name than its folder here."""
+        """Whether `name` is imported from a module whose name may differ from its folder in the workspace."""
         return any(name in each.names and not each.placed and each.parts[0] not in _NEVER_HERE for each in self.modules)
 
     @property
     def ends(self) -> list[str]:
-        """What the name of an imported file, or of its folder, is among."""
+        """The possible names of imported files or of their folders."""
         return sorted(self._by_end)
 
     def of(self, path: str) -> list[Module]:
-        """The modules that the file at `path` is, or is part of."""
+        """The modules that the file at `path` is, or belongs to."""
         own = module_parts(path)
         places = [own, PurePosixPath(path).parts[:-1]] if self._folders else [own]
         found = (
@@ -205,6 +207,6 @@ class Imports:
 
 
 def _ends_alike(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:
-    """Whether one of the two is the end of the other: a workspace may begin above the first part or below it."""
+    """Whether one of the two is the end of the other, because a workspace may begin above or below the first part."""
     shorter = min(len(place), len(parts))
     return shorter > 0 and place[-shorter:] == parts[-shorter:]

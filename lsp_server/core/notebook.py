@@ -1,4 +1,4 @@
-"""Notebooks: each cell is a document of its own, and those in one language are read as one text, in their order."""
+"""Handles notebooks: each cell is a document, and the cells in one language are read as one text, in their order."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lsp_server.core.uris import normal_uri
 if TYPE_CHECKING:
     from lsp_server.core.document import DocumentSnapshot
 
-# How much of the cells on either side is read.
+# How many bytes of the cells on either side are read.
 _BESIDE_BYTES = 1 << 17
-# What a cell's first line may say about the rest of it, and in which language that then is. Others are about Python.
+# The first line of a cell that names the language of the rest, and the languages. Other such lines are about Python.
 _MAGIC = re.compile(rb"\A\s*%%(\w+)[ \t]*(?:-\S+[ \t]+)*([\w./-]*)[^\r\n]*")
 _LANGUAGES = {
     **dict.fromkeys(("bash", "sh", "zsh", "ksh", "dash", "system", "sx"), "shellscript"),
@@ -26,20 +26,21 @@ _LANGUAGES = {
     **{"js": "javascript", "R": "r", "bigquery": "sql", "svg": "xml", "typescript": "typescript", "ts": "typescript"},
 }
 _FILES = ("writefile", "file")
-# How the URIs of cells look in clients that do not tell of notebooks: the notebook's own, with a fragment.
+# The URIs of cells in clients that do not report notebooks: the notebook's URI with a fragment.
 _CELL = re.compile(r"^(?:[\w.+-]*notebook[\w.+-]*:.*|.*\.ipynb)#", re.IGNORECASE)
 
 
 @dataclass(slots=True)
 class _Notebook:
-    """cells: the normal URIs of its cells, in order. told: whether the client tells of it, or only of its cells."""
+    """cells: the normal URIs of its cells, in order. told: whether the client reports the notebook and not only its
+    cells."""
 
     cells: list[str] = field(default_factory=list)
     told: bool = False
 
 
 class Notebooks:
-    """Which cells stand in a notebook together, and in which order."""
+    """The cells of each notebook, in order."""
 
     def __init__(self) -> None:
         self._notebooks: dict[str, _Notebook] = {}
@@ -65,7 +66,7 @@ class Notebooks:
             self._of_cell.pop(cell, None)
 
     def cell_opened(self, uri: str) -> None:
-        """For clients that tell of cells only: they open those of a notebook in its order."""
+        """Adds a cell, for clients that report cells only: they open the cells of a notebook in order."""
         cell = normal_uri(uri)
         if cell in self._of_cell or not _CELL.match(uri):
             return
@@ -84,7 +85,7 @@ class Notebooks:
             del self._notebooks[name]
 
     def cells_beside(self, uri: str) -> Sequence[str]:
-        """The normal URIs of all the cells of a cell's notebook, in order; empty if it is none."""
+        """The normal URIs of all cells in the notebook of `uri`, in order; empty if `uri` is no cell."""
         notebook = self._notebooks.get(self._of_cell.get(normal_uri(uri), ""))
         return notebook.cells if notebook is not None else ()
 
@@ -92,8 +93,8 @@ class Notebooks:
 def text_around(
     cell: DocumentSnapshot, offset: int, cells: Sequence[DocumentSnapshot]
 ) -> tuple[DocumentSnapshot, int] | None:
-    """Those of a notebook's cells that are in the language of `cell`, as one document, and where the cell begins in it.
-    None while the first line of a cell is written that says what language the rest is in."""
+    """The cells of a notebook in the language of `cell` as one document, and the offset of `cell` in it. None while the
+    cursor is in a first line that names the language of the rest."""
     magic = _magic(cell)
     if magic is not None and offset <= magic.end():
         return None
@@ -104,7 +105,7 @@ def text_around(
 
 
 def cell_language(cell: DocumentSnapshot) -> Language:
-    """The language of a cell: the one that its first line names, else the client's."""
+    """The language of a cell: the one that its first line names, else the one that the client reports."""
     magic = _magic(cell)
     if magic is None:
         return find_language(cell.language_id, cell.path)
@@ -117,7 +118,7 @@ def cell_language(cell: DocumentSnapshot) -> Language:
 
 
 def _language_name(cell: DocumentSnapshot) -> str:
-    """What tells a cell's language from others, also from those that fimble does not know."""
+    """A name for the cell's language that differs from all others, also for languages that fimble does not know."""
     language = cell_language(cell)
     if language is not UNKNOWN:
         return language.name
@@ -126,7 +127,7 @@ def _language_name(cell: DocumentSnapshot) -> str:
 
 
 def _magic(cell: DocumentSnapshot) -> re.Match[bytes] | None:
-    """The first line of a cell, if it says something about the rest."""
+    """The match of a first line that names the language of the rest."""
     return _MAGIC.match(cell.source)
 
 
@@ -141,7 +142,7 @@ def _within(cells: Iterable[DocumentSnapshot]) -> Iterator[DocumentSnapshot]:
 
 @lru_cache(maxsize=4)
 def _joined(cells: tuple[DocumentSnapshot, ...], index: int) -> tuple[DocumentSnapshot, int]:
-    """Kept, because what has been found out about a document is known by its identity."""
+    """Cached, because results for a document are stored under the identity of its snapshot."""
     cell = cells[index]
     texts = [_text(each) for each in cells]
     source, start = b"".join(texts), sum(map(len, texts[:index]))
@@ -162,13 +163,13 @@ def _joined(cells: tuple[DocumentSnapshot, ...], index: int) -> tuple[DocumentSn
 
 
 def _is_foreign(cell: DocumentSnapshot) -> bool:
-    """Whether a cell is in another language than the client says, which is the notebook's."""
+    """Whether a cell's language differs from the one that the client reports, which is the notebook's."""
     return cell_language(cell) is not find_language(cell.language_id, cell.path)
 
 
 def _text(cell: DocumentSnapshot) -> bytes:
-    """A cell's text, with a blank line behind it. What says that it is in another language is no text of that language:
-    blanks stand in its place."""
+    """A cell's text with a blank line after it. A first line that names another language is not text of that language,
+    so it is replaced by blanks."""
     source, magic = cell.source, _magic(cell)
     if magic is not None and _is_foreign(cell):
         source = b" " * magic.end() + source[magic.end() :]

@@ -1,9 +1,9 @@
-"""How a line may begin where indentation alone says which block it belongs to, given the lines around it.
+"""Restricts the beginning of a line in languages where indentation marks the block, by the lines around it.
 
 A small model often gets the indentation of a new line wrong, or writes a statement where the code below needs the
-header of a block. Both make the file invalid, and no part of the text mends it. So the first tokens are chosen among
-those with which the line fits. Python's rules: a header is followed by a deeper line, no other line is, and a dedent
-goes back to a column that is open.
+header of a block. Both make the file invalid, and no later text can repair it. So the first tokens are limited to those
+with which the line can be valid. Python's rules: a header is followed by a deeper line, no other line is, and a dedent
+goes back to the column of an open block.
 """
 
 from __future__ import annotations
@@ -19,25 +19,25 @@ from lsp_server.core.indentation import IndentStyle, style_around
 from lsp_server.core.language_entry import Language
 from lsp_server.core.text import indent_width
 
-# How far above and below a place its lines are looked at.
+# How many bytes above and below a place are read.
 _BYTES = 4000
 
 _WORD = re.compile(r"\w*")
-# Python's: what a function begins with, and statements that stand in functions alone.
+# Python: the words that begin a function, and the words of statements that are only valid in functions.
 _FUNCTION_HEADERS, _ENDS_OF_FUNCTIONS = ("def", "async"), ("return", "yield")
-_CODE = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")  # of a line, in front of its comment
+_CODE = re.compile(r"""(?:"[^"]*"|'[^']*'|[^#"'])*""")  # the part of a line before its comment
 _LONG_QUOTE = re.compile(r'"""|\'\'\'')
 _QUOTES = "\"'"
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """left: the white space that stands in front of the text already. anything: the indentations at which any statement
-    fits; headers_only: those at which only a line fits that opens a block: it begins with one of `headers`, and ends
-    with a colon. blank: whether blank lines may come first. body: whether the line above is a header whose block has no
-    line yet, so that there must be one. documented: whether the line above is a string by itself, mostly a docstring,
-    below which no other stands. at_margin: which headers fit at the margin, if not all do: where the
-    code below returns something, only a function's."""
+    """The possible beginnings of a line. left: the white space that is already before the text. anything: the
+    indentations at which any statement is valid. headers_only: the indentations at which only a line that opens a block
+    is valid, that is, one that begins with one of `headers` and ends with a colon. blank: whether blank lines may come
+    first. body: whether the line above is a header without a block, so that a line must follow. documented: whether the
+    line above is a string by itself, mostly a docstring, after which no other string may follow. at_margin: the headers
+    that are valid at the margin; None for all. Only those of functions are if the code below returns something."""
 
     left: str
     anything: tuple[str, ...]
@@ -49,10 +49,11 @@ class Opening:
     at_margin: tuple[str, ...] | None = None
 
     def allows(self, text: str, *, partly: bool = False) -> bool:
-        """Whether a line can fit that goes on from `text`, the beginning of what is written.
+        """Whether a valid line can begin with `text`.
 
-        White space alone has to be an indentation, or all of one but the space that the first word's token has. partly:
-        it may also be the beginning of one, for a vocabulary without such long tokens.
+        White space alone must be a whole indentation, or an indentation without its last space, which may belong to the
+        token of the first word. partly: whether the beginning of an indentation is enough, for a vocabulary without
+        tokens of that length.
         """
         white, rest = self._parts(text)
         if not rest and partly:
@@ -73,7 +74,7 @@ class Opening:
         return word in headers and _may_open(rest)
 
     def may_end(self, text: str) -> bool:
-        """Whether the line may be `text` as it is."""
+        """Whether the line may consist of `text` alone."""
         white, rest = self._parts(text)
         if not rest and self.body:
             return False
@@ -82,7 +83,7 @@ class Opening:
         return rest.rstrip().endswith(":")
 
     def is_settled(self, text: str) -> bool:
-        """Whether `text` has gone so far that nothing is left to choose."""
+        """Whether the restriction is over: every continuation of `text` is allowed."""
         white, rest = self._parts(text)
         return bool(rest) and (white in self.anything or "\n" in rest)
 
@@ -93,7 +94,7 @@ class Opening:
 
 
 def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Opening | None:
-    """How a line may begin at `hole`; None if the language does not say, or the lines around do not tell."""
+    """The restriction for a line at `hole`. None if the language has none, or the lines around do not imply one."""
     left, right = sides(document, hole.cursor)
     if not language.headers or hole.kind is not HoleKind.BLOCK or left.strip() or right.strip():
         return None
@@ -101,7 +102,7 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
     above = _logical_lines(document, document.line_start(line), language)
     if not above:
         return None
-    columns: list[int] = []  # of the blocks that are open
+    columns: list[int] = []  # of the open blocks
     for column, _ in above:
         while columns and columns[-1] > column:
             columns.pop()
@@ -113,7 +114,7 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
     style = style_around(document, line, language) or IndentStyle(4, tabs=False)
     step = 4 if style.tabs else style.columns
     above_block = [column for column in ([last + step] if opens else columns) if column < below]
-    # A block is a step deeper than its header; where none is, any header above it may be meant.
+    # A block is one step deeper than its header. If no header has that column, any header above the block may be meant.
     headers_only = [column for column in above_block if column + step == below] or above_block
     if opens:
         anything = [below] if below > last else [last + step]
@@ -139,8 +140,8 @@ def _fitting(columns: list[int], left: str, style: IndentStyle) -> tuple[str, ..
 
 
 def _logical_lines(document: DocumentSnapshot, end: int, language: Language) -> list[tuple[int, str]]:
-    """The column of each statement above `end`, from the last one at the margin on, and its text. Empty if `end` is
-    inside a statement, or no statement at the margin is near."""
+    """The column and the text of each statement above `end`, starting with the last one at the margin. Empty if `end`
+    is inside a statement, or if no statement at the margin is near."""
     found: list[tuple[int, str]] = []
     begun = ""
     for line in _lines(document.source[max(0, end - _BYTES) : end].removesuffix(b"\n"), whole=end <= _BYTES):
@@ -166,7 +167,7 @@ def _opens_block(statement: str, language: Language) -> bool:
 
 
 def _column_below(document: DocumentSnapshot, hole: Hole, language: Language) -> int:
-    """The column of the first line below with code in it; -1 if there is none."""
+    """The column of the first code line below the hole; -1 if there is none."""
     for line in _lines(document.source[hole.line_end : hole.line_end + _BYTES], whole=True):
         if line.strip() and not line.lstrip().startswith(language.comment[0]):
             return indent_width(line.encode(), 4)
@@ -174,8 +175,8 @@ def _column_below(document: DocumentSnapshot, hole: Hole, language: Language) ->
 
 
 def _returns(document: DocumentSnapshot, hole: Hole) -> bool:
-    """Whether the code below, up to the next line at the margin, is of a function whose header is not there: it returns
-    or yields something, and not in a function of its own."""
+    """Whether the code below, up to the next line at the margin, belongs to a function whose header is missing: it
+    returns or yields something outside any function in it."""
     for line in _lines(document.source[hole.line_end : hole.line_end + _BYTES], whole=True):
         if line.strip() and not line[:1].isspace():
             return False
@@ -188,8 +189,8 @@ def _returns(document: DocumentSnapshot, hole: Hole) -> bool:
 
 
 def _may_open(line: str) -> bool:
-    """Whether a line that begins so may yet open a block: nothing but a comment stands behind its colon, and it does
-    not end without one."""
+    """Whether a line with this beginning can still open a block: only a comment follows its colon, and it does not end
+    without a colon."""
     code = _CODE.match(line.partition("\n")[0])
     text = code[0] if code is not None else line
     colons = [index for index, character in enumerate(text) if character == ":"]
@@ -200,7 +201,7 @@ def _may_open(line: str) -> bool:
 
 
 def _lines(source: bytes, *, whole: bool) -> Iterator[str]:
-    """The lines of a part of a document; without the first, if that is not whole."""
+    """The lines of a part of a document, without the first one unless `whole`."""
     lines = source.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     yield from lines if whole else lines[1:]
 

@@ -1,7 +1,8 @@
-"""What code actions ask of a whole file: the functions and classes it defines, with their names, parameters and doc
-comments; what a part of it names, calls and says; and where it is broken.
+"""Analyses a whole file for code actions: its functions and classes with their names, parameters and doc comments; the
+names, calls and comments of a part of it; and its syntax errors.
 
-Parses whole files, which takes a tenth of a second for a large one: for a worker thread, not for an event loop.
+It parses whole files, which takes a tenth of a second for a large one, so it must run in a worker thread and not in the
+event loop.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from lsp_server.core.syntax import error_spans, text_of
 if TYPE_CHECKING:
     from tree_sitter import Node, Tree
 
-# A walk over more nodes than this is given up: the file is data, not code. So is one into deeper nesting, where
-# each step to a parent costs the way from the root.
+# The limits of a walk through the tree: a file with more nodes is data, not code. Deeper nesting is not read, because a
+# step from a node to its parent costs the way from the root.
 _MOST_NODES, _MOST_DEPTH = 400_000, 200
 
-# A parse of more steps than this is given up: 1 MB of ordinary code takes 10,000, a 100,000th of a second each.
+# A parse is stopped after this many steps: 1 MB of ordinary code takes 10,000 steps of 0.01 ms.
 MOST_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A function or class. Offsets are bytes.
+    """A function or class. Offsets are in bytes.
 
-    start, end: all of it, with decorators, attributes and modifiers, without a comment in front of it.
-    header_end: where its body begins. doc: its doc comment, inside or in front of it. parents: the names of the
-    classes around it, outermost first.
+    start, end: all of it, with decorators, attributes and modifiers, without a comment before it. header_end: where its
+    body begins. doc: its doc comment, inside or before it. parents: the names of the classes around it, the outermost
+    first.
     """
 
     kind: Literal["function", "class"]
@@ -49,8 +50,8 @@ class Definition:
 
 @dataclass(frozen=True, slots=True)
 class _Kinds:
-    """Node kinds of one grammar. wrappers: what stands around a definition and belongs to it; leading: siblings
-    in front of it that do."""
+    """Types of nodes in one grammar. wrappers: nodes around a definition that belong to it. leading: siblings before a
+    definition that belong to it."""
 
     functions: frozenset[str]
     classes: frozenset[str]
@@ -82,9 +83,9 @@ _BY_LANGUAGE: dict[str, _Kinds] = {
 
 _FUNCTION_VALUES = frozenset({"arrow_function", "function_expression", "generator_function"})
 _IDENTIFIERS = frozenset({"identifier", "type_identifier", "shorthand_property_identifier"})
-# Where a name stands that is being introduced, by the field it fills in one of the nodes around it.
+# Fields whose names are introduced by the node, rather than used.
 _BINDING_FIELDS = frozenset({"name", "left", "pattern", "parameter", "parameters", "declarator", "alias"})
-# Kinds of nodes that define something in grammars of which no more is said here.
+# Types of nodes that define something, in grammars without an entry in the table.
 _DEFINING = re.compile(
     r"(?:function|method|class|module|interface|trait|struct|object|enum|protocol|record|constructor|namespace)"
     r"(?:_declaration|_definition|_statement)?$"
@@ -94,13 +95,13 @@ _STATEMENT_ENDS = ("statement", "definition", "declaration", "block", "body", "_
 
 @lru_cache(maxsize=4)
 def _tree_of(language: Language, source: bytes) -> Tree | None:
-    """Cached: clients ask for one text many times, and an action compares it with another or two. A tree takes about
-    thirty times the memory of its text."""
+    """Cached, because clients ask for the same text many times, and an action compares it with one or two others. A
+    tree takes about thirty times the memory of its text."""
     return parse(language, source, MOST_STEPS)[0]
 
 
 def root_of(language: Language, source: bytes) -> Node | None:
-    """The root of the syntax tree of `source`; None without a grammar, or if it is too hard to parse."""
+    """The root of the syntax tree of `source`; None without a grammar, or if parsing takes too many steps."""
     tree = _tree_of(language, source)
     return None if tree is None else tree.root_node
 
@@ -134,23 +135,23 @@ def definitions(language: Language, source: bytes) -> tuple[Definition, ...]:
 
 
 def definition_at(found: tuple[Definition, ...], start: int, end: int) -> Definition | None:
-    """The innermost definition that holds all of `start:end`."""
+    """The innermost definition that contains all of `start:end`."""
     holding = [definition for definition in found if definition.start <= start and end <= definition.end]
     return min(holding, key=lambda definition: definition.end - definition.start, default=None)
 
 
 def broken_at(language: Language, source: bytes) -> list[tuple[int, int]]:
-    """Where `source` does not parse: the ranges of errors and of what is missing, in order and apart. Empty without a
+    """The ranges of syntax errors and missing tokens in `source`, in order and not overlapping. Empty without a
     grammar."""
     root = root_of(language, source)
     return [] if root is None else sorted(error_spans(root, nested=False))
 
 
 def names_in(language: Language, source: bytes, start: int = 0, end: int | None = None) -> tuple[set[str], set[str]]:
-    """The names in `start:end`: those that are used, and those that are introduced there.
+    """The names in `start:end`: those that are used there, and those that are introduced there.
 
-    Members (what stands behind a dot) are not among them: where they come from takes a type checker. Which
-    names are introduced is judged by the fields of the tree; when in doubt, a name counts as introduced.
+    Members (names after a dot) are left out, because only a type checker knows where they come from. Whether a name is
+    introduced is judged by the fields of the tree; in doubt it counts as introduced.
     """
     tree = _tree_of(language, source)
     used: set[str] = set()
@@ -158,10 +159,10 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
     if tree is None:
         return used, bound
     last = len(source) if end is None else end
-    # Down the tree with a cursor: each step up from a node would cost what it has of ancestors and siblings.
+    # A cursor walks down the tree: a step up from a node would cost time in proportion to its ancestors and siblings.
     cursor = tree.walk()
     above: list[tuple[str, bool]] = []
-    kind, introduces = "", False  # of the node above, and whether that is where names are introduced
+    kind, introduces = "", False  # of the parent node: its type, and whether names in it are introduced
     while (node := cursor.node) is not None:
         field = cursor.field_name
         introduced = _introduces(kind, field, introduces)
@@ -180,7 +181,7 @@ def names_in(language: Language, source: bytes, start: int = 0, end: int | None 
 
 
 def leaves_in(language: Language, source: bytes, start: int, end: int) -> list[tuple[str, str]]:
-    """The kind and text of each token in `start:end`, without comments, semicolons and blank space."""
+    """The type and text of each token in `start:end`, without comments, semicolons and white space."""
     return [(kind, text) for kind, text in _leaves(language, source, start, end) if kind not in COMMENTS]
 
 
@@ -205,7 +206,7 @@ def _leaves(language: Language, source: bytes, start: int, end: int) -> Iterator
 
 
 def called_in(language: Language, source: bytes, start: int, end: int) -> list[str]:
-    """The names of the functions that `start:end` calls, in order, each once."""
+    """The names of the functions that `start:end` calls, in order, without repetition."""
     found: dict[str, None] = {}
     for node in nodes_in(language, source, start, end):
         if node.type in {"call", "call_expression", "method_invocation"}:
@@ -219,7 +220,7 @@ def called_in(language: Language, source: bytes, start: int, end: int) -> list[s
 
 @lru_cache(maxsize=4)
 def named_in(language: Language, source: bytes) -> tuple[tuple[str, int], ...]:
-    """The names of functions, methods and types, and where those begin, in any grammar: by the kinds of nodes with a
+    """The names of functions, methods and types with their offsets, in any grammar: recognised by node types with a
     name."""
     found: list[tuple[str, int]] = []
     for node in nodes_in(language, source, 0, len(source)):
@@ -230,7 +231,7 @@ def named_in(language: Language, source: bytes) -> tuple[tuple[str, int], ...]:
 
 
 def nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterator[Node]:
-    """The named nodes of which some part lies in `start:end`, in order, outer ones first."""
+    """The named nodes that overlap `start:end`, in order, outer ones first."""
     root = root_of(language, source)
     stack = [] if root is None else [root]
     while stack:
@@ -241,7 +242,7 @@ def nodes_in(language: Language, source: bytes, start: int, end: int) -> Iterato
 
 
 def top_level(language: Language, source: bytes) -> list[tuple[str, int, int]]:
-    """The kind, start and end of each node at the top level."""
+    """The type, start and end of each top-level node."""
     root = root_of(language, source)
     if root is None:
         return []
@@ -338,8 +339,8 @@ def _text(node: Node, source: bytes) -> str:
 
 
 def _introduces(around: str, field: str | None, otherwise: bool) -> bool:
-    """Whether a name is introduced where it stands in a field of a node of the kind `around`: as a parameter, a target,
-    an import, a definition. otherwise: what holds for that node itself."""
+    """Whether a name in this field of a node of type `around` is introduced there: as a parameter, a target, an import,
+    a definition. otherwise: the answer for the node itself, which counts if the field does not decide."""
     if any(word in around for word in ("parameter", "import", "use_", "pattern", "_target", "global")):
         return field not in ("type", "value")
     if around in {"attribute", "member_expression", "selector_expression", "field_expression", "call"}:
@@ -352,7 +353,7 @@ def _introduces(around: str, field: str | None, otherwise: bool) -> bool:
 
 
 def _is_use(kind: str) -> bool:
-    """Whether a node kind uses what fills its fields: keyword arguments, comparisons, calls by name."""
+    """Whether a node of this type uses the names in its fields: keyword arguments, comparisons, calls by name."""
     return kind in {"binary_expression", "method_invocation", "binary_operator", "boolean_operator"} or (
         "_type" in kind and "declaration" not in kind
     )

@@ -1,7 +1,8 @@
-"""What a text and the rest of the cursor's line have in common: it ends in front of that, or is written over it.
+"""Handles the overlap of a completion with the rest of the cursor's line: the completion is cut, or replaces that text.
 
-The model does not see the rest of the cursor's line, so it writes it again: `x)` in front of the bracket that an
-editor has closed, or `x).strip()`. The first is cut. The second replaces the bracket, which it contains, by itself.
+The model does not see the rest of the cursor's line, so it may write it again: `x)` before a bracket that the editor
+has closed already, or `x).strip()`. The first is cut before the bracket. The second contains the bracket and replaces
+it.
 """
 
 from __future__ import annotations
@@ -10,23 +11,23 @@ import re
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_quote, unmatched_closer
 
-# More than this right of the cursor is never replaced.
+# A longer text right of the cursor is never replaced.
 MOST_REPLACED = 80
 
-# Of what is right of the cursor, what may stay there behind a text that does not repeat it.
+# Characters right of the cursor that may stay behind a completion that does not repeat them.
 TERMINATORS = ";"
 _QUOTES = "\"'`"
 
 
-# What a text repeats of another: tags, words, white space, runs of one sign, and each bracket by itself.
+# The units that a text may repeat: tags, words, white space, runs of one sign, and single brackets.
 _UNITS = re.compile(r"</?[A-Za-z][\w.:-]*(?:\s[^<>]*)?>|\w+|\s+|[()\[\]{}]|([^\w\s])\1*")
 _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)?(?:\s[^<>]*)?(/?)>")
 
 
 def without_overlap(text: str, right: str, *, whole: bool = True) -> str:
-    """`text` without what stands to its right already: it ends in front of a bracket or tag that it closes without
-    having opened it, if that is the one that stands there, or else in front of the beginning of `right` that it has at
-    its end. whole: whether nothing more comes, which could make that beginning another."""
+    """`text` without what is already right of it. If `text` closes a bracket that it has not opened and `right` begins
+    with that bracket, it ends before it. Else it ends before a beginning of `right` that is repeated at its end. whole:
+    whether the text is finished; a text that is not may still continue differently from `right`."""
     depth = 0
     for index, character in enumerate(text):
         if character in OPENING:
@@ -39,10 +40,10 @@ def without_overlap(text: str, right: str, *, whole: bool = True) -> str:
 
 
 def _without_repeated(text: str, right: str, whole: bool) -> str:
-    """`text` without the longest beginning of `right` that it ends with, in whole units; what closes something that the
-    text has opened itself is not that. It ends in front of a tag that closes what stands around it, if that is the
-    first to be closed on the right. A text that comes to the same end as `right` by another way is that one rewritten:
-    nothing of it goes in front."""
+    """`text` without the longest beginning of `right` at its end, in whole units. Brackets and tags that `text` has
+    opened itself do not count as repeated. `text` also ends before a tag that closes an element around it, if `right`
+    closes the same element first. If `text` ends with the same words as `right` after a different beginning, it is a
+    rewritten `right`, and nothing of it is inserted."""
     if text.endswith(right):
         return text.removesuffix(right)
     ends = {0, *(unit.end() for unit in _UNITS.finditer(right))}
@@ -60,7 +61,7 @@ def _without_repeated(text: str, right: str, whole: bool) -> str:
 
 
 def _ends_alike(text: str, right: str) -> bool:
-    """Whether the last two words of both, and all signs behind these, are the same."""
+    """Whether the last two words of both, and all signs after them, are the same."""
     ends = [
         [unit[0] for unit in _UNITS.finditer(part.rstrip()) if not unit[0].isspace()][-8:] for part in (text, right)
     ]
@@ -75,7 +76,7 @@ def _ends_alike(text: str, right: str) -> bool:
 
 
 def _unopened_brackets(text: str) -> int:
-    """How many brackets it closes without having opened them."""
+    """The number of brackets that `text` closes without having opened them."""
     depth = unopened = 0
     for _, mark in marks(text):
         if mark in CLOSING:
@@ -87,7 +88,7 @@ def _unopened_brackets(text: str) -> int:
 
 
 def _unopened_tags(text: str) -> list[re.Match[str]]:
-    """The tags that close what it has not opened."""
+    """The closing tags in `text` whose elements it has not opened."""
     opened: list[str] = []
     unopened = []
     for tag in _TAG.finditer(text):
@@ -102,7 +103,7 @@ def _unopened_tags(text: str) -> list[re.Match[str]]:
 
 
 def without_closed_quote(text: str, left: str, right: str) -> str:
-    """`text` without the quote at its end that stands to its right, if it closes what was opened in front."""
+    """`text` without the quote at its end, if that quote is right of it and closes a string opened before."""
     quote = right.strip()[0]
     if quote in _QUOTES and text.endswith(quote) and not open_quote(left + text, quote):
         return text[:-1]
@@ -110,7 +111,8 @@ def without_closed_quote(text: str, left: str, right: str) -> str:
 
 
 def closers_behind(left: str, right: str, quotes: str = "\"'") -> str:
-    """What `right` begins with that an editor may have closed: the quote that is open in `left`, and brackets."""
+    """The beginning of `right` that an editor may have inserted: the quote that is open in `left`, and closing
+    brackets."""
     opened = open_quote(left, quotes)
     start = len(opened) if opened and right.startswith(opened) else 0
     end = start
@@ -120,10 +122,11 @@ def closers_behind(left: str, right: str, quotes: str = "\"'") -> str:
 
 
 def written_over(text: str, left: str, right: str, quotes: str = "\"'", comment: str = "") -> tuple[str, int] | None:
-    """The part of `text` that goes in, and how many characters of `right` it then replaces. None if it replaces none.
+    """The part of `text` to insert, and how many characters of `right` it replaces. None if it replaces none.
 
-    It replaces closing brackets and quotes that it writes itself before it goes on, if nothing but those and a
-    semicolon stays behind it, or what it repeats at its end; or else all of `right` if it repeats it and goes on.
+    It replaces closing brackets and quotes that it contains itself and goes on after, if only those and a semicolon
+    stand right of it, or a text that it repeats at its end. Or it replaces all of `right` if it repeats that and goes
+    on.
     """
     right = right.rstrip()
     if len(right) > MOST_REPLACED:
@@ -131,7 +134,7 @@ def written_over(text: str, left: str, right: str, quotes: str = "\"'", comment:
     closers = closers_behind(left, right, quotes)
     opened = open_quote(left, quotes)
     if opened and not right.startswith(opened):
-        quotes = quotes.replace(opened, "")  # in code inside a string, that one ends the string around it
+        quotes = quotes.replace(opened, "")  # in code inside a string, this quote ends the outer string
     tail = right[len(closers) :]
     repeats = bool(tail) and text.endswith(tail)
     shorter = text[: -len(tail)].rstrip() if repeats else text
@@ -148,12 +151,12 @@ def written_over(text: str, left: str, right: str, quotes: str = "\"'", comment:
 
 
 def meeting(text: str, over: str) -> int | None:
-    """Where `text` comes to what it replaces, and goes on over it; None if it does not."""
+    """The offset in `text` where it begins to contain the replaced text `over`; None if it does not contain it."""
     if not over:
         return None
     first = over[0]
     if first in CLOSING:
-        # A text that begins inside a string has its quotes the wrong way round.
+        # In a text that begins inside a string, the quotes are paired wrongly.
         found = [_closings(text, first, quotes, "")[0] for quotes in ("\"'", "")]
         at = next((places[0] for places in found if places), -1)
     elif first in _QUOTES:
@@ -164,14 +167,14 @@ def meeting(text: str, over: str) -> int | None:
 
 
 def contains(text: str, over: str) -> bool:
-    """Whether `text` has all the characters that it replaces, in their order."""
+    """Whether `text` contains all characters of `over`, in the same order."""
     behind = iter(text)
     return all(character in behind for character in over)
 
 
 def _closings(text: str, closers: str, quotes: str, comment: str) -> tuple[list[int], int]:
-    """Where `text` closes what it has not opened, as long as that is what `closers` has; and where it ends, which
-    is in front of the first that is another."""
+    """The offsets where `text` closes brackets that it has not opened, as far as they agree with `closers`; and the end
+    of the usable text, which is before the first bracket that does not agree."""
     places: list[int] = []
     start = 0
     if closers[0] not in CLOSING:
@@ -194,19 +197,19 @@ def _closings(text: str, closers: str, quotes: str, comment: str) -> tuple[list[
 
 
 def _goes_on(text: str, comment: str) -> bool:
-    """Whether there is more in it than a comment."""
+    """Whether `text` has more than white space and a comment."""
     return bool(text.strip()) and not (comment and text.lstrip().startswith(comment))
 
 
 def _quote_end(text: str, quote: str) -> int:
-    """Where the string ends that `text` begins inside of; -1 if it does not end in its line."""
+    """The end of the string that `text` begins inside; -1 if it does not end in the line."""
     match = re.match(rf"(?:\\.|[^{quote}\\\n])*{quote}", text)
     return match.end() - 1 if match else -1
 
 
 def _repeated(text: str, right: str, quotes: str, comment: str) -> int | None:
-    """Where a text of one line has all of `right` and goes on behind it; None if nowhere. What `right` has to close
-    is what tells it from its like elsewhere: it is the first that the text closes without having opened it."""
+    """The offset where `text`, a single line, contains all of `right` and goes on after it; None if it does not. The
+    position is found by the first bracket that both close without having opened it."""
     closing, closed = unmatched_closer(right, quotes, comment), unmatched_closer(text, quotes, comment)
     if closing is None or closed is None or "\n" in text:
         return None

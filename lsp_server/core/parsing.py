@@ -1,4 +1,4 @@
-"""Parsers by tree-sitter: a text's tree, within a number of steps. Grammars load on first use."""
+"""Parses texts with tree-sitter, within a limit of steps. Grammars are loaded on first use."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from tree_sitter import Language as Grammar
     from tree_sitter import Parser, Tree
 
-# How many steps a parse of a window may take, as the parser reports them. Ordinary code takes 10 to 14 for a KB, dense
-# code up to 26, of 0.015 ms. Beside an error a step takes up to 0.06 ms; among many, where less is tried, 0.2 to 1 ms.
+# The limit of steps for the parse of a window, as the parser reports them. Ordinary code takes 10 to 14 steps per KB,
+# dense code up to 26, of 0.015 ms each. Near an error a step takes up to 0.06 ms; among many errors, where the parser
+# tries less, 0.2 to 1 ms.
 PARSE_STEPS = 150
 
-# How much of a text the parser reads at a time.
+# How many bytes of a text the parser reads at a time.
 _READ_BYTES = 1 << 16
 
-# What parsers that are not at work read through. Every parse takes one and gives it back, so there are as many as there
-# have been parses at the same time.
+# Buffers of parsers that are not running. Each parse takes one and returns it, so there are as many as there were
+# parses at the same time.
 _free_buffers: list[bytearray] = []
 
-# YAML's grammar writes what blocks are open into 1,024 bytes, and crashes where that is too little, with about 250
-# of them: each begins a column further right than the one around it.
+# YAML's grammar stores the open blocks in 1,024 bytes and crashes if that is too little, at about 250 blocks. Each
+# block begins at least a column further right than the one around it.
 _DEEP_YAML = re.compile(rb"^[ \t?:-]{200}", re.MULTILINE)
 
 
@@ -46,7 +47,7 @@ def _grammar(language: Language) -> Grammar | None:
 
 @lru_cache(maxsize=64)
 def keywords(language: Language) -> frozenset[bytes]:
-    """The words that are signs of the language and no names, by its grammar; none without a grammar."""
+    """The words that the grammar treats as signs and not as names; none without a grammar."""
     grammar = _grammar(language)
     if grammar is None:
         return frozenset()
@@ -56,9 +57,9 @@ def keywords(language: Language) -> frozenset[bytes]:
 
 
 def parser_of(language: Language) -> Parser | None:
-    """A new parser of `language`, or None if it has no grammar or its wheel is not installed.
+    """A new parser of `language`; None if the language has no grammar or its wheel is not installed.
 
-    A new one costs microseconds, and a parse that another thread is in the middle of would not survive a shared one.
+    A parser must not be shared by threads while it is parsing, and a new one costs only microseconds.
     """
     grammar = _grammar(language)
     if grammar is None:
@@ -69,10 +70,10 @@ def parser_of(language: Language) -> Parser | None:
 
 
 def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> tuple[Tree | None, int]:
-    """The tree of `source` and the steps it took; None without a grammar, or if it takes too many.
+    """The tree of `source` and the steps it took. The tree is None without a grammar, or if it takes too many steps.
 
-    A parse holds the interpreter's lock, but for its steps: at each, a thread that waits for it may go on. To be kept,
-    trees are smaller than nodes, each of which keeps all of its children that were ever asked for.
+    A parse holds the interpreter's lock except at its steps, where a waiting thread may run. Keep trees rather than
+    nodes: a node keeps all of its children that were ever asked for.
     """
     parser = parser_of(language)
     if parser is None or (language.name == "YAML" and _DEEP_YAML.search(source)):
@@ -87,7 +88,7 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
     text = _Text(source)
     try:
         tree = parser.parse(text.read, progress_callback=too_hard)
-    except ValueError:  # how the bindings say that the callback ended it
+    except ValueError:  # the bindings raise it when the callback stops the parse
         return None, steps
     finally:
         text.close()
@@ -95,9 +96,9 @@ def parse(language: Language, source: bytes, most_steps: int = PARSE_STEPS) -> t
 
 
 class _Text:
-    """A text that a parser reads. All of it is given in one buffer, which later parses use again: tree-sitter 0.25 and
-    0.26 never release what a read returns, so that with a new object for each read every parse would keep a copy of
-    its text for ever. To give the text as `bytes` is no way out: the bindings then do not count steps."""
+    """A text that a parser reads. All parts go through one buffer, which later parses use again: tree-sitter 0.25 and
+    0.26 never release what a read returns, so with a new object for each read, every parse would keep a copy of its
+    text for ever. Passing the text as `bytes` is no solution, because the bindings then do not count steps."""
 
     def __init__(self, source: bytes) -> None:
         self._source = source
@@ -107,26 +108,26 @@ class _Text:
             self._buffer = bytearray()
 
     def read(self, offset: int, point: object) -> bytearray:
-        """The text from `offset` on, as far as it is read at a time. It holds until the next read."""
+        """Up to `_READ_BYTES` bytes of the text from `offset` on. The result is valid until the next read."""
         self._buffer[:] = self._source[offset : offset + _READ_BYTES]
         return self._buffer
 
     def close(self) -> None:
-        """Gives the buffer back. A tree keeps this object, but neither the text nor the buffer with it."""
+        """Returns the buffer. A tree keeps this object, but then neither the text nor the buffer with it."""
         _free_buffers.append(self._buffer)
         self._source, self._buffer = b"", bytearray()
 
 
-# What a step counts behind an error.
+# How many steps one step after an error counts as.
 _ERROR_STEPS = 2
 
 
 def parse_whole(
     language: Language, document: DocumentSnapshot, most_steps: int, before: tuple[Tree, DocumentSnapshot] | None = None
 ) -> Tree | None:
-    """The tree of a whole document; None without a grammar, or if it takes too many steps, of which one behind an error
-    counts twice. before: the tree of an earlier version, and that version: what has not changed since is not
-    parsed again. The tree stays as it is."""
+    """The tree of a whole document; None without a grammar, or if it takes too many steps, where each step after an
+    error counts twice. before: the tree of an earlier version, and that version; unchanged parts are not parsed again.
+    That tree is not changed."""
     parser = parser_of(language)
     if parser is None or (language.name == "YAML" and _DEEP_YAML.search(document.source)):
         return None
@@ -142,14 +143,14 @@ def parse_whole(
         if before is None:
             return parser.parse(text.read, progress_callback=too_hard)
         return parser.parse(text.read, _edited(*before, document), progress_callback=too_hard)
-    except ValueError:  # how the bindings say that the callback ended it
+    except ValueError:  # the bindings raise it when the callback stops the parse
         return None
     finally:
         text.close()
 
 
 def _edited(tree: Tree, old: DocumentSnapshot, new: DocumentSnapshot) -> Tree:
-    """A copy of the tree of `old` in which its nodes stand where they are in `new`."""
+    """A copy of the tree of `old` with its nodes moved to their positions in `new`."""
     start, end, length = changed_region(old, new)
     points = []
     for document, offset in ((old, start), (old, end), (new, start + length)):

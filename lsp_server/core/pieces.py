@@ -1,7 +1,7 @@
-"""The pieces of a document that prompts for others show: its definitions, cut to what a reader needs to use them.
+"""Cuts a document into pieces that prompts for other documents show: its definitions, shortened to what a caller needs.
 
 A small function is shown whole, a larger one by its signature, a class by its header and the signatures of its
-members. Where there is no grammar, a document is divided at its blank lines.
+members. A document without a grammar is divided at its blank lines.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from lsp_server.core.text import character_start
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# A definition up to this size is shown whole, any other part up to the larger one.
+# A definition of at most `WHOLE_BYTES` is shown whole; any other piece has at most `MOST_PIECE_BYTES`.
 WHOLE_BYTES, MOST_PIECE_BYTES = 480, 1000
 _STATEMENT_BYTES = 160
-# How many parts a document can have, and how deep definitions are looked for in one another.
+# How many pieces a document can have, and how deep nested definitions are searched.
 MOST_PIECES, _MOST_DEPTH = 1000, 8
-# A parse of more steps than this is given up; 256 KB of ordinary code take 2,500.
+# A parse is stopped after this many steps; 256 KB of ordinary code take 2,500.
 MOST_STEPS = 5000
 _BLOCK_BYTES = 480
 
-# Of the node kinds of all the grammars: what defines something, what only holds definitions, and what is read
-# member by member. The kinds' names are alike enough across grammars that no table by language is needed.
+# Types of nodes over all grammars: those that define something, those that only contain definitions, and those that are
+# read member by member. The types have similar names in all grammars, so no table by language is needed.
 _DEFINES = re.compile(
     r"definition|declaration|_item$|_specifier$|^preproc_(function_)?def$|^export_statement$|^function_sig"
 )
 _HOLDS = re.compile(r"^(preproc_if|namespace_|linkage_)|^(mod_item|internal_module|module)$")
 HAS_MEMBERS = re.compile(r"class|interface|trait|impl|enum|struct|record|protocol")
 _NAMES = re.compile(r"[^\W\d]\w{2,}")
-# What every file has, whatever it is about: keywords and the commonest types.
+# Words that are in every file, whatever it is about: keywords and the most common types.
 _KEYWORDS = frozenset(
     re.findall(
         r"\w+",
@@ -63,11 +63,11 @@ _BLANK_LINES = re.compile(rb"\n(?:[ \t\r]*\n)+")
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Part of a document. Two are equal if they show the same text of the same document, wherever it stands.
+    """A part of a document. Two pieces are equal if they show the same text of the same document, at any offset.
 
-    path: the name the model is shown. defines: the name or names it is found by; members: the names of what
-    it consists of; names: every identifier in it. Each once, in tuples: the garbage collector walks over sets, and
-    50,000 pieces of three took it 80 ms.
+    path: the name that the model is shown. defines: the names that it defines. members: the names of its members.
+    names: every identifier in it, once each. The names are in tuples, because the garbage collector walks over sets:
+    50,000 pieces with three sets each took it 80 ms.
     """
 
     uri: str
@@ -81,18 +81,18 @@ class Piece:
 
 
 def identifiers_in(text: bytes) -> list[str]:
-    """The identifiers of three letters or more but keywords, in order, repeated as they are."""
+    """The identifiers of three letters or more, except keywords, in order and with repetitions."""
     return [name for name in _NAMES.findall(text.decode("utf-8", "replace")) if name not in _KEYWORDS]
 
 
 def defined_names(text: bytes) -> frozenset[str]:
-    """What `text` defines, judged by keywords that most languages share."""
+    """The names that `text` defines, judged by keywords that most languages share."""
     return frozenset(_DEFINED.findall(text.decode("utf-8", "replace")))
 
 
 def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
-    """What `document` offers, in its order, up to the limit; nothing if it is too hard to parse. The time is in
-    proportion to its size: 0.1 ms per KB."""
+    """The pieces of `document`, in its order, up to the limit; none if parsing takes too many steps. The time is
+    proportional to the size: 0.1 ms per KB."""
     language = find_language(document.language_id, document.path)
     if language.wheel is None:
         return tuple(islice(_blocks(document, language), MOST_PIECES))
@@ -118,7 +118,7 @@ def pieces_of(document: DocumentSnapshot) -> tuple[Piece, ...]:
 
 
 def definitions_in(parent: Node, language: Language, depth: int = 0) -> Iterator[tuple[Node, Node]]:
-    """The definitions among the children of `parent`, each with what is inside decorators, `export` or `declare`."""
+    """The definitions among the children of `parent`, each also without its decorators, `export` or `declare`."""
     for node in parent.named_children:
         if node.type in language.imports or node.has_error:
             continue
@@ -146,7 +146,7 @@ def _assigns(node: Node) -> bool:
 
 
 def defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
-    """The names that a definition gives to something, in whatever field its grammar keeps them."""
+    """The names that a definition introduces, in whatever field the grammar has them."""
     found = depth > _MOST_DEPTH
     for name in () if found else ("name", "declarator", "left"):
         for child in node.children_by_field_name(name):
@@ -166,7 +166,7 @@ def defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
 
 
 def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
-    """The text that a definition is shown by, and the names of its members."""
+    """The text that a piece shows of a definition, and the names of its members."""
     body = inner.child_by_field_name("body")
     whole = source[node.start_byte : node.end_byte]
     members: list[str] = []
@@ -191,7 +191,7 @@ def _shown(node: Node, inner: Node, source: bytes) -> tuple[bytes, list[str]]:
 
 
 def member_text(member: Node, source: bytes) -> bytes:
-    """One line or a few for a member of a class: a signature, or a short field; empty for all else."""
+    """The text for a member of a class, one line or a few: a signature or a short field; else empty."""
     indent = source[source.rfind(b"\n", 0, member.start_byte) + 1 : member.start_byte]
     indent = indent if not indent.strip() else b""
     body = inner_of(member).child_by_field_name("body")
@@ -207,7 +207,7 @@ def member_text(member: Node, source: bytes) -> bytes:
 
 
 def signature_text(node: Node, body: Node | None, source: bytes) -> bytes:
-    """What stands in front of the body, and a mark that one is left out. Without a body, the first line."""
+    """The text before the body, with a mark for the omitted body. Without a body: the first line."""
     if body is None:
         return source[node.start_byte : node.end_byte].partition(b"\n")[0].rstrip() + b" ..."
     head = source[node.start_byte : body.start_byte]
@@ -217,7 +217,7 @@ def signature_text(node: Node, body: Node | None, source: bytes) -> bytes:
 
 
 def _blocks(document: DocumentSnapshot, language: Language) -> Iterator[Piece]:
-    """The document divided at blank lines, small neighbours together."""
+    """The document divided at blank lines, with small neighbours joined."""
     source = document.source
     ends = [match.end() for match in _BLANK_LINES.finditer(source)]
     start = end = 0
@@ -241,5 +241,5 @@ def _block(document: DocumentSnapshot, language: Language, start: int, end: int)
 
 
 def unique(names: Iterable[str]) -> tuple[str, ...]:
-    """Each once, in order."""
+    """The names without repetition, in order."""
     return tuple(dict.fromkeys(names))

@@ -1,6 +1,6 @@
-"""Languages without a grammar, one entry of data each: how comments are written, and what opens and closes a block.
+"""Languages without a grammar, one data entry for each: how comments are written, and what opens and closes a block.
 
-They are completed by their indentation. A language moves to `grammar_languages` once it has a well-kept wheel.
+They are completed by indentation. A language moves to `grammar_languages` once it has a well-maintained wheel.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from lsp_server.core.language_entry import BRACES, IN_PAGES, Language, language
 _SLASHES, _DASHES, _HASH, _PERCENT = ("//", ""), ("--", ""), ("#", ""), ("%", "")
 _SEMICOLONS, _TAGS, _STARS = (";;", ""), ("<!--", "-->"), ("(*", "*)")
 
-# How lines end or begin that open blocks of words.
+# The ends and beginnings of lines that open blocks, in languages with words for blocks.
 _THEN = r"\b(?:do|then|else|begin|of|loop|is|repeat|where|record)"
 _WORDS = r"^\s*(?:{})\b.*"
 
@@ -289,7 +289,7 @@ PLAIN_LANGUAGES: tuple[Language, ...] = (
     language("GraphQL", "graphql", "*.graphql *.gql", long_quotes='"""'),
     language("Terraform", "terraform hcl opentofu", "*.tf *.tfvars *.hcl"),
     language("Nix", "nix", "*.nix", openers=r"[{(\[=:]|\b(?:let|in|then|else|with.*)", closers="in", long_quotes="''"),
-    language("Perl", "perl perl6 raku", "*.pl *.pm *.t *.raku", prose=True),  # documentation stands between code
+    language("Perl", "perl perl6 raku", "*.pl *.pm *.t *.raku", prose=True),  # documentation may stand between code
     language("R", "r", "*.r *.R", quotes="\"'`"),
     language("Awk", "awk", "*.awk", quotes='"'),
     language("Tcl", "tcl", "*.tcl", quotes='"'),

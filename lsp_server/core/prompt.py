@@ -1,4 +1,4 @@
-"""Prompts: which parts of the document a model is shown, laid out in its format, most stable part first."""
+"""Builds prompts: the parts of the document that a model is shown, laid out in its format, most stable part first."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.pieces import Piece
 from lsp_server.core.text import character_start, encode, next_character_start
 
-# Imports are looked for in this much of a file's beginning.
+# How many bytes at the beginning of a file are searched for imports.
 IMPORTS_WITHIN_BYTES = 1 << 16
 
-# Of a prompt's tokens, what goes to the text before and after the hole; the rest is for path, imports,
-# markers and what is generated. What is shown of other files comes out of the text before, but for this much.
+# The shares of a prompt's tokens for the text before and after the hole. The rest is for the path, imports, markers and
+# generated tokens. Text of other files takes room from the text before, except for up to `SPARE_SHARE`.
 BEFORE_SHARE, AFTER_SHARE, SPARE_SHARE = 0.70, 0.15, 0.05
 
-# Source code has 3.2 to 3.9 bytes a token with the vocabularies in use. Guessing low keeps a prompt inside
-# its window; text with less (CJK, binary) is cut by the engine, which counts real tokens.
+# Source code has 3.2 to 3.9 bytes per token with the vocabularies in use. A low estimate keeps a prompt inside the
+# context; text with fewer bytes per token (CJK, binary) is cut by the engine, which counts real tokens.
 BYTES_PER_TOKEN = 3.0
 
-# Imports and headers of a small window get at least this, or a quarter of it each.
+# In a small window, imports and headers get at least this many bytes, but at most a quarter of the window each.
 _LEAST_HEAD_BYTES = 64
 
-# Where the suffix is laid out behind the text before it, a new anchor re-evaluates all of the suffix. It is
-# answered from a short one, and gets the full one when the user rests.
+# If the suffix follows the text before it in the layout, a new anchor must evaluate the whole suffix again. So it first
+# gets a short suffix, and the full one when the user pauses.
 SHORT_SUFFIX_BYTES = int(60 * BYTES_PER_TOKEN)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptBudget:
-    """How many bytes of text before and after the hole a prompt may show, and of other files."""
+    """How many bytes a prompt may show of the text before and after the hole, and of other files."""
 
     before: int
     after: int
@@ -45,22 +45,23 @@ class PromptBudget:
 
     @classmethod
     def of_tokens(cls, tokens: int, context_tokens: int = 0) -> PromptBudget:
-        """The budget of a prompt of `tokens`, of which at most half can be for other files."""
+        """The budget of a prompt of `tokens`, at most half of which can be for other files."""
         size = tokens * BYTES_PER_TOKEN
         context = min(context_tokens, tokens // 2) * BYTES_PER_TOKEN
         return cls(int(size * BEFORE_SHARE), int(size * AFTER_SHARE), int(context))
 
     def beside(self, context_bytes: int) -> PromptBudget:
-        """What is left for the document itself beside so much of other files."""
+        """The budget that is left for the document when other files take `context_bytes`."""
         spare = int(self.before * SPARE_SHARE / BEFORE_SHARE)
         return replace(self, before=self.before - context_bytes + min(context_bytes // 3, spare))
 
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """offset: where the middle of the prompt begins. start: where the shown text before it begins; head:
-    what is shown in front of that, the imports of the part left out. before is the document's text from
-    start to offset. short: the suffix may become longer. size: the document's length when it was made.
+    """A frozen point of a document. offset: where the middle of the prompt begins. start: where the shown text before
+    it begins. head: the text shown before `start`: imports and headers from the omitted part. before: the document's
+    text from start to offset. after: the shown suffix. short: whether a longer suffix is possible. size: the
+    document's length when the anchor was made.
     """
 
     uri: str
@@ -74,20 +75,20 @@ class Anchor:
 
     @property
     def frozen_bytes(self) -> int:
-        """How much of the document a prompt with it shows, without what has been typed since."""
+        """How many bytes of the document a prompt with this anchor shows, without the text typed since."""
         return len(self.head) + len(self.before) + len(self.after)
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a prompt shows of other files, in order. repository: the name of the folder that they lie in."""
+    """The pieces of other files in a prompt, in order. repository: the name of the folder that they are in."""
 
     pieces: tuple[Piece, ...] = ()
     repository: str = ""
 
     @property
     def size(self) -> int:
-        """About how many bytes of the prompt it takes."""
+        """The approximate number of bytes that they take in the prompt."""
         return sum(map(piece_size, self.pieces))
 
 
@@ -96,8 +97,8 @@ NO_CONTEXT = Context()
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One part of a prompt. kind: the slot's name; or `marker`, whose text is a special token's spelling; or
-    `template`, text of a chat template, in which special tokens count. In all others they do not."""
+    """One part of a prompt. kind: the name of its slot; or `marker`: the spelling of a special token; or `template`:
+    text of a chat template. Special tokens are recognised only in the last two."""
 
     kind: str
     text: bytes
@@ -105,17 +106,17 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class FimPrompt:
-    """A prompt, most stable segment first. Equal prompts ask for the same completion."""
+    """A prompt, the most stable segment first. Equal prompts request the same completion."""
 
     format: str
     segments: tuple[Segment, ...]
 
     def text(self, kind: str) -> bytes:
-        """The text of all segments of one kind, for showing."""
+        """The text of all segments of one kind, for display."""
         return b"".join(segment.text for segment in self.segments if segment.kind == kind)
 
     def with_written(self, text: str) -> FimPrompt:
-        """The prompt with `text` behind what was typed, which every layout ends with."""
+        """The prompt with `text` appended to the typed text, which ends every layout."""
         if not text:
             return self
         typed = self.segments[-1].text if self.segments and self.segments[-1].kind == Slot.TYPED.kind else b""
@@ -124,14 +125,14 @@ class FimPrompt:
 
 
 def piece_size(piece: Piece) -> int:
-    """The bytes that a piece takes of a prompt, its path among them as a comment on a line of its own."""
+    """How many bytes a piece takes in a prompt, including its path as a comment on its own line."""
     return len(piece.text) + len(piece.path.encode()) + 9
 
 
 def new_anchor(
     document: DocumentSnapshot, hole: Hole, form: FimFormat, budget: PromptBudget, *, short: bool = False
 ) -> Anchor:
-    """An anchor at the hole's own place. short: with a short suffix, if the full one is longer."""
+    """An anchor at the hole's own place. short: whether to use a short suffix if the full one is longer."""
     start = window_start(document, hole.anchor, budget.before)
     full = following_text(document.source, hole.line_end, budget.after)
     after = full
@@ -152,7 +153,7 @@ def new_anchor(
 def lay_out(
     document: DocumentSnapshot, anchor: Anchor, cursor: int, form: FimFormat, context: Context = NO_CONTEXT
 ) -> FimPrompt:
-    """The prompt for byte offset `cursor` of `document`, frozen around `anchor`, in `form`, behind `context`."""
+    """The prompt in `form` for byte offset `cursor` of `document`, frozen around `anchor`, after `context`."""
     language = _written_in(document, document.line_at(anchor.offset))
     before = anchor.head + anchor.before
     path = document.path.encode() + b"\n" if document.path else b""
@@ -184,14 +185,14 @@ def lay_out(
 
 
 def _written_in(document: DocumentSnapshot, line: int) -> Language:
-    """The language that comments for `line` are written in: in a page's script, the script's. In Markdown it is always
-    Markdown, for they stand in front of all of the text."""
+    """The language for comments at `line`: in a script of a web page, the script's language. In Markdown always
+    Markdown, because the comments stand before all of the text."""
     language = find_language(document.language_id, document.path)
     return language_at(document, line)[0] if language.embedded else language
 
 
 def _of_other_files(context: Context, form: FimFormat) -> Iterator[Segment]:
-    """Each piece as a segment of its own, so that one more at the end changes none before it."""
+    """Each piece as a segment of its own, so that another one at the end does not change those before it."""
     if context.pieces and context.repository and form.repository:
         yield Segment("marker", form.repository.encode())
         yield Segment("context", context.repository.encode() + b"\n")
@@ -208,10 +209,10 @@ def _of_other_files(context: Context, form: FimFormat) -> Iterator[Segment]:
 
 
 def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
-    """Where the shown text before `anchor` begins: at a line, at most `budget` bytes in front of it.
+    """The start of the shown text before `anchor`: a line's start, at most `budget` bytes before it.
 
-    The start moves by a quarter of the budget at a time. Sliding by a line would change the prompt's
-    beginning at every new line, and with it throw away everything a cache holds of it.
+    The start moves in steps of a quarter of the budget. If it moved line by line, every new line would change the
+    beginning of the prompt and invalidate the whole KV cache.
     """
     if anchor <= budget:
         return 0
@@ -222,14 +223,14 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
         line += 1
     if line < document.line_count and document.line_start(line) <= anchor - budget // 4:
         return document.line_start(line)
-    return next_character_start(document.source, start)  # one line is longer than what may be shown
+    return next_character_start(document.source, start)  # one line is longer than the budget
 
 
 def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
-    """What is shown in front of a window that begins at `start`: of the part that is left out, the imports and the
-    headers of the class and function that go on in the window, each within an eighth of the budget (a quarter, if that
-    is small), and comments that mark the gaps. It depends on the window's start alone, so that all places in the window
-    share it. Empty for a window from the beginning."""
+    """The text shown before a window that begins at `start`: from the omitted part, the imports and the headers of the
+    class and function that continue in the window, each at most an eighth of the budget (a quarter if that is small),
+    with comments for the gaps. It depends only on the window's start, so all places in the window share it. Empty for a
+    window from the beginning of the file."""
     if start == 0:
         return b""
     language = find_language(document.language_id, document.path)
@@ -247,10 +248,10 @@ def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:
 
 
 def following_text(source: bytes, line_end: int, budget: int) -> bytes:
-    """The text from the end of the cursor's line on, whole lines within the budget; empty if it is blank."""
+    """The text from the end of the cursor's line on, in whole lines within the budget; empty if it is blank."""
     after = source[line_end : line_end + budget]
     if len(after) < len(source) - line_end:
-        # The first line end is the one at the cursor's line; behind it begins the first whole line.
+        # The first line ending is that of the cursor's line; the first whole line begins after it.
         last = after.rfind(b"\n")
         after = after[:last] if last > 1 else source[line_end : character_start(source, line_end + budget)]
         after = after.removesuffix(b"\r")
@@ -258,7 +259,7 @@ def following_text(source: bytes, line_end: int, budget: int) -> bytes:
 
 
 def _as_reference(after: bytes, language: Language) -> bytes:
-    """What follows the hole, as comments in front of the code, for a model that can only continue."""
+    """The text after the hole as comments before the code, for a model that can only continue a text."""
     lines = after.decode("utf-8", "replace").splitlines()
     while lines and not lines[0].strip():
         lines.pop(0)

@@ -1,4 +1,4 @@
-"""The prompts in use: for each place the anchor and the context that make it the one whose KV cache is there."""
+"""Keeps the prompts in use: the anchor and the context for each place, so that its prompt matches the KV cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lsp_server.core.prompt import Anchor, Context, FimPrompt, PromptBudget, lay
 
 @dataclass(frozen=True, slots=True)
 class BetterPrompt:
-    """A prompt to be evaluated while the user rests, and what it was made of. context: None if that stays."""
+    """A prompt to evaluate while the user pauses, and its parts. context: None if the context does not change."""
 
     prompt: FimPrompt
     anchor: Anchor
@@ -26,20 +26,20 @@ class BetterPrompt:
 
 @dataclass(frozen=True, slots=True)
 class PromptChoice:
-    """The prompts that a key can be answered from. quick: a smaller one, for as long as the full one is not evaluated;
-    None where it would not be much smaller."""
+    """The prompts that a key can be answered from. quick: a smaller one, used until the full one is evaluated; None if
+    it would not be much smaller."""
 
     full: FimPrompt
     quick: FimPrompt | None = None
 
 
-# A quick prompt is laid out where it is at most this share of the full one.
+# A quick prompt is used if it has at most this share of the full prompt's bytes.
 _MOST_QUICK_SHARE = 0.6
 
 
 class PromptBook:
-    """Anchors and contexts together. buffers: the documents open and lately closed, the most recent first. index:
-    looked into when what is shown of other files is chosen, never for a key."""
+    """Anchors and contexts together. In the methods, `buffers` are the open and recently closed documents, the most
+    recent first. index: is asked only when a context is chosen: at a pause, or for a document that has none yet."""
 
     def __init__(self, index: Index = no_index) -> None:
         self._index = index
@@ -56,7 +56,7 @@ class PromptBook:
         buffers: Sequence[DocumentSnapshot] = (),
         quick: PromptBudget | None = None,
     ) -> PromptChoice:
-        """The prompts that a key at `hole` is answered from. quick: the budget of the smaller one, if one is wanted."""
+        """The prompts that a key at `hole` is answered from. quick: the budget of the smaller one; None for none."""
         context = self._contexts.choose(document, hole, budget.context, buffers, self._index)
         anchor = self._anchors.choose(document, hole, form, budget.beside(context.size))
         full = lay_out(document, anchor, hole.cursor, form, context)
@@ -73,8 +73,8 @@ class PromptBook:
         budget: PromptBudget,
         buffers: Sequence[DocumentSnapshot] = (),
     ) -> BetterPrompt | None:
-        """A better prompt for `hole` than the one in use, to be evaluated while the user rests; None if that one
-        is as good. It is used once `adopt` has been called with it."""
+        """A better prompt for `hole` than the one in use, to evaluate while the user pauses; None if there is no better
+        one. It is used only after `adopt` was called with it."""
         held = self._contexts.choose(document, hole, budget.context, buffers, self._index)
         current = self._anchors.choose(document, hole, form, budget.beside(held.size))
         context = self._contexts.at_rest(document, hole, budget.context, buffers, current.frozen_bytes, self._index)
@@ -87,8 +87,8 @@ class PromptBook:
         return BetterPrompt(lay_out(document, nearer, hole.cursor, form, held), nearer, None)
 
     def adopt(self, better: BetterPrompt) -> None:
-        """Answers from a prompt that has been evaluated. With another context, the document's earlier anchors
-        would have to be evaluated anew, and their windows may be too large beside it: they go."""
+        """Puts an evaluated prompt into use. If it has another context, the document's earlier anchors are dropped:
+        they would have to be evaluated again, and their windows may be too large beside that context."""
         uri = better.anchor.uri
         if better.context is not None:
             self._contexts.adopt(uri, better.context)
@@ -96,9 +96,9 @@ class PromptBook:
         self._anchors.adopt(better.anchor)
 
     def context(self, uri: str) -> Context:
-        """What the prompts for a document show of others."""
+        """The context that the prompts for a document show."""
         return self._contexts.held(uri)
 
     def why(self, uri: str) -> Mapping[Piece, Why]:
-        """Why they show what an index has offered."""
+        """Why the prompts for a document show pieces of an index."""
         return self._contexts.why(uri)

@@ -1,4 +1,4 @@
-"""The words that go on with a comment: where they end, while they are being written, and how they are laid out."""
+"""Shapes the words that continue a comment: where they end, also while they are generated, and how lines are broken."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from collections.abc import Iterator, Sequence
 
 from lsp_server.core.comments import Comment, columns
 
-# In a comment a small model often guesses. Where nobody has asked, it writes on as long as each token is at least so
-# probable: that serves two thirds of the characters that the whole texts would, for a sixth of the tokens.
+# In comments a small model often guesses. If the user has not requested a completion, words are generated only while
+# each token has at least this probability. That serves two thirds of the characters that whole texts would, for a sixth
+# of the tokens.
 DOUBT = math.log(0.6)
 
-# How much longer a word may become of which more may come.
+# The maximum number of characters that an unfinished word may still grow by.
 _MORE = 16
 
 
 def end_of_comment(text: str, comment: Comment, max_lines: int) -> int | None:
-    """The length of the part of `text` that is words of `comment`; None if it may still go on."""
+    """The length of the part of `text` that belongs to `comment`; None if the comment may continue."""
     closes = text.find(comment.closer) if comment.closer else -1
     offset = 0
     lines = text.split("\n")
@@ -34,7 +35,7 @@ def end_of_comment(text: str, comment: Comment, max_lines: int) -> int | None:
 
 
 def _belongs(line: str, comment: Comment, *, complete: bool) -> bool:
-    """Whether a line goes on with the paragraph above it, or may, once it is complete."""
+    """Whether a line continues the paragraph above it, or may do so once it is complete."""
     content = line.strip()
     if not complete and len(content) <= len(comment.mark):
         return comment.mark.startswith(content)
@@ -46,13 +47,13 @@ def _belongs(line: str, comment: Comment, *, complete: bool) -> bool:
 
 
 def written_in(text: str, left: str, comment: Comment, *, whole: bool) -> str:
-    """`text`, words of `comment` behind `left`, with its prefix in front of further lines, and none too wide. whole:
-    whether nothing more comes."""
+    """`text`, which continues `comment` after `left`, with the prefix before further lines, and broken to the width.
+    whole: whether the text is finished."""
     if not whole and comment.closer:
         text = _without_begun(text, comment.closer)
     lines = text.split("\n")
     while len(lines) > 1 and comment.mark.startswith(lines[-1].strip()):
-        lines.pop()  # nothing but its mark, or the beginning of that
+        lines.pop()  # it has only the comment's mark, or the beginning of it
     made = [lines[0]]
     for line in lines[1:]:
         words = line.strip().removeprefix(comment.mark) if comment.mark else line.strip()
@@ -66,7 +67,7 @@ def written_in(text: str, left: str, comment: Comment, *, whole: bool) -> str:
 
 
 def _wrapped(lines: Sequence[str], left: str, comment: Comment, *, whole: bool) -> str:
-    """The lines, each broken where it would be wider than the comment's are; up to there if it may not go on below."""
+    """The lines, broken at the comment's width. If no line may follow below, the text ends at the first break."""
     shown: list[str] = []
     rest = [*lines]
     while rest:
@@ -76,7 +77,7 @@ def _wrapped(lines: Sequence[str], left: str, comment: Comment, *, whole: bool) 
         at = _break(line, lead, least, comment.width) if wide > comment.width else None
         if at is None:
             if not whole and not rest and comment.width - _MORE < wide <= comment.width:
-                line = line[: max(least, line.rstrip().rfind(" "))]  # its last word may yet go to the next line
+                line = line[: max(least, line.rstrip().rfind(" "))]  # its last word may still move to the next line
             shown.append(line)
             continue
         if not comment.goes_on:
@@ -87,7 +88,7 @@ def _wrapped(lines: Sequence[str], left: str, comment: Comment, *, whole: bool) 
 
 
 def _break(line: str, lead: str, least: int, width: int) -> int | None:
-    """Where a line that is too wide ends: in front of the first word that goes beyond; None if it cannot end sooner."""
+    """The offset where a too wide line is broken: before the first word beyond the width; None if it cannot be."""
     for match in re.finditer(r"[ \t]+", line):
         behind = line.find(" ", match.end())
         word_end = behind if behind >= 0 else len(line)
@@ -97,7 +98,7 @@ def _break(line: str, lead: str, least: int, width: int) -> int | None:
 
 
 def _without_begun(text: str, closer: str) -> str:
-    """`text` without what may become the closer at its end."""
+    """`text` without the beginning of the closer at its end."""
     for size in range(len(closer) - 1, 0, -1):
         if text.endswith(closer[:size]):
             return text[:-size]
@@ -105,7 +106,7 @@ def _without_begun(text: str, closer: str) -> str:
 
 
 def shorter(text: str) -> Iterator[str]:
-    """`text`, and what is left of it without its last words: for where its end does not fit what is behind it."""
+    """`text`, then versions without its last one to three words, for when its end does not fit the text after it."""
     yield text
     for _ in range(3):
         text = text.rstrip().rpartition(" ")[0].rstrip()

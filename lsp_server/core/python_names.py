@@ -1,4 +1,4 @@
-"""What is known of the names in Python statements: what they mean, and which members classes have."""
+"""Collects the names in Python statements: what they refer to, and which members classes have."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from dataclasses import dataclass, replace
 from lsp_server.core.python_refs import UNKNOWN, Meaning, annotated, assigned, called, is_property, steps_of
 from lsp_server.core.python_trees import nodes_in
 
-# Ways of a file to get names that cannot be seen.
+# Ways in which a file may get names that its text does not show.
 _OPAQUE = re.compile(
     r"^[ \t]*from[ \t]+\S+[ \t]+import[ \t]*\(?[ \t]*\*|^def[ \t]+__getattr__\b|^__getattr__[ \t]*="
     r"|\b(?:exec|execfile|globals|locals|vars)[ \t]*\(|\b__builtins__\b|\bbuiltins\.|\bsys[ \t]*\.[ \t]*modules\b",
     re.MULTILINE,
 )
-# Ways of a module to have names that its text does not say.
+# Ways in which a module may have names that its text does not show.
 _GROWS = re.compile(
     r"\bglobals\(\)(?!\s*(?:\[[^\]\n]*\](?!\s*=[^=])|\.get\b))|\bsys\.modules\[__name__\]|^exec\b", re.MULTILINE
 )
-# Ways of a class to have names that its text does not say.
+# Functions by which a class may get names that its text does not show.
 _TRICKS = frozenset({"exec", "vars", "locals", "globals"})
-# Who asks an object for a name by a text expects it to come from elsewhere; what changes its dictionary gives it names.
+# A call that asks an object for a name by a string expects it from elsewhere; a change of its dictionary adds names.
 _ASKS = frozenset({"getattr", "hasattr", "delattr", "setattr", "__setattr__"})
 _CHANGES = frozenset({"update", "setdefault", "__setitem__"})
 _OWN = frozenset({"self", "cls"})
@@ -35,7 +35,7 @@ _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A base of a class: its last name, and what it refers to, without type arguments."""
+    """A base of a class: its last name, and the reference to it (see python_refs), without type arguments."""
 
     name: str
     reference: str
@@ -43,9 +43,9 @@ class Base:
 
 @dataclass(frozen=True, slots=True)
 class ClassNames:
-    """A class. own: the names that its body defines. used: those that it uses behind `self` or `cls`. computed: whether
-    others may come about when it runs, or by its decorators and keywords. members: what members refer to, in the file
-    of the class, in each place that says so; methods: what calls of them give."""
+    """A class. own: the names that its body defines. used: the names that it uses after `self` or `cls`. computed:
+    whether names may be added at run time, or by decorators and keywords. members: references of members, valid in the
+    file of the class, one for each place that sets one. methods: references of the results of methods."""
 
     name: str = ""
     bases: tuple[Base, ...] = ()
@@ -56,7 +56,7 @@ class ClassNames:
     methods: tuple[tuple[str, str], ...] = ()
 
     def with_body(self, others: Iterable[ClassNames]) -> ClassNames:
-        """The class with further parts of its body."""
+        """The class with further parts of its body added."""
         every = (self, *others)
         return replace(
             self,
@@ -70,14 +70,14 @@ class ClassNames:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PartNames:
-    """What is known of the names in some statements.
+    """The names in some statements.
 
-    counts: how often each is given a meaning, up to two. bound: those that it has for what stands beside it.
-    everywhere: those that it has for the whole file besides. given: the members that anything is given. sets: whether
-    members are set by names that are computed. classes: those among the statements. inner: the bases and the own names
-    of all classes in them. imports: the statements that import. opaque: whether the file may get names by them in ways
-    that cannot be read; grows: whether the module may have others. meanings: what the bound names stand for, each as
-    often as one is given. stars: the modules of which everything is imported."""
+    counts: how often each name is defined, counted up to two. bound: the names that are visible to code beside the
+    statements. everywhere: further names that are visible in the whole file. given: attributes that are set on any
+    object. sets: whether attributes are set by computed names. classes: the classes among the statements. inner: the
+    bases and own names of all classes, also nested ones. imports: the import statements. opaque: whether the file may
+    get names in ways that cannot be read. grows: whether the module may have further names. meanings: what the bound
+    names refer to, with an entry for each definition. stars: the modules of star imports."""
 
     counts: dict[str, int]
     bound: frozenset[str]
@@ -94,7 +94,7 @@ class PartNames:
 
     @staticmethod
     def joined(parts: Iterable[PartNames]) -> PartNames:
-        """What is known of the names in several parts of one file."""
+        """The names in several parts of one file together."""
         every = tuple(parts)
         counts: Counter[str] = Counter()
         for each in every:
@@ -116,7 +116,7 @@ class PartNames:
 
 
 def may_grow(text: str) -> bool:
-    """Whether a module with this text may have names that are not in it."""
+    """Whether a module with this text may have names that the text does not show."""
     return _GROWS.search(text) is not None
 
 
@@ -126,7 +126,7 @@ def is_opaque(text: str) -> bool:
 
 
 def names_of(body: list[ast.stmt], tree: ast.Module | ast.ClassDef) -> PartNames:
-    """What is known of the names in `body`, that of a file's tree or of a class."""
+    """The names in `body`, the body of a file's tree or of a class."""
     counts: Counter[str] = Counter()
     given, sets, inner, imports = set(), False, [], []
     for node in nodes_in(tree):
@@ -162,7 +162,7 @@ def names_of(body: list[ast.stmt], tree: ast.Module | ast.ClassDef) -> PartNames
 
 
 def meanings_of(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Meaning]]:
-    """What the names stand for that some statements bind, each as often as it is bound."""
+    """What the names that some statements bind refer to, with an entry for each binding."""
     said: set[ast.AST] = set()
     for node in _outside_functions(body, comprehensions=False):
         if isinstance(node, ast.ClassDef):
@@ -190,7 +190,7 @@ def meanings_of(body: Iterable[ast.stmt]) -> Iterator[tuple[str, Meaning]]:
 
 
 def _declared(node: ast.AnnAssign) -> str:
-    """What a name with an annotation refers to. A value of another class has names that the annotation does not say."""
+    """The reference of an annotated name; unknown if the value may be of a subclass, which has further names."""
     text = annotated(node.annotation)
     plain = (
         node.value is None
@@ -205,7 +205,7 @@ def _from(node: ast.ImportFrom) -> str:
 
 
 def class_names(node: ast.ClassDef) -> ClassNames:
-    """What is known of a class."""
+    """The names of a class."""
     plain = all(keyword.arg == "metaclass" and last_name(keyword.value) == "ABCMeta" for keyword in node.keywords)
     known = all(last_name(decorator) in _DECORATORS for decorator in node.decorator_list)
     used = frozenset(
@@ -215,7 +215,7 @@ def class_names(node: ast.ClassDef) -> ClassNames:
     )
     plain_bases = [base.value if isinstance(base, ast.Subscript) else base for base in node.bases]
     bases = tuple(Base(last_name(base), assigned(base)) for base in plain_bases if not isinstance(base, ast.Call))
-    # A base that is computed is none that is known.
+    # A base that is computed by a call is not known.
     made = any(isinstance(base, ast.Call) for base in node.bases)
     computed = not plain or not known or made or _is_computed(node)
     functions = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -225,7 +225,7 @@ def class_names(node: ast.ClassDef) -> ClassNames:
 
 
 def _class_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
-    """What the body of a class says that members refer to: by annotations, and by properties."""
+    """The references of members that the class body sets: by annotations, properties and assignments."""
     for each in node.body:
         if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
             yield each.target.id, _declared(each)
@@ -236,7 +236,7 @@ def _class_members(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
 
 
 def _given_to_self(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[tuple[str, str]]:
-    """What a method gives to members of `self`; None does not count."""
+    """The references of members that a method sets on `self`; assignments of None do not count."""
     parameters = {each.arg: annotated(each.annotation) for each in arguments_of(function)}
     local = {name for node in nodes_in(function) if node is not function for name in named(node)}
     for node in nodes_in(function):
@@ -253,14 +253,14 @@ def _given_to_self(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator
                             continue
                         name = node.value.id if isinstance(node.value, ast.Name) else ""
                         text = parameters[name] if name in parameters else assigned(node.value)
-                        # What it refers to is looked for in the file: not what is local to the method.
+                        # References are looked up in the file, so a name that is local to the method is unknown there.
                         if name not in parameters and steps_of(text)[0] in local | parameters.keys():
                             text = UNKNOWN
                     yield each.attr, text
 
 
 def arguments_of(function: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) -> list[ast.arg]:
-    """The parameters of a function that take one value."""
+    """The parameters of a function, except `*args` and `**kwargs`."""
     return [*function.args.posonlyargs, *function.args.args, *function.args.kwonlyargs]
 
 
@@ -272,7 +272,7 @@ def last_name(node: ast.expr) -> str:
 
 
 def named(node: ast.AST) -> tuple[str, ...]:
-    """The names that a node itself gives a meaning."""
+    """The names that a node itself defines."""
     if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
         return (node.name,)
     if isinstance(node, ast.alias) and node.name != "*":
@@ -290,7 +290,7 @@ def _own(body: list[ast.stmt]) -> Iterator[str]:
 
 
 def _outside_functions(body: Iterable[ast.AST], *, comprehensions: bool = True) -> Iterator[ast.AST]:
-    """The nodes in some statements, without what is inside of functions and classes."""
+    """The nodes of some statements, without the contents of functions and classes."""
     waiting: list[ast.AST] = [*body]
     while waiting:
         each = waiting.pop()
@@ -304,22 +304,22 @@ def _outside_functions(body: Iterable[ast.AST], *, comprehensions: bool = True) 
 
 
 def _bound(body: list[ast.stmt]) -> Iterator[str]:
-    """The names that some statements have for those beside them."""
+    """The names that some statements define for the code beside them."""
     for node in _outside_functions(body, comprehensions=False):
         yield from named(node)
-        if not isinstance(node, ast.ExceptHandler):  # whose name is gone behind it
+        if not isinstance(node, ast.ExceptHandler):  # its name is deleted at the end of the handler
             yield from _caught(node)
 
 
 def _caught(node: ast.AST) -> tuple[str, ...]:
-    """The names that a handler of exceptions or a pattern binds."""
+    """The names that an exception handler or a pattern binds."""
     if isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
         return (node.name,)
     return (node.rest,) if isinstance(node, ast.MatchMapping) and node.rest else ()
 
 
 def _everywhere(tree: ast.AST) -> Iterator[str]:
-    """The names that are global wherever they stand, and the parameters of types, which a class's methods see."""
+    """The names declared `global`, and type parameters of classes, which the methods of the class see."""
     for node in nodes_in(tree):
         if isinstance(node, ast.Global):
             yield from node.names
@@ -328,7 +328,7 @@ def _everywhere(tree: ast.AST) -> Iterator[str]:
 
 
 def _is_computed(node: ast.ClassDef) -> bool:
-    """Whether names of a class may come about when it runs."""
+    """Whether a class may get names at run time."""
     for each in nodes_in(node):
         if (isinstance(each, ast.FunctionDef) and each.name in _COMPUTED) or _is_handed_on(each):
             return True
@@ -349,7 +349,7 @@ def _is_computed(node: ast.ClassDef) -> bool:
 
 
 def _is_handed_on(node: ast.AST) -> bool:
-    """Whether a statement gives what computes names another name, by which it may be used."""
+    """Whether a statement gives another name to something that computes names, so that calls of it are not seen."""
     if not isinstance(node, ast.Assign):
         return False
     is_name = isinstance(node.value, ast.Name) and node.value.id in _ASKS
@@ -361,8 +361,8 @@ def _is_dictionary(node: ast.AST | None) -> bool:
 
 
 def asked_for(node: ast.AST) -> str | None:
-    """The name that a call asks an object for or gives it, as in `getattr(self, "x")`; None if it is no such call, or
-    if the name is computed."""
+    """The constant name that a call reads from or sets on an object, as in `getattr(self, "x")`; None for other calls,
+    and if the name is computed."""
     if isinstance(node, ast.Call) and last_name(node.func) in _ASKS and len(node.args) > 1:
         name = node.args[1]
         if isinstance(name, ast.Constant) and isinstance(name.value, str):

@@ -1,9 +1,8 @@
-"""A Python file in parts that parse by themselves: the part around a place, and what is known of names in the others.
+"""Splits a Python file into parts that parse alone: the part around a place, and the names in the other parts.
 
-A file is cut in front of the functions, classes and other statements that begin at the margin, and the class around the
-place in front of its methods. If every part parses, the file does, and its tree is that of the parts, one behind the
-other. So while a function is being typed in, nothing else is parsed: what is known of the other parts is kept by their
-texts.
+A file is split before functions, classes and other statements at the margin, and the class around the place before its
+methods. If every part parses, the file does, and its tree is that of the parts in order. So while the user types in a
+function, only that part is parsed again; results for the other parts are cached by their texts.
 """
 
 from __future__ import annotations
@@ -18,18 +17,18 @@ from itertools import pairwise
 from lsp_server.core.python_names import PartNames, is_opaque, may_grow, names_of
 from lsp_server.core.python_trees import parsed
 
-# What is known of so many parts is kept: names, and the trees of imports. The cache has a lock of its own, and what is
-# in it is never changed.
+# The names of this many parts are cached, with the trees of their imports. The cache has its own lock, and cached
+# values are never changed.
 _MOST_PARTS = 4096
-# Statements that define nothing are a part together, up to this many characters.
+# Consecutive statements that define nothing form one part, up to this many characters.
 _JOINED = 800
 # Classes of more characters are read method by method.
 _LONG = 8000
-# A part that does not parse is tried with so many of those behind it.
+# A part that does not parse is joined with up to this many parts after it.
 _MOST_JOINED = 6
 
 _DEFINITION = r"(?:@|def\b|class\b|async\b)"
-# A line at the margin that does not go on with the statement above it.
+# The start of a line at the margin that does not continue the statement above it.
 _STATEMENT = re.compile(r"\n(?![\s#)\]}]|else\b|elif\b|except\b|finally\b|\"\"\"|''')")
 _DEFINES = re.compile(_DEFINITION)
 _CLASS = re.compile(r"(?:@[^\n]*\n(?:[ \t)\]}][^\n]*\n)*)*class\b")
@@ -40,9 +39,9 @@ _WRAPPER = "class _:\n"
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """The part around a place. line: how many lines of the file stand in front of `text`. inner: whether it is of the
-    body of a class, whose beginning is `head`. others: the parts of the file outside of that part and of its class.
-    siblings: the other parts of the class's body; a class that is not cut has none."""
+    """The part around a place. text: its text. line: how many lines of the file precede `text`. inner: whether it is
+    from the body of a class, whose first part is `head`. others: the names in the parts of the file outside this part
+    and its class. siblings: the names in the other parts of the class body; none if the class is not split."""
 
     text: str
     line: int
@@ -52,8 +51,8 @@ class Around:
     siblings: tuple[PartNames, ...] = ()
 
     def parsed(self, text: str) -> ast.Module | None:
-        """The tree of the part with `text` in place of its own; its lines count from `first_line`. What is of a class
-        stands in one called `_`."""
+        """The tree of the part with `text` instead of its own; its lines count from `first_line`. A part of a class
+        body is wrapped in a class `_`."""
         tree = parsed(_WRAPPER + text if self.inner else text)
         return None if tree is None or (self.inner and len(tree.body) > 1) else tree
 
@@ -65,12 +64,12 @@ class Around:
 
     @property
     def first_line(self) -> int:
-        """The line of the tree that is the first line of the text."""
+        """The line in the tree that corresponds to the first line of the text."""
         return 2 if self.inner else 1
 
 
 def around(source: str, start: int, end: int) -> Around | None:
-    """The part that holds the characters `start:end` of a file; None if another part does not parse."""
+    """The part that contains the characters `start:end` of a file; None if another part does not parse."""
     parts = _parts(_STATEMENT, source)
     first, last, begins = _holding(parts, start, end)
     part = "".join(parts[first : last + 1])
@@ -84,7 +83,7 @@ def around(source: str, start: int, end: int) -> Around | None:
 
 
 def _in_class(part: str, start: int, end: int) -> Around | None:
-    """The part of a class's body that holds a place; None if it is to be parsed as a whole."""
+    """The part of a class body that contains a place; None if the class must be parsed as a whole."""
     method = _METHOD.search(part)
     if method is None or not _CLASS.match(part):
         return None
@@ -105,8 +104,8 @@ def _in_class(part: str, start: int, end: int) -> Around | None:
 
 
 def _parts(boundary: re.Pattern[str], source: str) -> list[str]:
-    """`source`, cut behind `boundary` where no text of several lines is open. Decorators stay with what they decorate,
-    and short statements that define nothing with one another."""
+    """`source`, split after each match of `boundary` that is outside multi-line strings. Decorators stay with their
+    definition, and short statements that define nothing stay together."""
     found: list[str] = []
     begun, quotes = "", [0, 0]
     at_margin = boundary is _STATEMENT
@@ -126,7 +125,7 @@ def _parts(boundary: re.Pattern[str], source: str) -> list[str]:
 
 
 def _holding(parts: list[str], start: int, end: int) -> tuple[int, int, int]:
-    """The first and the last of the parts that hold the characters `start:end`, and where the first begins."""
+    """The first and the last part that contain the characters `start:end`, and the offset of the first."""
     first, begins = 0, 0
     while first + 1 < len(parts) and begins + len(parts[first]) <= start:
         begins += len(parts[first])
@@ -139,7 +138,7 @@ def _holding(parts: list[str], start: int, end: int) -> tuple[int, int, int]:
 
 
 def _known(parts: list[str], *, inner: bool = False) -> list[PartNames] | None:
-    """What is known of each part; one that does not parse is joined with those behind it."""
+    """The names in each part. A part that does not parse is joined with those after it; None if that does not help."""
     found, index = [], 0
     while index < len(parts):
         text = parts[index]
@@ -159,7 +158,7 @@ def _known(parts: list[str], *, inner: bool = False) -> list[PartNames] | None:
 
 @lru_cache(maxsize=_MOST_PARTS)
 def names_in(text: str, *, inner: bool = False) -> PartNames | None:
-    """What is known of a part's names; None if it does not parse. inner: whether it is of the body of a class."""
+    """The names in a part; None if it does not parse. inner: whether it is from the body of a class."""
     return _read(text, inner=inner)
 
 
@@ -174,13 +173,13 @@ def _read(text: str, *, inner: bool = False) -> PartNames | None:
 
 
 def names_in_file(source: str) -> PartNames:
-    """What is known of the names in a file; a part that does not parse says nothing. Parts are read one by one, so that
-    other threads have their turns, and are not kept."""
+    """The names in a file, without parts that do not parse. Parts are read one by one, so that other threads can run in
+    between, and are not cached."""
     return PartNames.joined(names for part in _parts(_STATEMENT, source) for names in _read_long(part))
 
 
 def _read_long(part: str) -> Iterator[PartNames]:
-    """What a part says; a long class is read method by method."""
+    """The names in a part; a long class is read method by method."""
     method = _METHOD.search(part) if len(part) > _LONG and _CLASS.match(part) else None
     if method is not None:
         head, *methods = _parts(_boundary(method[1]), part)

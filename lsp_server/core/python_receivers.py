@@ -1,7 +1,7 @@
-"""The limits of names at a place in a Python file: what stands in front of dots there, and which members it has.
+"""Finds the receivers at a place in a Python file: the expressions before dots there, and the members they have.
 
-A class counts as known only if all that could give it names has been read: its bases, its decorators and its metaclass
-are known, it computes no names, and it uses none that it does not define.
+A class counts as known only if everything that could give it names was read: its bases, decorators and metaclass are
+known, it computes no names, and it uses no member that is not defined.
 """
 
 from __future__ import annotations
@@ -32,30 +32,30 @@ from lsp_server.core.python_refs import Meaning, annotated, only
 from lsp_server.core.python_trees import blocks, nodes_in
 from lsp_server.core.python_types import ClassValue, ModuleFile, Modules, ModuleValue, NoModules, Types, Value
 
-# Larger files are not looked into.
+# Larger files are not read.
 MOST_BYTES = 128_000
-# Of the part around the place, with its line made whole in one way or another, so much is parsed.
+# How many characters may be parsed for one place, over all attempts to complete its line.
 _MOST_PARSED = 160_000
-# Longer lines, which are read at each token, are not looked into. For one place so many names are known at most.
+# Longer lines are skipped, because the line is read at each token. The other two limit names and receivers of a place.
 _LINE_CHARACTERS, _MOST_NAMES, _MOST_RECEIVERS = 400, 6000, 64
 
 _MARK = "fimble_cursor_"
 _CHAINS = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*){0,3}(?=\.)")
 _IMPORTED = re.compile(r"\s*from\s+([\w.]+)\s+import\b")
 _SPECIAL = re.compile(r"\b__\w+__\b")
-# A text with values in it, inside of one.
+# The beginning of a replacement field inside an f-string.
 _IN_TEXT = re.compile(r"""\b[rR]?[fF][rR]?(["'])(?:(?!\1).)*\{[^{}]*\Z""")
 _HEADER = re.compile(r"(?:async\s+)?(?:if|elif|else|for|while|with|def|class|try|except|finally|match|case)\b")
 _NOT_BLANK = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
-# Who asks what an object is, or whether it has a name, expects more of it than its type says.
+# A call that asks for the type of an object, or whether it has a name, shows that it may have more than its type says.
 _NARROWS = re.compile(
     r"\b(?:isinstance|issubclass|hasattr|getattr|setattr|delattr|type|cast|vars|match)[ (]\s*([\w.]+)"
 )
 
 
 def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None = None) -> Members | None:
-    """What is known of the members of what can be named at a place; None if that is nothing. modules: finds what the
-    file imports."""
+    """The receivers at a place with their members; None if none is known. modules: finds the modules that the file
+    imports."""
     if len(document.source) > MOST_BYTES or find_language(document.language_id, document.path).name != "Python":
         return None
     line = document.line_at(cursor)
@@ -72,23 +72,23 @@ def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None 
     lines = found.text.split("\n")
     at = number - found.line
     if lines[at] != left + right:
-        return None  # a line end that Python does not know
+        return None  # a line ending that Python does not recognise
     below = _NOT_BLANK.search(behind)
     rest = lines[at + 1 :]
     whole = [
         (variant, rest) for variant in dict.fromkeys(_variants(left, right, below[0] if below is not None else ""))
     ]
-    # What is deeper than the line may be the rest of what it is to become.
+    # Deeper lines below may belong to the unfinished statement in the cursor's line.
     whole += [(variant, _without_deeper(left, rest)) for variant, _ in whole[:1]]
     for variant, following in whole[: max(1, _MOST_PARSED // max(1, len(found.text)))]:
         tree = found.parsed("\n".join((*lines[:at], variant, *following)))
         if tree is not None:
             if not any(_MARK in name for node in nodes_in(tree) for name in _said(node)):
-                return None  # in a text or a comment
+                return None  # the cursor is in a string or comment
             place = _Place(document.uri or document.path, found, tree, at + found.first_line, modules or NoModules())
             receivers = place.receivers(left)
             special = {"__class__", *_SPECIAL.findall(found.text)}
-            is_whole = left in variant  # not only what stands around the line
+            is_whole = left in variant  # the variant contains the line, and not only a substitute for it
             return Members(left, receivers, frozenset(special), is_whole) if receivers else None
     return None
 
@@ -98,14 +98,14 @@ def _plain(source: bytes) -> str:
 
 
 def _said(node: ast.AST) -> tuple[str, ...]:
-    """The name that a node is."""
+    """The name that a node uses, if it is a name."""
     if isinstance(node, ast.alias):
         return (node.name,)
     return (node.id,) if isinstance(node, ast.Name) else (node.attr,) if isinstance(node, ast.Attribute) else ()
 
 
 def _without_deeper(left: str, lines: list[str]) -> list[str]:
-    """Lines without the first of them that are deeper than the one that begins with `left`, or only close brackets."""
+    """`lines` without the first ones that are deeper than the line `left`, or that only close brackets."""
     depth = len(left) - len(left.lstrip())
     kept = list(lines)
     while kept and (len(kept[0]) - len(kept[0].lstrip()) > depth or not kept[0].strip(" \t)]},:")):
@@ -114,7 +114,7 @@ def _without_deeper(left: str, lines: list[str]) -> list[str]:
 
 
 def _variants(left: str, right: str, below: str) -> Iterator[str]:
-    """The line of the cursor made whole, in several ways; the tree of one that parses is that of the rest as well."""
+    """Completed versions of the cursor's line. If one of them parses, its tree is valid for the rest of the file."""
     indent = left[: len(left) - len(left.lstrip())]
     opened = [mark for _, mark in marks(left + right)]
     closers = ""
@@ -130,7 +130,7 @@ def _variants(left: str, right: str, below: str) -> Iterator[str]:
         yield f"{indent}if {_MARK}:" + ("" if deeper else " pass")
     else:
         yield whole + closers
-        yield f"{whole}{closers},"  # in brackets that were opened above
+        yield f"{whole}{closers},"  # an item in brackets that were opened above
         yield whole
         if (inside := _IN_TEXT.search(left)) is not None:
             yield f"{whole}}}{inside[1]}{closers}"
@@ -151,14 +151,14 @@ def _around(tree: ast.Module, line: int) -> list[ast.stmt]:
 
 
 def _gives(node: ast.AST, name: str) -> bool:
-    """Whether a node gives a name another meaning."""
+    """Whether a node assigns a new value to a name."""
     return (isinstance(node, ast.arg) and node.arg == name) or (
         isinstance(node, ast.Name) and node.id == name and not isinstance(node.ctx, ast.Load)
     )
 
 
 class _Place:
-    """A place in the tree of a part of a file. line: its line in the tree."""
+    """A place in the tree of a part of a file. line: the place's line in the tree."""
 
     def __init__(self, path: str, part: Around, tree: ast.Module, line: int, modules: Modules) -> None:
         body = tree.body[0] if part.inner else tree
@@ -180,7 +180,7 @@ class _Place:
         self._receiver = self._add_receiver()
 
     def receivers(self, left: str) -> tuple[Receiver, ...]:
-        """The receivers whose members are known: those in the line first, those in the part, then other names."""
+        """The receivers whose members are known: first those in the line, then those in the part, then other names."""
         unsure = {chain for match in _NARROWS.finditer(self._part.text) for chain in [match[1]]}
         chains = [*_CHAINS.findall(f"{left}."), *_CHAINS.findall(self._part.text)]
         every = dict.fromkeys([*filter(None, [self._receiver]), *chains, *self._local.names, *self._imports()])
@@ -206,8 +206,8 @@ class _Place:
         return tuple(found)
 
     def _is_unfinished(self, chain: str, value: ClassValue) -> bool:
-        """Whether a class has members that are not there: one that uses none of itself yet is being written, and a
-        mixin uses those of others."""
+        """Whether a class may have members that are not there yet: a class that uses none of its own is being written,
+        and a mixin uses those of other classes."""
         is_mixin = "mixin" in value.names.name.lower()
         return is_mixin or (chain == self._receiver and not self._types.uses_members(value))
 
@@ -216,10 +216,10 @@ class _Place:
         return self._types.members(value) if value is not None else None
 
     def _inherited(self) -> frozenset[str] | None:
-        """What `super()` has."""
+        """The members of `super()`."""
         value = self._local.known.get(self._receiver)
         if not isinstance(value, ClassValue) or "mixin" in value.names.name.lower():
-            return None  # a mixin calls what stands behind it in other classes
+            return None  # in a mixin, `super()` refers to classes that it does not name
         return self._types.inherited(value)
 
     def _imports(self) -> Iterator[str]:
@@ -228,8 +228,8 @@ class _Place:
                 yield name
 
     def _add_receiver(self) -> str:
-        """What the method around the place calls the object that it is of, `self` or `cls`; empty if that is not known.
-        It is then among the local names."""
+        """The name of the method's own object, `self` or `cls`, which is added to the local names; empty if the place
+        is in no method, or the name is assigned to."""
         owner, method = None, None
         for outer, inner in zip(self._around, self._around[1:], strict=False):
             if isinstance(outer, ast.ClassDef):
@@ -250,13 +250,13 @@ class _Place:
 
 
 def _unmarked(names: ClassNames) -> ClassNames:
-    """A class without the use of a member that is being typed."""
+    """The names of a class, without the member that is being typed."""
     return replace(names, used=frozenset(name for name in names.used if _MARK not in name))
 
 
 class _Local(Mapping[str, "Value | None"]):
-    """What the names of the functions around a place stand for, looked for when it is asked for. shadowed: names that
-    mean something else in a part of them."""
+    """The values of the local names in the functions around a place, found on request. shadowed: names that mean
+    something else in some part of these functions."""
 
     def __init__(
         self, types: Types, functions: list[ast.FunctionDef | ast.AsyncFunctionDef], shadowed: list[str]
@@ -272,7 +272,7 @@ class _Local(Mapping[str, "Value | None"]):
                     said.setdefault(more.arg, []).append(Meaning("value", text))
             for name, meaning in meanings_of(function.body):
                 said.setdefault(name, []).append(meaning)
-            self._meanings |= said  # the innermost function counts
+            self._meanings |= said  # a name of an inner function hides the same name of an outer one
         for name in shadowed:
             self._meanings[name] = []
         self.known: dict[str, Value | None] = {}
@@ -284,7 +284,7 @@ class _Local(Mapping[str, "Value | None"]):
     def __getitem__(self, name: str) -> Value | None:
         if name not in self.known:
             meanings = self._meanings[name]
-            self.known[name] = None  # while it is being looked for, which may go in a circle
+            self.known[name] = None  # during the search, which may come back to this name
             kinds = {meaning.kind for meaning in meanings}
             if kinds == {"value"}:
                 self.known[name] = self._types.value(only(each.text for each in meanings), self._types.here, self)
@@ -303,7 +303,7 @@ class _Local(Mapping[str, "Value | None"]):
 
 
 def _shadowed(tree: ast.Module) -> Iterator[str]:
-    """The names that comprehensions and lambdas in a tree give another meaning somewhere, and global ones."""
+    """The names that comprehensions and lambdas in a tree bind, and names declared global or nonlocal."""
     for node in nodes_in(tree):
         if isinstance(node, ast.comprehension):
             yield from (name for each in nodes_in(node.target) for name in named(each))
@@ -315,12 +315,12 @@ def _shadowed(tree: ast.Module) -> Iterator[str]:
 
 @lru_cache(maxsize=4)
 def _joined(parts: tuple[PartNames, ...]) -> PartNames:
-    """The cache has a lock of its own, and what is in it is never changed."""
+    """Cached. The cache has its own lock, and cached values are never changed."""
     return PartNames.joined(parts)
 
 
 def _of_file(part: Around, names: PartNames, cut: ClassNames | None) -> PartNames:
-    """What is known of the names in a file, with those of the part around a place."""
+    """The names in a file, including those of the part around a place."""
     top = [_joined(part.others), *([part.head] if part.head is not None else []), *([] if part.inner else [names])]
     inside = [*part.siblings, *([names] if part.inner else [])]
     file = PartNames.joined([*top, *inside])

@@ -1,7 +1,7 @@
-"""What a Python expression or annotation refers to, as a short text that can be kept without its tree.
+"""References: what a Python expression or annotation refers to, as a short text that can be kept without the tree.
 
-A reference is a name and what follows it: `.x` for a member, `()` for a call. `a.b()` is what a call of `a.b` gives,
-and an annotation `T` is written as `T()`, an object of it. `@str()` is a literal of a builtin type. The empty text is
+A reference is a name with steps: `.x` for a member, `()` for a call. `a.b()` is the result of a call of `a.b`. An
+annotation `T` is written as `T()`, an instance of T. `@str()` is an instance of a builtin type. The empty text means
 unknown.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 UNKNOWN = ""
-# An object of the class that a method is called of.
+# An instance of the class that a method is called on.
 SELF = "Self()"
 
 _MOST_STEPS = 6
@@ -30,16 +30,15 @@ _GENERIC = {
     "tuple": "@tuple()", "Tuple": "@tuple()", "frozenset": "@frozenset()", "FrozenSet": "@frozenset()",
     "Text": "@str()", "LiteralString": "@str()",
 }  # fmt: skip
-# What is around an annotation without changing what may be done with the value.
+# Wrappers of an annotation that do not change what can be done with the value.
 _AROUND = frozenset({"Annotated", "Final", "ClassVar", "Required", "NotRequired", "ReadOnly", "Optional"})
 _ANYTHING = frozenset({"Any", "object", "type", "None", "Type"})
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a name stands for. text: of a function, what a call of it gives; of a value, what it refers to; of an
-    import, the module, with the dots in front. name: what is imported of the module; empty if that is the module
-    itself."""
+    """What a name refers to. text: for a function, the reference of its result; for a value, its reference; for an
+    import, the module with its leading dots. name: the name imported from the module; empty for the module itself."""
 
     kind: Literal["class", "function", "import", "value"]
     text: str = UNKNOWN
@@ -47,7 +46,7 @@ class Meaning:
 
 
 def assigned(node: ast.expr | None) -> str:
-    """What the value of an expression refers to."""
+    """The reference of an expression's value."""
     if isinstance(node, ast.NamedExpr):
         return assigned(node.value)
     if isinstance(node, ast.Constant):
@@ -75,7 +74,7 @@ def assigned(node: ast.expr | None) -> str:
 
 
 def annotated(node: ast.expr | None, depth: int = 0) -> str:
-    """What a value with an annotation refers to."""
+    """The reference of a value with this annotation."""
     if node is None or depth > _MOST_STEPS:
         return UNKNOWN
     if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -109,7 +108,7 @@ def annotated(node: ast.expr | None, depth: int = 0) -> str:
 
 
 def called(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """What a call of a function gives, as far as it says so; of one with decorators that is not known."""
+    """The reference of a function's result, from its annotation; unknown for async functions and unknown decorators."""
     known = {"staticmethod", "classmethod", "property", "cached_property", "abstractmethod", "override", "final"}
     if isinstance(node, ast.AsyncFunctionDef) or any(_last(each) not in known for each in node.decorator_list):
         return UNKNOWN
@@ -121,19 +120,19 @@ def is_property(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 
 def steps_of(reference: str) -> tuple[str, list[str]]:
-    """The name that a reference begins with, and the steps behind it."""
+    """The name at the beginning of a reference, and the steps after it."""
     parts = reference.replace("()", ".()").split(".")
     return parts[0], parts[1:]
 
 
 def only(references: Iterable[str]) -> str:
-    """The one reference among some that say the same; unknown if they do not."""
+    """The reference that all of `references` agree on; unknown if they differ."""
     found = set(references)
     return found.pop() if len(found) == 1 else UNKNOWN
 
 
 def _only(parts: Iterable[ast.expr], depth: int) -> str:
-    """The annotation that is not None, if there is one alone."""
+    """The reference of the single annotation that is not None; unknown if there are several."""
     kept = [each for each in parts if not (isinstance(each, ast.Constant) and each.value is None)]
     return annotated(kept[0], depth + 1) if len(kept) == 1 else UNKNOWN
 

@@ -1,4 +1,4 @@
-"""Python's own trees of a file, as `ast` makes them: where every part has its place, or there is none."""
+"""Parses Python with `ast`, without warnings and without exceptions for text that does not parse."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def parsed(source: str) -> ast.Module | None:
     """The tree of `source`; None if it does not parse, or is nested too deeply."""
     quiet = ("ignore", None, Warning, re.compile(re.escape(_FILE_NAME)), 0)
     if quiet not in warnings.filters:
-        # For this name alone, and for good: a filter that comes and goes would be seen by other threads.
+        # Set only for this file name, and permanently: a temporary filter would affect other threads.
         warnings.filterwarnings("ignore", module=re.escape(_FILE_NAME))
     try:
         return ast.parse(source, _FILE_NAME)
@@ -23,7 +23,7 @@ def parsed(source: str) -> ast.Module | None:
 
 
 def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
-    """The lists of statements that stand right inside of a statement."""
+    """The lists of statements directly inside a statement."""
     for field in ("body", "orelse", "finalbody"):
         if isinstance(block := getattr(node, field, None), list):
             yield block
@@ -32,9 +32,9 @@ def blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
 
 
 def nodes_in(node: ast.AST) -> list[ast.AST]:
-    """A node and all in it, as by `ast.walk` but without `ctx`, in a third of its time."""
+    """The node and all nodes in it, as from `ast.walk` but without `ctx` nodes, in a third of the time."""
     found = [node]
-    for each in found:  # which grows
+    for each in found:  # the list grows during the loop
         for name in each._fields:
             value = getattr(each, name, None)
             if value.__class__ is list:

@@ -1,7 +1,7 @@
-"""Which members Python values have, as far as the text of their files says so: modules, classes, and objects of them.
+"""Finds the members of Python values, as far as the text of their files shows them: modules, classes and instances.
 
-A value counts as known only if all that could give it names has been read: the bases of its class and their files. What
-computes names, as `__getattr__` does, and what cannot be found, is unknown, and an unknown value limits nothing.
+A value counts as known only if everything that could give it names was read: the bases of its class and their files. If
+names are computed, as by `__getattr__`, or a file is not found, the value is unknown, and it restricts nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _EVERY_MODULE |= {"__loader__", "__all__", "__version__", "__class__"}
 _ENUM = frozenset(dir(enum.Enum)) | {"name", "value", "_name_", "_value_", "_missing_", "_ignore_", "_sort_order_"}
 _ENUM |= {"_generate_next_value_", "__members__"}
 _NAMED_TUPLE = frozenset(dir(tuple)) | {"_asdict", "_replace", "_make", "_fields", "_field_defaults"}
-# Bases whose files say less than what they give, and the modules that have them; `object` is a builtin.
+# Bases that give more names than their files show, and the modules of these bases; `object` is a builtin.
 _BASE_MODULES = frozenset({"abc", "enum", "typing", "typing_extensions"})
 _KNOWN_BASES: dict[str, frozenset[str]] = {
     "object": frozenset(),
@@ -41,7 +41,7 @@ _KNOWN_BASES: dict[str, frozenset[str]] = {
     "TypedDict": frozenset(dir(dict)),
 }
 _TEXT = ("str", "bytes")
-# What methods of texts give, where that is not a text.
+# Methods of strings whose result is not a string, with the type of the result.
 _GIVES = {"split": "list", "rsplit": "list", "splitlines": "list", "partition": "tuple", "rpartition": "tuple"}
 _SAME = frozenset({"capitalize", "casefold", "center", "expandtabs", "format", "format_map", "join", "ljust", "lower"})
 _SAME |= {"lstrip", "removeprefix", "removesuffix", "replace", "rjust", "rstrip", "strip", "swapcase", "title"}
@@ -50,9 +50,9 @@ _SAME |= {"translate", "upper", "zfill"}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModuleFile:
-    """A module that has been read. path: of its file, by which what it imports is found. names: what its file says.
-    submodules: of a package, those in its folder. meanings, classes: what its names stand for; None for those that
-    stand for several things."""
+    """A module that was read. path: of its file, from which its imports are resolved. names: the names in its file.
+    submodules: for a package, the modules in its folder. meanings, classes: what its names refer to; None for a name
+    with several meanings."""
 
     path: str
     names: PartNames
@@ -72,15 +72,15 @@ class ModuleFile:
 
 
 class Modules(Protocol):
-    """Finds modules. It reads nothing while it is asked: what has not been read yet is not known."""
+    """Finds modules. A lookup reads no files: a module that was not read yet is unknown."""
 
     def find(self, path: str, module: str) -> ModuleFile | None:
-        """The module that a file at `path` names so, with a dot in front for each folder to go up."""
+        """The module called `module` in a file at `path`. Leading dots mean parent folders, as in an import."""
         ...
 
 
 class NoModules:
-    """Knows none."""
+    """Finds no module."""
 
     def find(self, path: str, module: str) -> ModuleFile | None:
         return None
@@ -93,7 +93,7 @@ class ModuleValue:
 
 @dataclass(frozen=True, slots=True)
 class ClassValue:
-    """A class, or with `made` an object of it."""
+    """A class, or an instance of it if `made`."""
 
     file: ModuleFile
     names: ClassNames
@@ -102,7 +102,7 @@ class ClassValue:
 
 @dataclass(frozen=True, slots=True)
 class BuiltinValue:
-    """A builtin class, or with `made` an object of it."""
+    """A builtin class, or an instance of it if `made`."""
 
     kind: type
     made: bool = False
@@ -110,7 +110,7 @@ class BuiltinValue:
 
 @dataclass(frozen=True, slots=True)
 class FunctionValue:
-    """A function. gives: what a call refers to, in its file. owner: the class or object that it is a member of."""
+    """A function. gives: the reference of its result, in its file. owner: the class or instance that has it."""
 
     file: ModuleFile
     gives: str
@@ -121,7 +121,7 @@ Value = ModuleValue | ClassValue | BuiltinValue | FunctionValue
 
 
 class Types:
-    """Values and their members, for one place in a file. modules: finds what it imports."""
+    """Values and their members, for one place in a file. modules: finds the modules that the file imports."""
 
     def __init__(self, modules: Modules, here: ModuleFile) -> None:
         self._modules = modules
@@ -132,7 +132,7 @@ class Types:
     def value(
         self, reference: str, file: ModuleFile, local: Mapping[str, Value | None] | None = None, depth: int = 0
     ) -> Value | None:
-        """What a reference in a file stands for; local: names that mean something else there than in the file."""
+        """The value of a reference in a file. local: names with another meaning at the place than in the file."""
         if not reference or depth > _MOST_DEPTH:
             return None
         first, steps = steps_of(reference)
@@ -150,7 +150,7 @@ class Types:
         return found
 
     def members(self, value: Value) -> frozenset[str] | None:
-        """The names that may stand behind a value; None if they are not known."""
+        """The names that may follow a value and a dot; None if they are not known."""
         if isinstance(value, ModuleValue):
             return self._module_names(value.file)
         if isinstance(value, BuiltinValue):
@@ -164,16 +164,16 @@ class Types:
         return lineage.names if value.made else lineage.names | EVERY_CLASS
 
     def module(self, name: str) -> ModuleValue | None:
-        """What is imported by that name, with a dot in front for each folder to go up."""
+        """The module of that name; leading dots mean parent folders, as in an import."""
         found = self._modules.find(self.here.path, name)
         return ModuleValue(found) if found is not None else None
 
     def imported(self, meaning: Meaning, file: ModuleFile) -> Value | None:
-        """What an import in a file gives."""
+        """The value that an import in a file binds."""
         return self._imported(meaning, file, 0)
 
     def inherited(self, value: ClassValue) -> frozenset[str] | None:
-        """The names that a class has from its bases; None if they are not known."""
+        """The names that a class inherits from its bases; None if they are not known."""
         names = set(EVERY_OBJECT)
         for base in value.names.bases:
             if (given := _known_base(base, value.file)) is not None:
@@ -187,16 +187,16 @@ class Types:
         return frozenset(names)
 
     def uses_members(self, value: ClassValue) -> bool:
-        """Whether a class uses a member of itself."""
+        """Whether a class uses a member of its own."""
         lineage = self._lineage(value)
         return lineage is not None and bool(lineage.used)
 
     # Names ----------------------------------------------------------------------------------------------
 
     def _named(self, name: str, file: ModuleFile, depth: int) -> Value | None:
-        """What a name stands for at the top of a file."""
+        """The value of a name at the top level of a file."""
         if name in file.names.everywhere:
-            return None  # a function may give it another meaning
+            return None  # a function may assign something else to it
         meaning = file.meanings.get(name)
         if meaning is None:
             if name in file.names.bound:
@@ -237,7 +237,7 @@ class Types:
         key = name, file.path
         if depth > _MOST_DEPTH or key in self._looked_for:
             return None
-        self._looked_for.add(key)  # modules that import all of one another lead to it by many ways
+        self._looked_for.add(key)  # modules that star-import each other would be searched many times
         for star in file.names.stars[:_MOST_STARS]:
             module = self._modules.find(file.path, star)
             if module is None or module is file:
@@ -248,7 +248,7 @@ class Types:
         return None
 
     def _module_names(self, file: ModuleFile) -> frozenset[str] | None:
-        """The names that a module has; None if not all are known."""
+        """The names that a module has; None if not all of them are known."""
         names = file.submodules | _EVERY_MODULE
         waiting, seen = [file], {file.path}
         while waiting:
@@ -301,17 +301,17 @@ class Types:
         if isinstance(value, ClassValue) and not value.made:
             lineage = self._lineage(value)
             if lineage is None or any("__new__" in each.names.own for each in lineage.classes):
-                return None  # what it makes may be of another class
+                return None  # `__new__` may return an instance of another class
             return ClassValue(value.file, value.names, made=True)
         return None
 
     # Classes --------------------------------------------------------------------------------------------
 
     def _lineage(self, value: ClassValue) -> _Lineage | None:
-        """A class and all that it inherits from; None if one of them is not known."""
+        """A class with all classes that it inherits from; None if one of them is not known."""
         key = id(value.names)
         if key not in self._lineages:
-            self._lineages[key] = None  # while it is being looked for, which goes in a circle
+            self._lineages[key] = None  # during the search, which may come back to this class
             self._lineages[key] = self._inherited(value)
         return self._lineages[key]
 
@@ -344,8 +344,8 @@ class Types:
         for file in {id(file): file for file in (self.here, *(each.file for each in classes))}.values():
             if file.names.sets:
                 return None
-            # What anything in the file is given counts: another function may give it to an object of this class. And
-            # what a class has that is made of it, of which the object may be one.
+            # Attributes that are set on any object in the file count, because a function may set them on an instance of
+            # this class. So do the members of subclasses in the file, because the object may be an instance of one.
             names |= file.names.given
             for bases, own in file.names.inner:
                 if not called.isdisjoint(bases):
@@ -354,7 +354,7 @@ class Types:
 
 
 def _known_base(base: Base, file: ModuleFile) -> frozenset[str] | None:
-    """What a class gets from a base whose file says less; None if the base is another one, perhaps of the same name."""
+    """The names that a class gets from a base in `_KNOWN_BASES`; None for other bases, even with the same name."""
     if base.name not in _KNOWN_BASES:
         return None
     first, steps = steps_of(base.reference)
@@ -370,7 +370,7 @@ def _known_base(base: Base, file: ModuleFile) -> frozenset[str] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Lineage:
-    """A class with those that it inherits from, the names of its members, and those that all of them use."""
+    """A class with all classes that it inherits from, the names of its members, and the members that they use."""
 
     classes: tuple[ClassValue, ...]
     names: frozenset[str]

@@ -1,20 +1,20 @@
-"""Where a text begins to go round in circles: rounds of one text, names that stutter, imports that list names again."""
+"""Detects repetition loops in generated text: repeated text, stuttering names, imports that list names again."""
 
 from __future__ import annotations
 
 import re
 
-# A loop: up to so many characters, at least five times in a row, and so many in all; three times where it is of words
-# alone, so long that nobody writes them so often.
+# A loop: a unit of at most this many characters, at least this many times in a row, and this many characters in all.
+# Three times are enough for a unit of words that is so long that nobody repeats it (`_WORDY`).
 _LOOP_UNIT, _LOOP_ROUNDS, _LOOP_SIZE = 40, 5, 48
 _WORDY = re.compile(r"(?=.*[A-Za-z]{4})(?=.*[\s,])[\w\s,.]{14,}", re.DOTALL)
 
-# A part of a name three times in a row.
+# The same part of a name three times in a row.
 _STUTTER = re.compile(r"(_[A-Za-z]\w{1,20}?|[A-Z][a-z]\w{1,20}?|(?<![A-Za-z])[a-z]{4,12})\1{2}")
-# In an import, whose names exist elsewhere, twice is enough.
+# In an import, where the names exist elsewhere, twice in a row is enough.
 _STUTTER_IN_IMPORT = re.compile(r"(_[A-Za-z]\w{1,20}?|[A-Z][a-z]\w{1,20}?)\1$")
 
-# What the list of names in an import stands behind, and what ends it.
+# The start of an import up to its list of names.
 _IMPORT = re.compile(
     r"^[ \t]*(?:from[ \t]+[\w.]+[ \t]+import\b[ \t]*\(?|import[ \t]+(?=[\w.]+[ \t]*,)"
     r"|(?:import|export)[ \t]+(?:type[ \t]+)?\{|(?:pub[ \t]+)?use[ \t]+[\w:]+::\{|(?:const|let|var)[ \t]+\{)",
@@ -24,8 +24,8 @@ _ITEM, _ITEM_IN_LINE = re.compile(r"[^,()\[\]{};]*"), re.compile(r"[^,()\[\]{};\
 
 
 def end_of_loop(text: str, left: str) -> int | None:
-    """Where the second round of a loop in `text`, which stands behind `left`, begins; None if there is none. A loop of
-    longer texts is seen only at the end, where it is while it is being written."""
+    """The offset in `text` where the second round of a loop begins; None if there is no loop. `text` follows `left`. A
+    repeated unit of text is found only at the end of `text`, where it is while the text is being generated."""
     ends = (_end_of_rounds(text), _end_of_stutter(text, left), _end_of_import(text, left))
     return min((end for end in ends if end is not None), default=None)
 
@@ -52,7 +52,7 @@ def _end_of_stutter(text: str, left: str) -> int | None:
 
 
 def _end_of_import(text: str, left: str) -> int | None:
-    """In front of the first name of an import that has stood in it before, or that stutters."""
+    """The offset before the first name in an import that is listed already, or that stutters."""
     whole = left + text
     for begins in _IMPORT.finditer(whole):
         seen: set[str] = set()
@@ -74,5 +74,5 @@ def _end_of_import(text: str, left: str) -> int | None:
 
 
 def _in_front(text: str, offset: int) -> int:
-    """The end of what stands in front of the comma in front of `offset`."""
+    """The end of the text before the comma that precedes `offset`."""
     return len(text[:offset].rstrip().rstrip(",").rstrip())

@@ -1,4 +1,4 @@
-"""Typing through: a suggestion made for one place is the answer for the places that typing it leads to."""
+"""Typing through: a suggestion for one place is reused at the places that the user reaches by typing its text."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.insertion import Insertion
 from lsp_server.core.overlap import contains, meeting
 
-# How much text on either side of a place is compared as it is, at every key and with every place.
+# How many bytes on either side of a place are compared directly, at every key and with every place.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
-# How much beyond that must be the same by its hash: more than the prompts of most models show.
+# How many bytes beyond that must be the same, compared by hash: more than the prompts of most models show.
 _ABOVE_BYTES, _BELOW_BYTES = 128 << 10, 32 << 10
-# Of a line longer than that (minified code), no more of the rest than this.
+# How many bytes of the rest of the line are compared at most (minified code).
 _LINE_BYTES = 1024
 _CLOSERS = b")]}>\"'`"
 _MOST_CLOSERS = 3
@@ -26,10 +26,10 @@ _INDENTATION = re.compile(rb"\n[ \t]+")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a suggestion was made: a byte offset, and the text around it by which it is known again.
+    """The place of a suggestion: a byte offset, and the text around it by which the place is recognised.
 
-    is_last: whether nothing follows `after` in the document. above, below: hashes of the text beyond, which the model
-    has been shown as well.
+    is_last: whether `after` reaches to the end of the document. above, below: hashes of the text beyond, which the
+    model was shown as well.
     """
 
     uri: str
@@ -49,10 +49,10 @@ class Place:
         return cls(document.uri, cursor, before, source[cursor:end], end >= len(source), above, below)
 
     def typed_since(self, document: DocumentSnapshot, cursor: int) -> Typed | None:
-        """What has been typed here since, if `document` is otherwise as it was around this place; else None.
+        """The text that was typed at this place since, if the rest of `document` around it is unchanged; else None.
 
-        Closing brackets and quotes that an editor puts behind what is typed do not count as a change, nor does going
-        over those that stood there by typing them.
+        Closing brackets and quotes that an editor inserts behind the typed text are no change. Nor is typing over those
+        that were there already.
         """
         source = document.source
         if document.uri != self.uri or cursor < self.cursor:
@@ -86,7 +86,7 @@ def _hash_below(document: DocumentSnapshot, end: int) -> int:
 
 
 def _hash(document: DocumentSnapshot, start: int, end: int) -> int:
-    """The hash of a part. Many places in one line ask for the same one."""
+    """The hash of a part of a document. Cached, because many places in one line need the same hash."""
     known = _hashes(document)
     if (start, end) not in known:
         known[start, end] = hash(document.source[start:end])
@@ -100,24 +100,24 @@ def _hashes(document: DocumentSnapshot) -> dict[tuple[int, int], int]:
 
 @dataclass(frozen=True, slots=True)
 class Typed:
-    """text: what has been typed at a place. closers: what an editor has put behind it by itself. passed: what stood
-    right of the place and is now part of the text, because typing it has only moved the cursor."""
+    """text: the text that was typed at a place. closers: the characters that an editor inserted behind it. passed: the
+    text that was right of the place and that the user has typed over, so that it is now part of `text`."""
 
     text: bytes
     closers: bytes = b""
     passed: bytes = b""
 
     def agrees_with(self, written: str) -> bool:
-        """Whether it is the beginning of `written`, or all of it; a model's line ends are `\\n`, and its indentation is
-        not yet the document's."""
+        """Whether the typed text is a prefix of `written`. `written` is a model's text: its line endings are `\\n`, and
+        its indentation is not yet adapted to the document."""
         typed = self.text.replace(b"\r\n", b"\n")
         return _INDENTATION.sub(b"\n", written.encode()).startswith(_INDENTATION.sub(b"\n", typed))
 
     def rest_of(self, suggestion: Insertion) -> Insertion | None:
-        """What is left of `suggestion` once its beginning has been typed; None if something else was, or it went over
-        what is not there any more. Accepting the rest makes what accepting the suggestion would have made.
+        """The rest of `suggestion` after its beginning was typed; None if other text was typed, or if text that it
+        replaces is gone. Accepting the rest gives the same document as accepting the suggestion.
 
-        It replaces what the editor has put behind the cursor, if it goes on behind that, and else ends in front of it.
+        If the rest goes on behind the characters that the editor inserted, it replaces them; else it ends before them.
         """
         encoded = suggestion.text.encode()
         if not encoded.startswith(self.text) or not suggestion.over.startswith(self.passed):
@@ -131,7 +131,7 @@ class Typed:
             return Insertion(left, over.encode())
         if suggestion.over:
             return None
-        # It goes on over those that it closes; the others stay behind it.
+        # It replaces the inserted closers that it contains; the others stay behind it.
         for size in range(len(self.closers) - 1, 0, -1):
             over = self.closers[:size].decode("utf-8", "replace")
             if (at := meeting(left, over)) is not None:
@@ -141,9 +141,9 @@ class Typed:
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A whole suggestion and where it was made. reason: why there is none, if the text is empty. alternatives:
-    what else was shown there. confidence: how sure the model was of the text. in_comment: whether it is words of a
-    comment, behind which others may follow in the same line. danger: what was found in the text."""
+    """A whole suggestion and its place. reason: why there is none, if the text is empty. alternatives: further
+    suggestions that were shown there. confidence: of the model in the text. in_comment: whether it is words in a
+    comment, which more words may follow in the same line. danger: the findings in the text."""
 
     place: Place
     shown: Insertion
@@ -155,7 +155,7 @@ class Remembered:
 
 
 class SuggestionMemory:
-    """The last suggestions, each served wherever typing into it leads, and backspacing within it."""
+    """The last suggestions. Each is served at every place that typing it, or deleting from it, leads to."""
 
     def __init__(self, limit: int = 128) -> None:
         self._limit = limit
@@ -171,8 +171,8 @@ class SuggestionMemory:
             self._entries.popitem(last=False)
 
     def find(self, document: DocumentSnapshot, cursor: int) -> tuple[Remembered, Insertion] | None:
-        """The latest suggestion that has something left at `cursor`, and what that is. A suggestion of
-        nothing is found at its very place only."""
+        """The latest suggestion that has text left at `cursor`, and that text. An empty suggestion is found only at
+        its own place."""
         for entry in reversed(self._entries.values()):
             typed = entry.place.typed_since(document, cursor)
             if typed is None:

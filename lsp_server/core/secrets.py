@@ -1,7 +1,7 @@
-"""What is secret: files that are kept for that, and passwords, keys and tokens in the text of any other.
+"""Detects secrets: files that are made for them, and passwords, keys and tokens in the text of other files.
 
-One detector for everything that is shown to a model beside the text the user works on. It errs towards silence: a piece
-of context less costs little.
+There is one detector for everything that a model is shown besides the text that the user works on. In doubt it reports
+a secret: losing a piece of context costs little.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from lsp_server.core.languages import find_language
 
-# Files that hold secrets, by name and by folder. A program is not one, whatever it is called.
+# Files that hold secrets, by name and by folder. A program does not count, whatever its name.
 _FILES = (
     *(".env*", "*.env", "env.*", ".envrc", ".git-credentials", "*.pem", "*.key", "*.p12", "*.pfx", "*.p8", "*.asc"),
     *("*.gpg", "*.pgp", "*.ppk", "*.kdbx", "*.jks", "*.keystore", "*.agekey", "*.ovpn", "known_hosts"),
@@ -24,12 +24,12 @@ _FILES = (
     *("*credential*", "*secret*", "*password*", "*passwd*", "auth.json", "service-account*.json"),
     *("authorized_keys", "shadow"),
 )
-_FILE = re.compile("|".join(map(translate, _FILES)))  # far quicker than one after the other
+_FILE = re.compile("|".join(map(translate, _FILES)))  # one pattern is much faster than many
 _FOLDERS = frozenset({".ssh", ".gnupg", ".aws", ".azure", ".kube", ".docker", ".gcloud", ".password-store", ".secrets"})
 _PROGRAMS = ("wp-config.php", "local_settings.py")
 _DATA = frozenset({"JSON", "YAML", "TOML"})
 
-# What the tokens of services look like: how each begins, with no letter or digit in front of it, and how it goes on.
+# The formats of tokens of services: how each begins, with no letter or digit before it, and how it goes on.
 _TOKENS = tuple(
     (beginning.encode(), re.compile(re.escape(beginning).encode() + rest.encode()))
     for beginnings, rest in (
@@ -66,18 +66,18 @@ _TOKENS = tuple(
     )
     for beginning in (beginnings.split(" ") if " " in beginnings else [beginnings])
 )
-# Where one can be at all: no text of so many letters without a space is missed, and few are left.
+# A quick filter: every token contains such a run of characters without a space, and ordinary text has few of them.
 _LONG = re.compile(rb"[\w+/=.%:?&-]{15,}")
 _PRIVATE_KEY = re.compile(rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY")
 _PRIVATE_KEY_LINES = re.compile(
     rb"-----BEGIN [A-Z0-9 ]*PRIVATE KEY.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY[^\n]*|\Z)", re.DOTALL
 )
 REDACTED = b"REDACTED"
-# `user:password@` in a URL, and what a header lets somebody in with.
+# `user:password@` in a URL, and the credentials in a header.
 _IN_URL = re.compile(rb"://[^\s/:@\"'<>{}$]{0,80}:([^\s/@\"'<>{}$]{3,200})@")
 _HEADER = re.compile(rb"(?:bearer|basic|authorization[\"']?\s*[:=,]\s*[\"']?token)[ \t]+([\w+/.=~-]{16,})")
 
-# The end of a name that a secret is given to, in small letters, and what follows it there: `NAME = "..."`,
+# The end of a name that holds a secret, in lower case, and the text after it in an assignment: `NAME = "..."`,
 # `"name": "..."`, `name: str = '...'`, `set("name", "...")`, `name=...`.
 _WORDS = tuple(
     (beginning, re.compile(beginning + rest))
@@ -103,11 +103,12 @@ _GIVEN = re.compile(
     rb"(?:[rbfuRBFU@$L]{0,2}(\"\"\"|\"|'|`)((?:\\.|(?!\3)[^\\\n]){4,300})\3"
     rb"|(?<!,)(?<!, )([^\s\"'`(),;{}\[\]<>&]{6,200})(?=[\s\"'`;&]|$))"
 )
-# A name of the program's, or a call's beginning; but not where letters and digits are mixed as no name's are.
+# A value that is a name in the program or the beginning of a call (`_CODE`); but not one that mixes letters and digits
+# as no name does (`_MIXED`).
 _MIXED = re.compile(rb"^(?=\D*\d\D*\d)(?=.*[a-z])(?:(?=.*[A-Z])[A-Za-z0-9]{8,}|(?=(?:\D*\d){3})[A-Za-z0-9]{16,})$")
 _CODE = re.compile(rb"^[A-Za-z_$][\w$]*(?:(?:\.|::|->)[A-Za-z_$][\w$]*)*$")
 _PASSWORD = re.compile(rb"pass|pwd|pin|otp")
-# What stands for a value, or tells where one is kept, or is a word of the program.
+# Placeholders for a value, references to the place where one is kept, and words of programs.
 _PLACEHOLDER = re.compile(
     rb"(?i)^[<\[{(%$].*|\$\{|\{\{|^\W*$|x{3,}|\*{3}|\.\.\.|your|example|change[_-]?(?:me|it|this)|place[_-]?holder|dummy"
     rb"|insert|replace|redacted|todo|lorem|sample|^(?:none|null|nil|undefined|true|false|test|fake|mock|foo|bar|abc|admin)"
@@ -124,7 +125,7 @@ _WORDLIKE = re.compile(
 
 
 def is_secret_file(path: str) -> bool:
-    """Whether a file is kept for secrets, judged by its name and folders, in which `/` divides the parts."""
+    """Whether a file is made for secrets, judged by its name and folders. Both `/` and `\\` separate folders."""
     parts = PurePosixPath(path.replace("\\", "/"))
     if parts.name.lower() in _PROGRAMS or not _FOLDERS.isdisjoint(parts.parts[:-1]):
         return True
@@ -133,13 +134,13 @@ def is_secret_file(path: str) -> bool:
 
 
 def speaks_of_secrets(path: str) -> bool:
-    """Whether a file's name says that it is about secrets: one that holds some, or a program that deals with them."""
+    """Whether a file's name suggests secrets: a file that holds some, or a program that deals with them."""
     name = PurePosixPath(path.replace("\\", "/")).name.lower()
     return _FILE.match(name) is not None
 
 
 def holds_secret(text: bytes) -> bool:
-    """Whether a password, a key or a token stands in `text`. The time is in proportion to its size: 15 ms in 256 KB."""
+    """Whether `text` contains a password, a key or a token. The time is proportional to the size: 15 ms for 256 KB."""
     long = b"\n".join(_LONG.findall(text))
     present = (pattern for beginning, pattern in _TOKENS if beginning in long)
     if any(_is_token(long, match) for pattern in present for match in pattern.finditer(long)):
@@ -155,9 +156,9 @@ def holds_secret(text: bytes) -> bool:
 
 @lru_cache(maxsize=64)
 def without_secrets(text: bytes) -> bytes:
-    """The text with each line, or run of up to three lines, in which a secret stands, replaced by its indentation and
-    REDACTED; the lines of a private key as well. Empty if a secret still stands in it then. Remembered, since most of a
-    prompt does not change from key to key."""
+    """The text with each line, or run of up to three lines, that contains a secret replaced by its indentation and
+    REDACTED; also all lines of a private key. Empty if a secret is found even then. Cached, because most of a prompt
+    does not change from key to key."""
     if not holds_secret(text):
         return text
     lines = _PRIVATE_KEY_LINES.sub(lambda key: b"\n".join([REDACTED] * (key[0].count(b"\n") + 1)), text).split(b"\n")
@@ -174,7 +175,7 @@ def _redacted(line: bytes) -> bytes:
 
 
 def _words(lower: bytes) -> Iterator[re.Match[bytes]]:
-    """Where names may end that speak of secrets. To find plain text is far quicker than to search for one of many."""
+    """The ends of names that suggest secrets. Searching for plain text is much faster than for one pattern of many."""
     for beginning, pattern in _WORDS:
         at = lower.find(beginning)
         while at >= 0:
@@ -184,7 +185,7 @@ def _words(lower: bytes) -> Iterator[re.Match[bytes]]:
 
 
 def _is_given_secret(text: bytes, lower: bytes, word: re.Match[bytes]) -> bool:
-    """Whether what stands behind a name that ends in `word` is a secret."""
+    """Whether the value after a name that ends with `word` is a secret."""
     given = _GIVEN.match(text, word.end())
     if given is None:
         return False
@@ -208,7 +209,7 @@ def _is_token(text: bytes, match: re.Match[bytes]) -> bool:
 
 
 def _is_password(value: bytes) -> bool:
-    """Whether a text that stands for a password is one."""
+    """Whether a value assigned to a password is a real one."""
     if len(value) < 4 or _PLACEHOLDER.search(value):
         return False
     if _WORDLIKE.match(value):
@@ -217,7 +218,7 @@ def _is_password(value: bytes) -> bool:
 
 
 def _is_random(value: bytes) -> bool:
-    """Whether a text that is called a key or a token is one: not a word of the program's own, nor a call."""
+    """Whether a value assigned to a key or a token is a real one, and not a word of the program or a call."""
     if len(value) < 8 or _PLACEHOLDER.search(value) or _WORDLIKE.match(value) or b" " in value.strip():
         return False
     digits, symbols = len(re.findall(rb"\d", value)), re.search(rb"[^\w.:/\\-]", value)

@@ -1,8 +1,8 @@
-"""From what a model wrote to what is shown: the text, and the range of the document it goes into.
+"""Turns the text that a model generated into a suggestion: the text to show, and the range that it replaces.
 
-Everything here cuts a text at its end or rewrites the indentation of its lines, so that what is shown of a beginning
-is the beginning of what is shown of the whole, and a suggestion can be typed through while it is still being written.
-A text that goes on behind the brackets right of the cursor replaces them, if that brings no error into the tree.
+Every step cuts the text at its end or changes the indentation of its lines. So the suggestion for a prefix of the text
+is a prefix of the suggestion for all of it, and the user can type through it while it is still being generated. A text
+that goes on behind the brackets right of the cursor replaces them, if that adds no error to the tree.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from lsp_server.core.stopping import StopRule, code_of, find_end
 from lsp_server.core.syntax import SyntaxView, raises_errors, view_of
 from lsp_server.core.text import encode, indent_width
 
-# How many places a text is cut at, at most, in search of one that parses, and the parser's steps for all of them; the
-# fewer where there are many errors, among which a step takes ten times as long.
+# How many places the text is cut at, at most, to find a version that parses, and how many parser steps all versions may
+# take. There are fewer steps if there are many errors, because a step then takes ten times as long.
 MOST_CUTS, MOST_STEPS, STEPS_AMONG_ERRORS = 10, 200, 50
-# As many cuts more for those of its beginnings that replace something.
+# How many more versions are tried that replace text right of the cursor.
 MOST_CUTS_OVER = 6
 
 _WORD_END, _WORD_START, _NAME = re.compile(r"\w$"), re.compile(r"\w"), re.compile(r"[@$]*\w[\w.$-]*")
 _WORD, _APOSTROPHE = re.compile(r"\w"), re.compile(r"(?<=\w)'(?=\w)")
 _GOES_ON = (*",;=?.:+|>%&^", "->")
-# A preprocessor's condition: what it pairs with may be far outside a window, which seems whole without it.
+# A preprocessor condition. The other end of the pair may be outside the window, so the tree shows no error without it.
 _CONDITION = re.compile(r"^[ \t]*#[ \t]*(?:if|ifn?def|elif|else|endif)\b", re.MULTILINE)
 _TOKENS = re.compile(r"\w+|\s+|[^\w\s]")
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Text for the bytes `start:end` of a document. The range begins at the cursor and ends there too, unless the text
-    goes on behind brackets that stand right of it: then it replaces them, and contains them in their order."""
+    """Text for the bytes `start:end` of a document. `start` is the cursor. `end` is the cursor too, unless the text
+    goes on behind brackets right of it: then it replaces them, and contains them in their order."""
 
     text: str
     start: int
@@ -61,12 +61,12 @@ def shape(
     specials: Sequence[str] = (),
     usual: Callable[[DocumentSnapshot], IndentStyle | None] = lambda _: None,
 ) -> Suggestion | None:
-    """The part of `text` worth showing at `hole`, or None if nothing is left of it.
+    """The part of `text` that is worth showing at `hole`; None if there is none.
 
-    Cuts it where the rule ends it, removes what already stands right of the cursor and white space at the end,
-    gives it the document's own indentation and line ends, and shows the longest part that brings no new error into
-    the syntax tree. whole: whether nothing more comes. specials: how the model's special tokens are spelled.
-    usual: gives the indentation for a document that does not say how it is indented.
+    It is cut where the rule ends it, and loses what already stands right of the cursor and white space at its end. It
+    gets the document's indentation and line endings, and the longest part that adds no error to the syntax tree is
+    shown. whole: whether the text is finished. specials: the spellings of the model's special tokens. usual: gives the
+    indentation for a document that does not show one.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
     text = without_hidden(text)
@@ -76,7 +76,7 @@ def shape(
     text, whole = text[code.start : code.end], whole or code.ended
     end = find_end(text, rule)
     if end is None and whole:
-        end = find_end(text + "\n", rule)  # nothing more comes, so its last line is whole
+        end = find_end(text + "\n", rule)  # the text is finished, so its last line is complete
     whole = whole or end is not None
     if whole:
         text = without_spelled(text[:end], left, specials, rule.quotes)
@@ -86,7 +86,7 @@ def shape(
         return _shaped_prose(written_in(text, left, rule.inside, whole=whole), document, hole)
     begins = _begins_line(left, right)
     if begins and hole.kind is HoleKind.LINE and not whole:
-        return None  # what it is to what stands behind it is known once it is whole
+        return None  # how it relates to the text behind it is known only when it is finished
     alone = begins and bool(text.strip()) and _stands_alone(text, right, rule)
     text = _trimmed(text, right)
     if not text.strip():
@@ -113,7 +113,7 @@ def shape(
 
 
 def _shaped_prose(text: str, document: DocumentSnapshot, hole: Hole) -> Suggestion | None:
-    """What is shown of words in a comment: as much as stays inside it."""
+    """The suggestion for words in a comment: as much as stays inside the comment."""
     view, newline = view_of(document, document.line_at(hole.cursor)), document.newline.decode()
     for shown in (part.rstrip().replace("\n", newline) for part in shorter(text)):
         if shown.strip() and view.stays_inside(hole.cursor, encode(shown)):
@@ -122,7 +122,7 @@ def _shaped_prose(text: str, document: DocumentSnapshot, hole: Hole) -> Suggesti
 
 
 def _without_odd_spaces(text: str, left: str, document: DocumentSnapshot, cursor: int) -> str:
-    """`text` with plain spaces for odd ones, where it is code."""
+    """`text` with plain spaces instead of odd ones, if it is code."""
     if not ODD_SPACE.search(text):
         return text
     view = view_of(document, document.line_at(cursor))
@@ -135,7 +135,7 @@ def _without_odd_spaces(text: str, left: str, document: DocumentSnapshot, cursor
 
 
 def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Suggestion | None:
-    """The part of `suggestion` in front of what it replaces, which stays; None if nothing is left of it."""
+    """The part of `suggestion` before the text that it replaces, which then stays; None if nothing is left."""
     if suggestion.start == suggestion.end:
         return suggestion
     over = document.source[suggestion.start : suggestion.end].decode("utf-8", "replace")
@@ -144,7 +144,7 @@ def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Sug
 
 
 def _trimmed(text: str, right: str) -> str:
-    """`text` without white space at its end, but for the space that keeps it apart from a word to its right."""
+    """`text` without white space at its end, except one space that separates it from a word to its right."""
     trimmed = text.rstrip()
     if len(trimmed) < len(text) and _joins_words(trimmed, right):
         return trimmed + " "
@@ -152,17 +152,17 @@ def _trimmed(text: str, right: str) -> str:
 
 
 def _joins_words(text: str, right: str) -> bool:
-    """Whether the last word of `text` would become one with what stands right of it."""
+    """Whether the last word of `text` would merge with a word right of it."""
     return _WORD_END.search(text) is not None and _WORD_START.match(right) is not None
 
 
 def _begins_line(left: str, right: str) -> bool:
-    """Whether a text goes to the beginning of a line that has something on it, which the model has not seen."""
+    """Whether the text is inserted at the beginning of a line that has text, which the model has not seen."""
     return not left.strip() and bool(right.strip())
 
 
 def _stands_alone(text: str, right: str, rule: StopRule) -> bool:
-    """Whether `text`, which begins a line in front of `right`, is a line of its own, and not a part of that one."""
+    """Whether `text`, at the beginning of a line with the text `right`, is a line of its own and not a part of that."""
     content, right = text.strip(), right.strip()
     unfinished = open_brackets(content, rule.quotes, rule.comment) or open_quote(_APOSTROPHE.sub("", content))
     if unfinished or text[-1:] in (" ", "\t") or not _WORD.search(content):
@@ -170,7 +170,7 @@ def _stands_alone(text: str, right: str, rule: StopRule) -> bool:
     if right[0] in CLOSING:
         return not right.strip(CLOSING + ";,")
     if right.startswith(_GOES_ON):
-        # Signs that go on with a line, and also begin the lines of a list or a table, or the rules of a style sheet.
+        # Signs that continue a line, but may also begin lines of a list, a table or a style sheet.
         return right[0] not in ",;=?-" and (content[0] == right[0] or content[-1] in "};>")
     if _WORD_START.match(right):
         return True
@@ -178,8 +178,8 @@ def _stands_alone(text: str, right: str, rule: StopRule) -> bool:
 
 
 def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Splice) -> str:
-    """`text` as a line of its own, indented as the line that it stands in front of; empty if it is the beginning of
-    that one, or does not fit."""
+    """`text` as a line of its own before the cursor's line, with the same indentation. Empty if it is the beginning of
+    that line, or does not fit."""
     text = text.removesuffix(right.strip()).rstrip()
     terminators = splice.view.language.terminators
     if terminators and text[-1:] not in terminators:
@@ -193,7 +193,7 @@ def _line_in_front(text: str, left: str, right: str, rule: StopRule, splice: _Sp
 
 
 def _without_beginning_repeat(text: str, rule: StopRule) -> str:
-    """`text` without a last line that so far is the beginning of the document's next one."""
+    """`text` without a last line that, so far, is the beginning of the document's next line."""
     start = text.rfind("\n") + 1
     content = (text[start:] if start else rule.left + text).strip()
     if len(content) > 2 and (text[start:].strip()) and rule.next_line.startswith(content):
@@ -202,14 +202,14 @@ def _without_beginning_repeat(text: str, rule: StopRule) -> str:
 
 
 def _lines_above(document: DocumentSnapshot, line: int) -> Iterator[str]:
-    """The nearest first."""
+    """The lines above `line`, the nearest first."""
     return (document.line(number).decode("utf-8", "replace") for number in range(line - 1, -1, -1))
 
 
 def _indented(
     text: str, left: str, document: DocumentSnapshot, line: int, rule: StopRule, language: Language, style: IndentStyle
 ) -> str:
-    """`text` in `style`, as far as that is no matter of what it says."""
+    """`text` in `style`, unless indentation has a meaning in the language."""
     if not language.reindents:
         return in_files_characters(text, left, style) if language.name != "YAML" else text
     required = _required_indent(document, line, rule, style.columns, language)
@@ -217,7 +217,7 @@ def _indented(
 
 
 def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, columns: int, language: Language) -> int:
-    """How many columns a line that is begun at `line` is indented by, judged by the one above."""
+    """The indentation of a new line at `line`, in columns, judged by the line above."""
     above = next((n for n in range(line - 1, max(-1, line - 50), -1) if document.line(n).strip()), None)
     if above is None:
         return 0
@@ -226,7 +226,7 @@ def _required_indent(document: DocumentSnapshot, line: int, rule: StopRule, colu
 
 
 class _Splice:
-    """Where a text goes in, and how many errors the tree then has."""
+    """Inserts texts at the hole and counts the errors in the resulting tree."""
 
     def __init__(self, document: DocumentSnapshot, hole: Hole, view: SyntaxView) -> None:
         self.view = view
@@ -234,21 +234,21 @@ class _Splice:
         self._cursor = hole.cursor
         self._line = document.line_at(hole.cursor)
         self._newline = "\r\n" if document.newline == b"\r\n" else "\n"
-        # Errors elsewhere stay whatever is written here.
+        # Errors elsewhere remain whatever is inserted here.
         self.least = view.errors_apart_from(document.line_start(self._line), hole.line_end)
 
     def errors(self, text: str, replaced: str, most_steps: int) -> int | None:
-        """The errors with `text` in place of what is `replaced` behind the cursor; None if that is too hard to tell."""
+        """The errors with `text` in place of `replaced` after the cursor; None if parsing takes too many steps."""
         end = self._cursor + len(encode(replaced))
         return self.view.errors_with(self._cursor, end, self._encoded(text), most_steps)
 
     def raises_errors(self, text: str, replaced: str = "") -> bool:
-        """Whether it brings errors into what lies farther around, or that is too hard to tell."""
+        """Whether the text adds errors to the code further around, or that cannot be determined."""
         end = self._cursor + len(encode(replaced))
         return raises_errors(self._document, self._line, self._cursor, end, self._encoded(text))
 
     def fits(self, text: str) -> bool:
-        """Whether there are no more errors with `text` at the cursor than without it."""
+        """Whether `text` at the cursor adds no errors."""
         if self.view.root is None:
             return True
         errors = self.errors(text, "", PARSE_STEPS)
@@ -261,8 +261,8 @@ class _Splice:
 def _longest_that_fits(
     text: str, left: str, right: str, rule: StopRule, splice: _Splice, *, whole: bool
 ) -> tuple[str, str]:
-    """The longest part of `text` with which the tree has the fewest errors, and no more than without it; and what it
-    replaces right of the cursor. whole: whether nothing more comes behind it."""
+    """The longest part of `text` with the fewest errors in the tree, and no more than without it; and the text right of
+    the cursor that it replaces. whole: whether the text is finished."""
     in_front = _in_front(text, left, right, whole=whole)
     view = splice.view
     if view.root is None:
@@ -273,7 +273,7 @@ def _longest_that_fits(
     over = islice(_cuts_over(text, left, rule), MOST_CUTS_OVER)
     cuts = ((cut, "") for cut in islice(_cuts(in_front, right.strip()[:1]), MOST_CUTS))
     for candidate, replaced in chain(over, cuts):
-        # Half of the steps are kept for what replaces nothing.
+        # Half of the steps are reserved for versions that replace nothing.
         until = begun + most // 2 if replaced else last
         if (replaced and view.steps >= until) or _joins_words(candidate, right[len(replaced) :]):
             continue
@@ -282,7 +282,8 @@ def _longest_that_fits(
         errors = splice.errors(candidate, replaced, min(PARSE_STEPS, until - view.steps))
         if errors is not None and errors < fewest:
             best, fewest = (candidate, replaced), errors
-            # The bracket that stands behind a text may be the one too many, wherever it is then missed.
+            # The bracket at the end of the candidate may be superfluous beside the same one behind it, even if the
+            # parser reports the error elsewhere.
             behind = right[len(replaced) :].strip()[:1]
             if errors <= splice.least and (errors == 0 or candidate[-1:] != behind):
                 break
@@ -293,8 +294,8 @@ def _longest_that_fits(
 
 
 def _without_bare_header(text: str, rule: StopRule, language: Language) -> str:
-    """`text` without headers at its end whose block is neither in it nor below it: where indentation makes a block, a
-    grammar does not miss it. A text that is nothing but a header stays: its block is what comes next."""
+    """`text` without headers at its end whose block is neither in it nor below it. Where indentation marks blocks, the
+    grammar reports no error for a missing one. A text that is only a header stays: its block comes next."""
     rest, newline, last = text.rpartition("\n")
     while newline and rest.strip() and (not last.strip() or _is_bare_header(last, rule, language)):
         text = rest
@@ -308,7 +309,7 @@ def _is_bare_header(line: str, rule: StopRule, language: Language) -> bool:
 
 
 def _in_front(text: str, left: str, right: str, *, whole: bool) -> str:
-    """`text` as it goes in front of what stands right of the cursor."""
+    """`text` as it is inserted before the text right of the cursor."""
     if right.strip():
         text = without_overlap(text, right.strip(), whole=whole)
         text = without_closed_quote(text, left, right)
@@ -316,7 +317,7 @@ def _in_front(text: str, left: str, right: str, *, whole: bool) -> str:
 
 
 def _cuts_over(text: str, left: str, rule: StopRule) -> Iterator[tuple[str, str]]:
-    """`text` and its beginnings, the longest first, as long as they replace something; and what that is."""
+    """`text` and its prefixes, the longest first, as long as they replace something; each with the replaced text."""
     for cut in _beginnings(text) if rule.over else ():
         over = written_over(cut, left, rule.over, rule.quotes, rule.comment)
         if over is None:
@@ -325,7 +326,7 @@ def _cuts_over(text: str, left: str, rule: StopRule) -> Iterator[tuple[str, str]
 
 
 def _cuts(text: str, behind: str) -> Iterator[str]:
-    """`text` and its beginnings that may be whole, the longest first; each also without what stands behind it."""
+    """`text` and its prefixes that may be complete, the longest first; each also without `behind` at its end."""
     for cut in _beginnings(text):
         shorter = cut
         yield cut
@@ -335,7 +336,7 @@ def _cuts(text: str, behind: str) -> Iterator[str]:
 
 
 def _beginnings(text: str) -> Iterator[str]:
-    """`text`, and its beginnings up to a line's end, or, in the first line, a token's."""
+    """`text`, and its prefixes up to the end of a line or, in the first line, of a token."""
     yield text
     end = text.rfind("\n")
     while end > 0:
@@ -346,7 +347,7 @@ def _beginnings(text: str) -> Iterator[str]:
     line = text[: text.find("\n", start)] if "\n" in text[start:] else text
     tokens = [(match.end(), match.group()) for match in _TOKENS.finditer(line)]
     for end, token in reversed(tokens[:-1]):
-        # What ends in an operator, an open bracket or the middle of a long quote is not whole.
+        # A text that ends with an operator, an open bracket or inside a long quote is not complete.
         ends = token.strip() and (token[0].isalnum() or token in "_)]}\"'`;")
         if ends and not (token in "\"'`" and line[end] == token) and not open_brackets(line[:end]):
             yield line[:end]

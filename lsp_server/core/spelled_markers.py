@@ -1,6 +1,6 @@
-"""Special tokens that a model has spelled out in tokens of text, at the end of what it wrote.
+"""Removes special tokens that a model has spelled out in ordinary text tokens at the end of its text.
 
-Those that it wrote as tokens never become text: the engine ends there. Elsewhere in a text a special token's spelling
+Real special tokens never become text, because the engine stops at them. Inside a text, the spelling of a special token
 is text like any other.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 
 from lsp_server.core.brackets import open_quote
 
-# Tokens that no training has given a meaning to are not spelled out, and some vocabularies have thousands of them.
+# Models do not spell out tokens that were never trained, and some vocabularies have thousands of them.
 _MEANINGLESS = re.compile(r"unused|reserved|extra_|placeholder|\d\d|^\W*$", re.IGNORECASE)
 _CLOSING_TAG = re.compile(r"</(\w+)>")
 _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
@@ -19,13 +19,13 @@ _INDEX = re.compile(r"\[\w+\]")
 
 
 def worth_knowing(spellings: Iterable[str]) -> tuple[str, ...]:
-    """Of a vocabulary's special tokens, how those are spelled that a model may spell out."""
+    """The spellings of those special tokens of a vocabulary that a model may spell out."""
     bare = {spelling.lstrip("▁") for spelling in spellings if not _MEANINGLESS.search(spelling)}
     return tuple(sorted(spelling for spelling in bare if re.match(r"\W", spelling)))
 
 
 def without_spelled(text: str, left: str, specials: Sequence[str], quotes: str) -> str:
-    """`text`, which stands behind `left`, without the special tokens spelled out at its very end."""
+    """`text`, which follows `left`, without special tokens spelled out at its very end."""
     while (spelling := next(filter(text.rstrip().endswith, specials), "")) != "":
         kept = text.rstrip()[: -len(spelling)]
         line = (left + kept).rpartition("\n")[2]
@@ -39,7 +39,7 @@ def without_spelled(text: str, left: str, specials: Sequence[str], quotes: str) 
 
 
 def without_begun(text: str, specials: Sequence[str]) -> str:
-    """`text`, of which more is to come, without what may become a special token at its end."""
+    """An unfinished `text` without the beginning of a special token at its end."""
     longest = max(map(len, specials), default=0)
     for start in range(max(0, len(text) - longest), len(text)):
         if any(spelling.startswith(text[start:]) for spelling in specials):

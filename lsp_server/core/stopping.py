@@ -1,8 +1,7 @@
-"""Where a completion ends, judged by its text while it is being decoded.
+"""Finds the end of a completion, from its text while it is decoded.
 
-A tree would come too late here: the text is unfinished at every token, and each token that is decoded in vain delays
-the next request. So the rules go by lines, indentation and brackets, and what they let through is judged by the tree
-once (`shape`).
+A syntax tree is no help here: the text is unfinished at every token, and each token decoded in vain delays the next
+request. So the rules use lines, indentation and brackets. The tree then checks the result once (`shape`).
 """
 
 from __future__ import annotations
@@ -26,34 +25,34 @@ from lsp_server.core.prose import DOUBT, end_of_comment
 from lsp_server.core.repetition import end_of_loop
 from lsp_server.core.text import encode, indent_width, lines_of
 
-# Lines that say what is so, which is so however often it is said.
+# Lines whose repetition has no effect: imports and assertions.
 _IMPORTS = re.compile(r"(?:import|from|use|using|#\s*include|require|require_once|require_relative)\b.*\w")
 _ASSERTS = re.compile(r"(?:\w+\.)*(?:assert\w*|ASSERT\w*|EXPECT\w*|static_assert|expect|require|check)\b[!(. ].*\w")
 
 _FENCED = re.compile(rb"^(?:`{3}|~{3})", re.MULTILINE)
 
-# A line's first word, or the character that it begins with.
+# The first word of a line, or its first character.
 _FIRST = re.compile(r"\w+|.?")
 
-# What goes on with a statement after the line that closes its first block.
+# Words that continue a statement after the line that closes its first block.
 _GOES_ON = re.compile(r"[)\]}\s]*(?:else|elif|elsif|elseif|catch|except|rescue|ensure|finally|when|while|until)\b")
 
 
 @dataclass(frozen=True, slots=True)
 class StopRule:
-    """What ends a completion.
+    """The conditions that end a completion.
 
-    indent: for a block, lines indented by less than this lie below it. next_line, last_line: the lines of the
-    document around it that are not blank, which the completion must not repeat. left: what stands in front of
-    it in its line. over: what stands behind it there, if that is little enough to be replaced by a completion that
-    contains it. single: whether it must stay in its line; an expression, behind the brackets that it replaces.
-    is_body: whether it is a whole block, which blank lines do not end. closers: what a line begins with that closes
-    a block. closer_indent: where the line stands that closes this block and is missing in the document; -1 if it is
-    not. below: for a blank line, how far the code right below it is indented; -1 if there is none. quotes, comment:
-    of the language (see `brackets.marks`). fences: whether fences belong to the document's own text. prose: whether
-    sentences may. opening: how it may begin; None for any way. inside: the comment or docstring that it goes on with.
-    doubt: the logarithm of a probability; it ends in front of a token that is less probable. members: which names may
-    stand in it behind others.
+    indent: for a block, lines with less indentation are below it. next_line, last_line: the nearest non-blank lines of
+    the document below and above, which the completion must not repeat. left: the text before it in its line. over: the
+    text after it in its line, if that is short enough to be replaced by a completion that contains it. single: whether
+    it must stay in its line; for an expression, after the brackets that it replaces. is_body: whether it is a whole
+    block, which blank lines do not end. closers: the words and brackets at the beginning of a line that closes a block.
+    closer_indent: the indentation of the line that closes this block, if that line is missing in the document; else -1.
+    below: for a blank line, the indentation of the code right below it; -1 if there is none. quotes, comment: those of
+    the language (see `brackets.marks`). fences: whether fences may belong to the document's own text. prose: whether
+    sentences may. opening: the restriction of its beginning; None for none. inside: the comment or docstring that it
+    continues. doubt: a log-probability; the completion ends before a token that is less probable. members: the names
+    that may follow receivers in it.
     """
 
     kind: HoleKind
@@ -83,8 +82,8 @@ class StopRule:
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
-    """The rule for `hole`, from the text around it. replaces: whether the completion may replace what stands right of
-    the cursor."""
+    """The rule for `hole`, from the text around it. replaces: whether the completion may replace text right of the
+    cursor."""
     language, _, last = language_at(document, document.line_at(hole.cursor))
     following = lines_of(document.source[hole.line_end : hole.line_end + 2000])
     next_line = next((line for line in following if line.strip()), "")
@@ -116,7 +115,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         language.quotes,
         "" if language.comment[1] else language.comment[0],
         _has_fences(document, language, closed=last < document.line_count),
-        language.prose or hole.kind is not HoleKind.BLOCK,  # a line may be one of a comment
+        language.prose or hole.kind is not HoleKind.BLOCK,  # the line may be in a comment
         opening_at(document, hole, language),
         comment,
         DOUBT if comment and not comment.asked and not comment.asks else -math.inf,
@@ -125,14 +124,14 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
 
 
 def _has_fences(document: DocumentSnapshot, language: Language, *, closed: bool) -> bool:
-    """Whether a fence may belong to the text. In fenced code it may close that, if nothing below does."""
+    """Whether a fence may belong to the text. In fenced code a fence may close that code, if none below does."""
     if find_language(document.language_id, document.path).fenced:
         return language.fenced or not closed
     return language.prose and _FENCED.search(document.source) is not None
 
 
 def _indent_below(document: DocumentSnapshot, hole: Hole, closers: tuple[str, ...]) -> int:
-    """How far the code right below the hole's line is indented; -1 if there is none, or only a block's end."""
+    """The indentation of the code right below the hole's line; -1 if there is none, or only the end of a block."""
     line = document.line_at(hole.cursor) + 1
     text = document.line(line) if line < document.line_count else b""
     content = text.decode("utf-8", "replace").strip()
@@ -140,16 +139,16 @@ def _indent_below(document: DocumentSnapshot, hole: Hole, closers: tuple[str, ..
 
 
 def _lacks_closer(next_line: str, indent: int, closers: tuple[str, ...]) -> bool:
-    """Whether a block whose header is indented by `indent` is not closed below, judged by the next line."""
+    """Whether a block whose header is indented by `indent` columns is not closed below, judged by the next line."""
     width = indent_width(encode(next_line))
     return width < indent or (width == indent and _first(next_line.strip()) not in closers)
 
 
 def find_end(text: str, rule: StopRule) -> int | None:
-    """The length of the part of `text` that is the completion, or None if it may still go on.
+    """The length of the part of `text` that is the completion; None if the completion may still continue.
 
-    Where it ends does not depend on how much more of the text there is. Looks at whole lines, and at a line
-    that is still being decoded as far as its indentation and its brackets go.
+    The end does not depend on how much text follows it. Only complete lines are judged, and the indentation and the
+    brackets of the line that is still being decoded.
     """
     code = code_of(text, rule, whole=False)
     text = text[code.start : code.end]
@@ -159,17 +158,17 @@ def find_end(text: str, rule: StopRule) -> int | None:
 
 
 def code_of(text: str, rule: StopRule, *, whole: bool) -> Code:
-    """`text` without what models say around code. whole: whether nothing more comes."""
+    """`text` without the model's sentences around the code. whole: whether the text is finished."""
     if rule.fences:
         return Code(0, len(text))
     inside = bool(rule.left.strip()) and rule.kind is not HoleKind.BLOCK
     code = code_in(text, prose=rule.prose, inside=inside, whole=whole)
-    # Behind the line that opens a block, the code begins with a line end.
+    # After a line that opens a block, the code begins with the line ending.
     return replace(code, start=code.start - 1) if code.start and rule.left.strip() else code
 
 
 def repeats_a_line(line: str, rule: StopRule, *, first: bool) -> bool:
-    """Whether a whole line of the completion is one that stands right above or below it."""
+    """Whether a complete line of the completion repeats the line right above or below it."""
     content = (rule.left + line if first else line).strip()
     if not line.strip() or _is_common(content, rule):
         return False
@@ -177,7 +176,7 @@ def repeats_a_line(line: str, rule: StopRule, *, first: bool) -> bool:
 
 
 def _is_common(content: str, rule: StopRule) -> bool:
-    """Whether a line may well stand below its like: a closing bracket or word, or hardly anything."""
+    """Whether a line often occurs twice in a row: a closing bracket or word, or hardly any text."""
     return len(content) <= 2 or not any(map(str.isalnum, content)) or content.rstrip("; ") in rule.closers
 
 
@@ -192,8 +191,8 @@ def _end_of_kind(text: str, rule: StopRule) -> int | None:
 
 
 def _end_of_line(text: str, rule: StopRule) -> int | None:
-    """The end of a line, and of the statement that begins in it if its brackets are still open. An expression ends at
-    a bracket that it has not opened, unless it can replace the one that stands there."""
+    """The end of the line, or of the statement that begins in it if that has open brackets. An expression ends at a
+    bracket that it has not opened, unless it can replace the same bracket right of the cursor."""
     expression = rule.kind is HoleKind.EXPRESSION
     depth = 0 if expression else open_brackets(rule.left, rule.quotes, rule.comment)
     closers = closers_behind(rule.left, rule.over, rule.quotes)
@@ -222,8 +221,8 @@ def _end_of_line(text: str, rule: StopRule) -> int | None:
 
 
 def _end_of_prose(text: str, rule: StopRule, comment: Comment) -> int | None:
-    """The end of the words that go on with a comment, in front of a line that stands above or below it already; where
-    nobody has asked, of the line that they begin in, for what comes below that is seldom what the user writes."""
+    """The end of the words that continue a comment: before a line that repeats the line above or below. Unless the user
+    has requested the completion, it is at most one line, because further lines are seldom what the user writes."""
     end = end_of_comment(text, comment, 1 if rule.doubts else rule.max_lines)
     offset = 0
     for number, line in enumerate(text[:end].split("\n")):
@@ -235,10 +234,10 @@ def _end_of_prose(text: str, rule: StopRule, comment: Comment) -> int | None:
 
 
 def _end_of_block(text: str, rule: StopRule) -> int | None:
-    """The end of the lines that belong together: by their indentation, a blank line, or a repetition."""
+    """The end of the lines that belong together, found by indentation, a blank line, or a repetition."""
     offset, blank_at, least = 0, -1, rule.indent
     shown: list[str] = []
-    code = False  # whether any line so far is more than a comment
+    code = False  # whether any line so far has more than a comment
     lines = text.split("\n")
     for number, line in enumerate(lines):
         complete = number < len(lines) - 1
@@ -249,10 +248,10 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
             blank_at = offset - 1
         if content:
             if number == 0 and not rule.left and width:
-                least = width  # the cursor stood in front of the block's indentation
+                least = width  # the cursor is before the indentation of the block
             if rule.below >= least and code and (end := _end_of_statement(text[:offset], line, least, rule, complete)):
                 return end
-            # The first line continues the cursor's own; the others have an indentation of their own.
+            # The first line continues the cursor's line; only the others have their own indentation.
             below = number > 0 and width < least
             closes = below and width == rule.closer_indent and _closes(content, rule, complete)
             if (below and not closes) or (blank_at >= 0 and not rule.is_body and width <= least):
@@ -264,7 +263,7 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
                 if _repeats(line, shown, rule, first=number == 0):
                     return max(0, offset - 1)
                 if code and rule.below > least and not open_brackets(text[:offset] + line, rule.quotes, rule.comment):
-                    return offset + len(line)  # what it opens stands below it
+                    return offset + len(line)  # the block that the line opens is already below
                 goes_on = _GOES_ON.match(content) or content.endswith(tuple(OPENING))
                 if len(shown) >= rule.max_lines or (closes and not goes_on):
                     return offset + len(line)
@@ -273,8 +272,8 @@ def _end_of_block(text: str, rule: StopRule) -> int | None:
 
 
 def _end_of_statement(before: str, line: str, least: int, rule: StopRule, complete: bool) -> int | None:
-    """Where code goes on right below the hole, one statement is missing there, with its own block if it has one.
-    Returns its end if that is in front of `line`, or behind it; None if it may go on."""
+    """The end of a statement, with its block if it has one, for a hole with code right below it: one statement is
+    missing there. The end is before `line` or after it; None if the statement may continue."""
     content = line.strip()
     word = _first(content)
     if indent_width(encode(line)) > least or (not complete and word == content):
@@ -288,7 +287,7 @@ def _end_of_statement(before: str, line: str, least: int, rule: StopRule, comple
 
 
 def _closes(content: str, rule: StopRule, complete: bool) -> bool:
-    """Whether a line closes a block, or may once it is complete."""
+    """Whether a line closes a block, or may do so once it is complete."""
     word = _first(content)
     begun = not complete and word == content and any(closer.startswith(word) for closer in rule.closers)
     return begun or word in rule.closers
@@ -304,7 +303,7 @@ def _first(content: str) -> str:
 
 
 def _repeats(line: str, shown: list[str], rule: StopRule, *, first: bool) -> bool:
-    """Whether a whole line of a block is one of the document's next to it, or the third of its kind."""
+    """Whether a complete line of a block repeats the document's line next to it, or is the third of its kind."""
     if repeats_a_line(line, rule, first=first):
         return True
     content = shown[-1]
@@ -316,7 +315,7 @@ def _repeats(line: str, shown: list[str], rule: StopRule, *, first: bool) -> boo
 
 
 def _states_again(shown: list[str], rule: StopRule) -> bool:
-    """Whether the last line imports or asserts what one above has, with nothing between that could change it."""
+    """Whether the last line repeats an import or assertion above it, with nothing in between that could matter."""
     content = shown[-1]
     if _IMPORTS.match(content):
         return content in shown[:-1]

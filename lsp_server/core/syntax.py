@@ -1,8 +1,8 @@
-"""Syntax trees by tree-sitter: what stands around a place, and whether text put there would fit.
+"""Parses the code around a place with tree-sitter, and checks whether a text inserted there adds errors.
 
-Grammars load on first use, and a language without one has no tree. A parse is never of more than a window: the
-top-level nodes around the place, found by their lines. A parse that turns out hard is given up, counted in the
-parser's own steps, so that what is given up does not depend on the machine.
+Grammars are loaded on first use; a language without one has no tree. A parse covers at most a window: the top-level
+nodes around the place, found by their lines. A parse that takes too many of the parser's own steps is stopped, so
+results do not depend on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -22,38 +22,38 @@ from lsp_server.core.text import indent_width
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# A document up to this size is parsed whole. Of a longer one, the top-level nodes within an eighth to a half of this
-# on either side of the place.
+# A document of at most this size is parsed whole. Of a longer one, the window has the top-level nodes within an eighth
+# to a half of this size on either side of the place.
 WINDOW_BYTES = 8 << 10
 
-# In broken code, where how a parser recovers depends on what is far off, a verdict is checked in a wider window: for
-# most files the whole of it, or, where that is too hard, in one of the second size.
+# In broken code the parser's recovery depends on distant text. There the result is checked in a wider window: for most
+# files the whole file, or one of the second size if that takes too many steps. Sizes in bytes.
 WIDE_BYTES = 128 << 10, 24 << 10
 
-# How many steps the parses in a wider window may take together (see `parsing.PARSE_STEPS`).
+# The limits of steps for all parses in a wider window together (see `parsing.PARSE_STEPS`), by window.
 WIDE_STEPS, WIDE_STEPS_AMONG_ERRORS = (6000, 800), (600, 120)
 MANY_ERRORS = 8
-# With so many errors in a window a wider one is not parsed: what it says is chance.
+# With more errors than this in a window no wider one is parsed, because its result would be random.
 _HOPELESS_ERRORS = 64
 
-# A tree in writing: what is missing and hidden, and the parts that tell what is a child of what.
+# In the text form of a tree: hidden missing nodes, and the parts that show which node is a child of which.
 _HIDDEN_MISSING = "(MISSING _"
 _IN_WRITING = re.compile(r"""\(MISSING (?:"[^\n]+?"|\w+)\)|\(UNEXPECTED (?:'(?:\\.|[^\n])'|\w+)\)|[()]""")
 
 _LINE_BREAK = re.compile(rb"\r?\n")
 
-# How many lines above a window are searched for what encloses it, and below its end for one that is not blank.
+# How many lines above a window are searched for enclosing headers, and below it for a line that is not blank.
 _ENCLOSING_LINES = 2000
 
 
 def text_of(node: Node, source: bytes) -> bytes:
-    """The text of a node of the tree of `source`. `Node.text` does not do: a tree does not keep the text that it was
-    read from."""
+    """The text of a node in the tree of `source`. `Node.text` is no alternative, because a tree does not keep its
+    text."""
     return source[node.start_byte : node.end_byte]
 
 
 def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
-    """The byte ranges of the ERROR and MISSING nodes under `root`; nested: also of those inside others."""
+    """The byte ranges of the ERROR and MISSING nodes under `root`. nested: whether also of those inside others."""
     found, nodes = [], [root]
     hides = root.has_error and _HIDDEN_MISSING in str(root)
     while nodes:
@@ -69,8 +69,8 @@ def error_spans(root: Node, *, nested: bool = True) -> list[tuple[int, int]]:
 
 
 def _hidden_missing(node: Node) -> Iterator[int]:
-    """Where children of `node` are missing that no list of children has: what ends a line is hidden in many grammars.
-    Only the tree in writing shows them."""
+    """The offsets of missing children of `node` that are not in its list of children, because the grammar hides them,
+    as many grammars do with line endings. Only the text form of the tree shows them."""
     written = str(node)
     inner = sum(str(child).count(_HIDDEN_MISSING) for child in node.children if child.has_error)
     if written.count(_HIDDEN_MISSING) == inner:
@@ -87,8 +87,8 @@ def _hidden_missing(node: Node) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True)
 class SyntaxWindow:
-    """The bytes `start:end` of a document, to be parsed as `language` between head and tail, which open and
-    close what encloses them but begins or ends outside."""
+    """The bytes `start:end` of a document, parsed as `language` between head and tail. These open and close the blocks
+    around the window that begin or end outside it."""
 
     language: Language
     start: int
@@ -98,16 +98,16 @@ class SyntaxWindow:
 
 
 class SyntaxView:
-    """The tree of a window of a document, as the document stands.
+    """The tree of a window of a document in its current state.
 
-    root: None if there is no grammar, or the window is too hard to parse. errors: where the errors are. steps: what all
-    parses took.
+    root: None without a grammar, or if parsing takes too many steps. errors: the byte ranges of errors. steps: the
+    steps of all parses so far.
     """
 
     def __init__(self, document: DocumentSnapshot, window: SyntaxWindow, most_steps: int = PARSE_STEPS) -> None:
         self.language = window.language
         self.is_whole = window.end - window.start == len(document.source)
-        # A grammar takes a lone carriage return for white space.
+        # Grammars treat a single carriage return as white space.
         only_returns = document.newline == b"\r"
         self._source = document.source.replace(b"\r", b"\n") if only_returns else document.source
         self._window = window
@@ -116,8 +116,8 @@ class SyntaxView:
         self.errors = [] if self.root is None else error_spans(self.root)
 
     def ancestors(self, offset: int) -> Iterator[tuple[str, int, int]]:
-        """The kinds of the nodes that hold the byte in front of `offset` of the document, innermost first,
-        and where they begin and end in it."""
+        """The types of the nodes that contain the byte before `offset` of the document, innermost first, each with its
+        start and end in the document."""
         if self.root is None:
             return
         moved = self._moved
@@ -128,7 +128,7 @@ class SyntaxView:
             node = node.parent
 
     def errors_apart_from(self, start: int, end: int) -> int:
-        """How many errors lie wholly outside the bytes `start:end` of the document."""
+        """The number of errors that lie entirely outside the bytes `start:end` of the document."""
         moved = self._moved
         return sum(last < start + moved or first > end + moved for first, last in self.errors)
 
@@ -138,8 +138,8 @@ class SyntaxView:
         return len(self.errors) > MANY_ERRORS
 
     def errors_with(self, start: int, end: int, text: bytes, most_steps: int = PARSE_STEPS) -> int | None:
-        """How many errors there would be with `text` for the bytes `start:end`; None if that takes too many steps, or
-        if the text begins a string or comment that takes in the lines below."""
+        """The number of errors after the bytes `start:end` were replaced by `text`. None if parsing takes too many
+        steps, or if the text begins a string or comment that swallows the lines below."""
         source = self._with(start, end, text)
         if any(
             text.count(quote) % 2 and source.count(quote) % 2 for quote in map(str.encode, self.language.long_quotes)
@@ -160,8 +160,8 @@ class SyntaxView:
         return len(error_spans(root))
 
     def stays_inside(self, offset: int, text: bytes) -> bool:
-        """Whether `text` put at `offset` belongs to the string or comment that the byte in front of it is in, or, from
-        line to line, to others like that, which take in no more of what is behind it than before; and brings no errors.
+        """Whether `text`, inserted at `offset`, adds no errors and stays inside the string or comment around the byte
+        before `offset`; for several lines also in further comments, which must end where the first one ended before.
         """
         if self.root is None:
             return True
@@ -171,7 +171,7 @@ class SyntaxView:
         if tree is None or len(error_spans(tree.root_node)) > len(self.errors):
             return False
         if before is None:
-            return True  # it has no end yet, and the grammar knows nothing of it
+            return True  # the comment or docstring has no end yet, so the grammar does not recognise it
         at = offset + self._moved
         ends = [at + match.start() for match in _LINE_BREAK.finditer(text) if match.start()] + [at + len(text)]
         holders = [self._holder(tree.root_node, end) for end in ends]
@@ -179,7 +179,7 @@ class SyntaxView:
         return None not in holders and last is not None and last[1] - ends[-1] == before[1] - at
 
     def _holder(self, root: Node, offset: int) -> tuple[int, int] | None:
-        """Where the string or comment begins and ends that holds the byte in front of `offset` of the tree's text."""
+        """The start and end of the string or comment that contains the byte before `offset` of the tree's text."""
         node = root.descendant_for_byte_range(offset - 1, offset - 1)
         while node is not None and node.type not in self.language.strings | self.language.comments:
             node = node.parent
@@ -196,7 +196,7 @@ class SyntaxView:
 
 @lru_cache(maxsize=4)
 def view_of(document: DocumentSnapshot, line: int) -> SyntaxView:
-    """The syntax around `line`. The last ones are kept, for a request asks more than once."""
+    """The syntax around `line`. The last results are cached, because a request needs them more than once."""
     return SyntaxView(document, window_at(document, line))
 
 
@@ -206,8 +206,8 @@ def _wide_view_of(document: DocumentSnapshot, line: int, size: int, most_steps: 
 
 
 def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, text: bytes) -> bool:
-    """Whether `text` for the bytes `start:end` of `line` brings errors into a window wider than that of `view_of`, or
-    that is too hard to tell."""
+    """Whether replacing the bytes `start:end` of `line` by `text` adds errors in a wider window than that of `view_of`,
+    or that cannot be determined."""
     near = view_of(document, line)
     if near.is_whole:
         return False
@@ -218,8 +218,8 @@ def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, t
         errors = None if view.root is None else view.errors_with(start, end, text, most_steps // 2)
         if errors is None:
             continue
-        # Of much broken code, or with more outside the window, that could be chance: what is broken at the place has to
-        # be mended.
+        # With many errors, or with code outside the window, the count may be random. So if there are errors at the
+        # place, the text must remove one of them.
         elsewhere = view.errors_apart_from(document.line_start(line), document.line_end(line))
         if (near.is_broken or not view.is_whole) and elsewhere < len(view.errors):
             return errors >= len(view.errors)
@@ -228,7 +228,7 @@ def raises_errors(document: DocumentSnapshot, line: int, start: int, end: int, t
 
 
 def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -> SyntaxWindow:
-    """The part of `document` that is parsed for a place in `line`: up to about `size` bytes."""
+    """The part of `document` that is parsed for a place in `line`: about `size` bytes at most."""
     language, first, last = language_at(document, line)
     start = document.line_start(first)
     end = document.line_start(last) if last < document.line_count else len(document.source)
@@ -243,16 +243,16 @@ def window_at(document: DocumentSnapshot, line: int, size: int = WINDOW_BYTES) -
         end = document.line_start(bottom)
         opened = [document.source[a:b].rstrip() for a, b in enclosing_headers(document, language, bottom)]
         tail = b"".join(_closer(language, header) for header in reversed(opened))
-    # A part of a file in PHP may begin in the page around it.
+    # A region of PHP after the first one begins outside PHP, in the page.
     prologue = language.prologue if top and language_at(document, top)[0] is language else b""
     return SyntaxWindow(language, document.line_start(top), end, prologue + head, tail)
 
 
 def enclosing_headers(document: DocumentSnapshot, language: Language, line: int) -> list[tuple[int, int]]:
-    """The byte ranges, with their line ends, of what opens the blocks that `line` stands in, outermost first.
+    """The byte ranges, with line endings, of the headers of the blocks around `line`, outermost first.
 
-    Found by indentation: each is the nearest line above with less of it, up to the line that closes its
-    brackets where it has several.
+    They are found by indentation: each is the nearest line above with less indentation. A header of several lines
+    reaches to the line that closes its brackets.
     """
     lowest = max(0, line - _ENCLOSING_LINES)
     below = range(line, min(line + _ENCLOSING_LINES, document.line_count))
@@ -282,8 +282,8 @@ def enclosing_headers(document: DocumentSnapshot, language: Language, line: int)
 
 
 def _boundary(document: DocumentSnapshot, language: Language, lines: range, reach: int) -> int:
-    """Where a window may begin or end, going along `lines` away from the place: at a line that begins a
-    top-level node, else at the least indented one within reach."""
+    """A line where a window may begin or end, searched along `lines` away from the place: the start of a top-level
+    node, else the least indented line within `reach` bytes."""
     origin = document.line_start(lines.start) if lines.start < document.line_count else len(document.source)
     best, best_indent = lines.start, 1 << 30
     for line in lines:
@@ -302,8 +302,7 @@ def _boundary(document: DocumentSnapshot, language: Language, lines: range, reac
 
 
 def _above_text(document: DocumentSnapshot, language: Language, line: int) -> int:
-    """`line`, or, if a string or comment of several lines goes through there, the line that it begins in, as far as
-    counting tells."""
+    """`line`; if it is inside a multi-line string or comment, the line where that begins, found by counting quotes."""
     source, offset = document.source, document.line_start(line)
     lowest = max(0, offset - WINDOW_BYTES)
     starts = [
@@ -316,7 +315,7 @@ def _above_text(document: DocumentSnapshot, language: Language, line: int) -> in
 
 
 def _closer(language: Language, header: bytes) -> bytes:
-    """What closes the block that `header` opens."""
+    """The text that closes the block of `header`."""
     for opener, closer in ((b"{", b"}\n"), (b"(", b")\n"), (b"[", b"]\n")):
         if header.endswith(opener):
             return closer

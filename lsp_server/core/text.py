@@ -1,7 +1,7 @@
-"""Lines and columns of UTF-8 text: where lines start, and columns in the three LSP position encodings.
+"""Converts positions in UTF-8 text: the starts of lines, and columns in the three LSP position encodings.
 
-Everything inside fimble counts bytes of UTF-8. A position in another unit exists only at the edge, and
-this module is the one place that knows how to turn one into the other.
+All of fimble counts bytes of UTF-8. Positions in other units exist only at the border to a client, and this is the only
+module that converts them.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Literal
 
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 
-# The protocol's line ends, and no others: `str.splitlines` would also split at form feeds and U+2028.
+# The line endings of the protocol only: `str.splitlines` would also split at form feeds and U+2028.
 _LINE_END = re.compile(rb"\r\n|\n|\r")
 
-# Bytes of UTF-8 that go on with a character, and those that begin one which takes two units in UTF-16.
+# UTF-8 continuation bytes, and the first bytes of characters that take two units in UTF-16.
 _CONTINUES, _BEGINS_PAIR = bytes(range(0x80, 0xC0)), bytes(range(0xF0, 0xF8))
 
-# Lines longer than this are worth an index, whose blocks are of this size.
+# The block size of the index of a long line, and the length from which a line has one, in bytes.
 _BLOCK_BYTES = 1 << 14
 LONG_LINE_BYTES = 2 * _BLOCK_BYTES
 
@@ -31,7 +31,7 @@ def encode(text: str) -> bytes:
 
 
 def lines_of(source: bytes) -> list[str]:
-    """The lines of a part of a document, without their ends, as text."""
+    """The lines of a part of a document as text, without line endings."""
     return [line.decode("utf-8", "replace") for line in source.splitlines()]
 
 
@@ -40,17 +40,17 @@ def line_starts(source: bytes) -> list[int]:
     lines = source.splitlines(keepends=True)
     starts = [0, *accumulate(map(len, lines))]
     if lines and not lines[-1].endswith((b"\n", b"\r")):
-        starts.pop()  # the text does not end with a line end, so no empty line follows it
+        starts.pop()  # the text does not end with a line ending, so no empty line follows it
     return starts
 
 
 def updated_line_starts(
     starts: Sequence[int], source: bytes, start: int, end: int, replacement_length: int
 ) -> list[int]:
-    """The line starts of `source`, which came from a text with `starts` by replacing `start:end`.
+    """The line starts of `source`, which was made from a text with `starts` by replacing `start:end`.
 
-    Only what was put in is scanned, and a byte on either side: an edit can join or part a `\\r` and a `\\n`. A line of
-    10 MB costs no more than any other.
+    Only the replacement is scanned, and one byte on either side, because an edit can join or separate a `\\r` and a
+    `\\n`. So an edit in a line of 10 MB costs no more than any other.
     """
     left, right = bisect_left(starts, max(1, start)), bisect_right(starts, end)
     shift, last = replacement_length - (end - start), start + replacement_length
@@ -60,10 +60,9 @@ def updated_line_starts(
 
 
 def byte_column(line: bytes, column: int, encoding: Encoding) -> int:
-    """The byte column of `column`, counted in units of `encoding`; beyond the line's end means its end.
+    """The byte column of `column`, counted in units of `encoding`; a column beyond the line is the line's end.
 
-    A column inside a character (half a surrogate pair, a UTF-8 continuation byte) means the character's
-    start.
+    A column inside a character (half a surrogate pair, a UTF-8 continuation byte) means the character's start.
     """
     if column <= 0:
         return 0
@@ -75,7 +74,7 @@ def byte_column(line: bytes, column: int, encoding: Encoding) -> int:
         return LineIndex(line, 0, len(line), encoding).offset(column)
     text = line.decode("utf-8", "replace")
     if encoding == "utf-16":
-        # Half a character at the end of the units in front of the column goes.
+        # Half a surrogate pair before the column is dropped.
         text = text.encode("utf-16-le")[: 2 * column].decode("utf-16-le", "ignore")
     return len(text[:column].encode())
 
@@ -104,7 +103,7 @@ def units(text: bytes, encoding: Encoding) -> int:
 
 
 class LineIndex:
-    """Where blocks of a long line begin, in bytes and in units of an encoding: a column is then found within one."""
+    """The starts of blocks of a long line, in bytes and in units of an encoding, so that only one block is searched."""
 
     def __init__(self, source: bytes, start: int, end: int, encoding: Encoding) -> None:
         self._source, self._start, self._end, self._encoding = source, start, end, encoding
@@ -114,7 +113,7 @@ class LineIndex:
         self._columns = [0, *accumulate(counts)]
 
     def offset(self, column: int) -> int:
-        """The offset in `source` of a column of the line, as `byte_column` has it."""
+        """The offset in `source` of a column of the line, with the rules of `byte_column`."""
         block = max(0, bisect_right(self._columns, column) - 1)
         start = self._offsets[block]
         end = self._offsets[block + 1] if block + 1 < len(self._offsets) else self._end
@@ -135,14 +134,14 @@ def character_start(source: bytes, offset: int) -> int:
 
 
 def next_character_start(source: bytes, offset: int) -> int:
-    """`offset`, moved right to the first byte of a character."""
+    """`offset`, moved right to the first byte of a character, unless it is one already."""
     while offset < len(source) and source[offset] & 0xC0 == 0x80:
         offset += 1
     return offset
 
 
 def shared_start(first: bytes, second: bytes, limit: int) -> int:
-    """How many bytes, at most `limit`, the two begin with alike. By halving, so that slices are compared in C."""
+    """The length of the common prefix, at most `limit` bytes. Found by bisection, so that C code compares slices."""
     low, high = 0, limit
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,7 +1,7 @@
-"""The special tokens between which reasoning models think, by their spelling in each family's vocabulary.
+"""The special tokens around the thinking of reasoning models, by their spelling in each family's vocabulary.
 
-Where they are control tokens they stand for no text, and would end an answer before it has begun. In an answer the
-beginning and the end of the thinking are written in one way for all families.
+If these are control tokens, they have no text, and would end an answer before it begins. In the text of an answer, the
+thinking begins and ends with the same tags for all families.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ PAIRS = (
 )
 OPENERS = tuple(opener for opener, _ in PAIRS)
 
-# What stands in front of the answer itself, and is none of it.
+# Tokens before the answer itself that are no part of it.
 _SILENT = ("<|START_RESPONSE|>", "<response>")
 
-# The tokens around each message of OpenAI's open models, which think in one message and answer in the next. Others have
-# some of them, with other meanings.
+# The tokens around each message of OpenAI's open models, which think in one message and answer in the next. Other
+# models have some of them with other meanings.
 _CHANNELS = ("<|start|>", "<|channel|>", "<|message|>", "<|end|>")
 
 
 def written_as(marker: Callable[[str], int | None]) -> dict[int, bytes]:
-    """What a vocabulary's tokens for thinking stand for in an answer, by their ids.
+    """The text in an answer for each token of a vocabulary that has to do with thinking, by token id.
 
-    marker: the id of the special token spelled so, or None.
+    marker: gives the id of the special token with that spelling, or None.
     """
     found: dict[int, bytes] = {}
     for opener, closer in PAIRS:

@@ -1,7 +1,7 @@
-"""Python names that a suggestion uses and that are defined nowhere: which ones, and what is left in front of the first.
+"""Finds Python names that a suggestion uses and that are defined nowhere, and cuts the suggestion before them.
 
-A name counts as undefined only where that is sure. Nothing is said of a file that may get names in ways that cannot be
-read (a star import, `exec`, `globals()`), of one that does not parse with the suggestion in it, or of a large one.
+A name counts as undefined only if that is certain. Not checked: files that may get names in ways that cannot be read (a
+star import, `exec`, `globals()`), files that do not parse with the suggestion in them, and large files.
 """
 
 from __future__ import annotations
@@ -26,24 +26,25 @@ from lsp_server.core.text import encode
 if TYPE_CHECKING:
     from lsp_server.core.python_parts import Around
 
-# Larger files are not checked. A part of a very large document, whose top is not known, is larger than this.
+# Larger files are not checked. A part of a very large document, whose head is not known, is larger than this.
 MOST_BYTES = 64_000
-# How many shorter texts are tried, and how many bytes are checked for all of them.
+# How many shorter versions of a suggestion are tried, and how many bytes are checked for all of them together.
 _MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
 
 _WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
 _LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _LONGEST_NAME = 200
 _COMMENT = re.compile(r"[ \t]*#")
-# What notebooks, translations and type checkers define, and builtins of newer Pythons than the one that this runs in.
+# Names defined by notebooks, translations and type checkers, and builtins of Pythons newer than the running one.
 _GIVEN = frozenset({"_", "__", "display", "get_ipython", "reveal_locals", "reveal_type", "__annotate__"})
 _GIVEN |= {"BaseExceptionGroup", "EncodingWarning", "ExceptionGroup", "PythonFinalizationError", "aiter", "anext"}
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What is left of a suggestion, and the first name in it that is defined nowhere; empty if there is none. bare:
-    where in the suggestion's text that name stands, and which names are defined there; None if that cannot be told."""
+    """A suggestion after the check. suggestion: the part that may be shown; None if nothing. undefined: the first name
+    in the original that is defined nowhere; empty if there is none. bare: where that name stands in the suggestion's
+    text, and the names that are defined there; None if unknown."""
 
     suggestion: Suggestion | None
     undefined: str = ""
@@ -51,9 +52,9 @@ class Checked:
 
 
 def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
-    """`suggestion` in front of the innermost statement that begins a line of it and uses a name that is defined
-    nowhere; if no such statement is in it, or nothing worth showing is in front of that, the rest of the word that the
-    cursor stands in; if there is none, nothing."""
+    """`suggestion`, cut before the innermost statement that begins on a line of its own and uses an undefined name. If
+    there is no such statement, or nothing worth showing before it, only the rest of the word at the cursor is kept; if
+    there is none, nothing."""
     if not _is_checked(document):
         return Checked(suggestion)
     spliced = _Spliced(document, suggestion)
@@ -71,7 +72,7 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
         found = spliced.first_undefined(text)
         if found is not None and not found.name:
             return Checked(spliced.shortened(text), name, bare)
-        # It does not parse without what followed, or has another such name.
+        # The shorter text does not parse, or has another undefined name.
         kept = kept - 1 if found is None else min(kept - 1, found.statement)
     rest = _WORD_REST.match(suggestion.text)
     if rest is not None and spliced.begun and (bare is None or rest.end() <= bare.at):
@@ -82,7 +83,7 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
 
 
 def _is_checked(document: DocumentSnapshot) -> bool:
-    """Whether names can be told in a document."""
+    """Whether the names of a document can be checked."""
     if len(document.source) > MOST_BYTES or document.path.endswith((".pyi", ".pyx", ".pxd")):
         return False
     language = find_language(document.language_id, document.path)
@@ -90,13 +91,13 @@ def _is_checked(document: DocumentSnapshot) -> bool:
 
 
 def _lines(text: str) -> list[str]:
-    """The lines of `text`, each with its end."""
+    """The lines of `text`, each with its line ending."""
     return _LINE_ENDS.split(text)
 
 
 def _worth_showing(lines: Sequence[str]) -> str:
-    """The text of `lines`, without blank ones and comments at their end, which were about what followed; empty if there
-    is nothing in it."""
+    """The text of `lines`, without blank lines and comments at the end, which belonged to what followed; empty if it
+    has no word."""
     kept = list(lines)
     while kept and (not kept[-1].strip() or (len(kept) > 1 and _COMMENT.match(kept[-1]))):
         kept.pop()
@@ -106,9 +107,8 @@ def _worth_showing(lines: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Undefined:
-    """A name that is defined nowhere; empty if there is none. statement: how many lines of the suggestion stand in
-    front of the innermost statement in it that uses the name; 0 if that begins in front of the suggestion. bare: as in
-    `Checked`."""
+    """An undefined name. name: empty if there is none. statement: the number of lines of the suggestion before the
+    innermost statement that uses the name; 0 if that statement begins before the suggestion. bare: as in `Checked`."""
 
     name: str = ""
     statement: int = 0
@@ -116,7 +116,7 @@ class _Undefined:
 
 
 class _Spliced:
-    """A document with a text in place of what a suggestion replaces."""
+    """A document with a text in place of the range that a suggestion replaces."""
 
     def __init__(self, document: DocumentSnapshot, suggestion: Suggestion) -> None:
         self._document, self._suggestion = document, suggestion
@@ -126,25 +126,25 @@ class _Spliced:
 
     @property
     def begun(self) -> str:
-        """What of a name stands in front of the cursor."""
+        """The part of a name before the cursor."""
         return re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
 
     def shortened(self, text: str) -> Suggestion:
-        """The suggestion with `text`, a beginning of its own. Brackets that are not in it stay where they are."""
+        """The suggestion cut to `text`, a prefix of it. Replaced brackets that `text` does not contain stay."""
         end = self._suggestion.end if contains(text, self._replaced) else self._suggestion.start
         return replace(self._suggestion, text=text, end=end)
 
     def first_undefined(self, text: str) -> _Undefined | None:
-        """The first name in `text` that is defined nowhere. None if the document does not parse with it."""
+        """The first undefined name in `text`. None if the document does not parse with `text` in it."""
         if len(self._document.source) + len(text.encode("utf-8", "replace")) > MOST_BYTES:
             return _Undefined()
         put, behind = text.replace("\r\n", "\n").replace("\r", "\n"), self._behind
         if not contains(put, self._replaced):
             behind = self._replaced + behind
         whole, start = f"{self._before}{put}{behind}", len(self._before)
-        # A name that has been begun in front of the cursor is the suggestion's as well.
+        # A name that begins before the cursor belongs to the suggestion as well.
         words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
-        from lsp_server.core.python_parts import around  # late: a server starts without it
+        from lsp_server.core.python_parts import around  # imported here, so that a server starts without it
 
         part = around(whole, start, start + len(put))
         tree = part.parsed(part.text) if part is not None else None
@@ -159,10 +159,10 @@ class _Spliced:
             check, self._document.path, (first[0] - ahead, first[1]), (last[0] - ahead, last[1]), words, given
         ):
             return _Undefined()
-        # Only now: what no other part of the file defines is looked for in the whole of it.
+        # The whole file is checked only now, because most suggestions pass the check of their part.
         tree = parsed(whole)
         inside = _inside(tree, self._document.path, first, last, words) if tree is not None else []
-        # What is certainly a module is offered with its import.
+        # A module that can be imported is offered together with its import.
         inside = [each for each in inside if not is_importable(self._document, each.name, put)]
         if tree is None or not inside:
             return _Undefined() if tree is not None else None
@@ -171,20 +171,20 @@ class _Spliced:
         return _Undefined(missing.name, statement, self._bare(missing, put, whole))
 
     def _bare(self, missing: _Missing, put: str, whole: str) -> Bare | None:
-        """Where in `put` a name stands that is defined nowhere, and what is defined there."""
+        """Where in `put` an undefined name stands, and the names that are defined there."""
         line, column = missing.at
         lines = whole.split("\n")[:line]
         offset = sum(len(each) + 1 for each in lines[:-1]) + len(encode(lines[-1])[:column].decode("utf-8", "replace"))
         at = offset - len(self._before)
         if at > len(put) or not whole.startswith(missing.name, offset):
-            return None  # as inside of an f-string, of which some Pythons do not tell where its names stand
+            return None  # inside an f-string, where some Pythons give wrong positions
         begun = self._before[at:] if at < 0 else ""
         names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier()) - _GIVEN
         return Bare(max(0, at), begun, names)
 
 
 class _Missing(NamedTuple):
-    """A name that is in none of the scopes it can come from. at: its line, from 1, and its column, in bytes."""
+    """A name that is in none of the scopes that could define it. at: its line, from 1, and its column, in bytes."""
 
     at: tuple[int, int]
     name: str
@@ -200,7 +200,7 @@ def _plain(source: bytes) -> str:
 
 
 def _place_at(text: str) -> tuple[int, int]:
-    """The line, from 1, and the column in bytes at the end of `text`, as `ast` counts them."""
+    """The line, from 1, and the column, in bytes, at the end of `text`, counted as `ast` does."""
     return text.count("\n") + 1, len(text[text.rfind("\n") + 1 :].encode("utf-8", "replace"))
 
 
@@ -212,8 +212,8 @@ def _inside(
     words: frozenset[str],
     given: frozenset[str] = frozenset(),
 ) -> list[_Missing]:
-    """Where between two places, in order, which of some words are undefined that nothing else uses undefined. given:
-    names that are defined in other parts of the file."""
+    """The undefined names among `words` between two places, in order. Names that are also undefined elsewhere in the
+    file are left out. given: names that other parts of the file define."""
     missing = list(_undefined(tree, path, given))
     mine = [each for each in missing if each.at < end and each.end > start]
     elsewhere = {each.name for each in missing if not (each.at < end and each.end > start)}
@@ -221,8 +221,8 @@ def _inside(
 
 
 def _alone(part: Around, tree: ast.Module) -> tuple[ast.Module, frozenset[str]]:
-    """What is to be checked for one part, with its tree: the part with the file's imports, and the names that other
-    parts define for it."""
+    """The tree to check for one part: the part with the imports of the file. With it, the names that other parts of the
+    file define."""
     imports: list[ast.stmt] = [each for other in part.others for each in other.imports]
     imports.sort(key=lambda each: not (isinstance(each, ast.ImportFrom) and each.module == "__future__"))
     given = frozenset().union(*(other.bound | other.everywhere for other in part.others))
@@ -245,11 +245,11 @@ def _with_body(node: ast.ClassDef, body: list[ast.stmt]) -> ast.ClassDef:
 
 
 def _undefined(tree: ast.Module, path: str, given: frozenset[str] = frozenset()) -> Iterator[_Missing]:
-    """The names in `tree` that are defined nowhere."""
+    """The undefined names in `tree`."""
     kind = _checker_type()
     try:
         checker = kind(tree, path, _GIVEN | given, False)
-    except Exception:  # nested too deeply, or a mistake of the checker's: it then says nothing
+    except Exception:  # nested too deeply, or a bug of the checker: then nothing is reported
         return
     for node, name, scopes in checker.undefined:
         if not any(name in scope for scope in scopes):
@@ -258,8 +258,8 @@ def _undefined(tree: ast.Module, path: str, given: frozenset[str] = frozenset())
 
 @cache
 def _checker_type() -> Any:
-    """pyflakes' checker, of whose messages only the undefined names are kept, with the scopes around each. It is made
-    on first use: the import takes some ms."""
+    """A subclass of pyflakes' checker that keeps only undefined names, with the scopes around each. Made on first use,
+    because the import takes some ms."""
     from pyflakes import checker, messages
 
     class Checker(checker.Checker):  # type: ignore[misc]
@@ -270,7 +270,7 @@ def _checker_type() -> Any:
         def report(self, kind: Any, *arguments: Any, **named: Any) -> None:
             if kind is messages.UndefinedName:
                 node, name = arguments[:2]
-                # A scope may get the name later: in a loop, in a function's body, below in the module.
+                # A scope may define the name later: in a loop, in a function's body, below in the module.
                 inner = [s for s in self.scopeStack[:-1] if not isinstance(s, checker.ClassScope)]
                 self.undefined.append((node, name, (*inner, self.scopeStack[-1])))
 
@@ -278,8 +278,8 @@ def _checker_type() -> Any:
 
 
 def _statement(tree: ast.Module, first: int, line: int, source: str) -> int:
-    """How many lines from line `first` on stand in front of the innermost statement that begins a line behind that and
-    holds line `line`; 0 if there is none."""
+    """The number of lines from line `first` to the innermost statement that begins a later line and contains line
+    `line`; 0 if there is none."""
     lines, innermost, waiting = source.split("\n"), first, [tree.body]
     while waiting:
         for node in waiting.pop():

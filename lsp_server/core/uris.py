@@ -1,4 +1,4 @@
-"""URIs that name the same document, however they are spelt."""
+"""Normalises URIs, so that different spellings of the same document compare equal."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 _ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
-# What divides a URI into its parts means something else where it is escaped; and what is no UTF-8 stays escaped.
+# Escapes that are kept: of separators, which would change the meaning, and of bytes that are not UTF-8.
 _ESCAPED = re.compile("[%/?#\udc80-\udcff]")
 _FILE = re.compile(r"^file:(?://([^/?#]*))?(?=/)", re.IGNORECASE)
 _SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*(?=:)")
@@ -15,10 +15,10 @@ _DRIVE = re.compile(r"^(file://[^/]*/)([A-Za-z])(:|%3A)(?=/|$)")
 
 @lru_cache(maxsize=1024)
 def normal_uri(uri: str) -> str:
-    """One spelling for all that name the same document: escapes that need not be any are written out, the others in
-    capitals; the scheme, a file's host and a drive's letter are in small letters.
+    """One spelling for all URIs of the same document: unneeded escapes are decoded, others written in capitals; the
+    scheme, the host of a file and the letter of a drive are in lower case.
 
-    Only for comparing: what a client is told is its own spelling.
+    Only for comparison: clients get their own spelling back.
     """
     uri = _ESCAPES.sub(_written_out, uri)
     uri = _SCHEME.sub(lambda match: match.group().lower(), uri)

@@ -1,1 +1,1 @@
-"""What fimble does for a document: a snapshot and an offset in, a suggestion out. Knows no protocol."""
+"""The features of fimble: they take a snapshot and an offset and give a suggestion. They know no protocol."""

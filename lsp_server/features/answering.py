@@ -1,4 +1,4 @@
-"""Makes of a generation, whole or under way, what answers a request."""
+"""Turns a generation, finished or still running, into the answer to a request."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import why_unsure
 from lsp_server.features.request_times import Times
 
-# How long the answer to an explicit request, once there is one, waits for the other candidates. They are mostly decoded
+# How long the answer to an explicit request waits for further candidates when the first one is there. Most are decoded
 # together with it; those that are not can be had by asking again.
 _OTHERS_SECONDS = 0.5
 
-# What was prepared has no deadline of its own; any other ends by itself this long before it is given up.
+# Most generations end by themselves at their deadline. One that was prepared has none, so the wait itself ends this
+# much later.
 _LATE_SECONDS = 0.5
 
 
@@ -34,8 +35,8 @@ async def waited(
     deadline_seconds: float,
     others: Sequence[RunningGeneration],
 ) -> None:
-    """Waits for the whole of a generation, but once the budget is spent only until something can be shown; and a moment
-    for `others`, further candidates."""
+    """Waits for the end of a generation, or, after the budget, until something can be shown; then a moment for
+    `others`, the further candidates."""
     with anyio.move_on_after(deadline_seconds + _LATE_SECONDS):
         await generation.wait(typed, budget_seconds)
     with anyio.move_on_after(_OTHERS_SECONDS):
@@ -52,8 +53,8 @@ def outcome_of(
     *,
     adopted: bool = False,
 ) -> Outcome:
-    """What can be shown behind `typed` of a generation and of `others`, further candidates for its place. times: of the
-    request; None if it is another one that asks now. adopted: whether an earlier request had it begun."""
+    """The part of a generation and of `others`, further candidates for its place, that can be shown after `typed`.
+    times: of the request; None if a different request asks now. adopted: whether an earlier request started it."""
     finished = generation.finished
     left = generation.visible(typed) if finished is None or finished.reason in ANSWERS else None
     whole = (other for other in others if other.finished and other.finished.reason in WHOLE)
@@ -80,7 +81,7 @@ def outcome_of(
 
 
 async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
-    """What can be shown of a generation that has been ended; None if nothing has been written."""
+    """The part of a stopped generation that can be shown; None if nothing was generated."""
     if not generation.text.strip():
         return None
     await generation.look()
@@ -90,20 +91,20 @@ async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
 def remember_asked(
     memory: SuggestionMemory, generation: RunningGeneration, document: DocumentSnapshot, outcome: Outcome
 ) -> None:
-    """Remembers the answer to an explicit request, if it is whole, without how sure the model was: it stays while it is
-    typed."""
+    """Remembers the finished answer to an explicit request without its confidence, so that it stays visible while the
+    user types it."""
     shown = [Insertion.of(one, document) for one in (outcome.suggestion, *outcome.alternatives) if one]
     if shown and generation.finished is not None:
         memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
 
 
 def failed(generation: RunningGeneration) -> bool:
-    """Whether it has ended because the model, or the way to it, does not work."""
+    """Whether the generation failed because the model, or the connection to it, does not work."""
     return generation.finished is not None and generation.finished.reason is FinishReason.FAILED
 
 
 def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> None:
-    """Remembers what has come of a generation that has ended, also if that is nothing."""
+    """Remembers the result of a finished generation, even if it is empty."""
     shown = generation.visible(Typed(b""))
     reason = "" if shown else generation.why_nothing(Typed(b""))
     sure, danger, prose = generation.confidence(), generation.danger, generation.rule.inside is not None
@@ -111,7 +112,8 @@ def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> N
 
 
 def outcome_remembered(entry: Remembered, left: Insertion, hole: Hole, options: InlineOptions, ms: float) -> Outcome:
-    """What an entry of the memory comes to, of which this is left, if the model was sure of it."""
+    """The outcome of a remembered entry. left: the text of it that is not typed yet; it is shown only if the model was
+    confident enough."""
     unsure = why_unsure(entry.confidence.behind(entry.shown.text, hole.cursor - entry.place.cursor), options)
     suggestion = left.at(hole.cursor) if left.text.strip() and not unsure else None
     reason = "" if suggestion else entry.reason or unsure
@@ -127,8 +129,8 @@ def unasked(
     *,
     warns: bool,
 ) -> Outcome:
-    """The answer to an automatic request: nothing if the model is not sure, else what is in front of a finding. warns:
-    whether a finding is shown beside it."""
+    """The answer to an automatic request: nothing if the model is not confident, else the text before a finding. warns:
+    whether a finding is shown beside the text."""
     if (suggestion := outcome.suggestion) is None:
         return outcome
     if unsure := why_unsure(generation.sureness(suggestion.start), options):
@@ -137,9 +139,9 @@ def unasked(
 
 
 def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:
-    """Whether one who asks, with `typed` since it began, gets it: it is being written or it is whole, and for the very
-    place, so that the other candidates are for that, too."""
+    """Whether an explicit request can use this generation: it is running or complete, and nothing was typed since it
+    began, so that its other candidates are valid, too."""
     finished = generation.finished
     if generation.hole.comment is not None and not generation.hole.comment.asked:
-        return False  # it ends in front of what is not sure
+        return False  # it stops before improbable tokens, so it may be short
     return typed == Typed(b"") and (finished is None or finished.reason in WHOLE)

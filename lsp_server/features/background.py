@@ -1,4 +1,4 @@
-"""What goes on beside the requests: parses on a thread of their own, and tasks that no request waits for."""
+"""Runs work beside the requests: parses on a thread of their own, and tasks that no request waits for."""
 
 from __future__ import annotations
 
@@ -12,54 +12,54 @@ import anyio.lowlevel
 
 logger = logging.getLogger(__name__)
 
-# What its thread is called.
+# The name of the parsing thread.
 PARSING = "parsing"
 
 T = TypeVar("T")
 
 
 class Parse(Protocol):
-    """Awaits `function(*arguments)`, which may parse."""
+    """Runs `function(*arguments)`, which may parse, and awaits its result."""
 
     def __call__(self, function: Callable[..., T], *arguments: Any) -> Awaitable[T]: ...
 
 
 async def parse_here(function: Callable[..., T], *arguments: Any) -> T:
-    """On the thread that asks, where nothing else waits for it."""
+    """Runs the function directly, for callers that do not share their thread."""
     return function(*arguments)
 
 
 class Background:
-    """Of one event loop. A parse of broken code takes longer than a turn of the loop may, so those that a request needs
-    happen on one thread, in the order in which they were asked for: they share prompts and the trees that are kept."""
+    """Background work of one event loop. A parse of broken code takes longer than the loop may be blocked. So parses
+    that requests need run on one thread, in the order of submission: they share prompts and cached trees."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def parse(self, function: Callable[..., T], *arguments: Any) -> T:
-        """`function(*arguments)`, on the thread. Who is cancelled goes at once; what has not begun then never does, and
-        what has begun keeps the thread to its end."""
+        """Runs `function(*arguments)` on the parsing thread and returns its result. Cancelling returns at once; queued
+        work is dropped, and running work finishes on the thread."""
         if self._thread is None:
             self._thread = ThreadPoolExecutor(1, thread_name_prefix=PARSING)
         result = await asyncio.wrap_future(self._thread.submit(function, *arguments))
-        await anyio.lowlevel.checkpoint_if_cancelled()  # it can come together with the result
+        await anyio.lowlevel.checkpoint_if_cancelled()  # a cancellation may arrive together with the result
         return result
 
     def start(self, function: Callable[..., Coroutine[Any, Any, None]], *arguments: Any) -> None:
-        """Runs a task; what goes wrong in it is logged."""
+        """Starts a task; exceptions in it are logged."""
         task = asyncio.get_running_loop().create_task(function(*arguments))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def close(self) -> None:
-        """Lets the thread end; what has not begun never does."""
+        """Ends the thread after its running work; queued work is dropped."""
         if self._thread is not None:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     @property
     def running(self) -> int:
-        """How many tasks have not ended."""
+        """The number of tasks that have not ended."""
         return len(self._tasks)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

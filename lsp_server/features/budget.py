@@ -1,4 +1,4 @@
-"""How large prompts are: what the model's window holds, and what the machine evaluates in time."""
+"""Sets the size of prompts: at most what the model's context holds, and what the machine evaluates in time."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from lsp_server.core.prompt import BYTES_PER_TOKEN, PromptBudget
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
 
-# About 700 tokens before the hole and 150 after it.
+# The smallest size of a full prompt: about 700 tokens before the hole and 150 after it.
 _LEAST_WINDOW_TOKENS = 1000
 
 _SMALL_PARAMETERS = 1_000_000_000
 
-# How long a quick prompt may take to evaluate, and the sizes that it has, in tokens. The sizes are far apart, so that
-# the window stays where it is while the pace changes a little.
+# The maximum prefill time of a quick prompt, and its possible sizes in tokens. The sizes are far apart, so that the
+# window stays the same while the measured speed changes a little.
 _QUICK_SECONDS = 0.9
 _QUICK_TOKENS = (48, 64, 80, 96, 128, 192, 256, 384, 512, 768)
 _QUICK_BEFORE_SHARE, _QUICK_AFTER_SHARE = 0.70, 0.20
 
 
 def budget_for(info: ModelInfo, options: InlineOptions) -> PromptBudget:
-    """What a prompt for a model may show of the document and of others."""
+    """How many bytes of the document and of other files a prompt for a model may show."""
     return prompt_budget(info.format, window_tokens(info, options.cold_ms), options.buffers_tokens)
 
 
 def shows_index(info: ModelInfo | None, options: InlineOptions) -> bool:
-    """Whether prompts for a model show parts of files that are not open, for which an index is kept. Of a small model's
-    prompts only where the user gives other files a budget: no gain has been measured (`bench project`)."""
+    """Whether prompts for a model show parts of files that are not open, which requires an index. For a small model
+    only if the user sets a budget for other files: no gain was measured (`bench project`)."""
     if info is None or not options.project_index or budget_for(info, options).context <= 0:
         return False
     return options.buffers_tokens >= 0 or not 0 < info.parameters < _SMALL_PARAMETERS
@@ -39,16 +39,16 @@ def shows_index(info: ModelInfo | None, options: InlineOptions) -> bool:
 
 @lru_cache(maxsize=8)
 def window_tokens(info: ModelInfo, cold_ms: int) -> int:
-    """The size of prompts for a model, in tokens: as large as its window, but no larger than what this machine
-    evaluates within `cold_ms`, and never too small to be of use."""
+    """The size of prompts for a model, in tokens: its context size, but no more than this machine evaluates within
+    `cold_ms` milliseconds, and at least `_LEAST_WINDOW_TOKENS`."""
     if info.token_ms <= 0:
         return info.context_tokens
     return min(info.context_tokens, max(_LEAST_WINDOW_TOKENS, int(cold_ms / info.token_ms)))
 
 
 def quick_budget(token_ms: float) -> PromptBudget | None:
-    """What the smaller prompt may show that a cold place is answered from. token_ms: what a token of a prompt takes;
-    0 if nobody knows, and then there is no such prompt."""
+    """The budget of the smaller prompt for a place whose prompt is not evaluated yet. token_ms: the prefill time per
+    token in ms; 0 if unknown. Then there is no smaller prompt, and the result is None."""
     if token_ms <= 0:
         return None
     affordable = 1000 * _QUICK_SECONDS / token_ms

@@ -1,7 +1,7 @@
-"""What is done with suggestions that a check has found something in: an answer unasked ends in front of it.
+"""Handles suggestions with findings: an automatic answer ends before the first finding.
 
-The text is kept as it was written, since one who asks for it may see it, with what was found. A name that looks like
-another is shown to nobody.
+The whole text is kept, because a user who requests it may see it together with the findings. A look-alike name is
+never shown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def look_for_danger(
     *,
     rules: bool,
 ) -> Danger:
-    """What is found in `suggestion`. Parses. shaped: makes of a beginning of its text what can be shown of that."""
+    """The findings in `suggestion`. Parses. shaped: makes a suggestion from a beginning of the text."""
     if suggestion is None:
         return NO_DANGER
     found = check(document, suggestion, rules=rules)
@@ -38,14 +38,14 @@ def look_for_danger(
     begun = suggestion.text.encode()[:cut].decode("utf-8", "ignore").rstrip()
     begun = _without_leading_to_nothing(begun, document)
     safe = shaped(begun) if begun.strip() else None
-    # The beginning may look different by itself: what closes it may stand behind the cut.
+    # The beginning may be shaped differently when alone: its closing bracket may be behind the cut.
     if safe is None or not suggestion.text.startswith(safe.text) or check(document, safe, rules=rules).findings:
         return Danger(found.findings, whole=found.whole)
     return Danger(found.findings, Insertion.of(safe, document), found.whole)
 
 
 def _without_leading_to_nothing(text: str, document: DocumentSnapshot) -> str:
-    """`text` without comments and headers at its end: they lead to what is cut, and are worth nothing without it."""
+    """`text` without comments and headers at its end, which belong to the removed code and are useless without it."""
     language = find_language(document.language_id, document.path)
     lines = text.split("\n")
     while lines:
@@ -58,19 +58,19 @@ def _without_leading_to_nothing(text: str, document: DocumentSnapshot) -> str:
 
 
 class Dangers:
-    """Belongs to the event loop. Counts the texts that were looked at, and the answers that it made a difference to."""
+    """Must only be used on the event loop. Counts the checked texts, and the answers that a finding has changed."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
     def looked(self, danger: Danger) -> None:
-        """Counts one text, at its end."""
+        """Counts one text at its end."""
         self._counts["checked" if danger.whole else "unchecked"] += 1
         self._counts["found"] += bool(danger.findings)
 
     def answer(self, outcome: Outcome, danger: Danger | None, typed: Typed, *, asked: bool) -> Outcome:
-        """`outcome` as it is shown behind `typed`. danger: None if nobody has looked for any. asked: whether the user
-        wants it with what was found."""
+        """`outcome` as it is shown after `typed`. danger: None if the text was not checked. asked: whether the user
+        wants the whole text with its findings."""
         live = danger.left(len(typed.text)) if danger is not None else ()
         if danger is None or outcome.suggestion is None or outcome.hole is None or not live:
             return outcome
@@ -86,7 +86,7 @@ class Dangers:
         return replace(outcome, suggestion=None, alternatives=(), reason=why_dangerous(live))
 
     def told(self) -> dict[str, dict[str, int]]:
-        """For `fimble/status`: how many texts were looked at, with how many something was found, and how many answers
-        were cut, withheld, and shown with a warning."""
+        """For `fimble/status`: how many texts were checked, how many had findings, and how many answers were cut,
+        withheld or shown with a warning."""
         names: Sequence[str] = ("checked", "unchecked", "found", "cut", "withheld", "shown")
         return {"danger": {name: self._counts[name] for name in names}}

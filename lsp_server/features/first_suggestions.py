@@ -1,7 +1,7 @@
-"""What first suggestions have taken on this machine: those at places whose prompt was not evaluated yet.
+"""Measures first suggestions on this machine: those at places whose prompt was not evaluated yet.
 
-The last of them are kept in the user's cache folder: times and numbers of tokens, nothing of the code. `fimble doctor`
-tells what they come to.
+The last measurements are kept in the user's cache folder: times and numbers of tokens, but nothing of the code.
+`fimble doctor` reports them.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from lsp_server.features.outcome import Outcome
 from lsp_server.system.kept_files import read, write_whole
 
 _KEPT = 40
-# Fewer new tokens than these, or than this share of the prompt, are not a place that was new to the cache.
+# With fewer new tokens than these, or than this share of the prompt, the prompt was already in the cache.
 _LEAST_TOKENS, _LEAST_SHARE = 32, 0.5
 
 
 class FirstSuggestion(msgspec.Struct, frozen=True):
-    """One of them. model: the path of its file. ms: from the request until there was something to show; late: until the
-    time was up with nothing. prompt_tokens: of these prefill_ms were spent on evaluated_tokens. quick: whether the
-    prompt was the smaller one. day: when, as seconds since 1970."""
+    """One measurement. model: the path of the model's file. ms: from the request until there was text to show. late:
+    whether the time limit was reached without text; then ms is until the limit. prompt_tokens, evaluated_tokens,
+    prefill_ms: the size of the prompt, and how much of it was evaluated in what time. quick: whether it was the smaller
+    prompt. day: the time of the measurement, in seconds since 1970."""
 
     model: str
     ms: float
@@ -40,14 +41,14 @@ class FirstSuggestion(msgspec.Struct, frozen=True):
 
 
 def measured(outcome: Outcome, info: ModelInfo) -> FirstSuggestion | None:
-    """What an outcome tells of first suggestions; None if it is none: much of its prompt was there, or nobody waited
-    for its end."""
+    """The measurement in an outcome. None if it is no first suggestion: most of its prompt was in the cache, or the
+    request did not wait for its end."""
     usage = outcome.usage
     late = outcome.suggestion is None and outcome.late
     cold = usage.evaluated_tokens >= max(_LEAST_TOKENS, _LEAST_SHARE * usage.prompt_tokens)
     if outcome.source != "model" or not cold or (outcome.suggestion is None and not late):
         return None
-    # One that an earlier request has begun has been waited for since then.
+    # If an earlier request has started the generation, the user has waited since then.
     ms = max(outcome.total_ms, usage.total_ms)
     tokens = usage.prompt_tokens, usage.evaluated_tokens
     return FirstSuggestion(info.path, round(ms, 1), late, usage.quick, *tokens, round(usage.prefill_ms, 1), time.time())
@@ -58,7 +59,7 @@ def path() -> Path:
 
 
 def remembered() -> list[FirstSuggestion]:
-    """Those of all models, the oldest first; none if there is no file or it cannot be understood."""
+    """The measurements of all models, the oldest first; empty if there is no file or it is not valid."""
     try:
         return msgspec.json.decode(read(path()), type=list[FirstSuggestion])
     except (OSError, msgspec.DecodeError, RecursionError):
@@ -66,14 +67,15 @@ def remembered() -> list[FirstSuggestion]:
 
 
 def remember(found: FirstSuggestion) -> None:
-    """Adds one. What cannot be written, or is overtaken by another server's, is one measurement fewer."""
+    """Adds a measurement. If it cannot be written, or another server writes at the same time, it is lost."""
     with contextlib.suppress(OSError):
         write_whole(path(), msgspec.json.format(msgspec.json.encode([*remembered(), found][-_KEPT:])))
 
 
 class Cost(msgspec.Struct, frozen=True):
-    """What first suggestions cost with one model. median_ms, worst_ms: of all, the late ones with the time that they
-    were waited for. tokens_per_second: of prompts. last: the day of the newest."""
+    """The cost of first suggestions with one model. median_ms, worst_ms: over all; late ones count with the time that
+    was waited. tokens: the median number of evaluated tokens. tokens_per_second: the prefill speed. last: the time of
+    the newest."""
 
     count: int
     late: int
@@ -85,7 +87,7 @@ class Cost(msgspec.Struct, frozen=True):
 
 
 def cost(model: Path, found: Sequence[FirstSuggestion]) -> Cost | None:
-    """What those that were measured with a model come to; None if there are none."""
+    """The cost over all measurements with a model; None if there are none."""
     own = [one for one in found if Path(one.model) == model]
     if not own:
         return None

@@ -1,4 +1,4 @@
-"""A generation under way: its text so far, who waits for it, and whether newer typing still agrees with it."""
+"""A running generation: its text so far, the requests that wait for it, and whether new typing still agrees with it."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ from lsp_server.features.name_check_counts import Checks
 from lsp_server.features.reasons import NOTHING_YET, why_dangerous, why_nothing, why_undefined
 from lsp_server.features.request_times import Span, model_spans
 
-# Ends after which there is an answer: the whole text, or what there was in time.
+# Reasons of an end with an answer: the whole text, or the text until the deadline.
 WHOLE = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH)
 ANSWERS = (*WHOLE, FinishReason.DEADLINE)
 
-# Of one generation, the times of so many looks at what can be shown are kept: two for each.
+# How many times of shaping and checking are kept for one generation: two for each look.
 _MOST_LOOKS = 64
 
 _PARTIAL_WORD = re.compile(r"\w+$")
 
 
 class RunningGeneration:
-    """One request to the engine, which outlives the editor's request that started it: the next key's request
-    adopts it if what was typed agrees with what it writes.
+    """One request to the engine, which can outlive the editor's request that started it: the request of the next key
+    adopts it if the typed text agrees with its text.
 
-    others: further candidates for its place, which were asked for with it. shown: what can be shown of its text, as far
-    as that has been looked at; it only ever grows. finished: how it ended, once the whole has been looked at. parse:
-    where its text is fitted into the syntax. specials: how the model's special tokens are spelled. usual: how a
-    document is indented that does not say so itself. checks: counts what the check of names finds; None for no check.
-    undefined: a name in its text that is defined nowhere, in front of which what is shown ends; bare: where it stands
-    in the text, and what could stand there. rewrites: how often such a name has been written anew. rules: whether
-    dangerous patterns are looked for. danger: what was found in what can be shown.
+    others: further candidates for its place, requested together with it. shown: the shaped part of its text that can be
+    shown; it only grows. finished: how it ended, set after the whole text was shaped. parse: runs the shaping on the
+    right thread. specials: the spellings of the model's special tokens. usual: gives the indentation for a document
+    that does not show one. checks: counts the results of the check of names; None for no check. undefined: an undefined
+    name in its text, before which the shown text ends. bare: where that name stands, and the defined names that could
+    replace it. rewrites: how often such a name was generated again. rules: whether dangerous patterns are looked for.
+    danger: the findings in the shown text.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class RunningGeneration:
         self.undefined = ""
         self.bare: Bare | None = None
         self.rewrites = 0
-        self._before: tuple[Finished, str, list[tuple[int, float]]] | None = None  # in front of the name
+        self._before: tuple[Finished, str, list[tuple[int, float]]] | None = None  # the state before a rewrite
         self.rules = rules
         self.danger = NO_DANGER
         self.place = Place.of(document, hole.cursor)
@@ -91,16 +91,16 @@ class RunningGeneration:
         self.waiting = 0
         self.others: tuple[RunningGeneration, ...] = ()
         self._end: Finished | None = None
-        self._submitted = 0.0  # when its part under way was
-        self._heard = math.inf  # when the engine has told of that for the last time
-        self._earlier: list[Span] = []  # of the parts before
+        self._submitted = 0.0  # the time when the current part was submitted
+        self._heard = math.inf  # the time of the engine's last event for that part
+        self._earlier: list[Span] = []  # the spans of earlier parts
         self._looks: deque[Span] = deque(maxlen=_MOST_LOOKS)
         self._told_tokens = 0
         self._continued = False
-        self._decoded_tokens = 0  # of the part under way
+        self._decoded_tokens = 0  # in the current part
         self._tokens: list[tuple[int, float]] = []
-        self._solid = 0  # the length of all tokens
-        self._least = 0.0  # how probable each token must be that what is shown grows by
+        self._solid = 0  # the length of all tokens together
+        self._least = 0.0  # the minimum probability of each token that the shown text is extended with
         self._parse = parse
         self._shaped = "", False
         self._shaping = anyio.Lock(fast_acquire=True)
@@ -108,19 +108,19 @@ class RunningGeneration:
 
     @property
     def prompt(self) -> FimPrompt:
-        """The prompt that it is written from."""
+        """The prompt that the text is generated from."""
         quick = self.prompts.quick
         return quick if quick is not None and self.usage.quick else self.prompts.full
 
     def submitted(self, id: int, now: float) -> None:
-        """The engine has been asked for it, or for its next part."""
+        """Records that it, or its next part, was submitted to the engine."""
         if self._continued:
             self._earlier += model_spans(self.usage, self._submitted, self._heard)
         self.id, self._submitted, self._heard = id, now, math.inf
 
     def spans(self) -> Iterator[Span]:
-        """Where its time went, as far as is known. While the model is at work, that is what who waits for it waits
-        for."""
+        """How its time was spent, as far as is known. While the model runs, a request that waits for it waits for the
+        model."""
         yield from self._earlier
         yield from model_spans(self.usage, self._submitted, self._heard)
         for part, began, ended in self._looks:
@@ -130,14 +130,14 @@ class RunningGeneration:
         self.text += event.text
         tokens = event.usage.decoded_tokens - self._decoded_tokens
         self._decoded_tokens = event.usage.decoded_tokens
-        # Several tokens come at once where a draft was right; their mean stands for each.
+        # If a draft was accepted, several tokens come at once; each gets their mean log-probability.
         self._solid += solid(event.text)
         self._tokens.append((self._solid, event.logprob / max(1, tokens)))
         self.usage, self._heard = event.usage, time.monotonic()
         self._wake()
 
     async def read(self, event: Finished) -> None:
-        """Takes the end of its text, and looks at what can be shown of the whole."""
+        """Records the end of its text, and shapes the whole text."""
         if event is not self._end:
             self._heard = time.monotonic()
         self._end, self.usage = event, event.usage
@@ -147,7 +147,7 @@ class RunningGeneration:
             await self.look()
 
     async def finish(self, event: Finished) -> None:
-        """Takes the end. Whoever waits goes on when it is known what can be shown of the whole."""
+        """Records the end. Waiting requests go on after the whole text was shaped."""
         try:
             await self.read(event)
             if event.reason in ANSWERS and self.checks is not None:
@@ -161,22 +161,22 @@ class RunningGeneration:
         self._changed = anyio.Event()
 
     def rewrite(self, length: int, finished: Finished | None) -> None:
-        """Takes its text back to `length` characters, behind which it is written anew. finished: how it has ended; None
-        for what has been written anew already."""
+        """Cuts its text to `length` characters, so that the rest can be generated again. finished: how it had ended;
+        None if this is a further rewrite."""
         self.rewrites += 1
         if finished is not None:
             self._before = finished, self.text, self._tokens.copy()
         self.next_part(self.text[:length])
 
     def not_rewritten(self) -> Finished:
-        """Takes its text as it was before it was to be written anew. Returns how that has ended."""
+        """Restores the text from before the rewrite. Returns how that text had ended."""
         assert self._before is not None
         finished, self.text, self._tokens = self._before
         self._solid = self._tokens[-1][0] if self._tokens else 0
         return replace(finished, usage=self.usage)
 
     def next_part(self, text: str) -> None:
-        """Takes `text` as all that has been written so far; another part follows."""
+        """Sets `text` as everything that was generated so far; another part follows."""
         self.text, self._end = text, None
         self._solid = solid(text)
         while self._tokens and self._tokens[-1][0] > self._solid:
@@ -188,30 +188,30 @@ class RunningGeneration:
         self._decoded_tokens = 0
 
     def cost(self) -> Usage:
-        """Its cost so far, for one answer: prompt tokens that an earlier answer has told of count as reused."""
+        """Its cost so far, for one answer. Prompt tokens that an earlier answer has reported count as reused."""
         usage, told = self.usage, self._told_tokens
         self._told_tokens = usage.evaluated_tokens
         new = max(0, usage.evaluated_tokens - told)
         return replace(usage, evaluated_tokens=new, reused_tokens=usage.reused_tokens + usage.evaluated_tokens - new)
 
     def agrees(self, typed: Typed | None) -> bool:
-        """Whether it writes on from what has been typed since it began, as it was written or as it is shown."""
+        """Whether the typed text since its start agrees with its text, either as generated or as shown."""
         if typed is None:
             return False
-        # It may yet go on behind a bracket that has been typed over, if it may replace it.
+        # Later text may replace a bracket that was typed over, if the rule allows that.
         if typed.agrees_with(self.text) and self.rule.over.startswith(typed.passed.decode()):
             return True
         return typed.rest_of(self.shown) is not None
 
     def ended(self) -> bool:
-        """Whether its text is whole: the model or the stop rule has ended it, not a limit."""
+        """Whether its text is complete: the model or the stop rule has ended it, not a limit."""
         return self._end is not None and self._end.reason in (FinishReason.STOP, FinishReason.END)
 
     async def look(self) -> None:
-        """Looks at what can be shown of its text: of one that is not whole, up to the end of a word. One long word is
-        shown as it is when nothing more comes. Who is cancelled leaves what has been found to the others.
+        """Shapes the current text to find the part that can be shown. Of an unfinished text the last word is left out,
+        unless it is the only one when the generation ends. Cancelling the caller does not cancel the shaping.
 
-        What could be shown once is never taken back: where more text only brings errors, or doubt, it stays at that.
+        Text that was shown is never taken back: if more text only adds errors or low confidence, `shown` stays.
         """
         await asyncio.shield(asyncio.ensure_future(self._shape_for_all()))
 
@@ -228,7 +228,7 @@ class RunningGeneration:
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
             self.bare = checked.bare
             if whole and shaped is None and self.undefined:
-                self.shown = Insertion("")  # a beginning of what is withheld is worth nothing, and may be half a call
+                self.shown = Insertion("")  # the beginning of a withheld text is useless, and may be half a call
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
                 if self.confidence().behind(shaped.text, size) >= self._least:
@@ -247,7 +247,7 @@ class RunningGeneration:
         return checked, danger, Span("shaping", began, shaped_at), Span("checks", shaped_at, time.monotonic())
 
     def why_nothing(self, typed: Typed) -> str:
-        """Why nothing of it is shown behind `typed`, in words for the user."""
+        """The reason why nothing is shown after `typed`, in words for the user."""
         if self.finished is None:
             return NOTHING_YET
         answers = self.finished.reason in ANSWERS
@@ -256,26 +256,28 @@ class RunningGeneration:
         return why_undefined(self.undefined) if answers and self.undefined else why_nothing(self.finished, self.hole)
 
     def told(self, least: float) -> None:
-        """A beginning of it is on a screen, and stays there: what is shown grows by what is as sure as `least` only."""
+        """A beginning of the text is on the screen and stays there: extend the shown text only if all further tokens
+        have a probability of at least `least`."""
         self._least = least
 
     def confidence(self) -> Confidence:
         return Confidence(tuple(self._tokens))
 
     def sureness(self, cursor: int | None = None) -> float:
-        """How sure the model is of what is shown, from 0 to 1; of what is behind `cursor`, if one is given: the byte
-        offset that typing the beginning has led to."""
+        """The model's confidence in the shown text, from 0 to 1. cursor: a byte offset; only the text after it counts.
+        The user has reached it by typing the beginning of the text."""
         return self.confidence().behind(self.shown.text, 0 if cursor is None else cursor - self.place.cursor)
 
     def visible(self, typed: Typed) -> Insertion | None:
-        """What can be shown behind `typed`, to one who asks for it."""
+        """The text that can be shown after `typed` to a user who has requested it."""
         never = self.danger.left(len(typed.text), never=True)
         left = typed.rest_of(self.danger.safe if never else self.shown)
         return left if left is not None and left.text.strip() else None
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
-        """What waits until another line has been written, or all, and more can be shown at byte `offset` than now; it
-        is then true, and false if no more comes. None if it is for another place, or at its end."""
+        """A function that waits for another line or the end of the generation, until more text can be shown at byte
+        `offset` than now. It returns True then, and False if no more text comes. None if the generation is for another
+        place or has ended."""
         typed = self.place.typed_since(document, offset)
         if typed is None or not self.agrees(typed) or self.finished is not None:
             return None
@@ -301,7 +303,7 @@ class RunningGeneration:
         return visible.text if visible is not None else ""
 
     async def wait(self, typed: Typed, budget_seconds: float) -> None:
-        """Waits for the end, but once the budget is spent only until something can be shown behind `typed`."""
+        """Waits for the end; after the budget only until something can be shown after `typed`."""
         with anyio.move_on_after(budget_seconds):
             while self.finished is None:
                 await self._changed.wait()

@@ -1,4 +1,4 @@
-"""The generations under way for all documents: which are begun, handed over to the next request, and ended."""
+"""Manages the running generations of all documents: starts them, hands them to later requests, and ends them."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ logger = logging.getLogger(__name__)
 
 
 class Generations:
-    """One for each document at most, that of the latest explicit request, and one that is prepared: for what follows
-    the suggestion that is shown. Only the event loop uses it.
+    """At most one generation for each document, the one of the latest explicit request, and a prepared one for the text
+    after the shown suggestion. Must only be used on the event loop.
 
-    memory: gets what the generations come to. rhythm: learns how long a token takes. clock: in seconds, for deadlines.
+    memory: receives the results. rhythm: learns the decode time of a token. clock: gives seconds, for deadlines.
     """
 
     def __init__(
@@ -56,17 +56,18 @@ class Generations:
         self._indentations = indentations
         self._clock = clock
         self.checks, self.dangers = Checks(), Dangers()
-        self.asked: RunningGeneration | None = None  # that of the latest explicit request
+        self.asked: RunningGeneration | None = None  # of the latest explicit request
         self._running: dict[str, RunningGeneration] = {}
         self._prepared: Prepared | None = None
         self._setup: object = None
 
     def of(self, uri: str) -> RunningGeneration | None:
-        """The one under way for a document."""
+        """The running generation of a document."""
         return self._running.get(uri)
 
     def under(self, setup: object) -> bool:
-        """Whether all are written under `setup`, model and settings. If not, they are ended, and the next ones are."""
+        """Whether all generations use `setup`, the model and the settings. If not, they are ended, and `setup` is
+        recorded for the next ones."""
         if setup == self._setup:
             return True
         self._setup = setup
@@ -76,7 +77,7 @@ class Generations:
         return False
 
     def adopt(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
-        """The generation under way for the document, if it writes on from what was typed."""
+        """The running generation of the document, or the prepared one, if its text agrees with the typed text."""
         if (generation := self._running.get(document.uri)) is not None:
             if generation.agrees(generation.place.typed_since(document, hole.cursor)):
                 return generation
@@ -89,7 +90,7 @@ class Generations:
         return prepared.generation
 
     def adopt_asked(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
-        """What the latest explicit request has begun, or what goes on unasked, if this one asks for the same."""
+        """The generation of the latest explicit request, or the document's running one, if it serves this request."""
         for known in (self.asked, self._running.get(document.uri)):
             if known is not None and answering.goes_on(known, known.place.typed_since(document, hole.cursor)):
                 return known
@@ -98,7 +99,8 @@ class Generations:
     def start(
         self, document: DocumentSnapshot, hole: Hole, prompts: PromptChoice, options: InlineOptions
     ) -> RunningGeneration:
-        """Begins one. Ends that of the document and those that nobody waits for: it would wait for them."""
+        """Starts a generation. Ends the document's earlier one and those without a waiting request, because the new one
+        would have to wait for them."""
         for other in [o for o in self._all() if not o.waiting or o.document.uri == document.uri]:
             self.end(other)
         self._give_up_prepared()
@@ -110,7 +112,8 @@ class Generations:
         return generation
 
     def ask(self, generation: RunningGeneration, options: InlineOptions) -> None:
-        """Makes it that of the latest explicit request: asks for other candidates too, and shows what is unsure."""
+        """Makes it the generation of the latest explicit request: requests further candidates, and allows text of low
+        confidence."""
         if self.asked is not None and not self.asked.waiting:
             self.end(self.asked)
         self.asked = generation
@@ -123,8 +126,8 @@ class Generations:
     async def prepare(
         self, document: DocumentSnapshot, suggestion: Suggestion, info: ModelInfo, options: InlineOptions
     ) -> None:
-        """Begins with what comes after `suggestion`, unless that is known."""
-        await anyio.lowlevel.checkpoint()  # until the answer that is being given has been sent
+        """Starts to generate the text after `suggestion`, unless it is known already."""
+        await anyio.lowlevel.checkpoint()  # lets the current answer be sent first
         if not options.prepare_next:
             return
         accepted, cursor = after_acceptance(document, suggestion)
@@ -142,8 +145,8 @@ class Generations:
                 self._submit(prepared.generation, options, priority=Priority.PREPARED)
 
     def document_changed(self, document: DocumentSnapshot) -> None:
-        """Ends those for a document that the change makes useless."""
-        # The cursor is not known yet: by the edit, or in front of brackets that the editor has closed.
+        """Ends generations that a change of the document has made useless."""
+        # The cursor is not known yet: it is at the edit, or before brackets that the editor has inserted.
         cursors = {document.edit_end - closers for closers in range(4)}
         prepared = self._prepared
         if prepared is not None and not prepared.still_possible(document, cursors):
@@ -157,29 +160,29 @@ class Generations:
             self.end(asked)
 
     def document_closed(self, uri: str) -> None:
-        """Ends those for a document."""
+        """Ends all generations of a document."""
         for generation in [known for known in self._all() if known.document.uri == uri]:
             self.end(generation)
         if self._prepared is not None and self._prepared.place.uri == uri:
             self._give_up_prepared()
 
     def leave(self, generation: RunningGeneration) -> None:
-        """Nobody waits for it any more. What was asked for goes on, since many cancel a request and ask again; and what
-        has been begun to be written. The other candidates do not."""
+        """No request waits for the generation any more. An explicit one goes on, because many clients cancel a request
+        and send it again; so does one that has text. Its other candidates are cancelled."""
         asked = generation is self.asked
         self._end_others(generation)
         if not asked and not generation.text:
             self.end(generation)
 
     def end(self, generation: RunningGeneration) -> None:
-        """Cancels it. What its prompt needs stays in the cache: it is mostly what the next key's prompt needs."""
+        """Cancels a generation. Its prompt stays in the cache, because the next key's prompt is mostly the same."""
         self._engine.cancel(generation.id, keep=True)
         self._end_others(generation)
         if self._is_running(generation):
             del self._running[generation.document.uri]
 
     def _all(self) -> Iterator[RunningGeneration]:
-        """All but the one that is prepared."""
+        """All generations except the prepared one."""
         yield from self._running.values()
         if self.asked is not None:
             yield self.asked
@@ -188,7 +191,7 @@ class Generations:
         return self._running.get(generation.document.uri) is generation
 
     def _holds(self, generation: RunningGeneration) -> bool:
-        """Whether anything can still come of it."""
+        """Whether its result can still be used."""
         prepared = self._prepared is not None and self._prepared.generation is generation
         return prepared or self._is_running(generation)
 
@@ -269,8 +272,8 @@ class Generations:
         submit(part)
 
     async def _finish(self, generation: RunningGeneration, finished: Finished, setup: object) -> None:
-        """Ends a generation. It can be adopted until it is remembered, and who waits for it goes on after that. setup:
-        what it was written under, if it is the likeliest for its place."""
+        """Ends a generation. It can be adopted until its result is remembered; waiting requests go on after that.
+        setup: the setup it was started with; None for candidates other than the first."""
         try:
             await generation.finish(finished)
             if finished.reason in ANSWERS:

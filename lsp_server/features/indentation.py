@@ -1,4 +1,4 @@
-"""How a file is indented that does not say so itself: as `.editorconfig` says, else as open files of its language."""
+"""Finds the indentation for a file that shows none: from `.editorconfig`, else from open files of its language."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from lsp_server.features.untrusted_files import file_of, read_text
 logger = logging.getLogger(__name__)
 
 _NAME = ".editorconfig"
-# A file with more than this, or with such patterns, is not read: anybody may have written it, and the parser's patterns
-# take very long for some texts.
+# Larger files, or files with such lines, are not read: anybody may have written them, and the parser's patterns take
+# very long for some texts.
 _MOST_BYTES, _MOST_LINE, _MOST_STARS = 32 << 10, 500, 8
 
 
 class Indentations:
-    """Finds the usual indentation of a project. buffers: the documents open and lately closed, the latest first. Reads
-    files, so not for the event loop."""
+    """Finds the usual indentation of a project. buffers: the open and recently closed documents, the latest first.
+    Reads files, so it must not run on the event loop."""
 
     def __init__(self, buffers: Callable[[], Sequence[DocumentSnapshot]]) -> None:
         self._buffers = buffers
 
     def of(self, document: DocumentSnapshot) -> IndentStyle | None:
-        """The indentation of a new line in a document that has no indented lines; None if nothing tells."""
+        """The indentation of a new line in a document without indented lines; None if unknown."""
         return _configured(document) or self._of_others(document)
 
     def _of_others(self, document: DocumentSnapshot) -> IndentStyle | None:
@@ -41,7 +41,7 @@ class Indentations:
 
 
 def _configured(document: DocumentSnapshot) -> IndentStyle | None:
-    """What the `.editorconfig` files above a document say about it; those nearer to it count more."""
+    """The settings of the `.editorconfig` files above a document; those nearer to it override the others."""
     path = file_of(document.uri)
     if path is None:
         return None
@@ -65,7 +65,7 @@ def _style(options: dict[str, str]) -> IndentStyle | None:
 
 
 def _options(config: Path, path: Path) -> tuple[dict[str, str], bool]:
-    """What one file says about `path`, and whether no other is to be asked."""
+    """The settings for `path` in one file, and whether files further up must not be read."""
     text = read_text(config, _MOST_BYTES + 1)
     if not text or len(text.encode()) > _MOST_BYTES or not all(map(_is_harmless, text.splitlines())):
         return {}, False

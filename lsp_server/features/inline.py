@@ -1,4 +1,4 @@
-"""Inline completions: the hole, its prompt, the model or the memory, and the suggestion made of it."""
+"""Inline completions: finds the hole, builds its prompt, and takes the suggestion from the model or from memory."""
 
 from __future__ import annotations
 
@@ -36,10 +36,11 @@ if TYPE_CHECKING:
 
 
 class InlineCompleter:
-    """Answers requests for a completion. options: called at each request, so that settings can change. buffers, index,
+    """Answers requests for completions. options: called for each request, so that settings can change. buffers, index,
     modules: as for `Prompts`.
-    Sees every change of a document, so that a generation that agrees with new typing goes on, and one that
-    does not is ended at once.
+
+    It is told every change of a document. A generation that agrees with the new text goes on; any other is ended at
+    once.
     """
 
     def __init__(
@@ -70,12 +71,12 @@ class InlineCompleter:
         *,
         warns: bool = False,
     ) -> Outcome:
-        """The suggestion at byte `offset`: from memory, from a generation under way, or from a new one.
+        """The suggestion at byte `offset`: from memory, from a running generation, or from a new one.
 
-        An automatic request waits `answer_ms` for the whole of it, and then takes what there is; the rest
-        comes as the user types into it. An explicit one waits for the whole; one that is made again, also after it has
-        been cancelled, waits on for the same. times: of the request, if it came before now.
-        warns: whether one with a finding is shown with it, as those that are asked for are.
+        An automatic request waits at most `answer_ms` for the whole text, and then returns the text so far; the user
+        gets the rest while typing. An explicit one waits for the whole text. If it is repeated, even after it was
+        cancelled, it continues the same generation. times: of the request, if it arrived earlier. warns: whether an
+        automatic answer with a finding is shown with the finding, as an explicit one is.
         """
         times = times or Times(self._clock)
         again = partial(self.complete, document, offset, trigger, times, warns=warns)
@@ -92,7 +93,7 @@ class InlineCompleter:
         adopt = self.generations.adopt_asked if explicit else self.generations.adopt
         generation = adopt(document, hole)
         if generation is None:
-            # Only now: what is in memory, or under way, does not wait for a parse.
+            # Not earlier: answers from memory and from running generations must not wait for a parse.
             look = self.prompts.look(document, hole, info, options, asks=explicit)
             hole, prompts = await times.during("prompt", look)
             if prompts is None:
@@ -100,8 +101,8 @@ class InlineCompleter:
             if not explicit and options.debounce:
                 await times.during("waiting", anyio.sleep(self._rhythm.delay_ms(document, hole) / 1000))
             if self._engine.model.info is not info:
-                return await again()  # there is another model now
-            # Another request may have begun it meanwhile.
+                return await again()  # the model has changed meanwhile
+            # Another request may have started the generation meanwhile.
             generation = adopt(document, hole) or self.generations.start(document, hole, prompts, options)
         if explicit and generation is not self.generations.asked:
             self.generations.ask(generation, options)
@@ -119,7 +120,7 @@ class InlineCompleter:
         outcome = answering.outcome_of(generation, hole, typed, times, others, adopted=adopted)
         over = outcome.suggestion is None and typed.passed and generation.finished and generation.ended()
         if over or (self._engine.model.info is not info and answering.failed(generation)):
-            return await again()  # it ends before what was typed over, or another model answers in its place
+            return await again()  # the text ends before the typed-over text, or another model must answer
         if not explicit:
             outcome = answering.unasked(outcome, generation, typed, options, self.dangers, warns=warns)
             self._shown_unasked(generation, document, outcome.suggestion, info, options)
@@ -128,12 +129,12 @@ class InlineCompleter:
         return self.dangers.answer(outcome, generation.danger, typed, asked=True)
 
     def growth(self, document: DocumentSnapshot, offset: int) -> Callable[[], Awaitable[bool]] | None:
-        """As that of the generation under way for the document."""
+        """The `growth` of the document's running generation; None if there is none."""
         return found.growth(document, offset) if (found := self.generations.of(document.uri)) else None
 
     async def so_far(self, uri: str) -> Outcome | None:
-        """What has been written in a document for a request that nobody waits for any more, which that ends; None if
-        nothing has."""
+        """The text so far of a document's running generation, which no request waits for any more and which this call
+        ends; None if there is no text."""
         if (generation := self.generations.of(uri)) is not None:
             self.generations.end(generation)
         return await answering.outcome_so_far(generation) if generation is not None else None
@@ -141,7 +142,7 @@ class InlineCompleter:
     def _from_memory(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, times: Times, warns: bool
     ) -> Outcome | None:
-        """The answer to an automatic request, if one is remembered for this place."""
+        """The answer to an automatic request from memory, if there is one for this place."""
         if (remembered := self._memory.find(document, hole.cursor)) is None:
             return None
         entry, left = remembered
@@ -153,7 +154,7 @@ class InlineCompleter:
         return outcome
 
     def document_changed(self, document: DocumentSnapshot) -> None:
-        """Ends the generations for a document that the change makes useless."""
+        """Ends the generations that a change of the document has made useless."""
         self._rhythm.key(self._clock())
         self.generations.document_changed(document)
 
@@ -161,15 +162,15 @@ class InlineCompleter:
         self.generations.document_closed(uri)
 
     async def warm(self, document: DocumentSnapshot, offset: int) -> None:
-        """Has the prompt for `offset` evaluated in the background, so that a request there finds it done."""
+        """Evaluates the prompt for `offset` in the background, so that a request there needs no prefill."""
         await self._evaluate(document, offset, at_rest=False)
 
     async def rest(self, document: DocumentSnapshot, offset: int) -> None:
-        """While the user rests: gives the place the full suffix and a nearer anchor, in the background."""
+        """While the user pauses, evaluates the full suffix and a nearer anchor for the place, in the background."""
         await self._evaluate(document, offset, at_rest=True)
 
     def close(self) -> None:
-        """Lets its thread end."""
+        """Ends the parsing thread."""
         self._background.close()
 
     async def _evaluate(self, document: DocumentSnapshot, offset: int, *, at_rest: bool) -> None:
@@ -187,14 +188,14 @@ class InlineCompleter:
         info: ModelInfo,
         options: InlineOptions,
     ) -> None:
-        """Notes what is on the screen now, and begins with what follows it."""
+        """Records that a suggestion is on the screen, and prepares the text after it."""
         if suggestion is not None and generation.finished is None:
             generation.told(options.min_confidence)
         if suggestion is not None and generation.ended() and generation.rule.inside is None:
             self._background.start(self.generations.prepare, document, suggestion, info, options)
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
-        """What another model, or this one under other settings, has written is no answer any more."""
+        """Drops everything from another model or from other settings, because it no longer answers a request."""
         if not self.generations.under((info, options.decisive)):
             self._memory.clear()
             self.prompts.forget()

@@ -1,4 +1,4 @@
-"""Next edits of a model: it is asked at rest, when none can be computed, and stopped by the next key."""
+"""Next edits from a model: it is asked when the user pauses and no edit can be computed; the next key stops it."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How probable a whole answer must be to count as sure, and as likely. Most of its tokens repeat what stands there, and
-# cost nearly nothing.
+# The minimum probability of a whole answer that counts as sure, and as likely. Most of its tokens repeat the old text
+# and are nearly certain.
 _SURE, _LIKELY = 0.3, 0.1
 _READ = (FinishReason.STOP, FinishReason.END, FinishReason.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
 class EditOptions:
-    """What a user can set about the model for next edits. model: its specification. is_set: whether there is one. form:
-    the name of its format; empty for what its name tells. deadline_seconds: for one answer. check_danger: whether an
-    edit with a dangerous pattern is held back. disabled_files: patterns of files whose edits are not shown to it while
-    the user is in another one."""
+    """The user's settings for the model of next edits. model: its specification. is_set: whether there is one. form:
+    the name of its format; empty to derive it from the model's name. deadline_seconds: for one answer. check_danger:
+    whether an edit with a dangerous pattern is withheld. disabled_files: patterns of files whose edits the model is not
+    shown while the user is in another file."""
 
     model: ModelSpec
     is_set: bool = False
@@ -50,9 +50,9 @@ class EditOptions:
 
 
 class ModelEditor:
-    """Asks the model of the role `edit` of one engine. options: asked at each request, so that settings can change.
+    """Asks the model with the role `edit` of one engine. options: called for each request, so that settings can change.
 
-    Belongs to the event loop. One question is under way at a time.
+    Must only be used on the event loop. One request runs at a time.
     """
 
     def __init__(
@@ -64,8 +64,8 @@ class ModelEditor:
         self._loaded: ModelSpec | None = None
         self._scope: anyio.CancelScope | None = None
         self._answered: tuple[object, NextEdit | None] = (None, None)
-        self.problem = ""  # why no edit comes from the model, in words for the user; empty if nothing is wrong
-        self.asked = self.decoded = self.accepted = 0  # questions, tokens of answers, and those that were drafted
+        self.problem = ""  # why the model gives no edit, in words for the user; empty if nothing is wrong
+        self.asked = self.decoded = self.accepted = 0  # requests, decoded tokens, and accepted draft tokens
 
     @property
     def checks_danger(self) -> bool:
@@ -79,18 +79,18 @@ class ModelEditor:
         return {"state": state.kind, **info, **counts, "problem": self.problem or state.message}
 
     def changed(self) -> None:
-        """To be called with every change of a model's state."""
+        """Must be called after every change of a model's state."""
         self._changed.set()
         self._changed = anyio.Event()
 
     def cancel(self) -> None:
-        """Whoever waits for an answer gets none: the text is another one now."""
+        """Cancels the current request, because the text has changed."""
         if self._scope is not None:
             self._scope.cancel()
 
     async def propose(self, situation: Situation) -> NextEdit | None:
-        """What the model makes of the window around the cursor, as one edit; None if it leaves that as it is, there is
-        no model, or it is cancelled. Not looked at yet by any gate."""
+        """The model's change of the window around the cursor, as one edit. None if it changes nothing, there is no
+        model, or the request is cancelled. The edit has not passed any gate yet."""
         options = self._options()
         if not options.is_set:
             return None
@@ -129,7 +129,7 @@ class ModelEditor:
         return self._answered[1]
 
     async def _ready(self, options: EditOptions) -> ModelInfo | None:
-        """The model, loaded if need be; None if it cannot be had."""
+        """The model, loaded first if needed; None if it is not available."""
         engine = self._engine
         engine.wake("edit")
         if self._loaded != options.model or engine.models["edit"].kind == "none":
@@ -153,8 +153,8 @@ class ModelEditor:
         return form
 
     async def _ask(self, prompt: EditPrompt, info: ModelInfo, options: EditOptions) -> tuple[str, float | None] | None:
-        """The answer behind the lead, and how probable all of it is, None where a server does not tell; None if there
-        is no answer."""
+        """The answer after the lead, and the probability of all of it (None if a server does not report it). None if
+        there is no answer."""
         from lsp_server.core.next_edits.by_model.answers import has_ended
 
         made = await self._laid_out(prompt, info)
@@ -162,7 +162,7 @@ class ModelEditor:
             return None
         now = self._engine.models["edit"].info
         if now is None or now.is_ours != info.is_ours:
-            return None  # another program's model has come meanwhile, which must not see what this one may
+            return None  # the model has changed to one of another program, which must not see this prompt
         laid_out, stops = made
         text, done, number = "", anyio.Event(), 0
         ended: list[Finished] = []
@@ -191,7 +191,7 @@ class ModelEditor:
         try:
             await done.wait()
         finally:
-            self._engine.cancel(number)  # does nothing once it has finished
+            self._engine.cancel(number)  # has no effect after the end
         (end,) = ended
         self.decoded += end.usage.decoded_tokens
         self.accepted += end.usage.accepted_tokens
@@ -208,7 +208,7 @@ class ModelEditor:
         return answer, math.exp(min(0.0, end.logprob * end.usage.decoded_tokens)) if is_told else None
 
     async def _laid_out(self, prompt: EditPrompt, info: ModelInfo) -> tuple[FimPrompt, tuple[str, ...]] | None:
-        """The prompt as the engine takes it, and the texts at which an answer has ended besides the format's own."""
+        """The prompt in the engine's form, and further texts that end an answer besides the format's own."""
         if not prompt.form.is_chat:
             return FimPrompt(prompt.form.name, prompt.messages[0][1]), ()
         messages = [
@@ -221,15 +221,15 @@ class ModelEditor:
             self.problem = f"{info.name} cannot be asked for edits: {error}"
             return None
         laid_out = chat.prompt
-        # Only a model of ours goes on with a beginning of its answer; and not one that begins with its thoughts.
+        # Only a model in our own engine continues a given beginning, and only if it does not begin with thinking.
         if prompt.form.lead and info.parameters > 0 and not chat.thinking:
             laid_out = replace(laid_out, segments=(*laid_out.segments, Segment("text", prompt.form.lead.encode())))
         return laid_out, chat.stops
 
 
 def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence[Hunk]:
-    """The edits that a model may be shown: those of the document, and those of further ones of which prompts for
-    completions may show parts. Looks for secrets in whole documents, so it does not belong on the event loop."""
+    """The edits that a model may be shown: those of the document, and those of other documents that prompts for
+    completions may show parts of. Searches whole documents for secrets, so it must not run on the event loop."""
     from lsp_server.core.context import is_source, may_show
     from lsp_server.core.secrets import holds_secret
     from lsp_server.features.reasons import disabling_pattern
@@ -249,16 +249,16 @@ def shown_hunks(situation: Situation, disabled_files: Sequence[str]) -> Sequence
 
 
 def _edit(prompt: EditPrompt, answer: tuple[str, float | None], info: ModelInfo) -> NextEdit | None:
-    """The edit that an answer stands for, as small as it can be."""
+    """The edit in an answer, as small as possible."""
     from lsp_server.core.next_edits.by_model.answers import new_window
     from lsp_server.core.next_edits.proposal import NextEdit, smallest
 
     window, (text, probability) = prompt.window, answer
     new = new_window(prompt, text)
-    # A secret that was not sent to another program comes back as what stood in its place.
+    # If the answer has more redaction marks than the window, it would write one over a secret that was not sent.
     if new is None or new.count(REDACTED) > window.text.encode().count(REDACTED):
         return None
-    # One that is not told may be any: nothing says that the edit is sure.
+    # An unknown probability counts as likely: nothing shows that the edit is sure.
     known = _LIKELY if probability is None else probability
     certainty = 3 if known >= _SURE else 2 if known >= _LIKELY else 1
     why = f"suggested by {info.name}"
@@ -266,8 +266,8 @@ def _edit(prompt: EditPrompt, answer: tuple[str, float | None], info: ModelInfo)
 
 
 def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejected: Rejected, *, danger: bool) -> str:
-    """Why an edit of a model's is not shown, in words; empty if it is. Parses. danger: whether one with a dangerous
-    pattern is held back."""
+    """The reason why a model's edit is not shown, in words; empty if it may be shown. Parses. danger: whether an edit
+    with a dangerous pattern is withheld."""
     from lsp_server.core.danger.check import check_edit
     from lsp_server.core.hidden_characters import without_hidden
     from lsp_server.core.next_edits.gates import why_not
@@ -289,8 +289,8 @@ def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejecte
 
 
 def _placeholder(edit: NextEdit) -> str:
-    """A comment of the edit that stands for code which the model did not repeat; empty if there is none. In a language
-    without a grammar any line may be a comment."""
+    """A comment of the edit that is a placeholder for code which the model left out; empty if there is none. In a
+    language without a grammar any line may be a comment."""
     from lsp_server.core.chatter import stands_for_code
     from lsp_server.core.next_edits.trees import language_of
     from lsp_server.core.outline import comments_in, has_definitions

@@ -1,6 +1,6 @@
-"""Next edits: the history of what was edited, and the one edit that is proposed next.
+"""Next edits for one client: records the history of edits, and finds the one edit that is proposed next.
 
-Documents are followed on the event loop; what is proposed is worked out on the thread that parses.
+Changes of documents are recorded on the event loop; proposals are computed on the parsing thread.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
     from lsp_server.features.model_edit import ModelEditor
 
 _KEYS, _TIMES, _REMEMBERED = 13, 200, 16
-# Of the open documents so many are looked at.
+# How many of the other open documents are used.
 _MOST_OTHERS = 8
-# So long after the last edit the model is not asked any more, unless the user does.
+# After the last edit, the model is asked automatically only for this many seconds.
 _FRESH_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """An edit under the name by which it is accepted or rejected."""
+    """An edit with the id by which it is accepted or rejected."""
 
     id: str
     edit: NextEdit
 
 
 class NextEditor:
-    """What is proposed to one client. eagerness: asked at each request, so that the setting can change. documents: the
-    open ones, the latest first. model: asked where nothing can be computed; None for no model.
+    """Proposes edits to one client. eagerness: called for each request, so that the setting can change. documents: the
+    open ones, the latest first. model: asked if no edit can be computed; None for no model.
 
-    Sees every change of a document, in order. One edit is proposed at a time.
+    It is told every change of a document, in order. One edit is proposed at a time.
     """
 
     def __init__(
@@ -57,15 +57,15 @@ class NextEditor:
     ) -> None:
         self._eagerness, self._documents, self._clock, self._model = eagerness, documents, clock, model
         self.history = EditHistory()
-        self.saves_power: Callable[[], bool] = lambda: False  # whether only what the user has asked for is worked on
+        self.saves_power: Callable[[], bool] = lambda: False  # whether only explicit requests may use the model
         self._background = Background()
-        self._rejected: Rejected | None = None  # the thread that parses reads it, and nobody changes it meanwhile
+        self._rejected: Rejected | None = None  # the parsing thread reads it, so it is replaced and never changed
         self._keys: deque[float] = deque(maxlen=_KEYS)
         self._turns: dict[str, object] = {}
         self._number = 0
         self._proposed: dict[str, NextEdit] = {}
         self._known: tuple[object, NextEdit | None] = (None, None)
-        self._of_model: NextEdit | None = None  # what the model has proposed last
+        self._of_model: NextEdit | None = None  # the last proposal of the model
         self._accepted: tuple[NextEdit, bytes] | None = None
         self._completing: DocumentSnapshot | None = None
         self._counts: Counter[str] = Counter()
@@ -79,7 +79,7 @@ class NextEditor:
     def changed(self, old: DocumentSnapshot, new: DocumentSnapshot) -> None:
         now = self._clock()
         self._keys.append(now)
-        self._turns.clear()  # whoever waits for a pause waits in vain
+        self._turns.clear()  # requests that wait for a pause get nothing
         if self._model is not None:
             self._model.cancel()
         self.history.changed(old, new, now)
@@ -98,14 +98,14 @@ class NextEditor:
         forget_tree(uri)
 
     def completing(self, document: DocumentSnapshot | None) -> None:
-        """A completion is shown in the document as it stands, and nothing else is meanwhile; None: none is shown."""
+        """Records that a completion is shown in this version of the document, so that no edit is; None: none is."""
         self._completing = document
 
     # Proposals ------------------------------------------------------------------------------------------
 
     async def propose(self, document: DocumentSnapshot, cursor: int, *, asked: bool = False) -> Proposal | None:
-        """The edit to show, for the cursor at a byte of the document. Unless the user has asked, it waits for a pause
-        in the typing; a newer request, or a change of a document, ends it with nothing."""
+        """The edit to show for the cursor at a byte offset. Unless the user has requested one, it waits for a pause in
+        the typing. A newer request or a change of a document ends the wait without an edit."""
         if self._eagerness() == "off":
             return None
         self._turns["edit"] = turn = object()
@@ -129,8 +129,8 @@ class NextEditor:
     async def beside(
         self, document: DocumentSnapshot, cursor: int, fits: Callable[[NextEdit], bool]
     ) -> Proposal | None:
-        """The edit to show for who has asked for a completion, of which there is none: if it `fits`. Only then it waits
-        for a pause, so that everybody else is answered at once."""
+        """The edit to show, if it `fits`, for a request for a completion that has no result. It waits for a pause only
+        if there is such an edit, so all other requests are answered at once."""
         if self._eagerness() == "off" or not self._may_propose(document):
             return None
         self._turns["completion"] = turn = object()
@@ -141,11 +141,11 @@ class NextEditor:
         return None if turn is not self._turns.get("completion") else self._named(edit)
 
     def _may_propose(self, document: DocumentSnapshot) -> bool:
-        """Whether something was edited, and no completion is shown."""
+        """Whether there are edits in the history, and no completion is shown."""
         return len(self.history) > 0 and self._completing is not document
 
     async def at_once(self, document: DocumentSnapshot, cursor: int) -> Proposal | None:
-        """The edit that there is now, for who lists what can be done."""
+        """The edit that is known or can be computed without a wait, for a list of code actions."""
         if self._eagerness() == "off" or not len(self.history):
             return None
         edit = await self._edit(document, cursor, False) or self._remembered(document)
@@ -190,13 +190,13 @@ class NextEditor:
         from lsp_server.core.next_edits.gates import Rejected
 
         self._counts["rejected"] += 1
-        # Another one: the thread may be reading the one that there is.
+        # Makes a new object, because the parsing thread may be reading the old one.
         self._rejected = Rejected(self._rejected)
         self._rejected.add(edit)
         self._known, self._of_model = (None, None), None
 
     def _wait_seconds(self, *, settled: bool = False) -> float:
-        """How long to wait for a pause, or for one so long that what was typed last is settled."""
+        """The remaining wait for a pause, in seconds; for the longer pause if `settled`."""
         from lsp_server.core.next_edits.gates import SETTLED_MS, delay_ms
 
         gaps = [1000 * (later - earlier) for earlier, later in pairwise(self._keys)]
@@ -222,7 +222,7 @@ class NextEditor:
         return edit
 
     async def _models_edit(self, document: DocumentSnapshot, cursor: int, asked: bool) -> NextEdit | None:
-        """What the model proposes, if it may be shown."""
+        """The model's edit, if it may be shown."""
         from lsp_server.core.next_edits.gates import Rejected
         from lsp_server.core.next_edits.proposal import Situation
         from lsp_server.features.model_edit import why_not_models
@@ -243,7 +243,7 @@ class NextEditor:
         return self._of_model
 
     def _remembered(self, document: DocumentSnapshot) -> NextEdit | None:
-        """What the model has proposed for the document as it is."""
+        """The last proposal of the model, if it is for this version of the document."""
         edit = self._of_model
         return edit if edit is not None and edit.document is document else None
 
@@ -261,7 +261,7 @@ class NextEditor:
 
 
 def _first(situation: Situation, eagerness: Eagerness, rejected: Rejected | None) -> tuple[NextEdit | None, float]:
-    """The edit to show, and how long that took, in ms."""
+    """The edit to show, and the time to compute it, in ms."""
     from lsp_server.core.next_edits.gates import Rejected, next_edits
 
     began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What a user can set about completions, as the features see it."""
+"""The user's settings for completions, as the features use them."""
 
 from __future__ import annotations
 
@@ -10,30 +10,29 @@ from lsp_server.features.outcome import Trigger
 # How readily next edits are proposed.
 Eagerness = Literal["off", "low", "medium", "high"]
 
-# In which comments something is shown unasked: in docstrings and doc comments, in all.
+# In which comments completions are offered automatically: in none, in docstrings and doc comments, in all.
 Comments = Literal["off", "docstrings", "on"]
 
-# How long somebody waits who gets no more than the first answer.
+# How long a request waits, in ms, if it can use only its first answer.
 PATIENT_MS = 1500
 
 
 @dataclass(frozen=True, slots=True)
 class InlineOptions:
-    """What a user can set about completions. disabled_languages: LSP identifiers or names. disabled_files: patterns of
-    files, the last parts of their paths. comments: in which comments something is shown unasked. answer_ms: how long an
-    automatic request waits for the whole suggestion; deadline_ms: how long any waits at all.
-    candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a
-    fast typist's pause. prepare_next: whether to work on what follows a suggestion that is shown.
-    cold_ms: what the first prompt at a new place may take, as far as the machine has been measured.
-    buffers_tokens: how much of a prompt may show other buffers, -1 for what suits the model.
-    project_index: whether it may show files of the workspace that are not open.
-    limit_names: whether behind dots only names are written that there are, where these are known; limit_imports:
-    whether those of imported modules and classes count as known by their text.
-    check_names: whether a suggestion ends in front of a name that is defined nowhere.
-    check_danger: whether what has a dangerous pattern is held back unless the user asks.
-    min_confidence: from 0 to 1, how probable each token of a suggestion must be for it to be shown unasked.
-    replaces: whether one may replace what stands right of the cursor, which is the client's to say. quick: whether a
-    place whose prompt takes long is answered from a smaller one.
+    """The user's settings for completions. disabled_languages: LSP identifiers or names. disabled_files: patterns for
+    the last parts of files' paths. comments: in which comments completions are offered automatically. answer_ms: how
+    long an automatic request waits for the whole suggestion. deadline_ms: how long any request waits at most.
+    candidates: how many suggestions an explicit request gets at most. debounce: whether decoding waits for a pause of a
+    fast typist. prepare_next: whether the text after a shown suggestion is generated in advance. cold_ms: the maximum
+    prefill time of the first prompt at a new place, as measured on this machine.
+    buffers_tokens: how many tokens of a prompt may show other buffers; -1 for the default of the model. project_index:
+    whether a prompt may show files of the workspace that are not open.
+    limit_names: whether only existing names are generated after dots, where these are known. limit_imports: whether the
+    names of imported modules and classes count as known from their text. check_names: whether a suggestion ends before
+    an undefined name. check_danger: whether suggestions with a dangerous pattern are withheld unless requested.
+    min_confidence: the minimum probability, from 0 to 1, of each token of a suggestion that is shown automatically.
+    replaces: whether a suggestion may replace text right of the cursor; the client decides that. quick: whether a place
+    with a slow prompt is answered from a smaller one first.
     """
 
     enabled: bool = True
@@ -60,12 +59,12 @@ class InlineOptions:
 
     @property
     def decisive(self) -> tuple[object, ...]:
-        """What a text depends on: written under others, it is no answer any more."""
+        """The settings that a generated text depends on: if one changes, the text is no longer an answer."""
         checks = self.comments, self.check_names, self.limit_names, self.limit_imports, self.check_danger
         return self.max_tokens, self.max_lines, self.buffers_tokens, self.project_index, *checks
 
     def budget_ms(self, trigger: Trigger) -> float:
-        """How long a request waits for the whole suggestion."""
+        """How long a request waits for the whole suggestion, in ms."""
         if trigger is Trigger.INVOKED:
             return self.deadline_ms
         return max(self.answer_ms, PATIENT_MS) if trigger is Trigger.PATIENT else self.answer_ms

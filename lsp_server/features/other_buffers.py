@@ -1,4 +1,4 @@
-"""Reads other buffers for the prompts that show parts of them, beside the loop."""
+"""Parses other buffers outside the event loop, for prompts that show parts of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class BufferReader:
-    """Finds the definitions in buffers on a worker thread, one buffer at a time. A version is read once."""
+    """Finds the definitions in buffers on a worker thread, one buffer at a time. Each version is parsed once."""
 
     def __init__(
         self,
@@ -32,8 +32,8 @@ class BufferReader:
         self._reading = anyio.Lock()
 
     async def read(self, document: DocumentSnapshot) -> bool:
-        """Reads what prompts for `document` may show, unless it is so little that a choice reads it in passing.
-        False if a later call has taken over."""
+        """Parses the buffers that prompts for `document` may show, unless they are so small that `choose` parses them
+        itself. Returns False if a later call has taken over."""
         self._calls += 1
         call = self._calls
         info = self._engine.model.info

@@ -1,4 +1,4 @@
-"""What comes of a request for a completion."""
+"""The result of a request for a completion."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from lsp_server.features.request_times import Part
 
 class Trigger(str, Enum):
     AUTOMATIC = "automatic"
-    PATIENT = "patient"  # an automatic one whose answer stays on the screen as it is, so that the whole is waited for
+    PATIENT = "patient"  # an automatic request that waits for the whole text, because its answer cannot grow later
     INVOKED = "invoked"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """An answer and how it came about. Without a suggestion, `reason` says why, in words for the user.
-    alternatives: further suggestions for the same place, the likeliest first. late: whether the time was up before the
-    whole was there. adopted: whether it is what an earlier request had the model begin. found: what to
-    know of the suggestion before it is accepted. spent: the time of each part, in ms; nothing if no model was asked, or
-    if it is not known."""
+    """An answer and how it was made. Without a suggestion, `reason` says why, in words for the user. alternatives:
+    further suggestions for the same place, the most probable first. late: whether the deadline passed before the text
+    was complete. adopted: whether an earlier request has started the generation. found: the findings in the suggestion,
+    to be shown before it is accepted. spent: the time of each part, in ms; empty if no model was asked or if it is
+    unknown."""
 
     suggestion: Suggestion | None = None
     alternatives: tuple[Suggestion, ...] = ()

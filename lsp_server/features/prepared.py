@@ -1,4 +1,4 @@
-"""The next suggestion, prepared in the background as if the one that is shown had been accepted."""
+"""Prepares the next suggestion in the background, as if the shown one had been accepted."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from lsp_server.features.generation import RunningGeneration
 
 
 def after_acceptance(document: DocumentSnapshot, suggestion: Suggestion) -> tuple[DocumentSnapshot, int]:
-    """The document as it will be once `suggestion` is accepted, and the cursor in it.
+    """The document after `suggestion` is accepted, and the cursor in it.
 
-    Behind a whole line nothing more is wanted; people press Enter there, so the place is on the next line.
+    After a complete line nothing more is wanted, and users press Enter there. So the cursor is on the next line.
     """
     text = suggestion.text.encode()
     accepted = document.edited(suggestion.start, suggestion.end, text)
@@ -34,9 +34,9 @@ def after_acceptance(document: DocumentSnapshot, suggestion: Suggestion) -> tupl
 
 @dataclass(slots=True)
 class Prepared:
-    """place, text: the suggestion that is shown, and all that leads from there to `there`, the prepared place.
-    generation: of what comes behind it; None until its hole has been looked at, and where nothing is wanted. scope: of
-    looking at it."""
+    """place, text: the place of the shown suggestion, and the text from there to `there`, the prepared place.
+    generation: for the text at `there`; None until the hole is parsed, and if nothing is wanted there. scope: of the
+    task that parses the hole."""
 
     place: Place
     text: str
@@ -45,13 +45,13 @@ class Prepared:
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
 
     def give_up(self, engine: Engine) -> None:
-        """Ends looking at its place, and its generation."""
+        """Cancels the parse of the hole and the generation."""
         self.scope.cancel()
         if self.generation is not None:
             engine.cancel(self.generation.id)
 
     def still_possible(self, document: DocumentSnapshot, cursors: Iterable[int]) -> bool:
-        """Whether `document` is on the way to the prepared place, or there."""
+        """Whether the user can still reach the prepared place from `document`, or has reached it."""
         for cursor in cursors:
             typed = self.place.typed_since(document, cursor)
             if typed is not None and typed.agrees_with(self.text):
@@ -61,6 +61,6 @@ class Prepared:
         return False
 
     def agrees(self, document: DocumentSnapshot, cursor: int) -> bool:
-        """Whether its generation writes on from what was typed behind the prepared place."""
+        """Whether the text of its generation agrees with the text typed at the prepared place."""
         generation = self.generation
         return generation is not None and generation.agrees(generation.place.typed_since(document, cursor))

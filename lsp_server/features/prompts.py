@@ -1,4 +1,4 @@
-"""The prompts for requests: made on the thread that parses, and evaluated ahead of the request that will want them."""
+"""Builds the prompts for requests on the parsing thread, and evaluates prompts before a request needs them."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from lsp_server.features.options import Comments, InlineOptions
 if TYPE_CHECKING:
     from lsp_server.features.python_modules import PythonModules
 
-# Modules import others: so often are they read for one place.
+# Modules import others, so reading is repeated at most this often for one place.
 _MOST_READINGS = 8
 
 
 class Prompts:
-    """The book of prompts in use, which only the thread that parses changes. buffers: gives the documents open and
-    lately closed, the most recent first, for prompts to show parts of. index: looked into on that thread. modules:
-    makes what reads the Python modules that documents import, beside the requests; called where `limit_imports` is on.
+    """The prompt book, which only the parsing thread changes. buffers: gives the open and recently closed documents,
+    the most recent first, for prompts to show parts of. index: is asked on the parsing thread. modules: creates the
+    reader of imported Python modules, which reads beside the requests; called only if `limit_imports` is on.
     """
 
     def __init__(
@@ -52,26 +52,26 @@ class Prompts:
         self._index = index
         self._book = PromptBook(index)
         self._evaluated: int | None = None
-        # Of the prompts that are being made to be evaluated, by whether that is for a rest.
+        # The scopes of tasks that build prompts for evaluation, by whether they are for a pause.
         self._making = {True: anyio.CancelScope(), False: anyio.CancelScope()}
 
     def forget(self) -> None:
-        """Begins anew, for another model or other settings."""
+        """Drops all prompts, for another model or other settings."""
         self._book = PromptBook(self._index)
 
     def context(self, uri: str) -> Context:
-        """What the prompts for a document show of others."""
+        """The context that the prompts for a document show."""
         return self._book.context(uri)
 
     def why(self, uri: str) -> Mapping[Piece, Why]:
-        """Why they show what an index has offered."""
+        """Why the prompts for a document show pieces of an index."""
         return self._book.why(uri)
 
     async def look(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, asks: bool = False
     ) -> tuple[Hole, PromptChoice | None]:
-        """`hole` as the syntax tree has it, and the prompts for it; None where nothing is wanted. asks: whether the
-        user has asked for something."""
+        """`hole` refined by the syntax tree, and the prompts for it; None if nothing is wanted there. asks: whether the
+        user has requested a completion."""
         book, buffers = self._book, self._buffers()
         budget = budget_for(info, options)
         quick = quick_budget(self._engine.token_ms()) if options.quick else None
@@ -82,7 +82,9 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                from lsp_server.core.python_receivers import members_at  # late: a server starts without it
+                from lsp_server.core.python_receivers import (
+                    members_at,  # imported here, so that a server starts without it
+                )
 
                 found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts
@@ -94,7 +96,7 @@ class Prompts:
         return result
 
     def _modules_for(self, options: InlineOptions) -> PythonModules | None:
-        """What reads modules; None where they are not read."""
+        """The reader of modules; None if modules must not be read."""
         if not (options.limit_names and options.limit_imports):
             return None
         if self._modules is None and self._make_modules is not None:
@@ -104,8 +106,8 @@ class Prompts:
     def _read_modules(
         self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, *, check: bool = False
     ) -> None:
-        """Has the modules read that have been asked for and are not known: the next key has them. check: looks, too,
-        whether those that are known have changed."""
+        """Starts to read the modules that were looked up but are unknown, so that the next key has them. check: whether
+        known modules are checked for changes as well."""
         if not self._reads_modules and (check or modules.wants()):
             self._reads_modules = True
             self._background.start(self._modules_read, modules, document, hole, check)
@@ -116,7 +118,7 @@ class Prompts:
         try:
             if check:
                 await anyio.to_thread.run_sync(modules.check, abandon_on_cancel=True)
-            for _ in range(_MOST_READINGS):  # those that are read import others
+            for _ in range(_MOST_READINGS):  # modules that were read import others
                 await self._background.parse(members_at, document, hole.cursor, modules)
                 if not modules.wants():
                     break
@@ -127,8 +129,9 @@ class Prompts:
     async def evaluate(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, at_rest: bool
     ) -> None:
-        """Has the prompt for `hole` evaluated, in place of the one before. at_rest: only a better one than the one in
-        use, which it then replaces. Nothing is where nothing is wanted, and what was under way there is given up."""
+        """Evaluates the prompt for `hole`; an earlier such evaluation is cancelled. at_rest: only a prompt that is
+        better than the one in use, which it then replaces. If nothing is wanted at the hole, nothing is evaluated, and
+        a running evaluation is cancelled."""
         if at_rest and (modules := self._modules_for(options)) is not None:
             self._read_modules(modules, document, hole, check=True)
         for for_rest in (True,) if at_rest else (True, False):
@@ -158,7 +161,7 @@ class Prompts:
         options: InlineOptions,
         done: Callable[[TextDelta | Finished], None] = lambda _: None,
     ) -> None:
-        """Has `prompt` evaluated in the background, in place of the one before. done: gets the event of its end."""
+        """Evaluates `prompt` in the background; an earlier evaluation is cancelled. done: receives the events."""
         if self._evaluated is not None:
             self._engine.cancel(self._evaluated, keep=True)
         self._evaluated = self._engine.submit(
@@ -167,7 +170,7 @@ class Prompts:
 
 
 def _wanted(document: DocumentSnapshot, hole: Hole, comments: Comments) -> Hole:
-    """`hole` as it is for a user who has not asked."""
+    """`hole` for a user who has not requested a completion."""
     return unasked(refined(document, hole), comments=comments == "on", docs=comments != "off")
 
 
@@ -181,8 +184,8 @@ def _ahead(
     budget: PromptBudget,
     buffers: Sequence[DocumentSnapshot],
 ) -> tuple[bool, FimPrompt | None, BetterPrompt | None]:
-    """Whether anything is wanted at `hole`; and the prompt to be evaluated for it, at a rest only if it is a better one
-    than that in use."""
+    """Whether a completion is wanted at `hole`; and the prompt to evaluate for it. At a pause only a prompt that is
+    better than the one in use."""
     if _wanted(document, hole, comments).kind is HoleKind.NONE:
         return False, None, None
     if not at_rest:

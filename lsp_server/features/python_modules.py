@@ -1,5 +1,5 @@
-"""Finds the Python modules that files import, and reads which names they have: in the workspace, in its environment,
-and in Python's own library. Files are read as text; nothing of them is imported or run.
+"""Finds the Python modules that files import, and reads the names that they define: in the workspace, in its
+environment, and in Python's standard library. Files are read as text; none of them is imported or run.
 """
 
 from __future__ import annotations
@@ -23,28 +23,29 @@ from lsp_server.core.python_types import ModuleFile
 from lsp_server.features.index.installed import regular_stamp, site_packages
 from lsp_server.features.untrusted_files import file_of, read_bytes
 
-# How many modules are kept, how many of them are read at one rest, and how many files of one folder are looked at.
+# How many modules are kept, how many are read at one pause, and how many entries of one folder are listed.
 _MOST_MODULES, _MOST_READ, _MOST_FILES = 400, 40, 2000
-# So many folders are looked through for those above a file that are its package.
+# How many folders above a file are searched for the outermost package.
 _MOST_ABOVE = 12
 _PARTS = 12
-# Larger files say nothing.
+# Larger files are ignored.
 _MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A module as it was read, and what its files were like then."""
+    """A module as it was read, and the stamps of its files at that time."""
 
     file: ModuleFile | None
     stamp: tuple[str, ...]
 
 
 class PythonModules:
-    """Modules by the folder of the file that imports them and by the name that it uses. What is asked for and not known
+    """Modules by the folder of the importing file and by the name in the import. A module that is looked up but unknown
     is read later, by `read`. roots: the workspace's folders.
 
-    Asked on one thread and read on another; the record is under a lock, and what is in it is never changed."""
+    Lookups and reading happen on different threads. The tables are under a lock, and the values in them are never
+    changed."""
 
     def __init__(self, roots: Callable[[], Sequence[Path]]) -> None:
         self._roots = roots
@@ -63,12 +64,12 @@ class PythonModules:
             return known.file if known is not None else None
 
     def wants(self) -> bool:
-        """Whether something has been asked for that is not known."""
+        """Whether modules were looked up that are unknown."""
         with self._lock:
             return bool(self._wanted)
 
     def read(self) -> bool:
-        """Reads what has been asked for, so many modules at a time; whether any was found."""
+        """Reads modules that were looked up, at most `_MOST_READ`. Returns whether any was found."""
         with self._lock:
             wanted = list(islice(self._wanted, _MOST_READ))
             for key in wanted:
@@ -84,7 +85,7 @@ class PythonModules:
         return found
 
     def check(self) -> None:
-        """Forgets what has changed since it was read, and what was not found."""
+        """Forgets modules that have changed since they were read, and those that were not found."""
         with self._lock:
             every = list(self._known.items())
         changed = [key for key, known in every if known.file is None or _stamps(known.stamp[::2]) != known.stamp]
@@ -107,7 +108,7 @@ class PythonModules:
         return _Known(ModuleFile.of(name, names) if names is not None else None, ())
 
     def _places(self, folder: Path | None, dots: int) -> Iterator[tuple[Path, Path]]:
-        """The folders in which a module may lie, each with one that it may not leave."""
+        """The folders where a module may be, each after the folder that must contain it."""
         roots = list(self._roots())
         package = _above_package(folder) if folder is not None else None
         if dots:
@@ -128,7 +129,7 @@ class PythonModules:
             yield _LIBRARY, _LIBRARY
 
     def _is_newer(self, roots: Sequence[Path]) -> bool:
-        """Whether the workspace's Python is newer than the one that runs this, whose library is read in place of it."""
+        """Whether the workspace's Python is newer than the running one. Then the running one's library is not read."""
         return any(_version_of(packages) > sys.version_info[:2] for root in roots for packages in site_packages(root))
 
     def _module(self, files: Sequence[Path], submodules: frozenset[str], library: PartNames | None) -> _Known:
@@ -136,15 +137,15 @@ class PythonModules:
         if stamp not in self._files:
             sources = [(read_bytes(file, _MOST_BYTES) or b"").decode("utf-8", "replace") for file in files]
             found = [names_in_file(source.replace("\r\n", "\n").replace("\r", "\n")) for source in sources]
-            # A stub says what a module has, and its code what stubs have forgotten.
+            # A stub describes the module; the code adds names that the stub lacks.
             names = _stub_first([*([library] if library is not None else []), *found])
             self._files[stamp] = ModuleFile.of(str(files[0]), names, submodules)
         return _Known(self._files[stamp], stamp)
 
 
 def _stub_first(found: Sequence[PartNames]) -> PartNames:
-    """What a stub and the code behind it say: each name means what the first says that has it, and the first tells
-    whether all names are known."""
+    """The names of a stub and of the code behind it. For each name the first source that has it counts; the first
+    source also decides whether all names are known."""
     names = PartNames.joined(found)
     meanings, classes, said = [], [], set[str]()
     for each in found:
@@ -159,8 +160,8 @@ _LIBRARY = Path(sysconfig.get_paths()["stdlib"])
 
 
 def _names_of_library(name: str) -> PartNames | None:
-    """What is known of the names of a module of Python's own library that is loaded here or part of the interpreter;
-    None for others. What they stand for is known only of modules."""
+    """The names of a module of Python's standard library that is loaded here or built into the interpreter; None for
+    others. Only names of modules have a meaning."""
     if name.partition(".")[0] not in sys.stdlib_module_names:
         return None
     module = sys.modules.get(name)
@@ -180,13 +181,13 @@ def _names_of_library(name: str) -> PartNames | None:
 
 @lru_cache(maxsize=256)
 def _folder_of(path: str) -> Path | None:
-    """The folder of a file that is named by a path or a URI; None for a document that is no file here."""
+    """The folder of a file, given as a path or a URI; None for a document that is not a file on this machine."""
     file = Path(path) if Path(path).is_absolute() else file_of(path)
     return file.parent if file is not None and file.is_absolute() else None
 
 
 def _above_package(folder: Path) -> Path:
-    """The folder that the outermost package lies in which a folder is part of."""
+    """The folder that contains the outermost package around `folder`."""
     for _ in range(_MOST_ABOVE):
         if not any(os.path.lexists(folder / name) for name in ("__init__.py", "__init__.pyi")):
             break
@@ -195,7 +196,7 @@ def _above_package(folder: Path) -> Path:
 
 
 def _files_of(base: Path, place: Path) -> tuple[list[Path], frozenset[str]]:
-    """The stub and the code of a module whose path is `place` without an ending, and what lies in its folder."""
+    """The stub and the code of a module at the path `place` without an ending; and the modules in its folder."""
     stubs = base / f"{place.relative_to(base).parts[0]}-stubs" if place != base and place.is_relative_to(base) else base
     inside = place.relative_to(base).parts[1:] if stubs != base else ()
     package = [stubs.joinpath(*inside, "__init__.pyi")] if stubs != base else []
@@ -222,7 +223,7 @@ def _submodules(folder: Path) -> frozenset[str]:
 
 
 def _stamps(files: Iterable[str]) -> tuple[str, ...]:
-    """The files, each with what it is like now."""
+    """The files, each followed by its current stamp."""
     found = []
     for file in files:
         found += [file, regular_stamp(Path(file), Path(file).parent, _MOST_BYTES) or ""]
@@ -230,6 +231,6 @@ def _stamps(files: Iterable[str]) -> tuple[str, ...]:
 
 
 def _version_of(packages: Path) -> tuple[int, int]:
-    """The version of Python in the path of a folder of packages, as in `lib/python3.12/site-packages`; else (0, 0)."""
+    """The Python version in the path of a package folder, as in `lib/python3.12/site-packages`; else (0, 0)."""
     digits = packages.parent.name.removeprefix("python").split(".")
     return (int(digits[0]), int(digits[1])) if len(digits) == 2 and all(each.isdigit() for each in digits) else (0, 0)

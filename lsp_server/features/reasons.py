@@ -1,4 +1,4 @@
-"""Why nothing is shown, in words for the user: each with what to do about it."""
+"""The reasons why nothing is shown, in words for the user, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _WITHHELD = "what the model wrote stands there already, or does not fit the code
 _UNDEFINED = "the model used a name that is not defined"
 _NOTHING = "the model wrote nothing"
 _DANGEROUS, _LOOKALIKE = "held back: ", "never shown: "
-# What kind of reason begins so.
+# The kind of a reason, by its beginning.
 _KINDS = {
     OVERTAKEN: "overtaken",
     _USELESS: "overtaken",
@@ -46,7 +46,7 @@ _KINDS = {
     "nothing within": "late",
     _NOTHING: "nothing",
 }
-# What is told in place of a reason that begins so, where no code may be told.
+# Replacements for reasons with these beginnings, for outputs that must not contain code.
 _WITHOUT_CODE = {
     _UNDEFINED: f"{_UNDEFINED} (setting `check_names`)",
     _DANGEROUS: "held back: it has a dangerous pattern (setting `check_danger`)",
@@ -61,8 +61,8 @@ _SMALLER = "use a smaller model (`fimble models list`)"
 
 
 def kind_of(outcome: Outcome) -> str:
-    """In one word, why an outcome has no suggestion: overtaken, off, loading (or no model), place (nothing is wanted
-    there), unsure, late, withheld, nothing."""
+    """The kind of reason why an outcome has no suggestion, in one word: overtaken, off, loading (or no model), place
+    (nothing is wanted there), unsure, late, withheld, nothing."""
     for words, kind in _KINDS.items():
         if outcome.reason.startswith(words):
             return kind
@@ -72,8 +72,8 @@ def kind_of(outcome: Outcome) -> str:
 
 
 def reason_without_code(outcome: Outcome) -> str:
-    """The reason of an outcome without a suggestion, as it may be told outside of the editor: no name from the code is
-    in it, no pattern of files, and nothing that a server has answered. One about the model's files may have paths."""
+    """The reason of an outcome without a suggestion, for outputs outside the editor: without names from the code, file
+    patterns and answers of a server. A reason about the model's files may contain paths."""
     reason = outcome.reason
     if reason.startswith(_OFF) and reason.endswith(_BY_PATTERN):
         return f"{_OFF} for this file {_BY_PATTERN}"
@@ -85,7 +85,7 @@ def reason_without_code(outcome: Outcome) -> str:
 
 
 def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: bool) -> str:
-    """Why the settings have nothing proposed in a document, or an empty string."""
+    """Why the settings switch completions off in a document, or an empty string."""
     if not options.enabled:
         return f"{_OFF} (setting `enabled`)"
     language = find_language(document.language_id, document.path)
@@ -101,8 +101,8 @@ def why_off(document: DocumentSnapshot, options: InlineOptions, *, explicit: boo
 def why_silent(
     engine: Engine, document: DocumentSnapshot, options: InlineOptions, *, explicit: bool, wakes: bool = True
 ) -> str:
-    """Why nothing is to be asked of the model, or an empty string. wakes: whether a model that went because nobody used
-    it, or that failed and may work now, is loaded again."""
+    """Why the model must not be asked, or an empty string. wakes: whether a model is loaded again that was unloaded
+    because it was idle, or that failed and may work now."""
     if off := why_off(document, options, explicit=explicit):
         return off
     model = engine.model
@@ -128,7 +128,7 @@ def disabling_pattern(document: DocumentSnapshot, disabled_files: Sequence[str])
 
 
 def why_unwanted(hole: Hole) -> str:
-    """Why nothing is suggested unasked at a place, by what `hole` says of it."""
+    """Why nothing is suggested automatically at a place, from `hole`."""
     if hole.reason == INSIDE_A_NAME:
         return f"{hole.reason}; suggestions come at its end"
     if hole.reason == INSIDE_A_COMMENT and hole.comment is not None:
@@ -137,7 +137,7 @@ def why_unwanted(hole: Hole) -> str:
 
 
 def why_unsure(confidence: float, options: InlineOptions) -> str:
-    """Why a suggestion is not shown to a user who has not asked, or an empty string."""
+    """Why a suggestion is not shown automatically, or an empty string."""
     if confidence >= options.min_confidence:
         return ""
     return (
@@ -147,7 +147,7 @@ def why_unsure(confidence: float, options: InlineOptions) -> str:
 
 
 def why_dangerous(findings: Sequence[Finding]) -> str:
-    """Why a suggestion is not shown in which something was found."""
+    """Why a suggestion with findings is not shown."""
     first = next((each for each in findings if each.never), findings[0])
     if first.never:
         return f"{_LOOKALIKE}{first.told()}"
@@ -155,7 +155,7 @@ def why_dangerous(findings: Sequence[Finding]) -> str:
 
 
 def why_nothing(finished: Finished, hole: Hole | None = None) -> str:
-    """Why a request for `hole` that has ended shows nothing, and what to do."""
+    """Why a finished request for `hole` shows nothing, and what to do."""
     if finished.message:
         return finished.message
     if finished.reason is FinishReason.CANCELLED:
@@ -170,12 +170,12 @@ def why_nothing(finished: Finished, hole: Hole | None = None) -> str:
 
 
 def why_undefined(name: str) -> str:
-    """Why a text is not shown that uses a name which is defined nowhere."""
+    """Why a text with an undefined name is not shown."""
     return f"{_UNDEFINED}, `{name[:_LONGEST_NAME]}` (setting `check_names`); define or import it, or type a little more"
 
 
 def _why_late(usage: Usage) -> str:
-    """What a request that was late has done, and how long this machine needs for it, by what it has done."""
+    """What a late request has done so far, and how long this machine would need for all of it."""
     done = f"{_LATE} ({usage.total_ms / 1000:.1f} s)"
     again = f"ask again, which goes on from there; else raise `deadline_ms`, lower `cold_ms`, or {_SMALLER}"
     if usage.decoded_tokens:

@@ -1,4 +1,4 @@
-"""Where the time of a request went: what was done for it or waited for, in the time until its answer."""
+"""Measures how the time of a request was spent until its answer: on its own work and on waits."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal, NamedTuple, TypeVar
 
 from lsp_server.engine.api import Usage
 
-# prompt: finding the hole and making the prompt, with the wait for the thread that does it. waiting: for a pause in the
-# typing, and in the engine for other work. prefill, decode: the model's time. shaping: making the text fit its place.
-# checks: of names and of dangerous patterns.
+# prompt: finding the hole and building the prompt, including the wait for the parsing thread. waiting: for a pause in
+# the typing, and in the engine for other work. prefill, decode: the model's time. shaping: fitting the text into its
+# place. checks: for undefined names and dangerous patterns.
 Part = Literal["prompt", "waiting", "prefill", "decode", "shaping", "checks"]
 PARTS: tuple[Part, ...] = ("prompt", "waiting", "prefill", "decode", "shaping", "checks")
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Span(NamedTuple):
-    """began, ended: in seconds of the monotonic clock."""
+    """A part of the work with its time. began, ended: in seconds of the monotonic clock."""
 
     part: Part
     began: float
@@ -26,7 +26,7 @@ class Span(NamedTuple):
 
 
 class Times:
-    """Of one request, which has just come. clock: in seconds."""
+    """The times of one request, which has just arrived. clock: gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -35,11 +35,11 @@ class Times:
 
     @property
     def ms(self) -> float:
-        """How long ago it came."""
+        """The time since the request arrived, in ms."""
         return 1000 * (self._clock() - self._began)
 
     async def during(self, part: Part, work: Awaitable[T]) -> T:
-        """Awaits `work`, whose time is this part's."""
+        """Awaits `work` and adds its time to `part`."""
         began = self._clock()
         try:
             return await work
@@ -47,8 +47,8 @@ class Times:
             self._spans.append(Span(part, began, self._clock()))
 
     def parts(self, spans: Iterable[Span] = ()) -> Mapping[Part, float]:
-        """The time of each part up to now, in ms; what was done before the request came does not count. spans: of the
-        generation that answers it; none of them at the same time as another."""
+        """The time of each part so far, in ms, without time before the request arrived. spans: of the generation that
+        answers it; they must not overlap."""
         now, found = self._clock(), dict.fromkeys(PARTS, 0.0)
         for span in (*self._spans, *spans):
             found[span.part] += 1000 * max(0.0, min(span.ended, now) - max(span.began, self._began))
@@ -56,9 +56,9 @@ class Times:
 
 
 def model_spans(usage: Usage, submitted: float, heard: float) -> Iterator[Span]:
-    """What an engine did for a request up to when it told of `usage`, in the order in which it does it. heard: when
-    that was; infinite if it has told nothing yet. Until it takes a request up, and where something is missing to the
-    whole, it has worked for others."""
+    """The engine's work on a request until it reported `usage`, in order. heard: the time of the report; infinite if
+    there is none yet. Before the engine starts the request, and in any time that is missing in the sum, it has worked
+    for others."""
     if heard == math.inf:
         yield Span("waiting", submitted, heard)
         return

@@ -1,8 +1,8 @@
-"""Texts that are written in parts: long ones, and those in which a name is written anew.
+"""Generates texts in parts: long texts, and texts in which an undefined name is generated again.
 
-Each part of a long text is asked for from an anchor of its own, behind the part before it. What a part begins with is
-then read as code that stands there, instead of as ever more of a hole's beginning. The likeliest token is taken
-throughout, which is as low as a temperature gets.
+Each part of a long text gets an anchor of its own, after the part before it. The model then sees the earlier parts as
+existing code, and not as an ever longer beginning of the hole's text. Decoding is greedy throughout, which is as low as
+a temperature gets.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from lsp_server.features.prompts import Prompts
 
 PART_LINES = 30
 
-# How often a name in a text is written anew, and how probable the new one's first token has to be. Of those less
-# probable, hardly one in ten was the author's.
+# How often names in a text are generated again, and the minimum log-probability of the new name's first token. Of less
+# probable names hardly one in ten was the author's.
 _MOST_REWRITES, _DOUBT = 6, math.log(0.15)
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What is asked of the model next. rule: ends the part; max_tokens: what is left for all that follows. written: how
-    the part begins, which stands already."""
+    """The next request to the model. rule: ends the part. max_tokens: the limit for this and all following parts.
+    written: the beginning of the part, which exists already."""
 
     prompts: PromptChoice
     rule: StopRule
@@ -43,7 +43,7 @@ class Part:
     written: str = ""
 
     def tokens_left(self, finished: Finished) -> int:
-        """What is left for the parts behind this one, which has `finished`."""
+        """The token limit for the parts after this one, which ended with `finished`."""
         return self.max_tokens - finished.usage.decoded_tokens
 
 
@@ -53,8 +53,8 @@ def first_part(generation: RunningGeneration, max_tokens: int) -> Part:
 
 
 def written_with(generation: RunningGeneration, part: Part, finished: Finished) -> str | None:
-    """All that has been written once `part` has `finished`, if another part follows: more than the size of a part would
-    have ended this one. Else None."""
+    """The whole text after `part` has ended with `finished`, if another part must follow, because only the size of a
+    part has ended this one. Else None."""
     end = find_end(finished.text, part.rule)
     if finished.reason is not FinishReason.STOP or end is None or _lines(finished.text[:end]) < part.rule.max_lines:
         return None
@@ -74,16 +74,16 @@ async def following(
     prompts: Prompts,
     parse: Parse,
 ) -> Part:
-    """The part of a long text behind what is `written`, laid out where parses happen."""
+    """The part of a long text that follows `written`. Its prompt is built on the parsing thread."""
     generation.next_part(written)
     budget, context = budget_for(info, options), prompts.context(generation.document.uri)
     return await parse(next_part, generation, written, max_tokens, info.format, budget, context)
 
 
 async def rewritten(generation: RunningGeneration, part: Part, finished: Finished) -> Part | Finished:
-    """The part again from the first name in it on that is defined nowhere: the model is to write one that is. Without
-    such a name, or where nothing likely can stand in its place, how the text has ended. (Choosing among the names that
-    there are while decoding is the idea of monitor-guided decoding, Agrawal et al., arXiv 2306.10763.)"""
+    """The part again from its first undefined name on, restricted to defined names. If there is no such name, or no
+    probable replacement: how the text has ended. (Restricting names to existing ones while decoding is the idea of
+    monitor-guided decoding, Agrawal et al., arXiv 2306.10763.)"""
     limits = part.rule.members or Members("", ())
     if finished.reason in (FinishReason.REJECTED, FinishReason.FAILED) and limits.bare is not None:
         return generation.not_rewritten()
@@ -93,7 +93,7 @@ async def rewritten(generation: RunningGeneration, part: Part, finished: Finishe
     bare, begun = limits.bare, limits.bare.so_far(finished.text) if limits.bare is not None else None
     again = begun is not None and finished.reason is FinishReason.STOP
     if bare is not None and again:
-        # What goes on with the name is not likely enough: another one may be.
+        # The continuation of the name is not probable enough, so other names are tried.
         bare = replace(bare, names=frozenset(name for name in bare.names if not name.startswith(begun or "")))
     else:
         await generation.read(finished)
@@ -117,7 +117,7 @@ def next_part(
     budget: PromptBudget,
     context: Context,
 ) -> Part:
-    """The part behind what has been `written`."""
+    """The part that follows `written`."""
     document, cursor, rule = generation.document, generation.hole.cursor, generation.rule
     longer = document.edited(cursor, cursor, encode(written))
     hole = find_hole(longer, longer.edit_end)
@@ -131,5 +131,5 @@ def next_part(
 
 
 def _lines(text: str) -> int:
-    """How many lines that are not blank it has."""
+    """The number of lines that are not blank."""
     return sum(bool(line.strip()) for line in text.split("\n"))

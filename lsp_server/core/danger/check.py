@@ -1,7 +1,7 @@
-"""Checks a suggestion: the text with its surroundings, for dangerous patterns and for names that look like others.
+"""Checks a suggestion within its surrounding code for dangerous patterns and for look-alike names.
 
-Only what the suggestion brings counts: what stands there already is the user's. A parse that takes too many steps is
-given up, and the suggestion is then unchecked.
+Only findings that the suggestion adds count; code that is already there is the user's. A parse that takes too many
+steps is stopped, and the suggestion then counts as unchecked.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from lsp_server.core.text import encode
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# How much of a document is searched for names that the user has written.
+# How many bytes of a document are searched for names that the user has written.
 _NAMES_BYTES = 1 << 20
 _TEXT_KINDS = frozenset({"jsx_text", "text", "text_interpolation", "html_text"})
-# How much of a document is parsed, for a suggestion and for a part of a file.
+# How many bytes of a document are parsed: for a suggestion, and for a range of a file.
 _MOST_BYTES, _MOST_BYTES_OF_FILE = 64 << 10, 256 << 10
-# How many times the steps of a window a parse may take.
+# The limit of parse steps, in multiples of the steps for one window: for a suggestion, and for a range of a file.
 _MOST_WINDOWS, _MOST_WINDOWS_OF_FILE = 4, 32
-# So many brackets are closed behind a text that ends inside them.
+# How many brackets are closed behind a text that ends inside them.
 _MOST_CLOSERS = 8
-# So many names and spaces are told of.
+# How many look-alike names are reported at most, and how many odd spaces.
 _MOST_LOOKALIKES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """findings: places in bytes from the beginning of the suggestion. whole: whether all was looked at."""
+    """findings: with offsets in bytes from the start of the suggestion. whole: whether everything was checked."""
 
     findings: tuple[Finding, ...] = ()
     whole: bool = True
@@ -48,7 +48,7 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a document with its tree: `source` begins `moved` bytes before the document's byte 0, as it were."""
+    """A part of a document with its tree. moved: what to add to an offset in the document to get one in `source`."""
 
     language: Language
     source: bytes
@@ -58,7 +58,7 @@ class _Part:
 
 
 def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = True) -> Checked:
-    """What `suggestion` would bring into `document`. rules: whether dangerous patterns are looked for, too."""
+    """The findings that `suggestion` would add to `document`. rules: whether dangerous patterns are looked for, too."""
     text = encode(suggestion.text)
     after = document.edited(suggestion.start, suggestion.end, text)
     start, end = suggestion.start, suggestion.start + len(text)
@@ -75,7 +75,7 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
             if not dangers and part.root is not None and part.root.has_error:
                 dangers = _dangers_closed(after, part.language, start, end)
             begun = [each for each in dangers if each.start < start]
-            if begun:  # it may have been there before
+            if begun:  # the pattern begins before the suggestion, so it may have been there already
                 before = _part(document, suggestion.start, suggestion.end)
                 known = {(each.id, each.start) for each in _dangers(before, begun[0].start, suggestion.end + 1)[0]}
                 dangers = [each for each in dangers if (each.id, each.start) not in known]
@@ -85,7 +85,8 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
 
 
 def check_edit(document: DocumentSnapshot, start: int, end: int, text: str) -> Checked:
-    """What `text` brings in for the bytes `start:end`. What is found in those in the same words it only keeps."""
+    """The findings that `text` adds when it replaces the bytes `start:end`. Findings with the same words in the old
+    text do not count."""
     found = check(document, Suggestion(text, start, end))
     if not found.findings or start == end:
         return found
@@ -105,7 +106,7 @@ def _words(source: bytes, finding: Finding) -> tuple[str, bytes]:
 
 
 def check_range(document: DocumentSnapshot, start: int, end: int) -> Checked:
-    """What is found in the bytes `start:end` of a document as it stands. Places are in bytes from `start`."""
+    """The findings in the bytes `start:end` of a document as it is. Offsets are in bytes from `start`."""
     part = _part(document, start, end, _MOST_BYTES_OF_FILE)
     found = _lookalikes(document, document, part, start, end, known=frozenset())
     has_rules = rules_of(part.language.name) is not None
@@ -133,7 +134,7 @@ def _part(document: DocumentSnapshot, start: int, end: int, most_bytes: int = _M
 
 
 def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) -> tuple[list[Finding], bool]:
-    """What the rules find, and whether all was looked at."""
+    """The findings of the rules, and whether everything was checked."""
     if part.root is None or rules_of(part.language.name) is None:
         return [], part.root is not None
     search = Search(part.language, part.source, part.root, most_nodes)
@@ -142,7 +143,7 @@ def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) ->
 
 
 def _dangers_closed(document: DocumentSnapshot, language: Language, start: int, end: int) -> list[Finding]:
-    """What the rules find once the brackets are closed that are open at `end`: a call without its end is none."""
+    """The findings of the rules after the open brackets at `end` are closed: an unfinished call matches no rule."""
     line = document.source[document.line_start(document.line_at(start)) : end].decode("utf-8", "replace")
     opened: list[str] = []
     for _, mark in marks(line, language.quotes, language.comment[0]):
@@ -168,7 +169,7 @@ def _lookalikes(
     language = part.language
     if not lookalikes.has_names(language):
         return []
-    # A name may begin in front of the text, and end behind it.
+    # A name may begin before the text and end after it.
     line_start = after.line_start(after.line_at(start))
     text_start = max(line_start, start - 256)
     text = after.source[text_start : min(end + 256, text_start + _MOST_BYTES)].decode("utf-8", "replace")
@@ -196,7 +197,7 @@ def _line_start(document: DocumentSnapshot, offset: int) -> int:
 
 
 def _is_text(part: _Part, offset: int) -> bool:
-    """Whether a byte of the part is inside a string, a comment or prose, as far as the tree tells."""
+    """Whether a byte of the part is inside a string, a comment or prose, according to the tree."""
     if part.root is None:
         return False
     language = part.language

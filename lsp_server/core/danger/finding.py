@@ -1,4 +1,4 @@
-"""What a check of code has found: the place, the weakness by its CWE number, and what to write instead."""
+"""A finding of a check of code: the place, the weakness by its CWE number, and what to write instead."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """sentence: what is wrong, for the user. safe: what to write instead. start, end: the bytes of the place.
-    statement: where the statement begins that it is in. never: whether it is not even shown to one who asks for it."""
+    """sentence: what is wrong, for the user. safe: what to write instead. start, end: the place, in bytes.
+    statement: the start of the statement that contains it. never: whether the code is not shown even on request."""
 
     id: str
     cwe: int

@@ -1,8 +1,8 @@
-"""Names and spaces that look like others: letters of another script, letters in another form, and odd spaces.
+"""Finds look-alike names and odd spaces: letters of another script, letters in another form, unusual spaces.
 
-A name with such a letter reads as one name and is another. A name that is in one script throughout is that script's
-own; so is one of Latin letters with letters of a script that has no letters like them, as many write who read Chinese
-or Arabic. An odd space in code is an error in most languages, and a part of a name in some.
+A name with such a letter looks like one name and is another. Not reported: a name that is written in one script
+throughout, and a name that mixes Latin letters with a script that has no similar letters, as readers of Chinese or
+Arabic often write. An odd space in code is an error in most languages, and part of a name in some.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from functools import lru_cache
 
 from lsp_server.core.language_entry import Language
 
-# Letters that look like Latin ones in most fonts: the code of the first, and those that it and the next ones look like.
-# A dot stands for a letter that looks like none.
+# Letters that look like Latin letters in most fonts: the first code point of a run, and the Latin letter for each code
+# point from there on. A dot stands for a letter that looks like none.
 _RUNS = (
     (0x0391, "AB..EZH.IK.MN.O.P..TY.X"),  # Greek capitals
     (0x03B1, "a.....n.i...v.o.p...u.x"),
@@ -53,9 +53,9 @@ _RUNS = (
     (0x01C3, "!"),
 )
 LOOKALIKES = {first + step: letter for first, letters in _RUNS for step, letter in enumerate(letters) if letter != "."}
-# Scripts whose letters are mixed with Latin ones for no good reason.
+# Scripts with letters that look like Latin ones: nobody has a good reason to mix them with Latin letters in a name.
 _ALIKE = frozenset({"GREEK", "CYRILLIC", "ARMENIAN", "CHEROKEE", "COPTIC", "LISU"})
-# Decompositions of letters that are small and raised or lowered, which nobody takes for the letter.
+# Prefixes of Unicode decompositions of superscripts and subscripts, which nobody confuses with the plain letter.
 _RAISED = ("<super>", "<sub>")
 
 _NAME = re.compile(r"[^\W\d]\w*")
@@ -64,7 +64,7 @@ ODD_SPACE = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
 
 Match = re.Match[str]
 
-# Languages of data and prose: what stands between their signs is text.
+# Languages of data and prose, where text may stand outside strings and comments.
 _NO_CODE = frozenset({"HTML", "CSS", "JSON", "YAML", "TOML", "Markdown"})
 
 CWE = 1007
@@ -72,8 +72,8 @@ SAFE = "write the name in the letters of one script"
 
 
 def suspicious_names(text: str, known: Collection[str]) -> list[tuple[int, int, str]]:
-    """Where names in `text` are that look like others, and why, in words for the user. known: names that the user has
-    written; they are left alone, and no other name may look like one of them."""
+    """The start and end of each look-alike name in `text`, with the reason in words for the user. known: names that the
+    user has written; they are not reported, and no other name may look like one of them."""
     if text.isascii():
         return []
     found = []
@@ -85,7 +85,7 @@ def suspicious_names(text: str, known: Collection[str]) -> list[tuple[int, int, 
 
 
 def has_names(language: Language) -> bool:
-    """Whether what stands in a text of `language`, outside strings and comments, is names and signs."""
+    """Whether a text of `language` is code: outside strings and comments it has only names and signs."""
     return not language.prose and language.name not in _NO_CODE
 
 
@@ -95,7 +95,7 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def why_suspicious(name: str, known: Collection[str] = ()) -> str:
-    """Why `name` looks like another, or an empty string. known: names that it may look like."""
+    """The reason why `name` looks like another name, or an empty string. known: names that it must not look like."""
     letters = [letter for letter in name if letter.isalpha()]
     if any(map(_in_other_form, name)):
         return f"the name {_spelt(name)} has letters that are another form of plain ones"
@@ -105,7 +105,7 @@ def why_suspicious(name: str, known: Collection[str] = ()) -> str:
         scripts = {_script(letter) for letter in part}
         foreign = scripts & _ALIKE
         alike = any(ord(letter) in LOOKALIKES for letter in part)
-        # In mathematics a Greek letter stands beside a Latin one, where it does not look like one.
+        # In mathematical names a Greek letter may stand beside a Latin one, unless the two look alike.
         if foreign and len(scripts) > 1 and (alike or foreign - {"GREEK"}):
             return f"the name {_spelt(name)} mixes scripts whose letters look alike"
     foreign = {_script(letter) for letter in letters} & _ALIKE
@@ -119,7 +119,7 @@ def why_suspicious(name: str, known: Collection[str] = ()) -> str:
 
 
 def _in_other_form(letter: str) -> bool:
-    """Whether a letter or digit is a plain one in another form: full-width, mathematical, encircled, a ligature."""
+    """Whether a character is another form of an ASCII letter or digit: full-width, mathematical, circled, ligature."""
     if letter.isascii() or letter in "\u00aa\u00ba" or unicodedata.decomposition(letter).startswith(_RAISED):
         return False
     plain = unicodedata.normalize("NFKC", letter)
@@ -132,16 +132,17 @@ def _script(letter: str) -> str:
 
 
 def _spelt(name: str) -> str:
-    """A name with what is not plain in it spelt out, so that it is seen."""
+    """The name with each non-ASCII character as an escape, so that the user sees the difference."""
     return "".join(letter if letter.isascii() else f"\\u{ord(letter):04x}" for letter in name[:60])
 
 
 def with_plain_spaces(
     text: str, left: str, quotes: str = "\"'", long_quotes: Collection[str] = (), comment: str = ""
 ) -> str:
-    """`text`, which comes behind `left` in its line, with plain spaces for odd ones, except in strings and comments.
+    """`text` with plain spaces instead of odd ones, except in strings and comments. left: the text before it in its
+    line.
 
-    Of a beginning of `text` it makes a beginning of what it makes of the whole.
+    For a prefix of `text` the result is a prefix of the result for all of `text`.
     """
     if text.isascii() or not ODD_SPACE.search(text):
         return text
@@ -156,7 +157,7 @@ def with_plain_spaces(
 
 @lru_cache(maxsize=64)
 def _literals(quotes: str, long_quotes: tuple[str, ...], comment: str) -> re.Pattern[str]:
-    """What is a string or a comment; one that does not end goes on to the end of the line, or of the text."""
+    """Matches strings and comments. One without an end reaches to the end of the line, or of the text."""
     parts = [rf"{re.escape(mark)}[\s\S]*?(?:{re.escape(mark)}|\Z)" for mark in long_quotes]
     parts += [rf"{mark}(?:\\.|[^{mark}\\\n])*(?:{mark}|\\?$)" for mark in map(re.escape, quotes)]
     if comment:

@@ -1,4 +1,4 @@
-"""Kinds of nodes, of all grammars that there are rules for, by what they mean."""
+"""Sets of node types with the same meaning, over all grammars that there are rules for."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BY_WORD = {
     "echo_statement": "echo",
     "print_intrinsic": "print",
 }
-# Kinds that give a name a value, with the fields of both.
+# Node types that assign a value to a name, with the fields of both.
 SETS = {
     "assignment": ("left", "right"),
     "assignment_expression": ("left", "right"),
@@ -83,7 +83,7 @@ DOTTED = _words(
 )
 SUMS = frozenset({"binary_operator", "binary_expression", "binary", "concatenated_string", "chained_string"})
 NAMES = frozenset({"identifier", "variable_name", "shorthand_property_identifier"})
-# Kinds that a text may be put together in.
+# Node types that may build a text from parts.
 TEXTS = _words(
     "binary_operator binary_expression binary string template_string encapsed_string concatenated_string call "
     "call_expression method_invocation function_call_expression macro_invocation heredoc string_literal "

@@ -1,7 +1,7 @@
 """Reads calls, assignments and texts out of a syntax tree, the same way for every language.
 
-A text is read as its pieces: what is known of it stands as it is, and what is not is a hole. A name is followed to what
-has been assigned to it in the same function. Everything is within a number of nodes, so that no code takes long.
+A text is read as a list of pieces: known parts as strings, unknown parts as holes. A name is followed to the values
+that are assigned to it in the same function. The number of visited nodes is limited, which limits the time.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from lsp_server.core.danger.node_kinds import (
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# How many nodes may be looked at for all findings of one suggestion, and of a part of a file; how deep a value is read,
-# and how many assignments to one name are followed.
+# How many nodes may be visited for all findings of one suggestion, and of a range of a file. Then: how deep a value is
+# read, how many assignments to one name are followed, and how many functions are searched for the enclosing one.
 MOST_NODES, MOST_NODES_OF_FILE = 40_000, 400_000
 _DEEPEST, _MOST_VALUES, _MOST_FUNCTIONS = 12, 4, 200
 _NAME_BYTES, _TEXT_BYTES = 200, 4000
 
-# What makes a text out of a format: which argument the format is.
+# Functions that build a text from a format, with the index of the format argument.
 _FORMATTERS = {
     "fmt.Sprintf": 0,
     "fmt.Fprintf": 1,
@@ -58,7 +58,7 @@ _C_FORMATTERS = {"sprintf": 1, "std.sprintf": 1}
 _SPEC = re.compile(r"%(?:\(\w+\))?[-+ #0]*(?:\*|\d+\$?\d*)?(?:\.(?:\*|\d+))?(?:hh?|ll?|z|j|t|L)?([a-zA-Z%])")
 _BRACE = re.compile(r"\{\{|\}\}|\{([^{}:!]*)(?:![rsa])?(:[^{}]*)?\}")
 _NUMERIC = "diuoxXeEfFgGcpbt"
-# What changes nothing of a text that matters here.
+# Methods that return the text itself, or a form of it that makes no difference here.
 _SAME = re.compile(
     r"\.(?:encode|decode|strip|trim|c_str|data|to_string|to_owned|as_str|as_bytes|into|toString|getBytes|lower|upper"
     r"|toLowerCase|toUpperCase|to_s|clone|as_ref|rstrip|lstrip|str|unwrap|freeze|chomp|dup)$"
@@ -69,7 +69,7 @@ _CONSTANT_NAME = re.compile(r"(?:^|\.)_?[A-Z][A-Z0-9_]+$")
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A piece of a text that is not known. node: what it is, None where that is only a name in a format."""
+    """An unknown piece of a text. node: its node in the tree; None if there is only its name in a format."""
 
     text: str
     node: Node | None
@@ -81,7 +81,8 @@ Piece = str | Hole
 
 @dataclass(slots=True)
 class Reader:
-    """Reads one tree. c_like: whether `sprintf` writes into its first argument."""
+    """Reads one tree. c_like: whether `sprintf` writes into its first argument. left: nodes that may still be
+    visited."""
 
     source: bytes
     root: Node
@@ -96,7 +97,7 @@ class Reader:
     # Names and calls ----------------------------------------------------------------------------------------
 
     def dotted(self, node: Node | None, depth: int = 0) -> str:
-        """What is called, or gets a value, with dots between its parts: `a.b().c`."""
+        """The name that is called or assigned to, with dots between its parts: `a.b().c`."""
         if node is None or depth > _DEEPEST:
             return "?"
         if node.type in CALLS:
@@ -126,7 +127,7 @@ class Reader:
             return "new " + re.sub(r"<.*", "", self.dotted(made, depth))
         function = node.child_by_field_name("function")
         if function is not None:
-            # A function in a variable of PHP's is called as that is, and not by the name of a known one.
+            # In PHP a function in a variable keeps its `$`, so that it is not taken for a known function.
             return "$" * (function.type == "variable_name") + self.dotted(function, depth)
         name = node.child_by_field_name("name") or node.child_by_field_name("method")
         on = (
@@ -163,7 +164,7 @@ class Reader:
         return found
 
     def target(self, node: Node) -> tuple[str, Node | None]:
-        """What gets a value, and the value; None if there is none."""
+        """The target and the value of an assignment; the value is None if there is none."""
         left, right = SETS[node.type]
         if left:
             name, value = node.child_by_field_name(left), node.child_by_field_name(right)
@@ -179,7 +180,7 @@ class Reader:
     # Texts --------------------------------------------------------------------------------------------------
 
     def pieces(self, node: Node, depth: int = 0) -> list[Piece]:
-        """What a value is made of."""
+        """The pieces that a value consists of."""
         self.left -= 1
         if depth > _DEEPEST or self.left < 0:
             return [Hole(self.text(node, _NAME_BYTES), node)]
@@ -245,7 +246,7 @@ class Reader:
                 return [Hole(self.text(node, _NAME_BYTES), node)]
             values = right.named_children if right.type in ("tuple", "array", "dictionary") else [right]
             return self._filled(form, [*values], depth)
-        # A long sum leans to the left: without recursion.
+        # A long sum is nested on its left side; the loop avoids recursion.
         operands, first = [right], left
         while first.type == node.type and len(operands) < 200:
             operator = first.child_by_field_name("operator")
@@ -281,7 +282,8 @@ class Reader:
         return [Hole(self.text(node, _NAME_BYTES), node)]
 
     def _of_macro(self, node: Node) -> list[Node | Hole]:
-        """The arguments of a macro, which the grammar has as tokens: texts as they are, all else as not known."""
+        """The arguments of a macro. The grammar gives them as tokens, so only single literals are read; all others
+        become holes."""
         tokens = next((child for child in node.named_children if child.type == "token_tree"), None)
         found: list[Node | Hole] = []
         part: list[Node] = []
@@ -298,14 +300,14 @@ class Reader:
         return found
 
     def _receiver(self, node: Node) -> Node | None:
-        """What a method is called on."""
+        """The object that a method is called on."""
         found = node.child_by_field_name("object") or node.child_by_field_name("receiver")
         if found is None and (function := node.child_by_field_name("function")) is not None:
             found = next(iter(function.named_children), None) if function.type in DOTTED else None
         return found
 
     def _filled(self, form: list[Piece], values: list[Node | Hole], depth: int) -> list[Piece]:
-        """A format with its values for its places."""
+        """The pieces of a format with `values` in place of its placeholders."""
         found: list[Piece] = []
         left = iter(values)
         for piece in form:
@@ -349,7 +351,7 @@ class Reader:
         return next((pieces for pieces in texts if any(isinstance(piece, str) for piece in pieces)), unknown)
 
     def values_of(self, name: str, at: Node) -> list[tuple[Node, bool]]:
-        """What is assigned to a name above `at` in the function around it, and whether it is added to what was."""
+        """The values assigned to a name before `at` in its function, each with whether it is added to the old one."""
         around = self.around(at)
         if around.id not in self._assigned:
             self._assigned[around.id] = self._assignments(around)
@@ -367,7 +369,8 @@ class Reader:
         return found
 
     def around(self, node: Node) -> Node:
-        """The function around a node, else the root. Found by its place: a node finds its parent from the root down."""
+        """The function around a node, else the root. Searched by position, because tree-sitter finds the parent of a
+        node only from the root down."""
         if self._functions is None:
             whole = self.walk(self.root, self.root.start_byte, self.root.end_byte)
             self._functions = [(each.start_byte, each.end_byte, each) for each in whole if each.type in FUNCTIONS]
@@ -379,7 +382,7 @@ class Reader:
         return self.root
 
     def walk(self, top: Node, start: int, end: int) -> Iterator[Node]:
-        """The nodes under `top` that overlap the bytes `start:end`, from the first to the last."""
+        """The nodes under `top` that overlap the bytes `start:end`, in the order of the text."""
         nodes = [top]
         while nodes and self.left > 0:
             node = nodes.pop()
@@ -391,5 +394,5 @@ class Reader:
 
 
 def is_known(pieces: list[Piece]) -> bool:
-    """Whether all of a text is known; the constants of a program count as that."""
+    """Whether all pieces are known. Names of constants (in capitals) and numbers count as known."""
     return all(isinstance(piece, str) or piece.numeric or _CONSTANT_NAME.search(piece.text) for piece in pieces)

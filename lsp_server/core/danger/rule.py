@@ -1,20 +1,20 @@
-"""What a rule is: a weakness with its CWE number, and the patterns of code that it is found by."""
+"""The parts of a rule: a weakness with its CWE number, and the code patterns that show it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-# What an argument or an assigned value has to be. text: one with known parts. const: known from the code. dynamic: not
-# known from it. built: a text put together of what is known and what is not. open: dynamic, and not a text with known
-# parts. tainted: made of what a user has sent. risky: built or tainted.
+# What an argument or an assigned value must be. text: it has known parts. const: all of it is known. dynamic: it has
+# unknown parts. built: it has known and unknown parts. open: it has only unknown parts. tainted: it comes from a user.
+# risky: built or tainted; without known parts it must be tainted.
 Value = Literal["any", "text", "const", "dynamic", "built", "open", "tainted", "risky"]
 
-# What a pattern looks at. call: a call, a `new`, a macro. set: a name or a key that gets a value. text: a text that is
-# put together. define: a function that is defined.
+# What a pattern looks at. call: a call, a `new`, a macro. set: a name or a key that a value is assigned to. text: a
+# text that is built from parts. define: a function definition.
 Where = Literal["call", "set", "text", "define"]
 
-# As the place of an argument: whichever it is, and the last one.
+# Special values for the index of an argument: any argument, and the last one.
 ANY, LAST = -1, -2
 
 
@@ -50,12 +50,13 @@ WEAKNESSES = {
 class Pattern:
     """One pattern of a weakness.
 
-    name: an expression of the whole name of what is called, or of the function that is defined; of the last part of the
-    name that gets the value. Dots stand for `->` and `::`, too. arg: which argument is looked at; key: the
-    keyword of the argument, instead. value: what it must be. like, unlike: expressions of its text; a value that is not
-    known is a NUL in it. has, lacks: expressions of all of the call. near: an expression of the names that a value goes
-    to, and of the function around it. file, unless: expressions of the file, and of the function around the place.
-    count: how many arguments there are.
+    All expressions are regular expressions. name: must match the whole name of the called or defined function, or the
+    last part of the assigned name. Dots stand for `->` and `::`, too. arg: the index of the argument to look at. key:
+    its keyword, instead of an index. value: what the argument or assigned value must be. like, unlike: must or must not
+    be found in its text, in which a NUL stands for each unknown value. has, lacks: must or must not be found in the
+    text of the call. near: must be found in the name that the value is assigned to, or of the function around it.
+    file: must be found in the file. unless: must not be found in the function around the place. count: the number of
+    arguments.
     """
 
     weakness: str
@@ -78,8 +79,8 @@ class Pattern:
 class Rules:
     """The rules of one language.
 
-    safe: what to write instead, by weakness. sources: an expression of what a user has sent. clean: what makes a value
-    harmless: names of functions, besides those of all languages.
+    safe: what to write instead, by weakness. sources: an expression for values that come from a user. clean: an
+    expression for calls that make a value harmless, besides those that do so in all languages.
     """
 
     safe: dict[str, str]
@@ -94,7 +95,7 @@ class Rules:
 
 # Patterns that several languages share ---------------------------------------------------------------------------
 
-# What a name says that holds a secret, and one that holds a password.
+# Names of variables for secrets, and for passwords.
 SECRET_NAME = (
     r"(?i)password|passwd|passphrase|secret|token(?!i[sz])|api_?key|session_?id|nonce|\botp|_otp|salt\b|csrf"
     r"|private_?key"
@@ -108,15 +109,15 @@ _CREDENTIAL_NAME = (
     r"(?:password|passwd|pwd|passphrase|secret|secret_?key|api_?key|apikey|api_?secret|auth_?token|access_?token"
     r"|api_?token|bearer_?token|private_?key|access_?key|secret_?access_?key|encryption_?key|client_?secret)"
 )
-# A text that looks like a secret: no blank in it, and more than a word.
+# A text that looks like a secret: without white space, and more than a word.
 _SECRET_TEXT = r"^(?=[^\s\0]{6,200}$)(?=.*[a-z].*)(?=.*(?:[0-9]|[^\w.\-/:]))(?=.*[A-Za-z0-9]{4})[!-~]+$"
-# What stands in for one, or names one.
+# Placeholders for a secret, and names of secrets.
 _NO_SECRET = (
     r"(?i)^[<{\[$%]|[>}\])]$|your|example|change_?me|placeholder|xxx|\.\.\.|\*\*|dummy|^https?:|^/|\{\w*\}|%\w|%\("
     r"|^(?:[a-z]+[-_.])*(?:password|passwd|passphrase|secret|key|token)\d?$|(?-i:^[A-Z][A-Z0-9_]+$)|^[\w.-]+:$"
     r"|^\w+\(|^--?\w|[(|?\\]|^[a-z]+(?:[-_.][a-z]+)+\d?$"
 )
-# Forms of keys that services give out.
+# The formats of keys that well-known services issue.
 KEY_FORMS = (
     r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bsk_live_[0-9A-Za-z]{20,}|\bxox[abp]-[0-9A-Za-z-]{20,}"
     r"|\bAIza[0-9A-Za-z_-]{35}\b|-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----\s*[A-Za-z0-9+/\\]{16}"
@@ -127,7 +128,7 @@ CREDENTIALS = (
     Pattern("credential", "set", r"[\w.$\[\]\"'-]+", value="const", like=KEY_FORMS, unlike=r"EXAMPLE|XXXX"),
 )
 
-# A hole in SQL where a value belongs, in a text that is a statement or goes on with one.
+# A hole in the place of a value in SQL, in a text that is a statement or the rest of one.
 _SQL_VALUE = r"(?:[=<>]|\b(?i:LIKE|IN\s*\(|VALUES\s*\([^\n;)]*?|BETWEEN))\s*(?:[\"'`(]|\\['\"])?%*\0"
 SQL_TEXT = (
     r"(?s)^[\s(\"'`]*(?:(?:SELECT\s.{1,400}?\sFROM\s|INSERT\s+(?:OR\s+\w+\s+)?INTO\s|UPDATE\s+\S+\s+SET\s"

@@ -13,7 +13,7 @@ from lsp_server.core.danger.rule import (
     Rules,
 )
 
-# The target was made as large as the source is.
+# The code makes the target as large as the source, or compares their sizes.
 _MEASURED = (
     r"(?:alloc\w*|new char|resize|reserve)\s*[(\[][^;]*(?:strlen|length|size)"
     r"|strlen\s*\([^)]*\)\s*[<>]=?|sizeof[^;]*[<>]=?\s*strlen"

@@ -1,4 +1,4 @@
-"""Finds dangerous patterns in a part of a syntax tree, by the rules of its language. Pure, bounded, nothing is run."""
+"""Finds dangerous patterns in a part of a syntax tree, by the rules of its language. Pure and bounded; runs nothing."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ _MODULES = {
 }
 LANGUAGES = tuple(_MODULES)
 MOST_FINDINGS = 100
-# How often a name is followed to find out whether a user has sent it.
+# How many names are followed at most to find out whether a value comes from a user.
 _MOST_FOLLOWED = 40
-# What a call counts, as nodes.
+# How many nodes a call counts as.
 _CALL_NODES = 4
 
-# What makes a value harmless, in any language: it is a number afterwards, or escaped.
+# Expressions whose value is harmless in any language, because it is a number or was escaped.
 _CLEAN = re.compile(
     r"(?i)(?:^|[.\[(!\s>:])(?:int|float|bool|len|round|ord|hash|hex|bin|number|parseint|parsefloat|itoa|atoi|intval|count"
     r"|\w*quote\w*|\w*escape\w*|\w*saniti[sz]e\w*|to_i|to_f|secure_filename|basename|base|abs|encodeuri\w*|uuid\w*"
     r"|placeholders?|realpath|normalize|validate\w*|is_?safe\w*|allow_?list\w*|whitelist\w*)\s*\("
     r"|(?i:place_?holders?|markers|qmarks|\bparams$|[\"']\?[\"']|[\"']%s[\"']\s*\]?\s*\*|escaped|quoted|sanitized)"
 )
-# What a name of a table or a column is called.
+# The usual names of variables that hold the name of a table or a column.
 _SQL_NAMES = re.compile(r"(?i)(?:table|column|col|field|schema|sql|subquery|clause|condition)s?(?:_?names?)?\)?$")
 _NAMES = re.compile(r"[$@]?[^\W\d]\w*")
 
 
 @lru_cache(maxsize=16)
 def rules_of(language: str) -> Rules | None:
-    """The rules of a language by its name; None where there are none."""
+    """The rules of a language, by the language's name; None if there are none."""
     module = _MODULES.get(language)
     if module is None:
         return None
@@ -68,19 +68,19 @@ def _search(pattern: str) -> re.Pattern[str]:
 
 @lru_cache(maxsize=1024)
 def _called(pattern: str) -> re.Pattern[str]:
-    """The whole of a name as a pattern gives it."""
+    """A pattern that must match a whole name."""
     return re.compile(rf"(?:{pattern})\Z", re.DOTALL)
 
 
 @lru_cache(maxsize=1024)
 def _last(pattern: str) -> re.Pattern[str]:
-    """The same for what gets a value: its last part counts."""
+    """A pattern that must match the last part of an assignment's target."""
     flags = "(?i)" if pattern.startswith("(?i)") else ""
     return re.compile(rf"{flags}(?:.*[.\[\"'])?(?:{pattern.removeprefix('(?i)')})[\"'\]]*\Z")
 
 
 class Search:
-    """One search. source: the text of the tree `root`. most_nodes: how many nodes may be looked at."""
+    """One search. source: the text of the tree `root`. most_nodes: how many nodes may be visited."""
 
     def __init__(self, language: Language, source: bytes, root: Node, most_nodes: int = MOST_NODES) -> None:
         rules = rules_of(language.name)
@@ -102,11 +102,11 @@ class Search:
 
     @property
     def whole(self) -> bool:
-        """Whether all has been looked at, and not only as much as may be."""
+        """Whether everything was visited within the limit."""
         return self._reader.left > 0
 
     def findings(self, start: int, end: int) -> list[Finding]:
-        """What is found that overlaps the bytes `start:end`, in the order of the text."""
+        """The findings that overlap the bytes `start:end`, in the order of the text."""
         found: dict[tuple[str, int], Finding] = {}
         for node in self._reader.walk(self._root, start, end):
             if node.start_byte >= end or node.end_byte <= start:
@@ -126,7 +126,7 @@ class Search:
         return Finding(weakness.id, weakness.cwe, weakness.sentence, safe, node.start_byte, node.end_byte, statement)
 
     def _statement(self, node: Node) -> int:
-        """Where the statement of a node begins; where its line does, if the code around it is broken."""
+        """The start of the node's statement; the start of its line if the code around it is broken."""
         at: Node | None = node
         while at is not None and not at.is_error:
             if at.type in self._language.statements:
@@ -158,7 +158,7 @@ class Search:
                     yield pattern, node
 
     def _targets(self, node: Node) -> Iterator[tuple[str, Node]]:
-        """What gets a value in a node, and the value; several names and values are taken in pairs."""
+        """The targets and values of an assignment. Several targets with as many values are taken in pairs."""
         left, right = SETS[node.type]
         names = node.child_by_field_name(left) if left else None
         values = node.child_by_field_name(right) if right else None
@@ -173,7 +173,7 @@ class Search:
             yield name, given
 
     def _texts(self, node: Node, patterns: list[Pattern]) -> Iterator[tuple[Pattern, Node]]:
-        self._texts_seen.add(node.start_byte)  # the longest of those that begin here comes first
+        self._texts_seen.add(node.start_byte)  # the longest text that begins here comes first
         pieces = self._reader.pieces(node)
         if not any(isinstance(piece, str) for piece in pieces) or is_known(pieces):
             return
@@ -243,8 +243,8 @@ class Search:
         return not (pattern.unlike and _search(pattern.unlike).search(written))
 
     def _written(self, pieces: list[Piece], *, of_sql: bool = False) -> str:
-        """A text with a NUL for each of its values that is neither known nor harmless. In SQL the name of a table or a
-        column can be nothing else than a part of the text."""
+        """The text with a NUL for each inserted value that is neither known nor harmless. In SQL the name of a table or
+        a column counts as harmless, because it cannot be given as a parameter."""
         written = []
         for piece in pieces:
             if isinstance(piece, str):
@@ -265,7 +265,7 @@ class Search:
         return bool(values) and all(_CLEAN.search(self._reader.text(value, 400)) for value, _ in values)
 
     def _is_tainted(self, piece: Piece) -> bool:
-        """Whether a user has sent what a value is made of, as far as it can be followed in the function."""
+        """Whether a value comes from a user, as far as it can be followed within the function."""
         if isinstance(piece, str) or self._sources is None or self._is_clean(piece) or piece.node is None:
             return False
         self._followed = 0
@@ -291,7 +291,7 @@ class Search:
         return False
 
     def _near(self, pattern: Pattern, node: Node) -> bool:
-        """Whether what gets the value, or the function around it, is called as the pattern says."""
+        """Whether the name of the assignment's target, or of the enclosing function, matches the pattern's `near`."""
         at: Node | None = node
         for _ in range(12):
             at = at.parent if at is not None else None

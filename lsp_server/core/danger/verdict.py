@@ -1,4 +1,4 @@
-"""What was found in a text that can be shown, and how much of it can be shown all the same."""
+"""The dangers in a suggestion, and how much of the suggestion can be shown without them."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ NOTHING = Insertion("")
 
 @dataclass(frozen=True, slots=True)
 class Danger:
-    """findings: places in the bytes of the text. safe: its longest beginning in front of all of them that can be shown.
-    whole: whether all of it was looked at."""
+    """findings: with offsets in bytes of the text. safe: the longest beginning of the text that can be shown and has no
+    finding in it. whole: whether everything was checked."""
 
     findings: tuple[Finding, ...] = ()
     safe: Insertion = NOTHING
     whole: bool = True
 
     def left(self, typed: int, *, never: bool = False) -> list[Finding]:
-        """The findings behind so many bytes that have been typed. never: only those that nobody is shown."""
+        """The findings that end after the first `typed` bytes. never: only findings that are never shown."""
         return [each for each in self.findings if each.end > typed and (each.never or not never)]
 
 

@@ -1,4 +1,4 @@
-"""The calls of a function, in any language: where they are, what they are given, and what is around them."""
+"""Finds the calls of a function in any language, with their arguments and their place in the tree."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Call:
 
     @property
     def arguments(self) -> list[Node] | None:
-        """None where they are not in brackets."""
+        """The arguments; None if they are not in brackets."""
         for child in self.node.children:
             if child.type in ARGUMENTS:
                 return [each for each in child.named_children if "comment" not in each.type]
@@ -37,12 +37,12 @@ class Call:
 
 
 def definition(tree: Tree, name: bytes, start: int, end: int) -> Node | None:
-    """The function of that name whose header lies in `start:end`, or a part of it."""
+    """The function `name` whose header overlaps the bytes `start:end`."""
     return next((node for node in definitions(tree, start, end) if name_of(tree, node) == name), None)
 
 
 def definitions(tree: Tree, start: int, end: int) -> Iterator[Node]:
-    """The functions of whose headers a part lies in `start:end`."""
+    """The functions whose headers overlap the bytes `start:end`."""
     for node in nodes_in(tree.root, start, end):
         if node.type in FUNCTIONS:
             body = node.child_by_field_name("body")
@@ -51,7 +51,7 @@ def definitions(tree: Tree, start: int, end: int) -> Iterator[Node]:
 
 
 def name_of(tree: Tree, function: Node) -> bytes:
-    """The name of a function; that of the variable for one that is the value of a declaration."""
+    """The name of a function. A function that is the value of a declaration has the name of the variable."""
     name = function.child_by_field_name("name")
     if name is None and function.parent is not None and function.parent.type in ("variable_declarator", "assignment"):
         name = function.parent.child_by_field_name("name") or function.parent.child_by_field_name("left")
@@ -65,9 +65,9 @@ def name_of(tree: Tree, function: Node) -> bytes:
 def calls_of(
     name: bytes, documents: Sequence[DocumentSnapshot], start: int, *, methods: bool
 ) -> Iterator[tuple[DocumentSnapshot, list[Call]]]:
-    """The calls of a function in each of some documents, from `start` on in the first. methods: it belongs to objects,
-    so what is called stands behind a dot, and must be of an object that has it: `self`, or by a name that is hardly
-    that of something else."""
+    """The calls of a function, by document; in the first document those from `start` on come first. methods: whether
+    the function is a method. Then the name must stand after a dot, and must be called on `self` or be so distinctive
+    that it hardly means something else."""
     for document in documents:
         offsets = list(islice(words(document, name), _MOST_PLACES + 1))
         if len(offsets) > _MOST_PLACES or not offsets:
@@ -99,7 +99,7 @@ def _call_at(tree: Tree, offset: int, name: bytes, methods: bool) -> Call | None
 
 
 def combined(document: DocumentSnapshot, edits: Sequence[Replacement]) -> tuple[int, int, bytes]:
-    """Several edits as one."""
+    """Several edits as one: its start, its end and its text."""
     ordered = sorted(edits, key=lambda edit: (edit.start, edit.end))
     first, last = ordered[0].start, max(edit.end for edit in ordered)
     parts: list[bytes] = []

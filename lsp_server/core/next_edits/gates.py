@@ -1,4 +1,4 @@
-"""When a next edit is shown, and when not: rather none than one that is in the way."""
+"""Decides whether a next edit is shown: no edit is better than one that disturbs."""
 
 from __future__ import annotations
 
@@ -10,23 +10,24 @@ from lsp_server.core.next_edits.computed.propose import proposals
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
 
-# How certain an edit has to be, from 1 to 3.
+# The minimum certainty of an edit, from 1 to 3, by eagerness.
 _LEAST_CERTAINTY: dict[str, int] = {"low": 3, "medium": 2, "high": 1}
-# How many of the usual gaps between keys pass before an edit is proposed, and the bounds of that, in ms.
+# The delay before an edit is proposed, in typical gaps between keys; and its bounds, the gap if none is known, and the
+# shortest pause, in ms.
 _GAPS: dict[str, float] = {"low": 4.0, "medium": 3.0, "high": 2.0}
 _SHORTEST_MS, _LONGEST_MS, _USUAL_MS, _PAUSE_MS = 150.0, 800.0, 120.0, 1000.0
-# What follows from one edit waits for a pause of so many ms while the cursor is still there: half a name, or a
-# parameter that is taken out to write another, is no change yet.
+# An edit that follows from one change waits for a pause of this many ms while the cursor is still at the change: half a
+# name, or a parameter that was removed to write another one, is not a finished change.
 SETTLED_MS = {"low": 1500.0, "medium": 1000.0, "high": 500.0}
 _FOLLOWING = frozenset({"rename", "arguments", "async", "member", "import", "mend"})
-# The last edits that are not to be undone, and how many rejected ones are remembered.
+# How many of the last edits must not be undone by a proposal, and how many rejected edits are remembered.
 _NOT_UNDONE, _MOST_REJECTED = 8, 64
 
 _IMPORTS = (b"import ", b"from ", b"use ", b"using ", b"#include", b"require")
 
 
 class Rejected:
-    """What the user did not want, by its content: the same change of the same lines is not proposed again."""
+    """The edits that the user rejected, by content: the same change of the same lines is not proposed again."""
 
     def __init__(self, others: Rejected | None = None) -> None:
         self._keys: OrderedDict[tuple[str, bytes, bytes], None] = OrderedDict()
@@ -52,7 +53,7 @@ def _key(edit: NextEdit) -> tuple[str, bytes, bytes]:
 
 
 def next_edits(situation: Situation, eagerness: str, rejected: Rejected) -> Iterator[NextEdit]:
-    """The edits that may be shown, the first the one to show. eagerness: off, low, medium or high."""
+    """The edits that may be shown, the best first. eagerness: off, low, medium or high."""
     if eagerness == "off" or not (situation.hunks or situation.asked):
         return
     for edit in proposals(situation):
@@ -61,7 +62,7 @@ def next_edits(situation: Situation, eagerness: str, rejected: Rejected) -> Iter
 
 
 def why_not(edit: NextEdit, situation: Situation, eagerness: str, rejected: Rejected) -> str:
-    """Why an edit is not shown, in words; empty if it is."""
+    """The reason why an edit is not shown, in words; empty if it may be shown."""
     if edit.certainty < (1 if situation.asked else _LEAST_CERTAINTY[eagerness]):
         return "it is not certain enough"
     if not (situation.settled or situation.asked) and edit.kind in _FOLLOWING and _is_at_last_edit(situation):
@@ -89,7 +90,7 @@ def _is_order(edit: NextEdit) -> bool:
 
 
 def _undoes(edit: NextEdit, hunk: Hunk) -> bool:
-    """Whether the lines of a hunk would be again what they were."""
+    """Whether the edit would give the lines of a hunk their old text again."""
     if hunk.uri != edit.document.uri or hunk.start < 0 or not hunk.start <= edit.start <= edit.end <= hunk.end + 1:
         return False
     source = edit.document.source
@@ -98,7 +99,7 @@ def _undoes(edit: NextEdit, hunk: Hunk) -> bool:
 
 
 def delay_ms(gaps_ms: Sequence[float], eagerness: str) -> float:
-    """How long after the last key an edit is proposed. gaps_ms: the times between the last keys."""
+    """The delay between the last key and the proposal, in ms. gaps_ms: the times between the last keys."""
     gaps = [gap for gap in gaps_ms if gap < _PAUSE_MS]
     usual = statistics.quantiles(gaps, n=4)[2] if len(gaps) > 3 else _USUAL_MS
     return min(_LONGEST_MS, max(_SHORTEST_MS, _GAPS.get(eagerness, _GAPS["low"]) * usual))

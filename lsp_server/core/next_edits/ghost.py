@@ -1,4 +1,4 @@
-"""A next edit as ghost text: where it only puts in text at the cursor or just below it."""
+"""Turns a next edit into ghost text, if it only inserts text at the cursor or just below it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from lsp_server.core.shape import Suggestion
 
 
 def as_ghost(edit: NextEdit, cursor: int, *, replaces: bool) -> Suggestion | None:
-    """The edit as an insertion at the cursor, or as one that goes over the rest of its line with what is there still in
-    it, if `replaces` allows that; None for any other edit."""
+    """The edit as an insertion at the cursor. If `replaces` allows it, also as a replacement of the rest of the line
+    that contains the old text. None for any other edit."""
     document = edit.document
     line = document.line_at(cursor)
     end = document.line_end(line)
@@ -16,7 +16,7 @@ def as_ghost(edit: NextEdit, cursor: int, *, replaces: bool) -> Suggestion | Non
         text = edit.text
         if edit.start == cursor:
             return _suggestion(cursor, cursor, text)
-        # Whole lines just below: they go to the end of this one, with the line end in front instead of behind.
+        # Whole lines just below are appended to this line, with the line ending before them instead of after them.
         below = line + 1 < document.line_count and edit.start == document.line_start(line + 1)
         if cursor == end and below and text.endswith(document.newline):
             return _suggestion(cursor, cursor, document.newline + text.removesuffix(document.newline))
@@ -35,6 +35,6 @@ def _suggestion(start: int, end: int, text: bytes) -> Suggestion | None:
 
 
 def _is_within(old: bytes, new: bytes) -> bool:
-    """Whether all of `old` comes in `new`, in order."""
+    """Whether all bytes of `old` occur in `new`, in the same order."""
     rest = iter(new)
     return all(byte in rest for byte in old)

@@ -1,4 +1,4 @@
-"""The edits of a session as a person would see them: bounded, in order, and followed as the documents change."""
+"""Keeps the last edits of a session as a person would see them: bounded, in order, with up-to-date positions."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import changed_region
 
-# So many edits are remembered, and of each so many bytes before and after; what is larger was not typed.
+# How many edits are kept, and how many bytes an edit has before and after; a larger change was not typed.
 MOST_HUNKS, MOST_BYTES = 32, 4096
 
-# What changes a place again within this time belongs to the edit that is there.
+# A change of the same place within this time belongs to the same edit.
 SAME_EDIT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
 class Hunk:
-    """Whole lines that the user changed, without their last line end: `old` became `new`.
+    """Whole lines that the user changed, without their last line ending: `old` became `new`.
 
-    start: where `new` stands in the document as it is now; -1 if that is not known any more. began, ended: the times of
-    its first and last change, in seconds. kind: of the syntax node that was changed, empty until somebody has looked.
+    start: the offset of `new` in the current document; -1 if it is no longer known. began, ended: the times of its
+    first and last change, in seconds. kind: the type of the changed syntax node; empty until it was looked up.
     """
 
     id: int
@@ -39,7 +39,7 @@ class Hunk:
         return self.start + len(self.new)
 
     def trimmed(self) -> Trimmed:
-        """Without the lines at both ends that are as they were."""
+        """The hunk without the unchanged lines at both ends."""
         old, new = self.old.split(b"\n"), self.new.split(b"\n")
         shorter = min(len(old), len(new))
         first = next((i for i in range(shorter) if old[i] != new[i]), shorter)
@@ -53,10 +53,10 @@ class Hunk:
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """The lines that a hunk really changed: none, if it only inserted or only removed lines.
+    """The lines that a hunk really changed. `old` is empty if lines were only inserted, `new` if only removed.
 
-    start: where `new` begins in the document, at the beginning of a line; -1 if not known. above, below: lines of the
-    hunk beside them.
+    start: the offset of `new` in the document, at the start of a line; -1 if not known. above, below: the unchanged
+    lines of the hunk before and after them.
     """
 
     old: tuple[bytes, ...]
@@ -67,7 +67,7 @@ class Trimmed:
 
 
 class EditHistory:
-    """What was edited lately, the latest last. Whoever holds it gives it every change of a document, in order."""
+    """The recent edits, the latest last. Its owner reports every change of every document, in order."""
 
     def __init__(self) -> None:
         self._hunks: list[Hunk] = []
@@ -80,7 +80,7 @@ class EditHistory:
         return tuple(self._hunks)
 
     def changed(self, old: DocumentSnapshot, new: DocumentSnapshot, now: float) -> None:
-        """Notes that `old` has become `new`, its next version, at `now` in seconds."""
+        """Records that `old` became `new`, its next version, at `now` in seconds."""
         start, end, length = changed_region(old, new)
         grown = length - (end - start)
         if not grown and old.source[start:end] == new.source[start : start + length]:
@@ -110,19 +110,19 @@ class EditHistory:
         self._hunks = kept[-MOST_HUNKS:]
 
     def opened(self, document: DocumentSnapshot) -> None:
-        """A document has come with a text of its own: where its edits stand is not known."""
+        """Records that a document was opened; its text may be new, so the positions of its edits are unknown."""
         self.closed(document.uri)
 
     def closed(self, uri: str) -> None:
         self._hunks = [replace(hunk, start=-1) if hunk.uri == uri else hunk for hunk in self._hunks]
 
     def classify(self, id: int, kind: str) -> None:
-        """Notes the kind of the syntax node that a hunk has changed."""
+        """Records the type of the syntax node that a hunk changed."""
         self._hunks = [replace(hunk, kind=kind) if hunk.id == id else hunk for hunk in self._hunks]
 
 
 def _before(source: bytes, first: int, last: int, merged: Iterable[Hunk]) -> bytes:
-    """What `source[first:last]` was before the hunks in it."""
+    """The text of `source[first:last]` before the hunks in it."""
     parts: list[bytes] = []
     position = first
     for hunk in sorted(merged, key=lambda hunk: hunk.start):

@@ -1,4 +1,4 @@
-"""Names in syntax trees, for any language: where they stand, which are introduced there, and in what scope."""
+"""Finds names in syntax trees of any language: their occurrences, where they are introduced, and their scope."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ from lsp_server.core.next_edits.trees import Tree
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# Uses so many lines apart are changed together, and so many lines at once.
+# Uses at most `_GAP` lines apart are changed together, over at most `_MOST_LINES` lines at once.
 _GAP, _MOST_LINES = 3, 16
 _DOTS = (b".", b"->", b"?.", b"::")
 
 
 def words(document: DocumentSnapshot, name: bytes, start: int = 0, end: int | None = None) -> Iterator[int]:
-    """Where a name stands as a whole word, be it code or not."""
+    """The offsets where a name occurs as a whole word, in code or not."""
     source = document.source
     last = len(source) if end is None else end
     at = source.find(name, start, last)
@@ -46,18 +46,18 @@ def _in_word(byte: bytes) -> bool:
 
 
 def is_alone(document: DocumentSnapshot, name: bytes) -> bool:
-    """Whether a name stands at one place only."""
+    """Whether a name occurs exactly once."""
     found = words(document, name)
     return next(found, None) is not None and next(found, None) is None
 
 
 def is_distinctive(name: bytes) -> bool:
-    """Whether a name is hardly that of something else, too."""
+    """Whether a name is so specific that it hardly means something else elsewhere."""
     return len(name) >= 8 and len([part for part in subwords(name) if part.isalnum()]) > 1
 
 
 def name_node(tree: Tree, start: int, name: bytes) -> Node | None:
-    """The node of a name that stands at `start`; None if that is text, or not a name by itself."""
+    """The node of the name at `start`; None if it is in a string or comment, or only part of a name."""
     node = tree.node_at(start, start + len(name))
     if node is None or node.type not in NAMES or node.start_byte != start or node.end_byte != start + len(name):
         return None
@@ -65,7 +65,7 @@ def name_node(tree: Tree, start: int, name: bytes) -> Node | None:
 
 
 def field_of(node: Node) -> str | None:
-    """Which field of its parent a node is in."""
+    """The field of its parent that a node is in."""
     parent = node.parent
     if parent is None:
         return None
@@ -76,7 +76,7 @@ def field_of(node: Node) -> str | None:
 
 
 def introduced_by(node: Node) -> Node | None:
-    """The node that introduces the name `node`; None where the name is only used."""
+    """The node that introduces the name `node`; None if the name is only used there."""
     child = node
     for _ in range(4):
         parent = child.parent
@@ -107,14 +107,14 @@ def introduced_by(node: Node) -> Node | None:
 
 
 def is_member(tree: Tree, node: Node) -> bool:
-    """Whether the name stands behind a dot or the like."""
+    """Whether the name follows a dot or a similar operator."""
     start = node.start_byte
     before = tree.document.source[max(0, start - 2) : start]
     return before.endswith(_DOTS) and not before.endswith(b"..")
 
 
 def is_label(node: Node) -> bool:
-    """Whether it is the name of an argument or a key, which is not looked up here."""
+    """Whether the node is the name of an argument or a key, which does not refer to a variable here."""
     parent, field = node.parent, field_of(node)
     if parent is None:
         return False
@@ -122,7 +122,7 @@ def is_label(node: Node) -> bool:
 
 
 def function_around(node: Node | None) -> Node | None:
-    """The innermost function that `node` lies in; a function does not lie in itself by its name."""
+    """The innermost function around `node`. A function is not around its own name."""
     child = node
     while child is not None and (parent := child.parent) is not None:
         if parent.type in FUNCTIONS and not (field_of(child) in ("name", "declarator") and child.type in NAMES):
@@ -135,7 +135,7 @@ Scope = Literal["local", "file", "member"]
 
 
 def scope_of(node: Node, introducer: Node) -> tuple[Scope, Node | None]:
-    """Where what is introduced counts: in a function, in a class by its objects, or in the whole file."""
+    """The scope of an introduced name, with its node: a function, a class whose objects have it, or the whole file."""
     if introducer.type in PARAMETER_LISTS or introducer.type.endswith(("parameter", "parameter_declaration")):
         child: Node | None = introducer
         while child is not None and child.type not in FUNCTIONS:
@@ -153,8 +153,8 @@ def scope_of(node: Node, introducer: Node) -> tuple[Scope, Node | None]:
 
 
 def together(document: DocumentSnapshot, offsets: Sequence[int], start: int) -> list[int]:
-    """Of `offsets`, in order, those that stand within a few lines of each other: the first of them behind `start`, or
-    the first of all."""
+    """The first group of `offsets` (in order) that are within a few lines of each other: from `start` on, else from the
+    beginning."""
     group: list[int] = []
     for offset in [offset for offset in offsets if offset >= start] or offsets:
         if group:
@@ -166,7 +166,7 @@ def together(document: DocumentSnapshot, offsets: Sequence[int], start: int) -> 
 
 
 def replaced(document: DocumentSnapshot, offsets: Sequence[int], old: bytes, new: bytes) -> tuple[int, int, bytes]:
-    """The one edit that puts `new` for `old` at all `offsets`."""
+    """One edit that replaces `old` by `new` at all `offsets`: its start, its end and its text."""
     first, last = offsets[0], offsets[-1] + len(old)
     parts: list[bytes] = []
     position = first

@@ -1,4 +1,4 @@
-"""Kinds of nodes in the grammars of all languages together: what is a function, a class, a name, a call."""
+"""Sets of node types over all grammars: functions, classes, names, calls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NAMES = _kinds(
 CALLS = _kinds("call call_expression method_invocation invocation_expression method_call_expression")
 ARGUMENTS = _kinds("argument_list arguments value_arguments")
 
-# Lists of parameters, and what may stand around a name that is introduced.
+# Lists of parameters, and nodes that may surround a name where it is introduced.
 PARAMETER_LISTS = _kinds(
     "parameters formal_parameters lambda_parameters closure_parameters parameter_list inferred_parameters"
 )
@@ -37,7 +37,7 @@ PATTERNS = _kinds(
     "optional_parameter identifier_list mut_pattern reference_pattern ref_pattern parameter as_pattern_target "
     "variable_declarator pointer_declarator"
 )
-# A node introduces the name that is in one of these fields of it.
+# A node of a type that matches `INTRODUCES` introduces the name in one of these fields.
 INTRODUCED_FIELDS = _kinds("name pattern declarator alias parameter left parameters")
 INTRODUCES = re.compile(
     r"(definition|declaration|declarator|_item|_spec|parameter|signature|_variant|_constant|enum_assignment|enumerator"
@@ -46,17 +46,17 @@ INTRODUCES = re.compile(
     r"|as_pattern|let_condition|import_specifier|aliased_import|method)$"
 )
 USED_FIELDS = _kinds("value type right body")
-# The keys and labels that are not looked up where they stand, and the fields they are in.
+# Keys and labels, which do not refer to a variable, and the fields that contain them.
 LABELLED = _kinds("pair keyed_element field_initializer named_argument keyword_argument")
 LABEL_FIELDS = _kinds("key name field")
 
 # Names of languages.
 AWAITING = frozenset({"Python", "JavaScript", "TypeScript", "TSX", "Rust"})
-# Where an object's own method is called by its name alone.
+# Languages in which a method of the same object is called by its name alone.
 WITHOUT_SELF = frozenset({"Java", "C#", "C++", "Kotlin", "Scala", "Swift", "Ruby"})
 SELVES = frozenset({b"self", b"cls", b"&self", b"&mut self", b"mut self", b"this"})
 
-# Modules that a Python program imports by their name alone, as what stands in front of a dot tells.
+# Modules that a Python program imports by name alone, and that are recognised by a dot after the name.
 _MODULE_NAMES = _kinds(
     "abc argparse array ast asyncio base64 bisect bz2 calendar collections configparser contextlib copy csv ctypes "
     "dataclasses datetime decimal difflib enum errno fnmatch fractions functools gc getpass glob gzip hashlib heapq "

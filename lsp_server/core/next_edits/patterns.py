@@ -1,7 +1,7 @@
-"""What two edits have in common: one pattern of what was there and what came, by anti-unification of their tokens.
+"""Finds the pattern that two edits have in common, by anti-unification of their tokens before and after.
 
-Where both have the same token it stands in the pattern; where they differ there is a variable, for a token or for what
-stands between brackets or commas. What comes has to follow from these, or there is no pattern.
+Tokens that both edits share are constants of the pattern. Where they differ, the pattern has a variable for one token
+or for everything between brackets or commas. There is only a pattern if the new text follows from these.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from lsp_server.core.next_edits.tokens import CLOSER, CLOSERS, Token, group_ends
 
 Run = tuple[Token, ...]
 
-# A variable stands for so many tokens at most.
+# The maximum number of tokens that a variable stands for.
 _LONGEST_RUN = 200
 _LABELS = frozenset({b"=", b":", b"=>", b"->"})
 
 
 @dataclass(frozen=True, slots=True)
 class Var:
-    """A variable. kinds: of the token that it stands for; None if it stands for any balanced run. commas: whether the
-    run may have commas. empty: whether it may be nothing. capital: whether the token begins with a capital letter, if
-    both that are known do, or if neither does. head, tail: the subwords that both begin and end with. argument: whether
-    it is all that stands between commas or brackets, where a run of several tokens may stand, too."""
+    """A variable. kinds: the possible kinds of its token; None if it stands for any balanced run of tokens. commas:
+    whether the run may have commas. empty: whether the run may be empty. capital: whether its token must begin with a
+    capital letter; None if the two examples differ. head, tail: subwords that the token must begin and end with.
+    argument: whether it fills the space between commas or brackets, so that it may match a run of several tokens."""
 
     index: int
     kinds: frozenset[str] | None
@@ -38,7 +38,7 @@ class Var:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A token of the new text that is made from a variable's. None as function: as it is."""
+    """A token of the new text that is made from a variable's token. function: how; None if it is the same."""
 
     index: int
     function: Callable[[bytes], bytes | None] | None = None
@@ -50,8 +50,8 @@ Part = bytes | Made
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """before: what has to stand at a place; after: what comes there. starts, stops: whether the lines there begin and
-    end with it."""
+    """before: the items that a place must match. after: the parts of its new text. starts, stops: whether the match
+    must begin and end the lines of the place."""
 
     before: tuple[Item, ...]
     after: tuple[Part, ...]
@@ -64,13 +64,13 @@ class Pattern:
 
     @property
     def words(self) -> list[bytes]:
-        """The words that have to stand at a place."""
+        """The constant words that a place must contain."""
         return [item for item in self.before if isinstance(item, bytes) and re.match(rb"[A-Za-z_\x80-\xff]", item)]
 
     @property
     def is_certain(self) -> bool:
-        """Whether what comes follows from what was there: nothing that differs is put away where names differ, or for a
-        constant that was not there, which could differ, too."""
+        """Whether the new text follows from the old one. Not so if a deletion drops differing names, or if differing
+        text is dropped and a new literal comes, because that could differ as well."""
         kept = {part.index for part in self.after if isinstance(part, Made)}
         gone = [item for item in self.before if isinstance(item, Var) and item.index not in kept]
         if not self.after:
@@ -81,7 +81,7 @@ class Pattern:
 
 @dataclass(slots=True)
 class _Variables:
-    """The variables of a pattern: for each the two runs that it stands for."""
+    """The variables of a pattern: for each, the two runs that it stands for in the examples."""
 
     runs: list[tuple[Run, Run]] = field(default_factory=list)
 
@@ -103,7 +103,7 @@ def unify(
     after: tuple[Sequence[Token], Sequence[Token]],
     ends: tuple[bool, bool] = (True, True),
 ) -> Pattern | None:
-    """The pattern of two edits, given by their tokens before and after; None if they have none in common."""
+    """The pattern of two edits, given by their tokens before and after the edit; None if there is no common one."""
     variables = _Variables()
     items = _unified(before[0], before[1], variables, top=True)
     if items is None:
@@ -113,7 +113,7 @@ def unify(
 
 
 def _nodes(tokens: Sequence[Token]) -> Iterator[Run]:
-    """Single tokens, and groups in brackets with all that is in them."""
+    """Single tokens, and bracket groups with everything in them."""
     ends, index = group_ends(tokens), 0
     while index < len(tokens):
         last = ends.get(index, index)
@@ -185,7 +185,7 @@ def _variable(one: Run, other: Run, variables: _Variables) -> Var:
 
 
 def _shared(one: bytes, other: bytes) -> tuple[bytes, bytes]:
-    """The subwords that two names begin with, and that they end with; none of less than three letters together."""
+    """The common subwords at the beginning and at the end of two names; each is empty if shorter than 3 letters."""
     a, b = subwords(one), subwords(other)
     limit = min(len(a), len(b)) - 1
     start = next((i for i in range(limit) if a[i] != b[i]), max(0, limit))
@@ -194,11 +194,11 @@ def _shared(one: bytes, other: bytes) -> tuple[bytes, bytes]:
     return head if len(head) > 2 else b"", tail if len(tail) > 2 else b""
 
 
-# What comes ---------------------------------------------------------------------------------------------------
+# The new text -------------------------------------------------------------------------------------------------
 
 
 def _made(one: Sequence[Token], other: Sequence[Token], variables: _Variables) -> list[Part] | None:
-    """The new text as far as it follows from the variables."""
+    """The parts of the new text, as far as they follow from the variables; None if they do not."""
     long = [(index, runs) for index, runs in enumerate(variables.runs) if all(runs) and max(map(len, runs)) > 1]
     long.sort(key=lambda each: -len(each[1][0]) - len(each[1][1]))
     sides: list[list[Token | Made]] = []
@@ -226,7 +226,7 @@ def _made(one: Sequence[Token], other: Sequence[Token], variables: _Variables) -
 
 
 def _with_references(parts: list[Token | Made], run: tuple[bytes, ...], reference: Made) -> list[Token | Made]:
-    """`parts` with `reference` for each place where `run` stands."""
+    """`parts` with `reference` in place of each occurrence of `run`."""
     found: list[Token | Made] = []
     index = 0
     while index < len(parts):
@@ -241,7 +241,7 @@ def _with_references(parts: list[Token | Made], run: tuple[bytes, ...], referenc
 
 
 def _derived(one: Token, other: Token, variables: _Variables) -> Made | None:
-    """How the two tokens follow from one variable; the simplest way counts."""
+    """The way in which both tokens follow from one variable, the simplest one; None if there is none."""
     single = [(index, a[0], b[0]) for index, (a, b) in enumerate(variables.runs) if len(a) == len(b) == 1]
     for index, a, b in single:
         if (a.text, b.text) == (one.text, other.text):
@@ -254,7 +254,7 @@ def _derived(one: Token, other: Token, variables: _Variables) -> Made | None:
 
 
 def _functions(value: bytes, made: bytes) -> Iterator[Callable[[bytes], bytes | None]]:
-    """Ways to make `made` from `value` that may hold for other values, too."""
+    """Functions that make `made` from `value` and may work for other values."""
     for spell in _SPELLINGS:
         if spell(value) == made:
             yield spell
@@ -316,7 +316,7 @@ _SPELLINGS = (_snake, _camel, _pascal, _upper, _words)
 
 
 def matched(pattern: Pattern, tokens: Sequence[Token], start: int) -> tuple[int, dict[int, Run]] | None:
-    """Where the pattern ends that begins at the token `start`, and what its variables are; None if it does not fit."""
+    """Matches the pattern at the token `start`: the end of the match and the values of the variables; else None."""
     return _match(pattern.before, tokens, 0, start, {})
 
 
@@ -358,8 +358,8 @@ def _fits(variable: Var, token: Token) -> bool:
 
 
 def _run_ends(variable: Var, tokens: Sequence[Token], start: int) -> Iterator[int]:
-    """Where a run that begins at `start` may end, the shortest first. What stands for an argument is an expression by
-    itself, not one with a label or a star in front."""
+    """The possible ends of a run that begins at `start`, the shortest first. An argument must be an expression by
+    itself, without a label or a star before it."""
     if variable.empty:
         yield start
     alone = variable.kinds is not None
@@ -381,7 +381,7 @@ def _run_ends(variable: Var, tokens: Sequence[Token], start: int) -> Iterator[in
 
 
 def instance(pattern: Pattern, bound: dict[int, Run], source: bytes) -> list[bytes] | None:
-    """The parts of the new text at a place, each a token or a run as it stands in `source`; None if one cannot be
+    """The parts of the new text at a place, each a token or a run as it stands in `source`; None if a part cannot be
     made."""
     made: list[bytes] = []
     for part in pattern.after:

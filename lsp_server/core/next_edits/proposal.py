@@ -1,4 +1,4 @@
-"""A proposed next edit, and what it is made from."""
+"""A proposed next edit, and the situation that it is made from."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ Kind = Literal["rename", "again", "arguments", "async", "member", "import", "men
 
 @dataclass(frozen=True, slots=True)
 class NextEdit:
-    """`document.source[start:end]` should become `text`. why: in words for the user. certainty: from 1, only likely, to
-    3, sure: the eagerness that the user has chosen decides which are shown."""
+    """`document.source[start:end]` should become `text`. why: the reason, in words for the user. certainty: from 1
+    (only likely) to 3 (sure); the user's eagerness setting decides which are shown."""
 
     kind: Kind
     document: DocumentSnapshot
@@ -35,11 +35,11 @@ class NextEdit:
 
     @property
     def result(self) -> bytes:
-        """The whole document with the edit."""
+        """The whole document after the edit."""
         return b"".join((self.document.source[: self.start], self.text, self.document.source[self.end :]))
 
     def lines(self) -> tuple[bytes, bytes]:
-        """The whole lines that it changes, before and after."""
+        """The whole lines that the edit changes, before and after it."""
         document = self.document
         first = document.line_start(document.line_at(self.start))
         last = document.line_end(document.line_at(self.end))
@@ -49,9 +49,9 @@ class NextEdit:
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """document: where the user is, and cursor: at which byte. others: further open documents, the latest first. hunks:
-    what was edited, the latest last. asked: whether the user has asked, and does not only pause. settled: whether the
-    pause is so long that what was typed last is hardly the half of something."""
+    """document: the user's current document. cursor: a byte offset in it. others: other open documents, the latest
+    first. hunks: the last edits, the latest last. asked: whether the user has requested a next edit. settled: whether
+    the pause is so long that the last edit is probably finished."""
 
     document: DocumentSnapshot
     cursor: int
@@ -69,12 +69,12 @@ class Situation:
         return self.hunks[-1] if self.hunks else None
 
     def here(self) -> list[Hunk]:
-        """The edits of the document whose place is known, the latest last."""
+        """The edits of this document whose positions are known, the latest last."""
         return [hunk for hunk in self.hunks if hunk.uri == self.document.uri and hunk.start >= 0]
 
 
 def smallest(edit: NextEdit) -> NextEdit | None:
-    """The same edit without what it leaves alone at its ends, of whole characters; None if it changes nothing."""
+    """The same edit without the unchanged text at its ends, in whole characters; None if it changes nothing."""
     old = edit.old
     if old == edit.text:
         return None

@@ -1,4 +1,4 @@
-"""What the last edits have in common, as templates: patterns with the white space of an example."""
+"""Makes templates of what the last edits have in common: patterns with the white space of an example."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from lsp_server.core.next_edits.patterns import Made, Pattern, matched, unify
 from lsp_server.core.next_edits.proposal import Situation
 from lsp_server.core.next_edits.tokens import CLOSER, CLOSERS, Token, group_ends, tokens_of
 
-# Of the edits before the last one so many are compared with it. Edits of more lines are no examples.
+# How many earlier edits are compared with the last one. An edit of more lines is no example.
 _COMPARED, _MOST_LINES = 3, 12
-# Edits further apart in time are hardly made for one purpose.
+# Edits further apart in time rarely have the same purpose.
 _APART_SECONDS = 300.0
-# So many tokens beside a change count as what it is in. Texts of more tokens keep no white space of their own.
+# How many tokens beside a change count as its context. Texts of more than `_MOST_TOKENS` do not keep their own spaces.
 _CONTEXT_TOKENS, _MOST_TOKENS = 4, 200
-# How much the constants of a pattern have to say together.
+# The minimum weight of all constants of a pattern together, by kind of edit.
 _STRENGTH, _INSERTION_STRENGTH, _ANNOTATION_STRENGTH = 2.5, 4.0, 2.0
-# Words that say little about where they stand.
+# Words that tell little about the place.
 _COMMON = frozenset(b"true false True False None nil null self this undefined err ok".split())
 _IMPORT = re.compile(rb"\s*(?:import|from|use|using|#include|package|export \*)\b")
 _ANNOTATION = re.compile(rb"\s*(?:@|#\[|\[)\w")
@@ -29,7 +29,7 @@ _ANNOTATION = re.compile(rb"\s*(?:@|#\[|\[)\w")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An edit of whole lines. above, below: the lines beside them that are not blank."""
+    """An edit of whole lines. above, below: the line before and the line after them."""
 
     old: tuple[bytes, ...]
     new: tuple[bytes, ...]
@@ -39,9 +39,10 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A pattern with the text that one example had for it. lines: how many lines it is about; anchor_line: in which of
-    them the rarest of its words stands. spaces: what stood in front of each part of the new text, and whether it was
-    so between the same tokens before the edit."""
+    """A pattern with the white space of one example. anchor: the longest of its words, which is searched for.
+    anchor_line: the line of the anchor among the `lines` lines of the pattern. spaces: the white space before each part
+    of the new text, and whether it was the same before the edit. indent: of the example's last line. whole: whether the
+    pattern covers whole lines."""
 
     pattern: Pattern
     anchor: bytes
@@ -53,8 +54,8 @@ class Template:
 
 
 def pairs(hunks: Sequence[Hunk], situation: Situation) -> Iterator[tuple[Example, Example]]:
-    """Two edits that may be instances of one pattern, the second of them the last: whole hunks first, then the lines
-    that were changed one by one."""
+    """Pairs of edits that may have one pattern; the second is always the last edit. Whole hunks come first, then
+    single lines of them."""
     last = _example(hunks[-1], situation)
     if last is None:
         return
@@ -76,7 +77,7 @@ def _example(hunk: Hunk, situation: Situation) -> Example | None:
 
 
 def _lines(example: Example) -> list[Example]:
-    """The edits of an example whose lines were changed one by one."""
+    """The edits of an example line by line, if it changed each line separately."""
     old, new = example.old, example.new
     if len(old) == len(new) > 1 and all(_alike(a, b) for a, b in zip(old, new, strict=True)):
         return [Example((a,), (b,)) for a, b in zip(old, new, strict=True) if a != b]
@@ -103,7 +104,7 @@ def _beside(hunk: Hunk, situation: Situation) -> tuple[bytes, bytes]:
 
 
 def templates(one: Example, other: Example, language: Language) -> Iterator[Template]:
-    """What two edits have in common, the most particular first."""
+    """The templates that two edits have in common, the most specific first."""
     inserts = [not any(line.strip() for line in each.old) for each in (one, other)]
     if all(inserts):
         if any(line.strip() for line in other.new):
@@ -116,7 +117,7 @@ def templates(one: Example, other: Example, language: Language) -> Iterator[Temp
     if whole is not None:
         yield whole
         if not whole.pattern.varies:
-            return  # nothing says that what is beside the change may be another
+            return  # nothing shows that the text beside the change may differ
     if all(len(each.old) == len(each.new) == 1 for each in (one, other)):
         cores = [_cores(*each, language) for each in lines]
         for a, b in zip(*cores, strict=False):
@@ -126,11 +127,11 @@ def templates(one: Example, other: Example, language: Language) -> Iterator[Temp
 
 
 def _insertions(one: Example, other: Example, language: Language) -> Iterator[Template]:
-    """Lines that were put in between others: what stands around them tells where, or only what stands below, of what is
-    said about that, or where there is nothing else."""
+    """Templates for inserted lines. The place is recognised by the lines around them; for annotations, or if there is
+    no line above, by the line below alone."""
     new = [b"\n".join(each.new) for each in (one, other)]
     if _IMPORT.match(new[1]):
-        return  # where another file has its imports does not follow
+        return  # the place of imports in another file does not follow from these
     beside = [(each.above, each.below) for each in (one, other)]
     above, below = (all(pair[side].strip() for pair in beside) for side in (0, 1))
     ways = []
@@ -156,7 +157,7 @@ def _template(
     ends: tuple[bool, bool] = (True, True),
     strength: float = _STRENGTH,
 ) -> Template | None:
-    """What two edits, each given by its text before and after, have in common, if that says enough."""
+    """The template of two edits, each given by its text before and after; None if the pattern is too weak."""
     before = [tokens_of(each[0], language) for each in (one, other)]
     after = [tokens_of(each[1], language) for each in (one, other)]
     pattern = unify((before[0], before[1]), (after[0], after[1]), ends)
@@ -182,7 +183,7 @@ def _template(
 
 
 def _weight(item: bytes, names: Sequence[bytes]) -> float:
-    """How much a constant says about where a pattern fits."""
+    """How much a constant tells about the places that the pattern fits."""
     if item in names and item not in _COMMON:
         return 3.0 if len(item) > 2 else 1.5
     return 1.0 if item[:1].isalpha() else 0.25
@@ -191,7 +192,7 @@ def _weight(item: bytes, names: Sequence[bytes]) -> float:
 def _spaces(
     pattern: Pattern, after: Sequence[Token], text: bytes, before: Sequence[Token], old: bytes
 ) -> tuple[tuple[bytes, bool], ...]:
-    """What stands in front of each part of the new text in an example, and whether it was so before."""
+    """The white space before each part of the new text in an example, and whether it was the same before the edit."""
     found = matched(pattern, before, 0)
     bound = found[1] if found is not None else {}
     own = own_spaces(before, old, after)
@@ -207,7 +208,7 @@ def _spaces(
 
 
 def own_spaces(before: Sequence[Token], old: bytes, after: Sequence[Token]) -> dict[int, bytes]:
-    """The white space that stood behind a token of the new text, by its index, if the next one followed it before."""
+    """The white space after tokens of the new text, by index, where the next token followed in the old text too."""
     own: dict[int, bytes] = {}
     if len(before) > _MOST_TOKENS or len(after) > _MOST_TOKENS:
         return own
@@ -219,8 +220,8 @@ def own_spaces(before: Sequence[Token], old: bytes, after: Sequence[Token]) -> d
 
 
 def _cores(old: bytes, new: bytes, language: Language) -> Iterator[tuple[bytes, bytes, bool, bool]]:
-    """Parts of a line that hold all that was changed in it, before and after: with the call or list around it, then
-    with fewer and fewer tokens beside it. And whether the line begins and ends with them."""
+    """Parts of a line that contain everything that was changed in it, before and after: first with the call or list
+    around it, then with fewer and fewer tokens beside it. With them, whether the line begins and ends with the part."""
     before, after = tokens_of(old, language), tokens_of(new, language)
     texts, others = [t.text for t in before], [t.text for t in after]
     limit = min(len(texts), len(others))
@@ -245,7 +246,7 @@ def _cores(old: bytes, new: bytes, language: Language) -> Iterator[tuple[bytes, 
 
 
 def _balanced(before: Sequence[Token], after: Sequence[Token], head: int, tail: int) -> tuple[int, int]:
-    """The parts of both with so many tokens less at their ends, grown until their brackets match."""
+    """How many tokens to leave out at both ends: at most `head` and `tail`, so that the rest has matching brackets."""
     while head or tail:
         depths = [_depths(tokens[head : len(tokens) - tail]) for tokens in (before, after)]
         opened, closed = max(d[0] for d in depths), max(d[1] for d in depths)
@@ -261,7 +262,7 @@ def _balanced(before: Sequence[Token], after: Sequence[Token], head: int, tail: 
 
 
 def _depths(tokens: Sequence[Token]) -> tuple[int, int]:
-    """How many brackets stay open, and how many are closed that were not opened."""
+    """The numbers of brackets that are not closed, and that are closed but not opened."""
     opened = closed = 0
     for token in tokens:
         if token.text in CLOSER:

@@ -1,4 +1,4 @@
-"""Code as tokens, for any language: words, numbers, strings, comments and signs, and the brackets they stand in."""
+"""Splits code into tokens, for any language: words, numbers, strings, comments and signs; and finds bracket pairs."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SIGNS = (
     rb"|\?\.|\?\?|<-|\.\.|[^\s\w]"
 )
 CLOSER = {b"(": b")", b"[": b"]", b"{": b"}"}
-# The tokens of longer texts are not kept.
+# Tokens of longer texts are not cached.
 _KEPT_BYTES = 400
 CLOSERS = frozenset(CLOSER.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token and where it stands in the text that it was read from."""
+    """A token and its offset in the text that it was read from."""
 
     kind: Kind
     text: bytes
@@ -41,7 +41,7 @@ def _lexer(quotes: str, comment: bytes) -> re.Pattern[bytes]:
     strings = b"|".join(
         rb"[A-Za-z]{0,2}%b(?:\\.|[^%b\\\r\n])*%b" % (q, q, q) for q in (re.escape(q.encode()) for q in quotes)
     )
-    # Where no string begins with it, a lifetime or a symbol may.
+    # If `'` does not begin a string, it may begin a lifetime or a symbol.
     word = rb"[\w\x80-\xff]+" if "'" in quotes else rb"'[A-Za-z_]\w*(?!')|[\w\x80-\xff]+"
     return re.compile(
         rb"(?P<comment>%b[^\r\n]*)|(?P<string>%b)|(?P<number>\d[\w.]*)|(?P<word>%b)|(?P<sign>%b)"
@@ -59,12 +59,12 @@ def _tokens(text: bytes, language: Language) -> tuple[Token, ...]:
 
 
 def tokens_of(text: bytes, language: Language) -> list[Token]:
-    """The tokens of some lines. The last ones are kept, for each is looked at more than once."""
+    """The tokens of some lines. Recent results are cached, because most texts are read more than once."""
     return list(_tokens(text, language) if len(text) < _KEPT_BYTES else _tokens.__wrapped__(text, language))
 
 
 def group_ends(tokens: Sequence[Token]) -> dict[int, int]:
-    """The index of the closing bracket for that of each opening one, of those that match."""
+    """The index of the closing bracket for each opening bracket that has one."""
     ends: dict[int, int] = {}
     opened: list[int] = []
     for index, token in enumerate(tokens):
@@ -79,5 +79,5 @@ _SUBWORD = re.compile(rb"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^A-Za-z\d]+")
 
 
 def subwords(text: bytes) -> list[bytes]:
-    """`text` in the parts that an identifier is made of: `parseHTTPUrl_2` has parse, HTTP, Url, _ and 2."""
+    """The parts of an identifier: `parseHTTPUrl_2` consists of parse, HTTP, Url, _ and 2."""
     return _SUBWORD.findall(text)

@@ -1,4 +1,4 @@
-"""The syntax of whole documents, kept and parsed on from version to version, and whether an edit leaves it whole."""
+"""Keeps the syntax trees of whole documents, updates them from version to version, and checks if an edit is valid."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ if TYPE_CHECKING:
     from tree_sitter import Node
     from tree_sitter import Tree as SyntaxTree
 
-# A tree takes about thirty times the memory of its text: so many are kept, of texts of so many bytes at most.
+# A tree takes about thirty times the memory of its text. So only the last `MOST_TREES` are kept, and only of texts of
+# at most `MOST_BYTES` bytes.
 MOST_TREES, MOST_BYTES = 3, 400_000
-# Steps of a parse for each KB and besides; whole files of ordinary code take 2 to 13 for a KB. What takes more is
-# broken in many places. After the first failure so many requests pass until it is tried again, after each further one
-# twice as many.
+# The limit of parser steps: per KB, and in addition. Whole files of ordinary code take 2 to 13 steps per KB; a file
+# that takes more is broken in many places. After a failed parse some requests are skipped before the next attempt:
+# first `_SKIPPED`, then twice as many after each further failure.
 _STEPS_PER_KB, _LEAST_STEPS = 20, 400
 _SKIPPED, _MOST_SKIPPED, _MOST_HARD = 2, 64, 16
-# With more errors nothing can be said of a text.
+# With more errors than this, no statement about a text is possible.
 MOST_ERRORS = 40
 
 
 class Tree:
-    """The tree of a document. root: None without a grammar, of data and prose, or if it is too much to parse."""
+    """The tree of a document. root: None without a grammar, for data and prose, or if parsing takes too many steps."""
 
     def __init__(self, document: DocumentSnapshot, tree: SyntaxTree | None) -> None:
         self.document = document
@@ -37,7 +38,7 @@ class Tree:
 
     @property
     def root(self) -> Node | None:
-        """Another one each time: a node keeps all of its children that were ever asked for."""
+        """A new object each time, because a node keeps all of its children that were ever asked for."""
         return None if self._tree is None else self._tree.root_node
 
     @property
@@ -52,7 +53,7 @@ class Tree:
         return self._tree
 
     def node_at(self, start: int, end: int | None = None) -> Node | None:
-        """The smallest node that holds `start:end`."""
+        """The smallest node that contains the bytes `start:end`."""
         root = self.root
         return None if root is None else root.descendant_for_byte_range(start, start if end is None else end)
 
@@ -60,7 +61,7 @@ class Tree:
         return self.document.source[node.start_byte : node.end_byte]
 
     def is_code(self, start: int, end: int) -> bool:
-        """Whether the bytes are neither in a comment nor in a string."""
+        """Whether the bytes `start:end` are neither in a comment nor in a string."""
         language = self.language
         for node in above(self.node_at(start, end)):
             if node.type in language.code_in_strings:
@@ -70,42 +71,42 @@ class Tree:
         return True
 
     def edited(self, start: int, end: int, text: bytes) -> Tree:
-        """The tree with `text` for `start:end`."""
+        """The tree after `start:end` was replaced by `text`."""
         after = self.document.edited(start, end, text)
         if self._tree is None:
             return Tree(after, None)
         return Tree(after, parse_whole(self.language, after, _steps(after), (self._tree, self.document)))
 
     def errors_with(self, start: int, end: int, text: bytes) -> int | None:
-        """How many errors there would be with `text` for `start:end`; None if that cannot be told."""
+        """The number of errors after `start:end` was replaced by `text`; None if it cannot be determined."""
         tree = self.edited(start, end, text)
         return None if tree.root is None else len(tree.errors)
 
     def stays_whole(self, start: int, end: int, text: bytes) -> bool:
-        """Whether `text` for `start:end` brings no error in. False if that cannot be told."""
+        """Whether replacing `start:end` by `text` adds no error. False if that cannot be determined."""
         if self._tree is None or len(self.errors) > MOST_ERRORS:
             return False
         errors = self.errors_with(start, end, text)
         return errors is not None and errors <= len(self.errors)
 
 
-# The trees that were asked for last, by URI, the latest last. Each has one owner: who asks takes it out and puts it
-# back, or the newer one, so that threads do not share one. Besides, the last versions that could not be parsed.
+# The trees that were requested last, by URI, the latest last. Each has one owner: a caller takes the tree out and puts
+# it, or a newer one, back, so threads never share one. `_FAILED` has the last versions that could not be parsed.
 _KEPT: dict[str, Tree] = {}
 _FAILED: dict[str, Tree] = {}
-# Of documents that are too hard: how many requests are to pass, and how many were to pass last.
+# For documents whose parse failed: how many requests are still to be skipped, and how many were skipped last time.
 _HARD: dict[str, tuple[int, int]] = {}
 
 
 def tree_of(document: DocumentSnapshot) -> Tree:
-    """The tree of a document; made from that of an earlier version, if that is kept."""
+    """The tree of a document. It is updated from the tree of an earlier version if that is kept."""
     uri = document.uri
     failed = _FAILED.get(uri)
     if failed is not None and failed.document is document:
         return failed
     kept = _KEPT.pop(uri, None)
     tree = kept if kept is not None and kept.document is document else Tree(document, _parsed(document, kept))
-    keeping = tree if tree.root is not None else kept  # the earlier one does for when it can be parsed again
+    keeping = tree if tree.root is not None else kept  # the earlier tree helps when the document parses again
     if keeping is not None and keeping.root is not None:
         _KEPT[uri] = keeping
         for other in list(_KEPT)[:-MOST_TREES]:
@@ -118,7 +119,7 @@ def tree_of(document: DocumentSnapshot) -> Tree:
 
 
 def forget_tree(uri: str) -> None:
-    """A document is closed: its tree goes."""
+    """Drops the tree of a closed document."""
     _KEPT.pop(uri, None)
     _FAILED.pop(uri, None)
     _HARD.pop(uri, None)
@@ -127,7 +128,7 @@ def forget_tree(uri: str) -> None:
 def _parsed(document: DocumentSnapshot, kept: Tree | None) -> SyntaxTree | None:
     language = language_of(document)
     if len(document.source) > MOST_BYTES or not language.imports | language.strings or not language.reindents:
-        return None  # prose, data and pages
+        return None  # prose, data and web pages
     passing, passed = _HARD.get(document.uri, (0, 0))
     if passing:
         _HARD[document.uri] = passing - 1, passed
@@ -154,14 +155,14 @@ def language_of(document: DocumentSnapshot) -> Language:
 
 
 def above(node: Node | None) -> Iterator[Node]:
-    """`node` and the nodes around it, from the inside out."""
+    """`node` and the nodes around it, from the innermost to the outermost."""
     while node is not None:
         yield node
         node = node.parent
 
 
 def nodes_in(root: Node | None, start: int, end: int, most: int = 4000) -> Iterator[Node]:
-    """The named nodes under `root` of which some part lies in `start:end`, in order, outer ones first; of `most`."""
+    """The named nodes under `root` that overlap `start:end`, in order, outer ones first; at most `most` of them."""
     stack, seen = [] if root is None else [root], 0
     while stack and seen < most:
         node = stack.pop()

@@ -1,1 +1,1 @@
-"""Code actions: what is offered where, what the model is asked, and how its answer becomes an edit to trust."""
+"""Code actions: which ones are offered at a place, what the model is asked, and how its answer becomes a safe edit."""

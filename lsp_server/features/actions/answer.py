@@ -1,13 +1,13 @@
-"""What a model wrote beside the code: sentences, and what it says over and over."""
+"""Handles text in a model's answer that is not code: sentences and repetition."""
 
 from __future__ import annotations
 
 import re
 
-# Longer lines are no fences and no sentences, and what tells them apart looks at a line again and again.
+# Longer lines are neither fences nor sentences. The patterns would take too long on them.
 LONGEST_MARKUP = 1000
 _LONGEST_TEXT = 4000
-# What is said this often in a row, over this many characters, is said for ever.
+# A text that is repeated this often in a row, over this many characters, is an endless loop. Then: the longest unit.
 _LOOP_TIMES, _LOOP_LENGTH, _LONGEST_PERIOD = 8, 80, 100
 _PROSE = re.compile(
     r"^\s*(?:"
@@ -21,7 +21,7 @@ _BULLET = re.compile(r"^\s*(?:[-*+]\s+[A-Z*`]|\d+\.\s+|#{1,6}\s|\*\*)")
 
 
 def is_prose(line: str) -> bool:
-    """Whether a line reads like a sentence for a person, not like code."""
+    """Whether a line reads like a sentence for a person and not like code."""
     text = line.rstrip()
     if text.endswith((";", "{", "}", ",", "):")) or "=" in text:
         return False
@@ -33,8 +33,8 @@ def is_prose(line: str) -> bool:
 
 
 def repeats(text: str, known: str = "") -> bool:
-    """Whether a model has fallen into writing the same over and over, or a line without end. known: the text it was
-    given; what repeats there may repeat in the answer."""
+    """Whether the answer has become an endless repetition or an endless line. known: the text that the model was given;
+    repetition that is in it does not count."""
     if len(text) - text.rfind("\n") > _LONGEST_TEXT:
         return True
     start = _loop(text)
@@ -44,18 +44,18 @@ def repeats(text: str, known: str = "") -> bool:
 
 
 def without_repetition(text: str) -> str:
-    """`text` up to where it begins to say again, to its end, what it has just said."""
+    """`text` up to the point from which it only repeats itself until the end."""
     return _said_again(text[: _loop(text)])
 
 
 def without_cut_end(text: str) -> str:
-    """`text`, which ended before its time, up to its last whole sentence or line."""
+    """`text`, which was cut off, up to its last complete sentence or line."""
     ends = [match.end() for match in re.finditer(r"[.!?](?=\s)|[。！？]|\n", text)]
     return text[: ends[-1]].rstrip() if ends else ""
 
 
 def _loop(text: str) -> int:
-    """Where the end of `text` begins to be one short piece over and over; its length if that is not so."""
+    """The offset from which `text` only repeats one short unit until the end; its length if there is no such loop."""
     for period in range(1, min(_LONGEST_PERIOD, len(text) // _LOOP_TIMES) + 1):
         size = max(_LOOP_TIMES * period, _LOOP_LENGTH)
         tail = text[-size:]
@@ -73,14 +73,14 @@ def _said_again(text: str) -> str:
         match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?<=[。！？])|(?=\n)|$)", text) if match[0].strip()
     ]
     filled = [match[0].strip() for match in parts]
-    whole = len(filled) - 1  # the last one may not be finished
+    whole = len(filled) - 1  # the last one may be unfinished
     for period in (1, 2, 3, 4, 6, 8):
         first = whole
         while first > period and filled[first - 1] == filled[first - 1 - period]:
             first -= 1
         again = whole - first
         size = sum(map(len, filled[max(0, whole - period) : whole]))
-        # Two long sentences in a row are enough; short lines, such as closing braces, may well repeat.
+        # Two long sentences in a row are enough. Short lines, such as closing braces, may repeat.
         if again >= 2 * period and again * size // period >= 160:
             return text[: parts[first].start()].rstrip()
     return text

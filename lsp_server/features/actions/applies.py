@@ -1,4 +1,4 @@
-"""Whether an action applies to a place: there is something in it that the action could change. Asks no model."""
+"""Decides whether an action applies to a place: the place has something that the action can change. Asks no model."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lsp_server.core.outline import Definition, definitions, has_definitions
 if TYPE_CHECKING:
     from lsp_server.features.actions.subject import Subject
 
-# What an action may need, in words; the idioms are those of the syntax tree.
+# The names of what an action may need. `IDIOMS` are forms in the syntax tree.
 NEEDS = frozenset({"work", "text or work", "parts", "testable", *IDIOMS})
-# Files in these hold text or data: nothing in them fails, and no function can be made of it.
+# Languages of text or data: their files have no code that can fail, and no functions can be made of them.
 _NO_CODE = frozenset({"Markdown", "HTML", "CSS", "JSON", "YAML", "TOML"})
 _TEXT_IDS = (
     "plaintext text log markdown restructuredtext latex tex bibtex asciidoc csv tsv xml svg ini properties dotenv "
@@ -24,9 +24,9 @@ _TEXT_IDS = (
 )
 _TEXT_FILES = ".txt .text .log .rst .tex .bib .adoc .csv .tsv .xml .svg .ini .cfg .conf .env"
 _NO_CODE_IDS, _NO_CODE_FILES = frozenset(_TEXT_IDS.split()), frozenset(_TEXT_FILES.split())
-# Fewer words and signs than this in a body or a selection do nothing, or are a single step.
+# The minimum number of tokens that do something, in a body or a selection. With fewer, it has at most a single step.
 _LEAST_WORK, _LEAST_PARTS, _LEAST_SELECTED_PARTS = 2, 8, 4
-# Names of files that hold tests themselves, by language.
+# Names of test files, by language.
 _TEST_FILES = {
     "Python": re.compile(r"test_.*|.*_test|conftest"),
     "Go": re.compile(r".*_test"),
@@ -35,7 +35,7 @@ _TEST_FILES = {
 
 
 def applies(needs: str, document: DocumentSnapshot, language: Language, subject: Subject) -> bool:
-    """Whether the target has what an action needs."""
+    """Whether the subject has what the action needs."""
     if not needs:
         return True
     if needs in IDIOMS:
@@ -60,7 +60,7 @@ def _holds_no_code(document: DocumentSnapshot, language: Language) -> bool:
 
 
 def _bodies(document: DocumentSnapshot, language: Language, subject: Subject) -> list[tuple[int, int]]:
-    """Where code may do something: a function's body, those of a class's methods, or the selected lines."""
+    """The ranges whose code counts: the body of a function, those of a class's methods, or the selection."""
     if not subject.whole or subject.definition is None:
         return [(subject.start, subject.end)]
     inside = definitions(language, document.source)
@@ -71,8 +71,8 @@ def _bodies(document: DocumentSnapshot, language: Language, subject: Subject) ->
 
 
 def _is_testable(document: DocumentSnapshot, language: Language, subject: Subject) -> bool:
-    """Whether tests could call the definition: it has a body, stands in a saved file, in no function and no test, and
-    is exported where that is needed."""
+    """Whether tests could call the definition: it has a body, is in a saved file that is no test file, is not inside a
+    function, and is exported if the language requires that."""
     definition = subject.definition
     if definition is None or not document.uri.startswith("file:") or not _bodies(document, language, subject):
         return False

@@ -1,4 +1,4 @@
-"""The chat model: loaded when the first action needs it, asked, and listened to while it writes."""
+"""Asks the chat model: loads it when the first action needs it, sends the prompt and follows the answer."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from lsp_server.features.actions.prompts import Asked
 from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
 from lsp_server.features.actions.thinking import may_begin_thinking, without_thinking
 
-# A smaller model is shown how its answer begins; a larger one would lose its thinking to that.
+# A model with fewer parameters is given the beginning of its answer. A larger one would then skip its thinking.
 _SMALL_PARAMETERS = 2_000_000_000
 
 
 class ActionFailedError(Exception):
-    """An action that comes to nothing. The message is one line for the user."""
+    """An action that cannot be carried out. The message is one line for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class ActionOptions:
-    """What a user can set about actions. model: the chat model's specification. shared: the completion model
-    may serve if it follows instructions. deadline_seconds: for one answer. format: whether edits are formatted,
-    and prettier: whether with prettier too. check_danger: whether dangerous code in an edit is asked about once more,
-    and told of."""
+    """The user's settings for actions. model: the chat model's specification. shared: whether the completion model is
+    used if it follows instructions. deadline_seconds: for one answer. format: whether edits are formatted. prettier:
+    whether also with prettier. check_danger: whether the model is asked once more if an edit has dangerous code, and
+    whether the user is warned."""
 
     model: ModelSpec
     shared: bool = False
@@ -42,7 +42,7 @@ class ActionOptions:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far an action is. phase: in words for the user. tail: the last of what was written."""
+    """The progress of an action. phase: in words for the user. tail: the end of the text so far."""
 
     phase: str
     tail: str = ""
@@ -51,7 +51,7 @@ class Progress:
 
 
 class ChatModel:
-    """Asks questions of one engine. options: called at each question, so that settings can change."""
+    """Sends prompts to one engine. options: called for each prompt, so that settings can change."""
 
     def __init__(
         self,
@@ -67,12 +67,12 @@ class ChatModel:
         self._changed = anyio.Event()
 
     def changed(self) -> None:
-        """To be called with every change of a model's state."""
+        """Must be called after every change of a model's state."""
         self._changed.set()
         self._changed = anyio.Event()
 
     async def ready(self, report: Callable[[Progress], None]) -> tuple[Role, ModelInfo]:
-        """The model that answers, loaded if need be. Raises ActionFailedError."""
+        """The role and the details of the model that answers. Loads it first if needed. Raises ActionFailedError."""
         options = self._options()
         if options.shared:
             self._engine.wake("completion")
@@ -106,7 +106,7 @@ class ChatModel:
         report: Callable[[Progress], None],
         attempt: int,
     ) -> tuple[str, Finished]:
-        """The model's answer, without its thinking. Raises ActionFailedError."""
+        """The model's answer without its thinking, and how it ended. Raises ActionFailedError."""
         try:
             chat = await self._templates.prompt(info, asked.messages)
         except TemplateError as error:
@@ -116,7 +116,7 @@ class ChatModel:
         prompt = chat.prompt
         if lead:
             prompt = replace(prompt, segments=(*prompt.segments, Segment("message", lead.encode())))
-        # Asked the same way again, a small model gives the same answer: its second one begins with another token.
+        # A small model gives the same answer to the same prompt, so its second answer begins with another token.
         rank = 1 if lead and attempt > 1 else 0
         given = "".join(text for message in asked.messages for _, text in message.pieces)
         done = anyio.Event()
@@ -157,7 +157,7 @@ class ChatModel:
         try:
             await done.wait()
         finally:
-            self._engine.cancel(number)  # does nothing once it has finished
+            self._engine.cancel(number)  # has no effect after the end
         end = finished[0]
         answer = lead + end.text if end.text else text
         for stop in chat.stops:

@@ -1,4 +1,4 @@
-"""The actions there are, one entry of data each, and those that users add in their settings."""
+"""The list of actions, one data entry for each, and the actions that users add in their settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lsp_server.features.actions.filenames import refusal
 
 
 class Result(str, Enum):
-    """What becomes of the model's answer."""
+    """What happens to the model's answer."""
 
     DOCUMENT = "document"  # shown, nothing is edited
     REPLACE = "replace"
@@ -24,11 +24,11 @@ class Result(str, Enum):
     NEW_FILE = "new_file"
     DOC_COMMENT = "doc_comment"
     TESTS = "tests"
-    CHECK = "check"  # shown, as the rules have it; no model is asked
+    CHECK = "check"  # the findings of the rules are shown; no model is asked
 
 
 class Target(str, Enum):
-    """What an action can be about."""
+    """The kinds of subjects that an action can have."""
 
     FUNCTION = "function"
     CLASS = "class"
@@ -38,12 +38,11 @@ class Target(str, Enum):
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """title: for the menu; `{target}` in it becomes what the action is about. kind: the LSP's code action kind.
-    instruction: what the model is asked to do. languages: names or identifiers; empty means all. needs: what there
-    has to be in the target, by a name of `applies.NEEDS`; empty means nothing. signature: whether the function's own
-    parameters may change. more: whether new definitions may come beside the target. keeps: whether what the code
-    uses and what its comments say must be there afterwards. file: for a new file, its name, with `{stem}`, `{name}`
-    and `{extension}`.
+    """title: for the menu; `{target}` in it is replaced by a name of the subject. kind: the LSP's code action kind.
+    instruction: the task for the model. languages: names or identifiers; empty means all. needs: what the subject must
+    have, one of `applies.NEEDS`; empty means nothing. signature: whether the function's own parameters may change.
+    more: whether new definitions may be added beside the subject. keeps: whether the names that the code uses and the
+    content of its comments must remain. file: for a new file, its name, with `{stem}`, `{name}` and `{extension}`.
     """
 
     id: str
@@ -136,7 +135,7 @@ EDIT = Action(
 
 
 def _rewrite(id: str, title: str, instruction: str, languages: Iterable[str], needs: str) -> Action:
-    """A conversion, which is about one place and not about a whole class."""
+    """A conversion. It applies to a function or a selection, not to a whole class."""
     return Action(
         id,
         title,
@@ -254,8 +253,8 @@ class ActionError(ValueError):
 
 
 def _texts(id: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """The texts of an action, empty where there is none, once all its values are of the kind and size that they must
-    be. Raises ActionError."""
+    """The texts of an action, each empty if it is not given, after a check of the types and sizes of all values. Raises
+    ActionError."""
     if not id or not _is_line(id, _LONGEST_NAME):
         raise ActionError(f"action `{_shown(id)}`: its name must be one line of at most {_LONGEST_NAME} characters")
     unknown = sorted(set(values) - set(_KNOWN_KEYS))
@@ -279,7 +278,7 @@ def _texts(id: str, values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def user_action(id: str, values: Mapping[str, Any]) -> Action:
-    """An action from the settings. Raises ActionError."""
+    """The action for an entry of the settings. Raises ActionError."""
     texts = _texts(id, values)
     if not texts["prompt"].strip():
         raise ActionError(f"action `{id}` has no `prompt`")
@@ -310,9 +309,10 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
 
 
 def strangers_action(id: str, values: Any) -> Mapping[str, Any]:
-    """An action that somebody else has written, a workspace's, as it may stand in the user's menu: marked as such, and
-    of no kind that editors carry out by themselves, when a file is saved. Raises ActionError."""
-    # Under the name or the title of a built-in action it would do something else than the user expects.
+    """The values of an action from a workspace's settings, which somebody else may have written, made safe for the
+    user's menu: its title is marked, and kinds that editors run by themselves, such as on saving, are refused. Raises
+    ActionError."""
+    # With the name or title of a built-in action it would do something that the user does not expect.
     if id in _BUILT_IN_IDS:
         raise ActionError(f"action `{id}` has the name of a built-in one")
     if not isinstance(values, Mapping):
@@ -326,12 +326,12 @@ def strangers_action(id: str, values: Any) -> Mapping[str, Any]:
 
 
 def _plain(title: str) -> str:
-    """What one reads in a title."""
+    """The letters and digits of a title, for comparison."""
     return re.sub(r"[\W_]+", "", unicodedata.normalize("NFKD", title).casefold())
 
 
 def _file_problem(file: str) -> str:
-    """What is wrong with the name of a new file, whatever it is filled with."""
+    """What is wrong with the name pattern of a new file, for any values of its placeholders; empty if nothing."""
     for key, value in (("stem", "a"), ("name", "a"), ("extension", ".txt")):
         file = file.replace("{" + key + "}", value)
     parts = [part for part in file.split("/") if part not in ("", ".", "..")]
@@ -343,13 +343,13 @@ def _is_line(text: str, longest: int) -> bool:
 
 
 def _shown(value: Any) -> str:
-    """A value of the settings as a part of a line for the user."""
+    """A value of the settings, made fit for a line to the user."""
     text = value if isinstance(value, str) else repr(value)
     return "".join(character if character.isprintable() else "?" for character in text[:80])
 
 
 def catalogue(user: Mapping[str, Any]) -> tuple[dict[str, Action], list[str]]:
-    """All actions by their identifier, the user's over the built-in ones, and what is wrong with the user's."""
+    """All actions by identifier, where the user's replace built-in ones; and the errors in the user's actions."""
     found = {action.id: action for action in BUILT_IN}
     problems: list[str] = []
     if len(user) > MOST_ACTIONS:

@@ -1,4 +1,4 @@
-"""What is dangerous in an edit, in words for the model and the user; and the check of code that stands there."""
+"""Describes dangerous code in an edit for the model and the user, and checks code that is already in a document."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _MOST_TOLD, _MOST_SHOWN = 6, 80
 
 
 def found_in(document: DocumentSnapshot, start: int, end: int, text: bytes) -> tuple[str, ...]:
-    """What `text` for the bytes `start:end` brings in, a sentence each. Parses."""
+    """The findings that `text` would add in place of the bytes `start:end`, one sentence each. Parses."""
     checked = check_edit(document, start, end, text.decode("utf-8", "replace"))
     encoded = text.decode("utf-8", "replace").encode()
     return tuple(f"`{_shown(encoded, each)}`: {each.told()}" for each in checked.findings[:_MOST_TOLD])
 
 
 def found_in_file(path: str, text: str) -> tuple[str, ...]:
-    """The same of a new file."""
+    """The findings in a new file, one sentence each. Parses."""
     return found_in(DocumentSnapshot.of("", b"", path=path), 0, 0, text.encode("utf-8", "replace"))
 
 
 def complaint(found: Sequence[str]) -> str:
-    """Why the model is asked once more."""
+    """The reason given to the model when it is asked once more."""
     return f"it has dangerous code: {'. '.join(found)}"
 
 
 def warning(note: str, found: Sequence[str]) -> str:
-    """What the user should know before accepting: `note`, and what was found."""
+    """The text that the user should read before accepting: `note` and the findings."""
     return "; ".join([*filter(None, [note]), *(f"dangerous: {each}" for each in found)])
 
 
 def report(document: DocumentSnapshot, subject: Subject) -> str:
-    """What the rules find in the subject, as Markdown. Parses."""
+    """The findings of the rules in the subject, as Markdown. Parses."""
     checked = check_range(document, subject.start, subject.end)
     what = describe(subject)
     lines = []
@@ -56,7 +56,7 @@ def report(document: DocumentSnapshot, subject: Subject) -> str:
 
 
 def _shown(source: bytes, finding: Finding) -> str:
-    """The beginning of the code of a finding, on one line."""
+    """The beginning of a finding's code, on one line."""
     code = source[max(0, finding.start) : max(0, finding.end)].decode("utf-8", "replace")
     line = " ".join(code.split()).replace("`", "'")
     return escaped(line if len(line) <= _MOST_SHOWN else f"{line[: _MOST_SHOWN - 1]}…")

@@ -1,6 +1,6 @@
-"""Doc comments: the style a file already uses, and a comment of that convention out of a model's answer.
+"""Doc comments: detects the style that a file uses, and makes a comment in that style from a model's answer.
 
-Only the comment's text is taken from the answer. The code under it is never touched, whatever the model wrote.
+Only the comment's text is taken from the answer. The code is never changed, whatever the model wrote.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from lsp_server.features.actions.subject import Subject
 
 _MOST_LINES = 80
 _LINE_COMMENTS = {"Rust": "///", "Go": "//"}
-# How doc comments begin where others do not document.
+# The marks of doc comments in languages where other comments are not documentation.
 _DOC_MARKS = {"Rust": ("///", "/**", "#[doc"), "Java": ("/**",)} | dict.fromkeys(
     ("JavaScript", "TypeScript", "TSX"), ("/**",)
 )
@@ -43,7 +43,7 @@ _STYLES: dict[str, str] = {
 
 
 def python_style(source: bytes) -> str:
-    """`google`, `numpy` or `sphinx`: what most docstrings in `source` look like; Google's if none tells."""
+    """The style of most docstrings in `source`: `google`, `numpy` or `sphinx`; `google` if there is no evidence."""
     counts = {
         "numpy": len(re.findall(rb"^\s*(?:Parameters|Returns|Raises)\s*\n\s*-{3,}", source, re.MULTILINE)),
         "sphinx": len(re.findall(rb"^\s*:(?:param|returns?|raises|type)\b", source, re.MULTILINE)),
@@ -54,7 +54,7 @@ def python_style(source: bytes) -> str:
 
 
 def style_hint(document: DocumentSnapshot, project: bytes = b"") -> str:
-    """What kind of comment is asked for. project: text of other files, for a file that does not tell by itself."""
+    """The kind of comment to ask for. project: text of other files, used if the document itself shows no style."""
     language = find_language(document.language_id, document.path)
     if language.name == "Python":
         own = python_style(document.source)
@@ -63,8 +63,8 @@ def style_hint(document: DocumentSnapshot, project: bytes = b"") -> str:
 
 
 def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question: str = "") -> Proposal:
-    """The edit that puts the answer's comment where it belongs: in place of the old one, or new. question: what the
-    model was told, without the code."""
+    """The edit that replaces the old doc comment by the answer's, or adds it. question: the text that the model was
+    given, without the code."""
     language = find_language(document.language_id, document.path)
     definition = subject.definition
     if definition is None:
@@ -75,7 +75,7 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question
         and marks
         and not document.source[definition.doc[0] :].startswith(tuple(mark.encode() for mark in marks))
     ):
-        definition = replace(definition, doc=None)  # a note beside the code, which stays
+        definition = replace(definition, doc=None)  # an ordinary comment, which stays
     code = document.source[definition.start : definition.end].decode("utf-8", "replace")
     said = {re.sub(r"\s+", "", line) for line in code.split("\n")} - {""}
     old = ""
@@ -83,7 +83,7 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question
         old = document.source[slice(*definition.doc)].decode("utf-8", "replace")
         said -= {re.sub(r"\s+", "", line) for line in old.split("\n")}
     text = _known_parameters(doc_text(answer, language, definition), definition)
-    # A model that repeats the code line by line has not commented on it.
+    # Lines that only repeat the code are not part of a comment.
     lines = [line for line in text.split("\n") if re.sub(r"\s+", "", line) not in said]
     text = without_echoes("\n".join(lines), question, code)
     lines = text.split("\n")
@@ -111,7 +111,7 @@ def read_doc(answer: str, document: DocumentSnapshot, subject: Subject, question
 
 
 def _placed(lines: list[str], document: DocumentSnapshot, definition: Definition, language: Language) -> Proposal:
-    """The comment in its convention, and the range it goes into."""
+    """The comment in the language's convention, and the range that it replaces."""
     source, newline = document.source, document.newline.decode()
     first = document.line_start(document.line_at(definition.start))
     indent = indent_of(source[first : definition.end].decode("utf-8", "replace").split("\n")[0])
@@ -145,7 +145,7 @@ def _placed(lines: list[str], document: DocumentSnapshot, definition: Definition
 
 
 def _above_decorators(written: str, document: DocumentSnapshot, first: int, doc: tuple[int, int]) -> Proposal:
-    """The comment above the line at `first`, in place of one that stands below the decorators that begin there."""
+    """The comment above the line at `first`, in place of the old one below the decorators that begin there."""
     source, newline = document.source, document.newline
     line, behind = document.line_start(document.line_at(doc[0])), document.line_end(document.line_at(doc[1]))
     if source[line : doc[0]].strip() or source[doc[1] : behind].strip():  # there is code on its lines
@@ -188,7 +188,7 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
 
 
 def _unquoted(text: str) -> str:
-    """`text` without the quotation marks of a string that it began as; what a sentence quotes stays."""
+    """`text` without the quotation marks around it; quotations inside a sentence stay."""
     while True:
         before = text
         text = re.sub(r"^[rRuUbB]?(?:\"{3,}|'{3,}|`{3,})\s*|\s*(?:\"{3,}|'{3,}|`{3,})$", "", text)
@@ -204,7 +204,7 @@ def _unquoted(text: str) -> str:
 
 
 def _introduces(line: str) -> bool:
-    """Whether a line says that the comment follows, in whatever language. The title of a section is shorter."""
+    """Whether a line announces the comment, in any language. Titles of sections are shorter."""
     if not line.rstrip().endswith((":", "：")):
         return False
     english = re.match(r"(?i)\s*(here|sure|certainly|below|the following)\b", line)
@@ -212,7 +212,7 @@ def _introduces(line: str) -> bool:
 
 
 def _is_header(line: str, language: Language, name: str = "") -> bool:
-    """Whether a line, in whatever wording, begins the definition of `name`, or of anything."""
+    """Whether a line is the header of a definition of `name`, or of any definition if `name` is empty."""
     begun = line.rstrip(" :{") + (":\n    pass\n" if language.name == "Python" else " {}\n")
     source = begun.encode("utf-8", "replace")
     found = any(one.name == name or not name for one in definitions(language, source))
@@ -224,7 +224,7 @@ def _defined(text: str, language: Language) -> tuple[Definition, ...]:
 
 
 def _from_definition(text: str, language: Language, definition: Definition) -> str:
-    """The comment of the definition itself, where the answer repeats it with its comment."""
+    """The comment of the definition, if the answer repeats the definition with it."""
     source = text.encode("utf-8", "replace")
     for one in definitions(language, source):
         if one.name == definition.name and one.doc is not None:
@@ -237,7 +237,7 @@ def _from_comment(text: str) -> str:
     match = re.search(r'[rRuU]?("""|\'\'\')(.*?)\1', text, re.DOTALL)
     if match:
         return match[2]
-    # The innermost, and one whose end is missing.
+    # The innermost comment; else one without an end.
     match = re.search(r"/\*+!?((?:(?!/\*).)*?)\*/", text, re.DOTALL)
     match = match or re.search(r"/\*\*((?:(?!/\*).)*)$", text, re.DOTALL)
     if match:
@@ -256,10 +256,10 @@ def _from_comment(text: str) -> str:
 
 
 def _evened(text: str) -> str:
-    """The first line at the margin, the others with the least indentation among them taken off, and no lines of
-    marks alone."""
+    """`text` with its first line at the margin, the common indentation of the others removed, and without lines that
+    have only marks."""
     lines = [line.rstrip() for line in text.strip().split("\n")]
-    # A fence and a tag without a word are marks too.
+    # Lines with only a fence or a tag count as marks, too.
     lines = [line for line in lines if not re.match(r"\s*(?:[`~]{3}.*|@\w+:?)$", line)]
     lines = [line for line in lines if not line.strip() or re.search(r"[\w\-=]", line)] or [""]
     rest = textwrap.dedent("\n".join(lines[1:]))
@@ -267,7 +267,7 @@ def _evened(text: str) -> str:
 
 
 def _harmless(text: str, language: Language) -> str:
-    """`text` without what would end the comment it goes into."""
+    """`text` without anything that would end the comment around it."""
     if language.name == "Python":
         text = text.replace("\\", "\\\\").replace('"""', "'''").strip()
         return text[:-1] + '\\"' if text.endswith('"') and "\n" not in text else text

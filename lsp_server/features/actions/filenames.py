@@ -1,7 +1,7 @@
-"""Names that no new file of an action may have: what some tool would run unasked, and what is special to a system.
+"""Refuses names for new files that tools would run or read without being asked, or that are special to a system.
 
-What an action writes comes from a model, and where it is written may come from a workspace's settings. So the file
-must be plain code or text, which nothing runs until the user does.
+The content of such a file comes from a model, and its place may come from a workspace's settings. So the file must be
+plain code or text that nothing runs until the user does.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ _TEXTS = frozenset({".adoc", ".csv", ".rst", ".tex", ".tsv", ".txt", ".xml"})
 _CODE = frozenset(
     pattern[1:] for language in LANGUAGES for pattern in language.files if re.fullmatch(r"\*\.\w+", pattern)
 )
-# What a system or a tool runs by its ending, also where the document has the same one.
+# Endings of files that a system or a tool runs. They are refused even if the document has the same ending.
 _RUN_BY_ENDING = re.compile(
     r"\.(?:app|bat|bazel|bzl|cmd|com|command|cpl|csproj|desktop|exe|fsproj|gemspec|gradle|hta|inf|jar|js[ew]|lnk|mk|msi"
     r"|nix|pif|plist|pro|props|pth|pyz|pyzw|reg|sbt|sc[frt]|service|sh[bs]|sln|targets|tf|timer|toolbar"
     r"|url|vb[es]|vbproj|vcxproj|vim|workflow|ws[cfh]?)$"
 )
-# What tools run or obey by its name.
+# Names of files that tools run or read as their settings.
 _RUN_BY_NAME = re.compile(
     r"""(?x)
     (?:package|composer|deno|deno\.lock|lerna|nx|turbo|project|angular|app|tasks|launch|settings|extensions|mcp
@@ -48,16 +48,17 @@ _RUN_BY_NAME = re.compile(
 )
 _RUN_FOLDERS = frozenset({"node_modules", "site-packages", "__pycache__", "__pypackages__", "venv", "virtualenv"})
 _DEVICES = re.compile(r"(?:con|prn|aux|nul|clock\$|conin\$|conout\$|(?:com|lpt)[0-9¹²³])(?:\..*)?")
-# Letters and marks that are printable and show nothing.
+# Characters that count as printable but show nothing.
 _INVISIBLE = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\ufe00-\ufe0f\U000e0100-\U000e01ef]")
 _SPECIAL = re.compile(r'[\\:*?"<>|]')
 _LONGEST_BYTES, _LONGEST_PATH_BYTES = 200, 1000
 
 
 def refusal(parts: Sequence[str], own_ending: str = "") -> str:
-    """Why no file may be made at this place, its folders and its name below the workspace; empty if one may.
+    """The reason why no file may be made at this place; empty if one may. parts: the folders and the name, below the
+    workspace.
 
-    own_ending: that of the document, which code in a language that is not known may have.
+    own_ending: the ending of the document, which is allowed even if its language is unknown.
     """
     if not parts:
         return "has no name"
@@ -80,7 +81,7 @@ def refusal(parts: Sequence[str], own_ending: str = "") -> str:
 
 
 def _special(part: str) -> str:
-    """Why a part of a path means something else to some system than what it shows."""
+    """The reason why a part of a path is not what it looks like on some system; empty if there is none."""
     plain = unicodedata.normalize("NFKC", part)
     hidden = _INVISIBLE.search(part) or any(not character.isprintable() for character in part)
     if hidden or plain != unicodedata.normalize("NFC", part):

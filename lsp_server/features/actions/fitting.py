@@ -1,4 +1,4 @@
-"""From a candidate text to the text that replaces a range: the right part of it, indented as the document is."""
+"""Makes the replacement text for a range from a candidate text: the relevant part, with the document's indentation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lsp_server.features.actions.margins import dedented, held_lines, indent_of,
 from lsp_server.features.actions.subject import Subject
 
 _STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
-# Actions that change a function's header; for all others the old header stays as it was, to the letter.
+# Actions that may change the header of a function. For all others the old header is kept exactly.
 _CHANGES_HEADER = frozenset({"types", "to_async"})
 
 
 def document_unit(document: DocumentSnapshot) -> str:
-    """The document's own step of indentation; four spaces if it has none."""
+    """The document's own step of indentation; if it has none, that of the language's convention."""
     text = document.source[:40_000].decode("utf-8", "replace")
     language = find_language(document.language_id, document.path)
     held = held_lines(text, language)
@@ -44,10 +44,11 @@ def names_header(answer: str, document: DocumentSnapshot, definition: Definition
 def fit(
     candidate: str, document: DocumentSnapshot, subject: Subject, action: Action, *, body: bool = True
 ) -> Iterator[bytes]:
-    """The texts that `candidate` may give for the subject's range, best guess first; none if it has nothing.
+    """The possible replacements of the subject's range made from `candidate`, the best guess first; none if it has
+    nothing usable.
 
-    For a function, the function of that name in it. For other ranges, the candidate itself, without the lines
-    around the range, should it repeat them. body: whether it may be a function's body without its header.
+    For a function: the function of that name in it. For other ranges: the candidate itself, without lines around the
+    range that it repeats. body: whether the candidate may be a function's body without the header.
     """
     base = _base_indent(document, subject)
     unit = document_unit(document)
@@ -69,7 +70,8 @@ def fit(
 
 
 def with_old_docstring(document: DocumentSnapshot, subject: Subject, new: bytes) -> bytes:
-    """`new` with the docstring that the function has, to the letter: only an action about it may change it."""
+    """`new` with the function's old docstring, exactly as it was, because only the action for docstrings may change
+    it."""
     language, old = find_language(document.language_id, document.path), subject.definition
     if language.name != "Python" or not subject.whole or old is None or old.doc is None:
         return new
@@ -88,9 +90,9 @@ def with_old_docstring(document: DocumentSnapshot, subject: Subject, new: bytes)
         return edited.source[subject.start : start] + doc + edited.source[stop:end]
     line = edited.line_at(at)
     lead = edited.source[edited.line_start(line) : at]
-    if lead.strip():  # the body stands behind the header, on its line
+    if lead.strip():  # the body is on the same line as the header
         return new
-    while edited.line(line - 1).lstrip().startswith(b"#"):  # the grammar has a comment in front of the body
+    while edited.line(line - 1).lstrip().startswith(b"#"):  # for the grammar, comments stand before the body
         line -= 1
     at = edited.line_start(line) + len(lead)
     return edited.source[subject.start : at] + doc + document.newline + lead + edited.source[at:end]
@@ -106,7 +108,8 @@ def _base_indent(document: DocumentSnapshot, subject: Subject) -> str:
 
 
 def _evened(candidate: str, language: Language, old: str) -> list[str]:
-    """The candidate dedented in the ways its indentation may have been damaged. old: what it replaces."""
+    """The candidate without its common indentation, repaired in the ways in which that may have been damaged. old: the
+    replaced text."""
     lines = candidate.split("\n")
     held = held_lines(candidate, language)
     code = [line for row, line in enumerate(lines) if row not in held]
@@ -116,7 +119,7 @@ def _evened(candidate: str, language: Language, old: str) -> list[str]:
     if len(lines) > 1 and lines[0].strip() and not lines[0][0].isspace():
         rest = [line for row, line in enumerate(lines) if row and row not in held and line.strip()]
         least = min((len(indent_of(line)) for line in rest), default=0)
-        if least:  # the first line lost its indentation, the others kept theirs
+        if least:  # the first line has lost its indentation, the others have not
             closing = rest[-1].lstrip()[:1] in "})" if rest else False
             step = len(indent_unit(rest)) or 4
             cut = least if closing else max(0, least - step)
@@ -133,7 +136,7 @@ def _mixed(lines: list[str]) -> bool:
 
 
 def _expanded(line: str) -> str:
-    """A line with spaces in place of the tabs it begins with."""
+    """The line with spaces instead of tabs in its indentation."""
     indent = indent_of(line)
     return indent.expandtabs(4) + line[len(indent) :]
 
@@ -163,7 +166,7 @@ def _definition_texts(
 
 
 def _dedented(document: DocumentSnapshot, start: int, end: int) -> str:
-    """The text of a range as if it stood at the left margin, with line ends `\\n`."""
+    """The text of a range moved to the left margin, with `\\n` for line endings."""
     first = document.line_start(document.line_at(start))
     lead = document.source[first:start].decode("utf-8", "replace")
     text = (lead if not lead.strip() else " " * len(lead)) + document.source[start:end].decode("utf-8", "replace")
@@ -172,7 +175,7 @@ def _dedented(document: DocumentSnapshot, start: int, end: int) -> str:
 
 
 def _starts(text: str, name: str) -> list[int]:
-    """Where a definition of `name` may begin: at the text's start, or at a line that names it."""
+    """Offsets where a definition of `name` may begin: at the text's start, or at a line that has the name."""
     starts = [0]
     offset = 0
     for line in text.split("\n"):
@@ -183,7 +186,7 @@ def _starts(text: str, name: str) -> list[int]:
 
 
 def _in_shell(text: str, shell: tuple[str, str], language: Language, old: Definition, action: Action) -> list[str]:
-    """The definitions of the old one's name in `text`, whole and without errors."""
+    """The definitions in `text` with the name of the old one that are complete and have no errors."""
     source = (shell[0] + text + shell[1]).encode("utf-8", "replace")
     errors = broken_at(language, source)
     all_found = definitions(language, source)
@@ -195,7 +198,7 @@ def _in_shell(text: str, shell: tuple[str, str], language: Language, old: Defini
     texts = []
     for one in good:
         start, end = one.start, one.end
-        if action.more:  # what stands beside it on its own level comes along
+        if action.more:  # includes new definitions beside it on the same level
             level = [d for d in all_found if d.parents == one.parents and sound(d)]
             outer = [d for d in level if not any(o.start < d.start and d.end <= o.end for o in level)]
             start = min((_with_doc(d) for d in outer), default=start)
@@ -214,11 +217,11 @@ def _with_doc(definition: Definition) -> int:
 
 
 def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: Definition) -> list[str]:
-    """The old header with `text` as its body, where the answer is a body without its header."""
+    """The old header with `text` as its body, if the answer is a body without a header."""
     header = _dedented(document, old.start, old.header_end).rstrip()
     if any(one.kind == "function" for one in definitions(language, text.encode("utf-8", "replace"))):
         return []
-    if not _STATEMENT.search(text):  # a word or a sentence parses too
+    if not _STATEMENT.search(text):  # without this, a word or a sentence would parse as a body
         return []
     unit = document_unit(document)
     body = shifted(dedented(text, language), language, unit)
@@ -234,7 +237,7 @@ def _body_alone(text: str, document: DocumentSnapshot, language: Language, old: 
 
 
 def _with_old_header(text: str, document: DocumentSnapshot, language: Language, old: Definition) -> str:
-    """`text` with the old function's header to the letter: modifiers, decorators, types and name."""
+    """`text` with the old function's exact header: modifiers, decorators, types and name."""
     shell = SHELLS.get(language.name, ("", "")) if old.parents else ("", "")
     for lead, tail in (("", ""), shell):
         source = (lead + text + tail).encode("utf-8", "replace")
@@ -246,7 +249,7 @@ def _with_old_header(text: str, document: DocumentSnapshot, language: Language, 
         return text
     new = found[0]
     if new.parameters != old.parameters:
-        return text  # the check says so
+        return text  # a later check reports the changed parameters
     old_header = _dedented(document, old.start, old.header_end)
     new_header = source[len(lead) + (new.start - len(lead)) : new.header_end].decode("utf-8", "replace")
     on_next_line = old_header.rstrip(" \t") != old_header.rstrip(), new_header.rstrip(" \t") != new_header.rstrip()
@@ -261,7 +264,8 @@ def _with_old_header(text: str, document: DocumentSnapshot, language: Language, 
 
 
 def _part_texts(candidate: str, document: DocumentSnapshot, subject: Subject) -> Iterator[str]:
-    """A candidate for a part of a definition, or for lines outside any: without what it repeats around them."""
+    """Candidates for a part of a definition, or for lines outside any, without lines around the range that they
+    repeat."""
     language = find_language(document.language_id, document.path)
     for even in _evened(candidate, language, document.source[subject.start : subject.end].decode("utf-8", "replace")):
         if subject.definition is not None:
@@ -281,8 +285,8 @@ def _lines(source: bytes) -> list[str]:
 
 
 def _without_context(lines: list[str], before: list[str], after: list[str]) -> list[str] | None:
-    """`lines` without the lines of `before` at their beginning and of `after` at their end, or None if the
-    lines do not begin as the context does. Blank lines and indentation do not count."""
+    """`lines` without the lines of `before` at the start and of `after` at the end; None if they do not start like
+    `before`. Blank lines and indentation are ignored."""
     rest = list(lines)
     for expected in before:
         while rest and not rest[0].strip():

@@ -1,7 +1,7 @@
-"""The project's own formatter, applied to what an edit changed and to nothing else.
+"""Runs the project's own formatter on an edit, and keeps only its changes in the edited lines.
 
-A formatter runs in a process of its own with a time limit, over the whole text, and of its changes those
-outside the edited lines are dropped.
+The formatter runs over the whole text in a process of its own with a time limit. Its changes outside the edited lines
+are dropped.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ _PRETTIER = (
 
 @dataclass(frozen=True, slots=True)
 class Formatter:
-    """A command that reads a file on stdin and writes it formatted to stdout. folders: from which nothing may run, as
-    part of it."""
+    """A command that reads a file from stdin and writes it formatted to stdout. folders: folders of the workspace, from
+    which the command must not run anything."""
 
     name: str
     command: tuple[str, ...]
@@ -51,11 +51,11 @@ class Formatter:
 def find_formatter(
     file: Path, root: Path, language: Language, *, prettier: bool = False, roots: Sequence[Path] = ()
 ) -> Formatter | None:
-    """The formatter that a project uses for `file`: the one its files configure, if it is installed; for Go
-    and Rust the language's own. prettier: whether it may run, which runs code in a project's configuration.
-    Reads files; None if there is none.
+    """The formatter that a project uses for `file`: the one that its files configure, if it is installed; for Go and
+    Rust the language's own. None if there is none. prettier: whether prettier may run, which runs code in a project's
+    configuration. Reads files.
 
-    Nothing below `root`, or below another one of the workspace's `roots`, is run: who opens a folder has not agreed to
+    No program below `root` or another of the workspace's `roots` is run, because opening a folder is no consent to run
     the programs in it.
     """
     closed = tuple(dict.fromkeys((root, *roots)))
@@ -96,10 +96,10 @@ def _text(path: Path) -> str:
 
 
 def formatted(formatter: Formatter, text: bytes) -> bytes | None:
-    """The whole text formatted, or None if the formatter fails or takes too long."""
+    """The whole text formatted; None if the formatter fails or takes too long."""
     if len(text) > _MOST_BYTES:
         return None
-    # Not in the project: there rustup takes the toolchain, which is a program, from rust-toolchain.toml.
+    # Not run in the project, where rustup would take the toolchain, which is a program, from rust-toolchain.toml.
     folder = Path(formatter.command[0]).parent
     try:
         done = children.run(
@@ -116,10 +116,10 @@ def formatted(formatter: Formatter, text: bytes) -> bytes | None:
 
 
 def only_within(before: bytes, after: bytes, ranges: Sequence[tuple[int, int]]) -> bytes:
-    """`before` with those changes of `after` that lie in the line ranges (first, behind the last) of `before`.
+    """`before` with those changes of `after` that are within the line ranges (first, behind the last) of `before`.
 
-    A change that reaches beyond a range, such as the blank lines around it, is left out. All are if what differs
-    spans so many lines that a comparison takes seconds.
+    A change that reaches beyond a range, for example over blank lines around it, is dropped. All changes are dropped if
+    the differing part has so many lines that a comparison would take seconds.
     """
     start, tail = common_ends(before, after)
     start = before.rfind(b"\n", 0, start) + 1

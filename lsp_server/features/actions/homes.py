@@ -1,5 +1,5 @@
-"""Where an answer about a part of a file belongs: what defines a name that stands elsewhere in the file goes there, or
-nowhere, and what the rest of the file uses is not taken away."""
+"""Checks that an answer about a part of a file does not conflict with the rest of the file: definitions of names from
+elsewhere replace the old definition or are refused, and names that the rest uses are kept."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lsp_server.core.outline import Definition, definitions, has_definitions, na
 from lsp_server.features.actions.answer import is_prose
 from lsp_server.features.actions.subject import Subject
 
-# What a method stands in, for grammars that know methods only inside a class.
+# The text around a method, for grammars that recognise methods only inside a class.
 SHELLS = {
     "Java": ("class Shell {\n", "\n}\n"),
     "JavaScript": ("class Shell {\n", "\n}\n"),
@@ -21,8 +21,8 @@ SHELLS = {
     "TSX": ("class Shell {\n", "\n}\n"),
     "C++": ("class Shell {\n", "\n};\n"),
 }
-# Lines that begin a definition in languages without a grammar: by a keyword, as `name <- function`, as a Haskell type,
-# and as C and its kin do.
+# The first line of a definition in languages without a grammar: with a keyword, as `name <- function`, as a Haskell
+# type, and as in C and similar languages.
 _WORDS = (
     "pub public private protected internal static final abstract async export default local inline override open data "
     "sealed unsafe extern virtual const"
@@ -38,15 +38,15 @@ _DEFINES = re.compile(
     r"|^(?!(?:if|for|while|switch|return|else|catch|do)\b)"
     r"[A-Za-z_][\w<>\[\], *&]*[ \t*&](\w+)[ \t]*\([^;]*\)[ \t]*\{\s*$"
 )
-# Longer lines begin no definition, and an expression looks at each of their words again and again.
+# A longer line begins no definition. The pattern would take too long on it.
 _LONGEST_HEADER = 300
-# More statements than this are not looked through for where a name is set.
+# How many statements are searched for an assignment to a name.
 _MOST_STATEMENTS = 400
 
 
 def objection_to_part(document: DocumentSnapshot, subject: Subject, new: bytes, *, keeps: bool) -> str:
-    """Why `new` must not replace a subject that is no whole definition, for what the rest of the file has; empty if it
-    may. keeps: whether the names that the rest uses have to stay."""
+    """The reason, from the rest of the file, why `new` must not replace a subject that is not a whole definition; empty
+    if it may. keeps: whether names that the rest uses must remain."""
     start, end, around = subject.start, subject.end, subject.definition
     again = defined_again(document, start, end, new)
     if again:
@@ -71,7 +71,7 @@ def objection_to_part(document: DocumentSnapshot, subject: Subject, new: bytes, 
 
 
 def defined_again(document: DocumentSnapshot, start: int, end: int, new: bytes) -> str:
-    """The name that `new` in place of `start:end` defines a second time; empty if there is none."""
+    """A name that is defined twice after `new` has replaced `start:end`; empty if there is none."""
     language = find_language(document.language_id, document.path)
     edited = document.edited(start, end, new).source
     last = start + len(new)
@@ -90,8 +90,9 @@ def defined_again(document: DocumentSnapshot, start: int, end: int, new: bytes) 
 
 
 def home_of(candidate: str, document: DocumentSnapshot, subject: Subject) -> Subject | None:
-    """The one definition of the file that an answer about something else rewrites: the function around the subject, or
-    for a diagnostic any. None if it rewrites none or several, or has other code besides."""
+    """The subject for the single definition of the file that an answer rewrites instead of the requested range: the
+    function around the range, or for a diagnostic any definition. None if it rewrites none or several, or has other
+    code as well."""
     language = find_language(document.language_id, document.path)
     if not has_definitions(language) or subject.whole:
         return None
@@ -122,7 +123,7 @@ def home_of(candidate: str, document: DocumentSnapshot, subject: Subject) -> Sub
 
 
 def _other_code(text: bytes, outer: Iterable[Definition], document: DocumentSnapshot, shift: int) -> bool:
-    """Whether there is code in the answer beside its definitions that the file does not have."""
+    """Whether the answer has code, besides its definitions, that the file does not have."""
     kept, at = [], 0
     for one in outer:
         first = min(one.start, one.doc[0]) if one.doc else one.start
@@ -137,8 +138,8 @@ def _other_code(text: bytes, outer: Iterable[Definition], document: DocumentSnap
 
 
 def _is_same(one: Definition, other: Definition, found: tuple[Definition, ...]) -> bool:
-    """Whether two definitions of a name cannot both be meant: in one scope, one in the other, or one the other's
-    method without its class."""
+    """Whether two definitions of a name conflict: they are in the same scope, one is inside the other, or one is a
+    method of the other's class without the class."""
     if (one.name, one.kind) != (other.name, other.kind):
         return False
     if other.start <= one.start and one.end <= other.end:
@@ -151,13 +152,13 @@ def _is_same(one: Definition, other: Definition, found: tuple[Definition, ...]) 
 
 
 def _scope(one: Definition, found: tuple[Definition, ...]) -> Definition | None:
-    """The innermost definition around another."""
+    """The innermost definition around `one`."""
     around = [each for each in found if each is not one and each.start <= one.start and one.end <= each.end]
     return min(around, key=lambda each: each.end - each.start, default=None)
 
 
 def _named(language: Language, source: bytes, start: int, end: int) -> set[str]:
-    """The names of what is defined in `start:end`, in a language whose definitions are not known in detail."""
+    """The names defined in `start:end`, for a language without detailed knowledge of its definitions."""
     if language.wheel is not None:
         return {name for name, at in named_in(language, source) if start <= at < end}
     lines = source[start:end].decode("utf-8", "replace").split("\n")
@@ -166,7 +167,7 @@ def _named(language: Language, source: bytes, start: int, end: int) -> set[str]:
 
 
 def _set_elsewhere(language: Language, source: bytes, start: int, end: int, names: set[str]) -> str:
-    """One of `names` that is set at the top level outside `start:end`; empty if none is."""
+    """One of `names` that is assigned at the top level outside `start:end`; empty if there is none."""
     if not names:
         return ""
     defined = {(one.start, one.end) for one in definitions(language, source)}
@@ -180,7 +181,7 @@ def _set_elsewhere(language: Language, source: bytes, start: int, end: int, name
         looked_at += 1
         if looked_at > _MOST_STATEMENTS:
             return ""
-        # Not what is set inside a function or a class that stands in the statement.
+        # Skips statements that contain a function or a class, because names in it are not those of the top level.
         if any(first <= one and other <= last for one, other in defined):
             continue
         found = names & names_in(language, source, first, last)[1]

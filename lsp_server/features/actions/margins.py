@@ -1,4 +1,4 @@
-"""Moves code to another margin and another step of indentation, and leaves the lines alone that lie in a string."""
+"""Changes the margin and the step of indentation of code, without changing lines inside multi-line strings."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import root_of
 
-# In these, where it is not known what lies in a string or a block of text, a step of indentation stays as it is.
+# In these languages strings and blocks of text are not known reliably, so the step of indentation is not changed.
 _TEXTS = frozenset({"Markdown", "TOML"})
 
 
@@ -18,7 +18,7 @@ def indent_of(line: str) -> str:
 
 
 def indent_unit(lines: list[str]) -> str:
-    """The step of indentation in `lines`: a tab, or a number of spaces; empty if nothing is indented."""
+    """The step of indentation in `lines`: a tab or a number of spaces; empty if no line is indented."""
     widths = []
     for line in lines:
         if line.startswith("\t"):
@@ -30,8 +30,8 @@ def indent_unit(lines: list[str]) -> str:
 
 
 def held_lines(text: str, language: Language) -> frozenset[int]:
-    """The lines of `text` that begin in a string whose text goes further left than the line it begins on: the string is
-    not laid out with the code, so that a margin would be a part of it. The same for comments."""
+    """The lines of `text` that begin inside a string or comment whose text goes further left than the line where it
+    begins. Such a text is not laid out with the code, so a change of its margin would change its content."""
     if "\n" not in text:
         return frozenset()
     kinds = language.strings | language.comments
@@ -57,7 +57,7 @@ def held_lines(text: str, language: Language) -> frozenset[int]:
 
 
 def dedented(text: str, language: Language) -> str:
-    """`text` with the indentation taken off that all its lines share, apart from those in strings."""
+    """`text` without the indentation that all its lines share; lines inside strings are left as they are."""
     held = held_lines(text, language)
     if not held:
         return textwrap.dedent(text)
@@ -72,7 +72,7 @@ def dedented(text: str, language: Language) -> str:
 
 
 def shifted(text: str, language: Language, base: str) -> str:
-    """`text` with all its lines behind `base`."""
+    """`text` with `base` before each line; blank lines and lines inside strings are left as they are."""
     held = held_lines(text, language)
     return "\n".join(
         line if row in held or not line.strip() else base + line for row, line in enumerate(text.split("\n"))
@@ -80,7 +80,7 @@ def shifted(text: str, language: Language, base: str) -> str:
 
 
 def reindented(text: str, language: Language, unit: str, base: str) -> str:
-    """`text` with its own step of indentation turned into `unit`, and all lines but the first behind `base`."""
+    """`text` with its own step of indentation replaced by `unit`, and with `base` before all lines but the first."""
     text = dedented(text, language)
     held = held_lines(text, language)
     lines = text.split("\n")

@@ -1,4 +1,4 @@
-"""The names that each language brings by itself, which no file has to introduce."""
+"""The names that each language defines by itself, so that no file has to introduce them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _ALSO = {"TypeScript": ("JavaScript",), "TSX": ("JavaScript", "TypeScript"), "C+
 
 
 def known_names(language: Language) -> frozenset[str]:
-    """The names that a language itself brings."""
+    """The names that a language defines by itself."""
     texts = [_KNOWN.get(name, "") for name in (language.name, *_ALSO.get(language.name, ()))]
     more = dir(builtins) if language.name == "Python" else ()
     return frozenset((*" ".join(texts).split(), *more))

@@ -1,4 +1,4 @@
-"""Whether an edit can be trusted: it parses, a function stays that function, and its names exist."""
+"""Checks that an edit is safe to propose: it parses, a function remains that function, and its names exist."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from lsp_server.features.actions.names import known_names
 from lsp_server.features.actions.subject import Subject
 from lsp_server.features.actions.worth import loss
 
-# A rewriting that is this much longer than what it replaces is not one.
+# A replacement that is longer than this compared to the old text is refused.
 _GROWTH, _GROWTH_BYTES = 4, 4000
-# Python's own parser holds the interpreter's lock from beginning to end: 20 ms for this much. Of a longer file it is
-# given the statements that are edited.
+# Python's own parser holds the interpreter's lock during the whole parse, about 20 ms for this size. Of a longer file
+# only the edited statements are parsed.
 _MOST_COMPILED_BYTES = 1 << 16
-# In these all statements stand in functions; the grammars take them anywhere.
+# In these languages all statements must be in functions, but the grammars accept them anywhere.
 _IN_FUNCTIONS = frozenset({"C", "C++", "Go", "Rust", "Java"})
 _STATEMENT = re.compile(r"(?:expression|if|for|while|do|switch|return|short_var|assignment|block|loop|match)_?\w*$")
 
 
 def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
-    """Why `new` must not replace the subject's range, in words for the model and the user; empty if it may."""
+    """The reason why `new` must not replace the subject's range, in words for the model and the user; empty if it
+    may."""
     language = find_language(document.language_id, document.path)
     old = document.source[subject.start : subject.end]
     if new.split() == old.split():
@@ -75,7 +76,7 @@ def objection(document: DocumentSnapshot, subject: Subject, new: bytes, action: 
 def _changed_member(
     before: tuple[Definition, ...], after: tuple[Definition, ...], subject: Subject, length: int
 ) -> str:
-    """What the edit takes from a class: a method, or a method's parameters."""
+    """What the edit removes from a class: a method, or a method's parameters; empty if nothing."""
     old = [one for one in before if subject.start < one.start and one.end <= subject.end and one.kind == "function"]
     new = {(one.parents, one.name, one.parameters) for one in after if one.end <= subject.start + length}
     names = {(parents, name) for parents, name, _ in new}
@@ -90,7 +91,8 @@ def _changed_member(
 def _outside_bodies(
     language: Language, source: bytes, found: tuple[Definition, ...], start: int, end: int
 ) -> list[str]:
-    """What a class is apart from what its methods do: its header, its fields, the methods' headers and decorators."""
+    """The tokens of a class outside the bodies of its methods: its header, its fields, the methods' headers and
+    decorators."""
     texts, at = [], start
     for one in sorted(found, key=lambda one: one.start):
         if one.kind == "function" and at <= one.start and one.end <= end:
@@ -106,7 +108,7 @@ def _loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Acti
 def syntax_objection(
     document: DocumentSnapshot, edited: DocumentSnapshot, language: Language, start: int, end: int
 ) -> str:
-    """Why the edited document is broken where it was not, or an empty string. start, end: what was edited."""
+    """The new syntax error in the edited document, in words; empty if there is none. start, end: the edited range."""
     errors = broken_at(language, edited.source)
     inside = [error for error in errors if error[0] < end and error[1] >= start]
     if inside or len(errors) > len(broken_at(language, document.source)):
@@ -119,7 +121,7 @@ def syntax_objection(
 
 
 def _statements(language: Language, source: bytes, start: int, end: int) -> bytes:
-    """`source`, or if it is long, of its statements those that touch `start:end`, on the lines where they stand."""
+    """`source`. If it is long: only its statements that touch `start:end`, on their original lines."""
     if len(source) <= _MOST_COMPILED_BYTES:
         return source
     touched = [(first, last) for _, first, last in top_level(language, source) if first <= end and start <= last]
@@ -130,7 +132,7 @@ def _statements(language: Language, source: bytes, start: int, end: int) -> byte
 
 
 def _python_error(source: bytes) -> str:
-    """What Python's own parser says, which is stricter than the grammar. Nothing is run."""
+    """The error of Python's own parser, which is stricter than the grammar; empty if none. Nothing is run."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -145,7 +147,7 @@ def _python_error(source: bytes) -> str:
 def _statement_outside(
     document: DocumentSnapshot, edited: DocumentSnapshot, language: Language, subject: Subject
 ) -> str:
-    """The first line of a statement that would stand in no function, where none stands now; empty if there is none."""
+    """The first line of a statement that would be outside any function, in a file that has none so far; else empty."""
     scripts = language.name in {"Python", "JavaScript", "TypeScript", "TSX"}
     if subject.definition is not None or (not scripts and language.name not in _IN_FUNCTIONS):
         return ""
@@ -165,7 +167,7 @@ def _statement_outside(
 def unknown_names(
     document: DocumentSnapshot, edits: list[Replacement], edited: bytes, known: AbstractSet[str] = frozenset()
 ) -> list[str]:
-    """The names that the edit uses and that exist nowhere: not in the file, not in the language, not in `known`."""
+    """The names that the edit uses and that are unknown: not in the file, not in the language, not in `known`."""
     language = find_language(document.language_id, document.path)
     used: set[str] = set()
     shift = 0

@@ -1,4 +1,4 @@
-"""Which actions are offered at a place. Judged by the syntax tree alone: no model is asked."""
+"""Decides which actions are offered at a place, from the syntax tree alone: no model is asked."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from lsp_server.features.actions.subject import Problem, Subject
 
 _INSTRUCTION = re.compile(r"fimble\s*:\s*(?P<text>\S.*?)\s*(?:\*/|-->)?\s*$", re.IGNORECASE)
 _MOST_SHOWN = 60
-# Larger targets would not fit the window of a model beside their own rewriting.
+# Larger subjects would not fit the context of a model together with their new version.
 _MOST_BYTES = 40_000
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An action that can be carried out here. instruction: from a comment above, for `edit`."""
+    """An action that can be carried out at a place. instruction: from a comment above, for the action `edit`."""
 
     action: Action
     subject: Subject
@@ -38,10 +38,10 @@ def offers(
     only: Iterable[str] | None = None,
     asked: bool = True,
 ) -> list[Offer]:
-    """What to offer for the range `start:end` of bytes. only: the kinds the client wants; None means all. asked:
-    whether the user wants to see them; else the cursor has only come here, and a blank line has nothing to offer.
+    """The actions to offer for the byte range `start:end`. only: the kinds that the client wants; None means all.
+    asked: whether the user has opened the menu. If not, the cursor has only moved, and a blank line has no offers.
 
-    A pure function. Fixes come first, since clients show the list in order.
+    A pure function. Fixes come first, because clients keep the order of the list.
     """
     language = find_language(document.language_id, document.path)
     blank = start == end and not document.line(document.line_at(start)).strip()
@@ -59,7 +59,7 @@ def offers(
 
 
 def _offer_on(document: DocumentSnapshot, language: Language, subject: Subject, action: Action) -> list[Offer]:
-    """The action on a definition or a selection, or nothing."""
+    """The offer of the action for a definition or a selection; empty if it does not apply."""
     if action.id == EDIT.id:
         instruction = instruction_above(document, subject)
         return [_offer(action, subject, instruction)] if instruction else []
@@ -71,7 +71,7 @@ def _offer_on(document: DocumentSnapshot, language: Language, subject: Subject, 
 
 
 def subject_at(document: DocumentSnapshot, start: int, end: int) -> Subject | None:
-    """What lies at a range: the definition around a cursor, or the selected lines; None if it is nothing."""
+    """The subject at a range: the definition around a cursor, or the selected lines; None if there is neither."""
     language = find_language(document.language_id, document.path)
     found = definitions(language, document.source)
     source = document.source
@@ -96,7 +96,7 @@ def _subject_at_cursor(
 ) -> Subject | None:
     line = document.line_at(cursor)
     text = document.line(line)
-    # Anywhere on the line of a header counts, its indentation included.
+    # Any place on the line of a header counts, including its indentation.
     probe = max(cursor, document.line_start(line) + len(text) - len(text.lstrip())) if text.strip() else cursor
     definition = definition_at(found, probe, probe)
     if definition is not None:
@@ -113,7 +113,7 @@ def _selected_definition(
     start: int,
     end: int,
 ) -> Definition | None:
-    """The definition that a selection is about: it covers its lines, and at most its doc comment besides."""
+    """The definition that a selection covers: with all its lines, and nothing else but its doc comment."""
     if around is not None:
         lines = document.line_at(around.start), document.line_at(around.end)
         covers = document.line_at(start) <= lines[0] and document.line_at(end) >= lines[1]
@@ -128,7 +128,7 @@ def _selected_definition(
 
 
 def problem_subject(document: DocumentSnapshot, problems: Sequence[Problem]) -> Subject:
-    """What to change so that problems go away: the function around them, else their lines and some around."""
+    """The range to change so that the problems go away: the function around them, else their lines."""
     language = find_language(document.language_id, document.path)
     start, end = min(problem.start for problem in problems), max(problem.end for problem in problems)
     definition = definition_at(definitions(language, document.source), start, end)
@@ -140,7 +140,7 @@ def problem_subject(document: DocumentSnapshot, problems: Sequence[Problem]) -> 
 
 
 def instruction_above(document: DocumentSnapshot, subject: Subject) -> str:
-    """The instruction in a comment `fimble: …` above the subject, or on its first line. Empty if there is none."""
+    """The instruction in a comment `fimble: …` above the subject, or on its first line; empty if there is none."""
     language = find_language(document.language_id, document.path)
     openers = {language.comment[0], "//", "#", "/*", "--"} if language.comment[0] != "#" else {"#"}
     line = document.line_at(subject.start)

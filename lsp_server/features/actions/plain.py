@@ -1,8 +1,8 @@
-"""Markdown that a model wrote, or a program, as text and code only: no link, no image and no HTML is left in it.
+"""Reduces Markdown from a model or a program to text and code: without links, images and HTML.
 
-Editors show it as a preview, in which an image is fetched, a link may run a command, and HTML is laid out. Nothing
-here relies on reading Markdown as the editor does: fenced blocks and code in a line are written anew so that they can
-only be read one way, all other backquotes are escaped, and so is whatever could begin a link or HTML.
+Editors show it as a preview, which fetches images, may run a command behind a link, and renders HTML. This module does
+not assume that it reads Markdown as the editor does. Fenced blocks and inline code are rewritten so that they can only
+be read in one way. All other backquotes are escaped, and so is everything that could begin a link or HTML.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 
 _FENCE = re.compile(r"^( {0,12})(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^`]*$")
-# Previews draw these instead of showing their text.
+# Previews render blocks of these languages instead of showing their text.
 _DRAWN = frozenset({"mermaid", "math", "katex", "dot", "graphviz", "plantuml", "abc", "geojson", "topojson", "stl"})
-# The elements of HTML. Other names in angle brackets are those of types, say, and stay.
+# The elements of HTML. Other names in angle brackets, such as those of types, are kept as text.
 _ELEMENT_NAMES = """
     a abbr acronym address applet area article aside audio b base basefont bdi bdo bgsound big blink blockquote body br
     button canvas caption center cite code col colgroup data datalist dd del details dfn dialog dir div dl dt em embed
@@ -23,12 +23,12 @@ _ELEMENT_NAMES = """
     tfoot th thead time title tr track tt u ul var video wbr xmp
 """
 _ELEMENTS = frozenset(_ELEMENT_NAMES.split())
-# Their contents are not for reading.
+# Elements whose content is not meant to be read.
 _HIDDEN = "script style iframe svg math object video audio canvas template noframes noscript"
-# What a link may lead to and be named beside its text; where it leads elsewhere, only the text stays.
+# Targets of links that are shown beside the link's text; of other links only the text is kept.
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
-# No piece is longer than some thousand characters, so that one that does not end costs no more than that.
+# Each piece is at most some thousand characters long, so that an unfinished piece does not take long to match.
 _BRACKETED = r"(?:\\.|[^\[\]\\]|\[(?:\\.|[^\[\]\\]|\[[^\[\]]{0,500}\]){0,500}\]){0,500}"
 _ROUND = r"(?:\\.|[^()\\]|\((?:\\.|[^()\\]|\([^()]{0,500}\)){0,500}\)){0,2000}"
 _PIECE = re.compile(
@@ -53,12 +53,12 @@ _PIECE = re.compile(
     re.VERBOSE | re.IGNORECASE | re.DOTALL | re.MULTILINE,
 )
 _RULE = re.compile(r"^[\s|:>*+-]*-[\s|:-]*$", re.MULTILINE)
-# Texts that are not settled by then have all their marks escaped.
+# A text that still changes after this many passes gets all its special characters escaped.
 _MOST_TIMES = 6
 
 
 def plain_markdown(text: str) -> str:
-    """`text` without links, images and HTML. What is plain stays as it is."""
+    """`text` without links, images and HTML. Plain text stays as it is."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     parts: list[str] = []
     prose: list[str] = []
@@ -90,7 +90,7 @@ def _closes(line: str, fence: re.Match[str]) -> bool:
 
 
 def _block(fence: re.Match[str], lines: list[str]) -> str:
-    """A fenced block, closed, with a fence longer than any in it, and no line left of it."""
+    """A fenced block with an end, and with a fence longer than any inside, so that no line can end it early."""
     indent, tag = fence[1], fence[3]
     longest = max((len(run) for line in lines for run in re.findall("`+", line)), default=0)
     mark = indent + "`" * max(3, longest + 1)
@@ -99,7 +99,7 @@ def _block(fence: re.Match[str], lines: list[str]) -> str:
 
 
 def _settled(text: str) -> str:
-    """`text` as it is when nothing in it is left to be taken out: what is taken out may bring other things together."""
+    """`text` after passes until nothing changes, because a removal may join the text around it into a new link."""
     for _ in range(_MOST_TIMES):
         after = _without(text)
         if after == text:
@@ -118,7 +118,7 @@ def _replaced(piece: re.Match[str], *, in_table: bool) -> str:
     if found["escape"] is not None:
         return piece[0]
     if found["code"] is not None:
-        # A table's cells end at a bar, in code too.
+        # A bar ends a cell of a table even inside code.
         return re.sub(r"(?<!\\)\|", r"\\|", piece[0]) if in_table else piece[0]
     if found["hidden"] is not None:
         return " "
@@ -138,11 +138,11 @@ def _replaced(piece: re.Match[str], *, in_table: bool) -> str:
         return _apart(piece, _as_code(found["bare"]))
     if found["tildes"] is not None:
         return "\\~" * len(piece[0])
-    return "\\" + piece[0]  # what may begin HTML or end a link's text, and a backquote without another
+    return "\\" + piece[0]  # a possible start of HTML or end of a link's text, or a single backquote
 
 
 def _link(text: str, to: str) -> str:
-    """A link as its text, and behind it where it leads, if that is a page or a place in the project."""
+    """A link as its text, followed by its target if that is a web page or a path in the project."""
     target = to.strip().split()[0].strip("<>") if to.strip() else ""
     if not target or target == text or (_SCHEME.match(target) and not _WEB.match(target)):
         return text
@@ -150,7 +150,7 @@ def _link(text: str, to: str) -> str:
 
 
 def _apart(piece: re.Match[str], code: str) -> str:
-    """`code` with a space where it would touch what may become code as well."""
+    """`code` with spaces where it would touch text that could become part of the code."""
     before, behind = piece.string[: piece.start()][-1:], piece.string[piece.end() :][:1]
     lead = "" if not before or before.isspace() or before in "(:,;*_\"'" else " "
     tail = "" if not behind or behind.isspace() or behind in "),.:;!?*_\"'" else " "

@@ -1,4 +1,4 @@
-"""What the model is asked: the instruction, the code as data, and what it should know of the rest of the file."""
+"""Builds the prompt for an action: the instruction, the code as data, and context from the rest of the file."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _SYSTEM = (
 )
 _MOST_CALLED = 12
 _MOST_PROBLEMS = 10
-# What an answer may need beyond the size of the code: tests are longer, an explanation has a length of its own.
+# Answer lengths, in tokens, that do not depend on the size of the code.
 _TOKENS = {Result.DOCUMENT: 600, Result.TESTS: 900, Result.DOC_COMMENT: 350}
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question for the model. max_tokens: how long the answer may be. lead: how the answer begins, for a small
-    model that would begin with something else. wanted: what the answer is to be, in words. told: all that the model
-    is told, without the code."""
+    """A prompt for the chat model. max_tokens: the limit of the answer. lead: the beginning of the answer, for a small
+    model that would begin differently. wanted: a description of the answer. told: the text that the model is given,
+    without the code."""
 
     messages: tuple[Message, ...]
     max_tokens: int
@@ -40,7 +40,7 @@ class Asked:
 
 
 class TooLargeError(Exception):
-    """The code does not fit the model's window; the message says so."""
+    """The code does not fit the model's context; the message says so."""
 
 
 def build(
@@ -53,11 +53,12 @@ def build(
     imports: Sequence[str] = (),
     begin: str = "",
 ) -> Asked:
-    """The question for an action. A pure function.
+    """The prompt for an action. A pure function.
 
-    window_tokens: the model's. signatures: of what the code calls in other files. hints: further sentences for
-    the instruction. imports: how a test file begins; begin: its first test, empty for the language's usual way. Context
-    that does not fit is left out; the code itself has to fit. Raises TooLargeError.
+    window_tokens: the model's context size. signatures: of functions in other files that the code calls. hints: further
+    sentences for the instruction. imports: the first lines of a test file. begin: the beginning of its first test;
+    empty means the usual one of the language. Context that does not fit is left out, but the code must fit. Raises
+    TooLargeError.
     """
     subject, action = offer.subject, offer.action
     language = find_language(document.language_id, document.path)
@@ -83,9 +84,9 @@ def build(
 
 
 def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str], begin: str) -> str:
-    """The beginning of a good answer: a fence, and as much of the code as is known beforehand.
+    """The beginning of a good answer: a fence, and the part of the code that is known in advance.
 
-    It ends in no space: a tokeniser puts that in front of the next word, and alone it leads to nonsense.
+    It never ends with a space: tokenisers join a space with the next word, and a single one leads to nonsense.
     """
     subject, action = offer.subject, offer.action
     language = find_language(document.language_id, document.path)
@@ -106,7 +107,7 @@ def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str], begi
 
 
 def again(asked: Asked, answer: str, problem: str, window_tokens: int) -> Asked:
-    """The same question once more, with the answer that could not be used and why, as far as there is room."""
+    """The same prompt followed by the unusable answer and the reason, as far as there is room."""
     complaint = f"This answer cannot be used: {problem}. Answer again, with {asked.wanted} and nothing else."
     used = sum(len(text.encode()) for message in asked.messages for _, text in message.pieces)
     room = int((window_tokens - asked.max_tokens - 200) * BYTES_PER_TOKEN) - used - len(complaint)
@@ -116,7 +117,7 @@ def again(asked: Asked, answer: str, problem: str, window_tokens: int) -> Asked:
 
 
 def answer_tokens(action: Action, code_bytes: int, window_tokens: int) -> int:
-    """How long an answer may be: the code again and half as much, or what explanations and tests take."""
+    """The limit of an answer in tokens: 1.6 times the code plus some, or a fixed number for explanations and tests."""
     wanted = _TOKENS.get(action.result, int(code_bytes / BYTES_PER_TOKEN * 1.6) + 160)
     return max(64, min(wanted, window_tokens // 2))
 
@@ -157,7 +158,7 @@ def _problem_line(document: DocumentSnapshot, subject: Subject, problem: Problem
 
 
 def _shown(document: DocumentSnapshot, start: int, end: int) -> str:
-    """A range as the model sees it: at the left margin, with line ends `\\n`."""
+    """A range as the model is shown it: at the left margin, with `\\n` for line endings."""
     first = document.line_start(document.line_at(start))
     lead = document.source[first:start]
     if not lead.strip():
@@ -168,7 +169,7 @@ def _shown(document: DocumentSnapshot, start: int, end: int) -> str:
 
 
 def _context(document: DocumentSnapshot, subject: Subject, signatures: Sequence[str], room: int) -> str:
-    """For reference: imports, the headers around the subject, and the signatures of what it calls."""
+    """Context for reference: imports, the headers around the subject, and the signatures of functions it calls."""
     language = find_language(document.language_id, document.path)
     source = document.source
     found = definitions(language, source)
@@ -199,7 +200,7 @@ def _context(document: DocumentSnapshot, subject: Subject, signatures: Sequence[
 
 
 def header(document: DocumentSnapshot, definition: Definition, *, with_doc: bool = False) -> str:
-    """A definition's header, on its own, and the first line of its doc comment."""
+    """A definition's header alone, with the first line of its doc comment if `with_doc`."""
     text = _shown(document, definition.start, definition.header_end)
     text = text.rstrip().removesuffix("{").rstrip()
     if with_doc and definition.doc is not None:

@@ -1,10 +1,10 @@
-"""What a doc comment says, in any language: whether that is about the code, not the question, and not said twice."""
+"""Judges the text of a doc comment, in any language: it must be about the code, not the prompt, and not repeat."""
 
 from __future__ import annotations
 
 import re
 
-# Words that say nothing of one piece of code rather than another.
+# Words that tell nothing about a particular piece of code.
 _EMPTY_WORDS = """
     a above an and answer answered any are as at based be been below by called calls can class code comment
     created doc docstring documentation does each editor example file first following for from function
@@ -13,7 +13,7 @@ _EMPTY_WORDS = """
     should simple some that the their then there these this to type use used user uses value values version we
     when where which will with written you your
 """
-# The same for languages that programmers write comments in, most of them without their accents and umlauts.
+# The same in other languages that programmers write comments in, mostly without accents and umlauts.
 _EMPTY_ELSEWHERE = """
     das dem den der des die dies diese dieser dieses ein eine einem einen einer eines es für fur hier ist klasse
     kommentar methode mit nicht oder und von werden wird wurde zu funktion gibt rückgabe wert code programm beispiel
@@ -30,7 +30,7 @@ _EMPTY_ELSEWHERE = """
     код комментарий возвращает значение
     ta to jest funkcja metoda klasa dla i lub na nie w z ze kod komentarz
 """
-# The same in scripts without spaces, longer ones first.
+# The same in scripts without spaces, longer phrases first.
 _EMPTY_PHRASES = """
     ドキュメント メソッド コメント コード クラス 関数 です ます これは この です。 ある する
     返回值 这个 这是 一个 该函数 函数 方法 代码 注释 這個 這是 一個 函數 程式碼 註釋 返回
@@ -38,20 +38,20 @@ _EMPTY_PHRASES = """
 """
 _EMPTY = frozenset((*_EMPTY_WORDS.split(), *_EMPTY_ELSEWHERE.split()))
 _PHRASES = re.compile("|".join(_EMPTY_PHRASES.split()))
-# Words that tell English from other languages with its letters.
+# Words that distinguish English from other languages with the same letters.
 _ENGLISH_WORDS = "the of to and is that with for from by this it its as be are or which when if not into each all"
 _ENGLISH = frozenset(_ENGLISH_WORDS.split())
 _ELSEWHERE = frozenset(_EMPTY_ELSEWHERE.split()) - {"a", "as", "in", "is", "do", "no", "on", "or", "an", "to", "code"}
-# Scripts that put no spaces between words: kana, Chinese characters, Thai, Lao, Burmese, Khmer; Hangul puts few.
+# Scripts with no spaces between words: kana, Chinese characters, Thai, Lao, Burmese, Khmer; and Hangul, with few.
 _RUNS = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\uac00-\ud7af"
 _WORD = re.compile(rf"[{_RUNS}]+|[^\W\d_{_RUNS}]+")
 _SENTENCE_END = r"(?<=[.!?])\s+|(?<=[。！？])\s*"
 _ALIKE = 0.7
-# Shorter lines may well be alike: those of a list of parameters, say.
+# Shorter lines may be similar without being repetition, for example in a list of parameters.
 _LONG_WORDS = 5
-# Among this many words one should be of the code; words are the same if they begin alike.
+# A comment with this many words should have one from the code. Words count as the same if their first letters agree.
 _MANY_WORDS, _STEM = 6, 4
-# What of an old comment's words a new one about the same must have.
+# The minimum share of the old comment's words in a new comment on the same subject.
 _SAME_SUBJECT = 0.25
 _TALK = re.compile(
     r"(?i)(?:the|this|your|my|an?|above)\s+(answer|question|response|request|instruction|prompt|model)\b"
@@ -59,8 +59,8 @@ _TALK = re.compile(
 
 
 def without_echoes(text: str, question: str, code: str) -> str:
-    """`text` without the sentences that the question is made of, those about the talk instead of the code, those that
-    say what one before them has said, and a last line that introduces nothing. Lines keep their places."""
+    """`text` without sentences copied from the prompt, sentences about the conversation, sentences that repeat an
+    earlier one, and a last line that announces something which does not follow. Lines keep their order."""
     asked = _squeezed(question)
     told = map(_words, re.split(rf"{_SENTENCE_END}|(?<=[:：])\s+|\n", question))
     seen = [set(words) for words in told if len(words) >= _LONG_WORDS]
@@ -90,8 +90,8 @@ def without_echoes(text: str, question: str, code: str) -> str:
 
 
 def says_nothing(text: str, code: str) -> bool:
-    """Whether a comment could stand above any code: it has no word of its own, or many and none that has to do with
-    a name in the code or a part of one. The latter for English, which names are made of."""
+    """Whether a comment could stand above any code: it has no significant word, or many but none that belongs to a name
+    in the code. The second test is only for English, because names are made of English words."""
     names = set(_words(code))
     words = {word for word in _words(_PHRASES.sub(" ", text)) if word not in _EMPTY}
     words = {word for word in words if len(word) > 1 or word in names}
@@ -102,8 +102,8 @@ def says_nothing(text: str, code: str) -> bool:
 
 
 def says_less(text: str, old: str) -> bool:
-    """Whether a new comment says less than half of what the old one said, by the number of its words, or something
-    else altogether, which cannot be told of two languages."""
+    """Whether a new comment has less than half of the words of the old one, or is about something else. The second is
+    not tested if the two are in different languages; then a quarter of the words is enough."""
     new, was = _stems(text), _stems(old)
     other = len(was) >= _MANY_WORDS and len(new & was) < _SAME_SUBJECT * len(was)
     if is_english(text) != is_english(old):
@@ -112,7 +112,7 @@ def says_less(text: str, old: str) -> bool:
 
 
 def is_english(text: str) -> bool:
-    """Whether a text is in English as far as its letters and its small words tell; names in code do not count."""
+    """Whether a text is in English, judged by its letters and its short words; inline code does not count."""
     plain = re.sub(r"`[^`]*`", " ", text)
     letters = [char for char in plain if char.isalpha()]
     if sum(not char.isascii() for char in letters) > 0.03 * len(letters):
@@ -122,7 +122,7 @@ def is_english(text: str) -> bool:
 
 
 def _sentences(line: str) -> list[tuple[str, str]]:
-    """The sentences of a line, each with the space behind it."""
+    """The sentences of a line, each with the space after it."""
     parts = re.split(f"({_SENTENCE_END})", line)
     return [(part, gap) for part, gap in zip(parts[::2], [*parts[1::2], ""], strict=True) if part]
 
@@ -136,7 +136,7 @@ def _parts(name: str) -> list[str]:
 
 
 def _words(text: str) -> list[str]:
-    """The words of a text, in lower case; where a script has no spaces, each two characters that stand together."""
+    """The words of a text in lower case; for scripts without spaces, each pair of adjacent characters."""
     found: list[str] = []
     for word in _WORD.findall(text.lower()):
         found += [word[at : at + 2] for at in range(len(word) - 1)] if re.match(f"[{_RUNS}]{{2}}", word) else [word]

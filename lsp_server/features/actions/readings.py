@@ -1,7 +1,7 @@
-"""The pieces of an answer that may be the code it was asked for: its fenced blocks, and the text around them.
+"""Finds the parts of an answer that may be the requested code: its fenced blocks, and the text around them.
 
-Each reading is a run of whole lines: what is left out lies before it and behind it, never inside. A fence that stands
-in the code, in a string or a comment, is a line of it.
+Each reading is a run of whole lines: text is left out before it and after it, never inside. A fence inside the code, in
+a string or a comment, is an ordinary line.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from lsp_server.features.actions.answer import LONGEST_MARKUP, is_prose
 _FENCE_FORM = re.compile(r"^(\s{0,12})(?:>\s*)?(`{3,}|~{3,})\s*([\w+#.-]*)[^`]*$")
 _NUMBERED = re.compile(r"^\s*\d+\s?[|:] ?")
 _DIFF_LINE = re.compile(r"[ +-]|@@|\\ No newline|diff |index ")
-# A fence that is indented this much more than the one that opened the block does not end it.
+# A fence with more additional indentation than this does not close the block.
 _MOST_INDENT = 3
-# Languages behind a fence around a whole document, which may hold fences itself.
+# Languages of a fence around a whole document, which may contain fences itself.
 _DOCUMENTS = frozenset({"markdown", "md", "mdx", "rst", "text"})
 
 
 @dataclass(frozen=True, slots=True)
 class _Fence:
-    """line: its number. mark: its characters. tag: the language behind it, empty for one that closes."""
+    """line: its number. mark: its characters. tag: the language after it; empty for a closing fence."""
 
     line: int
     indent: int
@@ -49,8 +49,8 @@ def _fences(lines: list[str]) -> list[_Fence]:
 
 
 def _spans(lines: list[str], fences: list[_Fence], *, nested: bool) -> list[tuple[int, int]]:
-    """The lines between each fence and the one that closes it, or the end if none does. nested: whether a fence with a
-    language opens another block inside one."""
+    """The lines between each fence and its closing fence, or the end of the text. nested: whether a fence with a
+    language opens another block inside a block."""
     found: list[tuple[int, int]] = []
     opened: list[_Fence] = []
     for fence in fences:
@@ -66,7 +66,7 @@ def _spans(lines: list[str], fences: list[_Fence], *, nested: bool) -> list[tupl
 
 
 def blocks(text: str) -> list[str]:
-    """The fenced blocks of `text`, the last one also if its end is missing."""
+    """The fenced blocks of `text`; the last one may lack its end."""
     lines = text.split("\n")
     found = ["\n".join(lines[first:last]) for first, last in _spans(lines, _fences(lines), nested=True)]
     return [block for block in found if block.strip()]
@@ -80,11 +80,11 @@ def fenced_lines(text: str) -> frozenset[int]:
 
 
 def candidates(text: str, code: str = "") -> list[str]:
-    """The texts that may be the code in an answer, best guess first. Line ends are `\\n`. code: what is to be replaced;
-    marks that its lines have are not taken off the answer's.
+    """The texts that may be the code in an answer, the best guess first. Line endings are `\\n`. code: the text to be
+    replaced; marks that its own lines have are not removed from the answer's lines.
 
-    Fenced blocks first; then, for half a fence or none, the text around fences with prose at its beginning and
-    end taken off.
+    Fenced blocks come first. If there is half a fence or none, the text around fences follows, without prose at its
+    beginning and end.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     fences = _fences(lines)
@@ -111,8 +111,8 @@ def candidates(text: str, code: str = "") -> list[str]:
 
 
 def fenced(text: str, code: str) -> list[str]:
-    """The fenced blocks alone, for text that no grammar tells from what is said about it. Empty if the fences can be
-    paired in several ways, or if there is more of the text outside them. code: what is to be replaced."""
+    """Only the fenced blocks, for text that no grammar distinguishes from the sentences about it. Empty if the fences
+    can be paired in several ways, or if lines of `code` are outside them. code: the text to be replaced."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     fences = _fences(lines)
     spans = _spans(lines, fences, nested=True)
@@ -138,7 +138,7 @@ def fenced(text: str, code: str) -> list[str]:
 
 
 def shown_text(text: str) -> str:
-    """An explanation as it is shown: without a fence around the whole of it."""
+    """An explanation as it is shown, without a fence around all of it."""
     text = text.strip()
     lines = text.split("\n")
     fence = _fence(lines[0], 0)
@@ -150,13 +150,13 @@ def shown_text(text: str) -> str:
 
 
 def _outside(lines: list[str], spans: list[tuple[int, int]]) -> list[str]:
-    """The lines in no block, without the fences."""
+    """The lines that are in no block, without the fences."""
     inside = {number for first, last in spans for number in range(first - 1, last + 1)}
     return [line for number, line in enumerate(lines) if number not in inside]
 
 
 def _is_clean(lines: list[str], fences: list[_Fence], spans: list[tuple[int, int]]) -> bool:
-    """Whether all blocks are closed, and around them there are only sentences."""
+    """Whether all blocks are closed, and there are only sentences around them."""
     if not fences or spans[-1][1] >= len(lines):
         return False
     rest = _outside(lines, spans)
@@ -164,7 +164,7 @@ def _is_clean(lines: list[str], fences: list[_Fence], spans: list[tuple[int, int
 
 
 def _bare(block: str, code: str) -> str:
-    """A block without what models put in front of each line: numbers, quote marks, a diff's signs."""
+    """A block without the marks that models put before each line: numbers, quote marks, the signs of a diff."""
     lines = block.strip("\n").split("\n")
     filled = [line for line in lines if line.strip()]
     own = [line for line in code.split("\n") if line.strip()]
@@ -179,13 +179,13 @@ def _bare(block: str, code: str) -> str:
     elif _is_diff(filled) and not _is_diff(own):
         kept = (line for line in lines if not line.startswith(("-", "@@", "+++", "diff ", "index ", "\\")))
         lines = [line[1:] if line[:1] in {"+", " "} else line for line in kept]
-    if any(line != line.rstrip() for line in own):  # spaces at the ends of lines may mean something there
+    if any(line != line.rstrip() for line in own):  # white space at the ends of lines may have a meaning
         return "\n".join(lines)
     return "\n".join(line.rstrip() for line in lines)
 
 
 def _is_diff(filled: list[str]) -> bool:
-    """Whether lines are a diff: each has a sign, and some a plus or a place."""
+    """Whether the lines are a diff: each has a sign, and some have a plus or a position."""
     return all(_DIFF_LINE.match(line) for line in filled) and any(line.startswith(("+", "@@")) for line in filled)
 
 

@@ -9,11 +9,11 @@ _MOST_RENDERED = 100_000
 
 
 class RenderError(Exception):
-    """A template that cannot be rendered; the message says why, in one line."""
+    """A template that cannot be rendered. The message says why, in one line."""
 
 
 def render(template: str, messages: list[dict[str, str]], bos: str, eos: str) -> str:
-    """Renders a template in the sandbox. Raises RenderError. May run for ever: use `render_apart`."""
+    """Renders a template in the sandbox. Raises RenderError. May run for ever, so use `render_apart`."""
     from jinja2 import TemplateError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -32,7 +32,7 @@ def render(template: str, messages: list[dict[str, str]], bos: str, eos: str) ->
     parts: list[str] = []
     size = 0
     try:
-        # Without thinking, where a template can switch it off: an edit should begin in seconds.
+        # Thinking is switched off if the template supports that, because an edit should begin within seconds.
         pieces = environment.from_string(template).generate(
             messages=messages,
             add_generation_prompt=True,
@@ -55,7 +55,7 @@ def render(template: str, messages: list[dict[str, str]], bos: str, eos: str) ->
 
 
 def main() -> None:
-    """The process that renders one template: JSON in on stdin, JSON out on stdout."""
+    """The process that renders one template: reads JSON from stdin, writes JSON to stdout."""
     given = json.loads(sys.stdin.buffer.read())
     try:
         answer = {"text": render(given["template"], given["messages"], given["bos"], given["eos"])}

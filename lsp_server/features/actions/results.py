@@ -1,4 +1,4 @@
-"""What is to be done with an answer: the replacement that an edit is made of, or why there is none."""
+"""Reads a model's answer as an edit: the replacement for a range, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lsp_server.features.actions.readings import candidates, fenced, is_fence
 from lsp_server.features.actions.subject import Subject
 
 _MOST_CANDIDATES = 12
-# In these any sentence parses, so that nothing but a fence tells the text from what is said about it.
+# In these languages any sentence parses, so only a fence separates the text from sentences about it.
 _TAKE_PROSE = frozenset({"Markdown", "HTML", "YAML"})
 
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """The bytes `start:end` of the document are to become `text`; or nothing is, and `problem` says why. home: what is
-    rewritten, where the answer is about another part of the file than was asked about."""
+    """A proposal to replace the bytes `start:end` of the document by `text`; or no proposal, and `problem` says why.
+    home: the rewritten subject, if that is another part of the file than the requested one."""
 
     start: int = 0
     end: int = 0
@@ -34,8 +34,8 @@ class Proposal:
 
 
 def _readings(answer: str, language: Language, code: bytes = b"", *, whole: bool = False) -> list[str]:
-    """What may be the code in an answer, best guess first. code: what is to be replaced. whole: whether that is a
-    definition, whose name tells its new text from other code; else the text that is most like it comes first."""
+    """The possible readings of the code in an answer, the best guess first. code: the text to be replaced. whole:
+    whether that is a definition, whose name identifies the new text. Else the most similar reading comes first."""
     old = code.decode("utf-8", "replace")
     told = language.wheel is not None and language.name not in _TAKE_PROSE
     if not told or (not has_definitions(language) and any(map(is_fence, answer.split("\n")))):
@@ -46,13 +46,13 @@ def _readings(answer: str, language: Language, code: bytes = b"", *, whole: bool
 
 
 def _shared_lines(text: str, old: str) -> int:
-    """How many of the lines of `old` there are in `text`."""
+    """The number of lines of `old` that are also in `text`."""
     return len({line.strip() for line in text.split("\n")} & {line.strip() for line in old.split("\n") if line.strip()})
 
 
 def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
-    """The text that replaces the subject's range: the first reading of the answer that can be trusted. An answer that
-    rewrites a definition elsewhere in the file goes there."""
+    """The text that replaces the subject's range: the first reading of the answer that passes all checks. If the answer
+    rewrites another definition of the file, that one is replaced."""
     problems: list[str] = []
     language = find_language(document.language_id, document.path)
     definition = subject.definition if subject.whole else None
@@ -69,12 +69,12 @@ def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, ac
     if not problems:
         name = subject.definition.name if subject.whole and subject.definition else ""
         problems.append(f"`{name}` is missing in the answer" if name else "there is no code in the answer")
-    # An answer in several readings fails in several ways; that nothing changed is the least of them.
+    # Several readings fail for several reasons. "Nothing changed" is reported only if there is no other.
     return Proposal(problem=min(problems, key=lambda text: ("as it was" in text, problems.index(text))))
 
 
 def read_insertion(answer: str, document: DocumentSnapshot, subject: Subject, action: Action) -> Proposal:
-    """Text in front of the subject or behind it, on lines of its own."""
+    """The insertion before or after the subject, on its own lines."""
     language = find_language(document.language_id, document.path)
     newline = document.newline
     first = document.line_start(document.line_at(subject.start))

@@ -1,6 +1,6 @@
-"""Carries an action out: loads the model, asks it, reads the answer, asks once more if need be.
+"""Carries out an action: loads the model, sends the prompt, reads the answer, and asks once more if necessary.
 
-What comes out is a proposal; nothing is written here. Cancelling the task that runs it ends the model's work at
+The result is a proposal; nothing is written here. Cancelling the task that runs the action stops the model's work at
 once and leaves nothing behind.
 """
 
@@ -40,12 +40,12 @@ _MOST_CALLED = 10
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an action has come to: one of these.
+    """The result of an action. Only some of the fields are set.
 
-    document: text to show, in Markdown. edits: of the subject's document, as it was when the action began; note:
-    what the user should know before accepting them; where: the bytes that they belong to, where that is another part of
-    the document than the action was asked for. found: what is dangerous in it, a sentence each. tests: the tests'
-    answer and their place; the file is put together when it is delivered. new_file: its path and text.
+    document: text to show, in Markdown. edits: of the subject's document, as it was when the action began. note: what
+    the user should know before accepting them. where: the byte range of the edits, if it is another part of the
+    document than the requested one. found: the dangers in the result, one sentence each. tests: the place of the tests,
+    whose text is in `answer`; the file is put together on delivery. new_file: its path and text.
     """
 
     document: str = ""
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class ActionRunner:
-    """Runs actions on one engine. options: called at each action, so that settings can change."""
+    """Runs actions on one engine. options: called for each action, so that settings can change."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class ActionRunner:
         self._asking = anyio.Lock()
 
     def model_changed(self) -> None:
-        """To be called with every change of a model's state."""
+        """Must be called after every change of a model's state."""
         self._chat.changed()
 
     async def run(
@@ -86,9 +86,9 @@ class ActionRunner:
         path: Path | None = None,
         roots: tuple[Path, ...] = (),
     ) -> Outcome:
-        """Carries `offer` out. path: the document's file, if it has one. Raises ActionFailedError.
+        """Carries out `offer`. path: the document's file, if it has one. Raises ActionFailedError.
 
-        One action at a time: the model would only be slower on two.
+        Actions run one at a time, because two at once would only be slower.
         """
         if offer.action.result is Result.CHECK:
             look = partial(dangers.report, document, offer.subject)
@@ -153,7 +153,7 @@ class ActionRunner:
         root: Path | None,
         roots: tuple[Path, ...],
     ) -> tuple[Outcome | None, str]:
-        """What the answer comes to, or why it cannot be used."""
+        """The outcome of the answer, or None and the reason why it cannot be used."""
         action, usage = offer.action, finished.usage
         if not answer.strip():
             return None, "the model wrote nothing"
@@ -176,12 +176,12 @@ class ActionRunner:
             if action.result is Result.REPLACE
             else (lambda: read_insertion(answer, document, offer.subject, action)),
         )
-        # Parsing a dozen readings of an answer takes tens of milliseconds: not on the loop.
+        # Parsing a dozen readings of an answer takes tens of milliseconds, so it must not run in the event loop.
         proposal = await anyio.to_thread.run_sync(read, abandon_on_cancel=True)
         if proposal.problem:
             return None, _cut_short(finished) or proposal.problem
         proposal = await self._formatted(document, offer, proposal, path, root, roots)
-        # So does a diff.
+        # A diff takes as long.
         work = partial(_edits, document, proposal, root, check=self._options().check_danger)
         edits, note, found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
         where = (proposal.start, proposal.end) if proposal.home is not None else None
@@ -196,7 +196,7 @@ class ActionRunner:
         root: Path | None,
         roots: tuple[Path, ...],
     ) -> Proposal:
-        """The proposal in the project's own format, if that leaves it one to be trusted."""
+        """The proposal in the project's format; unchanged if the formatted version does not pass the checks."""
         if not self._options().format or path is None or root is None:
             return proposal
         language = find_language(document.language_id, document.path)
@@ -278,7 +278,7 @@ def _question(
     root: Path | None,
     path: Path | None,
 ) -> prompts.Asked:
-    """What the model is asked first. Reads the project's files. Raises TooLargeError."""
+    """The first prompt. Reads the project's files. Raises TooLargeError."""
     hints: list[str] = []
     if place is not None:
         hints = [place.hint]
@@ -292,7 +292,7 @@ def _question(
 
 
 def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None) -> list[str]:
-    """The headers of what the subject calls in other files of the workspace."""
+    """The headers of functions in other files of the workspace that the subject calls."""
     language = find_language(document.language_id, document.path)
     if root is None or not language.ids:
         return []
@@ -303,15 +303,14 @@ def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, pat
 
 
 def _warned(outcome: Outcome) -> Outcome:
-    """`outcome` with what is dangerous in it among what the user should know."""
+    """`outcome` with the dangers added to its note for the user."""
     return replace(outcome, note=dangers.warning(outcome.note, outcome.found))
 
 
 def _edits(
     document: DocumentSnapshot, proposal: Proposal, root: Path | None, *, check: bool
 ) -> tuple[tuple[Replacement, ...], str, tuple[str, ...]]:
-    """A proposal as edits, which names they use that nobody knows, in words for the user, and what is dangerous in
-    it."""
+    """A proposal as minimal edits; the unknown names that they use, in words for the user; and the dangers in it."""
     old = document.source[proposal.start : proposal.end]
     text = keeping_lines(old.decode("utf-8", "replace"), proposal.text.decode("utf-8", "replace")).encode()
     edits = tuple(minimal_edits(old, text, proposal.start))
@@ -326,7 +325,7 @@ def _edits(
 
 
 def new_tests(document: DocumentSnapshot, offer: Offer, answer: str, place: Place, existing: str) -> NewTests:
-    """The test file that an answer makes of `existing`. For Rust that is the document itself."""
+    """The test file after the answer's tests are added to `existing`. For Rust the file is the document itself."""
     assert offer.subject.definition is not None
     language = find_language(document.language_id, document.path)
     source = document.source.decode("utf-8", "replace")
@@ -336,14 +335,14 @@ def new_tests(document: DocumentSnapshot, offer: Offer, answer: str, place: Plac
 
 
 def _cut_short(finished: Finished) -> str:
-    """Why an answer ended before its time; empty if it did not."""
+    """The reason why an answer ended early; empty if it did not."""
     if finished.reason is FinishReason.LENGTH:
         return f"the answer was cut after {finished.usage.decoded_tokens} tokens"
     return "the model began to repeat itself" if finished.reason is FinishReason.CANCELLED else ""
 
 
 def _next_step(finished: Finished) -> str:
-    """What the user can do about an answer that ended before its time, behind what is wrong with it."""
+    """What the user can do about an answer that ended early, to be appended to the problem."""
     larger = "set `chat_model` to a larger model (`fimble models list`)"
     if finished.reason is FinishReason.LENGTH:
         return f"; select less, or {larger}"

@@ -1,9 +1,9 @@
-"""Chat templates: the model's own Jinja2 text around our messages, as a prompt whose contents stay plain text.
+"""Chat templates: formats messages with the model's own Jinja2 template, so that their contents remain plain text.
 
-A template comes with the model's file and is untrusted. It is rendered in Jinja2's sandbox, in a process of its
-own that is given little time and memory, and it never sees a message: it gets placeholders that cannot be
-guessed, and the rendered text is cut at them. What the template wrote is tokenised with special tokens, the
-contents without, so that no file can speak with the template's voice.
+A template comes with the model's file and is untrusted. It is rendered in Jinja2's sandbox, in a process of its own
+with little time and memory. It never sees a message: it gets random placeholders, and the rendered text is split at
+them. The template's own text is tokenised with special tokens, the contents without them, so the text of a file cannot
+imitate the template.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ _THINK_OPEN = re.compile(rf"({'|'.join(map(re.escape, OPENERS))})\s*$", re.IGNOR
 
 
 class TemplateError(Exception):
-    """A template that cannot be rendered; the message says why, in one line."""
+    """A template that cannot be rendered. The message says why, in one line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message. pieces: kind and text; the kind `before` may be cut where the window is too small."""
+    """One message. pieces: pairs of kind and text. A piece of kind `before` may be cut if the context is too small."""
 
     role: str
     pieces: tuple[tuple[str, str], ...]
@@ -46,8 +46,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class ChatPrompt:
-    """thinking: whether the prompt itself opens the model's thinking, so that the answer begins inside it.
-    stops: texts at which an answer has ended, for a model that does not end by itself."""
+    """thinking: whether the prompt itself opens the model's thinking, so that the answer begins inside it. stops: texts
+    that end an answer, for a model that does not stop by itself."""
 
     prompt: FimPrompt
     thinking: bool = False
@@ -55,23 +55,24 @@ class ChatPrompt:
 
 
 def can_chat(info: ModelInfo) -> bool:
-    """Whether a model follows instructions: it brings a chat template, or its name says so."""
+    """Whether a model follows instructions: it has a chat template, or its name says so."""
     return bool(info.chat_template) or bool(_CHAT_NAME.search(info.name))
 
 
 def is_instruct(info: ModelInfo) -> bool:
-    """Whether a model that completes code will do for chat too: some base models have a template as well."""
+    """Whether a model for completion can be used for chat as well. Some base models have a template, too, so the name
+    must say so."""
     return bool(info.chat_template) and bool(_CHAT_NAME.search(f"{info.name} {info.path.rpartition('/')[2]}"))
 
 
 class ChatTemplates:
-    """Renders prompts. A template is rendered once for each sequence of roles and pieces, and then reused."""
+    """Renders prompts. A template is rendered once for each sequence of roles and piece counts, and then reused."""
 
     def __init__(self) -> None:
         self._rendered: dict[tuple[Any, ...], tuple[str, list[str]]] = {}
 
     async def prompt(self, info: ModelInfo, messages: Sequence[Message]) -> ChatPrompt:
-        """The prompt for `messages` in the model's own words. Raises TemplateError."""
+        """The prompt for `messages` in the model's own format. Raises TemplateError."""
         if not info.chat_template:
             return _plain(messages)
         try:
@@ -80,7 +81,7 @@ class ChatTemplates:
             if messages[0].role != "system" or len(messages) < 2:
                 raise
             first = error
-            # Some templates refuse a system message: its text then goes in front of the user's.
+            # Some templates refuse a system message. Its text is then put before the user's.
             system, user, *rest = messages
             merged = Message(user.role, (*system.pieces, ("message", "\n\n"), *user.pieces))
             try:
@@ -101,7 +102,7 @@ class ChatTemplates:
                 partial(render_apart, info.chat_template, shown, info.bos, info.eos), abandon_on_cancel=True
             )
             if info.bos and text.startswith(info.bos):
-                text = text[len(info.bos) :]  # every sequence begins with it anyway
+                text = text[len(info.bos) :]  # every sequence begins with this token anyway
             positions = [text.find(mark) for mark in marks]
             if -1 in positions or positions != sorted(positions):
                 raise TemplateError("the model's chat template leaves out what it is given")
@@ -120,7 +121,7 @@ class ChatTemplates:
 
 
 def _plain(messages: Sequence[Message]) -> ChatPrompt:
-    """For a model without a template: the plain format that instruction-tuned models have seen most."""
+    """The prompt for a model without a template: the plain format that instruction-tuned models have seen most."""
     segments: list[Segment] = []
     for message in messages:
         title = {"system": "", "user": "### Instruction:\n", "assistant": "### Response:\n"}[message.role]
@@ -133,11 +134,11 @@ def _plain(messages: Sequence[Message]) -> ChatPrompt:
 
 
 def render_apart(template: str, messages: list[dict[str, str]], bos: str, eos: str) -> str:
-    """Renders a template in a process of its own. Raises TemplateError if that fails, or takes too long."""
+    """Renders a template in a process of its own. Raises TemplateError if that fails or takes too long."""
     if len(template) > _MOST_TEMPLATE:
         raise TemplateError(f"the model's chat template has {len(template)} characters, more than {_MOST_TEMPLATE}")
     given = json.dumps({"template": template, "messages": messages, "bos": bos, "eos": eos})
-    # With our own search path: the folder it is started in may hold anything.
+    # Uses our own search path, because the current folder may contain anything.
     code = f"import sys; sys.path[:] = {sys.path!r}; from lsp_server.features.actions.rendering import main; main()"
     command = [sys.executable, "-c", code]
     try:

@@ -1,4 +1,4 @@
-"""The thinking that a model writes before its answer, in the tags of its family: told from the answer and left out."""
+"""Separates the thinking that a model writes before its answer, in the tags of its family, from the answer."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _THOUGHTS = (
     ("<|channel|>analysis<|message|>", "<|channel|>final<|message|>"),
 )
 _OPENERS, _CLOSERS = (tuple(pair[side].lower() for pair in _THOUGHTS) for side in (0, 1))
-# A tag beside one of these is spoken of, not used.
+# A tag next to one of these characters is mentioned, not used.
 _QUOTES = "'\"`(=/\\|,"
 
 
 def without_thinking(text: str, *, opened: bool = False, told: str = "") -> tuple[str, str]:
-    """The thinking in `text`, and the answer. opened: the prompt has begun it. told: what the model was given; tags
-    that stand in it belong to the answer.
+    """The thinking in `text`, and the answer. opened: whether the prompt has opened the thinking. told: the text that
+    the model was given; tags that are in it belong to the answer.
 
-    The answer is what follows the last end of thinking, and thinking that has not ended is none of it. A tag that is
-    quoted, or on a line of fenced code among other things, is what the answer is about.
+    The answer is the text after the last end of thinking; unfinished thinking is not part of it. A tag that is quoted,
+    or on a line of fenced code with other text, belongs to the answer.
     """
     thought = ""
     stripped = text.lstrip()
@@ -51,7 +51,7 @@ def without_thinking(text: str, *, opened: bool = False, told: str = "") -> tupl
 
 
 def may_begin_thinking(text: str) -> bool:
-    """Whether `text` is the beginning of a tag that opens thinking, so that it cannot be told yet."""
+    """Whether `text` may be the beginning of a tag that opens thinking, so that more text is needed to decide."""
     start = text.strip().lower()
     return any(opener.startswith(start) for opener in _OPENERS)
 
@@ -66,13 +66,13 @@ def _without_later(text: str, told: str) -> tuple[str, str]:
     if answer.strip():
         more, answer = _without_later(answer.lstrip("\n"), told)
         return "\n".join(filter(None, (text[: ends[0]].strip(), more))), answer
-    # It thinks at its end: the answer stands in front, if it can be told where that ends.
+    # The text ends with thinking. The answer is before it, if the thinking's beginning is marked.
     first = begins[0][0] if begins else 0
     return text[first : ends[0]].strip(), text[:first].rstrip()
 
 
 def _marks(text: str, tags: tuple[str, ...], told: str) -> Iterator[tuple[int, int]]:
-    """Where tags begin and end that are used as such, in order of the tags."""
+    """The starts and ends of tags that are really used, in order of the tags."""
     lowered = text.lower()
     found = [tag for tag in tags if tag in lowered and tag not in told]
     if not found:

@@ -1,6 +1,6 @@
-"""A look into the workspace's other files: which names exist there, and the headers of what is called.
+"""Searches the workspace's other files: which names exist there, and the headers of called functions.
 
-Reads a bounded number of bytes, of source files only, and follows no links.
+It reads a limited number of bytes, only of source files, and follows no links.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsp_server.core.secrets import holds_secret, speaks_of_secrets
 from lsp_server.features.actions.prompts import header
 from lsp_server.features.untrusted_files import read_bytes, read_text
 
-# Of all kinds, folders among them.
+# The limit of directory entries of all kinds, including folders.
 _MOST_ENTRIES = 10_000
 _MOST_BYTES = 16 << 20
 _MOST_FILE_BYTES = 400_000
@@ -30,7 +30,7 @@ _SKIPPED = frozenset(
 
 
 def source_files(root: Path, language: Language) -> Iterator[Path]:
-    """The files of `language` under `root`, nearest to it first, within the bounds."""
+    """The files of `language` under `root`, the nearest to it first, within the limits."""
     folders, seen, room = deque([root]), 0, _MOST_BYTES
     while folders and seen < _MOST_ENTRIES:
         try:
@@ -56,7 +56,7 @@ def source_files(root: Path, language: Language) -> Iterator[Path]:
 
 
 def names_found(names: Iterable[str], root: Path, language: Language) -> set[str]:
-    """Which of `names` stand somewhere in the workspace's files of that language, as words."""
+    """Those of `names` that occur as words in the workspace's files of that language."""
     missing = set(names)
     found: set[str] = set()
     for path in source_files(root, language):
@@ -69,7 +69,7 @@ def names_found(names: Iterable[str], root: Path, language: Language) -> set[str
 
 
 def signatures_of(names: Sequence[str], root: Path, language: Language, but: Path | None = None) -> list[str]:
-    """The headers of the functions called so, with the first line of their docs, from the workspace's files."""
+    """The headers of the functions with these names in the workspace's files, with the first line of their docs."""
     missing = [name for name in names if len(name) > 2]
     found: dict[str, str] = {}
     if not missing:

@@ -1,4 +1,4 @@
-"""Whether an edit is worth proposing: what parses, and keeps its name, can still be what a person undoes at once."""
+"""Checks that an edit is worth proposing: an edit that parses may still lose code that the user needs."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _MODIFIERS = re.compile(
     r"\b(?:public|private|protected|static|final|abstract|synchronized|native|default|export|async|override|readonly"
     r"|pub|const|unsafe|extern|inline|virtual|constexpr)\b"
 )
-# Actions that take nothing away.
+# Actions that must not remove anything.
 _ONLY_ADD = frozenset({"errors", "types"})
-# Names that an edit has to keep, as a share; of its comments, too.
+# The share of names, and of comments, that an edit must keep.
 _KEPT = 0.5
 
 
 def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Action) -> str:
-    """What `new` loses of the subject's range or leaves as it is, in words for the model and the user; empty if it
-    is worth proposing. For actions that leave what the code does alone, and code that parses."""
+    """What `new` loses of the subject's range, or that it changes nothing, in words for the model and the user; empty
+    if it is worth proposing. For actions that keep the behaviour of the code, and for code that parses."""
     language = find_language(document.language_id, document.path)
     if not has_definitions(language):
         return ""
@@ -67,15 +67,15 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
 
 
 def _no_result(language: Language, before: list[str], after: list[str]) -> str:
-    """`return` or `yield`, if there was one and there is none: of a function only a part was answered."""
-    if language.name == "Rust" or "=>" in after:  # there the last expression is the result
+    """`return` or `yield`, if the old code has it and the new one has not: only part of a function was answered."""
+    if language.name == "Rust" or "=>" in after:  # there the last expression may be the result
         return ""
     return next((word for word in ("return", "yield") if word in before and word not in after), "")
 
 
 def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> bool:
-    """Whether one is the other with names exchanged for others, each for the same one everywhere, or with other
-    words in its texts."""
+    """Whether the two differ only by names, each replaced by the same other name everywhere, or by the words in
+    strings."""
     if len(before) != len(after):
         return False
     names: dict[str, str] = {}
@@ -89,7 +89,7 @@ def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -
 
 
 def _is_within(part: Iterable[str], whole: Iterable[str]) -> bool:
-    """Whether all of `part` comes in `whole`, in its order."""
+    """Whether all of `part` occurs in `whole`, in the same order."""
     rest = iter(whole)
     return all(text in rest for text in part)
 
@@ -97,8 +97,8 @@ def _is_within(part: Iterable[str], whole: Iterable[str]) -> bool:
 def _lost_names(
     document: DocumentSnapshot, subject: Subject, edited: bytes, end: int, language: Language, *, strict: bool
 ) -> list[str]:
-    """What the code took from outside it and the edit does not: a parameter, or most of the names. strict: any of
-    them, or of what it called."""
+    """The names from outside the code that the edit no longer uses: a parameter that is assigned instead, or most of
+    all names. strict: any of the names, and any called function."""
     begin = subject.start
     if subject.whole and subject.definition is not None:
         begin = subject.definition.header_end
@@ -116,7 +116,7 @@ def _lost_names(
 
 
 def _lost_marks(document: DocumentSnapshot, subject: Subject, edited: bytes, end: int) -> str:
-    """A decorator, an attribute or a modifier in front of a function that the edit takes away."""
+    """A decorator, an attribute or a modifier of a function that the edit removes; empty if there is none."""
     definition = subject.definition
     if not subject.whole or definition is None or subject.has_problem_in_header:
         return ""

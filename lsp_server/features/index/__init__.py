@@ -1,1 +1,1 @@
-"""The index of a workspace: what its files define, kept in the user's cache folder, and what is asked of it."""
+"""The index of a workspace: the definitions in its files, kept in the user's cache folder, and queries to it."""

@@ -1,4 +1,4 @@
-"""Brings the database of a workspace folder up to date: all of it by a scan, or the files that somebody tells of."""
+"""Updates the database of a workspace folder: all files by a scan, or only the files that are reported as changed."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from lsp_server.features.index.files import entry_of, library_entry, listed, sta
 from lsp_server.features.index.installed import installed_files
 from lsp_server.features.index.store import Entry, StoreError, Writer, forget_old
 
-# How many files are taken in at a time: others can read and write between them.
+# How many files are written in one transaction. Other processes can read and write in between.
 _BATCH = 24
-# More changes at once than these are looked for by a scan.
+# If more changes than this are reported at once, all files are scanned.
 MOST_PATHS = 400
 _TRIES = 3
-# How many files of installed packages are kept.
+# How many files of installed packages are kept in the database.
 _MOST_LIBRARIES = 3000
 
 
 class Builder:
-    """Keeps one database right. To be used by one thread. report: told how many files are looked at, of how many."""
+    """Keeps one database up to date. For one thread. report: is called with the numbers of files done and in all."""
 
     def __init__(
         self, root: Path, path: Path | None = None, report: Callable[[int, int], None] = lambda done, all: None
@@ -34,22 +34,24 @@ class Builder:
             self._writer = None
 
     def scan(self, near: Sequence[str] = ()) -> int:
-        """Looks at all files of the folder and takes in those that have changed. Returns how many have. near: the files
-        that are edited. Raises StoreError."""
+        """Reads all files of the folder that have changed. Returns how many. near: the files that are being edited;
+        files near them come first. Raises StoreError."""
         return self._again(lambda writer: self._scan(writer, near))
 
     def update(self, paths: Sequence[str]) -> int:
-        """The same for some files and folders: changed, new or gone. Raises StoreError."""
+        """Reads some files and folders that have changed, are new or are deleted. Returns how many. Raises
+        StoreError."""
         if len(paths) > MOST_PATHS or any(path in ("", ".") or path.endswith(".gitignore") for path in paths):
             return self.scan(paths[:1])
         return self._again(lambda writer: self._update(writer, paths))
 
     def libraries(self, path: str, modules: Sequence[Module]) -> int:
-        """The same for what a document at `path` imports of installed packages. Raises StoreError."""
+        """Reads the files of installed packages that a document at `path` imports. Returns how many have changed.
+        Raises StoreError."""
         return self._again(lambda writer: self._libraries(writer, path, modules))
 
     def _again(self, work: Callable[[Writer], int]) -> int:
-        """Does the work, from the beginning where the database has been removed or turns out to be damaged."""
+        """Does the work; starts again if the database was removed or is damaged."""
         for tries in range(_TRIES):
             try:
                 if self._writer is None or not self._writer.is_current():
@@ -92,7 +94,7 @@ class Builder:
         new = [each for each in found if known.get(each.path) != each.stamp]
         for start in range(0, len(new), _BATCH):
             writer.put(map(library_entry, new[start : start + _BATCH]))
-        # The ones that were taken in first go first; those that are wanted again come back.
+        # The oldest entries are removed first; if they are needed again, they are read again.
         current = {each.path for each in found}
         others = [each for each in known if each not in current]
         surplus = others[: max(0, len(known) + len(new) - _MOST_LIBRARIES)]
@@ -100,7 +102,7 @@ class Builder:
         return len(new) + len(surplus)
 
     def _take(self, writer: Writer, known: dict[str, str], paths: Sequence[str], gone: Iterable[str]) -> int:
-        """Takes in what of `paths` has another stamp than the one that is known, and forgets what is gone."""
+        """Reads those of `paths` whose stamp differs from the known one, and removes the files that are gone."""
         removed, entries, changed = list(gone), list[Entry](), 0
         for number, path in enumerate(paths):
             stamp = stamp_of(self._root, path)

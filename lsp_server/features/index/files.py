@@ -1,7 +1,7 @@
-"""Which files of a workspace folder an index takes in, and what each declares.
+"""Selects the files of a workspace folder for the index, and reads the declarations in each.
 
-Only source files that people write, within bounds; none that holds or speaks of secrets; none that git ignores, or that
-lies behind a link. Nothing of the folder is run.
+Only source files that people write, within limits. No files that contain or suggest secrets, that git ignores, or that
+are behind a link. Nothing in the folder is run.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from lsp_server.features.index.installed import Library
 from lsp_server.features.index.store import Entry
 from lsp_server.features.untrusted_files import read_bytes
 
-# Of one folder. The files that are nearest to what is edited come first, else those in the fewest folders.
+# The limits for one folder. Files near the edited ones come first; if there are none, those in the fewest folders.
 MOST_FILES, MOST_DEPTH = 20_000, 32
 _MOST_LISTED = 400_000
 _GIT_SECONDS, _MOST_LIST_BYTES = 60.0, 64 << 20
 _GIT_LIMITS = children.Limits(cpu_seconds=60, data_bytes=2 << 30, file_bytes=1 << 20)
-# What in a folder's git settings runs a program, or asks a network, has no say.
+# Git settings that would run a program or use the network are overridden.
 _GIT_OPTIONS = ("core.fsmonitor=false", "core.untrackedCache=false", "core.hooksPath=/dev/null", "protocol.allow=never")
 _GIT_ENVIRONMENT = {
     "GIT_OPTIONAL_LOCKS": "0",
@@ -52,7 +52,7 @@ _SKIPPED_FOLDERS = frozenset(
         *("__pycache__", "site-packages", "Pods", "DerivedData", "bin", "obj"),
     }
 )
-# A file of every folder in which an environment of Python is.
+# A file that is in the folder of every Python environment.
 _ENVIRONMENT = "pyvenv.cfg"
 _GENERATED_NAMES = (
     *("*.min.js", "*.min.*", "*.bundle.js", "*.chunk.js", "*_pb2.py", "*_pb2_grpc.py", "*.pb.go", "*.pb.cc", "*.pb.h"),
@@ -72,14 +72,14 @@ _GENERATED = re.compile(
     rb"(?i)@generated\b|code generated .{0,80}do not edit|\bauto-?generated\b|do not edit (?:this|by hand)"
 )
 _GENERATED_WITHIN = 1500
-# What git can be asked for in every repository, whether it is there or not.
+# A path that git accepts in every repository, whether the file exists or not.
 _ANY = "fimble.toml"
-# A file that offers nothing is known by this language, so that it is not read again.
+# The language of a file that declares nothing. It has an entry, so that it is not read again.
 NOTHING = ""
 
 
 def is_wanted(path: str) -> bool:
-    """Whether a file below the folder is one of those that people write, by its name alone."""
+    """Whether a file below the folder is source code that people write, judged by its path alone."""
     *folders, name = path.split("/")
     stem, dot, ending = name.rpartition(".")
     if not _is_source(f"{dot}{ending}" if stem else name) or len(folders) >= MOST_DEPTH:
@@ -91,13 +91,13 @@ def is_wanted(path: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def _is_source(ending: str) -> bool:
-    """Whether files with an ending, or of that name, are code in a language with a grammar."""
+    """Whether files with this ending, or with this name, are code in a language with a grammar."""
     language = find_language("", f"a{ending}" if ending.startswith(".") else ending)
     return language.wheel is not None and language.name not in _SKIPPED_LANGUAGES
 
 
 def listed(root: Path, near: Sequence[str] = ()) -> list[str]:
-    """The paths of the files to be taken in, those nearest to `near` first."""
+    """The paths of the files for the index, those nearest to `near` first."""
     found = _listed_by_git(root)
     paths = found if found is not None else _walked(root)
     wanted = dict.fromkeys(path for path in islice(paths, _MOST_LISTED) if is_wanted(path))
@@ -107,13 +107,13 @@ def listed(root: Path, near: Sequence[str] = ()) -> list[str]:
 
 
 def still_listed(root: Path, paths: Sequence[str]) -> list[str]:
-    """Those of `paths`, and of what lies in them if they are folders, that are to be taken in."""
+    """Those of `paths`, and of the files in them if they are folders, that belong in the index."""
     paths = [path for path in paths if _is_below(path)]
     if not paths:
         return []
     found = _listed_by_git(root, paths)
     if found is None and _listed_by_git(root, [_ANY]) is not None:
-        # One of them is nothing that git can be asked for, such as a file behind a link.
+        # Git refuses one of the paths, for example a file behind a link, so it is asked for each separately.
         found = [each for path in paths for each in _listed_by_git(root, [path]) or ()]
     elif found is None:
         found = [each for path in paths for each in (_walked(root, path) if _is_folder(root / path) else [path])]
@@ -121,7 +121,8 @@ def still_listed(root: Path, paths: Sequence[str]) -> list[str]:
 
 
 def stamp_of(root: Path, path: str) -> str | None:
-    """What tells a change of a file; None for one that is not there, is too large, is no file or lies behind a link."""
+    """A text that differs after a change of the file. None if the file does not exist, is too large, is not a regular
+    file or is behind a link."""
     try:
         above, _, _ = path.rpartition("/")
         if above and not _is_real_folder(root, above):
@@ -135,7 +136,7 @@ def stamp_of(root: Path, path: str) -> str | None:
 
 
 def _is_real_folder(root: Path, path: str) -> bool:
-    """Whether a folder below the root is one, and none above it is a link. Raises OSError."""
+    """Whether a path below the root is a folder without links above it. Raises OSError."""
     parts = path.split("/")
     return all(
         stat.S_ISDIR(os.lstat("/".join((str(root), *parts[:depth]))).st_mode) for depth in range(1, len(parts) + 1)
@@ -143,12 +144,12 @@ def _is_real_folder(root: Path, path: str) -> bool:
 
 
 def entry_of(root: Path, path: str, stamp: str) -> Entry:
-    """What a file declares. One that is generated, minified, no text, or that holds a secret declares nothing."""
+    """The declarations in a file. A file that is generated, minified, not text or that has a secret has none."""
     return _entry(root / path, path, stamp, root.name, library=False)
 
 
 def library_entry(library: Library) -> Entry:
-    """What a file of an installed package declares for others."""
+    """The public declarations in a file of an installed package."""
     entry = _entry(library.file, library.path, library.stamp, "", library=True)
     public = (each for each in entry.declarations if not all(name.startswith("_") for name in each.defines))
     return replace(entry, declarations=tuple(public))
@@ -172,7 +173,7 @@ def _entry(file: Path, path: str, stamp: str, folder: str, *, library: bool) -> 
 
 
 def _steps(path: str, folders: Sequence[tuple[str, ...]]) -> int:
-    """How far a file is from the nearest of some folders."""
+    """The number of steps from a file to the nearest of some folders."""
     parts = PurePosixPath(path).parent.parts
     least = len(parts) if not folders else 1 << 20
     for folder in folders:
@@ -184,7 +185,7 @@ def _steps(path: str, folders: Sequence[tuple[str, ...]]) -> int:
 
 
 def _listed_by_git(root: Path, paths: Sequence[str] = ()) -> list[str] | None:
-    """What git has and does not ignore; None where there is no repository or no git."""
+    """The files that git tracks or does not ignore; None if there is no repository or no git."""
     program = programs.find("git", [root])
     if program is None:
         return None
@@ -207,7 +208,7 @@ def _listed_by_git(root: Path, paths: Sequence[str] = ()) -> list[str] | None:
 
 
 def _is_below(path: str) -> bool:
-    """Whether a path is one below the folder."""
+    """Whether a path is relative and stays below the folder."""
     parts = PurePosixPath(path)
     return bool(parts.parts) and not parts.is_absolute() and ".." not in parts.parts and "\0" not in path
 

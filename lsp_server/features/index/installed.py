@@ -1,5 +1,5 @@
-"""Where the files of installed packages lie that a document imports: Python's in the project's environment,
-TypeScript's declarations in node_modules, Go's in the module cache. They are read as text; nothing of them is run.
+"""Finds the files of installed packages that a document imports: Python's in the project's environment, TypeScript's
+declarations in node_modules, Go's in the module cache. They are read as text; nothing of them is run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.modules import Module, imported_modules
 from lsp_server.features.untrusted_files import read_bytes, read_text
 
-# Of one document, and of what a package hands on, how many steps are followed.
+# How many files one document may bring in, and how many steps of re-exports are followed.
 MOST_LIBRARY_FILES, _MOST_STEPS = 60, 3
 _MOST_GO_FILES = 40
 _MOST_SETTINGS_BYTES = 200_000
@@ -34,7 +34,7 @@ _REQUIRED = re.compile(r"^(?:require\s+)?\s*([\w./~-]+\.[\w./~-]+)\s+(v[\w.+-]+)
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """A file of a package. path: how it is named to a model, with the folder of packages in front."""
+    """A file of a package. path: its name in prompts, which begins with the name of the packages' folder."""
 
     file: Path
     path: str
@@ -42,7 +42,7 @@ class Library:
 
 
 def installed_files(root: Path, path: str, modules: Sequence[Module]) -> list[Library]:
-    """The files of packages that a document at `path` below `root` imports, and those that these hand on to it."""
+    """The package files that a document at `path` below `root` imports, and the files that they re-export."""
     language = find_language("", path)
     absolute = [module for module in modules if not module.placed and module.parts]
     if language.name == "Python":
@@ -60,7 +60,7 @@ def installed_files(root: Path, path: str, modules: Sequence[Module]) -> list[Li
 
 
 def site_packages(root: Path) -> list[Path]:
-    """The folders of packages of a project's environment, else of the one that we were started in."""
+    """The package folders of the project's environment, else of the environment that this process was started in."""
     named = [root / name for name in _ENVIRONMENTS]
     named += [Path(os.environ[name]) for name in ("VIRTUAL_ENV", "CONDA_PREFIX") if os.environ.get(name)]
     for environment in named:
@@ -79,7 +79,7 @@ def _python(root: Path, modules: Sequence[Module]) -> Iterator[Library]:
     for folder in site_packages(root):
         base = folder.resolve()
         for module in modules:
-            # Stubs lie in a package of their own, and count as files of the one that they describe.
+            # Stubs have a package of their own, and are listed under the path of the package that they describe.
             stubs = _first(
                 base, "/".join((f"{module.parts[0]}-stubs", *module.parts[1:])), _PYTHON_ENDINGS[:2], _PACKAGES
             )
@@ -90,7 +90,7 @@ def _python(root: Path, modules: Sequence[Module]) -> Iterator[Library]:
 
 
 def _python_module(base: Path, parts: Sequence[str], steps: int) -> Iterator[Library]:
-    """The file of a module and those from which it takes what it hands on."""
+    """The file of a module, and the files that it re-exports names from."""
     library = _first(base, "/".join(parts), _PYTHON_ENDINGS, _PACKAGES)
     if library is None:
         return
@@ -121,7 +121,7 @@ def _scripts(root: Path, path: str, modules: Sequence[Module]) -> Iterator[Libra
 
 
 def _package_types(folder: Path, package: str, below: Sequence[str]) -> Library | None:
-    """The declarations of a package, or of what lies below its name."""
+    """The type declarations of a package, or of a module below it."""
     base = folder / package
     try:
         manifest = msgspec.json.decode(read_bytes(base / "package.json", _MOST_SETTINGS_BYTES) or b"{}")
@@ -143,7 +143,7 @@ def _package_types(folder: Path, package: str, below: Sequence[str]) -> Library 
 
 
 def _types_in(entry: object, depth: int = 0) -> Iterator[str]:
-    """The declarations that an entry of `exports` names, under whatever conditions."""
+    """The declaration files that an entry of `exports` names, under any conditions."""
     if isinstance(entry, dict) and depth < 4:
         for key, value in entry.items():
             if key == "types" and isinstance(value, str):
@@ -190,7 +190,7 @@ def _go(root: Path, modules: Sequence[Module]) -> Iterator[Library]:
 
 
 def _first(base: Path, stem: str, endings: Iterable[str], shown: str) -> Library | None:
-    """The first file there is with one of the endings; none that lies elsewhere by way of a link."""
+    """The first existing file with one of the endings, unless a link leads out of `base`."""
     for ending in endings:
         file = base / f"{stem}{ending}"
         if (stamp := regular_stamp(file, base)) is not None:
@@ -199,7 +199,8 @@ def _first(base: Path, stem: str, endings: Iterable[str], shown: str) -> Library
 
 
 def regular_stamp(file: Path, base: Path, most_bytes: int = MOST_BYTES) -> str | None:
-    """What a regular file is like now; None if there is none, if it lies outside of `base`, or if it is larger."""
+    """A text that differs after a change of a regular file. None if there is none, if it is outside `base`, or if it is
+    larger than `most_bytes`."""
     try:
         real = file.resolve()
         found = real.stat()

@@ -1,4 +1,4 @@
-"""What the indexes of a workspace's folders offer to a prompt: looked up on the thread that parses, never for a key."""
+"""Looks up offers for a prompt in the indexes of a workspace's folders, on the parsing thread."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from lsp_server.features.index.roots import path_below, root_of
 
 
 class Lookup:
-    """Reads the indexes of folders. `roots` can be set on any thread; all else is for one, that which parses."""
+    """Reads the indexes of folders. `roots` can be set on any thread; everything else only on the parsing thread."""
 
     def __init__(self, roots: Sequence[Path] = ()) -> None:
         self.roots: tuple[Path, ...] = tuple(roots)
-        # What the document of each folder imports that was looked at last: its path and the modules.
+        # For each folder, the path and the imported modules of the document that was looked up last.
         self.imports: dict[Path, tuple[str, tuple[Module, ...]]] = {}
         self._readers: dict[Path, Reader] = {}
 
     def offer(
         self, document: DocumentSnapshot, hole: Hole, buffers: Sequence[DocumentSnapshot], held: Sequence[Piece]
     ) -> Offer:
-        """What there is for a hole. What the editor has open is not taken from the disk."""
+        """The offer for a hole. Files that the editor has open are not taken from the index."""
         root = root_of(self.roots, document.uri)
         if root is None or not document.folder:
             return NO_OFFER

@@ -1,4 +1,4 @@
-"""What a prompt asks of the database of a workspace folder: candidates for a place, by name, by module and by words."""
+"""Queries the database of a workspace folder: candidates for a place, by name, by module and by words."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from lsp_server.core.index_query import Candidate, Query
 from lsp_server.core.modules import related, shares_folder
 from lsp_server.features.index.store import database_path, members_of
 
-# How many definitions of one name are looked at, and how many others mean that the name says nothing.
+# How many definitions of one name are used, and from how many others on the name counts as meaningless.
 _MOST_PER_NAME, _MOST_SHARED = 24, 200
-# How many files a module's name may mean, and how many definitions of them are candidates without being named.
+# How many files a module's name may match, and how many of their definitions are candidates without being named.
 _MOST_FILES, _MOST_FROM_FILES = 400, 200
-# Of how many definitions that have words of the hole the best are looked for, and how many those are.
+# A word in more definitions than this is not searched for; and how many of the most similar definitions are taken.
 _MOST_WORD_USES, _MOST_ALIKE = 400, 16
-# Of how many names of the document it is looked for whether a module has them.
+# How many of the document's names are looked up in the qualifier's module, and how many definitions of it are taken.
 _MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 120
-# How many definitions are read.
+# How many definitions are read for one query.
 _MOST_ROWS = 300
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
@@ -32,7 +32,8 @@ _BUSY_SECONDS = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is in a database. languages: the number of files of the folder in each; libraries: of files of packages."""
+    """The content of a database. languages: the number of the folder's files in each. libraries: the number of package
+    files."""
 
     files: int
     declarations: int
@@ -44,7 +45,8 @@ class Summary:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A file in a database: its path, and what it declares, each by its line from 1, its signature and its doc line."""
+    """A file in a database: its path, and its declarations, each with its line (from 1), its signature and its doc
+    line."""
 
     path: str
     language: str
@@ -52,8 +54,8 @@ class Listed:
 
 
 class Reader:
-    """Reads the database of `root`, whatever becomes of it meanwhile: what cannot be read is as if it were empty. To be
-    used by one thread at a time."""
+    """Reads the database of `root`, even if it is replaced or damaged meanwhile: what cannot be read counts as empty.
+    For one thread at a time."""
 
     def __init__(self, root: Path, path: Path | None = None) -> None:
         self._root, self._path = root, path or database_path(root)
@@ -67,7 +69,7 @@ class Reader:
             self._connection = None
 
     def candidates(self, query: Query, hidden: Collection[str] = ()) -> list[Candidate]:
-        """What may be shown for a query. hidden: paths that are left out, since the editor has them open."""
+        """The candidates for a query. hidden: paths to leave out, because the editor has them open."""
         with suppress(sqlite3.Error, ValueError):
             if self._open() is not None:
                 found = self._found(query)
@@ -84,7 +86,7 @@ class Reader:
         return set()
 
     def summary(self) -> Summary | None:
-        """None if there is no database that can be read."""
+        """The content of the database; None if there is no readable one."""
         with suppress(sqlite3.Error, OSError):
             if self._open() is not None:
                 languages = dict(
@@ -102,7 +104,7 @@ class Reader:
         return None
 
     def listed(self) -> list[Listed]:
-        """All that is in the database, by path."""
+        """All files in the database, by path."""
         with suppress(sqlite3.Error):
             if self._open() is not None:
                 return [self._listed(*row) for row in self._all("SELECT id, path, language FROM file ORDER BY path")]
@@ -116,7 +118,7 @@ class Reader:
         )
 
     def _open(self) -> sqlite3.Connection | None:
-        """The connection to the file that is there now."""
+        """The connection to the current database file; None if there is none."""
         try:
             stat = self._path.stat()
         except OSError:
@@ -152,7 +154,7 @@ class Reader:
         alike = self._alike(query)
         for id in alike:
             shared.setdefault(id, _MOST_SHARED)
-        # A name that is defined in many files must not take the room of what the document imports.
+        # Names that are defined in many files must not displace the definitions that the document imports.
         ids = list(dict.fromkeys([*near, *shared]))[:_MOST_ROWS]
         rows = self._all(
             f"SELECT {_COLUMNS} FROM declaration d JOIN file f ON f.id = d.file "
@@ -168,7 +170,7 @@ class Reader:
         return [id for id, _ in rows[:_MOST_PER_NAME]]
 
     def _files_of(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """The files that the document imports, or sees because they are beside it."""
+        """The files that the document imports, or sees because they are in its folder."""
         marks = _marks(stems := query.imports.ends)
         rows = self._all(
             f"SELECT id, path FROM file WHERE language IN ({_marks(languages)}) "
@@ -183,7 +185,7 @@ class Reader:
         return found
 
     def _files_of_qualifier(self, query: Query) -> list[int]:
-        """The files of the module whose name stands before the hole, those handed on by a package among them."""
+        """The files of the module whose name stands before the hole, including files that its package may re-export."""
         found = []
         for module in query.qualifying[:4]:
             below = "/".join(module.parts[-3:])
@@ -193,8 +195,8 @@ class Reader:
         return found
 
     def _of_files(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """Of the module whose name stands before the hole, what may be meant; of the files that are imported, what is
-        named, imported or used, or has words that stand near."""
+        """Definitions of the module whose name stands before the hole; and of imported files, those that are named,
+        imported or used, or that have words near the hole."""
         files = self._files_of(query, languages)
         ids = self._of_qualifier(query)
         if files:
@@ -214,7 +216,8 @@ class Reader:
         return ids
 
     def _of_qualifier(self, query: Query) -> list[int]:
-        """Of the module whose name stands before the hole: what is used most in the document, and what comes first."""
+        """Definitions of the module whose name stands before the hole: those used most in the document, and the
+        first ones."""
         if not (files := self._files_of_qualifier(query)):
             return []
         marks = _marks(files)
@@ -241,7 +244,7 @@ class Reader:
         return [id for (id,) in rows]
 
     def _uses(self, word: str) -> int:
-        """In how many definitions a word stands, counted no further than it matters."""
+        """The number of definitions with a word, counted up to one more than the limit."""
         sql = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {_MOST_WORD_USES + 1})"
         return int(self._all(sql, [f'"{word}"'])[0][0])
 
@@ -261,7 +264,7 @@ def _marks(values: Collection[Any]) -> str:
 
 
 def _distance(a: str, b: str) -> int:
-    """How many steps lie between two paths."""
+    """The number of steps between two paths."""
     first, second = a.split("/"), b.split("/")
     same = 0
     while same < min(len(first), len(second)) and first[same] == second[same]:

@@ -1,6 +1,6 @@
-"""Keeps the indexes of a server's workspace folders: starts the processes that build them, and tells those of changes.
+"""Keeps the indexes of a server's workspace folders: starts the processes that build them, and reports changes to them.
 
-All but the look-ups happens on the event loop, and waits for nothing there.
+Everything but the lookups happens on the event loop, and nothing blocks it.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# How long after a document of a folder is opened the folder is looked at, and after how long again at a rest: not every
-# editor tells of changes.
+# How long after a document of a folder is opened the folder is scanned, and after how long again when the user pauses,
+# because not every editor reports changes.
 _FIRST_SECONDS, _AGAIN_SECONDS = 1.0, 60.0
-# Changes that come together are told together.
+# Changes within this time are reported together.
 _TOGETHER_SECONDS = 0.1
-# More changes than these are looked for.
+# With more changes than this, the folder is scanned instead.
 _MOST_CHANGES = 2000
 _MOST_NEAR = 16
 _MOST_DOCUMENTS = 64
@@ -49,14 +49,14 @@ Start = Callable[..., None]
 
 
 class FolderIndex:
-    """The process for one folder, and what it still has to be told."""
+    """The worker process of one folder, and the requests that still have to be sent to it."""
 
     def __init__(self, root: Path, start: Start) -> None:
         self.root = root
         self._start = start
         self._near: list[str] | None = None
         self._changes: set[str] = set()
-        # What documents import: as far as the process has been told, and as far as it has not.
+        # The imports of documents that the worker was asked for, and those of them that are not sent yet.
         self._imports: dict[str, Any] = {}
         self._unread: dict[str, Any] = {}
         self._running = False
@@ -68,12 +68,12 @@ class FolderIndex:
         self.problem = ""
 
     def scan(self, near: Sequence[str], after: float = 0.0) -> None:
-        """Has all of the folder looked at, the files near those first."""
+        """Requests a scan of the folder, with files near the given ones first."""
         self._near = list(near)
         self._go(after)
 
     def libraries(self, path: str, modules: Sequence[Module]) -> None:
-        """Has what a document imports of installed packages looked at, if that is not what it was."""
+        """Requests the package files that a document imports, if its imports have changed."""
         wanted = [[each.parts, sorted(each.names)] for each in modules if not each.placed]
         if self._imports.get(path) != wanted:
             self._imports[path] = wanted
@@ -85,7 +85,7 @@ class FolderIndex:
             self._go(0.0)
 
     def change(self, paths: Iterable[str]) -> None:
-        """Has some files looked at."""
+        """Requests an update of some files."""
         self._changes.update(paths)
         if len(self._changes) > _MOST_CHANGES:
             self._changes.clear()
@@ -93,7 +93,7 @@ class FolderIndex:
         self._go(_TOGETHER_SECONDS)
 
     def stop(self) -> None:
-        """Ends the process."""
+        """Ends the process and drops all requests."""
         self._near, self._changes, self._unread = None, set(), {}
         if self._lifeline is not None:
             self._lifeline.cut()
@@ -124,7 +124,7 @@ class FolderIndex:
             self._running = False
 
     def _next(self) -> dict[str, Any] | None:
-        """What the process is told next, a scan before all else."""
+        """The next request to the process; a scan comes first."""
         if self._near is not None:
             near, self._near, self._changes = self._near, None, set()
             self.scanned_at = time.monotonic()
@@ -143,13 +143,13 @@ class FolderIndex:
         had_process = self._lifeline is not None
         self.stop()
         if had_process:
-            self._near = []  # what it was doing is not known
+            self._near = []  # what was lost is unknown, so everything is scanned
         if self._failures == _MOST_FAILURES:
             logger.warning("there is no index of %s: %s", self.root, problem)
 
     async def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         if self._process is not None and self._process.returncode is not None:
-            self.stop()  # it had had nothing to do for a while
+            self.stop()  # the process has ended because it was idle
         if self._process is None:
             await self._open()
         process = self._process
@@ -159,7 +159,7 @@ class FolderIndex:
         return answer if isinstance(answer, dict) else {"changed": 0, "problem": "it answers nonsense"}
 
     async def _open(self) -> None:
-        # Where our own package lies: Python loads modules from the folder that it is started in.
+        # The parent folder of our own package, because Python loads modules from the current folder.
         here = Path(__file__).resolve().parents[3]
         lifeline = Lifeline([sys.executable, "-m", _WORKER, str(self.root)], _LIMITS, cwd=here)
         process = None
@@ -181,14 +181,14 @@ class FolderIndex:
 
 
 class ProjectIndex:
-    """The indexes of a server's folders. start: runs a task. wanted: whether anything of them can be shown."""
+    """The indexes of a server's folders. start: runs a task. wanted: whether prompts can show any part of them."""
 
     def __init__(
         self, start: Callable[[Callable[..., Awaitable[None]], float], None], wanted: Callable[[], bool]
     ) -> None:
         self._start, self._wanted = start, wanted
         self._roots: tuple[Path, ...] = ()
-        # Made and used on the thread that parses; only what documents import is read elsewhere.
+        # Created and used on the parsing thread; other threads read only the imports of documents.
         self._lookup: Lookup | None = None
         self._folders: dict[Path, FolderIndex] = {}
         self._enabled = False
@@ -199,7 +199,7 @@ class ProjectIndex:
             self.close()
 
     def follow(self, roots: Sequence[Path]) -> None:
-        """The workspace's folders, as they are now."""
+        """Sets the workspace's current folders."""
         self._roots = indexed_roots(roots)
         for root in [each for each in self._folders if each not in self._roots]:
             self._folders.pop(root).stop()
@@ -207,7 +207,7 @@ class ProjectIndex:
     def offer(
         self, document: DocumentSnapshot, hole: Hole, buffers: Sequence[DocumentSnapshot], held: Sequence[Piece]
     ) -> Offer:
-        """What a prompt can show of files that are not open. On the thread that parses."""
+        """The offer of files that are not open. Must be called on the parsing thread."""
         if not self._enabled or not self._wanted():
             return NO_OFFER
         if self._lookup is None:
@@ -218,8 +218,8 @@ class ProjectIndex:
         return self._lookup.offer(document, hole, buffers, held)
 
     def seen(self, uri: str, near: Iterable[str], *, at_rest: bool) -> None:
-        """A document is opened, or the user rests in it: its folder is looked at, if it has not been lately. near: the
-        documents that are open."""
+        """Records that a document was opened or that the user pauses in it, and scans its folder if that was not done
+        recently. near: the open documents."""
         root = root_of(self._roots, uri)
         if root is None or not self._enabled or not self._wanted():
             return
@@ -235,7 +235,7 @@ class ProjectIndex:
         folder.scan(paths[:_MOST_NEAR], _FIRST_SECONDS if folder.scans == 0 else 0.0)
 
     def changed(self, uris: Iterable[str]) -> None:
-        """Files have changed, are new or are gone."""
+        """Reports files that have changed, are new or are deleted."""
         for uri in uris:
             root = root_of(self._roots, uri)
             if root is not None and root in self._folders and self._enabled:
@@ -247,7 +247,7 @@ class ProjectIndex:
         self._folders.clear()
 
     def status(self) -> list[dict[str, Any]]:
-        """How far the index of each folder is."""
+        """The state of each folder's index."""
         return [
             {"folder": str(each.root), "scans": each.scans, "changed": each.changed, "problem": each.problem}
             for each in self._folders.values()

@@ -1,7 +1,7 @@
-"""The database of one workspace folder: what its files declare, found by name, by module and by words.
+"""The database of one workspace folder: the declarations in its files, found by name, by module and by words.
 
-It lies in the user's cache folder and only the user may read it. A process of low priority writes it; the server and
-the command line read it. One that is damaged, or of another version, is thrown away and made anew.
+It is in the user's cache folder, and only the user may read it. A process of low priority writes it; the server and the
+command line read it. A database that is damaged or has another version is deleted and built again.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from lsp_server.core.index_query import words_of
 from lsp_server.core.modules import module_parts
 from lsp_server.core.pieces import identifiers_in
 
-# Another number throws away what is in the databases.
+# Databases with another number are deleted.
 VERSION = 1
-# How many workspaces are remembered; the one that was used the longest ago goes first.
+# How many databases are kept; the least recently used one is deleted first.
 MOST_DATABASES = 32
 _BUSY_SECONDS = 5.0
 _MEMBER, _DEFINED = 1, 0
@@ -49,26 +49,26 @@ CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 class StoreError(Exception):
-    """The database cannot be used. The message is one line. damaged: whether that is because of what is in it."""
+    """The database cannot be used. The message is one line. damaged: whether its content is the reason."""
 
     def __init__(self, message: str, *, damaged: bool = False) -> None:
         super().__init__(message)
         self.damaged = damaged
 
 
-# How SQLite says that what is in a file is not what we have written.
+# Messages of SQLite that mean that the content of a file is not ours.
 _DAMAGE = ("malformed", "not a database", "no such table", "no such column", "has no column", "another version")
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether a database is damaged, and not only busy, or the disk full."""
+    """Whether a database is damaged, and not only busy or on a full disk."""
     return any(words in str(error) for words in _DAMAGE)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is known of one file. path: below the folder, with `/`. stamp: by which a change of it is seen; a file that
-    offers nothing has one too. imports: its import lines. library: whether it is of an installed package."""
+    """The content of one file. path: below the folder, with `/`. stamp: differs after a change of the file; a file
+    without declarations has one, too. imports: its import lines. library: whether it is in an installed package."""
 
     path: str
     stamp: str
@@ -83,13 +83,13 @@ def folder() -> Path:
 
 
 def database_path(root: Path) -> Path:
-    """Where the database of a workspace folder lies."""
+    """The path of the database of a workspace folder."""
     digest = hashlib.blake2b(os.fsencode(root.resolve()), digest_size=12).hexdigest()
     return folder() / f"{digest}.sqlite"
 
 
 def remove(path: Path) -> None:
-    """Removes a database and what belongs to it. Raises OSError."""
+    """Removes a database and the files that belong to it. Raises OSError."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.2)) as connection:
         connection.execute("PRAGMA secure_delete=ON")
         for table in ("words", "name", "declaration", "file", "fact"):
@@ -100,7 +100,7 @@ def remove(path: Path) -> None:
 
 
 def forget_old(keep: Path) -> None:
-    """Removes the databases that were used the longest ago, beyond the number that is kept."""
+    """Removes the least recently used databases beyond `MOST_DATABASES`, except `keep`."""
     with suppress(OSError):
         files = sorted(folder().glob("*.sqlite"), key=lambda each: each.stat().st_mtime, reverse=True)
         for old in files[MOST_DATABASES:]:
@@ -109,7 +109,7 @@ def forget_old(keep: Path) -> None:
 
 
 class Writer:
-    """Writes the database of `root`. To be used as a context manager, by one thread. Raises StoreError."""
+    """Writes the database of `root`. A context manager, for one thread. Raises StoreError."""
 
     def __init__(self, root: Path, path: Path | None = None) -> None:
         self._root, self.path = root, path or database_path(root)
@@ -129,23 +129,23 @@ class Writer:
             self._connection.close()
 
     def is_current(self) -> bool:
-        """Whether the file that we write is the one that others read; not if somebody has removed it."""
+        """Whether the file being written is still the one that readers open, and was not removed."""
         return self._file() == self._inode
 
     def stamps(self, *, library: bool = False) -> dict[str, str]:
-        """The files that are known, of the folder or of installed packages, each with its stamp."""
+        """The known files of the folder, or of installed packages, each with its stamp."""
         with self._failing():
             return dict(self._connection.execute("SELECT path, stamp FROM file WHERE library = ?", (library,)))
 
     def put(self, entries: Iterable[Entry]) -> None:
-        """Takes in files, in place of what was known of them."""
+        """Writes files; their earlier entries are replaced."""
         with self._failing(), self._connection:
             for entry in entries:
                 self._delete([entry.path], library=entry.library)
                 self._insert(entry)
 
     def delete(self, paths: Sequence[str], *, library: bool = False) -> None:
-        """Forgets files, without a trace."""
+        """Removes files. Their content is overwritten in the database."""
         with self._failing(), self._connection:
             self._delete(paths, library=library)
 
@@ -206,7 +206,7 @@ class Writer:
             self.path.chmod(0o600)
         connection = sqlite3.connect(self.path, timeout=_BUSY_SECONDS)
         try:
-            # What is deleted leaves no trace in the file, and readers do not wait for us.
+            # Deleted content is overwritten in the file, and readers do not have to wait for the writer.
             for pragma in ("secure_delete=ON", "journal_mode=WAL", "synchronous=NORMAL", "journal_size_limit=4000000"):
                 connection.execute(f"PRAGMA {pragma}")
             version = connection.execute("PRAGMA user_version").fetchone()[0]
@@ -241,7 +241,7 @@ def _members_as_text(members: Sequence[Member]) -> str:
 
 
 def members_of(text: str) -> tuple[Member, ...]:
-    """What `_members_as_text` has made. Raises ValueError."""
+    """Reads the result of `_members_as_text`. Raises ValueError."""
     return tuple(
         Member(tuple(names.split()), shown.encode(), bool(method)) for names, shown, method in json.loads(text)
     )

@@ -1,9 +1,9 @@
 """The process that keeps the index of one workspace folder: `python -m lsp_server.features.index.worker FOLDER`.
 
-It reads a line of JSON for each thing to do, and answers each with a line: `{"scan": [PATH…]}` looks at all files,
-those near the paths first; `{"paths": [PATH…]}` at some; `{"path": PATH, "modules": [[PARTS, NAMES]…]}` at what a
-document imports of installed packages. It runs at the lowest priority, so that typing and the model
-go first, and ends with its input, or when there has been nothing to do for a while. It runs nothing of the folder.
+It reads one line of JSON for each request, and answers each with one line. `{"scan": [PATH…]}` reads all changed files,
+those near the paths first; `{"paths": [PATH…]}` reads some files; `{"path": PATH, "modules": [[PARTS, NAMES]…]}` reads
+the package files that a document imports. It runs at the lowest priority, so that typing and the model go first. It
+ends with its input, or when it was idle for a while. Nothing in the folder is run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def _answer(builder: Builder, asked: dict[str, Any]) -> dict[str, Any]:
 
 
 def _listen(asked: queue.Queue[str]) -> None:
-    """Puts each line of the input into the queue, and an empty one at its end."""
+    """Puts each line of the input into the queue, and an empty one at the end."""
     for line in sys.stdin:
         asked.put(line)
     asked.put("")

@@ -1,6 +1,6 @@
-"""What a model's answer makes of the window that it was shown: the text without what stands around it, if it is whole.
+"""Turns a model's answer into the new text of the window that the model was shown.
 
-An answer that ends before the window does would take away all that follows, so nothing is made of it.
+An answer that ends before the window does would delete the rest of the window, so it is discarded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NUMBER = re.compile(rf"{re.escape(NUMBERED)}([0-9]{{1,4}}){re.escape(NUMBERED_E
 
 
 def has_ended(prompt: EditPrompt, answer: str) -> bool:
-    """Whether nothing more of an answer is wanted. answer: what was written so far behind the lead."""
+    """Whether the answer is complete or worthless, so that decoding can stop. answer: the text after the lead."""
     if _reads_fences(prompt):
         others = any(ending in answer for ending in _ends(prompt.form))
         return others or ("```" in answer and _code(prompt, answer, whole=False).ended)
@@ -27,8 +27,8 @@ def has_ended(prompt: EditPrompt, answer: str) -> bool:
 
 
 def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
-    """What the window becomes by an answer, with the document's line ends; None if the answer is none, changes
-    nothing, or does not reach the window's end. answer: what was written behind the lead."""
+    """The new text of the window, with the document's line endings. None if the answer is empty, changes nothing or
+    does not reach the window's end. answer: the model's text after the lead."""
     form, old, answer = prompt.form, prompt.window.text, answer.replace("\r\n", "\n")
     for ending in _ends(form) if _reads_fences(prompt) else form.ends:
         answer = answer.partition(ending)[0]
@@ -46,10 +46,10 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
         text = answer.removeprefix("<|code_to_edit|>\n")
     if text is None or not text.strip():
         return None
-    # Models leave blank lines at both ends out, or add some: those of the document stay.
+    # Models omit or add blank lines at both ends, so the document's blank lines are kept.
     first, end = len(old) - len(_BLANK_LINES.sub("", old, count=1)), len(old.rstrip())
     core, kept = _BLANK_LINES.sub("", text, count=1).rstrip(), old[first:end]
-    # One that begins late or ends early says nothing of the rest.
+    # An answer that covers only the beginning or the end of the window says nothing about the rest.
     if kept.startswith(core) or kept.endswith(core) or ends_early(kept, core):
         return None
     if any(own in core for own in form.own_texts):
@@ -58,9 +58,9 @@ def new_window(prompt: EditPrompt, answer: str) -> bytes | None:
 
 
 def ends_early(old: str, new: str) -> bool:
-    """Whether `new` has not got to the end of `old`, which it is to replace: the last lines of that are not in it, and
-    it has fewer lines, or ends with another line of `old` or in the midst of the last one. Brackets alone do not tell,
-    so that the last line with a word is among those."""
+    """Whether `new` stops before the end of `old`, which it is to replace: it lacks the last lines of `old` and has
+    fewer lines, or it ends with another line of `old`, or inside its last line. The compared last lines begin at the
+    last one with a word, because brackets alone are ambiguous."""
     before, after = _lines(old), _lines(new)
     if not before:
         return False
@@ -73,7 +73,7 @@ def ends_early(old: str, new: str) -> bool:
 
 
 def _last_worded(lines: Sequence[str]) -> int:
-    """The number of the last line that has a word; of the last one, if none has."""
+    """The index of the last line with a word; if none has one, of the last line."""
     last = len(lines) - 1
     return next((number for number in range(last, -1, -1) if re.search(r"\w", lines[number])), last)
 
@@ -83,17 +83,17 @@ def _lines(text: str) -> list[str]:
 
 
 def _times(part: Sequence[str], whole: Sequence[str]) -> int:
-    """How often lines stand in others, one behind the other."""
+    """How often the lines `part` occur in `whole`, directly one after the other."""
     return sum(whole[at : at + len(part)] == part for at in range(len(whole) - len(part) + 1))
 
 
 def _reads_fences(prompt: EditPrompt) -> bool:
-    """Whether fences in the answer, and sentences before and behind them, are the model's: none are in the window."""
+    """Whether fences in the answer, and sentences around them, are the model's own: the window has no fence."""
     return prompt.form.is_chat and "```" not in prompt.window.text
 
 
 def _ends(form: EditFormat) -> list[str]:
-    """The ends of a format but for a fence, which may also be where the answer begins."""
+    """The endings of a format except a fence, which may also begin the answer."""
     return [ending for ending in form.ends if "```" not in ending]
 
 
@@ -102,8 +102,8 @@ def _code(prompt: EditPrompt, answer: str, *, whole: bool) -> Code:
 
 
 def _between_markers(old: str, answer: str) -> str | None:
-    """The window with the text between the first and the last marker of an answer in the place of what it has there;
-    None if that is no such part, or the text does not get to its end."""
+    """The window with the text between the first and the last marker of an answer put in place of these blocks. None if
+    the markers name no such blocks, or if the text stops before the end of the blocks."""
     marks = list(_NUMBER.finditer(answer))
     parts = blocks(old)
     if len(marks) < 2:

@@ -1,11 +1,11 @@
-"""The formats in which models are asked for the next edit, as data: what follows what, and how the answer ends.
+"""The formats in which models are asked for the next edit, as data: the order of the parts, and how an answer ends.
 
 Each model rewrites a window of whole lines around the cursor, and is shown the last edits. No GGUF key names the
-format, so this is a table, and a model belongs to an entry by its name.
+format, so this is a table, and the entry for a model is chosen by its name.
 
 Sources: the model cards of Sweep Next-Edit, Zeta 2 and Zeta 2.1, and of Instinct; the code of Zed (`zeta_prompt`) and
 of Continue (`nextEdit`), which ask these models; Inception's page on next edits with Mercury. Their sections, markers
-and order are kept, since the models know these; sentences are our own.
+and order are kept, since the models were trained on them; the sentences are our own.
 """
 
 from __future__ import annotations
@@ -16,39 +16,39 @@ from enum import Enum
 
 
 class Part(Enum):
-    """A place in a layout that text goes into."""
+    """A place in a layout that is filled with text."""
 
-    PATH = "path"  # of the document, or of the file that a hunk is in
+    PATH = "path"  # the path of the document, or of the file of a hunk
     LINES = "lines"  # the numbers of the window's first and last line, from 1
     FILE = "file"  # the document around the window, as it was before the last edit
     BEFORE = "before"  # the text above the window
-    AFTER = "after"  # the text below it
+    AFTER = "after"  # the text below the window
     HISTORY = "history"  # the last edits, the latest last
     ORIGINAL = "original"  # the window as it was before the last edit
-    CURRENT = "current"  # the window as it is, with a mark where the cursor is
+    CURRENT = "current"  # the window as it is, with a mark at the cursor
     NUMBERED = "numbered"  # the same with a numbered marker between its blocks
-    OLD = "old"  # of a hunk: the lines before and after it
-    NEW = "new"
+    OLD = "old"  # the old lines of a hunk
+    NEW = "new"  # the new lines of a hunk
     DIFF = "diff"  # both as a diff, without a header
 
 
 Layout = tuple[str | Part, ...]
 
-# How a numbered marker begins and ends.
+# The start and the end of a numbered marker.
 NUMBERED, NUMBERED_END = "<|marker_", "|>"
 
 
 @dataclass(frozen=True, slots=True)
 class EditFormat:
-    """One family's format.
+    """The edit format of one family of models.
 
-    messages: role and layout of each; of a model that goes on with a text there is one, whose role is empty. markers:
-    the texts in a layout that are special tokens; all others are plain text. hunk: the layout of one edit. heading,
-    foot: what stands around the edits, if there are any. cursor: the mark in the window. above, below: how many lines
-    the window has beside the cursor's. hunks: how many of the last edits are shown. around: how many bytes of the
-    document are shown above the window at most, and below it. lead: how the answer begins. ends: texts at which it has
-    ended. nothing: what a model says that wants no edit. names: a pattern on the model's name; empty for a format that
-    belongs to no model of its own.
+    messages: the role and the layout of each message; a model that continues a text has one with an empty role.
+    markers: the texts in a layout that are special tokens; all other texts are plain. hunk: the layout of one edit.
+    heading, foot: texts around the edits, if there are any edits. cursor: the mark in the window. above, below: how
+    many lines the window has above and below the cursor's line. hunks: how many of the last edits are shown. around:
+    how many bytes of the document are shown above the window at most, and below it. lead: the beginning of the answer,
+    which the prompt gives. ends: texts that end the answer. nothing: the answer that means "no edit". names: a pattern
+    for the model's name; empty for a format without models of its own.
     """
 
     name: str
@@ -69,17 +69,17 @@ class EditFormat:
 
     @property
     def is_chat(self) -> bool:
-        """Whether it is laid out as messages, by the model's own template."""
+        """Whether the prompt consists of messages, which the model's own template formats."""
         return self.messages[0][0] != ""
 
     @property
     def is_numbered(self) -> bool:
-        """Whether the answer says between which markers of the window its text goes."""
+        """Whether the answer names the markers of the window between which its text goes."""
         return any(Part.NUMBERED in layout for _, layout in self.messages)
 
     @property
     def own_texts(self) -> tuple[str, ...]:
-        """What must not stand in the window, for the answer could not be read any more."""
+        """Texts that must not occur in the window, because they would make the answer ambiguous."""
         return tuple(filter(None, (self.cursor, *self.ends, NUMBERED if self.is_numbered else "")))
 
 
@@ -112,7 +112,7 @@ _SEED_CODER = ("<[fim-suffix]>", "<[fim-prefix]>", "<[fim-middle]>", "<filename>
 
 
 def _zeta(name: str, window: Layout, ends: tuple[str, ...], names: str) -> EditFormat:
-    """Zeta 2 and those after it: Seed-Coder's tokens, what follows the window first."""
+    """The format of Zeta 2 and its successors: Seed-Coder's tokens, with the text after the window first."""
     suffix, prefix, middle, filename = _SEED_CODER
     layout = (suffix, Part.AFTER, "\n", prefix, _H, filename, _P, "\n", Part.BEFORE, *window, middle)
     return EditFormat(
@@ -219,7 +219,7 @@ _INSTRUCT = EditFormat(
     ends=("\n```",),
 )
 
-# The first whose name fits is taken.
+# The first format whose pattern matches the name is taken.
 EDIT_FORMATS: tuple[EditFormat, ...] = (_SWEEP, _ZETA_2_1, _ZETA_2, _INSTINCT, _MERCURY, _INSTRUCT)
 NAMES = tuple(form.name for form in EDIT_FORMATS)
 
@@ -230,13 +230,13 @@ def find_edit_format(name: str) -> EditFormat | None:
 
 
 def edit_format_by_name(model_name: str, *, follows_instructions: bool) -> EditFormat | None:
-    """The format of a model, by all that it is called; of one that was not made for next edits, our own if it follows
-    instructions. None if that is not sure."""
+    """The format of a model, by all its names. A model that was not made for next edits gets our own format if it
+    follows instructions. None if no format is known to fit."""
     for form in EDIT_FORMATS:
         if form.names and re.search(form.names, model_name, re.IGNORECASE):
             return form
     return _INSTRUCT if follows_instructions and not _UNKNOWN.search(model_name) else None
 
 
-# Made for next edits, in a format that is not in the table.
+# Names of models for next edits whose format is not in the table.
 _UNKNOWN = re.compile(r"\bzeta\b|next.?edit|\bnes\b", re.IGNORECASE)

@@ -1,7 +1,7 @@
-"""What a model is asked for the next edit: the window that it is to rewrite, and what it is shown around that. Pure.
+"""Builds the prompt for a model's next edit: the window that the model rewrites, and the text around it. Pure.
 
-What changes seldom stands first, as far as the format's order allows: the document around the window is shown as it was
-before the last edit, so that a key which goes on with that edit changes only the end of the prompt.
+Parts that change seldom come first, as far as the format's order allows. The document around the window is shown as it
+was before the last edit, so a key that continues this edit changes only the end of the prompt.
 """
 
 from __future__ import annotations
@@ -15,33 +15,34 @@ from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.prompt import BYTES_PER_TOKEN, Segment
 from lsp_server.core.secrets import REDACTED, without_secrets
 
-# A window's end moves to a shorter one rather than to more bytes than this; the cursor's line alone may not have more.
+# A window of more bytes is shortened line by line; if the cursor's line alone has more, there is no window.
 _MOST_WINDOW = 6000
-# The first line that is shown of a file changes by so many lines at a time, so that the prompt's beginning stays.
+# The first shown line of a file moves in steps of this many lines, so that the beginning of the prompt stays the same.
 _STEP_LINES = 16
-# Of a prompt, the share of the history at most.
+# The maximum share of a prompt for the history.
 _HISTORY_SHARE = 0.3
-# Blocks between numbered markers have so many lines, where they can end at a blank one.
+# The length of a block between numbered markers, in lines: from the minimum on it ends at a blank line.
 _LEAST_BLOCK, _MOST_BLOCK = 6, 16
-# Where a private key begins is looked for in so many bytes above what is shown.
+# How many bytes above the shown text are searched for the beginning of a private key.
 _KEY_BYTES = 1 << 13
-# What an answer may have beyond the window, in tokens; and a window beyond its lines, in bytes: marks and numbers.
+# An answer may have half as many tokens as the window has bytes, and this many more. Then: how many bytes marks and
+# numbers may add to the window.
 _MORE_TOKENS, _SPARE_BYTES = 96, 80
 
-# What the engine may cut, by the part of the document that it shows.
+# The kinds of segments that the engine may shorten, by part of the document.
 _CUT = {Part.FILE: "before", Part.BEFORE: "before", Part.AFTER: "after"}
 
 
 @dataclass(frozen=True, slots=True)
 class _Content:
-    """A text of the user's, which is no marker even if it is spelled like one."""
+    """Text of the user. It never becomes a marker, even if it is spelled like one."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The whole lines `first` to `last` of a document, without the last line end: the bytes `start:end`."""
+    """The whole lines `first` to `last` of a document, without the last line ending: the bytes `start:end`."""
 
     document: DocumentSnapshot
     first: int
@@ -58,24 +59,24 @@ class Window:
 
     @property
     def text(self) -> str:
-        """Its text, with `\\n` for line ends."""
+        """The text, with `\\n` for line endings."""
         return _decoded(self.document.source[self.start : self.end])
 
     @property
     def is_plain(self) -> bool:
-        """Whether its bytes can be told from its text: it has one kind of line ends, and no bytes that are no text."""
+        """Whether its bytes can be restored from its text: uniform line endings, and valid UTF-8."""
         return self.as_source(self.text) == self.document.source[self.start : self.end]
 
     def as_source(self, text: str) -> bytes:
-        """A text for the window, with the document's line ends."""
+        """A new text of the window, in bytes, with the document's line endings."""
         return text.replace("\n", self.document.newline.decode()).encode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
 class EditPrompt:
-    """A question. messages: role and segments of each; one without a role for a model that goes on with a text. The
-    segments are of the kinds `marker` and `text`, and `before` and `after` where the engine may cut some. draft: what
-    the answer would be if nothing changed, behind the format's lead. max_tokens: of the answer."""
+    """A prompt for the next edit. messages: the role and the segments of each; one message without a role for a model
+    that continues a text. Segments are of the kinds `marker` and `text`, or `before` and `after` if the engine may
+    shorten them. draft: the answer without any change, after the format's lead. max_tokens: the limit of the answer."""
 
     form: EditFormat
     window: Window
@@ -85,11 +86,11 @@ class EditPrompt:
 
 
 def window_at(document: DocumentSnapshot, cursor: int, form: EditFormat) -> Window | None:
-    """The window around a byte of a document; None if the line there is too long."""
+    """The window around the byte offset `cursor`; None if the line there is too long."""
     line = document.line_at(cursor)
     first, last = max(0, line - form.above), min(document.line_count - 1, line + form.below)
     if last > line and not document.line(last):
-        last -= 1  # what stands behind the document's last line end is no line to show
+        last -= 1  # the empty line after the document's last line ending is not shown
     while document.line_end(last) - document.line_start(first) > _MOST_WINDOW and first < last:
         first, last = (first + 1, last) if line - first >= last - line else (first, last - 1)
     if document.line_end(last) - document.line_start(first) > _MOST_WINDOW:
@@ -106,9 +107,9 @@ def edit_prompt(
     *,
     hides_secrets: bool = False,
 ) -> EditPrompt | None:
-    """What to ask for the next edit near a byte of a document, after `hunks`, the latest last. context_tokens: of the
-    model's window. hides_secrets: whether lines of the document with a secret are left out, for another program's
-    model. None if there is nothing to go by, or the format cannot say what the document has there."""
+    """The prompt for the next edit near the byte offset `cursor`, after `hunks`, the latest last. context_tokens: the
+    model's context size. hides_secrets: whether lines with secrets are left out, because another program runs the
+    model. None if there are no hunks, or if the format cannot represent the window's text."""
     window = window_at(document, cursor, form)
     if hides_secrets:
         hunks = [hunk for hunk in hunks if not _is_hidden(document, hunk)]
@@ -132,7 +133,7 @@ def edit_prompt(
 
 
 def blocks(text: str) -> list[str]:
-    """The blocks of a window between numbered markers: each ends with its line end, but for the last one."""
+    """The blocks of a window between numbered markers. Each ends with its line ending, except the last one."""
     found: list[str] = []
     block: list[str] = []
     *whole, last = text.split("\n")
@@ -148,7 +149,7 @@ def blocks(text: str) -> list[str]:
 
 
 def _least_bytes(form: EditFormat, window: Window) -> int:
-    """What a prompt has without the history and the text around the window."""
+    """An estimate of the prompt's size in bytes without the history and the text around the window."""
     pieces = [piece for _, layout in form.messages for piece in layout]
     windows = sum(piece in (Part.FILE, Part.ORIGINAL, Part.CURRENT, Part.NUMBERED) for piece in pieces)
     paths = pieces.count(Part.PATH) * len(window.document.path)
@@ -157,7 +158,7 @@ def _least_bytes(form: EditFormat, window: Window) -> int:
 
 
 def _history(form: EditFormat, hunks: Sequence[Hunk], room: int) -> list[str | _Content]:
-    """The last edits in the format's layout, as many as there is room for; none if not even the latest fits."""
+    """The last edits in the format's layout, as many as there is room for; none if not even the latest one fits."""
     shown: list[list[str | _Content]] = []
     left = room
     for hunk in hunks[::-1][: form.hunks]:
@@ -170,8 +171,8 @@ def _history(form: EditFormat, hunks: Sequence[Hunk], room: int) -> list[str | _
 
 
 class _Filling:
-    """Fills layouts for one window. latest: the last edit. history: all that are shown, laid out. room: how many bytes
-    the history and the text around the window may have."""
+    """Fills the layouts for one window. latest: the last edit. history: all shown edits in the format's layout. room:
+    how many bytes the history and the text around the window may have together."""
 
     def __init__(
         self,
@@ -201,8 +202,8 @@ class _Filling:
         self._original = "\n".join(old[above : len(old) - below] if is_in_window else self._current)
 
     def segments(self, layout: Layout) -> Iterable[Segment]:
-        """The parts of a layout: special tokens apart, and all text between two of them in one piece, so that it has
-        the tokens that it has as a whole."""
+        """The segments of a layout: special tokens separately, and all text between two of them in one segment, so that
+        it is tokenised as a whole."""
         kind, text = "text", ""
         for piece in self._flat(layout):
             if isinstance(piece, str) and piece in self._form.markers:
@@ -219,7 +220,7 @@ class _Filling:
             yield Segment(kind, text.encode())
 
     def _flat(self, layout: Layout) -> Iterable[str | Part | _Content]:
-        """A layout with the history's own in its place."""
+        """The layout with the history in place of `Part.HISTORY`."""
         for piece in layout:
             if piece is Part.HISTORY:
                 yield from (*self._form.heading, *self._history, self._form.foot)
@@ -255,8 +256,8 @@ def _of_hunk(hunk: Hunk, part: Part) -> str:
 
 
 def _lines(document: DocumentSnapshot, start: int, source: bytes, *, hides_secrets: bool) -> list[str]:
-    """Whole lines as a prompt shows them, which stand at the byte `start` of a document, or stood there. Secrets are
-    looked for before any mark is put between them, and with what stands above: they may be in the midst of a key."""
+    """The lines of `source` as a prompt shows them; `start` is their offset in the document. Secrets are searched for
+    together with the text above, because the lines may be in the middle of a key, and before markers are added."""
     text = _decoded(source)
     lines = text.split("\n")
     if not hides_secrets:
@@ -267,7 +268,7 @@ def _lines(document: DocumentSnapshot, start: int, source: bytes, *, hides_secre
 
 
 def _is_hidden(document: DocumentSnapshot, hunk: Hunk) -> bool:
-    """Whether lines of a document that an edit has changed hold a secret, or are in the midst of a key."""
+    """Whether the changed lines of a document contain a secret or are in the middle of a key."""
     if hunk.uri != document.uri or hunk.start < 0 or document.source[hunk.start : hunk.end] != hunk.new:
         return False
     lines = _lines(document, hunk.start, hunk.new, hides_secrets=True)
@@ -275,7 +276,7 @@ def _is_hidden(document: DocumentSnapshot, hunk: Hunk) -> bool:
 
 
 def _marked(window: Window, lines: Sequence[str], cursor: str) -> str:
-    """The window's lines, as they are shown, with a mark at the cursor; at the line's end if the line is hidden."""
+    """The shown lines of the window with a mark at the cursor; at the end of its line if that line is hidden."""
     document, at = window.document, min(max(window.cursor, window.start), window.end)
     number = document.line_at(at)
     start, end = document.line_start(number), document.line_end(number)
@@ -287,7 +288,7 @@ def _marked(window: Window, lines: Sequence[str], cursor: str) -> str:
 
 
 def _numbered(window: Window, lines: Sequence[str], cursor: str) -> str:
-    """The same, with a numbered marker on a line of its own around each block."""
+    """The same, with a numbered marker on its own line before and after each block."""
     left, text = _marked(window, lines, cursor).split("\n"), ""
     *others, _ = parts = blocks(window.text)
     for number, block in enumerate(others, 1):
@@ -302,7 +303,7 @@ def _marker(number: int) -> str:
 
 
 class _Original:
-    """A document as it was before an edit, if that was made in it and stands where it is known to; else as it is."""
+    """A document as it was before an edit. If the edit is elsewhere or its position is unknown: as it is now."""
 
     def __init__(self, document: DocumentSnapshot, hunk: Hunk) -> None:
         self._source = document.source
@@ -310,13 +311,13 @@ class _Original:
         self._hunk = hunk if is_here and self._source[hunk.start : hunk.end] == hunk.new else None
 
     def is_within(self, start: int, end: int) -> bool:
-        """Whether the edit is known and stands within the bytes `start:end` of the document as it is."""
+        """Whether the position of the edit is known and inside the bytes `start:end` of the current document."""
         hunk = self._hunk
         return hunk is not None and start <= hunk.start <= hunk.end <= end
 
     def source(self, start: int, end: int) -> bytes:
-        """What stood at the bytes `start:end` of the document as it is; as it stands, where the edit is only partly in
-        them."""
+        """The earlier text of the bytes `start:end` of the current document. If the edit is not entirely inside them:
+        the current text."""
         hunk, source = self._hunk, self._source
         if hunk is None or not self.is_within(start, end):
             return source[start:end]
@@ -324,8 +325,8 @@ class _Original:
 
 
 def _start_before(window: Window, most: int) -> int:
-    """Where the text above a window begins that is shown: at a line, at most `most` bytes before it. It moves by some
-    lines at a time, so that the prompt's beginning stays."""
+    """The start of the shown text above a window: a line's start, at most `most` bytes before the window. It moves in
+    steps of some lines, so that the beginning of the prompt stays the same."""
     document, line = window.document, window.first
     while line > 0 and window.start - document.line_start(line - 1) <= most:
         line -= 1
@@ -334,7 +335,7 @@ def _start_before(window: Window, most: int) -> int:
 
 
 def _end_behind(window: Window, most: int) -> int:
-    """Where the text below a window ends that is shown."""
+    """The end of the shown text below a window."""
     document, line = window.document, window.last
     while line + 1 < document.line_count and document.line_end(line + 1) - window.end <= most:
         line += 1

@@ -1,4 +1,4 @@
-"""Do it again: two of the last edits are instances of one pattern; the next place that fits gets the same."""
+"""Kind `again`: two of the last edits are instances of one pattern, so the next matching place gets the same edit."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from lsp_server.core.next_edits.templates import Template, own_spaces, pairs, te
 from lsp_server.core.next_edits.tokens import tokens_of
 from lsp_server.core.next_edits.trees import language_of, tree_of
 
-# So many places are looked at in one document for one pattern, and so many parses are made for all of them.
+# How many places in one document are tried for one pattern, and how many parses are made for all of them.
 _MOST_PLACES, _MOST_PARSES = 400, 8
-# In recorded sessions nothing was wanted that many lines from the last edit.
+# In recorded sessions no user wanted an edit more than this many lines from the last one.
 _FAR_LINES = 300
-# Longer lines are data.
+# Longer texts are data.
 _MOST_BYTES = 4000
 
 
@@ -38,7 +38,7 @@ def do_it_again(situation: Situation) -> Iterator[NextEdit]:
 
 
 class _Search:
-    """One search for places. parses_left: how many more it may parse; found: whether there were any."""
+    """One search for places. parses_left: how many parses it may still make. found: whether it has found any place."""
 
     def __init__(self, situation: Situation) -> None:
         self._situation = situation
@@ -47,7 +47,7 @@ class _Search:
 
     @cached_property
     def in_code(self) -> bool:
-        """Whether the last edit was of code, as far as is known: not of a comment or of a string over lines."""
+        """Whether the last edit was of code, as far as is known, and not of a comment or a multi-line string."""
         last, document = self._situation.hunks[-1], self._situation.document
         start = last.trimmed().start
         if last.uri != document.uri or not 0 <= start < len(document.source):
@@ -57,8 +57,8 @@ class _Search:
         return tree_of(document).is_code(start, start + 1)
 
     def places(self, found: Sequence[Template]) -> Iterator[NextEdit]:
-        """Of the first template that has any. In the document, the way that the user goes, even what has less in common
-        comes before what lies behind."""
+        """The places of the first template that has any. Matches ahead of the user in the document come first, even if
+        their template is less specific than one with matches elsewhere."""
         document = self._situation.document
         others = [each for each in self._situation.others if language_of(each) is self._situation.language]
         for ahead, documents in ((True, [document]), (False, [document, *others])):
@@ -85,7 +85,7 @@ class _Search:
                 yield replace(edit, certainty=2) if self._is_far(document, start) else edit
 
     def _is_far(self, document: DocumentSnapshot, offset: int) -> bool:
-        """Whether a place is so far from the last edit that the user hardly has it in mind."""
+        """Whether a place is too far from the last edit for the user to have it in mind."""
         last = self._situation.hunks[-1]
         if last.uri != document.uri or last.start < 0:
             return False
@@ -95,7 +95,7 @@ class _Search:
 def _fitting(
     template: Template, document: DocumentSnapshot, situation: Situation, *, ahead: bool
 ) -> Iterator[tuple[int, int, bytes]]:
-    """Where in a document a template fits, and what comes there."""
+    """The ranges in a document that a template matches, each with its new text."""
     source, language = document.source, language_of(document)
     done = [(h.start, h.end) for h in situation.hunks if h.uri == document.uri and h.start >= 0]
     words = template.pattern.words
@@ -116,7 +116,7 @@ def _fitting(
                 source, first + start, old, new
             ):
                 continue
-            if template.whole and not new.strip():  # nothing comes: the lines go as a whole
+            if template.whole and not new.strip():  # the new text is empty: whole lines are deleted
                 behind = document.line_start(last_line + 1) if last_line + 1 < document.line_count else last
                 yield first, behind, b""
             else:
@@ -125,7 +125,7 @@ def _fitting(
 
 
 def _in_order(anchor: bytes, document: DocumentSnapshot, situation: Situation, *, ahead: bool) -> Iterator[int]:
-    """Where the word stands: from the last edit on, the way that the user goes, then in the rest of the document."""
+    """Offsets of the anchor word. ahead: those from the last edit on in the direction of the user; else the others."""
     word = re.compile(rb"(?<![\w\x80-\xff])%b(?![\w\x80-\xff])" % re.escape(anchor))
     found = []
     for match in word.finditer(document.source):
@@ -142,7 +142,7 @@ def _in_order(anchor: bytes, document: DocumentSnapshot, situation: Situation, *
 
 
 def _instances(template: Template, text: bytes, language: Language) -> Iterator[tuple[int, int, bytes]]:
-    """Where in the lines `text` the pattern fits, and what comes there."""
+    """The ranges in the lines `text` that the pattern matches, each with its new text."""
     tokens = tokens_of(text, language)
     pattern = template.pattern
     for at in range(1 if pattern.starts else len(tokens)):
@@ -158,7 +158,8 @@ def _instances(template: Template, text: bytes, language: Language) -> Iterator[
 
 
 def _made(template: Template, parts: Sequence[bytes], old: bytes, text: bytes, language: Language) -> bytes:
-    """The new text of a place, with the white space of the place where the example left it alone, else as there."""
+    """The new text of a place. White space that the example left unchanged is taken from the place, else from the
+    example."""
     indent = text[: len(text) - len(text.lstrip())]
     tokens = [tokens_of(part, language) for part in parts]
     own = own_spaces(tokens_of(old, language), old, [token for each in tokens for token in each])
@@ -172,7 +173,7 @@ def _made(template: Template, parts: Sequence[bytes], old: bytes, text: bytes, l
 
 
 def _indented(space: bytes, example: bytes, here: bytes) -> bytes:
-    """Space with line ends, with the indentation of this place instead of the example's."""
+    """White space with line endings, with the indentation of this place instead of the example's."""
     if b"\n" not in space:
         return space
     return b"\n".join(
@@ -182,7 +183,7 @@ def _indented(space: bytes, example: bytes, here: bytes) -> bytes:
 
 
 def _is_there(source: bytes, start: int, old: bytes, new: bytes) -> bool:
-    """Whether what would come has come already."""
+    """Whether the new text is there already."""
     if old not in new:
         return False
     found = source.find(new, max(0, start - len(new)), start + len(new) + len(old))

@@ -1,4 +1,4 @@
-"""Follow through: a function is asynchronous now; who calls it has to await it, and to be asynchronous for that."""
+"""Kind `async`: a function has become asynchronous, so its callers must await it and become asynchronous themselves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _LAST_HUNKS, _MOST_LINES = 6, 30
-# What takes something to await, and awaits it itself.
+# Functions that take an awaitable and await it themselves.
 _TAKERS = re.compile(
     rb"(?:gather|create_task|ensure_future|run|run_until_complete|wait|wait_for|shield|all|allSettled|race"
     rb"|any|spawn|block_on|join|select|timeout|then|catch|finally|resolve|start_soon|as_completed)!?$"
@@ -81,7 +81,7 @@ def _edits(situation: Situation, hunk: Hunk, name: bytes, method: bool) -> Itera
 
 
 def _is_awaited(call: Call) -> bool:
-    """Whether it is awaited, or given to something that will."""
+    """Whether the call is awaited, or passed to something that awaits it."""
     tree, node = call.tree, call.node
     parent = node.parent
     if parent is None or "await" in parent.type or tree.document.source[node.end_byte :][:6] == b".await":
@@ -99,7 +99,7 @@ def _is_awaited(call: Call) -> bool:
 
 
 def _awaited(document: DocumentSnapshot, calls: list[Call]) -> list[Replacement] | None:
-    """The edits that have all the calls of one function awaited."""
+    """The edits that make one function await all of `calls`, which are in it; None if that is not possible."""
     tree = calls[0].tree
     function = function_around(calls[0].node)
     if function is None or function.type == "lambda":

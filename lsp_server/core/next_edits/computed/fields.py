@@ -1,4 +1,4 @@
-"""Follow through: what was a tuple has named fields now; what was taken by its number is taken by the name."""
+"""Kind `member`: a tuple type was replaced by a struct (Rust), so accesses by number become accesses by field name."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from lsp_server.core.next_edits.trees import tree_of
 
 _STRUCT = re.compile(rb"struct[ \t]+(\w+)(?:<[^{}]*>)?[ \t]*\{([^{}]*)\}")
 _FIELD = re.compile(rb"(?:pub(?:\([^)]*\))?[ \t]+)?(\w+)[ \t]*:[ \t]*(.+)", re.S)
-# A name with the type behind it.
+# A name with its type.
 _TYPED = re.compile(rb"(\w+)[ \t]*:[ \t]*([^=;{]+)")
-# A part of a variable, of an element of it, or of what a method of it gives.
+# An access by number to a variable, to an element of it, or to the result of a method of it.
 _PART = rb"(?<![\w.])(?:self\.)?%b(?:\[[^\[\]]*\]|\.\w+\(\)|\?)*\.(\d+)\b"
 
 
@@ -40,7 +40,7 @@ def follow_fields(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _structs(situation: Situation) -> dict[bytes, list[tuple[bytes, bytes]]]:
-    """The structs that the last edits brought, with the names and types of their fields."""
+    """The structs that the last edits added, with the names and types of their fields."""
     found = {}
     for hunk in situation.hunks:
         for match in _STRUCT.finditer(hunk.new):
@@ -53,7 +53,7 @@ def _structs(situation: Situation) -> dict[bytes, list[tuple[bytes, bytes]]]:
 
 
 def _split(text: bytes) -> list[bytes]:
-    """The parts between the commas that are in no brackets."""
+    """The parts between commas that are not inside brackets."""
     parts, depth = [b""], 0
     for byte in text:
         character = bytes([byte])
@@ -70,7 +70,7 @@ def _squeezed(text: bytes) -> bytes:
 
 
 def _uses(situation: Situation, variable: bytes, fields: list[bytes], struct: bytes) -> Iterator[NextEdit]:
-    """Where an element of `variable`, or it itself, is asked for a part by its number."""
+    """The edits where `variable` or an element of it is accessed by number."""
     document = situation.document
     part = re.compile(_PART % re.escape(variable))
     edits = [

@@ -1,4 +1,4 @@
-"""Follow through: a name that is imported and not used any more, and one that is used and not imported."""
+"""Kind `import`: removes a name that is imported but no longer used, and imports a name that is used."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _JAVA = re.compile(rb"import[ \t]+(?:static[ \t]+)?([\w.]+)\.(\w+);[ \t]*$")
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """One line that imports. source: from where; names: what it introduces, each as it is written."""
+    """An import statement on one line. source: the module. names: the imported names, each as it is written."""
 
     line: int
     source: bytes
@@ -58,7 +58,7 @@ def follow_imports(situation: Situation) -> Iterator[NextEdit]:
 
 
 def imports_of(document: DocumentSnapshot) -> list[Import]:
-    """The imports of a document that stand on one line each, among its first lines."""
+    """The imports among the first lines of a document, as far as each stands on one line."""
     language, found = language_of(document).name, []
     for number in range(min(document.line_count, _HEAD_LINES)):
         line = document.line(number)
@@ -109,7 +109,7 @@ def _missing(
     for offset in words(document, name):
         other = name_node(tree, offset, name)
         if offset != start and (other is None or _introduces(other)):
-            return  # it is introduced here, or may be: a comment or a text that names it says that it is known
+            return  # the name is, or may be, introduced here; a comment or string with the name counts as well
     edit = import_edit(document, source, imports)
     if edit is not None:
         why = f"{name.decode('utf-8', 'replace')} is not imported"
@@ -121,8 +121,8 @@ def _introduces(node: Node) -> bool:
 
 
 def _source(situation: Situation, name: bytes, behind: bytes) -> Import | None:
-    """How other open files import the name, if all of them do it in one way, or a module of Python's own library.
-    behind: what follows the name."""
+    """The import of the name in other open files, if all of them import it in the same way; else of a module of
+    Python's standard library. behind: the text after the name."""
     found: dict[tuple[bytes, bytes], Import] = {}
     folder = PurePosixPath(situation.document.path).parent
     for document in situation.others:
@@ -141,15 +141,15 @@ def _source(situation: Situation, name: bytes, behind: bytes) -> Import | None:
 
 
 def module_import(name: bytes) -> Import:
-    """How Python imports a module."""
+    """The Python import of a module by its name."""
     return Import(0, b"", (name,))
 
 
 def import_edit(
     document: DocumentSnapshot, wanted: Import, imports: list[Import] | None = None
 ) -> tuple[int, bytes] | None:
-    """Into the line that imports from there already, else a line of its own behind the last import; None if a document
-    has none. imports: those of the document, if they are known."""
+    """The offset and the text that add an import: to the line that already imports from that module, else as a new line
+    after the other imports. None if the document has no imports. imports: those of the document, if known."""
     language, text = language_of(document).name, wanted.names[0]
     imports = imports_of(document) if imports is None else imports
     braces = language not in ("Python", "Java")
@@ -173,7 +173,8 @@ def import_edit(
 
 
 def _line_for(imports: list[Import], made: bytes, document: DocumentSnapshot) -> int:
-    """The import line behind which the new one goes: in the order of the alphabet among those of its form."""
+    """The import line after which the new one goes: in alphabetical order among imports of the same form, if these are
+    sorted; else after the last of them."""
     form = made.split()[0]
     alike = [each.line for each in imports if document.line(each.line).split()[:1] == [form]]
     before = [line for line in alike if document.line(line) < made]

@@ -1,7 +1,7 @@
-"""Follow through: an enum, a class or a list of parameters has got a member; lists that name all the others follow.
+"""Kind `member`: an enum, a class or a list of parameters got a new member, so lists that name all others follow.
 
-Such a list is told by its items: each names one of the other members, and all are made of their members in one way,
-which then makes the item of the new one, too.
+Such a list is recognised by its items: each names one of the other members, and all are built from the members in the
+same way. That rule then gives the item of the new member.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Members:
-    """The members of one list, in order. new: which of them has come. start, end: where the list stands."""
+    """The members of one list, in order. new: the index of the new one. start, end: the range of the list."""
 
     members: tuple[Member, ...]
     new: int
@@ -45,7 +45,7 @@ class Members:
 
     @property
     def neighbour(self) -> int:
-        """The member in front of the new one, or behind it if that is the first."""
+        """The index of the member before the new one; if the new one is the first, of the next."""
         return self.new - 1 if self.new else 1
 
 
@@ -64,7 +64,7 @@ def follow_members(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _members(document: DocumentSnapshot, hunk: Hunk) -> Iterator[Members]:
-    """The lists that the hunk put one member into, the innermost first."""
+    """The lists that the hunk added exactly one member to, the innermost first."""
     trimmed = hunk.trimmed()
     language = language_of(document)
     added = _added(b"\n".join(trimmed.old), b"\n".join(trimmed.new), language)
@@ -77,7 +77,7 @@ def _members(document: DocumentSnapshot, hunk: Hunk) -> Iterator[Members]:
         if node is None or node.parent is None:
             return
         siblings = node.parent.named_children
-        # The parser may put the comma of an item with it or not, so that what was added can hold several nodes.
+        # Some grammars put the comma into the item's node and some do not, so the added range can hold several nodes.
         inside = [index for index, each in enumerate(siblings) if start <= each.start_byte and each.end_byte <= end]
         if len(inside) == 1 and 3 <= len(siblings) <= _MOST_MEMBERS and not node.parent.has_error:
             found = _listed(tree, siblings, inside[0])
@@ -87,7 +87,7 @@ def _members(document: DocumentSnapshot, hunk: Hunk) -> Iterator[Members]:
 
 
 def _added(old: bytes, new: bytes, language: Language) -> tuple[int, int] | None:
-    """Where in `new` the one run of tokens stands that `old` does not have."""
+    """The range in `new` of the single run of tokens that `old` does not have."""
     before, after = tokens_of(old, language), tokens_of(new, language)
     texts, others = [t.text for t in before], [t.text for t in after]
     if len(others) <= len(texts):
@@ -105,7 +105,7 @@ def _added(old: bytes, new: bytes, language: Language) -> tuple[int, int] | None
 
 
 def _listed(tree: Tree, siblings: Sequence[Node], new: int) -> Members | None:
-    """The nodes beside the new one that are of its kind, as members, if their names differ."""
+    """The siblings of the new node's type as members, if all their names differ."""
     kind = siblings[new].type
     first = new
     while first and _is_alike(siblings[first - 1], kind):
@@ -130,7 +130,7 @@ def _is_alike(node: Node, kind: str) -> bool:
 
 
 def _member(tree: Tree, node: Node) -> Member | None:
-    """Its name is the first word of it that is no keyword and no modifier."""
+    """The node as a member. Its name is that of its name field, else its first word."""
     named = node.child_by_field_name("name") or node.child_by_field_name("pattern")
     text = tree.text(node)
     if named is None or named.child_count:
@@ -165,7 +165,7 @@ def _edits(situation: Situation, hunk: Hunk, members: Members) -> Iterator[NextE
 
 
 def _item(tree: Tree, offset: int, members: Members) -> tuple[int, bytes] | None:
-    """The item of the new member in a list that `offset` is in the neighbour's item of, and where it goes."""
+    """The offset and text of the new member's item, in the list where `offset` is in the neighbour's item."""
     others = [member for index, member in enumerate(members.members) if index != members.new]
     names = {member.name for member in others}
     new = members.members[members.new].name
@@ -190,7 +190,7 @@ def _item(tree: Tree, offset: int, members: Members) -> tuple[int, bytes] | None
 
 
 def _made(tree: Tree, items: dict[bytes, Node], members: Members) -> tuple[int, bytes] | None:
-    """The new item, if all the others are made in one way, and follow each other in the order of their members."""
+    """The new item, if all other items are built in the same way and are in the order of their members."""
     listed = [member for index, member in enumerate(members.members) if index != members.new]
     at = members.neighbour - (members.neighbour > members.new)
     starts = [items[member.name].start_byte for member in listed]
@@ -233,8 +233,7 @@ def _agrees(tree: Tree, pattern: Pattern, member: Member, item: Node, whole: boo
 
 
 def _placed(tree: Tree, neighbour: Node, other: Node, parts: list[bytes], *, before: bool) -> tuple[int, bytes] | None:
-    """Where the new item goes, and its text with what separates it: as the items are separated, and spaced as the
-    neighbour is."""
+    """The offset of the new item, and its text with the separator of the other items and the neighbour's spacing."""
     source = tree.document.source
     text = tree.text(neighbour)
     old: list[Token] = tokens_of(text, tree.language)

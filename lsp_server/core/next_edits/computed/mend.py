@@ -1,4 +1,4 @@
-"""Mend what broke: the last edit has left an error at its place for which there is one fix."""
+"""Kind `mend`: the last edit has left an error at its place for which there is exactly one fix."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def mend(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _keyword(situation: Situation) -> Iterator[NextEdit]:
-    """A word at a line's beginning that is a keyword with a slip."""
+    """Fixes a keyword with a typo at the beginning of a line."""
     document, hunk = situation.document, situation.last
     if hunk is None or hunk.uri != document.uri or hunk.start < 0:
         return
@@ -65,7 +65,8 @@ def _keyword(situation: Situation) -> Iterator[NextEdit]:
 
 
 def is_slip(word: bytes, right: bytes) -> bool:
-    """Whether a word is another with one or two letters too many, too few, wrong or changed round, or stuck to some."""
+    """Whether `word` is `right` with a typo: one or two letters too many, missing, wrong or swapped, or stuck to other
+    letters."""
     if word == right or abs(len(word) - len(right)) > 2:
         return False
     if len(right) >= 4 and (word.endswith(right) or word.startswith(right)):
@@ -74,7 +75,7 @@ def is_slip(word: bytes, right: bytes) -> bool:
 
 
 def distance(a: bytes, b: bytes) -> int:
-    """How many letters have to be put in, left out, replaced or changed round to make `b` of `a`."""
+    """The number of insertions, deletions, replacements and swaps of letters that turn `a` into `b`."""
     rows = [list(range(len(b) + 1))]
     for i, x in enumerate(a, 1):
         row = [i]
@@ -88,7 +89,7 @@ def distance(a: bytes, b: bytes) -> int:
 
 
 def _decorator(situation: Situation) -> Iterator[NextEdit]:
-    """An empty decorator beside the cursor, where one imported name is not used."""
+    """Completes an empty decorator near the cursor, if exactly one imported name is not used yet."""
     document = situation.document
     if situation.language.name != "Python" or not situation.asked:
         return
@@ -110,7 +111,7 @@ def _decorator(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _name(situation: Situation) -> Iterator[NextEdit]:
-    """A name that is introduced nowhere, and is one of a function's own names with a slip."""
+    """Fixes an undefined name that is a name of the enclosing function with a typo."""
     document, hunk = situation.document, situation.last
     if hunk is None or hunk.uri != document.uri or hunk.start < 0:
         return
@@ -135,7 +136,7 @@ def _name(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _meant(situation: Situation, node: Node, word: bytes) -> bytes | None:
-    """The one name of the function around that `word` is with a slip, of those that are introduced there."""
+    """The one name introduced in the enclosing function that differs from `word` by a typo."""
     document = situation.document
     tree, function = tree_of(document), function_around(node)
     if function is None:
@@ -157,7 +158,7 @@ def _meant(situation: Situation, node: Node, word: bytes) -> bytes | None:
 
 
 def _differs_by_slip(word: bytes, name: bytes) -> bool:
-    """Not by a number, a plural or the letter at an end that tells two names apart."""
+    """Whether the difference is a typo, and not a number, a plural or a first or last letter that tells names apart."""
     if word[:1] != name[:1] or word[-1:] != name[-1:]:
         return False
     return word.translate(None, b"0123456789_") != name.translate(None, b"0123456789_")

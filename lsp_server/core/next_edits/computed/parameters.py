@@ -1,4 +1,4 @@
-"""Follow through: a function has got, lost or moved a parameter; its calls follow, where what they give is certain."""
+"""Kind `arguments`: a parameter was added, removed, renamed or moved, so calls change if the arguments are certain."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What happened to the parameters. removed, added: which one, counted in the old and in the new ones; order: which
-    old one is at each place now."""
+    """A change of the parameters. removed, added, renamed: the index of the parameter, in the old list for `removed`
+    and else in the new one; -1 for none. order: for each new position, the old index. method: whether it is a
+    method."""
 
     name: bytes
     old: tuple[Parameter, ...]
@@ -78,7 +79,7 @@ def _changes(situation: Situation, hunk: Hunk) -> Iterator[Change]:
 
 
 def _parameters(tree: Tree, function: Node) -> tuple[Parameter, ...] | None:
-    """None if what they take cannot be told by counting."""
+    """The parameters of a function; None if arguments cannot be assigned to them by counting."""
     listed = function.child_by_field_name("parameters")
     declarator = function.child_by_field_name("declarator")
     while listed is None and declarator is not None:
@@ -159,7 +160,7 @@ def _defines(document: object, name: bytes) -> bool:
 
 
 def _edited(call: Call, change: Change) -> list[Replacement]:
-    """What has to change at a call; nothing if that is not certain."""
+    """The edits that a call needs; none if they are not certain."""
     given = call.arguments
     if given is None or any(_is_spread(call.tree, node) for node in given):
         return []
@@ -216,7 +217,7 @@ def _without(tree: Tree, given: list[Node], index: int) -> Replacement:
 
 
 def _knows(call: Call, name: bytes) -> bool:
-    """Whether a variable of that name is introduced in the function around a call, in front of it."""
+    """Whether a variable `name` is introduced before the call in the function around it."""
     tree, function = call.tree, function_around(call.node)
     if function is None:
         return False

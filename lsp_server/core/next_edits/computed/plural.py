@@ -1,4 +1,4 @@
-"""Follow through: a parameter has become a list of what it was; what the function does with one, it does with each."""
+"""Kind `arguments`: a parameter became a list, so the code that uses it is put into a loop over the list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tree_sitter import Node
 
 _LAST_HUNKS, _MOST_LINES = 4, 40
-# How a language goes over a list: what opens the loop, and what closes it.
+# The opening and the closing line of a loop over a list, by language.
 _LOOPS = {
     "Python": ("for {one} in {all}:", ""),
     "Go": ("for _, {one} := range {all} {{", "}"),
@@ -47,7 +47,8 @@ def follow_plural(situation: Situation) -> Iterator[NextEdit]:
 
 
 def _made_plural(situation: Situation, hunk: Hunk) -> tuple[bytes, bytes, int] | None:
-    """The name of a parameter that became a plural, with a type of many if it has one; the plural, and its place."""
+    """The parameter that was renamed to its plural (and got a list type if it has a type): the old name, the new name
+    and its offset."""
     trimmed = hunk.trimmed()
     old = tokens_of(b"\n".join(trimmed.old), situation.language)
     new = tokens_of(b"\n".join(trimmed.new), situation.language)
@@ -68,14 +69,14 @@ def _plurals(name: bytes) -> set[bytes]:
 
 
 def _is_many(old: list[Token], new: list[Token]) -> bool:
-    """Whether a type of many has come, or there are no types."""
+    """Whether the change added a list type, or the parameter has no type."""
     texts = [b"".join(token.text for token in some) for some in (old, new)]
     typed = b":" in texts[1].rstrip(b":{") or b"[]" in texts[1]
     return len(_COLLECTION.findall(texts[1])) > len(_COLLECTION.findall(texts[0])) or not typed
 
 
 def _looped(situation: Situation, function: Node, one: bytes, several: bytes) -> NextEdit | None:
-    """The statements that use the one, up to the last one in front of the return, in a loop over all."""
+    """Puts a loop over `several` around the statements from the first that uses `one` to the last before the return."""
     document, tree = situation.document, tree_of(situation.document)
     body = function.child_by_field_name("body")
     if body is None or any(_is_used(tree, body, several)):
@@ -114,13 +115,13 @@ def _looped(situation: Situation, function: Node, one: bytes, several: bytes) ->
 
 
 def _statements(body: Node) -> list[Node]:
-    """The statements of a body, which some grammars have in a list of their own."""
+    """The statements of a body; some grammars put them into a list node of its own."""
     inner = body.named_children
     return inner[0].named_children if len(inner) == 1 and inner[0].type == "statement_list" else inner
 
 
 def _is_used(tree: Tree, within: Node, name: bytes) -> Iterator[Node]:
-    """Where a variable of that name stands."""
+    """The nodes in `within` where a variable `name` is used."""
     for offset in words(tree.document, name, within.start_byte, within.end_byte):
         node = name_node(tree, offset, name)
         if node is not None and not is_member(tree, node) and not is_label(node):
@@ -128,7 +129,7 @@ def _is_used(tree: Tree, within: Node, name: bytes) -> Iterator[Node]:
 
 
 def _is_text(tree: Tree, offset: int) -> bool:
-    """Whether a string goes on over the beginning of a line."""
+    """Whether a line begins inside a string or comment."""
     node = tree.node_at(offset)
     return node is not None and node.start_byte < offset and not tree.is_code(offset, offset + 1)
 

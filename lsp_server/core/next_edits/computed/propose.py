@@ -1,4 +1,4 @@
-"""All kinds of next edits that need no model, the surest first."""
+"""Tries all kinds of next edits that need no model, the most certain kind first."""
 
 from __future__ import annotations
 
@@ -29,6 +29,6 @@ _KINDS: tuple[Callable[[Situation], Iterator[NextEdit]], ...] = (
 
 
 def proposals(situation: Situation) -> Iterator[NextEdit]:
-    """What may come next. Each parses without new errors."""
+    """The next edits that may be proposed. Most are checked to parse without new errors; changes of imports are not."""
     for kind in _KINDS:
         yield from kind(situation)

@@ -1,4 +1,4 @@
-"""Carry on: a name was changed where it is introduced; its uses follow."""
+"""Kind `rename`: a name was changed where it is introduced, so its uses are changed."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from lsp_server.core.next_edits.proposal import NextEdit, Situation
 from lsp_server.core.next_edits.tokens import tokens_of
 from lsp_server.core.next_edits.trees import Tree, language_of, tree_of
 
-# A name that stands at more places is not followed.
+# A name with more uses is not followed. Uses of a file-wide name at most `_NEAR_LINES` apart are changed together.
 _MOST_USES, _NEAR_LINES = 300, 4
-# The last edits that are looked at: a rename goes on while its uses are changed one by one.
+# How many of the last edits are considered: a rename goes on while its uses are changed one by one.
 _LAST_HUNKS = 6
 _SELF = re.compile(rb"(?:self|this|Self|cls)(?:\.|->|::|\?\.)$")
 _DEFINES = rb"\b(?:def|fn|func|function|class|struct|enum|trait|interface|type|let|const|var|val|fun)\s+%b\b"
@@ -46,7 +46,8 @@ def carry_on(situation: Situation) -> Iterator[NextEdit]:
 
 
 def renamed_in(hunk: Hunk, situation: Situation) -> tuple[bytes, bytes, int] | None:
-    """The name that a hunk changed and nothing else, what it is now, and where that stands first."""
+    """The one name that a hunk changed: the old name, the new name and the offset of its first occurrence. None if the
+    hunk changed anything else."""
     trimmed = hunk.trimmed()
     if len(trimmed.old) != len(trimmed.new) or not trimmed.old:
         return None
@@ -60,7 +61,7 @@ def renamed_in(hunk: Hunk, situation: Situation) -> tuple[bytes, bytes, int] | N
     if len({(a.text, b.text) for a, b in changed}) != 1:
         return None
     if any(token.text == changed[0][0].text for token in after):
-        return None  # it stays in the same lines: it was not the name that was changed
+        return None  # the old name is still in these lines, so it was not renamed
     return changed[0][0].text, changed[0][1].text, trimmed.start + changed[0][1].start
 
 
@@ -90,7 +91,7 @@ def is_defined(document: DocumentSnapshot, name: bytes) -> bool:
 
 
 def _local_uses(situation: Situation, old: bytes, new: bytes, start: int, end: int, place: int) -> list[int]:
-    """The uses of a function's own variable; none if it is introduced again, or if the new name was there before."""
+    """The uses of a local variable; none if it is introduced again, or if the new name was used before."""
     document = situation.document
     tree = tree_of(document)
     introductions = 0
@@ -116,7 +117,8 @@ def _local_uses(situation: Situation, old: bytes, new: bytes, start: int, end: i
 
 
 def _file_uses(situation: Situation, hunk: Hunk, old: bytes, new: bytes, member: bool, why: str) -> Iterator[NextEdit]:
-    """The uses of what counts in all of a file, in this one first, then in others where it can be nothing else."""
+    """The uses of a name of the whole file or of a class: in this file first, then in others if the name is so
+    distinctive that it means the same there."""
     documents = [situation.document]
     if is_distinctive(old):
         documents += [each for each in situation.others if language_of(each) is situation.language]
@@ -143,7 +145,7 @@ def _file_uses(situation: Situation, hunk: Hunk, old: bytes, new: bytes, member:
 
 
 def _mentions(document: DocumentSnapshot, name: bytes, member: bool) -> bool:
-    """Whether a document uses a name from elsewhere: by an import, or as what stands behind a dot."""
+    """Whether a document uses a name from elsewhere: by an import, or after a dot."""
     escaped = re.escape(name)
     if re.search(rb"(?:\.|->|::)%b(?![\w\x80-\xff])" % escaped, document.source) is not None:
         return True
@@ -163,7 +165,7 @@ def _is_use(tree: Tree, document: DocumentSnapshot, offset: int, old: bytes, mem
     if introduced_by(node) is not None and (node.parent is None or "import" not in node.parent.type):
         return False
     function = function_around(node)
-    while function is not None:  # a variable of that name in a function around it is another
+    while function is not None:  # a variable of that name in an enclosing function is a different one
         for other in words(document, old, function.start_byte, function.end_byte):
             found = name_node(tree, other, old)
             if found is not None and introduced_by(found) is not None:

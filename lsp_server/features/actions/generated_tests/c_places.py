@@ -1,4 +1,4 @@
-"""Where the tests of a C or C++ file belong. No convention holds there, so the project's own test files are asked."""
+"""Finds the place for tests of a C or C++ file. There is no common convention, so the project's test files decide."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from lsp_server.features.actions.workspace import source_files
 from lsp_server.features.untrusted_files import is_file
 
 _HEADERS = frozenset({".h", ".hh", ".hpp", ".hxx", ".cuh"})
-# Of a test file whose extension the framework leaves open, by the extension of the header under test.
+# The extension of a new test file if the framework sets none, by the extension of the file under test.
 _BESIDE = {".h": ".cpp", ".hpp": ".cpp", ".hh": ".cc", ".hxx": ".cxx", ".cuh": ".cu", ".c": ".cpp"}
 _TEST_FOLDERS = frozenset({"test", "tests", "unittest", "unittests", "unit_test", "unit_tests", "gtest", "spec"})
 _TEST_NAME = re.compile(r"^(?:tests?|check|unittests?)[_.-]?(?=.)|[_.-]?(?:unit[_-]?)?tests?$|[_-]spec$", re.IGNORECASE)
-# Folders with other people's code, whose tests say nothing of the project's.
+# Folders with other people's code, whose tests show nothing about the project.
 _FOREIGN = re.compile(r"(?i)third.?party|3rd.?party|extern|deps$|subprojects|submodules|googletest|catch2|_deps|cmake-")
 _BUILD_FILES = (
     "CMakeLists.txt",
@@ -54,14 +54,14 @@ _DIRECTIVE = re.compile(r"^[ \t]*#(?:\\\n|[^\n])*", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class _Project:
-    """tests: the project's test files, nearest first, with their text. names: of all its files in C and C++."""
+    """tests: the project's test files with their texts, nearest first. names: the names of all its C and C++ files."""
 
     tests: dict[Path, str]
     names: frozenset[str]
 
 
 def c_place(root: Path, file: Path, name: str) -> Place:
-    """Where the tests of `name` in a file of C or C++ belong. Raises PlaceError."""
+    """The place for the tests of `name` in a C or C++ file. Raises PlaceError."""
     if _is_test(root, file):
         raise PlaceError(f"{file.name} is a test file itself")
     if name == "main":
@@ -94,7 +94,7 @@ def c_place(root: Path, file: Path, name: str) -> Place:
     )
 
 
-# What the project has -------------------------------------------------------------------------------------
+# The state of the project --------------------------------------------------------------------------------
 
 
 def _read_project(root: Path, file: Path) -> _Project:
@@ -112,19 +112,19 @@ def _is_test(root: Path, file: Path) -> bool:
     stem = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", file.stem)  # ShopTest
     words = re.split(r"[_.-]+", stem.lower())
     ends = {words[0], words[-1]} & {"test", "tests", "unittest", "unittests"}
-    named = len(words) > 1 and (ends or words[0] == "check")  # spell_check.c is none
+    named = len(words) > 1 and (ends or words[0] == "check")  # spell_check.c is no test
     return bool(named) or any(folder.lower() in _TEST_FOLDERS for folder in folders)
 
 
 def _is_for(test: Path, file: Path) -> bool:
-    """Whether a test file is for `file`, by its name."""
+    """Whether a test file belongs to `file`, by its name."""
     names = (_TEST_NAME.sub("", test.stem, count=1), file.stem)
     one, other = (re.sub(r"[_.-]", "", name).lower() for name in names)
     return one == other
 
 
 def _shared(path: Path, other: Path) -> int:
-    """How many folders two files share."""
+    """The number of leading folders that two paths share."""
     same = 0
     for one, two in zip(path.parent.parts, other.parent.parts, strict=False):
         if one != two:
@@ -134,11 +134,12 @@ def _shared(path: Path, other: Path) -> int:
 
 
 def _framework(root: Path, file: Path, project: _Project) -> Framework:
-    """What most of the project's test files include, else what its build files or its copies of others' code name."""
+    """The framework that most of the project's test files include; else the one named by its build files or vendored
+    sources. Raises PlaceError."""
     language = "C" if file.suffix == ".c" else "C++"
     fitting = [each for each in FRAMEWORKS if file.suffix == ".h" or language in each.languages]
     users = {each.name: sum(includes(each, text) for text in project.tests.values()) for each in fitting}
-    # A project in C that has a framework of C may test the parts in C++ with another: the first of equals is C's.
+    # A C project with a C framework may test its C++ parts with another one. If both are equally frequent, C's counts.
     for each in sorted(fitting, key=lambda each: (-users[each.name], "C++" in each.languages)):
         if users[each.name]:
             return each
@@ -160,11 +161,11 @@ def _up_to(folder: Path, root: Path) -> Iterator[Path]:
         yield each
 
 
-# Where they go --------------------------------------------------------------------------------------------
+# The new file ---------------------------------------------------------------------------------------------
 
 
 def _new_file(root: Path, file: Path, framework: Framework, tests: Sequence[Path]) -> Path:
-    """A test file beside the others of the project, named as they are."""
+    """The path of a new test file beside the project's other tests, named like them."""
     likely = [folder for folder in test_folders(root, file) if folder.is_dir() and folder != file.parent]
     if any(path.parent == file.parent for path in tests):
         folder = file.parent
@@ -184,7 +185,7 @@ def _new_file(root: Path, file: Path, framework: Framework, tests: Sequence[Path
 
 
 def _unlisted(root: Path, target: Path) -> str:
-    """What to do so that a new file is built, where the nearest build file names each."""
+    """What the user must do so that a new file is built, if the nearest build file lists files one by one."""
     for folder in _up_to(target.parent, root):
         for name in _LISTING:
             text = read(folder / name)
@@ -195,8 +196,8 @@ def _unlisted(root: Path, target: Path) -> str:
 
 
 def _ctest(root: Path, target: Path, framework: Framework) -> tuple[str, ...]:
-    """What builds a CMake project, where it has been built before, and runs just these tests: those that it has found
-    in the programs, else the program."""
+    """The command that builds a CMake project in its existing build folder and runs only these tests: by their names if
+    CMake discovers them in the programs, else the whole program. Empty if there is no build folder."""
     if not (root / "CMakeLists.txt").is_file():
         return ()
     folders = [root / "build", root / "out", root / "builddir", *sorted(root.glob("cmake-build-*"))]
@@ -214,11 +215,11 @@ def _ctest(root: Path, target: Path, framework: Framework) -> tuple[str, ...]:
     return ("ctest", "--build-and-test", str(root), folder, "--build-generator", generator[1], "--build-noclean", *run)
 
 
-# What they include ----------------------------------------------------------------------------------------
+# Includes -------------------------------------------------------------------------------------------------
 
 
 def _framework_headers(framework: Framework, target: Path, tests: dict[Path, str]) -> list[str]:
-    """The framework's headers, its own as the project's test files spell it."""
+    """The framework's include lines, spelled like those in the project's test files."""
     spelled = ""
     for path, text in tests.items():
         found = re.search(
@@ -231,8 +232,8 @@ def _framework_headers(framework: Framework, target: Path, tests: dict[Path, str
 
 
 def _header_line(root: Path, header: Path, target: Path, tests: dict[Path, str]) -> str:
-    """How a test file includes a header of the project: from the folder that the project's other tests start at, else
-    from a folder `include`, else from the test file's own."""
+    """The include line for a header of the project. The path is relative to the folder that the project's other tests
+    use, else to a folder `include`, else to the test file's own folder."""
     around = list(_up_to(header.parent, root))
     given = {(path.parent, each) for path, text in tests.items() for _, each in INCLUDE.findall(text) if each[0] != "."}
     found = (folder for folder in around for own, each in given if not is_file(own / each) and is_file(folder / each))
@@ -244,14 +245,14 @@ def _header_line(root: Path, header: Path, target: Path, tests: dict[Path, str])
 
 
 def _declared(root: Path, file: Path, name: str) -> tuple[Path, str, list[str]]:
-    """The header that declares `name`, what of it a test names, and the namespaces that is in. Raises PlaceError."""
+    """The header that declares `name`, the name that a test uses for it, and its namespaces. Raises PlaceError."""
     parts = name_parts(name)
     headers = list(dict.fromkeys(_headers(root, file)))
     if not headers:
         raise PlaceError(f"{file.name} has no header that tests could include")
     for header in headers:
         text = _DIRECTIVE.sub("", code_only(read(header).encode()).decode())
-        for part in parts:  # a class, or a namespace, and at last the name itself
+        for part in parts:  # classes or namespaces, and finally the name itself
             kind = rf"\b(?:class|struct|union|enum)\s+(?:\w+\s+)?{re.escape(part)}\b"
             forms = [rf"{kind}[^;{{}}()]*\{{", kind]
             if part == parts[-1]:
@@ -264,7 +265,7 @@ def _declared(root: Path, file: Path, name: str) -> tuple[Path, str, list[str]]:
 
 
 def _headers(root: Path, file: Path) -> Iterator[Path]:
-    """The headers that may declare what a file defines: itself, those of its name, those it includes."""
+    """The headers that may declare what a file defines: the file itself, headers of the same name, its includes."""
     if file.suffix in _HEADERS:
         yield file
         return
@@ -281,7 +282,7 @@ def _headers(root: Path, file: Path) -> Iterator[Path]:
 
 
 def _namespaces(before: str) -> list[str]:
-    """The namespaces that are open at the end of `before`, which has no comments and no strings."""
+    """The open namespaces at the end of `before`, a text without comments and strings."""
     opened: list[str] = []
     for found in re.finditer(r"\bnamespace\s+([\w:]+)\s*\{|([{}])", before):
         if found[1] or found[2] == "{":
@@ -292,7 +293,7 @@ def _namespaces(before: str) -> list[str]:
 
 
 def _frame(root: Path, framework: Framework, stem: str, tests: dict[Path, str], spelled: str) -> str:
-    """What a new test file is made of. Where programs of one file each are the project's way, it is one too."""
+    """The template of a new test file. It is a program of its own if none or all of the project's test files are."""
     programs = [text for text in tests.values() if framework.program and re.search(framework.program, text)]
     with_tests = [text for text in tests.values() if re.search(framework.tests, text)]
     is_program = not programs or (bool(with_tests) and all(text in programs for text in with_tests))

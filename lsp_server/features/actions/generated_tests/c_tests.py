@@ -1,4 +1,4 @@
-"""Tests in C and C++: found in an answer by their framework's macros, and put where the file's other tests are."""
+"""Tests in C and C++: finds them in an answer by the framework's macros, and adds them to the file's other tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from lsp_server.features.actions.generated_tests.testparts import (
 )
 from lsp_server.features.untrusted_files import is_file
 
-# The headers of the standard libraries, which an answer may include. Of C's, C++ has some under another name.
+# The headers of the standard libraries, which an answer may include. C++ has some of C's headers under other names.
 _STANDARD = re.compile(
     r"(?:c?(?:assert|ctype|errno|fenv|float|inttypes|limits|locale|math|setjmp|signal|stdarg|stdbool|stddef|stdint|stdio"
     r"|stdlib|string|time|uchar|wchar|wctype)(?:\.h)?|complex\.h|tgmath\.h|threads\.h|stdatomic\.h|unistd\.h"
@@ -41,17 +41,17 @@ _STANDARD = re.compile(
     r"|stack|stdexcept|streambuf|string|string_view|system_error|thread|tuple|type_traits|typeindex|typeinfo"
     r"|unordered_map|unordered_set|utility|valarray|variant|vector)"
 )
-# What a name of another namespace may be brought in from.
+# Namespaces from which an answer may use names.
 _USING = re.compile(r"using\s+(?:namespace\s+)?(?:::)?(?:std|testing|doctest|Catch)\b")
-_POINTER = re.compile(r"\(\s*\*\s*(\w+)")  # to a function
-# Deeper than code is nested, and each of them is parsed by itself.
+_POINTER = re.compile(r"\(\s*\*\s*(\w+)")  # a pointer to a function
+# More than code has in practice. Each namespace is parsed separately.
 _MOST_NAMESPACES = 10
 _NAMED = re.compile(r"(\w+)\s*(?:\[[^\]]*\]\s*)*(?:[=;({]|$)")
 
 
 @dataclass(frozen=True, slots=True)
 class _Item:
-    """Something at the top level of a file or of a namespace in it. Offsets are bytes of the file."""
+    """An item at the top level of a file or of a namespace in it. Offsets are bytes of the file."""
 
     kind: str
     start: int
@@ -61,8 +61,8 @@ class _Item:
 def add_c_tests(
     text: str, existing: str, place: Place, language: Language, target: Definition, source: str
 ) -> NewTests:
-    """The test file with the tests in one reading of an answer. language, source: of the file under test, whose header
-    may be of another language than its tests. Raises SyntaxError."""
+    """The test file with the tests from one reading of an answer. language, source: of the file under test, whose
+    header may be in another language than its tests. Raises SyntaxError."""
     framework = framework_named(place.framework)
     parts = _parts(text, existing, place, target)
     if not parts.tests:
@@ -70,7 +70,7 @@ def add_c_tests(
     *around, name = name_parts(target.name)
     named = replace(target, name=name, parents=(*target.parents, *around))
     check = re.compile(framework.checks)
-    if name.startswith("operator"):  # a test uses it by its sign
+    if name.startswith("operator"):  # a test uses an operator by its sign, so the name cannot be searched for
         parts.tests = [test for test in parts.tests if check.search(_body(test)[1])]
     else:
         parts.tests = [test for test in parts.tests if checks_target(_body(test), parts.helpers, named, check)]
@@ -91,7 +91,7 @@ def add_c_tests(
 
 
 def _parts(text: str, existing: str, place: Place, target: Definition) -> Parts:
-    """What there is in an answer, to be added to `existing`. Raises SyntaxError."""
+    """The parts of an answer that can be added to `existing`. Raises SyntaxError."""
     framework, language = framework_named(place.framework), _language(place)
     source = text.encode("utf-8", "replace")
     errors = broken_at(language, masked(framework, source))
@@ -120,19 +120,19 @@ def _parts(text: str, existing: str, place: Place, target: Definition) -> Parts:
 
 
 def _body(test: tuple[str, str]) -> tuple[str, str]:
-    """A test without its head, whose names say nothing of what it checks; a fixture is part of what it does."""
+    """A test without its head, whose names do not show what it checks. A fixture counts as part of the body."""
     name, code = test
     return name, f"{_fixture(code)} {code.partition('{')[2]}"
 
 
 def _fixture(code: str) -> str:
-    """The class that a test is a method of; empty for none."""
+    """The fixture class of a test; empty if it has none."""
     fixture = re.match(r"\w+_(?:F|METHOD|FIXTURE)\s*\(\s*(\w+)", code)
     return fixture[1] if fixture else ""
 
 
 def _rename_taken(parts: Parts, existing: str, place: Place) -> None:
-    """Leaves out what the file has already, and gives a new name to what shares one with something else."""
+    """Drops parts that the file has already, and renames tests and helpers whose names are taken."""
     framework, language = framework_named(place.framework), _language(place)
     source = existing.encode("utf-8", "replace")
     items = [(item.kind, _code(source, item)) for item in _items(framework, language, source)]
@@ -156,7 +156,7 @@ def _rename_taken(parts: Parts, existing: str, place: Place) -> None:
             code = code[: test.start("name")] + fresh + code[test.end("name") :]
             test = re.match(framework.tests, code)
             assert test is not None
-        # One suite is of one fixture, whose class an earlier answer may have brought.
+        # All tests of a suite use the same macro, because an earlier answer may have added a fixture class for it.
         if (macro := suites.get(test.groupdict().get("suite") or "")) and test[0].partition("(")[0] != macro:
             code = macro + code[code.index("(") :]
         keys.add(_key(test))
@@ -172,7 +172,7 @@ def _language(place: Place) -> Language:
 
 
 def _items(framework: Framework, language: Language, source: bytes, offset: int = 0, depth: int = 0) -> Iterator[_Item]:
-    """What stands at the top level, and in namespaces and suites there."""
+    """The items at the top level, and in namespaces and suites there."""
     text = masked(framework, source)
     for kind, start, end in top_level(language, text):
         if (
@@ -192,20 +192,20 @@ def _items(framework: Framework, language: Language, source: bytes, offset: int 
 
 
 def _code(source: bytes, item: _Item) -> str:
-    """The text of an item, with the blank space in front of it in its line."""
+    """The text of an item, with the white space before it in its line."""
     first = source.rfind(b"\n", 0, item.start) + 1
     lead = source[first : item.start]
     return (source[first : item.end] if not lead.strip() else source[item.start : item.end]).decode("utf-8", "replace")
 
 
 def _key(test: re.Match[str]) -> str:
-    """What a runner calls a test."""
+    """The name of a test in the test runner."""
     suite = test.groupdict().get("suite")
     return f"{suite}.{test['name']}" if suite else test["name"]
 
 
 def _name(kind: str, code: str, framework: Framework, language: Language) -> str:
-    """The name that an item introduces; empty if none is known."""
+    """The name that an item introduces; empty if it is unknown."""
     code = code.strip()
     if kind in {"function_definition", "template_declaration", "class_specifier", "struct_specifier", "enum_specifier"}:
         found = definitions(language, code.encode("utf-8", "replace"))
@@ -223,8 +223,8 @@ def _name(kind: str, code: str, framework: Framework, language: Language) -> str
 
 
 def _imports(text: str, place: Place) -> list[str]:
-    """The includes of an answer that can be believed: of the standard library, of the framework, of a file that is
-    there. What is under test is included by our own line."""
+    """The includes of an answer that are safe to add: of the standard library, of the framework, and of files that
+    exist. The header under test is included by our own line."""
     framework = framework_named(place.framework)
     ours = "\n".join(place.imports)
     is_old = bool(framework.defined_for and re.search(framework.defined_for, ours))
@@ -243,7 +243,7 @@ def _imports(text: str, place: Place) -> list[str]:
 
 
 def _head(imports: Sequence[str]) -> str:
-    """The lines that a file begins with: what is included from outside, from the project, and what is named of it."""
+    """The head of a file: includes from outside, includes of the project, and using declarations."""
     lines = list(dict.fromkeys(imports))
     uses = [line for line in lines if line.startswith("using")]
     outside = [line for line in lines if re.match(r"#\s*include\s*<", line)]
@@ -253,7 +253,7 @@ def _head(imports: Sequence[str]) -> str:
 
 
 def _is_included(line: str, existing: str, framework: Framework) -> bool:
-    """Whether a file has an include, in another wording too."""
+    """Whether a file has an include, possibly in another spelling."""
     included = INCLUDE.search(line)
     if included is None:
         return False
@@ -265,7 +265,7 @@ def _is_included(line: str, existing: str, framework: Framework) -> bool:
 
 
 def _missing(imports: Sequence[str], existing: str, framework: Framework) -> list[str]:
-    """The includes and using declarations that a file does not have. Inside a namespace its names need none."""
+    """The includes and using declarations that a file lacks. Inside a namespace, its names need no declaration."""
     code = code_only(existing.encode()).decode()
     there, opened = squeezed(code), set(re.findall(r"\bnamespace\s+([\w:]+)", code))
     missing = []
@@ -285,12 +285,12 @@ def _registration(framework: Framework, name: str, group: str) -> str:
 
 
 def _registered(framework: Framework, source: bytes) -> list[re.Match[bytes]]:
-    """The lines that register tests, those in comments not among them."""
+    """The lines that register tests, except those in comments."""
     return list(re.finditer(framework.registered.encode(), code_only(source))) if framework.registered else []
 
 
 def _unregistered(framework: Framework, place: Place, existing: str, names: Sequence[str]) -> str:
-    """Why new tests would not run in the file as it is; empty if they would."""
+    """The reason why new tests would not run in the existing file; empty if they would."""
     if not framework.registration or not existing.strip() or _registered(framework, existing.encode()):
         return ""
     if framework.generated and not re.search(r"\bmain\s*\(", existing):
@@ -300,7 +300,7 @@ def _unregistered(framework: Framework, place: Place, existing: str, names: Sequ
 
 
 def _new(framework: Framework, place: Place, parts: Parts) -> str:
-    """A new file."""
+    """The text of a new file."""
     helped = {name for name, _ in parts.helpers}
     fixtures = [code for name, code in framework.fixtures if name not in helped]
     indent = " " * 8 if framework.registration.endswith(",") else " " * 4
@@ -315,7 +315,7 @@ def _codes(parts: Parts) -> list[str]:
 
 
 def _added(framework: Framework, place: Place, parts: Parts, existing: str) -> str:
-    """A file with the new tests behind its others, and registered as they are."""
+    """The file with the new tests after its others, registered in the same way."""
     source = existing.encode()
     items = list(_items(framework, _language(place), source))
     tests = [
@@ -335,7 +335,7 @@ def _added(framework: Framework, place: Place, parts: Parts, existing: str) -> s
     text = "\n\n".join(_codes(parts))
     runner = registered[-1].start() if registered else source.find(b" main(")
     before = next((number for number, item in enumerate(items) if item.start <= runner < item.end), None)
-    tests = [item for item in tests if not registered or item.end <= runner]  # C knows only what stands above
+    tests = [item for item in tests if not registered or item.end <= runner]  # C requires a declaration before its use
     if tests:
         end = tests[-1].end
         line = source[end:].partition(b"\n")[0]

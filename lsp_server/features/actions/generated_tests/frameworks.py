@@ -1,7 +1,7 @@
-"""The test frameworks of C and C++, one entry of data each: what shows that a project has one, how its tests look.
+"""The test frameworks of C and C++, one data entry for each: how a project is seen to use it, and how its tests look.
 
-Their tests are macros that no grammar knows, `TEST(Suite, Name) { … }` among them. `masked` writes a function's or a
-block's head over such a macro, of the same length, so that the text parses and every offset stays.
+Their tests are macros that no grammar knows, such as `TEST(Suite, Name) { … }`. `masked` replaces such a macro by the
+head of a function or block of the same length, so that the text parses and all offsets stay.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _STRING = r'"(?:\\.|[^"\\\n])*"'
 _ARGUMENTS = rf"\((?:{_STRING}|[^()\"])*\)"
 for _ in range(3):  # brackets in brackets
     _ARGUMENTS = rf"\((?:{_STRING}|{_ARGUMENTS}|[^()\"])*\)"
-# How a file is included: the opening sign, and the path.
+# An include line: the opening sign and the path.
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"\n]+)[>"]', re.MULTILINE)
 _IN_C = ("C", "C++")
 _NOT_CODE = re.compile(
@@ -25,26 +25,27 @@ _NOT_CODE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """What is known of a framework.
+    """Everything that fimble knows about a framework. All patterns are regular expressions.
 
-    languages: whose code its tests can call. extension: of test files, with its dot; empty: as the source's. file: the
-    name of a test file in a project that has none, with `{stem}`.
+    languages: those whose code its tests can call. extension: of test files, with its dot; empty means the source's.
+    file: the name of a test file in a project that has none yet, with `{stem}`.
 
-    header: a pattern of the path that a test file includes. headers: what to include where there is no test file yet.
-    more: a pattern of its further headers. vendored: names of files that are its copy in a project. signs: a pattern of
-    how build files name it.
+    header: a pattern for the path that test files include. headers: the include lines if there is no test file yet.
+    more: a pattern for further headers of it. vendored: names of files that show a copy of it in the project. signs: a
+    pattern for its name in build files.
 
-    tests: a pattern of how a test begins, with the group `name` and, where there are suites, `suite`. functions: the
-    macros that are the head of a function; blocks: of a block in one; scopes: around several functions. gone: macros
-    that the text parses without. closing: a pattern of what stands behind a test's body, and belongs to it.
-    checks: a pattern of how a test checks something.
+    tests: a pattern for the beginning of a test, with the group `name` and, if there are suites, `suite`. functions:
+    macros that are the head of a function. blocks: macros that are the head of a block in one. scopes: macros around
+    several functions. gone: macros that are removed before parsing. closing: a pattern for the text after a test's body
+    that belongs to the test. checks: a pattern for a check in a test.
 
-    begin: how the first test of an answer begins. hint: how tests are to be written, with `{suite}`.
-    generated: whether others make the `main` of its tests, where a project's test files have none. define: what makes a
-    new file a program where it includes `defined_for`, in a project whose other files have no `program`.
-    fixtures: functions that a file has to have, by name. main: how a new file ends, with `{registered}` for the lines
-    that register its tests. registration: such a line, with `{name}`, and `{group}` of the line before; registered: a
-    pattern of it.
+    begin: the beginning of the first test of an answer. hint: how tests should be written, with `{suite}`. generated:
+    whether a tool may generate `main`, so that a project's test files have none. define: a line that makes a new file a
+    program of its own, if it includes a path that matches `defined_for`. It is used if none or all of the project's
+    test files are such programs; `program` is a pattern for them.
+    fixtures: functions that a file must have, by name. main: the end of a new file, with `{registered}` for the lines
+    that register its tests. registration: such a line, with `{name}`, and `{group}` from the previous such line.
+    registered: a pattern for it.
     """
 
     name: str
@@ -130,7 +131,7 @@ FRAMEWORKS: tuple[Framework, ...] = (
         blocks=("SECTION", "DYNAMIC_SECTION", "GIVEN", "AND_GIVEN", "WHEN", "AND_WHEN", "THEN", "AND_THEN"),
         more=r"catch2/[\w./-]+\.hpp",
         define="#define CATCH_CONFIG_MAIN",
-        defined_for=r"catch\.hpp",  # of version 2; a library brings it to version 3
+        defined_for=r"catch\.hpp",  # the header of version 2; in version 3 a library has `main`
         program=r"#\s*define\s+CATCH_CONFIG_(?:MAIN|RUNNER)",
     ),
     Framework(
@@ -214,17 +215,17 @@ def framework_named(name: str) -> Framework:
 
 
 def includes(framework: Framework, text: str) -> bool:
-    """Whether a file includes the framework."""
+    """Whether a text includes the framework's header."""
     return re.search(rf'^[ \t]*#[ \t]*include[ \t]*[<"]{framework.header}[>"]', text, re.MULTILINE) is not None
 
 
 def code_only(source: bytes) -> bytes:
-    """`source` with blank space in place of comments and strings. Length and lines stay."""
+    """`source` with white space instead of comments and strings. Length and lines stay the same."""
     return _NOT_CODE.sub(partial(_over, b""), source)
 
 
 def masked(framework: Framework, source: bytes) -> bytes:
-    """`source` with what a grammar knows in place of the framework's macros. Length and lines stay."""
+    """`source` with code that a grammar knows instead of the framework's macros. Length and lines stay the same."""
     kinds = (
         (framework.functions, rf"\s*{_ARGUMENTS}(?=\s*\{{)", b"void t()"),
         (framework.blocks, rf"\s*{_ARGUMENTS}(?=\s*\{{)", b"if(1)"),

@@ -1,4 +1,4 @@
-"""A place for tests: a file, and what is known of it."""
+"""The place for tests: a file with its framework, its imports and the command that runs it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ _MOST_READ_BYTES = 200_000
 
 
 class PlaceError(Exception):
-    """There is no place for tests; the message is one line that says why."""
+    """There is no place for tests. The message is one line that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """file: the test file, inside the root. framework: its name. imports: the lines that bring in the code
-    under test and the framework. hint: for the model. command: what runs the file; `{file}` in it is filled in,
-    `{module}` too, `{names}` with the tests' names joined by `join`, and a part with `{name}` becomes one a test;
-    empty if that is not known. begin: how the first test of an answer begins. frame: what a new file in C or C++ is
-    made of, with `{imports}`, `{tests}` and `{registered}`. note: what the user has to do about a new file.
+    """file: the test file, inside the root. framework: its name. imports: the lines that import the code under test and
+    the framework. hint: a sentence for the model. command: runs tests of the file; empty if unknown. In it, `{file}`
+    and `{module}` are filled in, `{names}` becomes the tests' names joined by `join`, and a part with `{name}` is
+    repeated for each test. begin: the beginning of the answer's first test. frame: the template of a new file in C or
+    C++, with `{imports}`, `{tests}` and `{registered}`. note: what the user must do about a new file.
     """
 
     root: Path
@@ -37,12 +37,12 @@ class Place:
     note: str = ""
 
     def run_command(self, names: Sequence[str]) -> list[str]:
-        """The command that runs just these tests. names: at least one."""
+        """The command that runs only these tests. names: at least one."""
         relative = self.file.relative_to(self.root).as_posix()
         module = relative.removesuffix(".py").replace("/", ".")
         filled: list[str] = []
         for part in self.command:
-            # The names are a pattern, and in JavaScript any text.
+            # The names are regular expressions; in JavaScript they may be any text.
             known = {"{file}": relative, "{module}": module, "{names}": self.join.join(map(re.escape, names))}
             for key, value in known.items():
                 part = part.replace(key, value)  # noqa: PLW2901
@@ -51,12 +51,12 @@ class Place:
 
 
 def read(path: Path) -> str:
-    """The beginning of a file, without a byte order mark; empty if there is none."""
+    """The beginning of a file, without a byte order mark; empty if there is no such file."""
     return read_text(path, _MOST_READ_BYTES).removeprefix("\ufeff")
 
 
 def name_parts(name: str) -> list[str]:
-    """The names in a name of C++, outermost first, without template arguments. At least one."""
+    """The parts of a qualified C++ name, outermost first, without template arguments. At least one."""
     bare = name
     while (shorter := re.sub(r"<[^<>]*>", "", bare)) != bare:
         bare = shorter
@@ -64,7 +64,8 @@ def name_parts(name: str) -> list[str]:
 
 
 def test_folders(root: Path, file: Path) -> list[Path]:
-    """Where a project keeps tests, the likeliest first: folders that mirror the source's, then plain ones."""
+    """The folders where a project may keep tests, the most likely first: mirrors of the source's folder, then plain
+    ones."""
     relative = file.parent.relative_to(root) if file.is_relative_to(root) else Path()
     parts = relative.parts[1:] if relative.parts[:1] in {("src",), ("lib",)} else relative.parts
     found = [root / top / Path(*parts) for top in ("tests", "test")]
@@ -75,7 +76,7 @@ def test_folders(root: Path, file: Path) -> list[Path]:
 
 
 def relative(folder: Path, file: Path) -> str:
-    """How a file in `folder` names `file`: with `./` or `../` in front."""
+    """The path from `folder` to `file`, beginning with `./` or `../`."""
     ups = 0
     base = folder
     while not file.is_relative_to(base) and base != base.parent:

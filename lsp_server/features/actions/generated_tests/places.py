@@ -1,4 +1,4 @@
-"""Where the tests of a file belong and how a project runs them: read from the project's own files."""
+"""Finds the place for a file's tests and the command that runs them, from the project's own files."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _MARKERS = (
     "build.gradle.kts",
     ".git",
 )
-# Files that a project has in many of its folders: the outermost counts.
+# Files that a project may have in many of its folders, so that the outermost folder counts.
 _NESTED_MARKERS = ("CMakeLists.txt", "meson.build")
 
 
 def project_root(file: Path, roots: Sequence[Path]) -> Path:
-    """The project that a file belongs to: the workspace's folder around it, else the nearest with a project file."""
+    """The root of a file's project: the workspace folder around it, else the nearest folder with a project file."""
     holding = [root for root in roots if file.is_relative_to(root)]
     if holding:
         return max(holding, key=lambda root: len(root.parts))
@@ -45,10 +45,10 @@ def project_root(file: Path, roots: Sequence[Path]) -> Path:
 
 
 def inside(root: Path, file: Path) -> Path:
-    """`file`, if it lies inside `root`, and not in `.git`, once links and dots are resolved. Raises PlaceError."""
+    """`file`, if it is inside `root` and not in `.git` after links and dots are resolved. Else raises PlaceError."""
     try:
         resolved, base = file.resolve(), root.resolve()
-    except (OSError, ValueError, RuntimeError):  # links in a circle, a name too long or with a NUL
+    except (OSError, ValueError, RuntimeError):  # a circle of links, a name that is too long or has a NUL
         raise PlaceError(f"{str(file)[:200]!r} is no place for a file") from None
     if not resolved.is_relative_to(base) or resolved == base:
         raise PlaceError(f"{file} lies outside the workspace {root}")
@@ -58,8 +58,8 @@ def inside(root: Path, file: Path) -> Path:
 
 
 def new_file(root: Path, document: Path, name: str) -> Path:
-    """Where an action may make a file called `name`, as told from the document's folder. Raises PlaceError if that lies
-    outside `root`, or is no place for plain code or text: see `filenames`."""
+    """The path where an action may create a file; `name` is relative to the document's folder. Raises PlaceError if the
+    path is outside `root`, or is not allowed for plain code or text (see `filenames`)."""
     file = inside(root, document.parent / name)
     resolved = file.resolve().relative_to(root.resolve())
     for place in (PurePath(os.path.relpath(file, root)), resolved):
@@ -70,9 +70,9 @@ def new_file(root: Path, document: Path, name: str) -> Path:
 
 
 def find_place(file: Path, language: Language, definition: Definition, roots: Sequence[Path]) -> Place:
-    """Where the tests of `definition` in `file` belong. Reads files; raises PlaceError."""
+    """The place for the tests of `definition` in `file`. Reads files; raises PlaceError."""
     root = project_root(file, roots)
-    # What tests import: the function, or the class that a method is in.
+    # Tests import the function, or the class of the method.
     name = definition.parents[0] if definition.parents else definition.name
     makers = {"Python": _python, "Go": _go, "Rust": _rust, "Java": _java, "C": c_place, "C++": c_place}
     maker = _script if language.name in {"JavaScript", "TypeScript", "TSX"} else makers.get(language.name)
@@ -124,7 +124,7 @@ def _python(root: Path, file: Path, name: str) -> Place:
 
 
 def _module(root: Path, file: Path) -> str:
-    """The dotted name that tests import a file by: from the folder above its outermost package."""
+    """The dotted name by which tests import a file: from the folder above its outermost package."""
     parts = [] if file.stem == "__init__" else [file.stem]
     folder = file.parent
     while (folder / "__init__.py").exists() and folder not in (root, folder.parent):
@@ -133,12 +133,12 @@ def _module(root: Path, file: Path) -> str:
     if folder.is_relative_to(root) and folder != root:
         relative = folder.relative_to(root).parts
         if relative[0] not in {"src", "lib"} and all(part.isidentifier() for part in relative):
-            parts = [*relative, *parts]  # a folder without __init__.py is a package too
+            parts = [*relative, *parts]  # a folder without __init__.py is a package as well
     return ".".join(parts)
 
 
 def _python_of(root: Path) -> str:
-    """The project's own interpreter, else the one on the path."""
+    """The project's own interpreter, else the one on the PATH."""
     for folder in (".venv", "venv"):
         for path in (root / folder / "bin" / "python", root / folder / "Scripts" / "python.exe"):
             if path.exists():

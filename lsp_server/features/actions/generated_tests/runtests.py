@@ -1,4 +1,4 @@
-"""Runs tests, when the user has asked for it, in processes of their own that end with the time or with us."""
+"""Runs tests at the user's request, in processes of their own that end at a time limit or with this process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lsp_server.children import Lifeline, Limits
 _MOST_OUTPUT = 60_000
 _MOST_FILE_BYTES = 4 << 30
 _PASSED = "the tests passed"
-# What runners say, with status 0, when there was nothing to run, and what they say when there was.
+# Output of runners with status 0 if no tests ran, and output that shows that tests ran.
 _NONE = re.compile(
     r"\bRan 0 tests|no tests to run|no test files|No tests were found|\brunning 0 tests"
     r"|^\W*(?:tests|pass) 0$|^\W*Tests:?\s+\d+ skipped\b",
@@ -28,8 +28,8 @@ _SOME = re.compile(r"\brunning [1-9]|^\W*pass [1-9]|\b[1-9]\d* passed", re.MULTI
 
 
 async def run_tests(command: Sequence[str], folder: Path, seconds: float) -> str:
-    """The command's output as Markdown, the end of it if there is much. When the time is up, or the task is
-    cancelled, the process and its children are ended."""
+    """The command's output as Markdown, at most its end. At the time limit, or if the task is cancelled, the process
+    and its children are killed."""
     title = f"`{shlex.join(command)}` in `{folder}`"
     cpu_seconds = math.ceil(seconds * (os.cpu_count() or 1))
     try:

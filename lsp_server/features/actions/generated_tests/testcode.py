@@ -1,4 +1,4 @@
-"""The tests in a model's answer: what is kept of them, and under which names they go into a test file."""
+"""Extracts the tests from a model's answer, and chooses the names under which they are added to a test file."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ from lsp_server.features.actions.readings import candidates
 from lsp_server.features.untrusted_files import is_file
 
 _TEST_CALL = re.compile(r"^(describe|it|test|suite)(\.\w+)*\s*\(")
-# What a test checks with, in any of the frameworks.
+# The checks in a test, in all frameworks.
 _CHECK = re.compile(
     r"(?i)assert|\bexpect|raises|throws?\(|\.(?:Error|Fatal|Fail)|should_panic|panic!|\bverify|\bfail\("
 )
 _MOST_BYTES = 200_000
-_MARK = "\ufeff"  # in front of texts in UTF-8 from Windows
+_MARK = "\ufeff"  # the byte order mark of UTF-8 texts from Windows
 
 
 def read_tests(
     answer: str, existing: str, place: Place, language: Language, target: Definition, source: str
 ) -> NewTests:
-    """The test file with the answer's tests. existing: its text now, empty for a new one. source: the file under
-    test, which for Rust is the test file as well. What the answer says about other files is not used."""
+    """The test file with the answer's tests. existing: its current text; empty for a new file. source: the file under
+    test, which for Rust is the test file as well. Text of the answer about other files is not used."""
     add = add_c_tests if language.name in {"C", "C++"} else _add
     old, code = (text.removeprefix(_MARK).replace("\r\n", "\n") for text in (existing, source))
     problem = ""
@@ -62,13 +62,14 @@ def read_tests(
 
 
 def _with_line_ends(text: str, old: str, existing: str, source: str) -> str:
-    """`text`, which was made of `old`, with the line ends and the mark of `existing`. A new file has the source's."""
+    """`text`, which was made from `old`, with the line endings and byte order mark of `existing`. A new file gets the
+    line endings of `source`."""
     before = (existing if old.strip() else source).encode()
     newline = b"\r\n" if 2 * before.count(b"\r\n") > before.count(b"\n") else b"\n"
     if not old.strip():
         return text.replace("\n", newline.decode())
     plain = before.removeprefix(_MARK.encode())
-    # Where in `old` a line ends that had two bytes there.
+    # The offsets in `old` of line endings that had two bytes in `existing`.
     ends = [found.start() - number for number, found in enumerate(re.finditer(b"\r\n", plain))]
     edits = [
         Replacement(
@@ -82,7 +83,7 @@ def _with_line_ends(text: str, old: str, existing: str, source: str) -> str:
 
 
 def _add(text: str, existing: str, place: Place, language: Language, target: Definition, source: str) -> NewTests:
-    """The file with the tests in one reading of an answer. Raises SyntaxError."""
+    """The file with the tests from one reading of an answer. Raises SyntaxError."""
     parts = _parts(text, language, target, place)
     if not parts.tests:
         return NewTests()
@@ -114,7 +115,7 @@ def _python_parts(text: str, target: Definition, place: Place) -> Parts:
     """Raises SyntaxError."""
     try:
         tree = ast.parse(textwrap.dedent(text))
-    except (ValueError, RecursionError, MemoryError):  # bytes that no source has, or brackets without end
+    except (ValueError, RecursionError, MemoryError):  # invalid characters, or nested too deeply
         raise SyntaxError("the code cannot be read", ("", 1, 1, "")) from None
     lines = textwrap.dedent(text).split("\n")
     parts = Parts()
@@ -136,7 +137,7 @@ def _python_parts(text: str, target: Definition, place: Place) -> Parts:
             parts.helpers.append((ast.unparse(node.targets[0]), code))
         elif isinstance(node, ast.Assert):
             loose.append(code)
-    if loose and not parts.tests:  # asserts without a function around them
+    if loose and not parts.tests:  # asserts outside any function
         body = "\n".join(textwrap.indent(code, "    ") for code in loose)
         parts.tests.append((f"test_{target.name}", f"def test_{target.name.strip('_')}():\n{body}"))
         parts.tests = [(f"test_{target.name.strip('_')}", parts.tests[0][1])]
@@ -156,8 +157,8 @@ def _holds_tests(node: ast.ClassDef) -> bool:
 
 
 def _is_real_import(node: ast.Import | ast.ImportFrom, under_test: set[str], place: Place) -> bool:
-    """Whether an import can be believed: of the standard library, of pytest, or of a module in the project. What
-    is under test is imported by our own line."""
+    """Whether an import is safe to add: of the standard library, of pytest, or of a module in the project. The code
+    under test is imported by our own line."""
     if isinstance(node, ast.ImportFrom):
         if node.level or any(alias.name in under_test or alias.name == "*" for alias in node.names):
             return False
@@ -211,7 +212,7 @@ def _script_parts(text: str, language: Language, target: Definition) -> Parts:
 
 
 def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
-    """Go, Rust and Java: test functions, known by their name or their attribute."""
+    """Go, Rust and Java: test functions, recognised by their names or attributes."""
     source = text.encode("utf-8", "replace")
     errors = broken_at(language, source)
     found = [
@@ -260,7 +261,7 @@ def _compiled_parts(text: str, language: Language, target: Definition) -> Parts:
 
 
 def _rename_taken(parts: Parts, existing: str, language: Language) -> None:
-    """Leaves out what the file has already, and gives a new name to what shares one with something else."""
+    """Drops parts that the file has already, and renames tests and helpers whose names are taken."""
     defined = {one.name for one in definitions(language, existing.encode("utf-8", "replace"))}
     values = re.findall(r"^(?:(?:const|let|var)\s+(\w+)|(\w+)\s*=)", existing, re.MULTILINE)
     leave_out_known(parts, existing, defined | {one or other for one, other in values})
@@ -269,7 +270,7 @@ def _rename_taken(parts: Parts, existing: str, language: Language) -> None:
     for name, code in parts.tests:
         fresh = fresh_name(name, taken) if name.isidentifier() and name in taken else name
         taken.add(fresh)
-        if fresh != name:  # where it is defined, or the title: neither `#[test]` nor `test(`
+        if fresh != name:  # renames the definition or the title, but not `#[test]` or `test(`
             code = re.sub(rf"(?<=['\"`\s]){name}(?=['\"`]|\s*[(<:])", fresh, code, count=1)  # noqa: PLW2901
         kept.append((fresh, code))
     parts.tests = kept

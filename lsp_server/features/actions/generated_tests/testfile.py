@@ -1,5 +1,4 @@
-"""Test files, put together: the imports and tests of an answer in a new file or in one that is there. For C and C++
-that is `c_tests`."""
+"""Adds the imports and tests of an answer to a new or an existing test file. For C and C++ `c_tests` does that."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from lsp_server.core.outline import definitions, top_level
 from lsp_server.features.actions.generated_tests.place import Place
 from lsp_server.features.actions.generated_tests.testparts import Parts, fresh_name
 
-# What stands in front of a Rust module with tests.
+# The attributes before a Rust module with tests.
 _TESTS_ONLY = re.compile(rb"#\[cfg\(test\)\]\s*(?:#\[[^\]]*\]\s*)*$")
 
 
@@ -39,7 +38,7 @@ def joined(parts: Parts, existing: str, place: Place, language: Language, source
 
 
 def _main_guard(text: str, language: Language) -> int:
-    """Where `if __name__ == …` begins, with the comments above it; the end of the text without one."""
+    """The offset of `if __name__ == …` with the comments above it; the end of the text if there is none."""
     source = text.encode()
     at = len(source)
     for kind, start, end in reversed(top_level(language, source)):
@@ -51,7 +50,7 @@ def _main_guard(text: str, language: Language) -> int:
 
 
 def _sorted_imports(imports: Iterable[str]) -> str:
-    """Python's usual order: the standard library, others, the project's own (our line comes last)."""
+    """Sorted imports in three groups: the standard library, pytest, all others."""
     groups: list[list[str]] = [[], [], []]
     for line in imports:
         top = re.split(r"[\s.]+", line)[1]
@@ -60,7 +59,7 @@ def _sorted_imports(imports: Iterable[str]) -> str:
 
 
 def _missing(imports: Iterable[str], existing: str, place: Place) -> list[str]:
-    """The import lines that a file does not have yet, in another wording neither."""
+    """The import lines that a file lacks, also in another spelling."""
     squeezed = {re.sub(r"[\s;'\"]+", " ", line).strip() for line in existing.split("\n")}
     missing = []
     for line in dict.fromkeys(imports):
@@ -97,7 +96,7 @@ def _with_imports(existing: str, imports: list[str], language: Language) -> str:
         first = next(((start, end) for kind, start, end in nodes if kind != "comment"), (0, 0))
         doc = language.name == "Python" and source.startswith((b'"""', b"'''"), first[0])
         if not doc:
-            above = re.match(r"(?:#.*\n)*\n*", existing)  # what the system and the interpreter read
+            above = re.match(r"(?:#.*\n)*\n*", existing)  # a line `#!` and comments on the encoding stay first
             at = above.end() if above else 0
             return f"{existing[:at]}{block}\n\n{existing[at:]}"
         ends = [first[1]]
@@ -110,7 +109,7 @@ def _with_imports(existing: str, imports: list[str], language: Language) -> str:
 
 
 def _rust_file(parts: Parts, existing: str, added: list[str], language: Language) -> str:
-    """Unit tests live in the file under test, in a module of their own: the one that is there, or a new one."""
+    """Rust: adds the unit tests to the file under test, in its existing test module or in a new one."""
     body = textwrap.indent("\n\n".join(added), "    ")
     source = existing.encode()
     taken: set[str] = set()

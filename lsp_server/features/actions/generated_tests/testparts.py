@@ -1,4 +1,4 @@
-"""The parts of an answer with tests: import lines, helpers, and the tests themselves."""
+"""The parts of an answer with tests: imports, helpers and tests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CHECK_LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class NewTests:
-    """text: the whole file afterwards. names: of the tests in it that are new. problem: why there is none."""
+    """text: the whole new text of the file. names: of the added tests. problem: why there are none."""
 
     text: str = ""
     names: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class Parts:
 
 
 def used_helpers(helpers: Iterable[tuple[str, str]], code: str) -> list[tuple[str, str]]:
-    """The helpers that `code` uses, by itself or through others."""
+    """The helpers that `code` uses, directly or through other helpers."""
     order = list(helpers)
     left, used = list(range(len(order))), set[int]()
     while found := _named(order, left, code):
@@ -50,7 +50,7 @@ def used_helpers(helpers: Iterable[tuple[str, str]], code: str) -> list[tuple[st
 
 
 def _named(helpers: Sequence[tuple[str, str]], among: Iterable[int], code: str) -> list[int]:
-    """Which of the helpers `among` the code names."""
+    """The numbers of those helpers `among` whose names are in the code."""
     words = set(re.findall(r"\w+", code))
     numbers = ((number, helpers[number][0]) for number in among)
     return [
@@ -63,8 +63,7 @@ def _named(helpers: Sequence[tuple[str, str]], among: Iterable[int], code: str) 
 def checks_target(
     test: tuple[str, str], helpers: Iterable[tuple[str, str]], target: Definition, check: re.Pattern[str]
 ) -> bool:
-    """Whether a test checks something and uses what it is to test, by itself or through a helper. check: what a test
-    checks with."""
+    """Whether a test checks something and uses its target, directly or through a helper. check: matches a check."""
     name, code = test
     code = re.sub(rf"\b{re.escape(name)}\b", "", code, count=1)
     reached = "\n".join([code, *(body for _, body in used_helpers(helpers, code))])
@@ -75,7 +74,7 @@ def checks_target(
 
 
 def without_repeated_checks(code: str) -> str:
-    """`code` without the lines that check again what one just above them has checked, with nothing done in between."""
+    """`code` without lines that repeat a check from just above, with no other code in between."""
     kept: list[str] = []
     seen: set[str] = set()
     for line in code.split("\n"):
@@ -93,7 +92,7 @@ def without_repeated_checks(code: str) -> str:
 
 
 def without_equal_tests(tests: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """The tests without those that differ from one before them only by their names."""
+    """The tests without those that differ from an earlier one only by their name."""
     found: dict[str, tuple[str, str]] = {}
     for name, code in tests:
         found.setdefault(squeezed(code.replace(name, "", 1)), (name, code))
@@ -101,12 +100,12 @@ def without_equal_tests(tests: Iterable[tuple[str, str]]) -> list[tuple[str, str
 
 
 def squeezed(text: str) -> str:
-    """`text` without blank space, to compare code by."""
+    """`text` without white space, to compare code."""
     return re.sub(r"\s+", "", text)
 
 
 def fresh_name(name: str, taken: Set[str], separator: str = "_") -> str:
-    """`name` with the first number that is not taken."""
+    """`name` with the first number that is not taken, from 2."""
     number = 2
     while f"{name}{separator}{number}" in taken:
         number += 1
@@ -114,8 +113,8 @@ def fresh_name(name: str, taken: Set[str], separator: str = "_") -> str:
 
 
 def leave_out_known(parts: Parts, existing: str, taken: Set[str]) -> None:
-    """Leaves out what `existing` has to the letter, and gives helpers whose names are `taken` there new ones, in what
-    uses them too. What uses something that is new is not there, however it reads."""
+    """Drops parts that `existing` has already, word for word, and renames helpers whose names are `taken` there, also
+    in the code that uses them. A part that uses a new helper counts as new, whatever its text."""
     there = squeezed(existing)
     new = [(name, code) for name, code in parts.helpers if squeezed(code) not in there]
     while more := [each for each in parts.helpers if each not in new and used_helpers(new, each[1])]:
