@@ -32,7 +32,7 @@ from lsp_server.features.options import InlineOptions
 # Prompts are kept, as by default: a second server in the same folder finds them.
 _SAVED_MB = 1024
 
-_POLL_SECONDS = 0.02
+_POLL_SECONDS = 0.1
 # What a server knows of the machine and of model files, which it need not find out again in an empty cache folder.
 _KNOWLEDGE = ("calibration", "model-files.json")
 _RESERVE_TOKENS = 64

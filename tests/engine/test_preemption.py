@@ -129,6 +129,8 @@ def test_texts_are_those_of_a_cold_run_however_often_batches_are_stopped() -> No
         harness.send(ask(10 * turn, prompt(before), max_tokens=0, priority=Priority.WARMING))
         backend.meanwhile, backend.after = ask(10 * turn + 1, prompt(before[turn:], "x"[: turn % 2])), turn % 7
         harness.drain()
+        harness.receive()  # what was sent during the last batch
+        harness.drain()
         found = harness.finished(10 * turn + 1)
         assert found.text == cold(prompt(before[turn:], "x"[: turn % 2]), LINE, 12).text
         assert harness.finished(10 * turn).reason is FinishReason.LENGTH
