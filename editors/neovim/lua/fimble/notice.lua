@@ -124,9 +124,11 @@ local function fits(message)
   return one and api.nvim_strwidth(message) <= vim.v.echospace and vim.uv.now() - echoed > APART_MS
 end
 
---- Whether a plug-in shows messages in its own way.
+--- Whether a plug-in shows messages in its own way. The source of Neovim's own function is `?` where its Lua was compiled
+--- without debug information, as in Debian's 0.12.
 local function is_replaced()
-  return not debug.getinfo(vim.notify, 'S').source:find('^@vim/')
+  local source = debug.getinfo(vim.notify, 'S').source
+  return not (source:find('^@vim/') or source:find('^=?%?$'))
 end
 
 local function say(message, level)
