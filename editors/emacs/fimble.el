@@ -37,7 +37,50 @@
     :add-on? t
     :priority -2
     :server-id 'fimble
-    :initialization-options (lambda () fimble-settings))))
+    :custom-capabilities '((experimental . ((fimble . ((notifications . ["suggestionGrew"]))))))
+    :notification-handlers (let ((handlers (make-hash-table :test 'equal)))
+                             (puthash "fimble/suggestionGrew" #'fimble--grew handlers)
+                             handlers)
+    :initialization-options (lambda () fimble-settings)))
+  (add-hook 'lsp-inline-completion-cancelled-hook #'fimble--dismissed))
+
+(declare-function lsp-get "lsp-protocol")
+(declare-function lsp--buffer-uri "lsp-mode")
+(declare-function lsp--position-to-point "lsp-mode")
+(declare-function lsp-inline-completion--active-p "lsp-inline-completion")
+(declare-function lsp-inline-completion--clear-overlay "lsp-inline-completion")
+(declare-function lsp-inline-completion-display "lsp-inline-completion")
+(defvar lsp--cur-version)
+(defvar lsp-inline-completion--start-point)
+
+(defvar-local fimble--dismissed-at nil
+  "The version of the document and the point at which the user has dismissed a suggestion.")
+
+(defun fimble--dismissed ()
+  "Remember where a suggestion was dismissed."
+  (setq fimble--dismissed-at (cons lsp--cur-version lsp-inline-completion--start-point)))
+
+(defun fimble--grew (_workspace params)
+  "Ask again for the suggestion at point: the server has more of it than what it answered.
+PARAMS has the document, its version and the position."
+  (let ((uri (lsp-get params :uri)) (version (lsp-get params :version)) (position (lsp-get params :position)))
+    ;; Not here: this runs while a message is read, and the request waits for another one.
+    (run-at-time 0 nil #'fimble--ask-again uri version position)))
+
+(defun fimble--ask-again (uri version position)
+  "Ask again if the user is still at POSITION of VERSION of the document URI, and has dismissed nothing there."
+  (with-current-buffer (window-buffer)
+    (when (and (bound-and-true-p lsp-inline-completion-mode)
+               (equal uri (lsp--buffer-uri))
+               (eql version lsp--cur-version))
+      (let* ((shown (lsp-inline-completion--active-p))
+             (at (if shown lsp-inline-completion--start-point (point))))
+        (when (and (eql at (lsp--position-to-point position))
+                   (not (equal fimble--dismissed-at (cons version at))))
+          (when shown
+            (lsp-inline-completion--clear-overlay)
+            (goto-char at))
+          (lsp-inline-completion-display 'implicit))))))
 
 (declare-function eglot-current-server "eglot")
 (declare-function jsonrpc-request "jsonrpc")
