@@ -1,4 +1,4 @@
-"""`bench names`: names cut from the Python files of a folder: are they found, and do those that are shown exist."""
+"""`bench names`: names cut from the files of a folder: are they found, and do those that are shown exist."""
 
 from __future__ import annotations
 
@@ -26,8 +26,11 @@ from bench.filling.tasks import Task
 from bench.quality import INTERRUPTED, model_factory
 from lsp_server.backends.base import ModelError
 from lsp_server.core.allowed_names import Members
+from lsp_server.core.class_kinds import CLASS_KINDS
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.python_receivers import members_at
+from lsp_server.core.languages import find_language
+from lsp_server.core.parsing import parser_of
+from lsp_server.core.receivers import members_at
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.undefined_names import without_undefined
 from lsp_server.engine.client import loaded
@@ -35,6 +38,8 @@ from lsp_server.features.python_modules import PythonModules
 from lsp_server.settings.fields import Settings
 
 KINDS = ("self", "member", "import", "keyword", "bare")
+# Behind `this.`, in languages other than Python.
+THIS = "this"
 # What is shown without any of it, with one part, and with both.
 ARMS = ("nothing", "check", "limit", "both")
 _MOST_PER_FILE = 4
@@ -76,8 +81,10 @@ class Result:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--repo", type=Path, metavar="DIR", required=True, help="a folder with Python files")
-    parser.add_argument("--kind", action="append", choices=KINDS, help="default: all")
+    parser.add_argument("--repo", type=Path, metavar="DIR", required=True, help="a folder with the files")
+    parser.add_argument(
+        "--kind", action="append", choices=(*KINDS, THIS), help="default: all of Python; `this` is of other languages"
+    )
     parser.add_argument("--limit", type=int, default=20, metavar="N", help="places of each kind (default: 20)")
     parser.add_argument("--limited", action="store_true", help="only places where names are limited")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn (default: 0)")
@@ -107,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
             return report_false_alarms(options.repo, options.limit, options.seed, console)
         places = drawn(options.repo, options.kind or KINDS, options.limit, options.seed, limited=options.limited)
         if not places:
-            raise ValueError(f"there are no names in Python files of {options.repo}")
+            raise ValueError(f"there are no names of these kinds in {options.repo}")
         console.print(limits_table(places))
         if options.limits_only:
             return 0
@@ -133,7 +140,8 @@ def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited:
     """So many places of each kind, from files in random order, no more than four of a kind from one. limited: only
     those where names are limited."""
     modules = PythonModules(lambda: [folder])
-    files = [path for path in holes.source_files(folder) if path.suffix == ".py"]
+    takes = {*(["Python"] if set(kinds) - {THIS} else []), *(CLASS_KINDS if THIS in kinds else [])}
+    files = [path for path in holes.source_files(folder) if find_language("", path.name).name in takes]
     random.Random(seed).shuffle(files)
     found: dict[str, list[NamePlace]] = {kind: [] for kind in kinds}
     for path in files:
@@ -141,7 +149,7 @@ def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited:
             break
         name = path.relative_to(folder).as_posix()
         try:
-            every = list(cut(path.read_bytes().decode("utf-8"), name))
+            every = list((cut if path.suffix == ".py" else cut_classes)(path.read_bytes().decode("utf-8"), name))
         except ValueError:
             continue  # not UTF-8
         for kind, places in found.items():
@@ -183,6 +191,28 @@ def cut(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
             yield from place("import", offset(node.lineno, node.col_offset), node.name)
         elif isinstance(node, ast.keyword) and node.arg:
             yield from place("keyword", offset(node.lineno, node.col_offset), node.arg)
+
+
+def cut_classes(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
+    """The places of one file behind `this.` or the like, but where a name is given a value: as `cut` has them."""
+    language = find_language("", path)
+    parser = parser_of(language)
+    receiver = CLASS_KINDS[language.name].receiver.encode()
+    encoded = source.encode()
+    stack = [] if parser is None else [parser.parse(encoded).root_node]
+    while stack:
+        node = stack.pop()
+        stack.extend(node.children)
+        name = next(filter(None, map(node.child_by_field_name, ("property", "name", "field"))), None)
+        of = node.child_by_field_name("object")
+        if name is None or of is None or name.child_count or encoded[of.start_byte : of.end_byte] != receiver:
+            continue
+        around = node.parent
+        target = around.child_by_field_name("left") if around is not None and "assignment" in around.type else None
+        text = encoded[name.start_byte : name.end_byte].decode()
+        if len(text) > 1 and (target is None or target.id != node.id or (around and "augmented" in around.type)):
+            start = len(encoded[: name.start_byte].decode())
+            yield THIS, source, path, start, start + len(text)
 
 
 def members_of(document: DocumentSnapshot, cursor: int, modules: PythonModules) -> Members | None:

@@ -1,6 +1,7 @@
 """Restricts generated names to known members: the names that may follow a dot or an import, if all of them are known.
 
-In doubt a name counts as allowed, because a wrong restriction is worse than none.
+In doubt a name counts as allowed, because a wrong restriction is worse than none. This module knows how an access is
+written in Python; `access_syntax` has it for other languages.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ import codecs
 import math
 import re
 from dataclasses import dataclass, replace
+
+from lsp_server.core.access_syntax import ACCESS_SYNTAX, AccessSyntax
 
 _WORD, _NOT_WORD, _LINE_END = re.compile(r"\w+"), re.compile(r"\W"), re.compile(r"\r\n?")
 _CHAIN = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?\Z")
@@ -69,14 +72,15 @@ class Bare:
 class Members:
     """left: the text before the cursor in its line. receivers: the receivers whose members are known. special: the
     names such as `__doc__` that may be suggested although the user has not begun to type them. in_line: whether the
-    line was read as code up to the cursor. bare: a restricted name without a receiver. In the methods, `text` is the
-    text generated at the cursor."""
+    line was read as code up to the cursor. bare: a restricted name without a receiver. language: the name of the
+    document's language. In the methods, `text` is the text generated at the cursor."""
 
     left: str
     receivers: tuple[Receiver, ...]
     special: frozenset[str] = frozenset()
     in_line: bool = True
     bare: Bare | None = None
+    language: str = "Python"
 
     def words(self, text: str) -> tuple[str, ...]:
         """The allowed continuations of `text`: the rest of each name; none if there is no restriction."""
@@ -108,9 +112,11 @@ class Members:
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
         added = decoder.decode(piece)
         begun_character, _ = decoder.getstate()
-        word = _WORD.match(added)
+        word = access.word.match(added)
         end = word.end() if word is not None else 0
         if access.names is not None and (added or begun_character):
+            if not access.begun and added.startswith(access.free):
+                return True
             name = access.begun + added[:end]
             if end < len(added):
                 if name not in access.names:
@@ -118,13 +124,17 @@ class Members:
             elif not _begins(access.names, name, begun_character):
                 return False
         # The piece may continue with a dot and the name after it.
-        if end or access.behind is None or added[:1] != ".":
+        separator = next((each for each in access.separators if added.startswith(each)), "")
+        if end or access.behind is None or not separator:
             return True
-        word = _WORD.match(added, 1)
-        end = word.end() if word is not None else 1
+        start = len(separator)
+        if added.startswith(access.free, start):
+            return True
+        word = access.word.match(added, start)
+        end = word.end() if word is not None else start
         if end < len(added):
-            return added[1:end] in access.behind
-        return _begins(access.behind, added[1:], begun_character)
+            return added[start:end] in access.behind
+        return _begins(access.behind, added[start:], begun_character)
 
     def may_end(self, text: str) -> bool:
         """Whether `text` may end here: it does not end inside an incomplete restricted name."""
@@ -141,6 +151,9 @@ class Members:
         """The access at the end of `text`; inside the bare name, that name."""
         if self.bare is not None and (bare := self.bare.so_far(text)) is not None:
             return _Access(self.bare.names, bare, None)
+        syntax = ACCESS_SYNTAX.get(self.language)
+        if syntax is not None:
+            return self._access_by(syntax, text)
         if _OTHER_SCOPE.search(text) or _LONG_QUOTE.search(text):
             return None
         line = text[text.rfind("\n") + 1 :] if "\n" in text else self.left + text
@@ -164,6 +177,30 @@ class Members:
         names = self._names(chain, text, before, found.end() - len(begun)) if chain else None
         behind = self._names(found[0], text, before, found.end() + 1) if begun else None
         return _Access(names, begun, behind) if names is not None or behind is not None else None
+
+    def _access_by(self, syntax: AccessSyntax, text: str) -> _Access | None:
+        """The access at the end of `text`, in a language other than Python."""
+        line = text[text.rfind("\n") + 1 :] if "\n" in text else self.left + text
+        found = syntax.access.search(line)
+        receiver = next((each for each in self.receivers if each.text == syntax.receiver), None)
+        if found is None or receiver is None or syntax.other_scope.search(text) is not None:
+            return None
+        before = line[: found.start()]
+        is_read = self.in_line and "\n" not in text and len(before) < len(self.left)
+        if not is_read and syntax.is_quoted((self.left + text)[: -len(found[0])]):
+            return None
+        if receiver.grows and syntax.defines.match(before) is not None:
+            return None
+        names = receiver.names
+        if receiver.grows:  # names that the text has used are allowed: it may have defined them
+            used = rf"{re.escape(syntax.receiver)}(?:{'|'.join(map(re.escape, syntax.separators))})"
+            names |= {each[1] for each in re.finditer(rf"(?<![\w$]){used}({syntax.word.pattern})(?!\w|\Z)", text)}
+        begun = found["name"] or ""
+        typed = "\n" not in text and found.end() - len(begun) < len(self.left)
+        names = frozenset(each for each in names if typed or each not in syntax.specials or each in self.special)
+        if found["end"]:
+            return _Access(names, begun, None, syntax.word, free=syntax.free)
+        return _Access(None, "", names, syntax.word, syntax.rests(found["begun"] or ""), syntax.free)
 
     def _names(self, text_of_receiver: str, text: str, before: str, start: int) -> frozenset[str] | None:
         """The names of a receiver whose expression follows `before` in the line; `start` is where the name begins in
@@ -189,11 +226,16 @@ class Members:
 @dataclass(frozen=True, slots=True)
 class _Access:
     """The access at the end of a text. names: the allowed names; None for any. begun: the typed part of the name.
-    behind: the names that are allowed after a dot, if a dot comes next; None for any."""
+    behind: the names that are allowed after a dot, if a dot comes next; None for any. word: the
+    pattern of a name or of its beginning. separators: the dot, or what else is written before a name. free: the texts
+    that may follow a separator in place of a name."""
 
     names: frozenset[str] | None
     begun: str
     behind: frozenset[str] | None
+    word: re.Pattern[str] = _WORD
+    separators: tuple[str, ...] = (".",)
+    free: tuple[str, ...] = ()
 
 
 def _begins(names: frozenset[str], begun: str, begun_character: bytes) -> bool:

@@ -82,9 +82,7 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                from lsp_server.core.python_receivers import (
-                    members_at,  # imported here, so that a server starts without it
-                )
+                from lsp_server.core.receivers import members_at  # imported here, so that a server starts without it
 
                 found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts

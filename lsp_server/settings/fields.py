@@ -127,8 +127,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     limit_names: Annotated[
         bool,
         Meta(
-            description="Whether behind a dot in Python only names are written that there are, where all of these are "
-            "known: those of classes of the same file, and of builtin types."
+            description="Whether behind a dot only names are written that there are, where all of these are known: in "
+            "Python those of classes of the same file and of builtin types; behind `this` in TypeScript, JavaScript, "
+            "Java and PHP those of classes of the same file."
         ),
     ] = True
     limit_imports: Annotated[

@@ -108,3 +108,35 @@ def test_what_is_invented_is_limited_or_withheld(
     assert removed
     assert all(not row["name"] for row in removed)
     assert "not shown for `sun`" in capsys.readouterr().out
+
+
+SCRIPT = """\
+export class Shop {
+  readonly größe = 1;
+
+  constructor(private readonly prices: number[]) {
+    this.prices = prices;
+  }
+
+  total(): number {
+    return this.prices.length + this.größe;
+  }
+
+  static other(): number {
+    return this.length;
+  }
+}
+"""
+
+
+def test_behind_this_places_are_in_other_languages(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "shop.ts").write_text(SCRIPT + "// Smaller files are no sources.\n" * 80)
+    (tmp_path / "shop.py").write_text(SHOP)
+    places = names.drawn(tmp_path, [names.THIS], 9, seed=0)
+    assert {place.task.reference: place.known is not None for place in places} == {
+        "prices": True,
+        "größe": True,
+        "length": False,
+    }
+    assert main(["names", "--repo", str(tmp_path), "--limits-only", "--kind", "this"]) == 0
+    assert "│ this │      3 │       2 │" in capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Names behind `self.` are those of the class, while decoding: through the completer, with the scripted backend."""
+"""Names behind `self.` and `this.` are those of the class, while decoding: through the completer, scripted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from lsp_server.engine.request import Generate
 from lsp_server.features.outcome import Trigger
 from tests.features.harness import PATIENT, Bench, Opener, knowing
+from tests.support.cursor import parse_cursor
 
 SOURCE = """\
 class Box:
@@ -79,3 +80,70 @@ async def test_a_name_is_written_whose_characters_are_of_several_tokens(bench: O
         await b.ready()
         b.options = LIMITED
         assert (await written(b, source.replace("$0", "self.g$0"))).startswith("röße")
+
+
+SCRIPT = """\
+class Box {
+  #secret = 1;
+
+  constructor(width, height) {
+    this.width = width;
+    this.height = height;
+  }
+
+  area() {
+    return $0;
+  }
+
+  double() {
+    return this.width * 2;
+  }
+}
+"""
+
+
+async def written_script(b: Bench, source: str, language: str = "typescript", path: str = "box.ts") -> str:
+    found = await b.completer.complete(*parse_cursor(source, language_id=language, path=path), Trigger.INVOKED)
+    return found.written
+
+
+async def test_behind_this_a_name_is_one_of_the_class_too(bench: Opener) -> None:
+    async with bench(known("this.depth * 2", SCRIPT)) as b:
+        await b.ready()
+        found = {}
+        for options in (FREE, LIMITED):
+            b.options = options
+            found[options.limit_names] = await written_script(b, SCRIPT.replace("$0", "this$0"))
+        assert found[False].startswith(".depth * 2")
+        own = ("width", "height", "area", "double", "#secret", "constructor")
+        assert found[True].startswith(tuple(f".{name}" for name in own)), found[True]
+
+
+async def test_behind_this_a_name_that_it_has_is_written_as_ever(bench: Opener) -> None:
+    async with bench(known("100 + this.#secret * 3", SCRIPT)) as b:
+        await b.ready()
+        b.options = LIMITED
+        assert (await written_script(b, SCRIPT.replace("$0", "100 + this.$0"))).startswith("#secret * 3")
+        assert (await written_script(b, SCRIPT.replace("$0", "100 + this.#$0"))).startswith("secret * 3")
+
+
+async def test_behind_another_arrow_it_is_the_same(bench: Opener) -> None:
+    source = """\
+<?php
+
+class Box
+{
+    private int $width = 1;
+
+    public function area(): int
+    {
+        return $0;
+    }
+}
+"""
+    async with bench(known("$this->depth * 2", source)) as b:
+        await b.ready()
+        for limited, begins in ((FREE, "->depth"), (LIMITED, ("->width", "->area"))):
+            b.options = limited
+            found = await written_script(b, source.replace("$0", "$this$0"), "php", "box.php")
+            assert found.startswith(begins), found
