@@ -104,7 +104,7 @@ async def test_the_models_edit_is_what_it_changes_in_the_window(tmp_path: Path, 
         assert edit.why == "suggested by scripted"
         assert await bench.propose(asked=asked) == proposal
         assert bench.model.asked == 1  # the same question is not asked again
-        assert await bench.sessions.editor.at_once(bench.edited.document, 0) == proposal
+        assert await bench.editor.at_once(bench.edited.document, 0) == proposal
         assert bench.model.accepted > bench.model.decoded / 2  # what stays was drafted
 
 
@@ -138,7 +138,7 @@ async def test_an_answer_is_withheld_that_fails_a_gate(tmp_path: Path, name: str
     async with editing(fenced(WITHHELD[name]), tmp_path) as bench:
         assert await bench.propose() is None
         assert bench.model.asked == 1
-        assert await bench.sessions.editor.at_once(bench.edited.document, 0) is None
+        assert await bench.editor.at_once(bench.edited.document, 0) is None
 
 
 @pytest.mark.anyio
@@ -146,15 +146,15 @@ async def test_what_was_rejected_does_not_come_again(tmp_path: Path) -> None:
     async with editing(fenced(SCALED), tmp_path) as bench:
         proposal = await bench.propose()
         assert proposal is not None
-        bench.sessions.editor.rejected(proposal.id)
+        bench.editor.rejected(proposal.id)
         assert await bench.propose() is None
-        assert await bench.sessions.editor.at_once(bench.edited.document, 0) is None
+        assert await bench.editor.at_once(bench.edited.document, 0) is None
 
 
 @pytest.mark.anyio
 async def test_nothing_is_asked_while_a_completion_is_shown_or_before_any_edit(tmp_path: Path) -> None:
     async with editing(fenced(SCALED), tmp_path) as bench:
-        bench.sessions.editor.completing(bench.edited.document)
+        bench.editor.completing(bench.edited.document)
         assert await bench.propose() is None
     async with editing(fenced(SCALED), tmp_path, NOW) as other:
         assert await other.propose(asked=True) is None
@@ -168,7 +168,7 @@ async def test_unasked_it_is_asked_only_soon_after_an_edit_and_not_on_battery(tm
         assert late.model.asked == 0
         assert await late.propose(asked=True) is not None
     async with editing(fenced(SCALED), tmp_path) as bench:
-        bench.sessions.editor.saves_power = lambda: True
+        bench.editor.saves_power = lambda: True
         assert await bench.propose() is None
         assert bench.model.asked == 0
         assert await bench.propose(asked=True) is not None
@@ -182,7 +182,7 @@ async def test_a_key_ends_the_question(tmp_path: Path) -> None:
         while not bench.model.asked:
             await asyncio.sleep(0)
         before = bench.edited.document
-        bench.sessions.editor.changed(before, before.edited(0, 0, b"# x\n"))
+        bench.editor.changed(before, before.edited(0, 0, b"# x\n"))
         assert await asyncio.wait_for(asking, SECONDS) is None
         bench.held.set()
         while bench.engine.running:
@@ -196,7 +196,7 @@ async def test_a_completion_that_comes_while_it_is_asked_wins(tmp_path: Path) ->
         asking = asyncio.create_task(bench.propose())
         while not bench.model.asked:
             await asyncio.sleep(0)
-        bench.sessions.editor.completing(bench.edited.document)
+        bench.editor.completing(bench.edited.document)
         bench.held.set()
         assert await asyncio.wait_for(asking, SECONDS) is None
 
@@ -217,6 +217,6 @@ async def test_a_model_that_nobody_knows_how_to_ask_is_told_of(tmp_path: Path) -
 @pytest.mark.anyio
 async def test_without_a_model_for_edits_none_is_loaded(tmp_path: Path) -> None:
     async with editing(fenced(SCALED), tmp_path) as bench:
-        bench.sessions.editor._model = ModelEditor(bench.engine, lambda: EditOptions(bench.spec))
+        bench.editor._model = ModelEditor(bench.engine, lambda: EditOptions(bench.spec))
         assert await bench.propose() is None
         assert bench.engine.models["edit"].kind == "none"
