@@ -457,6 +457,24 @@ def offered(root: Path, source: str, *buffers: tuple[str, str]) -> list[str]:
 USE = "from shapes import Circle\nx = Circle($0"
 
 
+@pytest.mark.parametrize("name", ["shapes", "my_shapes", "_shapes2"])
+def test_behind_the_name_of_a_module_its_definitions_are_offered(root: Path, builder: Builder, name: str) -> None:
+    write(root, f"{name}.py")
+    builder.scan()
+    assert offered(root, f"import {name}\nx = {name}.$0") == [f"{name}.py"]
+
+
+def test_a_module_in_a_folder_with_brackets_is_found_behind_its_name(root: Path, builder: Builder) -> None:
+    write(root, "pages/[id]/shapes.ts", "export function circle(radius: number) { return radius }\n")
+    builder.scan()
+    document, cursor = parse_cursor(
+        'import * as shapes from "./[id]/shapes"\nconst x = shapes.$0', path="pages/main.ts", language_id=""
+    )
+    document = replace(document, uri=(root / "pages/main.ts").as_uri(), folder=root.name)
+    found = Lookup([root]).offer(document, find_hole(document, cursor), (), ())
+    assert [piece.path for piece in found.pieces] == ["pages/[id]/shapes.ts"]
+
+
 def test_an_open_buffer_wins_over_the_disk(root: Path, builder: Builder) -> None:
     write(root, "shapes.py")
     builder.scan()

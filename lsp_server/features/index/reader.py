@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
@@ -28,6 +29,8 @@ _MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 120
 _MOST_ROWS = 300
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
+# The characters with a meaning in a pattern of GLOB.
+_GLOB = re.compile(r"[*?[]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,9 +191,9 @@ class Reader:
         """The files of the module whose name stands before the hole, including files that its package may re-export."""
         found = []
         for module in query.qualifying[:4]:
-            below = "/".join(module.parts[-3:])
+            below = _GLOB.sub(r"[\g<0>]", "/".join(module.parts[-3:]))
             sql = f"SELECT id, path FROM file WHERE path GLOB ? OR path GLOB ? LIMIT {_MOST_FILES}"
-            rows = self._all(sql, [f"{below}[./]*", f"*/{below}[./]*"]) if below.replace("/", "").isalnum() else []
+            rows = self._all(sql, [f"{below}[./]*", f"*/{below}[./]*"])
             found += [id for id, path in rows if query.imports.of(path) or query.imports.packages_of(path)]
         return found
 
