@@ -93,8 +93,13 @@ class FolderIndex:
         self._go(_TOGETHER_SECONDS)
 
     def stop(self) -> None:
-        """Ends the process and drops all requests."""
-        self._near, self._changes, self._unread = None, set(), {}
+        """Ends the process and drops all requests. The imports of documents are forgotten too, so that `libraries`
+        requests them again."""
+        self._near, self._changes, self._imports, self._unread = None, set(), {}, {}
+        self._end()
+
+    def _end(self) -> None:
+        """Ends the process; the next request starts another one."""
         if self._lifeline is not None:
             self._lifeline.cut()
         self._lifeline = self._process = None
@@ -149,7 +154,7 @@ class FolderIndex:
 
     async def _ask(self, asked: dict[str, Any]) -> dict[str, Any]:
         if self._process is not None and self._process.returncode is not None:
-            self.stop()  # the process has ended because it was idle
+            self._end()  # it has ended because it was idle; what waits goes to the next one
         if self._process is None:
             await self._open()
         process = self._process
