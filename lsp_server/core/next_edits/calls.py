@@ -73,11 +73,11 @@ def calls_of(
         if len(offsets) > _MOST_PLACES or not offsets:
             continue
         tree = tree_of(document)
-        order = [o for o in offsets if o >= start] + [o for o in offsets if o < start]
+        after = start if document is documents[0] else 0
+        order = [o for o in offsets if o >= after] + [o for o in offsets if o < after]
         found = [call for offset in order if (call := _call_at(tree, offset, name, methods)) is not None]
         if found:
             yield document, found
-        start = 0
 
 
 def _call_at(tree: Tree, offset: int, name: bytes, methods: bool) -> Call | None:
