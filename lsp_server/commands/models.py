@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -308,15 +309,20 @@ def _remove(name: str) -> int:
 
     pin = pinned(name)
     path = lock.path_of(pin)
-    lock.remove(pin.name)
     if Path(pin.name).is_absolute():
+        lock.remove(pin.name)
         tell(f"{pin.name} is forgotten; the file stays, it is {pin.source.partition(':')[0]}'s")
         return 0
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be removed: {error.strerror}") from None
+    lock.remove(pin.name)  # only now: while the file is there, its pin is needed
     for folder in path.parents:
-        if folder == lock.models_folder() or any(folder.iterdir()):
+        if folder == lock.models_folder():
             break
-        folder.rmdir()
+        with suppress(OSError):  # it is not empty, or it is gone already
+            folder.rmdir()
     tell(f"{path} is removed")
     return 0
 
