@@ -85,14 +85,21 @@ def servers() -> list[dict[str, Any]]:
 
 def _told(path: Path, connection: socket.socket | None, end: float) -> dict[str, Any] | None:
     """The answer of the server at a path, up to a time of the monotonic clock; None if the server has ended."""
+    from lsp_server.commands.status_page import NONSENSE
+
     try:
         if connection is None:
             raise OSError
         with connection:
             told = json.loads(_read(connection, end))
-    except (OSError, ValueError):
-        return {"problem": "does not answer"} if path.exists() else None
-    return {**told, "memory": _memory(told.get("pid"))} if isinstance(told, dict) else {"problem": "makes no sense"}
+        if isinstance(told, dict):
+            return {**told, "memory": _memory(told.get("pid"))}
+        problem = NONSENSE
+    except OSError:
+        problem = f"does not answer within {_SECONDS:g} s"
+    except ValueError:
+        problem = NONSENSE
+    return {"problem": problem} if path.exists() else None
 
 
 def _read(connection: socket.socket, end: float) -> bytes:

@@ -28,6 +28,8 @@ _WIDTH = 32
 _ROLES = {"completion": "model", "chat": "for actions", "edit": "for next edits"}
 # The errors when an answer has another structure than that of this version.
 _UNREADABLE = (LookupError, TypeError, ValueError, AttributeError)
+# The problem of a server whose answer is of no use. It continues a sentence that begins with “a server”.
+NONSENSE = "tells of itself what makes no sense"
 _APPEARED = {"yes": "shown", "no": "nothing", "unknown": "answered"}
 _NONE = (
     "None of your servers answers. An editor starts one; the setting `status_socket = false` keeps servers from "
@@ -71,7 +73,7 @@ def page(servers: list[dict[str, Any]], *, briefly: bool = False) -> RenderableT
             drawn = _server(server, briefly=briefly)
             has_bars = has_bars or any(request["partsMs"] for request in server.get("lastTen", []))
         except _UNREADABLE:
-            parts += [Text("a server tells of itself what makes no sense", "bold red"), Text("")]
+            parts += [Text(f"a server {NONSENSE}", "bold red"), Text("")]
         else:
             parts += [drawn, Text("")]
     if has_bars:
@@ -82,7 +84,7 @@ def page(servers: list[dict[str, Any]], *, briefly: bool = False) -> RenderableT
 def _problem(server: Mapping[str, Any]) -> str:
     """Why a server cannot be shown, in one line; empty if it can."""
     if "problem" in server:
-        return f"a server {server['problem']} within 2 s"
+        return f"a server {server['problem']}"
     if (version := server.get("version")) != __version__:
         which = f"process {server.get('pid')!s:.20} · fimble {version!s:.20}"
         cure = "restart its editor, or run the `fimble status` of that version"

@@ -130,7 +130,7 @@ def sweep(paths: Iterable[Path]) -> list[Path]:
         connection.setblocking(False)
         try:
             connection.connect(str(path))
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, FileNotFoundError):  # another process may have removed it meanwhile
             with suppress(OSError):
                 path.unlink()
             continue

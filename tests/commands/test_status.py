@@ -191,8 +191,8 @@ def test_a_server_that_does_not_answer_holds_up_no_other(
         found = status.servers()
         done.result()
         pool.shutdown()
-    assert [each.get("problem", each.get("client")) for each in found] == ["Neovim", "does not answer"]
-    assert "a server does not answer within 2 s" in status_page_of(found)
+    assert [each.get("problem", each.get("client")) for each in found] == ["Neovim", "does not answer within 0.1 s"]
+    assert "a server does not answer within 0.1 s" in status_page_of(found)
 
 
 def status_page_of(found: list[dict[str, Any]]) -> str:
@@ -218,6 +218,7 @@ def test_what_makes_no_sense_is_told_as_a_problem(folder: Path, said: bytes) -> 
         (found,) = status.servers()
         done.result()
     assert set(found) == {"problem"}
+    assert status_page_of([found]).strip() == "a server tells of itself what makes no sense"
 
 
 def test_where_there_are_no_unix_sockets_it_says_what_to_do_instead(
@@ -235,5 +236,6 @@ def test_a_socket_that_appears_listens(folder: Path) -> None:
             assert [path.name for path in folder.iterdir()] == ["1-a.status"]
     assert user_sockets.sweep(folder.iterdir()) == []
     assert list(folder.iterdir()) == []
+    assert user_sockets.sweep([folder / "1-a.status"]) == [], "one that another process has removed meanwhile"
     with pytest.raises(OSError), socket.socket(socket.AF_UNIX):
         user_sockets.listening(folder / ("x" * 200))
