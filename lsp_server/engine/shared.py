@@ -13,7 +13,6 @@ from pathlib import Path
 
 import msgspec
 
-from lsp_server.backends.base import ModelSpec
 from lsp_server.engine.home import Post
 from lsp_server.engine.link import Link, LinkError, Opened
 from lsp_server.engine.process import HERE, command_line
@@ -39,8 +38,9 @@ LINGER_SECONDS = 120.0
 
 
 class SharedHome:
-    """Connects to the engine for the completion model that is loaded first, and moves to another engine when another
-    completion model is loaded. Loads for other roles wait here until the first completion model is loaded.
+    """Connects to the engine for the model that is loaded first, and moves to another engine when another model is
+    loaded in its place. A completion model decides which engine that is, also when it comes after models of other
+    roles. Without one (completions may come from endpoints only) the first model of another role decides.
 
     arguments: those after `python -m lsp_server`; the path to listen at is appended.
     """
@@ -48,10 +48,9 @@ class SharedHome:
     def __init__(self, arguments: Sequence[str]) -> None:
         self._arguments = list(arguments)
         self._post: Post = lambda _: None
-        self._spec: ModelSpec | None = None  # the completion model of the engine
+        self._first: Load | None = None  # of the model that decides which engine is used
         self._keep: Keep | None = None
-        self._others: dict[Role, Load] = {}  # the loads for other roles
-        self._early: list[Load] = []
+        self._loads: dict[Role, Load] = {}  # the last load for each role
         self._stopping = False
         # The link in use and the requests that run there. The lock guards both, since events come on the link's
         # threads.
@@ -67,14 +66,11 @@ class SharedHome:
             return
         if isinstance(message, Keep):
             self._keep = message
-        elif isinstance(message, Load) and message.role != "completion":
-            self._others[message.role] = message
-        elif isinstance(message, Load) and message.spec != self._spec:
-            self._leave()
-            self._spec = message.spec
-        if self._spec is None:
-            if isinstance(message, Load):
-                self._early = [early for early in self._early if early.role != message.role] + [message]
+        elif isinstance(message, Load):
+            self._choose(message)
+        if self._first is None:
+            if isinstance(message, Generate):
+                self._post(Finished(message.id, "", FinishReason.REJECTED, Usage(), message="no model is loaded"))
             return
         link = self._link
         if link is None or link.ended.is_set():
@@ -87,6 +83,16 @@ class SharedHome:
     async def stop(self) -> None:
         self._stopping = True
         self._leave()
+
+    def _choose(self, load: Load) -> None:
+        """Leaves the engine if this load needs another one."""
+        first = self._first
+        if first is None or load.role in ("completion", first.role):
+            if first is not None and load.spec != first.spec:
+                self._loads.pop(load.role, None)
+                self._leave()
+            self._first = load
+        self._loads[load.role] = load
 
     def _joined(self) -> Link:
         link: Link | None = None
@@ -103,13 +109,12 @@ class SharedHome:
 
         with self._lock:
             self._link = link = Link(self._open, post)
-        for early in (*((self._keep,) if self._keep else ()), *self._early):
-            link.send(early)
-        self._early = []
+        if self._keep is not None:
+            link.send(self._keep)
         return link
 
     def _leave(self) -> None:
-        """Leaves the engine: its running requests end as cancelled, and its models of other roles count as unloaded."""
+        """Leaves the engine: its running requests end as cancelled, and its models count as unloaded."""
         with self._lock:
             link, self._link = self._link, None
             ids, self._ids = self._ids, set()
@@ -118,11 +123,12 @@ class SharedHome:
         link.leave()
         for id in ids:
             self._post(Finished(id, "", FinishReason.CANCELLED, Usage(), message="another model is loaded"))
-        for role, load in self._others.items():
+        for role, load in self._loads.items():
             self._post(ModelIdle("the engine is another one now", load.number, role))
 
     def _open(self) -> Opened:
-        spec = msgspec.json.encode(self._spec, order="deterministic").decode()
+        assert self._first is not None
+        spec = msgspec.json.encode(self._first.spec, order="deterministic").decode()
         try:
             path = user_sockets.folder() / user_sockets.name_of(*self._arguments, spec)
             return _opened(user_sockets.connected(path) or self._started(path))

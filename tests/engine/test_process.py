@@ -47,14 +47,14 @@ class Client:
         self.changed.set()
         self.changed = anyio.Event()
 
-    async def until(self, kind: str) -> ModelState:
-        while self.engine.model.kind != kind:
+    async def until(self, kind: str, role: Role = "completion") -> ModelState:
+        while self.engine.models[role].kind != kind:
             await self.changed.wait()
-        return self.engine.model
+        return self.engine.models[role]
 
-    def ask(self, max_tokens: int = 20, prompt: Any = PROMPT) -> Answer:
+    def ask(self, max_tokens: int = 20, prompt: Any = PROMPT, role: Role = "completion") -> Answer:
         answer = Answer()
-        answer.id = self.engine.submit(prompt, BLOCK, max_tokens, answer.take)
+        answer.id = self.engine.submit(prompt, BLOCK, max_tokens, answer.take, role=role)
         return answer
 
 

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -100,6 +101,34 @@ async def test_another_model_means_another_engine(known: ModelSpec, runtime: Pat
         await asked.end()
         await first.until("ready")
         assert (await first.ask().end()).text == "dth + height\n"
+
+
+async def test_a_chat_model_is_loaded_although_completions_come_from_elsewhere(
+    known: ModelSpec, runtime: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other.py"
+    other.write_text(KNOWN)
+    client = Client(("shared", home))
+    client.engine.start()
+    try:
+        with anyio.fail_after(SECONDS):
+            early = await client.ask(role="chat").end()
+            assert (early.reason, early.message) == (FinishReason.REJECTED, "no model is loaded")
+            client.engine.load(known, "chat")
+            await client.until("ready", "chat")
+            assert (await client.ask(role="chat").end()).text == TEXT
+            client.engine.load(replace(known, path=str(other)), "chat")
+            await client.until("ready", "chat")
+            # A completion model comes later: it decides which engine is used, and actions load their model again.
+            client.engine.load(replace(known, sequences=3))
+            await client.until("ready")
+            assert client.engine.models["chat"].kind == "idle"
+            client.engine.load(known, "chat")
+            await client.until("ready", "chat")
+            assert client.engine.model.kind == "ready"
+            assert len(engines(runtime)) == 3
+    finally:
+        await client.engine.stop()
 
 
 async def test_a_killed_engine_answers_all_and_one_comes_back_for_both(known: ModelSpec, runtime: Path) -> None:
