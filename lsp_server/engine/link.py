@@ -89,10 +89,16 @@ class Link:
             self.ended.wait(STOP_SECONDS)
 
     def leave(self) -> None:
-        """Disconnects from a process that goes on without this server."""
+        """Disconnects from a process that goes on without this server. If too many messages wait for it, the oldest are
+        dropped: it ends what this server has requested anyway."""
         self._asked = True
-        with suppress(queue.Full):
-            self._messages.put_nowait(None)
+        while True:
+            try:
+                self._messages.put_nowait(None)
+                return
+            except queue.Full:
+                with suppress(queue.Empty):
+                    self._messages.get_nowait()
 
     def _end(self, why: str) -> None:
         with self._lock:

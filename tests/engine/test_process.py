@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -23,7 +24,7 @@ from lsp_server.engine.api import Finished, FinishReason, ModelState, Role, Text
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.home import Home, ThreadHome
 from lsp_server.engine.process import ProcessHome
-from lsp_server.engine.request import EngineLost, Load, Message, ModelLoading, ModelReady
+from lsp_server.engine.request import Cancel, EngineLost, Load, Message, ModelLoading, ModelReady
 from tests.engine.harness import BLOCK, make_prompt
 from tests.engine.test_wire import info
 from tests.support.effort import scaled
@@ -335,3 +336,23 @@ async def test_a_process_that_hangs_is_ended_at_the_next_message(
         monkeypatch.undo()
         await client.until("ready")
         assert (await client.ask().end()).text == TEXT
+
+
+def test_a_server_that_leaves_is_gone_however_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(link, "_MOST_WAITING", 4)
+    may_open, gone = threading.Event(), threading.Event()
+
+    def read(_: int) -> bytes:
+        gone.wait(SECONDS)
+        return b""
+
+    def opened() -> link.Opened:
+        may_open.wait(SECONDS)
+        return link.Opened(lambda _: None, read, gone.set, gone.set, str)
+
+    connection = link.Link(opened, lambda _: None)
+    for number in range(4):
+        connection.send(Cancel(number))
+    connection.leave()
+    may_open.set()
+    assert gone.wait(5)
