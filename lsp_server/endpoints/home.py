@@ -88,6 +88,7 @@ class RemoteHome:
             self._cancel(message.id)
 
     async def stop(self) -> None:
+        self._waiting.clear()  # else each request that ends would start the next one
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

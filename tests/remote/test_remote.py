@@ -20,12 +20,13 @@ from lsp_server.engine.api import LOCAL, Finished, FinishReason, Priority, TextD
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Endpoint, Kind
 from lsp_server.engine.home import ThreadHome
+from lsp_server.engine.request import EngineLost, Event, Load, ModelReady, Working
 from lsp_server.engine.switch import Switch
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
 from tests.core.test_secrets import SECRETS, joined
-from tests.engine.harness import BLOCK
+from tests.engine.harness import BLOCK, ask
 from tests.remote.server import KINDS, MODELS, PATHS, Server, response, serving, stream
 from tests.support.cursor import parse_cursor
 
@@ -381,6 +382,27 @@ async def test_no_more_requests_than_allowed_are_in_flight_and_keys_go_first() -
             await anyio.sleep(0.005)
         assert server.completions[1]["prompt"].endswith("<|fim_middle|>")  # of `next`, whose word is healed
         assert [end.reason for end in ends] == [FinishReason.CANCELLED]
+
+
+async def test_when_it_stops_no_waiting_request_is_sent() -> None:
+    async with serving("openai", stall=True) as server:
+        events: list[Event | EngineLost] = []
+        endpoint = server.endpoint(concurrency=1, late_ms=60_000)
+        home = RemoteHome("team", endpoint, environ={})
+        home.start(events.append)
+        home.send(Load(ModelSpec(endpoint.url), 1))
+        with anyio.fail_after(SECONDS):
+            while not any(isinstance(event, ModelReady) for event in events):
+                await anyio.sleep(0.005)
+            for id in (1, 2, 3):
+                home.send(ask(id, fim()))
+            while not server.completions:
+                await anyio.sleep(0.005)
+            began = len(events)
+            await home.stop()
+        await anyio.sleep(0.02)
+        assert [event.id for event in events[began:] if isinstance(event, Finished)] == [1]
+        assert all(isinstance(event, Finished | Working) and event != Working("writing") for event in events[began:])
 
 
 async def test_a_cancelled_request_hangs_up() -> None:
