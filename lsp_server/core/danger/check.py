@@ -48,10 +48,12 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A part of a document with its tree. moved: what to add to an offset in the document to get one in `source`."""
+    """A part of a document with its tree. end: its end in the document. moved: what to add to an offset in the document
+    to get one in `source`."""
 
     language: Language
     source: bytes
+    end: int
     moved: int
     root: Node | None
     steps: int
@@ -64,10 +66,10 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
     start, end = suggestion.start, suggestion.start + len(text)
     part: _Part | None = None
     found: list[Finding] = []
-    whole = True
+    looked_at = whole = True
     if not suggestion.text.isascii():
         part = _part(after, start, end)
-        found += _lookalikes(document, after, part, start, end)
+        found, looked_at = _lookalikes(document, after, part, start, end)
     if rules:
         part = part or _part(after, start, end)
         if rules_of(part.language.name) is not None:
@@ -81,7 +83,7 @@ def check(document: DocumentSnapshot, suggestion: Suggestion, *, rules: bool = T
                 dangers = [each for each in dangers if (each.id, each.start) not in known]
             found += dangers
     found.sort(key=lambda each: (each.start, each.id))
-    return Checked(tuple(_shifted(each, -start) for each in found), whole)
+    return Checked(tuple(_shifted(each, -start) for each in found), whole and looked_at)
 
 
 def check_edit(document: DocumentSnapshot, start: int, end: int, text: str) -> Checked:
@@ -108,11 +110,11 @@ def _words(source: bytes, finding: Finding) -> tuple[str, bytes]:
 def check_range(document: DocumentSnapshot, start: int, end: int) -> Checked:
     """The findings in the bytes `start:end` of a document as it is. Offsets are in bytes from `start`."""
     part = _part(document, start, end, _MOST_BYTES_OF_FILE)
-    found = _lookalikes(document, document, part, start, end, known=frozenset())
+    found, looked_at = _lookalikes(document, document, part, start, end, _MOST_BYTES_OF_FILE, known=frozenset())
     has_rules = rules_of(part.language.name) is not None
     dangers, whole = _dangers(part, start, end, MOST_NODES_OF_FILE) if has_rules else ([], True)
     found = sorted([*found, *dangers], key=lambda each: (each.start, each.id))
-    return Checked(tuple(_shifted(each, -start) for each in found), whole)
+    return Checked(tuple(_shifted(each, -start) for each in found), whole and looked_at)
 
 
 def _shifted(finding: Finding, by: int) -> Finding:
@@ -130,7 +132,7 @@ def _part(document: DocumentSnapshot, start: int, end: int, most_bytes: int = _M
     most = PARSE_STEPS * max(1, min(windows, size // WINDOW_BYTES))
     tree, steps = parse(window.language, source, most)
     root = None if tree is None else tree.root_node
-    return _Part(window.language, source, len(window.head) - window.start, root, steps)
+    return _Part(window.language, source, window.end, len(window.head) - window.start, root, steps)
 
 
 def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) -> tuple[list[Finding], bool]:
@@ -139,7 +141,7 @@ def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) ->
         return [], part.root is not None
     search = Search(part.language, part.source, part.root, most_nodes)
     found = search.findings(start + part.moved, end + part.moved)
-    return [_shifted(each, -part.moved) for each in found], search.whole
+    return [_shifted(each, -part.moved) for each in found], search.whole and part.end >= end
 
 
 def _dangers_closed(document: DocumentSnapshot, language: Language, start: int, end: int) -> list[Finding]:
@@ -164,15 +166,18 @@ def _lookalikes(
     part: _Part,
     start: int,
     end: int,
+    most_bytes: int = _MOST_BYTES,
     known: frozenset[str] | None = None,
-) -> list[Finding]:
+) -> tuple[list[Finding], bool]:
+    """The look-alike names and odd spaces, and whether the whole text was searched."""
     language = part.language
     if not lookalikes.has_names(language):
-        return []
+        return [], True
     # A name may begin before the text and end after it.
     line_start = after.line_start(after.line_at(start))
     text_start = max(line_start, start - 256)
-    text = after.source[text_start : min(end + 256, text_start + _MOST_BYTES)].decode("utf-8", "replace")
+    text_end = min(end + 256, text_start + most_bytes, max(text_start + _MOST_BYTES, part.end))
+    text = after.source[text_start:text_end].decode("utf-8", "replace")
     found: list[Finding] = []
     names = lookalikes.names_in(before.source[:_NAMES_BYTES].decode("utf-8", "replace")) if known is None else known
     places = [(*place, True) for place in lookalikes.suspicious_names(text, names)]
@@ -185,7 +190,7 @@ def _lookalikes(
         safe = lookalikes.SAFE if is_name else "write a plain space"
         id = "lookalike" if is_name else "space"
         found.append(Finding(id, lookalikes.CWE, why, safe, began, ended, _line_start(after, began), never=True))
-    return found
+    return found, text_end >= min(end, len(after.source))
 
 
 def _odd_spaces(text: str) -> list[lookalikes.Match]:

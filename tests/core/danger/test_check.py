@@ -133,6 +133,25 @@ def test_a_function_is_checked_by_its_range() -> None:
     assert finding.start + source.index(b"def g") == source.rindex(b"eval")
 
 
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        pytest.param(5_000, ["lookalike", "code"], id="longer than what a suggestion is checked of"),
+        pytest.param(20_000, [], id="longer than what is parsed"),
+    ],
+)
+def test_it_is_told_whether_all_of_a_long_range_was_looked_at(lines: int, found: list[str]) -> None:
+    source = "value = 'some text'\n" * lines + "\u0430dmin = eval(value)\n"
+    document = DocumentSnapshot.of("file:///x.py", source.encode(), language_id="python")
+    checked = check_range(document, 0, len(document.source))
+    assert (ids(checked), checked.whole) == (found, bool(found))
+
+
+@pytest.mark.parametrize("rules", [True, False])
+def test_it_is_told_whether_all_of_a_long_suggestion_was_looked_at(rules: bool) -> None:
+    assert not checked("$0\n", "x = 'ü'\n" * 10_000, rules=rules).whole
+
+
 # Hostile texts ------------------------------------------------------------------------------------------------
 
 _DEEP = {
