@@ -178,7 +178,7 @@ class NextEditor:
         return {
             "edits": len(self.history),
             **({} if self._model is None else {"model": self._model.summary()}),
-            "counts": {key: self._counts[key] for key in ("proposed", "shown", "accepted", "rejected")},
+            "counts": {key: self._counts[key] for key in ("proposed", "shown", "accepted", "rejected", "withheld")},
             "kinds": {key[5:]: count for key, count in self._counts.items() if key.startswith("kind:")},
             "ms": {
                 "median": round(statistics.median(times), 3) if times else None,

@@ -142,6 +142,14 @@ async def test_an_answer_is_withheld_that_fails_a_gate(tmp_path: Path, name: str
 
 
 @pytest.mark.anyio
+async def test_what_is_withheld_is_counted(tmp_path: Path) -> None:
+    async with editing(fenced(WITHHELD["dangerous"]), tmp_path) as bench:
+        assert await bench.propose() is None
+        counts = bench.editor.summary()["counts"]
+        assert counts == {"proposed": 0, "shown": 0, "accepted": 0, "rejected": 0, "withheld": 1}
+
+
+@pytest.mark.anyio
 async def test_what_was_rejected_does_not_come_again(tmp_path: Path) -> None:
     async with editing(fenced(SCALED), tmp_path) as bench:
         proposal = await bench.propose()
