@@ -53,7 +53,8 @@ class RunningGeneration:
     that does not show one. checks: counts the results of the check of names; None for no check. undefined: an undefined
     name in its text, before which the shown text ends. bare: where that name stands, and the defined names that could
     replace it. rewrites: how often such a name was generated again. rules: whether dangerous patterns are looked for.
-    danger: the findings in the shown text.
+    danger: the findings in the shown text. clock: gives seconds, for spans; it is also called on the parsing
+    thread.
     """
 
     def __init__(
@@ -68,6 +69,7 @@ class RunningGeneration:
         checks: Checks | None = None,
         *,
         rules: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.id = 0
         self.document = document
@@ -101,7 +103,7 @@ class RunningGeneration:
         self._tokens: list[tuple[int, float]] = []
         self._solid = 0  # the length of all tokens together
         self._least = 0.0  # the minimum probability of each token that the shown text is extended with
-        self._parse = parse
+        self._parse, self._clock = parse, clock
         self._shaped = "", False
         self._shaping = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
@@ -133,13 +135,13 @@ class RunningGeneration:
         # If a draft was accepted, several tokens come at once; each gets their mean log-probability.
         self._solid += solid(event.text)
         self._tokens.append((self._solid, event.logprob / max(1, tokens)))
-        self.usage, self._heard = event.usage, time.monotonic()
+        self.usage, self._heard = event.usage, self._clock()
         self._wake()
 
     async def read(self, event: Finished) -> None:
         """Records the end of its text, and shapes the whole text."""
         if event is not self._end:
-            self._heard = time.monotonic()
+            self._heard = self._clock()
         self._end, self.usage = event, event.usage
         if not self._continued:
             self.text = event.text
@@ -236,15 +238,15 @@ class RunningGeneration:
 
     def _shape_here(self, text: str, *, whole: bool) -> tuple[Checked, Danger, Span, Span]:
         shaped = partial(shape, specials=self.specials, usual=self.usual)
-        place, began = (self.document, self.hole, self.rule), time.monotonic()
-        checked, shaped_at = Checked(shaped(text, *place, whole=whole)), time.monotonic()
+        place, began = (self.document, self.hole, self.rule), self._clock()
+        checked, shaped_at = Checked(shaped(text, *place, whole=whole)), self._clock()
         if (fitting := checked.suggestion) is not None and self.checks is not None:
             checked = without_undefined(fitting, self.document)
             if (bare := checked.bare) is not None:
                 checked = replace(checked, bare=bare.within(text, fitting.text))
         found = checked.suggestion
         danger = look_for_danger(found, self.document, lambda begun: shaped(begun, *place), rules=self.rules)
-        return checked, danger, Span("shaping", began, shaped_at), Span("checks", shaped_at, time.monotonic())
+        return checked, danger, Span("shaping", began, shaped_at), Span("checks", shaped_at, self._clock())
 
     def why_nothing(self, typed: Typed) -> str:
         """The reason why nothing is shown after `typed`, in words for the user."""

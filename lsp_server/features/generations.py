@@ -35,7 +35,8 @@ class Generations:
     """At most one generation for each document, the one of the latest explicit request, and a prepared one for the text
     after the shown suggestion. Must only be used on the event loop.
 
-    memory: receives the results. rhythm: learns the decode time of a token. clock: gives seconds, for deadlines.
+    memory: receives the results. rhythm: learns the decode time of a token. clock: gives seconds, for deadlines
+    and for spans; it is also called on the parsing thread.
     """
 
     def __init__(
@@ -213,7 +214,7 @@ class Generations:
         rule = stop_rule(document, hole, options.max_lines, replaces=options.replaces)
         info, checks = self._engine.model.info, self.checks if options.check_names else None
         what = prompts, self._background.parse, info.specials if info else (), self._indentations.of, checks
-        return RunningGeneration(document, hole, rule, *what, rules=options.check_danger)
+        return RunningGeneration(document, hole, rule, *what, rules=options.check_danger, clock=self._clock)
 
     def _submit(
         self,

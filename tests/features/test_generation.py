@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from lsp_server.core.hole import find_hole, refined
 from lsp_server.core.insertion import Insertion
 from lsp_server.core.prompt import FimPrompt
+from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Typed
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.request import Finished, FinishReason, TextDelta, Usage
@@ -28,6 +30,20 @@ async def written(*pieces: tuple[str, float, int], source: str = "return $0\n") 
     text = "".join(text for text, _, _ in pieces)
     await generation.finish(Finished(1, text, FinishReason.STOP, Usage(decoded_tokens=tokens)))
     return generation
+
+
+async def test_all_its_times_are_of_one_clock() -> None:
+    times = itertools.count(1000.0)
+    document, cursor = parse_cursor("return $0\n")
+    hole = refined(document, find_hole(document, cursor))
+    rule, prompts = stop_rule(document, hole, 8), PromptChoice(FimPrompt("", ()))
+    generation = RunningGeneration(document, hole, rule, prompts, clock=lambda: next(times))
+    generation.submitted(1, next(times))
+    generation.on_text(TextDelta(1, "width", 0.0, Usage(decoded_tokens=1)))
+    await generation.finish(Finished(1, "width\n", FinishReason.STOP, Usage(decoded_tokens=1)))
+    spans = list(generation.spans())
+    assert {"waiting", "shaping", "checks"} <= {span.part for span in spans}
+    assert all(1000 <= span.began <= span.ended <= next(times) for span in spans)
 
 
 PIECES = (("width", 0.3, 1), (" *", 0.9, 1), (" height", 0.25, 2), ("\n", 0.01, 1))
