@@ -356,8 +356,7 @@ class Reader:
         if around.id not in self._assigned:
             self._assigned[around.id] = self._assignments(around)
         found = self._assigned[around.id].get(name, [])
-        above = [(value, adds) for start, value, adds in found if start < at.start_byte]
-        return above if above or around.id == self.root.id else []
+        return [(value, adds) for start, value, adds in found if start < at.start_byte]
 
     def _assignments(self, around: Node) -> dict[str, list[tuple[int, Node, bool]]]:
         found: dict[str, list[tuple[int, Node, bool]]] = {}

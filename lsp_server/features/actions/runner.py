@@ -56,7 +56,6 @@ class Outcome:
     tests: Place | None = None
     new_file: tuple[Path, str] | None = None
     usage: Usage = field(default_factory=Usage)
-    asked: int = 1
     found: tuple[str, ...] = ()
 
 
@@ -92,7 +91,7 @@ class ActionRunner:
         """
         if offer.action.result is Result.CHECK:
             look = partial(dangers.report, document, offer.subject)
-            return Outcome(document=await anyio.to_thread.run_sync(look, abandon_on_cancel=True), asked=0)
+            return Outcome(document=await anyio.to_thread.run_sync(look, abandon_on_cancel=True))
         report(Progress("waiting for another action" if self._asking.locked() else "starting"))
         async with self._asking:
             role, info = await self._chat.ready(report)

@@ -9,7 +9,6 @@ from lsp_server.core.edits import Replacement
 from lsp_server.core.next_edits.calls import combined
 from lsp_server.core.next_edits.names import together
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
-from lsp_server.core.next_edits.tokens import tokens_of
 from lsp_server.core.next_edits.trees import tree_of
 
 _STRUCT = re.compile(rb"struct[ \t]+(\w+)(?:<[^{}]*>)?[ \t]*\{([^{}]*)\}")
@@ -87,6 +86,3 @@ def _uses(situation: Situation, variable: bytes, fields: list[bytes], struct: by
     if tree_of(document).stays_whole(first, end, text):
         why = f"{variable.decode()} holds {struct.decode()} now"
         yield NextEdit("member", document, first, end, text, why, 3)
-
-
-__all__ = ["follow_fields", "tokens_of"]

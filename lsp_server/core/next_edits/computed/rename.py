@@ -94,14 +94,12 @@ def _local_uses(situation: Situation, old: bytes, new: bytes, start: int, end: i
     """The uses of a local variable; none if it is introduced again, or if the new name was used before."""
     document = situation.document
     tree = tree_of(document)
-    introductions = 0
     for offset in words(document, new, start, end):
         node = name_node(tree, offset, new)
         if node is None or is_member(tree, node) or is_label(node) or offset == place:
             continue
         if not any(h.start <= offset < h.end for h in situation.here()):
             return []
-        introductions += introduced_by(node) is not None
     found = []
     for offset in words(document, old, start, end):
         node = name_node(tree, offset, old)

@@ -139,8 +139,8 @@ def _python_parts(text: str, target: Definition, place: Place) -> Parts:
             loose.append(code)
     if loose and not parts.tests:  # asserts outside any function
         body = "\n".join(textwrap.indent(code, "    ") for code in loose)
-        parts.tests.append((f"test_{target.name}", f"def test_{target.name.strip('_')}():\n{body}"))
-        parts.tests = [(f"test_{target.name.strip('_')}", parts.tests[0][1])]
+        name = f"test_{target.name.strip('_')}"
+        parts.tests.append((name, f"def {name}():\n{body}"))
     if any("pytest." in code for _, code in [*parts.helpers, *parts.tests]):
         parts.imports.append("import pytest")
     if any("unittest." in code for _, code in parts.tests):
