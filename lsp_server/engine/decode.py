@@ -11,16 +11,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
-from lsp_server.core.text import encode
 from lsp_server.engine.allowed_tokens import best, least
 from lsp_server.engine.cost import Cost
-from lsp_server.engine.draft_model import ModelDrafts
+from lsp_server.engine.drafts import Drafts
 from lsp_server.engine.encode import Encoded
 from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
-from lsp_server.engine.model import LoadedModel, step_ms
+from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, PromptRead, TextDelta, Working
-from lsp_server.engine.speculate import EXPECTED, MODEL, UNMEASURED_DRAFT, Draft, Drafter, ExpectedText, draft_length
+from lsp_server.engine.speculate import Draft
 from lsp_server.engine.vocabulary import logprob_of
 from lsp_server.engine.work import Work
 
@@ -62,12 +61,7 @@ class Generation:
         self._complete = False
         self._draft_work: Work | None = None
         self._rows: list[Logits] = []
-        self._drafter: Drafter | None = None
-        self._drafts = ModelDrafts(model.draft) if model.draft is not None else None
-        self._expected = ExpectedText(model.backend.tokenize(encode(request.draft))) if request.draft else None
-        self._draft: Draft | None = None  # the draft after the last token
-        self._watched: Draft | None = None  # not verified, but compared with what is decoded, `size` so far
-        self._followed_ms = 0.0  # time that the draft model took to catch up since the last token
+        self._drafts = Drafts(request, model)
         self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
 
     def _read(self, encoded: Encoded) -> None:
@@ -101,13 +95,14 @@ class Generation:
     def interrupted(self) -> None:
         """Notes that the step was interrupted: its tokens still have to be evaluated."""
         self._complete = False
-        self._draft, self._draft_work = None, None
+        self._draft_work = None
+        self._drafts.interrupted()
 
     def already_done(self) -> bool:
         """Whether there is nothing to do: only the prompt is to be evaluated, and all of it is in the cache."""
         if self.request.max_tokens > 0 or self.model.cache.match(self._tokens)[1] < len(self._tokens):
             return False
-        if self._drafts_lag():
+        if self._drafts.is_behind(self._tokens):
             return False
         self._cost.reused = len(self._tokens)
         return True
@@ -127,8 +122,7 @@ class Generation:
             # The text of an alternative candidate is seldom continued.
             self.model.cache.release(self.sequence, worthless=self.request.rank > 0)
             self.sequence = None
-        if self._drafts is not None:
-            self._drafts.release()
+        self._drafts.release()
 
     def prepare(self, *, alone: bool = True, keys_come: bool = False) -> Work | None:
         """Cuts the sequence back to its common prefix with the request's tokens, and returns the next work of the model
@@ -153,7 +147,7 @@ class Generation:
         if position == len(self._tokens):
             row = model.cache.row(sequence, position - 1)
             self._rows = [row] if row is not None else []
-            work = self._follow() if self._drafts_lag() else None
+            work = self._drafts.follow(self._tokens) if self._drafts.is_behind(self._tokens) else None
             self._complete = work is None
             return work
         if len(held) > position:
@@ -169,14 +163,14 @@ class Generation:
         if costs is not None and costs.apart_pays(end - position, position, rows):
             end, rows = end - rows + 1, 1
         chunk = self._tokens[position:end]
-        self._complete = end == len(self._tokens) and not self._drafts_lag()
+        self._complete = end == len(self._tokens) and not self._drafts.is_behind(self._tokens)
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
         if self.request.priority.yields:
             room = min(room, model.chunk_tokens(end, self.request.priority) - len(chunk))
         draft = Draft()
         if wanted and alone and self._complete:
-            draft = self._next_draft(end, room)
-            work = self._follow(draft) if draft.match == MODEL and len(draft.tokens) < draft.size else None
+            draft = self._drafts.next(self._tokens, end, room, self._cost.decoded, sequence)
+            work = self._drafts.extend(self._tokens, draft)
             if work is not None:
                 self._complete = False
                 return work
@@ -191,17 +185,15 @@ class Generation:
     def take(self, work: Work, rows: list[Logits]) -> None:
         """Records that `work` has been evaluated. rows: the requested logits, then those after each draft token."""
         if work.backend is not self.model.backend:
-            self._take_drafted(work, rows)
+            self._drafts.take(work, rows, self.text)
             return
-        self._draft, self._followed_ms = None, 0.0
+        self._drafts.evaluated(work)
         cache, end = self.model.cache, work.position + len(work.tokens)
         cache.append(work.sequence, [*work.tokens, *work.draft])
         for index, row in enumerate(rows[: work.logits], end - work.logits):
             cache.keep_row(work.sequence, index, row, first=self._heal_from - 1)
         self._rows = rows[max(0, work.logits - 1) :]
         self._draft_work = work if work.draft else None
-        if work.draft:
-            self._watched = None  # the rates are learned from this draft instead
         if self._cost.decoded == 0:
             self._cost.evaluated += len(work.tokens)
             self._cost.read = end
@@ -279,106 +271,6 @@ class Generation:
         begun, _ = self._utf8.getstate()  # the bytes of an incomplete character
         return best(self.model, self.request, self.text, row, rank, begun)
 
-    # Drafts ---------------------------------------------------------------------------------------------
-
-    def _next_draft(self, end: int, room: int) -> Draft:
-        """The draft to verify after the last token, if that pays: looked up or from the draft model, by expected
-        gain."""
-        if self._draft is not None:
-            return self._draft
-        model, info = self.model, self.model.backend.info
-        room = min(room, self.request.max_tokens - self._cost.decoded - 1)
-        if info.recurrent or room <= 0 or (self._cost.decoded == 0 and self.request.rank > 0):
-            return Draft()
-        if self._expected is not None and (draft := self._expected_draft(self._expected, end, room)).tokens:
-            self._draft = draft
-            return draft
-        if info.costs is None:
-            return Draft()
-        if self._drafter is None:
-            self._drafter = Drafter(model.cache.texts(self.sequence))
-        match, tokens = self._drafter.propose(self._tokens)
-        draft = Draft()
-        if tokens:
-            size, gain = draft_length(info.costs, end, model.rates[match], min(room, len(tokens)))
-            draft = Draft(match, size, gain, tokens[:size])
-            if not size and self._watched is None:
-                self._watched = Draft(match, tokens=tokens[:room])
-        # The first token is shown before anything is drafted. A draft model that is far behind delays the next token by
-        # one token's time at most, and catches up later.
-        if self._cost.decoded > 0 and self._followed_ms < info.costs.ms(1, end):
-            size, gain = self._model_draft(end, room)
-            if gain > draft.gain and self._drafts is not None and self._drafts.can_follow(self._tokens):
-                draft = Draft(MODEL, size, gain)
-            elif not size:
-                model.rates.turned_down()
-        self._draft = draft
-        return draft
-
-    def _expected_draft(self, expected: ExpectedText, end: int, room: int) -> Draft:
-        """The next tokens of the expected text."""
-        tokens, costs = expected.next(room), self.model.backend.info.costs
-        if costs is None:
-            return Draft(EXPECTED, tokens=tokens[:UNMEASURED_DRAFT])
-        size, gain = draft_length(costs, end, self.model.rates[EXPECTED], len(tokens))
-        return Draft(EXPECTED, size, gain, tokens[:size])
-
-    def _watch(self, token: int) -> None:
-        """Learns at no cost from a draft that was not verified: compares it with the decoded token."""
-        watched = self._watched
-        if watched is None:
-            return
-        held = watched.tokens[watched.size] == token
-        watched.size += held
-        if not held or watched.size == len(watched.tokens):
-            self.model.rates.learn(watched.match, len(watched.tokens), watched.size)
-            self._watched = None
-
-    def _model_draft(self, depth: int, room: int) -> tuple[int, float]:
-        """How many tokens the draft model should draft, and by which factor that makes decoding faster."""
-        costs = self.model.backend.info.costs
-        if costs is None or self._drafts is None or self._drafts.model.failure:
-            return 0, 1.0
-        return draft_length(costs, depth, self.model.rates[MODEL], room, self._drafts.model.costs.ms(1, depth))
-
-    def _drafts_lag(self) -> bool:
-        """For a request that only evaluates its prompt: whether the draft model still has to evaluate it too."""
-        if self._drafts is None or self.request.max_tokens > 0 or not self._drafts.behind(self._tokens):
-            return False
-        return self._model_draft(len(self._tokens), self.model.backend.info.chunk_tokens)[0] > 0
-
-    def _follow(self, draft: Draft | None = None) -> Work | None:
-        """The next step of the draft model: to evaluate the request's tokens, or with `draft` to add a token to it."""
-        assert self._drafts is not None
-        tokens = self._tokens if draft is None else [*self._tokens, *draft.tokens]
-        work = self._drafts.prepare(tokens, step_ms(self.request.priority), draft=draft is not None)
-        if work is None and draft is not None:
-            draft.size = len(draft.tokens)
-        return work
-
-    def _take_drafted(self, work: Work, rows: list[Logits]) -> None:
-        assert self._drafts is not None
-        token = self._drafts.take(work, rows)
-        draft = self._draft
-        if token is None:
-            self._draft = None
-            self._followed_ms += self._drafts.model.costs.ms(len(work.tokens), work.position)
-        elif draft is not None:
-            over = self.model.ends(token, answers=self.request.stop is None)
-            if not over:
-                draft.tokens.append(token)
-            if over or self._ends_with(draft.tokens):
-                draft.size = len(draft.tokens)
-            if over and not draft.tokens:
-                self._watched = Draft(MODEL, tokens=[token])  # the model's next token will tell
-
-    def _ends_with(self, tokens: list[int]) -> bool:
-        """Whether the stop rule ends the text once these tokens are added."""
-        if self.request.stop is None:
-            return False
-        text = b"".join(map(self.model.vocabulary.piece, tokens)).decode("utf-8", "ignore")
-        return find_end(self.text + text, self.request.stop) is not None
-
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None
     ) -> FinishReason | None:
@@ -387,9 +279,7 @@ class Generation:
         logprob = logprob_of(logits, token, rivals)
         if logprob < least(self.request, self.text):
             return FinishReason.STOP
-        self._watch(token)
-        if self._expected is not None:
-            self._expected.write(token)
+        self._drafts.written(token)
         self._tokens.append(token)
         self._cost.decoded += 1
         self._cost.logprob += logprob
