@@ -135,6 +135,7 @@ class ModelInfo:
     state_key: states from `save` can be restored by every model with the same key; empty if by none.
     sliding_tokens: how many of the last tokens some layers see; 0 if all layers see all. A saved state has no more
     tokens for those layers. So a longer sequence cannot be cut back below the length at which it was restored.
+    place: the name of the endpoint that serves it; empty for a model that fimble has loaded.
     """
 
     name: str
@@ -162,6 +163,7 @@ class ModelInfo:
     specials: tuple[str, ...] = ()
     state_key: str = ""
     sliding_tokens: int = 0
+    place: str = ""
 
     @property
     def is_ours(self) -> bool:

@@ -21,6 +21,7 @@ _BEFORE = "".join(_LINE.format(number=number) for number in range(24)) + "def tr
 _AFTER = "\n\n\nprint(triple(3))\n"
 _MOST_TOKENS = 16
 _JOBS = (("completion", "completion"), ("actions", "chat"), ("edits", "edit"))
+_IDLE = "not in `routing`, so nothing is asked of it"
 _SECONDS = 120.0
 
 
@@ -69,7 +70,8 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
     for name, endpoint in found.items():
         jobs = [job for job, role in _JOBS if name in places[role]]
         where = "this machine" if endpoint.is_here else "another machine"
-        answers = f"answers {' and '.join(jobs)}" if jobs else "not in `routing`, so nothing is asked of it"
+        idle = "asked about a code action again when you say so" if endpoint.ask_again else _IDLE
+        answers = f"answers {' and '.join(jobs)}" if jobs else idle
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
     return 0
 

@@ -85,6 +85,7 @@ async def probe(client: httpx2.AsyncClient, name: str, endpoint: Endpoint, role:
         chat_template=template,
         edit_format=endpoint.edit_format or _edit_format(endpoint, model),
         specials=(*form.markers, *form.stops) if dialect.markers else (),
+        place=name,
     )
 
 

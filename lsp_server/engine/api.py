@@ -162,6 +162,11 @@ class Engine(Protocol):
         model was loaded. 0 if unknown."""
         ...
 
+    def at(self, place: str) -> Engine | None:
+        """The engine of one place alone, by its name: what is asked of it no other place answers. None if there is no
+        such place."""
+        ...
+
     async def stop(self) -> None:
         """Ends the engine. Waits for the running step, for a few seconds at most."""
         ...
@@ -169,11 +174,22 @@ class Engine(Protocol):
 
 class RoutedEngine(Engine, Protocol):
     """An engine that sends each role's requests to the first of several places that works. A place is an endpoint or
-    the local model."""
+    the local model.
 
-    def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
+    on_place: called when the state of a place has changed, or the set of places.
+    """
+
+    on_place: Callable[[], None] | None
+
+    def route(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        order: Mapping[Role, Sequence[str]],
+        by_name: Sequence[str] = (),
+    ) -> None:
         """Sets the endpoints, and for each role the names of its places, the best first. Each endpoint is asked at once
-        which model it serves; nothing else is sent to it before a request."""
+        which model it serves; nothing else is sent to it before a request. by_name: further endpoints, which get only
+        what is asked of them by name, with `at`."""
         ...
 
     def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:

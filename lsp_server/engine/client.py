@@ -23,6 +23,7 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.api import HomeKind, ModelState
 from lsp_server.engine.crashes import Losses
+from lsp_server.engine.endpoint import LOCAL
 from lsp_server.engine.home import Home, ThreadHome
 from lsp_server.engine.request import (
     ROLES,
@@ -229,6 +230,9 @@ class EngineClient:
     def cancel(self, id: int, *, keep: bool = False) -> None:
         if id in self._listeners:
             self._home.send(Cancel(id, keep))
+
+    def at(self, place: str) -> EngineClient | None:
+        return self if place == LOCAL else None
 
     async def stop(self) -> None:
         self._stopping = True

@@ -34,6 +34,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     remote: whether text may be sent to another machine.
     late_ms: the server counts as late if it has sent no text after this time.
     concurrency: how many requests may run at the same time.
+    ask_again: whether the user is offered to ask it about a code action that another place has answered.
     """
 
     url: str
@@ -48,6 +49,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     late_ms: Annotated[int, Meta(ge=50, le=600_000)] = 2000
     timeout_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
+    ask_again: bool = False
 
     @property
     def host(self) -> str:

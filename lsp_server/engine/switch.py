@@ -29,6 +29,7 @@ class Switch:
         self.on_model: Callable[[Role, ModelState], None] | None = None
         self.on_working: Callable[[], None] | None = None
         self.on_work: Callable[[PromptRead | TextDelta], None] = lambda _: None
+        self.on_place: Callable[[], None] | None = None
         self._local = local
         self._make = remote
         self._remotes: dict[str, EngineClient] = {}
@@ -40,9 +41,16 @@ class Switch:
 
     # The places -----------------------------------------------------------------------------------------
 
-    def route(self, endpoints: Mapping[str, Endpoint], order: Mapping[Role, Sequence[str]]) -> None:
-        """Sets the endpoints, and for each role the names of its places, the best first."""
-        wanted = {name: endpoints[name] for names in order.values() for name in names if name in endpoints}
+    def route(
+        self,
+        endpoints: Mapping[str, Endpoint],
+        order: Mapping[Role, Sequence[str]],
+        by_name: Sequence[str] = (),
+    ) -> None:
+        """Sets the endpoints, for each role the names of its places, the best first, and the further endpoints that may
+        be asked by name."""
+        every = (*order.values(), by_name)
+        wanted = {name: endpoints[name] for names in every for name in names if name in endpoints}
         gone = [self._remotes[name] for name in self._remotes if wanted.get(name) != self._endpoints[name]]
         self._remotes = {name: engine for name, engine in self._remotes.items() if engine not in gone}
         new = [name for name in wanted if name not in self._remotes]
@@ -64,6 +72,7 @@ class Switch:
             for name in self._order[role]:
                 if name != LOCAL and self._remotes[name].models[role].kind == "none" and self._started:
                     self._remotes[name].load(ModelSpec(self._endpoints[name].url), role)
+        self._told_of_places()
 
     def _engine(self, name: str) -> EngineClient:
         return self._local if name == LOCAL else self._remotes[name]
@@ -77,19 +86,27 @@ class Switch:
         engine.on_work = lambda event: self.on_work(event)  # noqa: PLW0108 - what is set when it comes
 
     def _choose(self, role: Role) -> bool:
-        """Uses the first place that works; if none does, the first that may work soon, else the last. Returns whether
-        the place has changed."""
+        """Uses the first place that works; if none does, the first that may work soon, else the last. An action can
+        wait until the local model is loaded, so for actions the local model counts as working. Returns whether the
+        place has changed."""
         order, before = self._order[role], self._used[role]
         kinds = {name: self._engine(name).models[role].kind for name in order}
         ready = next((name for name in order if kinds[name] == "ready"), None)
         soon = next((name for name in order if kinds[name] in ("loading", "idle", "none")), None)
+        if role == "chat" and ready is not None and soon == LOCAL and order.index(LOCAL) < order.index(ready):
+            ready = LOCAL
         self._used[role] = ready or soon or order[-1]
         return self._used[role] != before
 
     def _changed(self, name: str, role: Role, state: ModelState) -> None:
         moved = self._choose(role)
+        self._told_of_places()
         if self.on_model is not None and (moved or self._used[role] == name):
             self.on_model(role, self._of(role).models[role])
+
+    def _told_of_places(self) -> None:
+        if self.on_place is not None:
+            self.on_place()
 
     def _worked(self) -> None:
         if self.on_working is not None:
@@ -99,6 +116,9 @@ class Switch:
         """The places of a role, each with its name, its model's state, and whether it is in use."""
         used = self._used[role]
         return [(name, self._engine(name).models[role], name == used) for name in self._order[role]]
+
+    def at(self, place: str) -> EngineClient | None:
+        return self._local if place == LOCAL else self._remotes.get(place)
 
     # As an engine ---------------------------------------------------------------------------------------
 

@@ -19,11 +19,12 @@ from lsp_server.core.hidden_characters import escaped
 from lsp_server.engine.api import Engine, ModelState, Role
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, Result, catalogue
-from lsp_server.features.actions.offers import Offer, offers, subject_at
+from lsp_server.features.actions.offers import Offer, offers
 from lsp_server.features.actions.runner import ActionRunner
-from lsp_server.features.actions.subject import Problem
 from lsp_server.lsp import convert, next_edits
+from lsp_server.lsp.action_arguments import Arguments, Range, diagnostic_of, offer_at, offsets, position_of, problems_of
 from lsp_server.lsp.applying import Applying, RunnableTests
+from lsp_server.lsp.asking_again import ASK_AGAIN, Again, AskingAgain
 from lsp_server.lsp.explanations import Explanations
 from lsp_server.lsp.next_edits import NextEditService
 from lsp_server.lsp.progress import ActionProgress, progress_title
@@ -40,35 +41,6 @@ ACTION, RUN_TESTS, CANCEL = "fimble.action", "fimble.runTests", "fimble.cancel"
 _MOST_WAITING = 8
 
 
-class _Position(msgspec.Struct):
-    line: int
-    character: int
-
-
-class _Range(msgspec.Struct):
-    start: _Position
-    end: _Position
-
-
-class _Diagnostic(msgspec.Struct):
-    range: _Range
-    message: str = ""
-    source: str | None = None
-    code: int | str | None = None
-
-
-class _Arguments(msgspec.Struct):
-    """The argument of the command `fimble.action`, which a user's key binding may send too. version: the version of the
-    document that the range belongs to; None: any version."""
-
-    action: str
-    uri: str
-    range: _Range
-    version: int | None = None
-    diagnostics: list[_Diagnostic] = msgspec.field(default_factory=list)
-    instruction: str = ""
-
-
 class ActionService:
     """The code actions of one client. changed: called when an action starts or ends."""
 
@@ -83,23 +55,29 @@ class ActionService:
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
+        self.again = AskingAgain(session, self._ask_again, self._warn)
         self.next_edits = NextEditService(session, engine, snooze)
 
     def model_changed(self, role: Role, state: ModelState) -> None:
         self._runner.model_changed()
         self.next_edits.model_changed(role, state)
 
+    def place_changed(self) -> None:
+        self._runner.model_changed()
+
     def document_changed(self, document: DocumentSnapshot) -> None:
         for tracked in self._tracked:
             if tracked.document.uri == document.uri:
                 tracked.follow(document)
         self._explanations.document_changed(document)
+        self.again.document_changed(document)
 
     def document_closed(self, uri: str) -> None:
         for tracked in self._tracked:
             if tracked.document.uri == uri:
                 tracked.lost = True
         self._explanations.document_closed(uri)
+        self.again.document_closed(uri)
 
     def cancel(self, token: str | int) -> None:
         """Cancels the action whose progress has this token."""
@@ -122,8 +100,8 @@ class ActionService:
         """The code actions offered for a range. Never asks a model, since clients request this often."""
         document = stamped_document(params.text_document.uri)
         encoding = self._session.documents.encoding
-        given = [_diagnostic(each) for each in params.context.diagnostics]
-        where = _Range(_position(params.range.start), _position(params.range.end))
+        given = [diagnostic_of(each) for each in params.context.diagnostics]
+        where = Range(position_of(params.range.start), position_of(params.range.end))
         start, end = self._selected(document, where)
         only = params.context.only
         answer: list[types.CodeAction | types.Command] = []
@@ -132,7 +110,7 @@ class ActionService:
         if not self._session.settings.code_actions:
             return answer
         kinds = None if only is None else [str(getattr(kind, "value", kind)) for kind in only]
-        problems = _problems(document, given, encoding)
+        problems = problems_of(document, given, encoding)
         # On a worker thread, because a large file takes a tenth of a second to parse and walk.
         asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
         look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
@@ -141,7 +119,7 @@ class ActionService:
         for offer in found:
             diagnostics = given if offer.subject.problems else []
             marks = tags if offer.action.result is not Result.CHECK else None
-            arguments = _Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
+            arguments = Arguments(offer.action.id, document.uri, where, document.version, diagnostics)
             title = escaped(f"fimble: {offer.title}")
             command = types.Command(title, ACTION, arguments=[msgspec.to_builtins(arguments)])
             if not self._session.client.literals:
@@ -149,6 +127,9 @@ class ActionService:
                 continue
             about = params.context.diagnostics if offer.subject.problems else None
             answer.append(types.CodeAction(title, offer.action.kind, diagnostics=about, command=command, tags=marks))
+        for title, action, command in self.again.offered(document, found, kinds):
+            shown = types.CodeAction(title, action.kind, command=command, tags=tags)
+            answer.append(shown if self._session.client.literals else command)
         return answer
 
     async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
@@ -170,9 +151,9 @@ class ActionService:
         """Shows a text to the user."""
         await self._explanations.show(title, text, self._session.client)
 
-    def _selected(self, document: DocumentSnapshot, where: _Range) -> tuple[int, int]:
+    def _selected(self, document: DocumentSnapshot, where: Range) -> tuple[int, int]:
         """The start and end offsets of the range for an action. Raises PositionError."""
-        start, end = _offsets(document, where, self._session.documents.encoding)
+        start, end = offsets(document, where, self._session.documents.encoding)
         one = document.source[start:end].decode("utf-8", "replace").replace("\r\n", "\n")
         return (start, start) if self._session.client.block_cursor and len(one) == 1 else (start, end)
 
@@ -189,8 +170,14 @@ class ActionService:
         if command == RUN_TESTS:
             self._start("running the tests", self._run_tests)
             return
+        if command == ASK_AGAIN:
+            try:
+                self.again.execute(arguments)
+            except msgspec.ValidationError as error:
+                raise JsonRpcInvalidParams(f"{ASK_AGAIN}: {error}") from None
+            return
         try:
-            asked = msgspec.convert(arguments[0] if arguments else None, _Arguments)
+            asked = msgspec.convert(arguments[0] if arguments else None, Arguments)
         except msgspec.ValidationError as error:
             raise JsonRpcInvalidParams(f"{ACTION}: {error}") from None
         document = stamped_document(asked.uri)
@@ -207,13 +194,25 @@ class ActionService:
             raise JsonRpcInvalidParams(str(error)) from None
         if self._is_full():
             return
-        problems = _problems(document, asked.diagnostics, self._session.documents.encoding)
+        problems = problems_of(document, asked.diagnostics, self._session.documents.encoding)
         self._finding.add(scope := anyio.CancelScope())
-        find = partial(_offer, document, start, end, action, asked.instruction, problems)
+        find = partial(offer_at, document, start, end, action, asked.instruction, problems)
         self._session.start_task(self._find_and_start, scope, document, action, find)
 
+    def _ask_again(self, again: Again) -> None:
+        document = self._session.documents.get(again.answered.uri)
+        if document is not None and not self._is_full():
+            self._finding.add(scope := anyio.CancelScope())
+            find = partial(again.answered.offer_now, document)
+            self._session.start_task(self._find_and_start, scope, document, again.answered.offer.action, find, again)
+
     async def _find_and_start(
-        self, scope: anyio.CancelScope, document: DocumentSnapshot, action: Action, find: Callable[[], Offer | None]
+        self,
+        scope: anyio.CancelScope,
+        document: DocumentSnapshot,
+        action: Action,
+        find: Callable[[], Offer | None],
+        again: Again | None = None,
     ) -> None:
         offer = None
         try:
@@ -223,10 +222,13 @@ class ActionService:
             self._finding.discard(scope)
         if scope.cancel_called:
             return
-        if offer is None:
+        if offer is None and again is not None:
+            self._warn("the code has changed since; ask for the action again")
+        elif offer is None:
             self._warn(f"the action {action.id!r} is not for this place")
         else:
-            self._start(offer.title, self._count, document, offer)
+            title = offer.title if again is None else f"Ask {again.place} again: {offer.title}"
+            self._start(title, self._count, document, offer, again)
 
     def _is_full(self) -> bool:
         """Whether no more actions may wait. If so, tells the user."""
@@ -250,7 +252,7 @@ class ActionService:
                     message = await work(progress, *arguments)
             except ActionFailedError as error:
                 message = str(error)
-                self._warn(message)
+                self.again.tell(message, error.attempt)
             except Exception as error:
                 logger.exception("an action failed")
                 message = f"{type(error).__name__}: {error}"
@@ -262,12 +264,16 @@ class ActionService:
 
         self._session.start_task(task)
 
-    async def _count(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+    async def _count(
+        self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer, again: Again | None
+    ) -> str:
         with self._counting.action(document, offer.action.id) as said:
-            said.append(await self._carry_out(progress, document, offer))
+            said.append(await self._carry_out(progress, document, offer, again))
         return said[0]
 
-    async def _carry_out(self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer) -> str:
+    async def _carry_out(
+        self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer, again: Again | None
+    ) -> str:
         """Runs an action. Returns its result in words. Raises ActionFailedError."""
         subject = offer.subject
         doc = subject.definition.doc if subject.definition is not None else None
@@ -280,11 +286,20 @@ class ActionService:
                 lambda state: progress.report(_shown(state), state.phase),
                 path=convert.path_of(document.uri),
                 roots=tuple(self._session.roots),
+                at=again.place if again is not None else "",
+                before=again.answered.attempt if again is not None else None,
             )
             if outcome.where is not None:
                 self._tracked.remove(tracked)
                 tracked = self._track(document, *outcome.where)
-            return await self._applying.deliver(document, offer, outcome, tracked)
+            said = await self._applying.deliver(document, offer, outcome, tracked)
+            if outcome.attempt is not None:
+                self.again.delivered(document, offer, outcome.attempt, said, again)
+            return said
+        except ActionFailedError as error:
+            if error.attempt is not None:
+                self.again.note(document, offer, error.attempt, again)
+            raise
         finally:
             self._tracked.remove(tracked)
 
@@ -319,47 +334,6 @@ def _shown(state: Progress) -> str:
     return f"{state.phase}: {state.tokens} tokens, {state.tokens_per_second:.0f} per second … {tail}"
 
 
-def _position(position: types.Position) -> _Position:
-    return _Position(position.line, position.character)
-
-
-def _diagnostic(diagnostic: types.Diagnostic) -> _Diagnostic:
-    where = _Range(_position(diagnostic.range.start), _position(diagnostic.range.end))
-    return _Diagnostic(where, str(diagnostic.message)[:2000], diagnostic.source, diagnostic.code)
-
-
-def _offsets(document: DocumentSnapshot, where: _Range, encoding: Any) -> tuple[int, int]:
-    """The start and end offsets of a range. Raises PositionError."""
-    ends = [types.Position(each.line, each.character) for each in (where.start, where.end)]
-    start, end = (convert.offset_of(document, each, encoding) for each in ends)
-    return min(start, end), max(start, end)
-
-
-def _problems(document: DocumentSnapshot, given: Sequence[_Diagnostic], encoding: Any) -> list[Problem]:
-    """The diagnostics as problems. Leaves out those beyond the document's end, which belong to another version of
-    it."""
-    found: list[Problem] = []
-    for each in given:
-        try:
-            start, end = _offsets(document, each.range, encoding)
-        except convert.PositionError:
-            continue
-        found.append(Problem(start, end, each.message, each.source or "", str(each.code or "")))
-    return found
-
-
-def _offer(
-    document: DocumentSnapshot, start: int, end: int, action: Action, instruction: str, problems: Sequence[Problem]
-) -> Offer | None:
-    """The offer that a command is about; None if the action does not apply at that range. May parse the whole
-    document."""
-    if instruction:
-        subject = subject_at(document, start, end)
-        if subject is not None:
-            return Offer(action, subject, instruction[:60], instruction)
-    return next(iter(offers(document, start, end, problems, {action.id: action})), None)
-
-
 def register(session: Session, service: ActionService) -> None:
     """Registers the handlers with pygls."""
     next_edits.register(session, service.next_edits)
@@ -386,6 +360,10 @@ def register(session: Session, service: ActionService) -> None:
     @session.command(RUN_TESTS)
     def run_tests(*arguments: Any) -> None:
         service.execute(RUN_TESTS, arguments)
+
+    @session.command(ASK_AGAIN)
+    def ask_again(*arguments: Any) -> None:
+        service.execute(ASK_AGAIN, arguments)
 
     @session.command(CANCEL)
     def cancel(*arguments: Any) -> None:

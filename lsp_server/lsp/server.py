@@ -109,6 +109,7 @@ class FimbleServer(Session):
         )
         engine.on_model = self._model_changed
         engine.on_working = self.state.changed
+        engine.on_place = self.actions.place_changed
         _register(self)
         documents.register(self, self.document_service)
         completions.register(self, self.completions)
@@ -201,7 +202,8 @@ class FimbleServer(Session):
         self.live.switch(self.settings.status_socket)
         self.weekly.look()
         self._engine.settle(self.settings.engine)
-        self._engine.route(self.settings.endpoints_in_use(), self.settings.places())
+        self._engine.route(self.settings.endpoints_in_use(), self.settings.places(), found.asked_again)
+        self.actions.again.allowed = found.asked_again
         self._engine.keep(
             self.settings.kept_seconds(),
             self.settings.saved_prompts_mb << 20,

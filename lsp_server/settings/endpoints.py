@@ -44,6 +44,17 @@ def routing_of(given: Mapping[str, Any]) -> tuple[Routing, list[str]]:
         return Routing(), [f"setting `routing`: {what[:1].lower()}{what[1:]}; {takes}"]
 
 
+def places_asked_again(endpoints: Mapping[str, Endpoint], own_routing: Any) -> tuple[str, ...]:
+    """The places that may be asked again about a code action, the best first: those of `routing.actions` in the user's
+    own file, and the endpoints with `ask_again`. A workspace's routing does not count. own_routing: the value in the
+    user's own file; None if there is none."""
+    named = [name for name, endpoint in endpoints.items() if endpoint.ask_again]
+    if isinstance(own_routing, Mapping) and "actions" in own_routing:
+        named = [*routing_of(own_routing)[0].actions, *named]
+    known = [name for name in named if name == LOCAL or (name in endpoints and not endpoints[name].is_for_edits)]
+    return tuple(dict.fromkeys(known))
+
+
 def unknown_places(routing: Routing, endpoints: Mapping[str, Endpoint]) -> Iterator[str]:
     """The errors in the names of a routing, a line each."""
     known = ", ".join(f"`{name}`" for name in (LOCAL, *endpoints))

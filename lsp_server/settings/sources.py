@@ -15,7 +15,7 @@ from platformdirs import user_config_path
 
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
 from lsp_server.settings import models, toml, trust
-from lsp_server.settings.endpoints import endpoints_of, routing_of, unknown_places
+from lsp_server.settings.endpoints import endpoints_of, places_asked_again, routing_of, unknown_places
 from lsp_server.settings.fields import Settings as Settings  # noqa: PLC0414 - told here as one of ours
 
 FILE_NAME = "fimble.toml"
@@ -48,12 +48,14 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """settings: those in force. problems: mistakes, a line each. refusals: settings that would count if the user
-    trusted the folder. origins: for each setting that is set, its source: a file's path or the source's name."""
+    trusted the folder. origins: for each setting that is set, its source: a file's path or the source's name.
+    asked_again: the places that the user lets be asked again about a code action, the best first."""
 
     settings: Settings
     problems: list[str]
     refusals: list[Refusal]
     origins: dict[str, str]
+    asked_again: tuple[str, ...] = ()
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
@@ -212,7 +214,9 @@ def _loaded(every: Sequence[Source], problems: list[str], refusals: list[Refusal
         for key, value in source.values.items()
         if is_setting(key) and value is not None
     }
-    return Loaded(settings, problems + wrong, refusals, origins)
+    own = {_name(key): value for source in every if source.own_file for key, value in source.values.items()}
+    asked_again = places_asked_again(settings.endpoints_in_use(), own.get("routing"))
+    return Loaded(settings, problems + wrong, refusals, origins, asked_again)
 
 
 def origins(roots: Sequence[Path], sources: Sequence[Source] = ()) -> dict[str, str]:

@@ -42,6 +42,8 @@ def test_the_list_says_what_each_answers(endpoints: Callable[..., tuple[int, str
     ]
     user_file(home, endpoint(other) + '[routing]\ncompletion = ["team", "local"]\n')
     assert "answers completion" in endpoints("list")[1]
+    user_file(home, endpoint(other, ask_again="X").replace("'X'", "true"))
+    assert endpoints()[1].endswith("(this machine); asked about a code action again when you say so\n")
     assert other.requests == []
 
 

@@ -373,6 +373,7 @@ def test_offers_ask_no_model(start: Start, tmp_path: Path) -> None:
         "fimble.acceptNextEdit",
         "fimble.accepted",
         "fimble.action",
+        "fimble.askAgain",
         "fimble.cancel",
         "fimble.jumpToNextEdit",
         "fimble.nextEdit",

@@ -187,7 +187,7 @@ def test_an_action_that_is_cancelled_before_it_is_found_never_begins(
 ) -> None:
     editor = make(CASE.new)
     uri, offset = open_case(editor)
-    held = Held(monkeypatch, "_offer")
+    held = Held(monkeypatch, "offer_at")
     try:
         editor.choose(uri, "simplify", offset)
         assert held.entered.acquire(timeout=SECONDS)

@@ -473,6 +473,43 @@ async def test_a_place_is_asked_once_what_it_is() -> None:
         assert len([request for request in server.requests if request.path == "/v1/models"]) == 1
 
 
+async def test_an_action_waits_for_a_local_model_that_comes_first() -> None:
+    """A key does not: until the local model is loaded, the place behind it answers."""
+    async with serving("openai", pieces=["x"]) as server, switched(server) as (switch, _):
+        order = [LOCAL, "team"]
+        switch.route({"team": server.endpoint()}, {"completion": order, "chat": order})
+        while switch.places("chat")[1][1].kind != "ready":
+            await anyio.sleep(0.005)
+        assert [used for _, _, used in switch.places("chat")] == [True, False]
+        switch.load(ModelSpec(""), "chat")
+        while switch.models["chat"].kind != "ready":
+            await anyio.sleep(0.005)
+        assert switch.models["chat"].info is not None
+        assert switch.models["chat"].info.place == ""
+
+
+async def test_a_place_is_asked_by_its_name_alone() -> None:
+    async with serving("openai", pieces=["x"]) as server, switched(server) as (switch, _):
+        changes: list[None] = []
+        switch.on_place = lambda: changes.append(None)
+        roles = ("completion", "chat")
+        switch.route({"team": server.endpoint()}, {role: [LOCAL] for role in roles}, by_name=["team"])
+        assert switch.at("nobody") is None
+        assert switch.at(LOCAL) is not None
+        team = switch.at("team")
+        assert team is not None
+        assert server.requests == [] or len(switch.places("completion")) == 1
+        team.load(ModelSpec(""), "chat")
+        while team.models["chat"].kind != "ready":
+            await anyio.sleep(0.005)
+        assert changes
+        assert team.models["chat"].info is not None
+        assert team.models["chat"].info.place == "team"
+        assert [name for name, _, _ in switch.places("chat")] == [LOCAL]
+        switch.route({}, {role: [LOCAL] for role in roles})
+        assert switch.at("team") is None
+
+
 async def test_one_failure_that_many_requests_meet_counts_once() -> None:
     async with serving("openai", answer=response(500, {"error": "oops"})) as server, remote(server) as client:
         await client.load()

@@ -11,8 +11,9 @@ import anyio
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.hidden_characters import without_hidden
 from lsp_server.core.prompt import Segment
-from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, Role, TextDelta
+from lsp_server.engine.api import LOCAL, Engine, Finished, FinishReason, Priority, Role, TextDelta
 from lsp_server.features.actions.answer import repeats
+from lsp_server.features.actions.attempts import Attempt
 from lsp_server.features.actions.prompts import Asked
 from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
 from lsp_server.features.actions.thinking import may_begin_thinking, without_thinking
@@ -22,7 +23,12 @@ _SMALL_PARAMETERS = 2_000_000_000
 
 
 class ActionFailedError(Exception):
-    """An action that cannot be carried out. The message is one line for the user."""
+    """An action that cannot be carried out. The message is one line for the user. attempt: the model's answer, if a
+    larger model may answer better; its text is empty if the model could not answer."""
+
+    def __init__(self, message: str, attempt: Attempt | None = None) -> None:
+        super().__init__(message)
+        self.attempt = attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,18 @@ class ChatModel:
         self._changed.set()
         self._changed = anyio.Event()
 
-    async def ready(self, report: Callable[[Progress], None]) -> tuple[Role, ModelInfo]:
-        """The role and the details of the model that answers. Loads it first if needed. Raises ActionFailedError."""
-        options = self._options()
-        if options.shared:
+    def _at(self, place: str) -> Engine:
+        """The whole engine, or the engine of one place. Raises ActionFailedError if there is no such place."""
+        engine = self._engine.at(place) if place else self._engine
+        if engine is None:
+            raise ActionFailedError(f"there is no endpoint `{place}` that could be asked")
+        return engine
+
+    async def ready(self, report: Callable[[Progress], None], place: str = "") -> tuple[Role, ModelInfo]:
+        """The role and the details of the model that answers. Loads it first if needed. place: the name of the place
+        whose model has to answer; empty for the first place that works. Raises ActionFailedError."""
+        options, is_local = self._options(), place in ("", LOCAL)
+        if options.shared and is_local:
             self._engine.wake("completion")
             completion = self._engine.models["completion"]
             while completion.kind == "loading":
@@ -83,19 +97,21 @@ class ChatModel:
                 completion = self._engine.models["completion"]
             if completion.info is not None and is_instruct(completion.info):
                 return "completion", completion.info
-        state = self._engine.models["chat"]
-        if self._loaded != options.model or state.kind in ("none", "failed", "idle"):
-            self._loaded = options.model
-            self._engine.load(options.model, role="chat")
-        while (state := self._engine.models["chat"]).kind == "loading":
-            report(Progress(f"loading the chat model ({state.progress:.0%})"))
+        state = self._at(place).models["chat"]
+        if (is_local and self._loaded != options.model) or state.kind in ("none", "failed", "idle"):
+            if is_local:
+                self._loaded = options.model
+            self._at(place).load(options.model, role="chat")
+        while (state := self._at(place).models["chat"]).kind == "loading":
+            loading = f"loading the chat model ({state.progress:.0%})" if is_local else f"reaching {place}"
+            report(Progress(loading))
             await self._changed.wait()
         if state.info is None:
-            raise ActionFailedError(state.message or "the chat model has been unloaded")
+            message = state.message or "the chat model has been unloaded"
+            raise ActionFailedError(message, Attempt(place or LOCAL))
         if not can_chat(state.info):
-            raise ActionFailedError(
-                f"{state.info.name} only continues text; set `chat_model` to a GGUF file that follows instructions"
-            )
+            cure = "; set `chat_model` to a GGUF file that follows instructions" if is_local else ""
+            raise ActionFailedError(f"{state.info.name} only continues text{cure}", Attempt(state.info.place or LOCAL))
         return "chat", state.info
 
     async def ask(
@@ -105,12 +121,16 @@ class ChatModel:
         asked: Asked,
         report: Callable[[Progress], None],
         attempt: int,
+        place: str = "",
     ) -> tuple[str, Finished]:
-        """The model's answer without its thinking, and how it ended. Raises ActionFailedError."""
+        """The model's answer without its thinking, and how it ended. place: as for `ready`. Raises
+        ActionFailedError."""
+        failed = Attempt(info.place or LOCAL)
         try:
             chat = await self._templates.prompt(info, asked.messages)
         except TemplateError as error:
-            raise ActionFailedError(str(error)) from None
+            raise ActionFailedError(str(error), failed) from None
+        engine = self._at(place)
         small = 0 < info.parameters < _SMALL_PARAMETERS and not chat.thinking
         lead = asked.lead if small else ""
         prompt = chat.prompt
@@ -141,10 +161,10 @@ class ChatModel:
             report(Progress(name, without_hidden((visible or thought)[-200:]), usage.decoded_tokens, rate))
             looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
             if (looked_at and repeats(text, given)) or any(stop in text for stop in chat.stops):
-                self._engine.cancel(number)
+                engine.cancel(number)
 
         report(Progress(phase))
-        number = self._engine.submit(
+        number = engine.submit(
             prompt,
             None,
             asked.max_tokens,
@@ -157,20 +177,21 @@ class ChatModel:
         try:
             await done.wait()
         finally:
-            self._engine.cancel(number)  # has no effect after the end
+            engine.cancel(number)  # has no effect after the end
         end = finished[0]
         answer = lead + end.text if end.text else text
         for stop in chat.stops:
             answer = answer.partition(stop)[0]
         if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):
-            raise ActionFailedError(end.message or "the model failed")
+            raise ActionFailedError(end.message or "the model failed", failed)
         if end.reason is FinishReason.DEADLINE:
             tokens = end.usage.decoded_tokens
             raise ActionFailedError(
                 f"the model took longer than {self._options().deadline_seconds:g} s (`action_seconds`) and "
                 f"{f'had written {tokens} tokens' if tokens else 'was still reading'}; select less, raise the setting, "
-                "or set `chat_model` to a smaller model (`fimble models list`)"
+                "or set `chat_model` to a smaller model (`fimble models list`)",
+                failed,
             )
         if end.reason is FinishReason.CANCELLED and answer == lead:
-            raise ActionFailedError(end.message or "the model was unloaded meanwhile")
+            raise ActionFailedError(end.message or "the model was unloaded meanwhile", failed)
         return without_thinking(without_hidden(answer), opened=chat.thinking, told=given)[1], end

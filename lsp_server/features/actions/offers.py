@@ -49,7 +49,7 @@ def offers(
     wanted = None if only is None else tuple(only)
     found: list[Offer] = []
     for action in actions.values():
-        if not _is_wanted(action.kind, wanted) or not _speaks(action, language):
+        if not is_wanted(action.kind, wanted) or not _speaks(action, language):
             continue
         if problems and action.id in (FIX.id, EXPLAIN.id):
             found.append(_offer(action, problem_subject(document, problems)))
@@ -188,7 +188,8 @@ def _title(action: Action, subject: Subject) -> str:
     return title
 
 
-def _is_wanted(kind: str, only: tuple[str, ...] | None) -> bool:
+def is_wanted(kind: str, only: Iterable[str] | None) -> bool:
+    """Whether a client wants actions of a kind. only: the kinds that it asks for; None means all."""
     return only is None or any(not want or kind == want or kind.startswith(want + ".") for want in only)
 
 

@@ -24,6 +24,8 @@ _MOST_CALLED = 12
 _MOST_PROBLEMS = 10
 # Answer lengths, in tokens, that do not depend on the size of the code.
 _TOKENS = {Result.DOCUMENT: 600, Result.TESTS: 900, Result.DOC_COMMENT: 350}
+# What an answer is to be, in words, where that is not code.
+_WANTED = {Result.DOCUMENT: "the whole text", Result.DOC_COMMENT: "the comment"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def build(
         (Message("system", (("message", system),)), Message("user", pieces)),
         max_tokens,
         _lead(document, offer, imports, begin),
-        "the comment" if action.result is Result.DOC_COMMENT else "the complete code in one fence",
+        _WANTED.get(action.result, "the complete code in one fence"),
         "\n".join([system, question.replace(code, "")]),
     )
 

@@ -20,10 +20,11 @@ from lsp_server.core.edits import Replacement, minimal_edits
 from lsp_server.core.hidden_characters import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
-from lsp_server.engine.api import Engine, Finished, FinishReason, Usage
+from lsp_server.engine.api import LOCAL, Engine, Finished, FinishReason, Usage
 from lsp_server.features.actions import dangers, formatters, prompts, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
+from lsp_server.features.actions.attempts import Attempt, shown_to_another
 from lsp_server.features.actions.catalogue import Result
 from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.generated_tests import places, testcode
@@ -45,7 +46,8 @@ class Outcome:
     document: text to show, in Markdown. edits: of the subject's document, as it was when the action began. note: what
     the user should know before accepting them. where: the byte range of the edits, if it is another part of the
     document than the requested one. found: the dangers in the result, one sentence each. tests: the place of the tests,
-    whose text is in `answer`; the file is put together on delivery. new_file: its path and text.
+    whose text is in `answer`; the file is put together on delivery. new_file: its path and text. attempt: the model's
+    answer and its place; None if no model was asked.
     """
 
     document: str = ""
@@ -57,6 +59,7 @@ class Outcome:
     new_file: tuple[Path, str] | None = None
     usage: Usage = field(default_factory=Usage)
     found: tuple[str, ...] = ()
+    attempt: Attempt | None = None
 
 
 class ActionRunner:
@@ -84,8 +87,11 @@ class ActionRunner:
         *,
         path: Path | None = None,
         roots: tuple[Path, ...] = (),
+        at: str = "",
+        before: Attempt | None = None,
     ) -> Outcome:
-        """Carries out `offer`. path: the document's file, if it has one. Raises ActionFailedError.
+        """Carries out `offer`. path: the document's file, if it has one. at: the name of the only place to ask; empty
+        for the first that works. before: the answer of another place. Raises ActionFailedError.
 
         Actions run one at a time, because two at once would only be slower.
         """
@@ -94,7 +100,8 @@ class ActionRunner:
             return Outcome(document=await anyio.to_thread.run_sync(look, abandon_on_cancel=True))
         report(Progress("waiting for another action" if self._asking.locked() else "starting"))
         async with self._asking:
-            role, info = await self._chat.ready(report)
+            role, info = await self._chat.ready(report, at)
+            answering = info.place or LOCAL
             root = places.project_root(path, roots) if path is not None else None
             place = await self._place(document, offer, path, roots)
             report(Progress("reading the project"))
@@ -102,24 +109,26 @@ class ActionRunner:
             try:
                 asked = await anyio.to_thread.run_sync(first, abandon_on_cancel=True)
             except prompts.TooLargeError as error:
-                raise ActionFailedError(str(error)) from None
+                raise ActionFailedError(str(error), Attempt(answering)) from None
+            if before is not None:
+                asked = shown_to_another(asked, before, info.context_tokens)
             problem = answer = ""
             dangerous: Outcome | None = None
             for attempt in (1, 2):
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
-                answer, finished = await self._chat.ask(role, info, question, report, attempt)
+                answer, finished = await self._chat.ask(role, info, question, report, attempt, at)
                 outcome, problem = await self._read(
                     document, offer, answer, finished, question.told, place, path, root, roots
                 )
                 if outcome is not None and (not outcome.found or attempt == 2):
-                    return _warned(outcome)
+                    return _warned(outcome, Attempt(answering, answer))
                 if outcome is not None:
                     dangerous, problem = outcome, dangers.complaint(outcome.found)
                 if offer.action.result is Result.DOCUMENT:
                     break
             if dangerous is not None:
-                return _warned(dangerous)  # the second answer was no better
-            raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}")
+                return _warned(dangerous, Attempt(answering, answer))  # the second answer was no better
+            raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}", Attempt(answering, answer, problem))
 
     # The question ---------------------------------------------------------------------------------------
 
@@ -301,9 +310,9 @@ def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, pat
     return workspace.signatures_of(wanted, root, language, path) if wanted else []
 
 
-def _warned(outcome: Outcome) -> Outcome:
-    """`outcome` with the dangers added to its note for the user."""
-    return replace(outcome, note=dangers.warning(outcome.note, outcome.found))
+def _warned(outcome: Outcome, attempt: Attempt) -> Outcome:
+    """`outcome` with the dangers added to its note for the user, and with the answer that it was read from."""
+    return replace(outcome, note=dangers.warning(outcome.note, outcome.found), attempt=attempt)
 
 
 def _edits(
