@@ -260,8 +260,9 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
 
     def remote(name: str, endpoint: Endpoint) -> EngineClient:
         from lsp_server.endpoints.home import RemoteHome
+        from lsp_server.endpoints.sent_log import SentLog
 
-        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint)}, ids=ids)
+        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, log=SentLog())}, ids=ids)
 
     return Switch(EngineClient(_homes(options), ids=ids), remote)
 

@@ -26,6 +26,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("settings.fields", ("features", "engine.api", "engine.endpoint", "settings", "backends.base", "system")),
     ("settings.sources", ("features", "settings", "backends.base", "system")),
     ("settings", ("settings", "models.installed", "backends.base", "system")),
+    ("endpoints.sent_log", ("system",)),
     ("endpoints", ("core", "endpoints", "engine.endpoint", "engine.home", "engine.request", "backends.base")),
     ("engine.process", ("engine", "children")),
     ("engine", ("core", "engine", "backends.base", "system")),

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import json
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.commands.output import tell
+from lsp_server.commands.output import console, tell
 from lsp_server.commands.place import CommandError
+from lsp_server.commands.terminal import harmless
 
 if TYPE_CHECKING:
     from lsp_server.engine.api import Finished, Role, TextDelta
@@ -30,12 +33,14 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "endpoints",
         parents=[common],
-        help="list the servers of your own fimble.toml, or check one",
+        help="list the servers of your own fimble.toml, check one, or show what they were asked",
         description="Lists the servers that your own fimble.toml names, and what each answers. `fimble endpoints check "
-        "NAME` asks one for a short text of fimble's own; nothing of yours is sent.",
+        "NAME` asks one for a short text of fimble's own; nothing of yours is sent. `fimble endpoints log` shows the "
+        "last requests: when, for what, how much and how long. No text of them is kept.",
     )
-    parser.add_argument("action", nargs="?", choices=("list", "check"), default="list")
-    parser.add_argument("name", nargs="?", default="", help="which one to check (default: all)")
+    parser.add_argument("action", nargs="?", choices=("list", "check", "log"), default="list")
+    parser.add_argument("name", nargs="?", default="", help="which one (default: all)")
+    parser.add_argument("--json", action="store_true", help="with `log`: print JSON")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,6 +48,10 @@ def run(options: argparse.Namespace) -> int:
     from lsp_server.settings import sources
     from lsp_server.settings.endpoints import endpoints_of
 
+    if options.action == "log":
+        return _log(options.name, as_json=options.json)
+    if options.json:
+        raise CommandError("`--json` is for `fimble endpoints log`")
     settings, problems = sources.load([Path.cwd()])
     for problem in problems:
         tell(problem)
@@ -74,6 +83,40 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
         answers = f"answers {' and '.join(jobs)}" if jobs else idle
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
     return 0
+
+
+def _log(name: str, *, as_json: bool) -> int:
+    """Prints the last requests, also those to servers that fimble.toml no longer names."""
+    import msgspec
+
+    from lsp_server.endpoints.sent_log import last_sent
+
+    found = [sent for sent in last_sent() if name in ("", sent.endpoint)]
+    if as_json:
+        tell(json.dumps(msgspec.to_builtins(found), indent=2))
+        return 0
+    if not found:
+        tell(f"nothing was asked of {name or 'any endpoint'} yet")
+        return 0
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for title in ("when", "endpoint", "job"):
+        table.add_column(title)
+    for title in ("prompt tokens", "answer tokens", "first ms", "whole ms"):
+        table.add_column(title, justify="right")
+    table.add_column("result")
+    for sent in found:
+        when = datetime.fromtimestamp(sent.at).astimezone().isoformat(" ", "seconds")[:19]
+        counts = _shown(sent.prompt_tokens), str(sent.answer_tokens), _shown(sent.first_ms), _shown(sent.total_ms)
+        result = f"{sent.result}: {sent.problem}" if sent.problem else sent.result
+        table.add_row(when, harmless(sent.endpoint), harmless(sent.job), *counts, harmless(result))
+    console().print(table)
+    return 0
+
+
+def _shown(number: float | None) -> str:
+    return "" if number is None else f"{number:.0f}"
 
 
 async def _check(name: str, endpoint: Endpoint) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 
 from lsp_server.core.stopping import find_end
+from lsp_server.endpoints.sent_log import Sent, own_words
 from lsp_server.engine.home import Post
-from lsp_server.engine.request import Finished, FinishReason, Generate, TextDelta, Usage
+from lsp_server.engine.request import Finished, FinishReason, Generate, Role, TextDelta, Usage
 
 # The most characters per token, on average, and how many tokens more than wanted an answer may have.
 _MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
+_JOBS: dict[Role, str] = {"completion": "completion", "chat": "actions", "edit": "edits"}
 
 
 class MismatchError(Exception):
@@ -18,11 +20,14 @@ class MismatchError(Exception):
 
 class Answer:
     """The text of one request so far, and its cost. begins: the text that the stream must begin with; it is in the
-    document already."""
+    document already. is_sent: whether anything was sent. problem: what went wrong."""
 
     def __init__(self, request: Generate, post: Post) -> None:
         self._request = request
         self._post = post
+        self.is_sent = False
+        self.problem = ""
+        self._at = time.time()
         self._began = time.monotonic()
         self._first: float | None = None
         self.begin_again()
@@ -83,6 +88,21 @@ class Answer:
             prefill_ms=1000 * (first - self._began),
             decode_ms=1000 * (now - first),
             total_ms=1000 * (now - self._began),
+        )
+
+    def sent(self, endpoint: str, reason: FinishReason) -> Sent:
+        """The request's entry for the log, which has no text. endpoint: its name."""
+        usage = self.usage()
+        return Sent(
+            at=round(self._at, 3),
+            endpoint=endpoint,
+            job=_JOBS[self._request.role],
+            prompt_tokens=self._prompt_tokens or None,
+            answer_tokens=self._tokens,
+            first_ms=round(usage.prefill_ms, 1) if self.has_begun else None,
+            total_ms=round(usage.total_ms, 1),
+            result=reason.value if self._request.max_tokens or reason is not FinishReason.LENGTH else "ahead",
+            problem=own_words(self.problem),
         )
 
     def finished(self, reason: FinishReason, message: str) -> Finished:

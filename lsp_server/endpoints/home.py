@@ -23,6 +23,7 @@ from lsp_server.endpoints.dialects import DIALECTS, DialectError, piece_of
 from lsp_server.endpoints.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
 from lsp_server.endpoints.probing import probe
 from lsp_server.endpoints.rendering import Healed, healed, without_secrets
+from lsp_server.endpoints.sent_log import SentLog
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.home import Post
 from lsp_server.engine.request import (
@@ -52,15 +53,22 @@ MakeClient = Callable[[Endpoint, Mapping[str, str]], "httpx2.AsyncClient"]
 
 
 class RemoteHome:
-    """name: of the endpoint. make: makes the HTTP client, on a worker thread."""
+    """name: of the endpoint. make: makes the HTTP client, on a worker thread. log: records each request; None if nobody
+    does."""
 
     def __init__(
-        self, name: str, endpoint: Endpoint, make: MakeClient = make_client, environ: Mapping[str, str] = os.environ
+        self,
+        name: str,
+        endpoint: Endpoint,
+        make: MakeClient = make_client,
+        environ: Mapping[str, str] = os.environ,
+        log: SentLog | None = None,
     ) -> None:
         self._name = name
         self._endpoint = endpoint
         self._make = make
         self._environ = environ
+        self._log = log
         self._dialect = DIALECTS[endpoint.kind]
         self._post: Post = lambda _: None
         self._client: httpx2.AsyncClient | None = None
@@ -92,6 +100,8 @@ class RemoteHome:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._log is not None:
+            await self._log.close()
         if self._client is not None:
             with suppress(Exception):
                 await self._client.aclose()
@@ -183,6 +193,8 @@ class RemoteHome:
             self._waited += answer.seconds
             if self._waited > self._endpoint.late_ms / 1000:
                 self._broken(self._late)
+        if self._log is not None and answer.is_sent:
+            self._log.note(answer.sent(self._name, reason))
         self._post(answer.finished(reason, message))
         self._next()
 
@@ -214,13 +226,16 @@ class RemoteHome:
                 self._broken("did not write to the end in time")
             return reason, message
         except RefusedError as error:
+            answer.problem = str(error)
             return FinishReason.FAILED, f"{self._where} {self._told(str(error))}"
         except (EndpointError, DialectError) as error:
             if isinstance(error, EndpointError) and error.wait:
                 self._alone_until = time.monotonic() + min(_LONGEST_WAIT, error.wait)
+            answer.problem = str(error)
             return FinishReason.FAILED, self._broken(str(error))
         except Exception as error:
-            return FinishReason.FAILED, self._broken(explained(error))
+            answer.problem = explained(error)
+            return FinishReason.FAILED, self._broken(answer.problem)
 
     async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
         if self._client is None or self._info is None:
@@ -251,6 +266,7 @@ class RemoteHome:
         is_late = anyio.CancelScope()
         if request.max_tokens and not request.priority.yields:
             is_late.deadline = anyio.current_time() + self._endpoint.late_ms / 1000
+        answer.is_sent = True
         with is_late:
             async with self._client.stream("POST", url, json=body) as response:
                 await check(response)

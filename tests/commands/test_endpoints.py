@@ -1,12 +1,16 @@
-"""`fimble endpoints`: what it lists, and what a check says of a server that works and of one that does not."""
+"""`fimble endpoints`: what it lists, what a check says of a server that works and of one that does not, and what was
+asked."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from lsp_server.endpoints.sent_log import Sent
 from tests.conftest import environment
 from tests.remote.server import Server, endpoint, response, serving_apart, user_file
 from tests.support.forked import run
@@ -72,3 +76,38 @@ def test_a_check_says_what_is_wrong(endpoints: Callable[..., tuple[int, str]], h
     assert endpoints("check", "teem") == (2, "fimble: there is no endpoint 'teem'; your own fimble.toml has team\n")
     user_file(home, "offline = true\n" + endpoint(other))
     assert endpoints("check")[1] == "fimble: the setting `offline` is true, so no endpoint is asked\n"
+
+
+def sent(number: int, **more: object) -> bytes:
+    given = {"at": 1_700_000_000.0 + number, "endpoint": "team", "job": "completion", "prompt_tokens": 7}
+    given |= {"answer_tokens": number, "first_ms": 12.3, "total_ms": 45.6, "result": "stop"}
+    return msgspec.json.encode(Sent(**{**given, **more})) + b"\n"  # type: ignore[arg-type]
+
+
+def test_the_log_shows_what_was_asked_and_leaves_out_what_is_damaged(
+    endpoints: Callable[..., tuple[int, str]], home: Path
+) -> None:
+    assert endpoints("log") == (0, "nothing was asked of any endpoint yet\n")
+    assert endpoints("log", "--json") == (0, "[]\n")
+    file = home / "state" / "fimble" / "endpoint-requests.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    failed = sent(2, endpoint="spare", job="actions", result="failed", problem="has failed (500)", first_ms=None)
+    damaged = b'\xff\n[]\n{"at": 1e300}\n' + b"[" * 9000 + b"\n" + sent(9)[:40] + b"\n"
+    file.write_bytes(sent(3) + damaged + failed + sent(1))
+    status, text = endpoints("log", "--json")
+    assert status == 0
+    assert [(each["answerTokens"], each["endpoint"]) for each in json.loads(text)] == [
+        (1, "team"),
+        (2, "spare"),
+        (3, "team"),
+    ]
+    status, text = endpoints("log")
+    assert status == 0
+    assert text.split()[:3] == ["when", "endpoint", "job"]
+    assert "failed: has failed (500)" in text
+    assert len(text.splitlines()) == 4
+    assert len(endpoints("log", "spare")[1].splitlines()) == 2
+    assert endpoints("log", "nobody") == (0, "nothing was asked of nobody yet\n")
+    file.write_bytes(b"\0" * (5 << 20))
+    assert endpoints("log", "--json") == (0, "[]\n")
+    assert endpoints("list", "--json") == (2, "fimble: `--json` is for `fimble endpoints log`\n")
