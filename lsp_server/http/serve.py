@@ -86,7 +86,8 @@ async def serve_at(
     engine.start()
     try:
         engine.settle(settings.engine)
-        engine.route(settings.endpoints_in_use(), settings.places())
+        # Which folder a request is about is not known here.
+        engine.route(settings.endpoints_in_use(elsewhere=not settings.endpoints_denied), settings.places())
         engine.keep({"completion": 60.0 * settings.unload_minutes}, settings.saved_prompts_mb << 20)
         engine.load(settings.model_spec())
         async with anyio.create_task_group() as tasks:

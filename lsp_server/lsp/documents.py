@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,7 +40,8 @@ _LOOK_SECONDS = 2.0
 
 
 class DocumentService:
-    """Handles all notifications about documents in order, and informs the other services."""
+    """Handles all notifications about documents in order, and informs the other services. opening: called before a
+    document is opened or renamed, with its URI."""
 
     def __init__(
         self,
@@ -51,11 +52,13 @@ class DocumentService:
         actions: ActionService,
         completions: CompletionService,
         counting: Counting,
+        opening: Callable[[str], None],
         power: Power,
         project: ProjectIndex,
         snooze: Snooze,
     ) -> None:
         self._session = session
+        self._opening = opening
         self._store = session.documents
         self._completer = completer
         self._reader = reader
@@ -149,6 +152,7 @@ class DocumentService:
     def files_renamed(self, params: types.RenameFilesParams) -> None:
         self._project.changed(uri for file in params.files for uri in (file.old_uri, file.new_uri))
         for file in params.files:
+            self._opening(file.new_uri)
             self._store.move(file.old_uri, file.new_uri, self._place)
 
     def follow_folders(self) -> None:
@@ -210,6 +214,7 @@ class DocumentService:
                 self._store.closed.forget(uri)
 
     def _open(self, uri: str, content: str, language_id: str, version: int | None) -> Document:
+        self._opening(uri)
         path, folder = self._place(uri)
         document: Document
         if len(content) > self._store.largest_bytes:

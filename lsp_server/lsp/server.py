@@ -14,7 +14,7 @@ import msgspec
 from lsprotocol import types
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.engine.api import ModelState, Role, RoutedEngine
+from lsp_server.engine.api import LOCAL, ModelState, Role, RoutedEngine
 from lsp_server.features.budget import shows_index
 from lsp_server.features.index.service import ProjectIndex
 from lsp_server.features.inline import InlineCompleter
@@ -26,6 +26,7 @@ from lsp_server.lsp.clients import watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
 from lsp_server.lsp.counting import Counting
+from lsp_server.lsp.denied import DeniedPlaces
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.model_news import ModelNews
 from lsp_server.lsp.power import Power
@@ -84,6 +85,8 @@ class FimbleServer(Session):
             why_off=self.why_off,
         )
         self.live = StatusListener(self.start_task, self._live_status)
+        self._denied = DeniedPlaces(self, self._route)
+        self._asked_again: tuple[str, ...] = ()
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
         self.actions.next_edits.editor.saves_power = lambda: self.power.is_saving
         self.completions = CompletionService(
@@ -103,6 +106,7 @@ class FimbleServer(Session):
             actions=self.actions,
             completions=self.completions,
             counting=self.counting,
+            opening=self._denied.opening,
             power=self.power,
             project=self.project,
             snooze=self.snooze,
@@ -173,6 +177,7 @@ class FimbleServer(Session):
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
+        self._denied.look()
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
@@ -202,8 +207,9 @@ class FimbleServer(Session):
         self.live.switch(self.settings.status_socket)
         self.weekly.look()
         self._engine.settle(self.settings.engine)
-        self._engine.route(self.settings.endpoints_in_use(), self.settings.places(), found.asked_again)
-        self.actions.again.allowed = found.asked_again
+        self._asked_again = found.asked_again
+        self._denied.follow(self.settings.endpoints_denied)
+        self._route()
         self._engine.keep(
             self.settings.kept_seconds(),
             self.settings.saved_prompts_mb << 20,
@@ -214,6 +220,12 @@ class FimbleServer(Session):
         if spec != self._loaded or self._engine.model.kind in ("none", "failed"):
             self._loaded = spec
             self._engine.load(spec)
+
+    def _route(self) -> None:
+        """Tells the engine which endpoints it may ask."""
+        endpoints = self.settings.endpoints_in_use(elsewhere=not self._denied.why)
+        self._engine.route(endpoints, self.settings.places(), self._asked_again)
+        self.actions.again.allowed = tuple(name for name in self._asked_again if name == LOCAL or name in endpoints)
 
     def _another_day(self) -> None:
         if self.configuration.arm:
@@ -276,6 +288,7 @@ class FimbleServer(Session):
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings={**msgspec.to_builtins(self.settings), "endpoints": dict.fromkeys(self.settings.endpoints)},
             places=self._places(),
+            denied=self._denied.why,
             problems=self.configuration.problems,
             state=self.state.current().told(),
             power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},

@@ -65,6 +65,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         dict[str, Any],
         Meta(description="In your own fimble.toml alone: servers that have models, by name: `url`, `kind`, `model`, …"),
     ] = msgspec.field(default_factory=dict)
+    endpoints_denied: Annotated[
+        list[str],
+        Meta(
+            description="In your own fimble.toml alone: folders, such as `~/work/secret` or `~/clients/*/private`, of "
+            "which nothing is sent to endpoints on other machines."
+        ),
+    ] = msgspec.field(default_factory=list)
     routing: Annotated[
         dict[str, Any],
         Meta(
@@ -276,9 +283,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             draft=self.draft_model,
         )
 
-    def endpoints_in_use(self) -> dict[str, Endpoint]:
-        """The endpoints that may be asked; none with `offline`."""
-        return {} if self.offline else endpoints_of(self.endpoints)[0]
+    def endpoints_in_use(self, *, elsewhere: bool = True) -> dict[str, Endpoint]:
+        """The endpoints that may be asked; none with `offline`. elsewhere: whether those on other machines may."""
+        found = {} if self.offline else endpoints_of(self.endpoints)[0]
+        return {name: endpoint for name, endpoint in found.items() if elsewhere or endpoint.is_here}
 
     def places(self) -> dict[Role, Sequence[str]]:
         """For each role, the names of the places that may answer, the best first."""

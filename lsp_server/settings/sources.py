@@ -15,6 +15,7 @@ from platformdirs import user_config_path
 
 from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
 from lsp_server.settings import models, toml, trust
+from lsp_server.settings.denied import DeniedFolders
 from lsp_server.settings.endpoints import endpoints_of, places_asked_again, routing_of, unknown_places
 from lsp_server.settings.fields import Settings as Settings  # noqa: PLC0414 - told here as one of ours
 
@@ -62,7 +63,7 @@ _TYPES = get_type_hints(Settings, include_extras=True)
 # Only the user may set these.
 _USERS = frozenset({"engine", "prettier", "stats", "stats_weekly", "status_socket"})
 # Only the user's own file may set these: they decide where text is sent.
-_OWN_FILE = frozenset({"endpoints"})
+_OWN_FILE = frozenset({"endpoints", "endpoints_denied"})
 # The most mistakes reported for one source.
 _MOST_PROBLEMS = 20
 
@@ -94,11 +95,12 @@ def merge(sources: Sequence[Source]) -> tuple[Settings, list[str]]:
 
 def _wrong_places(chosen: Mapping[str, Any]) -> list[str]:
     """Mistakes in the endpoints and in the routing that names them."""
-    if not {"endpoints", "routing"} & chosen.keys():
+    if not {"endpoints", "endpoints_denied", "routing"} & chosen.keys():
         return []
     found, wrong = endpoints_of(chosen.get("endpoints", {}))
     routing, problems = routing_of(chosen.get("routing", {}))
-    return [*wrong, *problems, *unknown_places(routing, found)][:_MOST_PROBLEMS]
+    denied = DeniedFolders(chosen.get("endpoints_denied", ())).problems
+    return [*wrong, *problems, *denied, *unknown_places(routing, found)][:_MOST_PROBLEMS]
 
 
 def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
@@ -119,6 +121,8 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
                 what = str(error).split(" - at")[0]
                 what = what[:1].lower() + what[1:]
                 yield f"setting `{spelt}` in {source.name}: {what}, found {repr(value)[:200]}"
+                if name == "endpoints_denied":
+                    chosen[name] = ["**"]  # what it was to keep from leaving is not known, so nothing leaves
             else:
                 if name == "actions" and not source.users:
                     converted = yield from _strangers_actions(converted, chosen.get("actions", {}), source)

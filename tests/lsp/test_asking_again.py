@@ -223,6 +223,16 @@ def test_a_place_that_fails_is_named_and_the_local_model_stays_in_use(start: Sta
     assert "It is a sum." in editor.shown[2]
 
 
+def test_a_place_that_has_just_failed_is_not_offered(start: Start, home: Path, team: Server) -> None:
+    team.probe = response(401, {})
+    editor = editor_of(start, home, team, '[routing]\nactions = ["team"]\n')
+    uri, offset = opened(editor)
+    editor.choose(uri, "explain", offset)
+    assert "refuses the key (401)" in editor.finished()
+    assert "can be asked" not in editor.server.wait(lambda: warnings(editor), "the message")[-1]
+    assert asking(editor, uri, offset) == []
+
+
 def test_a_place_that_comes_first_answers_first_and_the_local_model_can_be_asked(
     start: Start, home: Path, team: Server
 ) -> None:

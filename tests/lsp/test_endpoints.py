@@ -132,3 +132,85 @@ def test_without_the_local_model_none_is_loaded(start: Start, home: Path, other:
     server = initialized(start, home)
     assert place(server) == [("TEAM", "ready")]
     assert shown(server) == "ea(2)"
+
+
+def elsewhere(server: Server) -> str:
+    """An endpoint whose host is not known to be this machine."""
+    return endpoint(server, url=f"http://0.0.0.0:{server.port}", remote="X").replace("'X'", "true")
+
+
+@pytest.mark.parametrize(
+    ("denied", "root", "file", "asked"),
+    [
+        ("{home}/w/secret", "w/public", "w/public/a.py", True),
+        ("{home}/w/secret", "w/secret/deep", "w/secret/deep/a.py", False),
+        ("{home}/w/secret", "w", "w/a.py", False),
+        ("{home}/w/secret", "w/public", "w/secret/a.py", False),
+        ("{home}/w/secret", "w/public", "w/public/../secret/a.py", False),
+        ("{home}/w/secret", "w/public", "w/public/link/a.py", False),
+        ("{home}/w/secret", "w/public/link", "w/public/a.py", False),
+        ("{home}/w/public/link/**", "w/public", "w/secret/a.py", False),
+        ("{home}/w/S*", "w/public", "w/secret/a.py", False),
+        ("relative", "w/public", "w/public/a.py", False),
+    ],
+)
+def test_of_a_denied_folder_nothing_is_sent_to_another_machine(
+    start: Start,
+    home: Path,
+    other: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    denied: str,
+    root: str,
+    file: str,
+    asked: bool,
+) -> None:
+    monkeypatch.setenv("NO_PROXY", "*")
+    for folder in ("w/public", "w/secret/deep"):
+        (home / folder).mkdir(parents=True)
+    (home / "w/public/link").symlink_to(home / "w/secret")
+    rules = f"endpoints_denied = [{denied.format(home=home)!r}]\nrouting = {{ completion = ['team', 'local'] }}\n"
+    user_file(home, rules + elsewhere(other))
+    (home / "known.py").write_text(KNOWN)
+    server = start(*SERVE, "--model", str(home / "known.py"))
+    server.initialize(initializationOptions={"answer_ms": 20_000}, rootUri=(home / root).as_uri())
+    uri = f"file://{home}/{file}"
+    server.open(uri, TEXT)
+    if asked:
+        server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+    (item,) = server.inline(uri, 1, len("    return ar"))
+    assert item["insertText"] == ("ea(2)" if asked else "ea(width)")
+    assert (other.completions != []) == asked
+    assert (server.status()["denied"] == "") == asked
+
+
+def test_once_a_denied_document_was_open_no_other_is_sent_either(
+    start: Start, home: Path, other: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And an endpoint on this machine is asked all the time."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    rules = f"endpoints_denied = ['{home}/secret/']\nrouting = {{ completion = ['team', 'local'] }}\n"
+    user_file(home, rules + elsewhere(other))
+    server = initialized(start, home)
+    server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+    assert shown(server) == "ea(2)"
+    server.open(f"vscode-notebook-cell:{home}/secret/a.ipynb#x", "password of the house\n")
+    server.notify("textDocument/didClose", {"textDocument": {"uri": f"vscode-notebook-cell:{home}/secret/a.ipynb#x"}})
+    assert place(server) == [("LOCAL", "ready")]
+    sent = len(other.completions)
+    server.change(URI, 2, TEXT + "\n")
+    assert shown(server) == "ea(width)"
+    assert len(other.completions) == sent
+    assert "is open, or was" in server.status()["denied"]
+    user_file(home, rules + endpoint(other))
+    server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {}}})
+    server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+
+
+def test_nobody_else_says_which_folders_are_denied(start: Start, home: Path, tmp_path: Path, other: Server) -> None:
+    (tmp_path / "fimble.toml").write_text('endpoints_denied = ["/"]\n')
+    user_file(home, endpoint(other))
+    server = start(*SERVE)
+    server.initialize(rootUri=tmp_path.as_uri())
+    status = server.status()
+    assert any("`endpoints_denied`" in each and "your own fimble.toml" in each for each in status["problems"])
+    assert status["denied"] == ""

@@ -107,8 +107,10 @@ class ChatModel:
             report(Progress(loading))
             await self._changed.wait()
         if state.info is None:
+            failed = place or LOCAL
+            is_its = (engine := self._engine.at(failed)) is not None and engine.models["chat"] is state
             message = state.message or "the chat model has been unloaded"
-            raise ActionFailedError(message, Attempt(place or LOCAL))
+            raise ActionFailedError(message, Attempt(failed) if is_its else None)
         if not can_chat(state.info):
             cure = "; set `chat_model` to a GGUF file that follows instructions" if is_local else ""
             raise ActionFailedError(f"{state.info.name} only continues text{cure}", Attempt(state.info.place or LOCAL))
