@@ -28,8 +28,11 @@ from lsp_server.backends.base import ModelError
 from lsp_server.core.allowed_names import Members
 from lsp_server.core.class_kinds import CLASS_KINDS
 from lsp_server.core.document import DocumentSnapshot
+from lsp_server.core.keyword_arguments import Argument, known_arguments
 from lsp_server.core.languages import find_language
 from lsp_server.core.parsing import parser_of
+from lsp_server.core.python_names import is_opaque
+from lsp_server.core.python_trees import parsed
 from lsp_server.core.receivers import members_at
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.undefined_names import without_undefined
@@ -95,7 +98,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--false-alarms",
         action="store_true",
-        help="without a model: of --limit holes as of `bench quality`, where the check cuts the author's own text",
+        help="without a model: of --limit holes as of `bench quality`, where the check cuts the author's own text; and "
+        "of all keyword arguments, which it takes for none that there are",
     )
     parser.add_argument(
         "--limits-only",
@@ -310,7 +314,7 @@ def _exists(place: NamePlace, name: str) -> bool | None:
 
 
 def report_false_alarms(folder: Path, limit: int, seed: int, console: Console) -> int:
-    """Has the authors' own texts checked, and lists those that are cut."""
+    """Has the authors' own texts checked, and all of their keyword arguments, and lists those that are cut."""
     count, cut_texts = 0, []
     for task in islice(holes.load(folder, seed, ["Python"]), limit):
         count += 1
@@ -318,9 +322,23 @@ def report_false_alarms(folder: Path, limit: int, seed: int, console: Console) -
         if found.undefined:
             cut_texts.append(f"{task.id}: {found.undefined}")
     console.print(f"of {count} texts of the authors {len(cut_texts)} would be cut ({_percent(len(cut_texts), count)}%)")
-    for text in cut_texts:
+    arguments = list(keyword_arguments(folder))
+    wrong = [f"{path}:{each.at[0]}: {each.name} of {each.function}" for path, each in arguments if not each.exists]
+    share = f"{len(wrong)} would be cut ({_percent(len(wrong), len(arguments))}%)"
+    console.print(f"of {len(arguments)} keyword arguments where the parameters are known {share}")
+    for text in (*cut_texts, *wrong):
         console.print(text, markup=False)
     return 0
+
+
+def keyword_arguments(folder: Path) -> Iterator[tuple[str, Argument]]:
+    """Those of a folder's Python files that can be told right from wrong, each with the path of its file."""
+    for path in holes.source_files(folder):
+        source = path.read_bytes().decode("utf-8", "replace") if path.suffix == ".py" else ""
+        tree = parsed(source) if not is_opaque(source) else None
+        if tree is not None:
+            name, end = path.relative_to(folder).as_posix(), (source.count("\n") + 2, 0)
+            yield from ((name, each) for each in known_arguments(tree, name, (1, 0), end))
 
 
 def limits_table(places: Sequence[NamePlace]) -> Table:

@@ -44,12 +44,13 @@ class Bare:
     """A name without a receiver that must be one of `names`. at: the length of the text before it, in characters.
     begun: the part of it that precedes the text. doubt: the minimum log-probability of its first token; the minimum for
     later tokens, which have fewer alternatives, is a third of that probability. The text ends before a less probable
-    token."""
+    token. then: the text that must follow the name, such as `=` after the name of an argument."""
 
     at: int
     begun: str
     names: frozenset[str]
     doubt: float = -math.inf
+    then: str = ""
 
     def within(self, written: str, shown: str) -> Bare | None:
         """This name with its position in `written`, the model's own text. `shown` was made of `written` and has line
@@ -87,8 +88,9 @@ class Members:
         access = self._access(text)
         if access is None or access.names is None:
             return ()
-        begun = access.begun
-        return tuple(sorted(name[len(begun) :] for name in access.names if name.startswith(begun) and name != begun))
+        begun, then = access.begun, access.then
+        names = (name for name in access.names if name.startswith(begun) and (then or name != begun))
+        return tuple(sorted(f"{name[len(begun) :]}{then}" for name in names))
 
     def known(self, text: str) -> frozenset[str] | None:
         """The names that are allowed in the access at the end of `text`; None if there is no restriction."""
@@ -119,7 +121,7 @@ class Members:
                 return True
             name = access.begun + added[:end]
             if end < len(added):
-                if name not in access.names:
+                if name not in access.names or (access.then and not _goes_on(added[end:], access.then)):
                     return False
             elif not _begins(access.names, name, begun_character):
                 return False
@@ -139,7 +141,9 @@ class Members:
     def may_end(self, text: str) -> bool:
         """Whether `text` may end here: it does not end inside an incomplete restricted name."""
         access = self._access(text)
-        return access is None or access.names is None or access.begun in access.names
+        if access is None or access.names is None:
+            return True
+        return access.begun in access.names and not access.then
 
     def doubt(self, text: str) -> float:
         """The minimum log-probability of the token after `text`."""
@@ -150,7 +154,7 @@ class Members:
     def _access(self, text: str) -> _Access | None:
         """The access at the end of `text`; inside the bare name, that name."""
         if self.bare is not None and (bare := self.bare.so_far(text)) is not None:
-            return _Access(self.bare.names, bare, None)
+            return _Access(self.bare.names, bare, None, then=self.bare.then)
         syntax = ACCESS_SYNTAX.get(self.language)
         if syntax is not None:
             return self._access_by(syntax, text)
@@ -228,7 +232,7 @@ class _Access:
     """The access at the end of a text. names: the allowed names; None for any. begun: the typed part of the name.
     behind: the names that are allowed after a dot, if a dot comes next; None for any. word: the
     pattern of a name or of its beginning. separators: the dot, or what else is written before a name. free: the texts
-    that may follow a separator in place of a name."""
+    that may follow a separator in place of a name. then: the text that must follow the name."""
 
     names: frozenset[str] | None
     begun: str
@@ -236,6 +240,7 @@ class _Access:
     word: re.Pattern[str] = _WORD
     separators: tuple[str, ...] = (".",)
     free: tuple[str, ...] = ()
+    then: str = ""
 
 
 def _begins(names: frozenset[str], begun: str, begun_character: bytes) -> bool:
@@ -243,6 +248,11 @@ def _begins(names: frozenset[str], begun: str, begun_character: bytes) -> bool:
     if begun_character:
         return any(each.encode().startswith(begun.encode() + begun_character) for each in names)
     return not begun or any(each.startswith(begun) for each in names)
+
+
+def _goes_on(text: str, then: str) -> bool:
+    """Whether `text` begins with what must follow a name, and not with a longer operator."""
+    return text.startswith(then) and not text.startswith(f"{then}=")
 
 
 def _is_special(name: str) -> bool:

@@ -68,6 +68,17 @@ class ClassNames:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Callee:
+    """A function or class in a part of a file. names: its parameters that can be passed by name, perhaps with others.
+    bases: of a class, those that it may have further parameters from. open: whether it may have any parameter."""
+
+    name: str
+    names: frozenset[str]
+    bases: tuple[str, ...] = ()
+    open: bool = False
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class PartNames:
     """The names in some statements.
@@ -77,7 +88,8 @@ class PartNames:
     object. sets: whether attributes are set by computed names. classes: the classes among the statements. inner: the
     bases and own names of all classes, also nested ones. imports: the import statements. opaque: whether the file may
     get names in ways that cannot be read. grows: whether the module may have further names. meanings: what the bound
-    names refer to, with an entry for each definition. stars: the modules of star imports."""
+    names refer to, with an entry for each definition. stars: the modules of star imports. callees: what can be called,
+    set only for cached parts."""
 
     counts: dict[str, int]
     bound: frozenset[str]
@@ -91,6 +103,7 @@ class PartNames:
     grows: bool = False
     meanings: tuple[tuple[str, Meaning], ...] = ()
     stars: tuple[str, ...] = ()
+    callees: tuple[Callee, ...] = ()
 
     @staticmethod
     def joined(parts: Iterable[PartNames]) -> PartNames:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from lsp_server.core.python_names import PartNames, is_opaque, may_grow, names_of
+from lsp_server.core.python_signatures import callees_in
 from lsp_server.core.python_trees import parsed
 
 # The names of this many parts are cached, with the trees of their imports. The cache has its own lock, and cached
@@ -159,17 +160,19 @@ def _known(parts: list[str], *, inner: bool = False) -> list[PartNames] | None:
 @lru_cache(maxsize=_MOST_PARTS)
 def names_in(text: str, *, inner: bool = False) -> PartNames | None:
     """The names in a part; None if it does not parse. inner: whether it is from the body of a class."""
-    return _read(text, inner=inner)
+    return _read(text, inner=inner, calls=True)
 
 
-def _read(text: str, *, inner: bool = False) -> PartNames | None:
+def _read(text: str, *, inner: bool = False, calls: bool = False) -> PartNames | None:
+    """calls: whether to read `callees`."""
     tree = parsed(_WRAPPER + text if inner else text)
     if tree is None:
         return None
     body = tree.body[0] if inner else tree
     if not isinstance(body, ast.Module | ast.ClassDef) or (inner and len(tree.body) > 1):
         return None
-    return replace(names_of(body.body, body), opaque=is_opaque(text), grows=may_grow(text))
+    callees = callees_in(tree.body) if calls else ()
+    return replace(names_of(body.body, body), opaque=is_opaque(text), grows=may_grow(text), callees=callees)
 
 
 def names_in_file(source: str) -> PartNames:

@@ -1,5 +1,7 @@
 """Finds Python names that a suggestion uses and that are defined nowhere, and cuts the suggestion before them.
 
+The names of keyword arguments that a called function does not have (`keyword_arguments`) count as undefined, too.
+
 A name counts as undefined only if that is certain. Not checked: files that may get names in ways that cannot be read (a
 star import, `exec`, `globals()`), files that do not parse with the suggestion in them, and large files.
 """
@@ -31,6 +33,8 @@ MOST_BYTES = 64_000
 # How many shorter versions of a suggestion are tried, and how many bytes are checked for all of them together.
 _MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
 
+Place = tuple[int, int]  # a line, from 1, and a column, in bytes
+
 _WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
 _LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _LONGEST_NAME = 200
@@ -44,11 +48,13 @@ _GIVEN |= {"BaseExceptionGroup", "EncodingWarning", "ExceptionGroup", "PythonFin
 class Checked:
     """A suggestion after the check. suggestion: the part that may be shown; None if nothing. undefined: the first name
     in the original that is defined nowhere; empty if there is none. bare: where that name stands in the suggestion's
-    text, and the names that are defined there; None if unknown."""
+    text, and the names that are defined there; None if unknown. function: if the name is that of a keyword argument,
+    the function that does not have it; else empty."""
 
     suggestion: Suggestion | None
     undefined: str = ""
     bare: Bare | None = None
+    function: str = ""
 
 
 def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
@@ -61,7 +67,7 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
     found = spliced.first_undefined(suggestion.text)
     if found is None or not found.name:
         return Checked(suggestion)
-    name, bare, lines = found.name, found.bare, _lines(suggestion.text)
+    name, bare, function, lines = found.name, found.bare, found.function, _lines(suggestion.text)
     room = _MOST_CUT_BYTES
     kept = found.statement
     for _ in range(_MOST_CUTS):
@@ -71,15 +77,15 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
             break
         found = spliced.first_undefined(text)
         if found is not None and not found.name:
-            return Checked(spliced.shortened(text), name, bare)
+            return Checked(spliced.shortened(text), name, bare, function)
         # The shorter text does not parse, or has another undefined name.
         kept = kept - 1 if found is None else min(kept - 1, found.statement)
     rest = _WORD_REST.match(suggestion.text)
     if rest is not None and spliced.begun and (bare is None or rest.end() <= bare.at):
         found = spliced.first_undefined(rest[0])
         if found is not None and not found.name:
-            return Checked(spliced.shortened(rest[0]), name, bare)
-    return Checked(None, name, bare)
+            return Checked(spliced.shortened(rest[0]), name, bare, function)
+    return Checked(None, name, bare, function)
 
 
 def _is_checked(document: DocumentSnapshot) -> bool:
@@ -108,11 +114,13 @@ def _worth_showing(lines: Sequence[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class _Undefined:
     """An undefined name. name: empty if there is none. statement: the number of lines of the suggestion before the
-    innermost statement that uses the name; 0 if that statement begins before the suggestion. bare: as in `Checked`."""
+    innermost statement that uses the name; 0 if that statement begins before the suggestion. bare,
+    function: as in `Checked`."""
 
     name: str = ""
     statement: int = 0
     bare: Bare | None = None
+    function: str = ""
 
 
 class _Spliced:
@@ -144,7 +152,9 @@ class _Spliced:
         whole, start = f"{self._before}{put}{behind}", len(self._before)
         # A name that begins before the cursor belongs to the suggestion as well.
         words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
-        from lsp_server.core.python_parts import around  # imported here, so that a server starts without it
+        # Imported here, so that a server starts without them.
+        from lsp_server.core.keyword_arguments import may_be_unknown
+        from lsp_server.core.python_parts import around
 
         part = around(whole, start, start + len(put))
         tree = part.parsed(part.text) if part is not None else None
@@ -155,32 +165,48 @@ class _Spliced:
         ahead = part.line - part.first_line + 1
         first, last = _place_at(self._before), _place_at(self._before + put)
         check, given = _alone(part, tree)
-        if not _inside(
-            check, self._document.path, (first[0] - ahead, first[1]), (last[0] - ahead, last[1]), words, given
-        ):
+        span = (first[0] - ahead, first[1]), (last[0] - ahead, last[1])
+        inside = _inside(check, self._document.path, *span, words, given)
+        doubtful = "=" in whole[start : start + len(put) + _LONGEST_NAME] and may_be_unknown(part, tree, *span)
+        if not inside and not doubtful:
             return _Undefined()
         # The whole file is checked only now, because most suggestions pass the check of their part.
         tree = parsed(whole)
-        inside = _inside(tree, self._document.path, first, last, words) if tree is not None else []
+        if tree is None:
+            return None
+        if inside:
+            inside = _inside(tree, self._document.path, first, last, words)
         # A module that can be imported is offered together with its import.
-        inside = [each for each in inside if not is_importable(self._document, each.name, put)]
-        if tree is None or not inside:
-            return _Undefined() if tree is not None else None
-        missing = inside[0]
-        statement = _statement(tree, first[0], missing.at[0], whole)
-        return _Undefined(missing.name, statement, self._bare(missing, put, whole))
+        missing = next((each for each in inside if not is_importable(self._document, each.name, put)), None)
+        found = self._unknown_argument(tree, first, last, put, whole) if doubtful else None
+        if missing is not None and (found is None or missing.at < found[0]):
+            names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier()) - _GIVEN
+            found = missing.at, _Undefined(missing.name, bare=self._bare(missing.at, missing.name, names, put, whole))
+        if found is None:
+            return _Undefined()
+        return replace(found[1], statement=_statement(tree, first[0], found[0][0], whole))
 
-    def _bare(self, missing: _Missing, put: str, whole: str) -> Bare | None:
-        """Where in `put` an undefined name stands, and the names that are defined there."""
-        line, column = missing.at
+    def _unknown_argument(
+        self, tree: ast.Module, start: Place, end: Place, put: str, whole: str
+    ) -> tuple[Place, _Undefined] | None:
+        """The first keyword argument in `put` that does not exist, with its place."""
+        from lsp_server.core.keyword_arguments import first_unknown
+
+        unknown = first_unknown(tree, self._document.path, start, end)
+        bare = self._bare(unknown.at, unknown.name, unknown.others, put, whole) if unknown is not None else None
+        if unknown is None or bare is None:
+            return None  # its position is not sure
+        return unknown.at, _Undefined(unknown.name, bare=replace(bare, then="="), function=unknown.function)
+
+    def _bare(self, place: Place, name: str, names: frozenset[str], put: str, whole: str) -> Bare | None:
+        """Where in `put` a name stands that must be one of `names`."""
+        line, column = place
         lines = whole.split("\n")[:line]
         offset = sum(len(each) + 1 for each in lines[:-1]) + len(encode(lines[-1])[:column].decode("utf-8", "replace"))
         at = offset - len(self._before)
-        if at > len(put) or not whole.startswith(missing.name, offset):
+        if at > len(put) or not whole.startswith(name, offset):
             return None  # inside an f-string, where some Pythons give wrong positions
-        begun = self._before[at:] if at < 0 else ""
-        names = frozenset(name for scope in missing.scopes for name in scope if name.isidentifier()) - _GIVEN
-        return Bare(max(0, at), begun, names)
+        return Bare(max(0, at), self._before[at:] if at < 0 else "", names)
 
 
 class _Missing(NamedTuple):

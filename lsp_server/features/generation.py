@@ -51,9 +51,10 @@ class RunningGeneration:
     shown; it only grows. finished: how it ended, set after the whole text was shaped. parse: runs the shaping on the
     right thread. specials: the spellings of the model's special tokens. usual: gives the indentation for a document
     that does not show one. checks: counts the results of the check of names; None for no check. undefined: an undefined
-    name in its text, before which the shown text ends. bare: where that name stands, and the defined names that could
-    replace it. rewrites: how often such a name was generated again. rules: whether dangerous patterns are looked for.
-    danger: the findings in the shown text. clock: gives seconds, for spans; it is also called on the parsing
+    name in its text, before which the shown text ends. function: if it is the name of a keyword argument, the function
+    that does not have it. bare: where that name stands, and the defined names that could replace it. rewrites: how many
+    such names were generated again. tries: how often the last of them was. rules: whether dangerous patterns are looked
+    for. danger: the findings in the shown text. clock: gives seconds, for spans; it is also called on the parsing
     thread.
     """
 
@@ -80,8 +81,9 @@ class RunningGeneration:
         self.usual = usual
         self.checks = checks
         self.undefined = ""
+        self.function = ""
         self.bare: Bare | None = None
-        self.rewrites = 0
+        self.rewrites = self.tries = 0
         self._before: tuple[Finished, str, list[tuple[int, float]]] | None = None  # the state before a rewrite
         self.rules = rules
         self.danger = NO_DANGER
@@ -164,9 +166,10 @@ class RunningGeneration:
 
     def rewrite(self, length: int, finished: Finished | None) -> None:
         """Cuts its text to `length` characters, so that the rest can be generated again. finished: how it had ended;
-        None if this is a further rewrite."""
-        self.rewrites += 1
+        None if this is a further try for the same name."""
+        self.tries += 1
         if finished is not None:
+            self.rewrites, self.tries = self.rewrites + 1, 1
             self._before = finished, self.text, self._tokens.copy()
         self.next_part(self.text[:length])
 
@@ -228,7 +231,7 @@ class RunningGeneration:
             checked, danger, *looks = await self._parse(partial(self._shape_here, text, whole=whole))
             self._looks.extend(looks)
             self._shaped, self.undefined, shaped = (text, whole), checked.undefined, checked.suggestion
-            self.bare = checked.bare
+            self.bare, self.function = checked.bare, checked.function
             if whole and shaped is None and self.undefined:
                 self.shown = Insertion("")  # the beginning of a withheld text is useless, and may be half a call
             if shaped is not None and shaped.text.startswith(self.shown.text):
@@ -255,7 +258,9 @@ class RunningGeneration:
         answers = self.finished.reason in ANSWERS
         if answers and (never := self.danger.left(len(typed.text), never=True)):
             return why_dangerous(never)
-        return why_undefined(self.undefined) if answers and self.undefined else why_nothing(self.finished, self.hole)
+        if answers and self.undefined:
+            return why_undefined(self.undefined, self.function)
+        return why_nothing(self.finished, self.hole)
 
     def told(self, least: float) -> None:
         """A beginning of the text is on the screen and stays there: extend the shown text only if all further tokens

@@ -29,7 +29,8 @@ class InlineOptions:
     whether a prompt may show files of the workspace that are not open.
     limit_names: whether only existing names are generated after dots, where these are known. limit_imports: whether the
     names of imported modules and classes count as known from their text. check_names: whether a suggestion ends before
-    an undefined name. check_danger: whether suggestions with a dangerous pattern are withheld unless requested.
+    an undefined name, or a keyword argument that a function of the same file does not have. check_danger: whether
+    suggestions with a dangerous pattern are withheld unless requested.
     min_confidence: the minimum probability, from 0 to 1, of each token of a suggestion that is shown automatically.
     replaces: whether a suggestion may replace text right of the cursor; the client decides that. quick: whether a place
     with a slow prompt is answered from a smaller one first.

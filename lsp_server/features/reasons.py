@@ -26,6 +26,7 @@ _UNSURE, _LATE = "the model is not sure", "the model took longer than `deadline_
 _USELESS = "what was typed meanwhile made it useless"
 _WITHHELD = "what the model wrote stands there already, or does not fit the code around it"
 _UNDEFINED = "the model used a name that is not defined"
+_NO_PARAMETER = "the model used a parameter that does not exist"
 _NOTHING = "the model wrote nothing"
 _DANGEROUS, _LOOKALIKE = "held back: ", "never shown: "
 # The kind of a reason, by its beginning.
@@ -35,6 +36,7 @@ _KINDS = {
     CANNOT_REPLACE: "withheld",
     _WITHHELD: "withheld",
     _UNDEFINED: "withheld",
+    _NO_PARAMETER: "withheld",
     _DANGEROUS: "withheld",
     _LOOKALIKE: "withheld",
     _OFF: "off",
@@ -49,6 +51,7 @@ _KINDS = {
 # Replacements for reasons with these beginnings, for outputs that must not contain code.
 _WITHOUT_CODE = {
     _UNDEFINED: f"{_UNDEFINED} (setting `check_names`)",
+    _NO_PARAMETER: f"{_NO_PARAMETER} (setting `check_names`)",
     _DANGEROUS: "held back: it has a dangerous pattern (setting `check_danger`)",
     _LOOKALIKE: "never shown: a name in it has letters that look like others",
 }
@@ -169,9 +172,14 @@ def why_nothing(finished: Finished, hole: Hole | None = None) -> str:
     return f"{_NOTHING}; type the beginning of what you want, or {_LARGER}"
 
 
-def why_undefined(name: str) -> str:
-    """Why a text with an undefined name is not shown."""
-    return f"{_UNDEFINED}, `{name[:_LONGEST_NAME]}` (setting `check_names`); define or import it, or type a little more"
+def why_undefined(name: str, function: str = "") -> str:
+    """Why a text with an undefined name is not shown. function: if it is the name of a keyword argument, the function
+    that does not have it."""
+    shown = f"`{name[:_LONGEST_NAME]}`"
+    if function:
+        of = f"{shown} of `{function[:_LONGEST_NAME]}`"
+        return f"{_NO_PARAMETER}, {of} (setting `check_names`); add it there, or type a little more"
+    return f"{_UNDEFINED}, {shown} (setting `check_names`); define or import it, or type a little more"
 
 
 def _why_late(usage: Usage) -> str:

@@ -27,9 +27,9 @@ from lsp_server.features.prompts import Prompts
 
 PART_LINES = 30
 
-# How often names in a text are generated again, and the minimum log-probability of the new name's first token. Of less
-# probable names hardly one in ten was the author's.
-_MOST_REWRITES, _DOUBT = 6, math.log(0.15)
+# How many names of a text are generated again, how often each of them at most, and the minimum log-probability of the
+# new name's first token. Of less probable names hardly one in ten was the author's.
+_MOST_REWRITES, _MOST_TRIES, _DOUBT = 6, 6, math.log(0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +99,12 @@ async def rewritten(generation: RunningGeneration, part: Part, finished: Finishe
         await generation.read(finished)
         if generation.bare is None or generation.bare.at < before:
             return finished
-        bare = replace(generation.bare, at=generation.bare.at - before, doubt=_DOUBT)
-    if not any(name.startswith(bare.begun) for name in bare.names) or generation.rewrites >= _MOST_REWRITES:
+        found = replace(generation.bare, at=generation.bare.at - before, doubt=_DOUBT)
+        if bare is not None and (bare.at, bare.then) == (found.at, found.then):
+            return finished  # the name that replaced it does not exist either
+        bare = found
+    over = generation.tries >= _MOST_TRIES if again else generation.rewrites >= _MOST_REWRITES
+    if over or not any(name.startswith(bare.begun) for name in bare.names):
         return generation.not_rewritten() if again else finished
     written = finished.text[: bare.at]
     generation.rewrite(before + bare.at, None if again else finished)

@@ -127,8 +127,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     check_names: Annotated[
         bool,
         Meta(
-            description="Whether in Python a name that is defined nowhere is written anew, as one that is defined; or "
-            "the suggestion ends in front of its statement."
+            description="Whether in Python a name that is defined nowhere, or a keyword argument that a function of "
+            "the same file does not have, is written anew, as one that exists; or the suggestion ends in front of its "
+            "statement."
         ),
     ] = True
     limit_names: Annotated[

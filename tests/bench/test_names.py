@@ -78,6 +78,11 @@ def test_of_the_authors_own_texts_those_are_told_that_the_check_cuts(
     (repo / "shop.py").write_text(SHOP.replace("sum(", "sun("))
     assert main(["names", "--repo", str(repo), "--false-alarms", "--limit", "100"]) == 0
     assert ": sun" in capsys.readouterr().out
+    (repo / "shop.py").write_text(SHOP.replace("start=", "begin="))
+    assert main(["names", "--repo", str(repo), "--false-alarms"]) == 0
+    told = capsys.readouterr().out
+    assert "of 1 keyword arguments where the parameters are known 1 would be cut (100.0%)" in told
+    assert "shop.py:10: begin of sum" in told
 
 
 def test_a_folder_without_python_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -310,3 +310,17 @@ def test_a_bare_name_is_one_of_those_that_are_defined() -> None:
     assert [members.doubt(text) for text in (ahead, inside, f"{behind}.")] == [-2.0, -2.0 - math.log(3), -math.inf]
     begun = Members("x = wi", (), bare=Bare(0, "wi", frozenset({"width", "wide"})))
     assert [begun.allows("", piece) for piece in (b"d", b"dth)", b"n", b")")] == [True, True, False, False]
+
+
+def test_what_has_to_follow_a_bare_name() -> None:
+    members = Members("f(", (), bare=Bare(0, "", frozenset({"width", "wide"}), then="="))
+    assert members.words("wi") == ("de=", "dth=")
+    assert members.words("wide") == ("=",)
+    assert all(members.allows("wide", piece) for piece in (b"=", b"=3"))
+    assert not any(members.allows("wide", piece) for piece in (b"==", b")", b" "))
+    assert [members.allows("", piece) for piece in (b"wide", b"wide=", b"wide)", b"wid=")] == [True, True, False, False]
+    assert [members.may_end(text) for text in ("wi", "wide", "wide=3")] == [False, False, True]
+    assert not members.limits("wide=3")
+    found = Bare(4, "", frozenset({"width"}), then="=").within("f(a,\r\nb", "f(a,\nb")
+    assert found is not None
+    assert found.then == "="

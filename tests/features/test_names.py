@@ -19,13 +19,14 @@ from lsp_server.features.generation import RunningGeneration
 from lsp_server.features.name_check_counts import Checks
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
-from lsp_server.features.reasons import kind_of
+from lsp_server.features.reasons import kind_of, reason_without_code
 from lsp_server.features.written_parts import Part, first_part, rewritten
 from tests.features.harness import PATIENT, Opener, knowing
 from tests.support.cursor import parse_cursor
 
 CHECKED = replace(PATIENT, check_names=True)
 SOURCE = "def area(width, height):\n    return width$0\n"
+CALL = "def area(width, height, *, scale=1):\n    return width * height * scale\n\n\nlarge = 2\nlarge = area(2, 3$0)\n"
 CUT = "def area(width, height):\n    if width > 0:$0\n"
 
 
@@ -47,6 +48,35 @@ async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(be
         assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
 
 
+async def test_an_argument_that_does_not_exist_is_withheld_and_the_reason_says_of_what(bench: Opener) -> None:
+    async with bench(known(CALL, ", zoom=3")) as b:
+        b.options = CHECKED
+        await b.ready()
+        outcome = await b.complete(CALL)
+        assert outcome.suggestion is None
+        assert outcome.reason.startswith(
+            "the model used a parameter that does not exist, `zoom` of `area` (setting `check_names`)"
+        )
+        assert kind_of(outcome) == "withheld"
+        assert "zoom" not in reason_without_code(outcome)
+        assert "`check_names`" in reason_without_code(outcome)
+        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
+
+
+async def test_how_often_names_are_written_anew_is_bounded(bench: Opener) -> None:
+    """Six names of a text are; the seventh stays."""
+    good = ["ann", "bob", "cat", "dan", "eve", "fox", "gus"]
+    source = f"def area(width, {', '.join(good)}):\n    return width$0\n"
+    texts = [" * " + " + ".join([*good[:number], f"z{number}"]) for number in range(len(good))]
+    async with bench(known(source, *texts, f" * {' + '.join(good)}")) as b:
+        b.options = CHECKED
+        await b.ready()
+        outcome = await b.complete(source)
+        assert (outcome.suggestion, outcome.written) == (None, f" * {' + '.join(good[:6])} + z6\n")
+        # `zip` is tried first each time.
+        assert b.generates() == 1 + 6 * 2
+
+
 @pytest.mark.parametrize("trigger", [Trigger.AUTOMATIC, Trigger.INVOKED])
 @pytest.mark.parametrize(
     ("source", "texts", "shown"),
@@ -55,6 +85,12 @@ async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(be
         # What goes on with `d` is no name, though `dir` is one: another name is looked for.
         (SOURCE, (" * d - 1", " * height - 2"), " * height - 2"),
         (SOURCE, (" * depth + deep", " * height + deep", " * height + width"), " * height + width"),
+        # Each has its own tries: `print`, `property` and `pow` are names that there are, and none is likely.
+        (SOURCE, (" * price + prior", " * height + prior", " * height + width"), " * height + width"),
+        (CALL, (", zoom=3", ", scale=3"), ", scale=3"),
+        (CALL, (", zoom=3", ", scale)", ", scale=3"), ", scale=3"),
+        (CALL.replace("3$0", "3, sc$0"), ("anner=3", "ale=3"), "ale=3"),
+        (CALL, (", zoom=zeta", ", scale=zeta", ", scale=large"), ", scale=large"),
         ("def area(width, height):\n    return width * de$0\n", ("pth", "lattr"), "lattr"),
         (CUT, ("\n        return depth + 1\n", "\n        return height + 1\n"), "\n        return height + 1"),
     ],
