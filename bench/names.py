@@ -25,17 +25,17 @@ from bench.filling.outputs import Place, answered
 from bench.filling.tasks import Task
 from bench.quality import INTERRUPTED, model_factory
 from lsp_server.backends.base import ModelError
-from lsp_server.core.allowed_names import Members
-from lsp_server.core.class_kinds import CLASS_KINDS
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.keyword_arguments import Argument, known_arguments
 from lsp_server.core.languages import find_language
+from lsp_server.core.names.allowed import Members
+from lsp_server.core.names.class_kinds import CLASS_KINDS
+from lsp_server.core.names.keyword_arguments import Argument, known_arguments
+from lsp_server.core.names.python_names import is_opaque
+from lsp_server.core.names.python_trees import parsed
+from lsp_server.core.names.receivers import members_at
+from lsp_server.core.names.undefined import without_undefined
 from lsp_server.core.parsing import parser_of
-from lsp_server.core.python_names import is_opaque
-from lsp_server.core.python_trees import parsed
-from lsp_server.core.receivers import members_at
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.undefined_names import without_undefined
 from lsp_server.engine.client import loaded
 from lsp_server.features.python_modules import PythonModules
 from lsp_server.settings.fields import Settings

@@ -90,7 +90,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 # The scripted models write code that uses what it likes, and most tests are about other things.
-NAMES_UNCHECKED = {"lsp_server.core.undefined_names.MOST_BYTES": -1}
+NAMES_UNCHECKED = {"lsp_server.core.names.undefined.MOST_BYTES": -1}
 
 
 def server_in(

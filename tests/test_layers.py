@@ -97,12 +97,12 @@ RESERVED = {
         "core.doc_comments",
         "core.idioms",
         "core.declarations",
-        "core.class_facts",
-        "core.class_members",
+        "core.names.class_facts",
+        "core.names.class_members",
         "core.next_edits",
         "core.danger",
     ),
-    "pyflakes": ("core.undefined_names",),
+    "pyflakes": ("core.names.undefined",),
     "jinja2": ("features.actions.rendering",),
 }
 
@@ -323,9 +323,9 @@ def test_what_a_server_imports_before_it_serves() -> None:
     heavy = ["rich", "llama_cpp", "numpy", "tree_sitter", "pyflakes"]
     heavy += ["lsp_server.commands.complete", "lsp_server.backends.llama"]
     heavy += [
-        "lsp_server.core.python_parts",
-        "lsp_server.core.python_types",
-        "lsp_server.core.class_members",
+        "lsp_server.core.names.python_parts",
+        "lsp_server.core.names.python_types",
+        "lsp_server.core.names.class_members",
     ]  # for names, from the first key on
     code = f"import sys, lsp_server.lsp.server\nprint([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-B", "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -14,9 +14,9 @@ from bench.filling.scores import Completion
 from bench.filling.store import Store
 from bench.filling.tasks import CLOSED, Task
 from lsp_server.backends.base import ModelError
-from lsp_server.core.allowed_names import Members
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.prompt_book import PromptBook

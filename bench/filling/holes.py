@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from bench.filling.tasks import Task
 from bench.sessions import repository
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES, find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parser_of
 
 if TYPE_CHECKING:

@@ -10,10 +10,10 @@ from bench.filling.safim import same_output
 from bench.filling.tasks import Task
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.names.undefined import without_undefined
 from lsp_server.core.parsing import parser_of
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode
-from lsp_server.core.undefined_names import without_undefined
 
 if TYPE_CHECKING:
     from tree_sitter import Node

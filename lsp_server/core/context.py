@@ -20,8 +20,8 @@ from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.index_offer import NO_OFFER, Index, Offer, Why, no_index
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.pieces import Piece, defined_names, identifiers_in, pieces_of
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, NO_CONTEXT, Context, PromptBudget, piece_size
 from lsp_server.core.secrets import holds_secret, is_secret_file, speaks_of_secrets

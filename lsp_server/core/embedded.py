@@ -6,8 +6,8 @@ import re
 from functools import lru_cache
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Embedded, Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Embedded, Language
 
 _FENCE = re.compile(rb"^ {0,3}(`{3,}|~{3,})[ \t]*([^\s`{]*)", re.MULTILINE)
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.syntax import enclosing_headers
 
 # How many lines of a docstring, or of a comment above a header, are shown.

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
 
-from lsp_server.core.allowed_names import Members
 from lsp_server.core.brackets import CLOSING, open_brackets, open_quote
 from lsp_server.core.comments import Comment, comment_at, comment_by_text, open_docstring
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.syntax import view_of
 from lsp_server.core.text import indent_width, next_character_start
 

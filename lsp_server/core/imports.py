@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parse
 
 # How many bytes are parsed at a time, and how many parser steps all parts may take together. Ordinary code takes about

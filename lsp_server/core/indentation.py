@@ -10,7 +10,7 @@ from itertools import islice
 
 from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.text import indent_width
 
 TAB_COLUMNS = 4

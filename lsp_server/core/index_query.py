@@ -18,8 +18,8 @@ from lsp_server.core.declarations import Declaration
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.index_offer import Why
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.modules import Imports, Module, imported_modules, shares_folder
 from lsp_server.core.pieces import Piece, identifiers_in, unique
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 
 from lsp_server.core.imports import import_lines
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES
 
 MOST_MODULES = 100

@@ -16,7 +16,7 @@ from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, style_around
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.text import indent_width
 
 # How many bytes above and below a place are read.

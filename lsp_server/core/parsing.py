@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import changed_region
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 
 if TYPE_CHECKING:
     from tree_sitter import Language as Grammar

@@ -13,8 +13,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import UNKNOWN, find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parse
 from lsp_server.core.syntax import text_of
 from lsp_server.core.text import character_start

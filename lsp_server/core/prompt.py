@@ -11,8 +11,8 @@ from lsp_server.core.enclosing import enclosing_text
 from lsp_server.core.fim_formats import FimFormat, Slot
 from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.pieces import Piece
 from lsp_server.core.text import character_start, encode, next_character_start
 

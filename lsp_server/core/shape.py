@@ -18,7 +18,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hidden_characters import without_hidden
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
 from lsp_server.core.parsing import PARSE_STEPS
 from lsp_server.core.prose import shorter, written_in

@@ -10,15 +10,15 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from lsp_server.core.allowed_names import Members
 from lsp_server.core.brackets import CLOSING, OPENING, marks, open_brackets
 from lsp_server.core.chatter import Code, code_in
 from lsp_server.core.comments import Comment
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
 from lsp_server.core.hole import Hole, HoleKind, sides
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
 from lsp_server.core.prose import DOUBT, end_of_comment

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.embedded import language_at
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import PARSE_STEPS, parse
 from lsp_server.core.text import indent_width
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from lsp_server.core.allowed_names import Members
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.request import Generate

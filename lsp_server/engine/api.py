@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
-from lsp_server.core.allowed_names import Members
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule

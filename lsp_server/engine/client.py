@@ -17,7 +17,7 @@ from typing import Any
 import anyio
 
 from lsp_server.backends.base import BackendFactory, ModelError, ModelInfo, ModelSpec
-from lsp_server.core.allowed_names import Members
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule

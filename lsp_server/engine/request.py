@@ -8,7 +8,7 @@ from enum import Enum, IntEnum
 from typing import Literal, get_args
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
-from lsp_server.core.allowed_names import Members
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule

@@ -13,19 +13,19 @@ from functools import partial
 
 import anyio
 
-from lsp_server.core.allowed_names import Bare
 from lsp_server.core.confidence import Confidence, solid
 from lsp_server.core.danger.verdict import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
 from lsp_server.core.indentation import IndentStyle
 from lsp_server.core.insertion import Insertion
+from lsp_server.core.names.allowed import Bare
+from lsp_server.core.names.undefined import Checked, without_undefined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Place, Typed
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import StopRule
-from lsp_server.core.undefined_names import Checked, without_undefined
 from lsp_server.engine.api import Finished, FinishReason, TextDelta, Usage
 from lsp_server.features.background import Parse, parse_here
 from lsp_server.features.dangers import look_for_danger

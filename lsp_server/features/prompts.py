@@ -82,7 +82,9 @@ class Prompts:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
             if options.limit_names and found.comment is None:
-                from lsp_server.core.receivers import members_at  # imported here, so that a server starts without it
+                from lsp_server.core.names.receivers import (
+                    members_at,  # imported here, so that a server starts without it
+                )
 
                 found = replace(found, members=members_at(document, found.cursor, modules))
             return found, prompts
@@ -111,7 +113,7 @@ class Prompts:
             self._background.start(self._modules_read, modules, document, hole, check)
 
     async def _modules_read(self, modules: PythonModules, document: DocumentSnapshot, hole: Hole, check: bool) -> None:
-        from lsp_server.core.python_receivers import members_at
+        from lsp_server.core.names.python_receivers import members_at
 
         try:
             if check:

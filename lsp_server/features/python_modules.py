@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
-from lsp_server.core.python_names import PartNames
-from lsp_server.core.python_parts import names_in_file
-from lsp_server.core.python_refs import Meaning
-from lsp_server.core.python_types import ModuleFile
+from lsp_server.core.names.python_names import PartNames
+from lsp_server.core.names.python_parts import names_in_file
+from lsp_server.core.names.python_refs import Meaning
+from lsp_server.core.names.python_types import ModuleFile
 from lsp_server.features.index.installed import regular_stamp, site_packages
 from lsp_server.features.untrusted_files import file_of, read_bytes
 

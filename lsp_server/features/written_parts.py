@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass, replace
 
 from lsp_server.backends.base import ModelInfo
-from lsp_server.core.allowed_names import Members
 from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import find_hole
+from lsp_server.core.names.allowed import Members
 from lsp_server.core.prompt import Context, PromptBudget, lay_out, new_anchor
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.stopping import StopRule, find_end

@@ -11,7 +11,7 @@ import anyio.to_thread
 from lsprotocol import types
 
 from lsp_server.core.document import Document, DocumentSnapshot
-from lsp_server.core.missing_imports import ImportEdit, missing_imports
+from lsp_server.core.names.missing_imports import ImportEdit, missing_imports
 from lsp_server.core.uris import normal_uri
 from lsp_server.features import first_suggestions
 from lsp_server.features.outcome import Outcome, Trigger

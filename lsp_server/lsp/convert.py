@@ -12,7 +12,7 @@ from lsprotocol import types
 
 from lsp_server.core.danger.finding import Finding
 from lsp_server.core.document import Document, Edit, Seen
-from lsp_server.core.missing_imports import ImportEdit
+from lsp_server.core.names.missing_imports import ImportEdit
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import Encoding, character_start
 

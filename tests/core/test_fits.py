@@ -10,8 +10,8 @@ import pytest
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import asked, find_hole, refined
 from lsp_server.core.insertion import Insertion
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.reuse import Place
 from lsp_server.core.shape import Suggestion, shape
 from lsp_server.core.stopping import stop_rule

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES, PLAIN_LANGUAGES, UNKNOWN, find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parser_of
 from tests.support.samples import SAMPLES, sample
 

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
-from lsp_server.core.allowed_names import Members, Receiver
 from lsp_server.core.fim_formats import FORMATS, declared_format
 from lsp_server.core.hole import find_hole, refined
+from lsp_server.core.names.allowed import Members, Receiver
 from lsp_server.core.opening import Opening
 from lsp_server.core.stopping import find_end, stop_rule
 from lsp_server.engine.request import (

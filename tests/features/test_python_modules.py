@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lsp_server.core.allowed_names import Members
-from lsp_server.core.python_receivers import members_at
+from lsp_server.core.names.allowed import Members
+from lsp_server.core.names.python_receivers import members_at
 from lsp_server.features import python_modules
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.python_modules import PythonModules

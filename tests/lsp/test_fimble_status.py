@@ -102,7 +102,7 @@ def test_the_parts_of_a_requests_time_are_the_whole(server: StdioClient) -> None
 def test_nothing_of_the_code_or_of_its_place_goes_over_the_socket(start: Start, home: Path, runtime: Path) -> None:
     (home / "known.py").write_text(f"\n\n{LINE}\n\n\n")
     server = start(
-        *SERVE, "--model", str(home / "known.py"), waits={"lsp_server.core.undefined_names.MOST_BYTES": 64_000}
+        *SERVE, "--model", str(home / "known.py"), waits={"lsp_server.core.names.undefined.MOST_BYTES": 64_000}
     )
     server.initialize(initializationOptions={"answer_ms": 20000, "disabled_files": ["[b]*.rs"]})
     buffer = typed(server, LINE[:20])

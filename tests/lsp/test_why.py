@@ -92,7 +92,7 @@ def test_any_editor_shows_it_by_a_command(start: Start, tmp_path: Path, client: 
 def test_what_a_check_has_withheld_is_told_and_counted(start: Start, home: Path) -> None:
     (home / "known.py").write_text(f"\n\n{LINE}\n\n\n")
     server = start(
-        *SERVE, "--model", str(home / "known.py"), waits={"lsp_server.core.undefined_names.MOST_BYTES": 64_000}
+        *SERVE, "--model", str(home / "known.py"), waits={"lsp_server.core.names.undefined.MOST_BYTES": 64_000}
     )
     server.initialize(initializationOptions={"answer_ms": 20000})
     server.open(URI, LINE[:12])

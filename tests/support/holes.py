@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parser_of
 from tests.support.samples import sample, sample_document
 

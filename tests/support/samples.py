@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import LANGUAGES, find_language
+from lsp_server.core.languages.entry import Language
 
 FOLDER = Path(__file__).parents[1] / "samples"
 SAMPLES: dict[str, Path] = {find_language("", path.name).name: path for path in sorted(FOLDER.iterdir())}

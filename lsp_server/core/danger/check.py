@@ -16,7 +16,7 @@ from lsp_server.core.danger.finding import Finding
 from lsp_server.core.danger.reading import MOST_NODES, MOST_NODES_OF_FILE
 from lsp_server.core.danger.search import Search, rules_of
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import PARSE_STEPS, parse
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.syntax import WINDOW_BYTES, window_at

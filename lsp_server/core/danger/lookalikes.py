@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Collection
 from functools import lru_cache
 
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 
 # Letters that look like Latin letters in most fonts: the first code point of a run, and the Latin letter for each code
 # point from there on. A dot stands for a letter that looks like none.

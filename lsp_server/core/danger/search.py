@@ -12,7 +12,7 @@ from lsp_server.core.danger.finding import Finding
 from lsp_server.core.danger.node_kinds import CALLS, FUNCTIONS, SETS, TEXTS
 from lsp_server.core.danger.reading import MOST_NODES, Hole, Piece, Reader, is_known
 from lsp_server.core.danger.rule import ANY, LAST, WEAKNESSES, Pattern, Rules
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 
 if TYPE_CHECKING:
     from tree_sitter import Node

@@ -8,7 +8,7 @@ from typing import Literal
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import common_ends
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.trees import language_of
 from lsp_server.core.text import character_start

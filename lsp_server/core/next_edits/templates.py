@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.patterns import Made, Pattern, matched, unify
 from lsp_server.core.next_edits.proposal import Situation

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import keywords
 
 Kind = Literal["word", "keyword", "number", "string", "comment", "sign"]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parse_whole
 from lsp_server.core.syntax import error_spans
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import cached_property
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.next_edits.patterns import instance, matched
 from lsp_server.core.next_edits.proposal import NextEdit, Situation, smallest
 from lsp_server.core.next_edits.templates import Template, own_spaces, pairs, templates

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
+from lsp_server.core.languages.entry import Language
 from lsp_server.core.next_edits.history import Hunk
 from lsp_server.core.next_edits.names import words
 from lsp_server.core.next_edits.node_kinds import PYTHON_PARAMETERS, SELVES

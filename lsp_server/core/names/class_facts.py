@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsp_server.core.class_kinds import ClassKinds
+from lsp_server.core.names.class_kinds import ClassKinds
 
 if TYPE_CHECKING:
     from tree_sitter import Node

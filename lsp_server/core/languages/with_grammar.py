@@ -7,7 +7,7 @@ and requires a code sample. `embedded` lists the languages that may be inside a 
 
 from __future__ import annotations
 
-from lsp_server.core.language_entry import AROUND_PHP, BRACES, IN_PAGES, Language, language
+from lsp_server.core.languages.entry import AROUND_PHP, BRACES, IN_PAGES, Language, language
 
 _SLASHES = ("//", "")
 _TAGS = ("<!--", "-->")

@@ -6,9 +6,9 @@ from fnmatch import fnmatch
 from functools import lru_cache
 from pathlib import PurePosixPath
 
-from lsp_server.core.grammar_languages import LANGUAGES
-from lsp_server.core.language_entry import Language
-from lsp_server.core.plain_languages import PLAIN_LANGUAGES
+from lsp_server.core.languages.entry import Language
+from lsp_server.core.languages.plain import PLAIN_LANGUAGES
+from lsp_server.core.languages.with_grammar import LANGUAGES
 
 __all__ = ["LANGUAGES", "PLAIN_LANGUAGES", "UNKNOWN", "Language", "find_language"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import pairwise
 
-from lsp_server.core.python_names import PartNames, is_opaque, may_grow, names_of
-from lsp_server.core.python_signatures import callees_in
-from lsp_server.core.python_trees import parsed
+from lsp_server.core.names.python_names import PartNames, is_opaque, may_grow, names_of
+from lsp_server.core.names.python_signatures import callees_in
+from lsp_server.core.names.python_trees import parsed
 
 # The names of this many parts are cached, with the trees of their imports. The cache has its own lock, and cached
 # values are never changed.

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
-from lsp_server.core.python_names import Callee, last_name
-from lsp_server.core.python_signatures import BUILTINS, Signatures, callees_in, joined
-from lsp_server.core.python_trees import nodes_in
+from lsp_server.core.names.python_names import Callee, last_name
+from lsp_server.core.names.python_signatures import BUILTINS, Signatures, callees_in, joined
+from lsp_server.core.names.python_trees import nodes_in
 
 if TYPE_CHECKING:
-    from lsp_server.core.python_parts import Around
+    from lsp_server.core.names.python_parts import Around
 
 _OWN = ("self", "cls")
 # A test of such a call catches one of these errors, or a name around the call contains one of these words.

@@ -11,7 +11,7 @@ import math
 import re
 from dataclasses import dataclass, replace
 
-from lsp_server.core.access_syntax import ACCESS_SYNTAX, AccessSyntax
+from lsp_server.core.names.access_syntax import ACCESS_SYNTAX, AccessSyntax
 
 _WORD, _NOT_WORD, _LINE_END = re.compile(r"\w+"), re.compile(r"\W"), re.compile(r"\r\n?")
 _CHAIN = re.compile(r"(?<![\w.)\]}\"'])[^\W\d]\w*(?:\.[^\W\d]\w*)*\.?\Z")

@@ -5,7 +5,7 @@ They are completed by indentation. A language moves to `grammar_languages` once 
 
 from __future__ import annotations
 
-from lsp_server.core.language_entry import BRACES, IN_PAGES, Language, language
+from lsp_server.core.languages.entry import BRACES, IN_PAGES, Language, language
 
 _SLASHES, _DASHES, _HASH, _PERCENT = ("//", ""), ("--", ""), ("#", ""), ("%", "")
 _SEMICOLONS, _TAGS, _STARS = (";;", ""), ("<!--", "-->"), ("(*", "*)")

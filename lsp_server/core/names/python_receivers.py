@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
-from lsp_server.core.allowed_names import SUPER, TEXT, Members, Receiver
 from lsp_server.core.brackets import CLOSING, OPENING, marks
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.core.python_names import (
+from lsp_server.core.names.allowed import SUPER, TEXT, Members, Receiver
+from lsp_server.core.names.python_names import (
     ClassNames,
     PartNames,
     arguments_of,
@@ -27,10 +27,10 @@ from lsp_server.core.python_names import (
     named,
     names_of,
 )
-from lsp_server.core.python_parts import Around, around
-from lsp_server.core.python_refs import Meaning, annotated, only
-from lsp_server.core.python_trees import blocks, nodes_in
-from lsp_server.core.python_types import ClassValue, ModuleFile, Modules, ModuleValue, NoModules, Types, Value
+from lsp_server.core.names.python_parts import Around, around
+from lsp_server.core.names.python_refs import Meaning, annotated, only
+from lsp_server.core.names.python_trees import blocks, nodes_in
+from lsp_server.core.names.python_types import ClassValue, ModuleFile, Modules, ModuleValue, NoModules, Types, Value
 
 # Larger files are not read.
 MOST_BYTES = 128_000

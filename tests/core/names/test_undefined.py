@@ -7,9 +7,9 @@ import warnings
 
 import pytest
 
-from lsp_server.core import undefined_names
+from lsp_server.core.names import undefined
+from lsp_server.core.names.undefined import Checked, without_undefined
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.undefined_names import Checked, without_undefined
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 from tests.support.samples import named, sample
@@ -217,7 +217,7 @@ def test_only_pythons_own_files_are_checked(document: dict[str, str]) -> None:
 
 def test_a_larger_file_is_not_checked() -> None:
     line = "x = 1\n"
-    small, large = (line * ((undefined_names.MOST_BYTES + more) // len(line)) for more in (-10, 10))
+    small, large = (line * ((undefined.MOST_BYTES + more) // len(line)) for more in (-10, 10))
     assert left(f"{small}$0\n", "wrong") == (None, "wrong")
     assert left(f"{large}$0\n", "wrong") == ("wrong", "")
 
@@ -231,8 +231,8 @@ def test_no_warning_is_told_of_what_is_in_a_text() -> None:
 
 def test_how_often_a_file_is_parsed_for_one_text_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
-    parse = undefined_names.parsed
-    monkeypatch.setattr(undefined_names, "parsed", lambda source: parsed.append(source) or parse(source))
+    parse = undefined.parsed
+    monkeypatch.setattr(undefined, "parsed", lambda source: parsed.append(source) or parse(source))
     wrong = "try:\n    a = 1\n" + "    a += 1\n" * 100 + "    wrong()\nexcept OSError:\n    pass"
     assert left("$0\n", wrong) == (None, "wrong")
     assert len(parsed) <= 7
@@ -257,7 +257,7 @@ def test_deep_nesting_raises_nothing(deep: str) -> None:
 
 
 def test_a_line_of_a_megabyte_is_not_looked_into(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(undefined_names, "parsed", lambda source: pytest.fail("it was parsed"))
+    monkeypatch.setattr(undefined, "parsed", lambda source: pytest.fail("it was parsed"))
     line = "x = [" + "1, " * 333_333 + "]\n"
     assert left(f"{line}$0\n", "print(wrong)") == ("print(wrong)", "")
     assert left("$0\n", line.strip()) == (line.strip(), "")

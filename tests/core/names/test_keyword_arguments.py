@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import lsp_server
-from lsp_server.core import undefined_names
-from lsp_server.core.keyword_arguments import known_arguments
-from lsp_server.core.python_names import is_opaque
-from lsp_server.core.python_trees import parsed
+from lsp_server.core.names import undefined
+from lsp_server.core.names.keyword_arguments import known_arguments
+from lsp_server.core.names.python_names import is_opaque
+from lsp_server.core.names.python_trees import parsed
+from lsp_server.core.names.undefined import Checked, without_undefined
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.undefined_names import Checked, without_undefined
 from tests.support.cursor import parse_cursor
 
 AREA = "def area(width, height=1, *, scale=1):\n    return width * height * scale\n\n\n"
@@ -288,7 +288,7 @@ def test_a_name_that_has_been_begun(line_end: str) -> None:
 def test_a_file_is_parsed_only_where_nothing_of_that_name_may_take_the_argument(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(undefined_names, "parsed", lambda source: pytest.fail("it was parsed"))
+    monkeypatch.setattr(undefined, "parsed", lambda source: pytest.fail("it was parsed"))
     assert found(BOX, "return self.grown(2, twice=True), Point(x=1), Place(x=1), print(sep='')") == ("", "")
     assert found(BOX, "return Box(1, colour=2), self.other(size=1), dict(size=2)") == ("", "")
 

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from lsp_server.core.python_names import Base, ClassNames, PartNames
-from lsp_server.core.python_refs import SELF, Meaning, only, steps_of
+from lsp_server.core.names.python_names import Base, ClassNames, PartNames
+from lsp_server.core.names.python_refs import SELF, Meaning, only, steps_of
 
 _MOST_DEPTH, _MOST_BASES, _MOST_STARS = 12, 30, 40
 

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from lsp_server.core.python_refs import UNKNOWN, Meaning, annotated, assigned, called, is_property, steps_of
-from lsp_server.core.python_trees import nodes_in
+from lsp_server.core.names.python_refs import UNKNOWN, Meaning, annotated, assigned, called, is_property, steps_of
+from lsp_server.core.names.python_trees import nodes_in
 
 # Ways in which a file may get names that its text does not show.
 _OPAQUE = re.compile(

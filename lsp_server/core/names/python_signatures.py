@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeGuard
 
-from lsp_server.core.python_names import Callee, class_names, last_name, meanings_of, names_of
-from lsp_server.core.python_refs import assigned, steps_of
-from lsp_server.core.python_trees import blocks, nodes_in
-from lsp_server.core.python_types import ClassValue, ModuleFile, NoModules, Types
+from lsp_server.core.names.python_names import Callee, class_names, last_name, meanings_of, names_of
+from lsp_server.core.names.python_refs import assigned, steps_of
+from lsp_server.core.names.python_trees import blocks, nodes_in
+from lsp_server.core.names.python_types import ClassValue, ModuleFile, NoModules, Types
 
 # Builtins with the parameters that can be passed by name, which are the same in Python 3.10 to 3.14.
 BUILTINS: Mapping[str, tuple[str, ...]] = {

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from lsp_server.core import class_facts
-from lsp_server.core.allowed_names import Members
-from lsp_server.core.class_facts import Facts
-from lsp_server.core.class_kinds import ClassKinds
-from lsp_server.core.receivers import members_at
+from lsp_server.core.names import class_facts
+from lsp_server.core.names.allowed import Members
+from lsp_server.core.names.class_facts import Facts
+from lsp_server.core.names.class_kinds import ClassKinds
+from lsp_server.core.names.receivers import members_at
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 from tests.support.samples import named, sample

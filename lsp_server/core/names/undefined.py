@@ -16,17 +16,17 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lsp_server.core.allowed_names import Bare
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
-from lsp_server.core.missing_imports import is_importable
+from lsp_server.core.names.allowed import Bare
+from lsp_server.core.names.missing_imports import is_importable
+from lsp_server.core.names.python_trees import blocks, parsed
 from lsp_server.core.overlap import contains
-from lsp_server.core.python_trees import blocks, parsed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.text import encode
 
 if TYPE_CHECKING:
-    from lsp_server.core.python_parts import Around
+    from lsp_server.core.names.python_parts import Around
 
 # Larger files are not checked. A part of a very large document, whose head is not known, is larger than this.
 MOST_BYTES = 64_000
@@ -153,8 +153,8 @@ class _Spliced:
         # A name that begins before the cursor belongs to the suggestion as well.
         words = frozenset(_WORD.findall(self.begun + put + re.split(r"\W", behind[:_LONGEST_NAME], maxsplit=1)[0]))
         # Imported here, so that a server starts without them.
-        from lsp_server.core.keyword_arguments import may_be_unknown
-        from lsp_server.core.python_parts import around
+        from lsp_server.core.names.keyword_arguments import may_be_unknown
+        from lsp_server.core.names.python_parts import around
 
         part = around(whole, start, start + len(put))
         tree = part.parsed(part.text) if part is not None else None
@@ -190,7 +190,7 @@ class _Spliced:
         self, tree: ast.Module, start: Place, end: Place, put: str, whole: str
     ) -> tuple[Place, _Undefined] | None:
         """The first keyword argument in `put` that does not exist, with its place."""
-        from lsp_server.core.keyword_arguments import first_unknown
+        from lsp_server.core.names.keyword_arguments import first_unknown
 
         unknown = first_unknown(tree, self._document.path, start, end)
         bare = self._bare(unknown.at, unknown.name, unknown.others, put, whole) if unknown is not None else None

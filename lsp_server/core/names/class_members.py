@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from lsp_server.core.access_syntax import ACCESS_SYNTAX
-from lsp_server.core.allowed_names import Members, Receiver
 from lsp_server.core.brackets import CLOSING, OPENING, marks
-from lsp_server.core.class_facts import MARK, Facts, facts_of, facts_outside, is_static, names_in
-from lsp_server.core.class_kinds import CLASS_KINDS, ClassKinds
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.language_entry import Language
 from lsp_server.core.languages import find_language
+from lsp_server.core.languages.entry import Language
+from lsp_server.core.names.access_syntax import ACCESS_SYNTAX
+from lsp_server.core.names.allowed import Members, Receiver
+from lsp_server.core.names.class_facts import MARK, Facts, facts_of, facts_outside, is_static, names_in
+from lsp_server.core.names.class_kinds import CLASS_KINDS, ClassKinds
 from lsp_server.core.next_edits.trees import Tree, above, tree_of
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lsp_server.core import class_members, python_receivers
-from lsp_server.core.allowed_names import Members
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.names import class_members, python_receivers
+from lsp_server.core.names.allowed import Members
 
 if TYPE_CHECKING:
-    from lsp_server.core.python_types import Modules
+    from lsp_server.core.names.python_types import Modules
 
 
 def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None = None) -> Members | None:

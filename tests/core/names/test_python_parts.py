@@ -8,12 +8,12 @@ from collections import Counter
 
 import pytest
 
-from lsp_server.core import python_parts
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.python_parts import around, names_of
-from lsp_server.core.python_receivers import members_at
+from lsp_server.core.names import python_parts
+from lsp_server.core.names.python_parts import around, names_of
+from lsp_server.core.names.python_receivers import members_at
+from lsp_server.core.names.undefined import without_undefined
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.undefined_names import without_undefined
 from tests.support.effort import scaled
 from tests.support.samples import named, sample
 

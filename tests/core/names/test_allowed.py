@@ -8,9 +8,9 @@ import random
 
 import pytest
 
-from lsp_server.core import python_parts
-from lsp_server.core.allowed_names import Bare, Members
-from lsp_server.core.python_receivers import members_at
+from lsp_server.core.names import python_parts
+from lsp_server.core.names.allowed import Bare, Members
+from lsp_server.core.names.python_receivers import members_at
 from tests.support.cursor import parse_cursor
 from tests.support.effort import scaled
 from tests.support.samples import named, sample

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.missing_imports import missing_imports
+from lsp_server.core.names.missing_imports import missing_imports
+from lsp_server.core.names.undefined import without_undefined
 from lsp_server.core.shape import Suggestion
-from lsp_server.core.undefined_names import without_undefined
 from tests.support.cursor import parse_cursor
 
 
