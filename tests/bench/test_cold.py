@@ -11,7 +11,8 @@ import pytest
 
 from bench import cold
 from bench.__main__ import main
-from bench.arms.arm import Answer, cold_arms, cold_places
+from bench.arms import cold_arms, cold_places
+from bench.arms.arm import Answer
 from bench.arms.cold_arms import EngineAnswer, Served, asked_of_engine, opened_at_once, served, user_folders
 from bench.arms.engine_arm import engine_arm
 from bench.arms.infill import LLAMA_VIM

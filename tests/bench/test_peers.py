@@ -11,7 +11,8 @@ import pytest
 
 from bench import keystrokes
 from bench.__main__ import main
-from bench.arms.arm import Answer, infill, llama_server, model_files, quantile, ratios, summary, tabby
+from bench.arms import infill, llama_server, model_files, tabby
+from bench.arms.arm import Answer, quantile, ratios, summary
 from bench.arms.infill import LLAMA_VIM, LLAMA_VSCODE, InfillClient, answer_of
 from bench.limit import LimitKey, summarise
 from bench.sessions.recordings import Change, Replacement
