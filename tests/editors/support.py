@@ -182,7 +182,11 @@ class Neovim:
         return self.terminal.coloured(GHOST)
 
     def wait_ghost(self, text: str) -> None:
-        self.terminal.wait(lambda: self.ghost() == text, f"the suggestion {text!r}, not {self.ghost()!r}")
+        """Waits for the suggestion `text`. It may have further lines, as many as the model has written by then."""
+        self.terminal.wait(
+            lambda: self.ghost() == text or bool(text and self.ghost().startswith(f"{text}\n")),
+            f"the suggestion {text!r}",
+        )
 
     def wait_ready(self) -> None:
         """Waits for the server and its model: the status line says so."""
