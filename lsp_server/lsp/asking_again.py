@@ -24,21 +24,20 @@ if TYPE_CHECKING:
     from lsp_server.lsp.session import Session
 
 ASK_AGAIN = "fimble.askAgain"
-# How many answered actions are remembered, for how long, the most places offered for one, and the most characters of an
-# answer that are remembered.
-_MOST_KEPT, _KEPT_SECONDS, _MOST_PLACES, _MOST_CHARACTERS = 20, 600.0, 3, 4000
+# How many answered actions are remembered, for how long, and the most places offered for one.
+_MOST_KEPT, _KEPT_SECONDS, _MOST_PLACES = 20, 600.0, 3
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An action that one or more places have answered. number: its identifier in commands. tracked: the bytes of its
-    subject. version: of the document that `offer` was made for. attempt: the last answer. asked: the names of all
-    places that have answered. since: the time of the last answer, in seconds."""
+    subject. unchanged: whether the document is still the one that `offer` was made for. attempt: the last answer.
+    asked: the names of all places that have answered. since: the time of the last answer, in seconds."""
 
     number: int
     offer: Offer
     tracked: TrackedRange
-    version: int | None
+    unchanged: bool
     attempt: Attempt
     asked: frozenset[str]
     since: float
@@ -51,7 +50,7 @@ class Answered:
         """The offer for the present version of the document; None if its subject is no longer there. May parse the
         whole document."""
         offer, where = self.offer, (self.tracked.start, self.tracked.end)
-        if document.version is not None and document.version == self.version:
+        if self.unchanged and document is self.tracked.document:
             return offer
         shift = self.tracked.start - self.tracked.began
         problems = [replace(each, start=each.start + shift, end=each.end + shift) for each in offer.subject.problems]
@@ -92,9 +91,10 @@ class AskingAgain:
         self._numbers = count(1)
 
     def document_changed(self, document: DocumentSnapshot) -> None:
-        for each in self._kept:
+        for number, each in enumerate(self._kept):
             if each.uri == document.uri:
                 each.tracked.follow(document)
+                self._kept[number] = replace(each, unchanged=False)
 
     def document_closed(self, uri: str) -> None:
         self._kept = deque((each for each in self._kept if each.uri != uri), maxlen=_MOST_KEPT)
@@ -118,17 +118,17 @@ class AskingAgain:
         if current is None:
             return
         tracked.follow(current)
-        attempt = replace(attempt, answer=attempt.answer[:_MOST_CHARACTERS])
         asked = frozenset({attempt.place}) | (by.answered.asked if by is not None else frozenset())
-        new = Answered(next(self._numbers), offer, tracked, document.version, attempt, asked, self._clock())
+        new = Answered(next(self._numbers), offer, tracked, current is document, attempt, asked, self._clock())
         kept = [each for each in self._kept if _key(each) != _key(new)]
         self._kept = deque([*kept, new], maxlen=_MOST_KEPT)
 
     def _known(self) -> list[Answered]:
-        """The answers that are not too old and whose subject is unchanged, the latest first."""
-        now = self._clock()
+        """The answers that are not too old and whose subject is unchanged, the latest first. Not those of a document
+        that was opened once more, with a text that nothing is known of."""
+        now, get = self._clock(), self._session.documents.get
         fresh = [each for each in self._kept if not each.tracked.lost and now - each.since < _KEPT_SECONDS]
-        return fresh[::-1]
+        return [each for each in fresh[::-1] if get(each.uri) is each.tracked.document]
 
     def _places(self, answered: Answered) -> list[str]:
         return [name for name in self.allowed if name not in answered.asked][:_MOST_PLACES]
@@ -171,31 +171,28 @@ class AskingAgain:
     def tell(self, message: str, attempt: Attempt | None) -> None:
         """Shows why an action failed and which places can be asked, with buttons if the client can show them. Does not
         wait for the user."""
-        about = next((each for each in self._known() if attempt is not None and _is_of(each, attempt)), None)
+        # By identity: the failure of a place reads the same whatever it was asked about.
+        about = next((each for each in self._known() if each.attempt is attempt), None)
         places = self._places(about) if about is not None else []
         if about is None or not places:
             self._warn(message)
         elif self._session.client.asks:
-            self._session.start_task(self._ask, f"{message}; {_listed(places)} can be asked", about, places)
+            self._session.start_task(self._ask, f"{message}; {_listed(places)} can be asked", about.number, places)
         else:
             self._warn(f"{message}; {_listed(places)} can be asked, with the code action `Ask {places[0]} again`")
 
-    async def _ask(self, message: str, about: Answered, places: Sequence[str]) -> None:
+    async def _ask(self, message: str, number: int, places: Sequence[str]) -> None:
         buttons = {f"Ask {place}": place for place in places}
         params = types.ShowMessageRequestParams(
             types.MessageType.Warning, f"fimble: {message}", [types.MessageActionItem(title) for title in buttons]
         )
         answer = await self._session.window_show_message_request_async(params)
         if answer is not None and answer.title in buttons:
-            self.execute([{"number": about.number, "place": buttons[answer.title]}])
+            self.execute([{"number": number, "place": buttons[answer.title]}])
 
 
 def _key(answered: Answered) -> tuple[str, str, int, int]:
     return answered.uri, answered.offer.action.id, answered.tracked.start, answered.tracked.end
-
-
-def _is_of(answered: Answered, attempt: Attempt) -> bool:
-    return replace(attempt, answer=attempt.answer[:_MOST_CHARACTERS]) == answered.attempt
 
 
 def _listed(places: Sequence[str]) -> str:

@@ -259,3 +259,76 @@ def test_a_command_that_makes_no_sense_is_an_error_or_a_message(start: Start, ho
         params = {"command": "fimble.askAgain", "arguments": arguments}
         assert editor.server.call("workspace/executeCommand", params)["result"] is None
         assert "not known any more" in warnings(editor)[-1]
+
+
+def test_an_answer_about_code_with_a_secret_is_not_told_to_another_place(start: Start, home: Path, team: Server) -> None:
+    """The local model has read the secret, and may repeat it in a sentence, where no detector finds it."""
+    team.pieces = ["It logs in."]
+    editor = editor_of(start, home, team, LATER, ("", "It logs in with hunter2hunter7x, as you see."))
+    text = 'def login(connect):\n    password = "hunter2hunter7x"\n    return connect("me", password)\n'
+    uri = editor.open("login.py", text)
+    editor.choose(uri, "explain", 6)
+    assert editor.finished() == "explained"
+    (offer,) = asking(editor, uri, 6)
+    chosen(editor, offer)
+    assert editor.finished(2) == "explained"
+    (prompt,) = prompts(team)
+    assert "REDACTED" in prompt
+    assert "hunter2" not in prompt
+    assert "as you see" not in prompt
+
+
+def ask_the_last_again(editor: Editor) -> None:
+    editor.server.call("workspace/executeCommand", {"command": "fimble.askAgain", "arguments": []})
+
+
+def test_a_document_that_is_opened_once_more_is_another(start: Start, home: Path, team: Server) -> None:
+    """Some clients do so without closing it first. Its version may be the same, and its text another."""
+    editor = editor_of(start, home, team, LATER, ("", "It adds."))
+    uri, offset = opened(editor)
+    editor.choose(uri, "explain", offset)
+    assert editor.finished() == "explained"
+    editor.server.open(uri, "x = 1\n" * 3 + editor.buffers[uri].text)
+    ask_the_last_again(editor)
+    assert "not known any more" in editor.server.wait(lambda: warnings(editor), "the message")[-1]
+    assert team.completions == []
+
+
+def test_the_place_is_found_although_a_client_gives_every_text_the_same_version(
+    start: Start, home: Path, team: Server
+) -> None:
+    team.pieces = ["It is a sum."]
+    editor = editor_of(start, home, team, LATER, ("", "It adds."))
+    uri, offset = opened(editor)
+    editor.choose(uri, "explain", offset)
+    assert editor.finished() == "explained"
+    first = {"line": 0, "character": 0}
+    editor.server.change(uri, 1, {"range": {"start": first, "end": first}, "text": "x = 1\n" * 3})
+    ask_the_last_again(editor)
+    assert editor.finished(2) == "explained"
+    assert "\ndef total(prices, tax=RATE):\n" in prompts(team)[0]
+    assert "RATE = 0.19" not in prompts(team)[0].partition("This is the function")[2]
+
+
+def test_the_button_of_a_failure_is_about_what_has_failed(start: Start, home: Path, team: Server) -> None:
+    """The same place fails at two functions with the same words."""
+    team.answer = response(500, {"error": "oops"})
+    with serving_apart("chat", pieces=["It is."]) as big:
+        more = endpoint(big, kind="chat", model=MODELS["chat"]).replace("team", "big", 1)
+        editor = editor_of(start, home, team, '[routing]\nactions = ["team", "local", "big"]\n' + more, ("", "It adds."))
+        press: list[Message] = []
+        editor.server.answers["window/showMessageRequest"] = press.append
+        editor.server.wait(lambda: editor.server.status()["places"]["actions"][0]["state"] == "ready", "the endpoint")
+        one = editor.open("one.py", "def first(a):\n    return a + 1\n")
+        editor.choose(one, "explain", 6)
+        assert "has failed (500)" in editor.finished()
+        editor.server.wait(lambda: press, "the buttons")
+        two = editor.open("two.py", "def second(a):\n    return a + 2\n")
+        editor.choose(two, "explain", 6)
+        assert editor.finished(2) == "explained"
+        editor.server.answers["window/showMessageRequest"] = lambda params: params["actions"][-1]
+        chosen(editor, asking(editor, two, 6)[0])
+        assert "has failed (500)" in editor.finished(3)
+        editor.server.wait(lambda: warnings(editor), "the message")
+        assert big.completions == []
+        assert len(press) == 1

@@ -89,12 +89,12 @@ class ChatModel:
         whose model has to answer; empty for the first place that works. Raises ActionFailedError."""
         options, is_local = self._options(), place in ("", LOCAL)
         if options.shared and is_local:
-            self._engine.wake("completion")
-            completion = self._engine.models["completion"]
+            self._at(place).wake("completion")
+            completion = self._at(place).models["completion"]
             while completion.kind == "loading":
                 report(Progress(f"loading the model ({completion.progress:.0%})"))
                 await self._changed.wait()
-                completion = self._engine.models["completion"]
+                completion = self._at(place).models["completion"]
             if completion.info is not None and is_instruct(completion.info):
                 return "completion", completion.info
         state = self._at(place).models["chat"]

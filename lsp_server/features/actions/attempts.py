@@ -7,23 +7,31 @@ from dataclasses import dataclass, replace
 from lsp_server.core.prompt import BYTES_PER_TOKEN
 from lsp_server.features.actions.prompts import Asked
 
-# The most bytes of an answer that is shown to another model, and the most characters of the reason for its refusal.
-_MOST_BYTES, _MOST_REASON = 3000, 300
+# The most characters of an answer that are kept, the most bytes that are shown to another model, and the most
+# characters of the reason for its refusal.
+_MOST_KEPT, _MOST_BYTES, _MOST_REASON = 4000, 3000, 300
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """place: the name of the place that answered. answer: the text that its model wrote; empty if the model failed.
-    problem: why the answer was refused; empty if it was shown to the user."""
+    """place: the name of the place that answered. answer: the beginning of the text that its model wrote; empty if the
+    model failed. problem: why the answer was refused; empty if it was shown to the user. saw_secret: its model was
+    shown a password, a key or a token, or would have been if they were not left out for its place."""
 
     place: str
     answer: str = ""
     problem: str = ""
+    saw_secret: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answer", self.answer.strip("\n")[:_MOST_KEPT])
 
 
 def shown_to_another(asked: Asked, attempt: Attempt, window_tokens: int) -> Asked:
     """The question with another model's answer as data, as much of it as fits the window, and the reason why it was
-    refused."""
+    refused. Without both if that model saw a secret: it may repeat it in words in which no detector finds it."""
+    if attempt.saw_secret:
+        return asked
     why = " ".join(attempt.problem.split())[:_MOST_REASON]
     verdict = f"That answer cannot be used: {why}." if why else "That answer was not good enough."
     complaint = f"{verdict} Answer better, with {asked.wanted} and nothing else."

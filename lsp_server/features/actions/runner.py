@@ -20,6 +20,7 @@ from lsp_server.core.edits import Replacement, minimal_edits
 from lsp_server.core.hidden_characters import keeping_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.outline import called_in, definitions
+from lsp_server.core.secrets import holds_secret
 from lsp_server.engine.api import LOCAL, Engine, Finished, FinishReason, Usage
 from lsp_server.features.actions import dangers, formatters, prompts, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
@@ -107,7 +108,7 @@ class ActionRunner:
             report(Progress("reading the project"))
             first = partial(_question, document, offer, info.context_tokens, place, root, path)
             try:
-                asked = await anyio.to_thread.run_sync(first, abandon_on_cancel=True)
+                asked, secret = await anyio.to_thread.run_sync(first, abandon_on_cancel=True)
             except prompts.TooLargeError as error:
                 raise ActionFailedError(str(error), Attempt(answering)) from None
             if before is not None:
@@ -121,14 +122,15 @@ class ActionRunner:
                     document, offer, answer, finished, question.told, place, path, root, roots
                 )
                 if outcome is not None and (not outcome.found or attempt == 2):
-                    return _warned(outcome, Attempt(answering, answer))
+                    return _warned(outcome, Attempt(answering, answer, saw_secret=secret))
                 if outcome is not None:
                     dangerous, problem = outcome, dangers.complaint(outcome.found)
                 if offer.action.result is Result.DOCUMENT:
                     break
             if dangerous is not None:
-                return _warned(dangerous, Attempt(answering, answer))  # the second answer was no better
-            raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}", Attempt(answering, answer, problem))
+                return _warned(dangerous, Attempt(answering, answer, saw_secret=secret))  # the second answer was no better
+            failed = Attempt(answering, answer, problem, secret)
+            raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}", failed)
 
     # The question ---------------------------------------------------------------------------------------
 
@@ -285,8 +287,8 @@ def _question(
     place: Place | None,
     root: Path | None,
     path: Path | None,
-) -> prompts.Asked:
-    """The first prompt. Reads the project's files. Raises TooLargeError."""
+) -> tuple[prompts.Asked, bool]:
+    """The first prompt, and whether a secret stands in it. Reads the project's files. Raises TooLargeError."""
     hints: list[str] = []
     if place is not None:
         hints = [place.hint]
@@ -294,9 +296,10 @@ def _question(
         hints = [f"Use {style_hint(document)}."]
     signatures = _signatures(document, offer, root, path)
     imports, begin = (place.imports, place.begin) if place is not None else ((), "")
-    return prompts.build(
+    asked = prompts.build(
         document, offer, context_tokens, signatures=signatures, hints=hints, imports=imports, begin=begin
     )
+    return asked, any(holds_secret(text.encode()) for message in asked.messages for _, text in message.pieces)
 
 
 def _signatures(document: DocumentSnapshot, offer: Offer, root: Path | None, path: Path | None) -> list[str]:

@@ -40,3 +40,13 @@ def test_without_a_line_that_fits_the_question_is_as_it_was(answer: str) -> None
 
 def test_a_reason_is_short() -> None:
     assert len(text(shown_to_another(ASKED, Attempt("local", "x", "y" * 9000), 4096))) < 700
+
+
+def test_after_a_secret_was_seen_nothing_is_shown() -> None:
+    assert shown_to_another(ASKED, Attempt("local", "x = 1", "it was cut", saw_secret=True), 4096) is ASKED
+
+
+def test_what_is_kept_ends_with_no_half_line_that_would_be_shown() -> None:
+    attempt = Attempt("local", "\n" * 3000 + "x = 1\n" * 150 + "y" * 5000)
+    assert len(attempt.answer) == 4000
+    assert "y" not in text(shown_to_another(ASKED, attempt, 100_000)).split("```\n")[1]
