@@ -214,3 +214,23 @@ def test_nobody_else_says_which_folders_are_denied(start: Start, home: Path, tmp
     status = server.status()
     assert any("`endpoints_denied`" in each and "your own fimble.toml" in each for each in status["problems"])
     assert status["denied"] == ""
+
+
+def test_an_action_is_not_sent_to_a_place_for_completions(start: Start, home: Path) -> None:
+    """Although its model follows instructions, and the model for actions is that for completions."""
+    template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>{% endfor %}<|im_start|>"
+    props = {"model_path": "/models/coder-instruct.gguf", "chat_template": template}
+    with serving_apart("llama-server", pieces=["It adds."], probe=response(200, props)) as other:
+        told = endpoint(other, kind="llama-server", fim_format="qwen")
+        user_file(home, "routing = { completion = ['team', 'local'] }\n" + told)
+        (home / "known.py").write_text(KNOWN)
+        server = start(*SERVE, "--model", str(home / "known.py"))
+        server.initialize(rootUri=home.as_uri())
+        server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+        server.open(URI, TEXT)
+        start_of_file = {"line": 0, "character": 0}
+        where = {"start": start_of_file, "end": {"line": 1, "character": 5}}
+        arguments = [{"action": "explain", "uri": URI, "range": where}]
+        server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
+        server.wait(lambda: server.notifications("window/showMessage"), "the end")
+        assert not any("Explain" in body["prompt"] for body in other.completions)

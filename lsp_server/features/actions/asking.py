@@ -79,6 +79,8 @@ class ChatModel:
 
     def _at(self, place: str) -> Engine:
         """The whole engine, or the engine of one place. Raises ActionFailedError if there is no such place."""
+        if not place and self._options().shared:
+            place = LOCAL  # `completion` may have other places; they are not asked about actions
         engine = self._engine.at(place) if place else self._engine
         if engine is None:
             raise ActionFailedError(f"there is no endpoint `{place}` that could be asked")
