@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
+from lsp_server.features.actions.generated_tests.places import project_root
+from lsp_server.lsp import convert
 from lsp_server.settings.denied import DeniedFolders
 
 if TYPE_CHECKING:
@@ -26,37 +28,66 @@ class DeniedPlaces:
         self._folders = DeniedFolders(())
         self._patterns: tuple[str, ...] = ()
         self._opened = False  # whether a document of such a folder is open, or was
+        self._met: set[str] = set()  # the patterns of whose folders one was open, also those that do not count now
         self.why = ""
 
     def follow(self, patterns: Sequence[str]) -> None:
         """Sets the patterns, and checks the folders and documents again."""
         if tuple(patterns) != self._patterns:
             self._patterns, self._folders = tuple(patterns), DeniedFolders(patterns)
-            known = (document.uri for document in self._session.documents.recent())
-            self._opened = bool(self._folders) and any(map(self._has, (*self._session.documents.snapshots(), *known)))
+            self._look_at_documents()
         self.look()
+
+    def folders_changed(self) -> None:
+        """To be called after the workspace's folders have changed."""
+        self._look_at_documents()
+        self.look()
+
+    def _look_at_documents(self) -> None:
+        known = (document.uri for document in self._session.documents.recent())
+        for uri in (*self._session.documents.snapshots(), *known) if self._folders else ():
+            self._note(uri)
+        self._opened = not self._met.isdisjoint(self._patterns)
 
     def opening(self, uri: str) -> None:
         """To be called before a document is opened."""
-        if self._folders and not self._opened and self._has(uri):
-            self._opened = True
+        if self._folders:
+            self._note(uri)
+            self._opened = not self._met.isdisjoint(self._patterns)
             self.look()
 
-    def _has(self, uri: str) -> bool:
-        """Whether a document lies in a denied folder. Works for cells of notebooks too: their URIs have the path."""
+    def _note(self, uri: str) -> None:
+        """Adds the patterns of the folders that a document lies in to `_met`."""
+        if self._has(self._folders, uri):
+            self._met.update(pattern for pattern in self._patterns if self._has(DeniedFolders([pattern]), uri))
+
+    def _has(self, folders: DeniedFolders, uri: str) -> bool:
+        """Whether a document lies in a denied folder, or is of no folder of the workspace and of a project that may
+        have one in it: an action reads the files around it. Works for cells of notebooks too: their URIs have the
+        path."""
         try:
-            path = unquote(urlsplit(uri).path)
+            given = unquote(urlsplit(uri).path)
         except ValueError:
             return True
-        if not path.startswith("/"):
+        if "/" not in given:
             return False  # it has no path, as a document that was never saved
-        return self._folders.have(Path(path[1:] if path[2:3] == ":" else path))
+        path = given[given.index("/") :]  # `jar:file:///…` has a scheme in front of it
+        path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
+        if folders.have(Path(path)):
+            return True
+        file, roots = convert.path_of(uri), self._session.roots
+        if file is None or any(file.is_relative_to(root) for root in roots):
+            return False
+        try:
+            return folders.meet(project_root(file, roots))
+        except (OSError, ValueError):
+            return True
 
     def look(self) -> None:
         """Checks the workspace's present folders."""
         why = ""
         if self._opened:
-            why = "a document of a folder of `endpoints_denied` is open, or was"
+            why = "a document of a folder of `endpoints_denied`, or beside one, is open, or was"
         elif self._folders and any(map(self._folders.meet, self._session.roots)):
             why = "the workspace lies in a folder of `endpoints_denied`, or has one in it"
         if why != self.why:

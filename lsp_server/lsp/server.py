@@ -177,7 +177,7 @@ class FimbleServer(Session):
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
-        self._denied.look()
+        self._denied.folders_changed()
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)

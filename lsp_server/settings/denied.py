@@ -67,9 +67,13 @@ def _parts(pattern: str) -> tuple[str, tuple[str, ...]] | None:
 
 
 def _spellings(beginning: str, wild: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """The parts of a pattern: as it is written, and with the symbolic links in front of the first wildcard followed."""
+    """The parts of a pattern: as it is written, and with the symbolic links in front of the first wildcard followed. If
+    it has wildcards, also as the name of a folder that has these characters, such as `[id]`."""
     for parts in _ways(Path(beginning)):
         yield (*map(escape, parts), *map(_folded, wild))
+    if wild:
+        for parts in _ways(Path(beginning, *wild)):
+            yield tuple(map(escape, parts))
 
 
 def _ways(path: Path) -> set[tuple[str, ...]]:

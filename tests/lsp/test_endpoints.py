@@ -234,3 +234,43 @@ def test_an_action_is_not_sent_to_a_place_for_completions(start: Start, home: Pa
         server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
         server.wait(lambda: server.notifications("window/showMessage"), "the end")
         assert not any("Explain" in body["prompt"] for body in other.completions)
+
+
+@pytest.mark.parametrize(
+    ("file", "asked"), [("w/public/a.py", False), ("w/a.py", False), ("w/public/own/a.py", True), ("v/a.py", True)]
+)
+def test_the_project_of_a_single_file_may_have_a_denied_folder_in_it(
+    start: Start, home: Path, other: Server, monkeypatch: pytest.MonkeyPatch, file: str, asked: bool
+) -> None:
+    """An action reads the files of its project, also where the editor has no workspace."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    for folder in ("w/public/own/.git", "w/.git", "w/secret", "v"):
+        (home / folder).mkdir(parents=True)
+    rules = f"endpoints_denied = ['{home}/w/secret']\nrouting = {{ completion = ['team', 'local'] }}\n"
+    user_file(home, rules + elsewhere(other))
+    server = start(*SERVE)
+    server.initialize()
+    server.open((home / file).as_uri(), TEXT)
+    assert (server.status()["denied"] == "") == asked
+
+
+def test_a_document_in_an_archive_and_a_pattern_that_comes_back(start: Start, home: Path, other: Server) -> None:
+    rules = f"endpoints_denied = ['{home}/secret', '{home}/other']\n"
+    user_file(home, rules + elsewhere(other))
+    server = start(*SERVE)
+    server.initialize()
+
+    def set_in_force(text: str, denied: bool) -> None:
+        user_file(home, text + elsewhere(other))
+        server.notify("workspace/didChangeConfiguration", {"settings": {"fimble": {}}})
+        server.wait(lambda: (server.status()["denied"] != "") == denied)
+
+    uri = f"jar:file://{home}/secret/a.jar!/A.java"
+    server.open("untitled:a/b.py", TEXT)
+    assert server.status()["denied"] == ""
+    server.open(uri, "class A {}\n", "java")
+    server.notify("textDocument/didClose", {"textDocument": {"uri": uri}})
+    assert "is open, or was" in server.status()["denied"]
+    set_in_force("", denied=False)
+    set_in_force(rules, denied=True)
+    set_in_force(f"endpoints_denied = ['{home}/other']\n", denied=False)
