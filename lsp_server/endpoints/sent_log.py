@@ -11,6 +11,8 @@ import os
 import re
 import stat
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -32,7 +34,10 @@ _LARGE_BYTES, _MOST_BYTES = 128 << 10, 4 << 20
 _GATHER_SECONDS, _LAST_SECONDS = 0.5, 1.0
 # The part of an error message that is fimble's own: up to the server's text, with a status or a setting in brackets.
 _OWN_WORDS = re.compile(r"[^:;(]*(?:\((?:\d{3}|`\w+`)\))?")
-_rewriting = threading.Lock()
+# How often the file is opened anew because another process has replaced it meanwhile, and how long to wait for one
+# that writes.
+_MOST_TRIES, _LOCK_SECONDS = 100, 2.0
+_writing = threading.Lock()
 
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -70,7 +75,8 @@ def last_sent() -> list[Sent]:
     except OSError:
         return []
     found = [sent for line in lines if (sent := _parsed(line)) is not None]
-    return sorted(found, key=lambda sent: sent.at)[-MOST_KEPT:]
+    # The last by their place in the file: a clock may have been wrong.
+    return sorted(found[-MOST_KEPT:], key=lambda sent: sent.at)
 
 
 def _parsed(line: bytes) -> Sent | None:
@@ -87,24 +93,61 @@ def add(sent: Sequence[Sent]) -> None:
     data = b"\n" + b"".join(msgspec.json.encode(each) + b"\n" for each in sent)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # those that the system has
-            flags |= getattr(os, name, 0)
-        descriptor = os.open(file, flags, 0o600)
-        try:
-            found = os.fstat(descriptor)
-            if not stat.S_ISREG(found.st_mode):
-                return
-            if os.name == "posix" and stat.S_IMODE(found.st_mode) != 0o600:
-                os.fchmod(descriptor, 0o600)
-            os.write(descriptor, data)
-        finally:
-            os.close(descriptor)
-        if found.st_size + len(data) > _LARGE_BYTES:
-            with _rewriting:
-                write_whole(file, b"".join(msgspec.json.encode(each) + b"\n" for each in last_sent()))
+        with _writing:
+            for _ in range(_MOST_TRIES):
+                if _add(file, data):
+                    break
     except OSError as error:
         logger.info("cannot write %s: %s", file, error.strerror)
+
+
+def _add(file: Path, data: bytes) -> bool:
+    """Appends to the file, and shortens it if it is large, while no other process does. Returns False if another
+    process has replaced the file before it was locked. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # those that the system has
+        flags |= getattr(os, name, 0)
+    descriptor = os.open(file, flags, 0o600)
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            return True
+        if os.name == "posix":
+            _lock(descriptor)
+            found = os.fstat(descriptor)
+            if found.st_nlink == 0:
+                return False
+            if stat.S_IMODE(found.st_mode) != 0o600:
+                os.fchmod(descriptor, 0o600)
+        os.write(descriptor, data)
+        if os.name == "posix" and found.st_size + len(data) > _LARGE_BYTES:
+            _shorten(file)
+    finally:
+        os.close(descriptor)
+    if os.name != "posix" and found.st_size + len(data) > _LARGE_BYTES:
+        _shorten(file)  # an open file cannot be replaced there
+    return True
+
+
+def _lock(descriptor: int) -> None:
+    """Waits until no other process writes, for two seconds at most: a process may have been stopped. Closing the file
+    ends the lock. Without one, as on file systems that have none, a line may be lost."""
+    import fcntl
+
+    end = time.monotonic() + _LOCK_SECONDS
+    while time.monotonic() < end:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.002)
+        except OSError:
+            return
+        else:
+            return
+
+
+def _shorten(file: Path) -> None:
+    write_whole(file, b"".join(msgspec.json.encode(each) + b"\n" for each in last_sent()))
 
 
 class SentLog:
@@ -112,7 +155,7 @@ class SentLog:
 
     def __init__(self, write: Callable[[Sequence[Sent]], None] = add) -> None:
         self._write = write
-        self._waiting: list[Sent] = []
+        self._waiting: deque[Sent] = deque(maxlen=MOST_KEPT)  # a disk may not answer
         self._task: asyncio.Task[None] | None = None
 
     def note(self, sent: Sent) -> None:
@@ -126,7 +169,8 @@ class SentLog:
             await self._flush()
 
     async def _flush(self) -> None:
-        taken, self._waiting = self._waiting, []
+        taken = list(self._waiting)
+        self._waiting.clear()
         if taken:
             await anyio.to_thread.run_sync(partial(self._write, taken), abandon_on_cancel=True)
 

@@ -261,7 +261,9 @@ def test_a_command_that_makes_no_sense_is_an_error_or_a_message(start: Start, ho
         assert "not known any more" in warnings(editor)[-1]
 
 
-def test_an_answer_about_code_with_a_secret_is_not_told_to_another_place(start: Start, home: Path, team: Server) -> None:
+def test_an_answer_about_code_with_a_secret_is_not_told_to_another_place(
+    start: Start, home: Path, team: Server
+) -> None:
     """The local model has read the secret, and may repeat it in a sentence, where no detector finds it."""
     team.pieces = ["It logs in."]
     editor = editor_of(start, home, team, LATER, ("", "It logs in with hunter2hunter7x, as you see."))
@@ -315,7 +317,9 @@ def test_the_button_of_a_failure_is_about_what_has_failed(start: Start, home: Pa
     team.answer = response(500, {"error": "oops"})
     with serving_apart("chat", pieces=["It is."]) as big:
         more = endpoint(big, kind="chat", model=MODELS["chat"]).replace("team", "big", 1)
-        editor = editor_of(start, home, team, '[routing]\nactions = ["team", "local", "big"]\n' + more, ("", "It adds."))
+        editor = editor_of(
+            start, home, team, '[routing]\nactions = ["team", "local", "big"]\n' + more, ("", "It adds.")
+        )
         press: list[Message] = []
         editor.server.answers["window/showMessageRequest"] = press.append
         editor.server.wait(lambda: editor.server.status()["places"]["actions"][0]["state"] == "ready", "the endpoint")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -165,3 +168,51 @@ async def test_lines_are_gathered_and_the_last_are_written_at_the_end(monkeypatc
     assert [[each.answer_tokens for each in lines] for lines in written] == [[0, 1, 2, 3, 4]]
     await log.close()
     assert len(written) == 1
+
+
+APPEND = """
+import sys
+from lsp_server.endpoints import sent_log
+sent_log._LARGE_BYTES, sent_log.MOST_KEPT = 1, 9999  # every write replaces the file
+for number in range(60):
+    sent_log.add([sent_log.Sent(at=1e9, endpoint=sys.argv[1], job="", prompt_tokens=None, answer_tokens=number,
+        first_ms=None, total_ms=1.0, result="stop")])
+"""
+
+
+def test_processes_that_write_at_once_lose_no_line(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("one", "other")
+    processes = [subprocess.Popen([sys.executable, "-c", APPEND, name]) for name in names]
+    assert [process.wait(60) for process in processes] == [0, 0]
+    monkeypatch.setattr(sent_log, "MOST_KEPT", 9999)
+    found = last_sent()
+    for name in names:
+        assert [each.answer_tokens for each in found if each.endpoint == name] == list(range(60))
+    assert [each.name for each in file.parent.iterdir()] == [file.name]
+
+
+def test_a_clock_that_was_wrong_hides_no_later_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_log, "_LARGE_BYTES", 1)
+    add([sent(number, at=4e9) for number in range(MOST_KEPT)])
+    for number in (501, 502):
+        add([sent(number)])
+        assert number in [each.answer_tokens for each in last_sent()]
+
+
+async def test_while_the_disk_does_not_answer_a_limited_number_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_log, "_GATHER_SECONDS", 30.0)
+    written: list[list[Sent]] = []
+    log = SentLog(lambda lines: written.append(list(lines)))
+    for number in range(3 * MOST_KEPT):
+        log.note(sent(number))
+    await log.close()
+    assert [[each.answer_tokens for each in lines] for lines in written] == [list(range(2 * MOST_KEPT, 3 * MOST_KEPT))]
+
+
+def test_a_process_that_keeps_the_lock_is_not_waited_for(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sent_log, "_LOCK_SECONDS", 0.05)
+    add([sent(1)])
+    with file.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        add([sent(2)])
+    assert [each.answer_tokens for each in last_sent()] == [1, 2]

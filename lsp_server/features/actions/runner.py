@@ -128,7 +128,8 @@ class ActionRunner:
                 if offer.action.result is Result.DOCUMENT:
                     break
             if dangerous is not None:
-                return _warned(dangerous, Attempt(answering, answer, saw_secret=secret))  # the second answer was no better
+                # The second answer was no better.
+                return _warned(dangerous, Attempt(answering, answer, saw_secret=secret))
             failed = Attempt(answering, answer, problem, secret)
             raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}", failed)
 
