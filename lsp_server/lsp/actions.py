@@ -201,10 +201,12 @@ class ActionService:
 
     def _ask_again(self, again: Again) -> None:
         document = self._session.documents.get(again.answered.uri)
-        if document is not None and not self._is_full():
-            self._finding.add(scope := anyio.CancelScope())
-            find = partial(again.answered.offer_now, document)
-            self._session.start_task(self._find_and_start, scope, document, again.answered.offer.action, find, again)
+        if document is None or self._is_full():
+            self.again.ended(again)
+            return
+        self._finding.add(scope := anyio.CancelScope())
+        find = partial(again.answered.offer_now, document)
+        self._session.start_task(self._find_and_start, scope, document, again.answered.offer.action, find, again)
 
     async def _find_and_start(
         self,
@@ -214,21 +216,24 @@ class ActionService:
         find: Callable[[], Offer | None],
         again: Again | None = None,
     ) -> None:
-        offer = None
+        offer, started = None, False
         try:
             with scope:
                 offer = await anyio.to_thread.run_sync(find, abandon_on_cancel=True)
+            self._finding.discard(scope)
+            if scope.cancel_called:
+                return
+            if offer is None and again is not None:
+                self._warn("the code has changed since; ask for the action again")
+            elif offer is None:
+                self._warn(f"the action {action.id!r} is not for this place")
+            else:
+                title = offer.title if again is None else f"Ask {again.place} again: {offer.title}"
+                started = self._start(title, self._count, document, offer, again)
         finally:
             self._finding.discard(scope)
-        if scope.cancel_called:
-            return
-        if offer is None and again is not None:
-            self._warn("the code has changed since; ask for the action again")
-        elif offer is None:
-            self._warn(f"the action {action.id!r} is not for this place")
-        else:
-            title = offer.title if again is None else f"Ask {again.place} again: {offer.title}"
-            self._start(title, self._count, document, offer, again)
+            if again is not None and not started:
+                self.again.ended(again)
 
     def _is_full(self) -> bool:
         """Whether no more actions may wait. If so, tells the user."""
@@ -237,9 +242,10 @@ class ActionService:
             self._warn(f"{_MOST_WAITING} actions are waiting already")
         return full
 
-    def _start(self, title: str, work: Any, *arguments: Any) -> None:
+    def _start(self, title: str, work: Any, *arguments: Any) -> bool:
+        """Starts an action, unless too many wait. Returns whether it did."""
         if self._is_full():
-            return
+            return False
         client = self._session.client
         progress = ActionProgress(self._session, progress_title(title, client), shown=client.progress)
         self._running[progress.token] = scope = anyio.CancelScope()
@@ -263,12 +269,17 @@ class ActionService:
                 progress.end("cancelled" if scope.cancel_called else message)
 
         self._session.start_task(task)
+        return True
 
     async def _count(
         self, progress: ActionProgress, document: DocumentSnapshot, offer: Offer, again: Again | None
     ) -> str:
-        with self._counting.action(document, offer.action.id) as said:
-            said.append(await self._carry_out(progress, document, offer, again))
+        try:
+            with self._counting.action(document, offer.action.id) as said:
+                said.append(await self._carry_out(progress, document, offer, again))
+        finally:
+            if again is not None:
+                self.again.ended(again)
         return said[0]
 
     async def _carry_out(

@@ -76,7 +76,8 @@ class _Arguments(msgspec.Struct):
 
 class AskingAgain:
     """Remembers answered actions, and offers to ask other places. allowed: the names of the places that may be asked,
-    the best first; only the user's own file sets them. start: called to ask a place. warn: shows a message."""
+    the best first; only the user's own file sets them. start: called to ask a place; `ended` must follow. warn: shows a
+    message."""
 
     def __init__(
         self,
@@ -89,6 +90,7 @@ class AskingAgain:
         self.allowed: tuple[str, ...] = ()
         self._kept: deque[Answered] = deque(maxlen=_MOST_KEPT)
         self._numbers = count(1)
+        self._running: set[tuple[int, str]] = set()  # the answers and places that are being asked about
 
     def document_changed(self, document: DocumentSnapshot) -> None:
         for number, each in enumerate(self._kept):
@@ -160,11 +162,18 @@ class AskingAgain:
             return
         places = self._places(known[0])
         place = given.place or next(iter(places), "")
-        if place in places:
+        if (known[0].number, place) in self._running:
+            self._warn(f"`{place}` is being asked about it already")
+        elif place in places:
+            self._running.add((known[0].number, place))
             self._start(Again(place, known[0]))
         else:
             what = f"`{place}` may not be asked about it" if place else "no endpoint may be asked about it"
             self._warn(f"{what}: see `ask_again` in docs/endpoints.md")
+
+    def ended(self, again: Again) -> None:
+        """To be called when a place that was to be asked has answered, or was not asked after all."""
+        self._running.discard((again.answered.number, again.place))
 
     # Messages -------------------------------------------------------------------------------------------
 

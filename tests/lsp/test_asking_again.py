@@ -336,3 +336,22 @@ def test_the_button_of_a_failure_is_about_what_has_failed(start: Start, home: Pa
         editor.server.wait(lambda: warnings(editor), "the message")
         assert big.completions == []
         assert len(press) == 1
+
+
+def test_a_place_is_asked_once_however_often_that_is_said(start: Start, home: Path, team: Server) -> None:
+    team.stall = True
+    editor = editor_of(start, home, team, LATER, ("", "It adds."))
+    uri, offset = opened(editor)
+    editor.choose(uri, "explain", offset)
+    assert editor.finished() == "explained"
+    ask_the_last_again(editor)
+    editor.server.wait(lambda: team.completions, "the question")
+    ask_the_last_again(editor)
+    assert "`team` is being asked about it already" in warnings(editor)[-1]
+    editor.server.call("workspace/executeCommand", {"command": "fimble.cancel", "arguments": []})
+    assert editor.finished(2) == "cancelled"
+    assert len(team.completions) == 1
+    team.stall, team.pieces = False, ["It is a sum."]
+    ask_the_last_again(editor)
+    assert editor.finished(3) == "explained"
+    assert len(team.completions) == 2
