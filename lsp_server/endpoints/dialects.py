@@ -19,6 +19,8 @@ from lsp_server.engine.endpoint import Endpoint, Kind
 
 # How long a model stays loaded in Ollama after a request.
 _KEEP_ALIVE = "30m"
+# A larger number of tokens is a mistake.
+_MOST_COUNTED = 1 << 31
 
 
 class DialectError(Exception):
@@ -158,7 +160,7 @@ def _mercury(endpoint: Endpoint, prompt: FimPrompt, most: int, begins: str) -> d
 
 def _count(value: Any) -> int:
     """A count that a server sends, or -1."""
-    return value if isinstance(value, int) else -1
+    return value if type(value) is int and 0 <= value <= _MOST_COUNTED else -1
 
 
 def _choice(event: dict[str, Any]) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from lsp_server.engine.api import Finished, FinishReason, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Kind
 from tests.engine.harness import BLOCK
-from tests.remote.server import KINDS, Server, response, serving
+from tests.remote.server import KINDS, Server, response, serving, stream
 from tests.remote.test_remote import FAULTS, fim
 
 
@@ -216,3 +216,13 @@ def test_a_process_that_keeps_the_lock_is_not_waited_for(file: Path, monkeypatch
         fcntl.flock(held, fcntl.LOCK_EX)
         add([sent(2)])
     assert [each.answer_tokens for each in last_sent()] == [1, 2]
+
+
+@pytest.mark.parametrize("told", ["true", "-3", "1e300", "1" * 40, '"x = 1"', "[7]"])
+async def test_a_server_cannot_spoil_its_line_with_an_odd_count(told: str, file: Path) -> None:
+    event = f'data: {{"usage": {{"prompt_tokens": {told}}}, "choices": [{{"text": "x", "finish_reason": "stop"}}]}}\n\n'
+    async with serving("openai", answer=stream(event.encode())) as server:
+        await asked(server)
+    (found,) = last_sent()
+    assert found.prompt_tokens is None
+    assert "1111" not in file.read_text()
