@@ -27,7 +27,6 @@ class Answer:
         self._post = post
         self.is_sent = False
         self.problem = ""
-        self._at = time.time()
         self._began = time.monotonic()
         self._first: float | None = None
         self.begin_again()
@@ -43,6 +42,8 @@ class Answer:
         return time.monotonic() - self._began
 
     def begin_again(self) -> None:
+        """To be called when the request is sent once more."""
+        self._at = time.time()
         self.begins = ""
         self.text = ""
         self._stream = ""

@@ -193,10 +193,13 @@ class RemoteHome:
             self._waited += answer.seconds
             if self._waited > self._endpoint.late_ms / 1000:
                 self._broken(self._late)
-        if self._log is not None and answer.is_sent:
-            self._log.note(answer.sent(self._name, reason))
+        self._note(answer, reason)
         self._post(answer.finished(reason, message))
         self._next()
+
+    def _note(self, answer: Answer, reason: FinishReason) -> None:
+        if self._log is not None and answer.is_sent:
+            self._log.note(answer.sent(self._name, reason))
 
     @property
     def _late(self) -> str:
@@ -247,6 +250,7 @@ class RemoteHome:
             try:
                 return await self._stream(request, cut, answer), ""
             except MismatchError:
+                self._note(answer, FinishReason.CANCELLED)
                 answer.begin_again()
                 return await self._stream(request, whole, answer), ""
         return FinishReason.DEADLINE, ""

@@ -14,6 +14,7 @@ import anyio
 import pytest
 
 from lsp_server.backends.base import ModelSpec
+from lsp_server.core.prompt import FimPrompt
 from lsp_server.endpoints import sent_log
 from lsp_server.endpoints.home import RemoteHome
 from lsp_server.endpoints.sent_log import MOST_KEPT, Sent, SentLog, add, last_sent, own_words
@@ -37,7 +38,9 @@ def sent(number: int = 0, **more: Any) -> Sent:
     return Sent(**given)
 
 
-async def asked(server: Server, *, cancel: bool = False, late_ms: int = 20_000) -> Finished:
+async def asked(
+    server: Server, *, prompt: FimPrompt | None = None, cancel: bool = False, late_ms: int = 20_000
+) -> Finished:
     """The end of one request, after which the engine is stopped."""
     done = anyio.Event()
     home = RemoteHome("team", server.endpoint(late_ms=late_ms), environ={}, log=SentLog())
@@ -55,7 +58,7 @@ async def asked(server: Server, *, cancel: bool = False, late_ms: int = 20_000) 
             engine.load(ModelSpec(server.endpoint().url))
             while engine.model.kind == "loading":
                 await anyio.sleep(0.005)
-            number = engine.submit(fim(), BLOCK, 20, take)
+            number = engine.submit(prompt or fim(), BLOCK, 20, take)
             if cancel:
                 while not server.completions:
                     await anyio.sleep(0.005)
@@ -226,3 +229,13 @@ async def test_a_server_cannot_spoil_its_line_with_an_odd_count(told: str, file:
     (found,) = last_sent()
     assert found.prompt_tokens is None
     assert "1111" not in file.read_text()
+
+
+async def test_a_request_that_is_sent_twice_has_two_lines() -> None:
+    """Token healing has failed: the answer does not begin with what was typed, and the whole is sent once more."""
+    async with serving("openai", pieces=["zz\n"]) as server:
+        await asked(server, prompt=fim(typed="    return ar"))
+        assert len(server.completions) == 2
+    found = last_sent()
+    assert [each.answer_tokens for each in found] == [1, 1]
+    assert found[0].result == "cancelled"
