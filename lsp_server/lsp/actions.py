@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -42,7 +43,8 @@ _MOST_WAITING = 8
 
 
 class ActionService:
-    """The code actions of one client. changed: called when an action starts or ends."""
+    """The code actions of one client. changed: called when an action starts or ends. may_read: tells whether parts of
+    the files in a folder may be shown to a model; called on a worker thread."""
 
     def __init__(
         self, session: Session, engine: Engine, counting: Counting, snooze: Snooze, changed: Callable[[], None]
@@ -55,6 +57,7 @@ class ActionService:
         self._running: dict[str, anyio.CancelScope] = {}
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
+        self.may_read: Callable[[Path], bool] = lambda _: True
         self.again = AskingAgain(session, self._ask_again, self._warn)
         self.next_edits = NextEditService(session, engine, snooze)
 
@@ -297,6 +300,7 @@ class ActionService:
                 lambda state: progress.report(_shown(state), state.phase),
                 path=convert.path_of(document.uri),
                 roots=tuple(self._session.roots),
+                may_read=self.may_read,
                 at=again.place if again is not None else "",
                 before=again.answered.attempt if again is not None else None,
             )

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from lsp_server.features.actions.generated_tests.places import project_root
-from lsp_server.lsp import convert
 from lsp_server.settings.denied import DeniedFolders
 
 if TYPE_CHECKING:
@@ -38,11 +36,6 @@ class DeniedPlaces:
             self._look_at_documents()
         self.look()
 
-    def folders_changed(self) -> None:
-        """To be called after the workspace's folders have changed."""
-        self._look_at_documents()
-        self.look()
-
     def _look_at_documents(self) -> None:
         known = (document.uri for document in self._session.documents.recent())
         for uri in (*self._session.documents.snapshots(), *known) if self._folders else ():
@@ -62,9 +55,7 @@ class DeniedPlaces:
             self._met.update(pattern for pattern in self._patterns if self._has(DeniedFolders([pattern]), uri))
 
     def _has(self, folders: DeniedFolders, uri: str) -> bool:
-        """Whether a document lies in a denied folder, or is of no folder of the workspace and of a project that may
-        have one in it: an action reads the files around it. Works for cells of notebooks too: their URIs have the
-        path."""
+        """Whether a document lies in a denied folder. Works for cells of notebooks too: their URIs have the path."""
         try:
             given = unquote(urlsplit(uri).path)
         except ValueError:
@@ -73,21 +64,18 @@ class DeniedPlaces:
             return False  # it has no path, as a document that was never saved
         path = given[given.index("/") :]  # `jar:file:///…` has a scheme in front of it
         path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
-        if folders.have(Path(path)):
-            return True
-        file, roots = convert.path_of(uri), self._session.roots
-        if file is None or any(file.is_relative_to(root) for root in roots):
-            return False
-        try:
-            return folders.meet(project_root(file, roots))
-        except (OSError, ValueError):
-            return True
+        return folders.have(Path(path))
+
+    def may_read(self, folder: Path) -> bool:
+        """Whether an action may show parts of the files in a folder: a document of no folder of the workspace may be of
+        a project that has a denied folder in it. May be called on any thread; reads the disk."""
+        return bool(self.why) or not self._folders.meet(folder)
 
     def look(self) -> None:
         """Checks the workspace's present folders."""
         why = ""
         if self._opened:
-            why = "a document of a folder of `endpoints_denied`, or beside one, is open, or was"
+            why = "a document of a folder of `endpoints_denied` is open, or was"
         elif self._folders and any(map(self._folders.meet, self._session.roots)):
             why = "the workspace lies in a folder of `endpoints_denied`, or has one in it"
         if why != self.why:

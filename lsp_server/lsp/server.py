@@ -114,6 +114,7 @@ class FimbleServer(Session):
         engine.on_model = self._model_changed
         engine.on_working = self.state.changed
         engine.on_place = self.actions.place_changed
+        self.actions.may_read = self._denied.may_read
         _register(self)
         documents.register(self, self.document_service)
         completions.register(self, self.completions)
@@ -177,7 +178,7 @@ class FimbleServer(Session):
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
-        self._denied.folders_changed()
+        self._denied.look()
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)

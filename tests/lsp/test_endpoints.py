@@ -236,22 +236,30 @@ def test_an_action_is_not_sent_to_a_place_for_completions(start: Start, home: Pa
         assert not any("Explain" in body["prompt"] for body in other.completions)
 
 
-@pytest.mark.parametrize(
-    ("file", "asked"), [("w/public/a.py", False), ("w/a.py", False), ("w/public/own/a.py", True), ("v/a.py", True)]
-)
-def test_the_project_of_a_single_file_may_have_a_denied_folder_in_it(
-    start: Start, home: Path, other: Server, monkeypatch: pytest.MonkeyPatch, file: str, asked: bool
+@pytest.mark.parametrize(("file", "shown"), [("w/public/a.py", False), ("w/a.py", False), ("v/a.py", True)])
+def test_of_a_project_with_a_denied_folder_an_action_shows_no_other_file(
+    start: Start, home: Path, monkeypatch: pytest.MonkeyPatch, file: str, shown: bool
 ) -> None:
-    """An action reads the files of its project, also where the editor has no workspace."""
+    """The editor has no workspace, so the folder of the project's file counts, which the denied one is in."""
     monkeypatch.setenv("NO_PROXY", "*")
-    for folder in ("w/public/own/.git", "w/.git", "w/secret", "v"):
+    for folder in ("w/.git", "w/public", "w/secret", "v/.git", "v/lib"):
         (home / folder).mkdir(parents=True)
-    rules = f"endpoints_denied = ['{home}/w/secret']\nrouting = {{ completion = ['team', 'local'] }}\n"
-    user_file(home, rules + elsewhere(other))
-    server = start(*SERVE)
-    server.initialize()
-    server.open((home / file).as_uri(), TEXT)
-    assert (server.status()["denied"] == "") == asked
+    for helper in ("w/secret/b.py", "v/lib/b.py"):
+        (home / helper).write_text("def helper(hidden_name):\n    return hidden_name\n")
+    with serving_apart("chat", pieces=["It adds."]) as other:
+        rules = f"endpoints_denied = ['{home}/w/secret']\nrouting = {{ actions = ['team'] }}\n"
+        told = endpoint(other, kind="chat", model=MODELS["chat"], url=f"http://0.0.0.0:{other.port}", remote="X")
+        user_file(home, rules + told.replace("'X'", "true"))
+        server = start(*SERVE)
+        server.initialize()
+        uri = (home / file).as_uri()
+        server.open(uri, "def total(a):\n    return helper(a)\n")
+        place = {"line": 0, "character": 5}
+        arguments = [{"action": "explain", "uri": uri, "range": {"start": place, "end": place}}]
+        server.call("workspace/executeCommand", {"command": "fimble.action", "arguments": arguments})
+        server.wait(lambda: other.completions, "the question")
+        assert server.status()["denied"] == ""
+        assert ("hidden_name" in str(other.completions)) == shown
 
 
 def test_a_document_in_an_archive_and_a_pattern_that_comes_back(start: Start, home: Path, other: Server) -> None:

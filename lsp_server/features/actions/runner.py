@@ -88,11 +88,13 @@ class ActionRunner:
         *,
         path: Path | None = None,
         roots: tuple[Path, ...] = (),
+        may_read: Callable[[Path], bool] = lambda _: True,
         at: str = "",
         before: Attempt | None = None,
     ) -> Outcome:
-        """Carries out `offer`. path: the document's file, if it has one. at: the name of the only place to ask; empty
-        for the first that works. before: the answer of another place. Raises ActionFailedError.
+        """Carries out `offer`. path: the document's file, if it has one. may_read: tells whether parts of the files in
+        a folder may be shown; called on a worker thread. at: the name of the only place to ask; empty for the first
+        that works. before: the answer of another place. Raises ActionFailedError.
 
         Actions run one at a time, because two at once would only be slower.
         """
@@ -106,7 +108,7 @@ class ActionRunner:
             root = places.project_root(path, roots) if path is not None else None
             place = await self._place(document, offer, path, roots)
             report(Progress("reading the project"))
-            first = partial(_question, document, offer, info.context_tokens, place, root, path)
+            first = partial(_question, document, offer, info.context_tokens, place, root, path, may_read)
             try:
                 asked, secret = await anyio.to_thread.run_sync(first, abandon_on_cancel=True)
             except prompts.TooLargeError as error:
@@ -288,6 +290,7 @@ def _question(
     place: Place | None,
     root: Path | None,
     path: Path | None,
+    may_read: Callable[[Path], bool],
 ) -> tuple[prompts.Asked, bool]:
     """The first prompt, and whether a secret stands in it. Reads the project's files. Raises TooLargeError."""
     hints: list[str] = []
@@ -295,7 +298,7 @@ def _question(
         hints = [place.hint]
     elif offer.action.result is Result.DOC_COMMENT:
         hints = [f"Use {style_hint(document)}."]
-    signatures = _signatures(document, offer, root, path)
+    signatures = _signatures(document, offer, root, path) if root is not None and may_read(root) else []
     imports, begin = (place.imports, place.begin) if place is not None else ((), "")
     asked = prompts.build(
         document, offer, context_tokens, signatures=signatures, hints=hints, imports=imports, begin=begin
