@@ -17,7 +17,8 @@ class AccessSyntax:
     """receiver: the name by which a method refers to its object. word: the pattern of a name or of its beginning.
     separators: what is written between the receiver and a name. other_scope: matches text that may have begun a
     function in which the receiver is a different object. defines: matches the text before an access in a line if the
-    access may define a new name. specials: the names that every object has. plain: matches complete strings and
+    access may define a new name. specials: the names that every object has. usual: those of them that are
+    allowed although the file does not contain them. plain: matches complete strings and
     comments. marks: the beginnings of incomplete ones. free: texts that may follow a separator in place of a name.
     access: matches an access, or its receiver, at the end of a line."""
 
@@ -27,6 +28,7 @@ class AccessSyntax:
     other_scope: re.Pattern[str]
     defines: re.Pattern[str]
     specials: frozenset[str]
+    usual: frozenset[str]
     plain: re.Pattern[str]
     marks: tuple[str, ...]
     free: tuple[str, ...]
@@ -56,6 +58,7 @@ def _syntax(
     comments: str = "//",
     template: bool = False,
     free: str = "",
+    usual: str = "",
 ) -> AccessSyntax:
     every = tuple(separators.split())
     begun = sorted({each[:count] for each in every for count in range(1, len(each))}, key=len, reverse=True)
@@ -72,6 +75,7 @@ def _syntax(
         re.compile(other_scope, re.MULTILINE),
         re.compile(defines),
         frozenset(specials.split()),
+        frozenset(usual.split()),
         re.compile(plain, re.DOTALL),
         ('"', "'", "`", "/*", *comments.split()),
         tuple(free.split()),
@@ -82,10 +86,10 @@ def _syntax(
 
 
 # The parameters of a function before its block.
-_ARGUMENTS = r"\((?:[^()\n]|\([^()\n]*\))*\)"
+_ARGUMENTS = r"\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)"
 _SCRIPT_FUNCTION = (
-    r"\b(?:function|class|static|interface|namespace)\b"
-    rf"|(?<![\w$])(?!(?:if|for|await|while|switch|catch|with)\b)[\w$\])'\"]+\s*{_ARGUMENTS}\s*(?::[^{{}}()\n]*)?\{{"
+    r"\b(?:function|class|static|interface|namespace)\b|\bthis\s+instanceof\b|[\"']\s+in\s+this\b(?!\s*[.\[])"
+    rf"|(?<![\w$])(?!(?:if|for|await|while|switch|catch|with)\b)[\w$\])'\">]+\s*{_ARGUMENTS}\s*(?::[^{{}}()\n]*)?\{{"
 )
 # Text before the beginning of a statement, or of another common place of an assignment; not the brace before code in a
 # template or in JSX.
@@ -102,23 +106,29 @@ _SCRIPT = _syntax(
     _SCRIPT_DEFINES,
     "constructor toString toLocaleString valueOf hasOwnProperty isPrototypeOf propertyIsEnumerable __proto__",
     template=True,
+    usual="constructor",
 )
 
 _HEADERS = rf"(?<![\w$])(?!(?:if|for|foreach|while|switch|match|catch|try|synchronized|elseif|fn)\b)\w+\s*{_ARGUMENTS}"
+# The arguments of a constructor with type arguments.
+_GENERIC = rf">\s*{_ARGUMENTS}"
 _STATEMENT = r"(?:\A|.*(?:[;{}]|\)|\belse|\bdo))\s*\Z"
 _JAVA = _syntax(
     "this",
     r"[\w$]+",
     ".",
-    rf"\b(?:class|static|interface|enum|record|default)\b|{_HEADERS}\s*(?:throws\s+[\w\s,.]*)?\{{",
+    rf"\b(?:class|static|interface|enum|record|default)\b|(?:{_HEADERS}|{_GENERIC})\s*(?:throws\s+[\w\s,.]*)?\{{",
     _STATEMENT,
     "getClass hashCode equals toString notify notifyAll wait clone finalize",
+    free="<",
+    usual="getClass",
 )
 _PHP = _syntax(
     "$this",
     r"\w+",
     "-> ?->",
-    r"\bfunction\s+&?\w|\b(?:class|static|interface|enum|trait)\b",
+    r"\bfunction\s+&?\w|\b(?:class|static|interface|enum|trait|instanceof)\b|\b(?:macro|bind|bindTo)\s*\("
+    r"|(?<![\w\])])\(\s*function\b",
     _STATEMENT,
     "",
     comments="// #",

@@ -5,6 +5,7 @@ The results are cached by the text.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 MARK = "fimble_cursor_"
 # How many characters before a name are examined.
 _BEFORE = 300
+# A member with more occurrences of a bare `this` is not read.
+_MOST_BARE = 1000
 _SYMBOL = re.compile(r"\[\s*Symbol\s*\.\s*\w+\s*\]")
+# The type of the result of a method that tells the type of its object.
+_TESTS = re.compile(r":\s*(?:asserts\s+this\b|this\s+is\b)")
 _TAKEN = re.compile(r"#?[\w$]+")
 
 
@@ -35,26 +40,30 @@ class Facts:
     fields: bool = False
 
 
-# The cache, by the language's table, the node kind and the text, and its maximum size.
+# The cache, by the language's table, the node kind and the hash of the text, and its maximum size.
 _KNOWN: dict[tuple[int, str, bytes], Facts] = {}
 _MOST_KNOWN = 4096
 
 
 def facts_of(member: Node, text: bytes, kinds: ClassKinds) -> Facts:
     """The facts of a member of a class, whose text is `text`."""
-    key = id(kinds), member.type, text
-    return _KNOWN.get(key) or _kept(key, _facts_of_member(member, text, kinds))
+    key = id(kinds), member.type, _hash_of(text)
+    return _KNOWN.get(key) or _kept(key, text, _facts_of_member(member, text, kinds))
 
 
 def facts_outside(code: bytes, kinds: ClassKinds) -> Facts:
     """The facts of code outside the class."""
-    key = id(kinds), "", code
+    key = id(kinds), "", _hash_of(code)
     given = kinds.given
-    return _KNOWN.get(key) or _kept(key, Facts(given=frozenset(given.findall(code.decode("utf-8", "replace")))))
+    return _KNOWN.get(key) or _kept(key, code, Facts(given=frozenset(given.findall(code.decode("utf-8", "replace")))))
 
 
-def _kept(key: tuple[int, str, bytes], facts: Facts) -> Facts:
-    if MARK.encode() not in key[2]:
+def _hash_of(text: bytes) -> bytes:
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def _kept(key: tuple[int, str, bytes], text: bytes, facts: Facts) -> Facts:
+    if MARK.encode() not in text:
         if len(_KNOWN) >= _MOST_KNOWN:
             _KNOWN.clear()
         _KNOWN[key] = facts
@@ -75,8 +84,12 @@ def _facts_of_member(node: Node, source: bytes, kinds: ClassKinds) -> Facts:
     named = [(each.type, text_of(each)) for each in names_in(node)]
     computed = [name for kind, name in named if kind == "computed_property_name"]
     own = {name.strip("\"'").removeprefix(kinds.sigil) for _, name in named if name not in computed}
-    if not named or any(_SYMBOL.fullmatch(name) is None for name in computed) or not own.isdisjoint(kinds.magic):
+    is_magic = not kinds.magic.isdisjoint(map(str.lower, own))
+    if not named or is_magic or any(_SYMBOL.fullmatch(name) is None for name in computed):
         return Facts(opaque=True)
+    result = node.child_by_field_name("return_type")
+    if result is not None and _TESTS.match(text_of(result)) is not None:
+        return Facts(opaque=True)  # a caller may use the names of the type that it tests for
     if is_static(node, kinds):
         return Facts(own=frozenset(own if kinds.reached else ()), given=frozenset(given))
     is_constructor = not kinds.constructors.isdisjoint((node.type, *own))
@@ -87,27 +100,39 @@ def _facts_of_member(node: Node, source: bytes, kinds: ClassKinds) -> Facts:
         if each.type in kinds.parameters and any(part.type in kinds.promoting for part in [each, *each.children]):
             pattern = each.child_by_field_name("pattern") or each.child_by_field_name("name")
             if pattern is not None:
-                own.add(text_of(pattern).removeprefix(kinds.sigil))
+                own.add(text_of(pattern).lstrip("& ").removeprefix(kinds.sigil))
     every = kinds.used.findall(text)
     used = {name for name, _ in every}
     given |= {name for name, is_given in every if is_given}
-    opaque = kinds.computed.search(text) is not None
-    for match in kinds.bare.finditer(text):
+    bare = _facts_of_bare(text, kinds)
+    return Facts(
+        frozenset(own),
+        frozenset(given | bare.given),
+        frozenset(each for each in used | bare.used if MARK not in each),
+        bare.opaque or kinds.computed.search(text) is not None,
+        "field" in node.type or "property" in node.type or len(own) > 1,
+    )
+
+
+def _facts_of_bare(text: str, kinds: ClassKinds) -> Facts:
+    """The facts of the places where a member writes the receiver without an access."""
+    given: set[str] = set()
+    used: set[str] = set()
+    opaque = False
+    for count, match in enumerate(kinds.bare.finditer(text)):
+        if count > _MOST_BARE:
+            return Facts(opaque=True)
         before = text[max(0, match.start() - _BEFORE) : match.start()]
         if kinds.mixes.search(before) is not None:
             one = kinds.one.match(text, match.end())
             opaque = opaque or one is None
             given |= {one[1]} if one is not None else set()
+        if (alias := kinds.alias.search(before)) is not None:
+            opaque = opaque or re.search(kinds.fills.replace("ALIAS", re.escape(alias[1])), text) is not None
         if (taken := kinds.taken.search(before)) is not None:
             parts = (each.strip() for each in taken[1].split(","))
             used |= {name[0] for each in parts if (name := _TAKEN.match(each)) is not None}
-    return Facts(
-        frozenset(own),
-        frozenset(given),
-        frozenset(each for each in used if MARK not in each),
-        opaque,
-        "field" in node.type or "property" in node.type or len(own) > 1,
-    )
+    return Facts(given=frozenset(given), used=frozenset(used), opaque=opaque)
 
 
 def names_in(node: Node) -> list[Node]:

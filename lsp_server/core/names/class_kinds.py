@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 
 # Matches nothing. A search for it is fast, because it begins with a literal character.
 _NEVER = re.compile(r"\0(?!)")
+# A line of a block comment, without code that follows it.
+_BLOCK = r"(?:/\*|\*(?=[ \t/\n]))(?:(?<!\*)/|[^/\n])*(?:(?<=\*)/)?"
 _MIXES = (
-    r"(?:assign|assignIn|extend|merge|mixins?|defaults|defaultsDeep|applyMixins|inherits|defineProperty|defineProperties"
-    r"|setPrototypeOf|Reflect\s*\.\s*set)"
+    r"(?:(?:assign|extend|merge|mix[iI]n|mixInto|apply|augment|copy|defaults|inherit|define|implement|setOptions)\w*"
+    r"|\w*(?:[mM]ix[iI]ns?|[eE]mitter)|loadClass|setPrototypeOf|Reflect\s*\.\s*set)"
 )
+_INDEX = r"\[(?:[^\[\]]|\[(?:[^\[\]]|\[[^\[\]]*\])*\])*\]"
+# The first argument of a deep copy.
+_DEEP = r"\s*\(\s*(?:true\s*,\s*)?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +43,10 @@ class ClassKinds:
     assignment to a computed name. given: an assignment to a name of any object. comments: lines that are comments.
     declares: before a name, its declaration. mixed: before the name of a class, a call that may add names to it.
     changed: after that name, an access that may add names. generated: matches a file in which the compiler or a
-    generator adds names to classes."""
+    generator adds names to classes. narrows: a test of the receiver after which it may have further names. alias:
+    before a bare receiver, the name that becomes another name of it; `fills`, with that name in place of ALIAS, matches
+    code that adds unknown names to it. closures: functions that have a different receiver if `rebinds` matches in the
+    method."""
 
     receiver: str
     classes: frozenset[str]
@@ -62,6 +70,11 @@ class ClassKinds:
     declares: re.Pattern[str]
     mixed: re.Pattern[str]
     changed: re.Pattern[str]
+    narrows: re.Pattern[str]
+    alias: re.Pattern[str] = _NEVER
+    fills: str = ""
+    closures: frozenset[str] = frozenset()
+    rebinds: re.Pattern[str] = _NEVER
     generated: re.Pattern[str] = _NEVER
     interfaces: frozenset[str] = frozenset()
     plain: frozenset[str] = frozenset()
@@ -108,20 +121,29 @@ def _script(*, grows: bool, fields: str) -> ClassKinds:
         bare=re.compile(rf"{this}(?!\s*[.\[?!]|[\w$])"),
         taken=re.compile(r"\{([^{}]*)\}\s*(?::[^=;{}]*)?=\s*\Z"),
         mixes=re.compile(
-            rf"\b(?:{_MIXES}\s*\(\s*(?:<any>)?\(*|new\s+Proxy\s*\(\s*|[A-Z][\w$]*\s*\.\s*(?:call|apply)\s*\(\s*)\Z"
+            rf"\b(?:{_MIXES}(?:<[^()]*>)?{_DEEP}(?:<any>)?\(*|new\s+Proxy\s*(?:<[^()]*>)?\s*\(\s*"
+            r"|(?:copy|apply|mix)\w*\s*\([^()]*,\s*|[A-Z][\w$]*\s*\.\s*(?:call|apply)\s*\(\s*)\Z"
         ),
         one=re.compile(r"\s*,\s*[\"']([\w$]+)[\"']\s*,"),
-        computed=re.compile(
-            rf"{this}\s*(?:as\s+[^()\[\]=;]+\)\s*)?\[(?:[^\[\]]|\[[^\[\]]*\])*\]\s*(?:=(?![=>])|\?\?=|\|\|=)"
+        computed=re.compile(rf"{this}\s*(?:\)\s*|as\s+[^()=;]{{1,80}}\)\s*)?{_INDEX}\s*(?:=(?![=>])|\?\?=|\|\|=)"),
+        alias=re.compile(r"(?<![\w$.])([\w$]+)\s*(?::[^=;{}]{0,80})?=\s*\Z"),
+        fills=rf"(?<![\w$.])ALIAS\s*\[[^\]]*\]\s*=(?![=>])|{_MIXES}{_DEEP}ALIAS(?![\w$]|\s*[.\[])",
+        given=re.compile(r"\.([\w$]+)\s*(?:=(?![=>])|\?\?=|\|\|=|&&=)") if grows else _NEVER,
+        narrows=re.compile(
+            r"\bthis\s+instanceof\b|[\"']\s+in\s+this\b(?!\s*[.\[])"
+            r"|\b(?:is|has|assert|ensure)[A-Z]\w*\s*\(\s*this\b(?!\s*[.\[])"
         ),
-        given=re.compile(r"\.([\w$]+)\s*=(?![=>])") if grows else _NEVER,
-        comments=re.compile(r"\n[ \t]*(?://|/\*|\*(?=[ \t/\n]))[^\n]*"),
+        comments=re.compile(rf"\n[ \t]*(?://[^\n]*|{_BLOCK})"),
         declares=re.compile(
-            r"(?:\A|[;{}])\s*(?:(?:export|default|declare|abstract|async|const)\s+)*"
+            r"(?:\A|[;{}]|\*/)\s*(?:(?:export|default|declare|abstract|async|const)\s+)*"
             r"(?:class|interface|namespace|module|enum|function|const|let|var)\s+\Z"
         ),
-        mixed=re.compile(rf"\b{_MIXES}\s*\(\s*\Z"),
-        changed=re.compile(r"\s*\.\s*prototype\b|\s*\.\s*__proto__\b"),
+        mixed=re.compile(rf"\b{_MIXES}\s*\(\s*(?:[\w$]+\s*\.\s*)*\Z"),
+        changed=re.compile(
+            r"\s*\.\s*(?:prototype|__proto__)\b|\s*\[\s*[\"'](?:prototype|__proto__)\b"
+            r"|\s*\.\s*(?:mixin|mixins|mixInto|include|implement|extend|reopen)\s*\("
+        ),
+        generated=re.compile(r"@mixes\b"),
         grows=grows,
         constructors=_words("constructor"),
         harmless=_words(
@@ -161,14 +183,15 @@ _JAVA = ClassKinds(
     one=_NEVER,
     computed=_NEVER,
     given=_NEVER,
-    comments=re.compile(r"\n[ \t]*(?://|/\*|\*(?=[ \t/\n]))[^\n]*"),
+    comments=re.compile(rf"\n[ \t]*(?://[^\n]*|{_BLOCK})"),
     declares=re.compile(
         r"(?:\A|[;{}])\s*(?:(?:public|protected|private|abstract|static|final|sealed|non-sealed|strictfp|@\w+)\s+)*"
         r"(?:class|interface|enum|record)\s+\Z"
     ),
     mixed=_NEVER,
     changed=_NEVER,
-    generated=re.compile(r"\blombok\b|\bAutoValue\b|\b@Generated\b"),
+    narrows=_NEVER,
+    generated=re.compile(r"\blombok\b|\bAutoValue\b|@Generated\b|@Roo[A-Z]"),
     constructors=_words("constructor_declaration"),
     reached=True,
 )
@@ -192,12 +215,21 @@ _PHP = ClassKinds(
     taken=_NEVER,
     mixes=_NEVER,
     one=_NEVER,
-    computed=re.compile(r"\$this\s*->\s*(?:\$\w+|\{[^{}]*\})\s*(?:\[[^\[\]]*\]\s*)*=(?![=>])"),
+    computed=re.compile(
+        r"\$this\s*->\s*(?:\$\w+|\{(?:[^{}]|\{[^{}]*\})*\})\s*(?:\[[^\[\]]*\]\s*)*(?:\?\?|\.)?=(?![=>])"
+    ),
     given=_NEVER,
-    comments=re.compile(r"\n[ \t]*(?://|#|/\*|\*(?=[ \t/\n]))[^\n]*"),
+    comments=re.compile(rf"\n[ \t]*(?:(?://|#(?!\[))[^\n]*|{_BLOCK})"),
     declares=re.compile(r"(?:\A|[;{}])\s*(?:(?:abstract|final|readonly)\s+)*(?:class|interface|trait|enum)\s+\Z"),
     mixed=re.compile(r"\bclass_alias\s*\(\s*\Z"),
     changed=_NEVER,
+    narrows=re.compile(r"\$this\s+instanceof\b"),
+    closures=_words("anonymous_function anonymous_function_creation_expression arrow_function"),
+    rebinds=re.compile(
+        r"\b(?:macro|mixin|bind|bindTo)\s*\(|\}\s*\)\s*->\s*call\s*\("
+        r"|->\s*(?:get|post|put|patch|delete|options|any|map|group)\s*\([^()]*[\"']/[^()]*,\s*(?:function|fn)\b"
+    ),
+    generated=re.compile(r"\bAllowDynamicProperties\b|@(?:mixin|property|method)\b"),
     constructors=_words("__construct"),
     reached=True,
     magic=_words("__get __set __call"),

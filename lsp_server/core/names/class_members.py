@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from lsp_server.core.brackets import CLOSING, OPENING, marks
@@ -29,7 +30,9 @@ MOST_BYTES, _LINE_CHARACTERS = 128_000, 400
 # The maximum number of bytes parsed for one request: the file with each completed variant of the cursor's line.
 _MOST_PARSED = 512_000
 # The maximum number of names of a class, of base classes of one another, and of occurrences of a class's name.
-_MOST_NAMES, _MOST_BASES, _MOST_PLACES = 2000, 8, 2000
+_MOST_NAMES, _MOST_BASES, _MOST_PLACES = 2000, 8, 1000
+# The maximum number of nodes around the cursor, and how much of a line before a name is examined.
+_MOST_AROUND, _BEFORE = 200, 120
 
 _NOT_BLANK = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
 _HEADER = re.compile(r"[\s})]*(?:if|else|for|foreach|while|switch|match|catch|using|lock|do|try)\b")
@@ -37,6 +40,7 @@ _FOR = re.compile(r"\bfor\s*\([^;]*;[^;]*\Z")
 _CHOICE = re.compile(r"\?[^.?:][^:]*\Z|\bcase\b[^:]*\Z")
 _IN_TEMPLATE = re.compile(r"`(?:[^`$]|\$(?!\{)|\$\{[^{}`]*\})*\$\{[^{}`]*\Z")
 _IN_WORD = re.compile(r"[\w$]")
+_NAME = re.compile(r"#?[\w$]+")
 
 
 def members_at(document: DocumentSnapshot, cursor: int) -> Members | None:
@@ -73,7 +77,7 @@ def members_at(document: DocumentSnapshot, cursor: int) -> Members | None:
         if names is None or len(names) > _MOST_NAMES:
             return None
         text = source.decode("utf-8", "replace")
-        special = frozenset(name for name in syntax.specials if name in text)
+        special = frozenset(name for name in syntax.specials if name in syntax.usual or name in text)
         receiver = Receiver(kinds.receiver, names | syntax.specials, grows=place.grows)
         return Members(left, (receiver,), special, left in variant, language=language.name)
     return None
@@ -126,10 +130,12 @@ class _Place:
     @staticmethod
     def of(tree: Tree, kinds: ClassKinds, at: int) -> _Place | None:
         """The position `at`, where the tree has `MARK`; None if there are errors around it."""
-        path = list(above(tree.node_at(at, at + len(MARK))))
+        path = list(islice(above(tree.node_at(at, at + len(MARK))), _MOST_AROUND))
         if not path or any(each.type == "ERROR" for each in path):
             return None
         nothing = _Place(tree, kinds)
+        if len(path) == _MOST_AROUND:
+            return nothing
         if not path[0].type.endswith(("identifier", "name")) or not tree.is_code(at, at + len(MARK)):
             return nothing  # in a string or comment
         for inner, outer, around in zip(path, path[1:], [*path[2:], None], strict=False):
@@ -144,6 +150,10 @@ class _Place:
                 parameters = inner.child_by_field_name("parameters")
                 if parameters is not None and re.match(rb"\(\s*this\b", tree.text(parameters)):
                     return nothing  # in TypeScript a method may declare the type of its `this`
+                within = tree.text(inner).decode("utf-8", "replace")
+                is_closure = any(each.type in kinds.closures for each in path)
+                if kinds.narrows.search(within) or (is_closure and kinds.rebinds.search(within)):
+                    return nothing
                 names = {inner.type, *(tree.text(each).decode("utf-8", "replace") for each in names_in(inner))}
                 return _Place(tree, kinds, around, inner, kinds.grows or not names.isdisjoint(kinds.constructors))
             is_method = inner.type in kinds.methods and outer.type not in kinds.bodies
@@ -178,20 +188,16 @@ class _Place:
             says = says or facts.fields or (inner and bool(facts.used))
         if not says or not all(each in names or each in specials for each in used):
             return None  # the class has only been begun, or has names from elsewhere
+        if any("\\" in each or not (each.isascii() or _NAME.fullmatch(each)) for each in names):
+            return None  # the text of an access may write such a name in another way
         return frozenset(each for each in names if MARK not in each)
 
     def _given(self) -> set[str]:
         """The names that code outside the class assigns to any object."""
-        root, around = self.tree.root, self.around
-        given: set[str] = set()
-        for node in root.children if root is not None and around is not None else ():
-            if around is not None and node.start_byte <= around.start_byte < node.end_byte:
-                source = self.tree.document.source
-                parts = [source[node.start_byte : around.start_byte], source[around.end_byte : node.end_byte]]
-            else:
-                parts = [self.tree.text(node)]
-            given.update(*(facts_outside(part, self.kinds).given for part in parts))
-        return given
+        assert self.around is not None
+        source = self.tree.document.source
+        parts = source[: self.around.start_byte], source[self.around.end_byte :]
+        return set().union(*(facts_outside(part, self.kinds).given for part in parts))
 
     def _base_of(self, node: Node) -> str | None:
         """The name of the base class, empty if there is none; None if the class may have names from elsewhere."""
@@ -212,8 +218,10 @@ class _Place:
                 if len(named) != 1 or named[0].type not in ("identifier", "type_identifier", "name"):
                     return None
                 base = self.tree.text(named[0]).decode("utf-8", "replace")
-            if takes and child.type in kinds.interfaces and not self._promises(child) <= kinds.plain:
-                return None
+            if takes and child.type in kinds.interfaces:
+                promised = self._promises(child)
+                if not promised <= kinds.plain or any(self._declares_interface(each) for each in promised):
+                    return None
         return base
 
     def _promises(self, clause: Node) -> set[str]:
@@ -223,10 +231,17 @@ class _Place:
             listed = listed[0].named_children
         return {re.split(r"[^\w.]", self.tree.text(each).decode("utf-8", "replace"))[0] for each in listed}
 
+    def _declares_interface(self, name: str) -> bool:
+        """Whether the file declares the interface `name`, or imports it from elsewhere than the standard library."""
+        declared = rf"\binterface\s+{name}\b|\bimport\s+(?!java\.)[\w.]*\.{name}\s*;"
+        return re.search(declared, self.tree.document.source.decode("utf-8", "replace")) is not None
+
     def _body(self, node: Node) -> Facts | None:
         """The facts of all members together; None if some names cannot be read."""
         body = node.child_by_field_name("body")
         parts: list[Facts] = []
+        if body is not None and body.child_count > _MOST_NAMES:
+            return None
         for member in body.children if body is not None else ():
             if member.type in self.kinds.nameless and member.type != "class_static_block":
                 continue
@@ -255,9 +270,16 @@ class _Place:
                     return True
         if parent is not None and parent.type == "ambient_declaration":
             return True
-        named = [node, parent] if parent is not None and parent.type == "variable_declarator" else [node]
-        nodes = filter(None, (each.child_by_field_name("name") for each in named))
-        names = {self.tree.text(each).decode("utf-8", "replace") for each in nodes}
+        if parent is not None and parent.type == "arguments":
+            return True  # the function that is called may add names
+        named = [node, parent] if parent is not None and node.type == "class" else [node]
+        nodes = [each.child_by_field_name(field) for each in named for field in ("name", "left", "key")]
+        texts = (self.tree.text(each).decode("utf-8", "replace") for each in nodes if each is not None)
+        names = {each.rpartition(".")[2] for each in texts}
+        # In JavaScript a class may use names that only its subclasses have.
+        bases = names if self.kinds.grows and node == self.around else ()
+        if any(re.search(rf"\bextends\s+{re.escape(each)}(?![\w$])", source) for each in bases):
+            return True
         return any("mixin" in each.lower() or self._is_changed(each, source) for each in names)
 
     def _is_changed(self, name: str, source: str) -> bool:
@@ -269,7 +291,7 @@ class _Place:
                 return True
             if start and _IN_WORD.match(source, start - 1):
                 continue
-            line = source[source.rfind("\n", 0, start) + 1 : start]
+            line = source[max(start - _BEFORE, source.rfind("\n", max(0, start - _BEFORE), start) + 1) : start]
             declared += self.kinds.declares.search(line) is not None
             behind = source[end : end + 40]
             if declared > 1 or self.kinds.mixed.search(line) or self.kinds.changed.match(behind):
@@ -287,7 +309,12 @@ class _Place:
 
     def _named(self, node: Node, name: str) -> Node | None:
         """The class called `name` in the scope of `node` or in an outer one."""
+        if self.tree.document.source.count(b"\nnamespace ") > 1:
+            return None  # it may be one of another namespace
         for scope in above(node.parent):
+            given = scope.child_by_field_name("parameters") or scope.child_by_field_name("parameter")
+            if given is not None and re.search(rf"\b{re.escape(name)}\b".encode(), self.tree.text(given)):
+                return None  # a function has a parameter of that name
             for child in scope.children:
                 inner = child
                 if child.type in ("export_statement", "ambient_declaration"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+import time
 from typing import Any
 
 import pytest
@@ -177,6 +178,22 @@ def test_they_are_known_while_a_line_is_typed(line: str) -> None:
         ("return this.$0", "}\n\n  static {\n    this.$0", "a static block"),
         ("return this.$0", "}\n\n  static other = this.$0\n\n  last() {", "a static field"),
         ("return this.$0", "}\n\n  this.$0\n\n  last() {", "the body of the class"),
+        (
+            "class Base {",
+            "/** More. */ export interface Box { more: number }\n\nclass Base {",
+            "the same after a comment",
+        ),
+        ("super();", "super();\n    return new Proxy<Box>(this, {});", "a proxy with a type"),
+        ("super();", "super();\n    (<any>this)[plain] = 1;", "a computed name and another cast"),
+        ("super();", "super();\n    (this as { [name: string]: any })[plain] = 1;", "the same with an index"),
+        ("return this.$0", "if (this instanceof Sub) {\n      return this.$0\n    }", "a test for another class"),
+        ("return this.$0", "return this instanceof Sub && this.$0", "the same in the line"),
+        ("return this.$0", "if ('more' in this) {\n      return this.$0\n    }", "a test for a name"),
+        ("return this.$0", "if (isSub(this)) {\n      return this.$0\n    }", "a test by a function"),
+        ("  static made", "  isSub(): this is Sub {}\n  static made", "a method that tells the type of the object"),
+        ("  static made", "  check(): asserts this is Sub {}\n  static made", "a method that ensures that type"),
+        ("  static made", "  e\u0301t = 1;\n  static made", "a name with a combining character"),
+        ("  static made", "  \\u0061bc = 1;\n  static made", "a name with an escape"),
         ("return this.$0", "// this.$0", "a comment"),
         ("return this.$0", "const x = 'this.$0'", "a string"),
         ("return this.$0", "const x = `this.$0`", "a template"),
@@ -204,6 +221,31 @@ def test_outside_of_a_class_nothing_is_known(source: str) -> None:
         ("class Box {", "class Box extends Imported {", "a base that is not in the file"),
         ("return this.width *", "return this.height *", "a name that is defined nowhere"),
         ("class Box {", "Box.prototype.more = 1;\n\nclass Box {", "the prototype"),
+        ("class Box {", "Box['prototype'].more = 1;\n\nclass Box {", "the prototype in brackets"),
+        ("class Box {", "Box.include(Events);\n\nclass Box {", "a mixin by a method of the class"),
+        ("class Box {", "schema.loadClass(Box);\n\nclass Box {", "names of a schema"),
+        ("class Box {", "class Sub extends Box {}\n\nclass Box {", "names that subclasses have"),
+        ("class Box {", "/** @mixes Events */\nclass Box {", "a mixin by its documentation"),
+        ("class Box {", "exports.Box.prototype.more = 1;\nexports.Box = class {", "the prototype by a longer name"),
+        (
+            "this.width = width;",
+            "extendObservable(this, { more: 1 });\n    this.width = 1;",
+            "another function that adds",
+        ),
+        ("this.width = width;", "$.extend(true, this, width);\n    this.width = 1;", "a deep copy"),
+        ("this.width = width;", "Emitter(this);\n    this.width = 1;", "a mixin by a function"),
+        ("this.width = width;", "copyProps(width, this);\n    this.width = 1;", "a copy to it"),
+        (
+            "this.width = width;",
+            "const self = this;\n    Object.assign(self, width);\n    this.width = 1;",
+            "another name",
+        ),
+        (
+            "this.width = width;",
+            "const self = this;\n    self[width] = 1;\n    this.width = 1;",
+            "another name, computed",
+        ),
+        ("this.width = width;", "this[a[b[width]]] = 1;\n    this.width = 1;", "a computed name in brackets"),
     ],
 )
 def test_in_javascript_nothing_is_known_with(old: str, new: str, why: str) -> None:
@@ -263,6 +305,27 @@ def test_the_names_of_errors_are_known() -> None:
     source = TYPED.replace("class Base {", "class Base extends Error {")
     assert known(source) == {*OWN, "message", "name", "stack", "cause"}
     assert known(f"import {{ Error }} from './errors';\n{source}") is None
+
+
+def test_a_class_that_is_an_argument_is_not_known() -> None:
+    source = PLAIN.replace("class Box {", "const Box = withEvents(class {").rstrip() + ");\n"
+    assert known(source, language="javascript") is None
+
+
+def test_a_parameter_may_be_the_base() -> None:
+    source = (
+        "class Base {}\nfunction mixed(Base) {\n  return "
+        + PLAIN.replace("class Box", "class Box extends Base")
+        + "}\n"
+    )
+    assert known(source, language="javascript") is None
+    assert known(source.replace("(Base)", "(other)"), language="javascript") == PLAIN_OWN
+
+
+def test_code_after_a_comment_in_its_line_is_read() -> None:
+    assert plain("this.width = width;", "/** @type {X} */ this.more = 1;\n    this.width = 1;") == {*PLAIN_OWN, "more"}
+    assert plain("this.width = width;", "/* all */ Object.assign(this, width);\n    this.width = 1;") is None
+    assert plain("this.width = width;", "/*\n     * this.more\n     */\n    this.width = 1;") == PLAIN_OWN
 
 
 def test_a_class_may_be_an_expression() -> None:
@@ -380,6 +443,9 @@ def test_accesses_further_on_are_limited_as_well(text: str) -> None:
         "/* a\n    this.",
         "map(function () { return this.",
         "{ inner() { return this.",
+        "{ inner<T>(x: T) { return this.",
+        "{\n      inner(\n        a,\n      ) {\n        return this.",
+        "by;\n    if (this instanceof Sub) return this.",
         "width;\n  }\n\n  other(by: number): number {\n    return this.",
         "width;\n  }\n\n  static other() {\n    return this.",
         "width;\n  }\n}\n\nclass Other {\n  a = this.",
@@ -400,6 +466,9 @@ def test_what_every_object_has_has_to_be_begun_or_used() -> None:
     assert not found.allows("", b"toString")
     assert begun.allows("", b"String()")
     assert used.allows("", b"toString")
+    alone = at("class Box {\n  a = 1;\n  f() {\n    return this.$0\n  }\n}\n")
+    assert alone is not None
+    assert alone.allows("", b"constructor"), "it is common"
 
 
 def test_what_is_typed_counts_as_begun() -> None:
@@ -464,6 +533,29 @@ def test_a_key_has_one_member_read(language: str, monkeypatch: pytest.MonkeyPatc
         assert key == 0 or len(read) == 1
 
 
+@pytest.mark.parametrize(
+    "more",
+    [
+        "  q() { `" + "this as " * 15_000 + "` }\n}\n",
+        "}\n" + "x=Box;" * 1000 + "\n",
+        "}\n" + "{ class C { f() { " * 500 + "}}}" * 500 + "\n",
+    ],
+    ids=["casts", "names", "nesting"],
+)
+def test_hostile_text_takes_little_time(more: str) -> None:
+    source = TYPED.rstrip().removesuffix("}") + more
+    begun = time.perf_counter()
+    at(source)
+    assert time.perf_counter() - begun < 3
+
+
+def test_deep_in_other_nodes_nothing_is_known() -> None:
+    source = "class C { f() { " * 1000 + TYPED + "}}" * 1000
+    begun = time.perf_counter()
+    assert known(source) is None
+    assert time.perf_counter() - begun < 3
+
+
 def test_deep_nesting_raises_nothing() -> None:
     for deep in ("(" * 300, "-" * 300, "a." * 150, "() => " * 60, "`${" * 100, "x = " * 90):
         at(TYPED.replace("return this.$0", f"return {deep}this.$0"))
@@ -499,7 +591,7 @@ public class Box<T> extends Base implements Comparable<Box<T>> {
     }
 }
 """
-JAVA_OWN = {"count", "MADE", "width", "height", "depth", "compareTo", "make"}
+JAVA_OWN = {"getClass", "count", "MADE", "width", "height", "depth", "compareTo", "make"}
 PHP = """\
 <?php
 
@@ -565,6 +657,7 @@ def test_in_java_and_php_they_are_known_as_well(language: str, line: str) -> Non
         ("java", "class Base {", "class Base extends Imported {", "a base that is not in the file"),
         ("java", "Comparable<Box<T>>", "Comparable<Box<T>>, Iterable<T>", "an interface that may give methods"),
         ("java", "package app;", "package app;\n\nimport lombok.Data;", "methods that are generated"),
+        ("java", "package app;", "package app;\n\nimport my.Comparable;", "an interface of the same name"),
         ("java", "local = this.width", "local = this.heigth", "a name that the class does not define"),
         ("java", "public int compareTo", "public static int compareTo", "a static method"),
         (
@@ -583,7 +676,16 @@ def test_in_java_and_php_they_are_known_as_well(language: str, line: str) -> Non
         ("php", "final class Box", "abstract class Box", "methods of an interface that others have to define"),
         ("php", "    public const", "    use Mixed;\n    public const", "a trait"),
         ("php", "    public const", "    public function __get($name) {}\n    public const", "a magic method"),
+        ("php", "    public const", "    public function __Call($name, $all) {}\n    public const", "a magic method"),
+        ("php", "#[Made]", "#[AllowDynamicProperties]", "names that other code gives it"),
+        ("php", "#[Made]", "/** @mixin Other */", "a mixin by its documentation"),
         ("php", "$this->depth = $plain", "$this->$plain = 1", "a name that is computed"),
+        ("php", "$this->depth = $plain", '$this->{"x_{$plain}"} = 1', "a name in braces that is computed"),
+        ("php", "return $this->$0", "if ($this instanceof Sub) {\n    return $this->$0\n        }", "another class"),
+        ("php", "return $this->$0", "A::macro('x', function () {\n    return $this->$0\n        });", "a macro"),
+        ("php", "return $this->$0", "$f = Closure::bind(fn() => $this->$0, $by);", "a closure that is bound"),
+        ("php", "return $this->$0", "(function () {\n    return $this->$0\n        })->call($by);", "a call of it"),
+        ("php", "namespace App;", "namespace Other;\n\nnamespace App;", "a base in another namespace"),
         ("php", "$local = $this->width", "$local = $this->heigth", "a name that the class does not define"),
         ("php", "public function grown", "public static function grown", "a static method"),
         ("php", "final class Box", "trait Box", "a trait"),
@@ -598,6 +700,18 @@ def test_in_java_and_php_nothing_is_known_with(language: str, old: str, new: str
     assert old in source
     found = at(source.replace(old, new, 1), language)
     assert found is None or not found.limits(""), why
+
+
+def test_in_java_types_may_stand_before_a_name() -> None:
+    found = at(JAVA, "java")
+    assert found is not None
+    assert found.allows("", b"<String>of()")
+    assert not found.allows("", b"of()")
+
+
+def test_in_php_a_parameter_may_be_a_reference() -> None:
+    names = known(PHP.replace("private readonly int $width", "private int &$width"), language="php")
+    assert names == PHP_OWN
 
 
 @pytest.mark.parametrize(
