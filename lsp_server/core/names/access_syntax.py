@@ -94,7 +94,8 @@ _SCRIPT_FUNCTION = (
 # Text before the beginning of a statement, or of another common place of an assignment; not the brace before code in a
 # template or in JSX.
 _SCRIPT_DEFINES = (
-    r"(?:\A|.*(?:[;}]|(?:(?<![$=>])|(?<==>))\{|=>|\)|\belse|\bdo|(?:&&|\|\||\?\?)(?=\s*\()))"
+    r"(?:\A|.*(?:[;}]|(?:(?<![$=>])|(?<==>))\{|=>|\)|\*/|\belse|\bdo|\b(?:case\b.*|default)\s*:"
+    r"|(?:\b(?:if|while)\s*\(|\bfor|&&|\|\||\?\?)(?=\s*\()))"
     r"\s*(?:[(\[]\s*(?:this\.[\w$#]+\s*,\s*)*)?\Z"
 )
 
@@ -112,7 +113,7 @@ _SCRIPT = _syntax(
 _HEADERS = rf"(?<![\w$])(?!(?:if|for|foreach|while|switch|match|catch|try|synchronized|elseif|fn)\b)\w+\s*{_ARGUMENTS}"
 # The arguments of a constructor with type arguments.
 _GENERIC = rf">\s*{_ARGUMENTS}"
-_STATEMENT = r"(?:\A|.*(?:[;{}]|\)|\belse|\bdo))\s*\Z"
+_STATEMENT = r"(?:\A|.*(?:[;{}]|\)|\*/|\belse|\bdo))\s*\Z"
 _JAVA = _syntax(
     "this",
     r"[\w$]+",

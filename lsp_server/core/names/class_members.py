@@ -39,6 +39,7 @@ _HEADER = re.compile(r"[\s})]*(?:if|else|for|foreach|while|switch|match|catch|us
 _FOR = re.compile(r"\bfor\s*\([^;]*;[^;]*\Z")
 _CHOICE = re.compile(r"\?[^.?:][^:]*\Z|\bcase\b[^:]*\Z")
 _IN_TEMPLATE = re.compile(r"`(?:[^`$]|\$(?!\{)|\$\{[^{}`]*\})*\$\{[^{}`]*\Z")
+_ASSIGNED = re.compile(r"[\w$]*\s*(?:=(?![=>])|(?:\?\?|\|\||&&)=)")
 _IN_WORD = re.compile(r"[\w$]")
 _NAME = re.compile(r"#?[\w$]+")
 
@@ -74,7 +75,7 @@ def members_at(document: DocumentSnapshot, cursor: int) -> Members | None:
         if place is None:
             continue
         names = place.names() if place.member is not None else None
-        if names is None or len(names) > _MOST_NAMES:
+        if names is None or len(names) > _MOST_NAMES or (place.grows and _ASSIGNED.match(right)):
             return None
         text = source.decode("utf-8", "replace")
         special = frozenset(name for name in syntax.specials if name in syntax.usual or name in text)

@@ -348,7 +348,22 @@ def test_what_other_code_gives_an_object_counts_in_javascript() -> None:
     }
 
 
-@pytest.mark.parametrize("line", ["this.$0", "(this.$0", "[this.width, this.$0", "if (by) this.$0", "by ?? (this.$0"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "this.$0",
+        "(this.$0",
+        "[this.width, this.$0",
+        "if (by) this.$0",
+        "by ?? (this.$0",
+        "while ((this.$0",
+        "for (this.$0",
+        "/** @type {X} */ this.$0",
+        "/** @type {X} */ (this.$0",
+        "switch (by) {\n      case 'a': this.$0\n    }",
+        "switch (by) {\n      default: this.$0\n    }",
+    ],
+)
 def test_where_a_statement_may_define_a_name_nothing_is_limited(line: str) -> None:
     found = at(PLAIN.replace("return this.$0", line), "javascript")
     assert found is not None
@@ -357,6 +372,13 @@ def test_where_a_statement_may_define_a_name_nothing_is_limited(line: str) -> No
     found = at(in_constructor.replace("return this.$0", "return 1;"))
     assert found is not None
     assert not found.limits("")
+
+
+@pytest.mark.parametrize("line", ["return this.$0 = 1;", "const x = this.$0 ??= 1;", "this.width = this.wi$0th = 1;"])
+def test_a_name_that_is_assigned_to_is_not_limited_in_javascript(line: str) -> None:
+    found = at(PLAIN.replace("return this.$0", line), "javascript")
+    assert found is None or not found.limits("")
+    assert known(PLAIN.replace("return this.$0", "return this.$0 === 1;"), language="javascript") == PLAIN_OWN
 
 
 def test_in_typescript_a_method_defines_no_name() -> None:
