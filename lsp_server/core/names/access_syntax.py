@@ -94,7 +94,7 @@ _SCRIPT_FUNCTION = (
 # Text before the beginning of a statement, or of another common place of an assignment; not the brace before code in a
 # template or in JSX.
 _SCRIPT_DEFINES = (
-    r"(?:\A|.*(?:[;}]|(?:(?<![$=>])|(?<==>))\{|=>|\)|\*/|\belse|\bdo|\b(?:case\b.*|default)\s*:"
+    r"(?:\A|.*(?:[;}]|(?:(?<![$=>])|(?<==>))\{|=>|\)|\*/|\belse|\bdo|\b(?:case\b.{0,80}|default)\s*:"
     r"|(?:\b(?:if|while)\s*\(|\bfor|&&|\|\||\?\?)(?=\s*\()))"
     r"\s*(?:[(\[]\s*(?:this\.[\w$#]+\s*,\s*)*)?\Z"
 )

@@ -21,6 +21,8 @@ MARK = "fimble_cursor_"
 _BEFORE = 300
 # A member with more occurrences of a bare `this` is not read.
 _MOST_BARE = 1000
+# The maximum number of other names that a member gives to its object.
+_MOST_ALIASES = 8
 _SYMBOL = re.compile(r"\[\s*Symbol\s*\.\s*\w+\s*\]")
 # The type of the result of a method that tells the type of its object.
 _TESTS = re.compile(r":\s*(?:asserts\s+this\b|this\s+is\b)")
@@ -118,6 +120,7 @@ def _facts_of_bare(text: str, kinds: ClassKinds) -> Facts:
     """The facts of the places where a member writes the receiver without an access."""
     given: set[str] = set()
     used: set[str] = set()
+    aliases: set[str] = set()
     opaque = False
     for count, match in enumerate(kinds.bare.finditer(text)):
         if count > _MOST_BARE:
@@ -128,10 +131,13 @@ def _facts_of_bare(text: str, kinds: ClassKinds) -> Facts:
             opaque = opaque or one is None
             given |= {one[1]} if one is not None else set()
         if (alias := kinds.alias.search(before)) is not None:
-            opaque = opaque or re.search(kinds.fills.replace("ALIAS", re.escape(alias[1])), text) is not None
+            aliases.add(re.escape(alias[1]))
         if (taken := kinds.taken.search(before)) is not None:
             parts = (each.strip() for each in taken[1].split(","))
             used |= {name[0] for each in parts if (name := _TAKEN.match(each)) is not None}
+    if aliases:
+        fills = kinds.fills.replace("ALIAS", f"(?:{'|'.join(sorted(aliases))})")
+        opaque = opaque or len(aliases) > _MOST_ALIASES or re.search(fills, text) is not None
     return Facts(given=frozenset(given), used=frozenset(used), opaque=opaque)
 
 

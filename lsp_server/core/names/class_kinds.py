@@ -127,7 +127,7 @@ def _script(*, grows: bool, fields: str) -> ClassKinds:
         one=re.compile(r"\s*,\s*[\"']([\w$]+)[\"']\s*,"),
         computed=re.compile(rf"{this}\s*(?:\)\s*|as\s+[^()=;]{{1,80}}\)\s*)?{_INDEX}\s*(?:=(?![=>])|\?\?=|\|\|=)"),
         alias=re.compile(r"(?<![\w$.])([\w$]+)\s*(?::[^=;{}]{0,80})?=\s*\Z"),
-        fills=rf"(?<![\w$.])ALIAS\s*\[[^\]]*\]\s*=(?![=>])|{_MIXES}{_DEEP}ALIAS(?![\w$]|\s*[.\[])",
+        fills=rf"(?<![\w$.])ALIAS\s*\[[^\]]{{0,200}}\]\s*=(?![=>])|\b{_MIXES}{_DEEP}ALIAS(?![\w$]|\s*[.\[])",
         given=re.compile(r"\.([\w$]+)\s*(?:=(?![=>])|\?\?=|\|\|=|&&=)") if grows else _NEVER,
         narrows=re.compile(
             r"\bthis\s+instanceof\b|[\"']\s+in\s+this\b(?!\s*[.\[])"
@@ -143,7 +143,8 @@ def _script(*, grows: bool, fields: str) -> ClassKinds:
             r"\s*\.\s*(?:prototype|__proto__)\b|\s*\[\s*[\"'](?:prototype|__proto__)\b"
             r"|\s*\.\s*(?:mixin|mixins|mixInto|include|implement|extend|reopen)\s*\("
         ),
-        generated=re.compile(r"@mixes\b"),
+        # AngularJS gives a controller the names of its bindings.
+        generated=re.compile(r"@mixes\b|\bbindings\s*:|\bbindToController\b|\bngInject\b|\$onInit\b|\$onChanges\b"),
         grows=grows,
         constructors=_words("constructor"),
         harmless=_words(
@@ -227,7 +228,7 @@ _PHP = ClassKinds(
     closures=_words("anonymous_function anonymous_function_creation_expression arrow_function"),
     rebinds=re.compile(
         r"\b(?:macro|mixin|bind|bindTo)\s*\(|\}\s*\)\s*->\s*call\s*\("
-        r"|->\s*(?:get|post|put|patch|delete|options|any|map|group)\s*\([^()]*[\"']/[^()]*,\s*(?:function|fn)\b"
+        r"|->\s*(?:get|post|put|patch|delete|options|any|map|group)\s*\([^()]{0,100}[\"']/[^()]{0,100},\s*(?:function|fn)\b"
     ),
     generated=re.compile(r"\bAllowDynamicProperties\b|@(?:mixin|property|method)\b"),
     constructors=_words("__construct"),

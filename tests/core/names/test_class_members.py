@@ -225,6 +225,7 @@ def test_outside_of_a_class_nothing_is_known(source: str) -> None:
         ("class Box {", "Box.include(Events);\n\nclass Box {", "a mixin by a method of the class"),
         ("class Box {", "schema.loadClass(Box);\n\nclass Box {", "names of a schema"),
         ("class Box {", "class Sub extends Box {}\n\nclass Box {", "names that subclasses have"),
+        ("grown(by)", "$onInit() {}\n\n  grown(by)", "the bindings of a component"),
         ("class Box {", "/** @mixes Events */\nclass Box {", "a mixin by its documentation"),
         ("class Box {", "exports.Box.prototype.more = 1;\nexports.Box = class {", "the prototype by a longer name"),
         (
@@ -559,10 +560,11 @@ def test_a_key_has_one_member_read(language: str, monkeypatch: pytest.MonkeyPatc
     "more",
     [
         "  q() { `" + "this as " * 15_000 + "` }\n}\n",
+        "  q() { const a = this; `" + "a[" * 50_000 + "` }\n}\n",
         "}\n" + "x=Box;" * 1000 + "\n",
         "}\n" + "{ class C { f() { " * 500 + "}}}" * 500 + "\n",
     ],
-    ids=["casts", "names", "nesting"],
+    ids=["casts", "brackets", "names", "nesting"],
 )
 def test_hostile_text_takes_little_time(more: str) -> None:
     source = TYPED.rstrip().removesuffix("}") + more
