@@ -138,7 +138,7 @@ def _script(*, grows: bool, fields: str) -> ClassKinds:
             r"(?:\A|[;{}]|\*/)\s*(?:(?:export|default|declare|abstract|async|const)\s+)*"
             r"(?:class|interface|namespace|module|enum|function|const|let|var)\s+\Z"
         ),
-        mixed=re.compile(rf"\b{_MIXES}\s*\(\s*(?:[\w$]+\s*\.\s*)*\Z"),
+        mixed=re.compile(rf"\b{_MIXES}\s*\(\s*\[?(?:new\s+)?(?:[\w$]+\s*\.\s*)*\Z"),
         changed=re.compile(
             r"\s*\.\s*(?:prototype|__proto__)\b|\s*\[\s*[\"'](?:prototype|__proto__)\b"
             r"|\s*\.\s*(?:mixin|mixins|mixInto|include|implement|extend|reopen)\s*\("

@@ -34,6 +34,12 @@ _MOST_NAMES, _MOST_BASES, _MOST_PLACES = 2000, 8, 1000
 # The maximum number of nodes around the cursor, and how much of a line before a name is examined.
 _MOST_AROUND, _BEFORE = 200, 120
 
+# Where a class that is an expression gets a name, and where it has none.
+_NAMING = frozenset(
+    ("variable_declarator", "assignment_expression", "pair", "public_field_definition", "field_definition")
+)
+_PLAIN_PLACES = frozenset(("export_statement", "return_statement", "arrow_function"))
+
 _NOT_BLANK = re.compile(r"^[^\n]*\S[^\n]*", re.MULTILINE)
 _HEADER = re.compile(r"[\s})]*(?:if|else|for|foreach|while|switch|match|catch|using|lock|do|try)\b")
 _FOR = re.compile(r"\bfor\s*\([^;]*;[^;]*\Z")
@@ -271,17 +277,22 @@ class _Place:
                     return True
         if parent is not None and parent.type == "ambient_declaration":
             return True
-        if parent is not None and parent.type == "arguments":
-            return True  # the function that is called may add names
-        named = [node, parent] if parent is not None and node.type == "class" else [node]
-        nodes = [each.child_by_field_name(field) for each in named for field in ("name", "left", "key")]
+        named = [node]
+        while node.type == "class" and parent is not None and parent.type in _NAMING:
+            named.append(parent)
+            parent = parent.parent
+        if node.type == "class" and len(named) == 1 and (parent is None or parent.type not in _PLAIN_PLACES):
+            return True  # other code, such as a function that is called with it, may add names
+        nodes = [each.child_by_field_name(field) for each in named for field in ("name", "left", "key", "property")]
         texts = (self.tree.text(each).decode("utf-8", "replace") for each in nodes if each is not None)
         names = {each.rpartition(".")[2] for each in texts}
         # In JavaScript a class may use names that only its subclasses have.
         bases = names if self.kinds.grows and node == self.around else ()
         if any(re.search(rf"\bextends\s+{re.escape(each)}(?![\w$])", source) for each in bases):
             return True
-        return any("mixin" in each.lower() or self._is_changed(each, source) for each in names)
+        return any(
+            "mixin" in each.lower() or len(each) > _LINE_CHARACTERS or self._is_changed(each, source) for each in names
+        )
 
     def _is_changed(self, name: str, source: str) -> bool:
         """Whether the name of a class has another declaration or is reassigned, or names are added to the class."""

@@ -308,8 +308,18 @@ def test_the_names_of_errors_are_known() -> None:
     assert known(f"import {{ Error }} from './errors';\n{source}") is None
 
 
-def test_a_class_that_is_an_argument_is_not_known() -> None:
-    source = PLAIN.replace("class Box {", "const Box = withEvents(class {").rstrip() + ");\n"
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("const Box = withEvents(", ")"),
+        ("const Box = new (", ")()"),
+        ("const Box = by ? Other : ", ""),
+        ("const Box = module.exports = ", ";\nBox.prototype.more = 1"),
+        ("const Box = ", ";\nObject.assign(new Box(), Events)"),
+    ],
+)
+def test_a_class_that_is_part_of_an_expression_is_not_known(before: str, after: str) -> None:
+    source = f"{before}{PLAIN.replace('class Box', 'class').rstrip()}{after};\n"
     assert known(source, language="javascript") is None
 
 
