@@ -286,13 +286,13 @@ class _Place:
         nodes = [each.child_by_field_name(field) for each in named for field in ("name", "left", "key", "property")]
         texts = (self.tree.text(each).decode("utf-8", "replace") for each in nodes if each is not None)
         names = {each.rpartition(".")[2] for each in texts}
+        if any(len(each) > _LINE_CHARACTERS for each in names):
+            return True
         # In JavaScript a class may use names that only its subclasses have.
         bases = names if self.kinds.grows and node == self.around else ()
         if any(re.search(rf"\bextends\s+{re.escape(each)}(?![\w$])", source) for each in bases):
             return True
-        return any(
-            "mixin" in each.lower() or len(each) > _LINE_CHARACTERS or self._is_changed(each, source) for each in names
-        )
+        return any("mixin" in each.lower() or self._is_changed(each, source) for each in names)
 
     def _is_changed(self, name: str, source: str) -> bool:
         """Whether the name of a class has another declaration or is reassigned, or names are added to the class."""
