@@ -64,6 +64,7 @@ def environment(home: Path) -> dict[str, str]:
     """The environment of a process whose home and user folders lie in `home`."""
     folders = {f"XDG_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "STATE", "DATA")}
     folders["XDG_RUNTIME_DIR"] = str(home)
+    folders["COLUMNS"] = "200"  # of tables
     return {**os.environ, **folders, "HOME": str(home), "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
 
 

@@ -26,7 +26,7 @@ def test_a_hole_is_the_end_of_a_line_and_the_file_without_it_is_given() -> None:
 
 
 def test_what_the_file_imports_counts_as_open() -> None:
-    hole = next(hole for hole in line_holes(LIBRARY, 200) if hole.document.path == "core/anchor.py")
+    hole = next(hole for hole in line_holes(LIBRARY, 400) if hole.document.path == "core/anchor.py")
     assert {"core/document.py", "core/fim_formats.py", "core/hole.py"} <= {buffer.path for buffer in hole.buffers}
     alone, beside = (prompt_with(hole, PREFIX_ONLY, 2560, tokens) for tokens in (0, 384))
     assert not alone.text("context")

@@ -26,7 +26,10 @@ async def client(home: Path) -> AsyncIterator[LanguageClient]:
     command = [sys.executable, "-m", "lsp_server", *SERVE, "--model", str(known)]
     client: LanguageClient = await ClientServerConfig(command, server_env=environment(home)).start()  # type: ignore[assignment]
     capabilities = client_capabilities("neovim@0.11.0")
-    await client.initialize_session(types.InitializeParams(capabilities, root_uri=home.as_uri()))
+    whole = {"answer_ms": 20_000}  # so that a slow machine answers with the whole text, too
+    await client.initialize_session(
+        types.InitializeParams(capabilities, root_uri=home.as_uri(), initialization_options=whole)
+    )
     try:
         await asyncio.wait_for(_model_ready(client), SECONDS)
         yield client
