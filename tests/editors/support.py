@@ -213,10 +213,10 @@ class Neovim:
     def buffer(self) -> str:
         return "\n".join(self.expression("getline(1, '$')"))
 
-    def answered(self) -> int:
-        """How many requests for completions the server has answered."""
-        asked = "vim.tbl_values(vim.lsp.buf_request_sync(0, 'fimble/status', {}, 5000))[1].result.requests"
-        return int(self.lua(f"{asked}.counts.answered"))
+    def status(self, field: str) -> Any:
+        """What the server tells of itself, such as `requests.counts.answered`."""
+        answer = "vim.tbl_values(vim.lsp.buf_request_sync(0, 'fimble/status', {}, 5000))[1].result"
+        return self.lua(f"{answer}.{field}")
 
     def messages(self) -> str:
         """All that was said with `:messages`, but for what opening a file says, and about a slow terminal."""

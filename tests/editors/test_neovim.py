@@ -385,6 +385,9 @@ def test_health_names_all_mistakes_in_the_settings(editor: Neovim) -> None:
     assert "did you mean `answer_ms`" in report
     editor.command("bwipeout!")
     editor.command(tell % "vim.empty_dict()")
+    for _ in range(200):  # the server asks for the settings, and reads its files again
+        if not editor.status("problems"):
+            break
     editor.command("checkhealth fimble")
     editor.terminal.wait_for("the server runs for")
     assert "WARNING" not in editor.buffer()

@@ -118,9 +118,12 @@ def test_snoozed_in_one_file(editor: Neovim) -> None:
     editor.edit("class Volume:\n    def total(self):\n")
     editor.command("Fimble snooze file")
     editor.terminal.wait_for("snoozed in this file")
-    before = editor.answered()
+    before = editor.status("requests.counts.answered")
     editor.insert("\r        surfa", KEY_MS)
-    editor.terminal.wait(lambda: editor.answered() > before, "a request, which Neovim 0.12 makes after a pause only")
+    editor.terminal.wait(
+        lambda: editor.status("requests.counts.answered") > before,
+        "a request, which Neovim 0.12 makes after a pause only",
+    )
     editor.terminal.type(ESCAPE)
     editor.command("Fimble status")
     editor.terminal.wait_for("s ago, nothing was suggested")
