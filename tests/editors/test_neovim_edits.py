@@ -102,7 +102,7 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(edito
         editor.command(f"silent! {line}s/{what}/{new}/")
         before = editor.buffer()
         shown: Any = False
-        for _ in range(18):
+        for _ in range(18 if made else 60):  # the first one may be late on a slow machine
             shown = shown or editor.lua("vim.wait(100) or (require('fimble.edits').current() or {}).edit or false")
         if not shown or rng.random() < 0.2:
             continue
