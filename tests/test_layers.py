@@ -263,7 +263,7 @@ def test_a_wrong_arrow_is_found(name: str, source: str) -> None:
         ("core.pieces", "from tree_sitter import Node"),
         ("engine.core", "import time\nfrom lsp_server.backends.base import Backend"),
         ("engine.core", "from lsp_server.backends import base"),
-        ("backends.llama", "from lsp_server.backends import llama_library, starter"),
+        ("backends.llama", "from lsp_server.backends import llama_library\nfrom lsp_server.models import gguf"),
         ("backends.llama_library", "import llama_cpp.llama_cpp"),
         ("features.inline", "from lsp_server.engine.api import Engine"),
         (

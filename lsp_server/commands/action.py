@@ -33,6 +33,7 @@ from lsp_server.features.actions.offers import Offer, offers, subject_at
 from lsp_server.features.actions.runner import ActionRunner, Outcome, new_tests
 from lsp_server.features.actions.subject import Problem
 from lsp_server.settings import sources
+from lsp_server.settings.fields import Settings
 from lsp_server.system.user_folders import expanded
 
 NO_EDIT = 1
@@ -132,7 +133,7 @@ def _syntax_problems(document: DocumentSnapshot) -> list[Problem]:
 
 
 async def _run(
-    factory: BackendFactory, settings: sources.Settings, document: DocumentSnapshot, offer: Offer, path: Path
+    factory: BackendFactory, settings: Settings, document: DocumentSnapshot, offer: Offer, path: Path
 ) -> Outcome:
     runner: ActionRunner | None = None
 

@@ -33,6 +33,7 @@ from lsp_server.features.options import InlineOptions
 from lsp_server.features.other_buffers import BufferReader
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.settings import sources
+from lsp_server.settings.fields import Settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -114,7 +115,7 @@ def parse_place(place: str) -> tuple[Path, int, int | None]:
     return Path(match[1]), int(match[2]), int(match[3]) if match[3] else None
 
 
-async def _complete(call: _Call, factory: BackendFactory, settings: sources.Settings) -> None:
+async def _complete(call: _Call, factory: BackendFactory, settings: Settings) -> None:
     failure: ModelError | None = None
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(call.waiting.tick)
@@ -127,7 +128,7 @@ async def _complete(call: _Call, factory: BackendFactory, settings: sources.Sett
         raise failure
 
 
-async def _answer(call: _Call, factory: BackendFactory, settings: sources.Settings) -> None:
+async def _answer(call: _Call, factory: BackendFactory, settings: Settings) -> None:
     waiting, read = call.waiting, 0
 
     def load_changes(state: ModelState) -> None:

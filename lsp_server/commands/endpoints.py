@@ -23,7 +23,6 @@ _LINE = "def double_{number}(value):\n    return value * 2\n\n\n"
 _BEFORE = "".join(_LINE.format(number=number) for number in range(24)) + "def triple(value):\n    "
 _AFTER = "\n\n\nprint(triple(3))\n"
 _MOST_TOKENS = 16
-_JOBS = (("completion", "completion"), ("actions", "chat"), ("edits", "edit"))
 _IDLE = "not in `routing`, so nothing is asked of it"
 _SECONDS = 120.0
 
@@ -72,12 +71,14 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _list(found: dict[str, Endpoint], settings: Any) -> int:
+    from lsp_server.engine.api import JOBS
+
     if not found:
         tell("no endpoints; your own fimble.toml can name some (docs/endpoints.md)")
         return 0
     places = settings.places()
     for name, endpoint in found.items():
-        jobs = [job for job, role in _JOBS if name in places[role]]
+        jobs = [job for job, role in JOBS.items() if name in places[role]]
         where = "this machine" if endpoint.is_here else "another machine"
         idle = "asked about a code action again when you say so" if endpoint.ask_again else _IDLE
         answers = f"answers {' and '.join(jobs)}" if jobs else idle

@@ -53,6 +53,18 @@ def open_brackets(text: str, quotes: str = "\"'", comment: str = "") -> int:
     return depth
 
 
+def closers(text: str, quotes: str = "\"'", comment: str = "") -> str:
+    """The brackets that close those that are open at the end of `text`, the innermost first. A closing bracket that
+    does not match the innermost open one is ignored."""
+    found = ""
+    for _, mark in marks(text, quotes, comment):
+        if mark in OPENING:
+            found = CLOSING[OPENING.index(mark)] + found
+        elif found[:1] == mark:
+            found = found[1:]
+    return found
+
+
 def open_quote(text: str, quotes: str = "\"'") -> str:
     """The quote character of the string that is open at the end of `text`, a single line; else an empty string."""
     opened, escaped = "", False

@@ -7,11 +7,11 @@ import time
 from lsp_server.core.stopping import find_end
 from lsp_server.endpoints.sent_log import Sent, own_words
 from lsp_server.engine.home import Post
-from lsp_server.engine.request import Finished, FinishReason, Generate, Role, TextDelta, Usage
+from lsp_server.engine.request import JOBS, Finished, FinishReason, Generate, TextDelta, Usage
 
 # The most characters per token, on average, and how many tokens more than wanted an answer may have.
 _MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
-_JOBS: dict[Role, str] = {"completion": "completion", "chat": "actions", "edit": "edits"}
+_JOBS = {role: job for job, role in JOBS.items()}
 
 
 class MismatchError(Exception):

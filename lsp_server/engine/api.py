@@ -16,6 +16,7 @@ from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.endpoint import LOCAL as LOCAL  # noqa: PLC0414
 from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.request import JOBS as JOBS  # noqa: PLC0414
 from lsp_server.engine.request import ROLES as ROLES  # noqa: PLC0414
 
 # The events, re-exported as part of the interface.

@@ -17,6 +17,8 @@ from lsp_server.engine.retry import FilesState
 # The purpose of a model. At most one model is loaded for each role; all run on the same thread.
 Role = Literal["completion", "chat", "edit"]
 ROLES: tuple[Role, ...] = get_args(Role)
+# The roles by the names that the user's setting `routing` has for them.
+JOBS: Mapping[str, Role] = {"completion": "completion", "actions": "chat", "edits": "edit"}
 
 
 class Priority(IntEnum):

@@ -20,8 +20,9 @@ from lsp_server.http.metrics import Metrics, MetricsError
 from lsp_server.http.server import HttpServer
 from lsp_server.http.token import TokenError, kept_token, read_token, token_path
 from lsp_server.settings import sources
+from lsp_server.settings.fields import Settings
 from lsp_server.status.listener import StatusListener
-from lsp_server.status.request_log import live_status
+from lsp_server.status.request_log import fimble_status
 
 _USAGE_ERROR = 2
 
@@ -53,7 +54,7 @@ def serve_http(
 
 
 async def _serve(
-    engine: RoutedEngine, settings: sources.Settings, where: Address, token: str, kept: str, metrics: Metrics | None
+    engine: RoutedEngine, settings: Settings, where: Address, token: str, kept: str, metrics: Metrics | None
 ) -> int:
     try:
         listener = await anyio.create_tcp_listener(local_host=where.host, local_port=where.port)
@@ -76,7 +77,7 @@ async def _serve(
 async def serve_at(
     listener: anyio.abc.Listener[anyio.abc.ByteStream],
     engine: RoutedEngine,
-    settings: sources.Settings,
+    settings: Settings,
     guard: Guard,
     rest_seconds: float = REST_SECONDS,
     metrics: Metrics | None = None,
@@ -111,9 +112,9 @@ async def serve_at(
             await engine.stop()
 
 
-def _told(engine: RoutedEngine, completions: Completions, settings: sources.Settings, began: float) -> dict[str, Any]:
+def _told(engine: RoutedEngine, completions: Completions, settings: Settings, began: float) -> dict[str, Any]:
     """The data for `fimble status`."""
-    return live_status(
+    return fimble_status(
         engine,
         completions.log,
         lambda _: "",

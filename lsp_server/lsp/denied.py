@@ -51,20 +51,8 @@ class DeniedPlaces:
 
     def _note(self, uri: str) -> None:
         """Adds the patterns of the folders that a document lies in to `_met`."""
-        if self._has(self._folders, uri):
-            self._met.update(pattern for pattern in self._patterns if self._has(DeniedFolders([pattern]), uri))
-
-    def _has(self, folders: DeniedFolders, uri: str) -> bool:
-        """Whether a document lies in a denied folder. Works for cells of notebooks too: their URIs have the path."""
-        try:
-            given = unquote(urlsplit(uri).path)
-        except ValueError:
-            return True
-        if "/" not in given:
-            return False  # it has no path, as a document that was never saved
-        path = given[given.index("/") :]  # `jar:file:///…` has a scheme in front of it
-        path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
-        return folders.have(Path(path))
+        if _is_in(self._folders, uri):
+            self._met.update(pattern for pattern in self._patterns if _is_in(DeniedFolders([pattern]), uri))
 
     def may_read(self, folder: Path) -> bool:
         """Whether an action may show parts of the files in a folder: a document of no folder of the workspace may be of
@@ -81,3 +69,16 @@ class DeniedPlaces:
         if why != self.why:
             self.why = why
             self._changed()
+
+
+def _is_in(folders: DeniedFolders, uri: str) -> bool:
+    """Whether a document lies in one of the folders. Works for cells of notebooks too: their URIs have the path."""
+    try:
+        given = unquote(urlsplit(uri).path)
+    except ValueError:
+        return True
+    if "/" not in given:
+        return False  # it has no path, as a document that was never saved
+    path = given[given.index("/") :]  # `jar:file:///…` has a scheme in front of it
+    path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
+    return folders.have(Path(path))

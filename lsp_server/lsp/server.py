@@ -14,7 +14,7 @@ import msgspec
 from lsprotocol import types
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.engine.api import LOCAL, ModelState, Role, RoutedEngine
+from lsp_server.engine.api import JOBS, LOCAL, ModelState, Role, RoutedEngine
 from lsp_server.features.budget import shows_index
 from lsp_server.features.index.service import ProjectIndex
 from lsp_server.features.inline import InlineCompleter
@@ -39,7 +39,7 @@ from lsp_server.lsp.weekly import Weekly
 from lsp_server.settings import sources
 from lsp_server.settings.last_run import LastRun
 from lsp_server.status.listener import StatusListener
-from lsp_server.status.request_log import live_status, why_text
+from lsp_server.status.request_log import fimble_status, why_text
 
 if TYPE_CHECKING:
     from lsp_server.features.python_modules import PythonModules
@@ -84,7 +84,7 @@ class FimbleServer(Session):
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
         )
-        self.live = StatusListener(self.start_task, self._live_status)
+        self.status_listener = StatusListener(self.start_task, self._fimble_status)
         self._denied = DeniedPlaces(self, self._route)
         self._asked_again: tuple[str, ...] = ()
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
@@ -144,7 +144,7 @@ class FimbleServer(Session):
 
     async def _end(self) -> None:
         self.cancel_requests()
-        await self.live.close()
+        await self.status_listener.close()
         await self.counting.close()
 
     def cancel_requests(self) -> None:
@@ -205,7 +205,7 @@ class FimbleServer(Session):
             self.client_register_capability(watched_files())
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
-        self.live.switch(self.settings.status_socket)
+        self.status_listener.switch(self.settings.status_socket)
         self.weekly.look()
         self._engine.settle(self.settings.engine)
         self._asked_again = found.asked_again
@@ -310,9 +310,9 @@ class FimbleServer(Session):
 
         return PythonModules(lambda: self.roots)
 
-    def _live_status(self) -> dict[str, Any]:
+    def _fimble_status(self) -> dict[str, Any]:
         """The data for `fimble status`."""
-        return live_status(
+        return fimble_status(
             self._engine,
             self.completions.log,
             self.counting.seen,
@@ -327,13 +327,12 @@ class FimbleServer(Session):
 
     def _places(self) -> dict[str, Any]:
         """For each kind of request, the places that may answer it and which of them is in use."""
-        jobs: dict[str, Role] = {"completion": "completion", "actions": "chat", "edits": "edit"}
         return {
             job: [
                 {"name": name, "state": model.kind, "message": model.message, "used": used}
                 for name, model, used in self._engine.places(role)
             ]
-            for job, role in jobs.items()
+            for job, role in JOBS.items()
         }
 
     async def show_why(self) -> None:

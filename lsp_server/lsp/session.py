@@ -19,7 +19,7 @@ from lsp_server.lsp.clients import client_needs
 from lsp_server.lsp.malformed import shared_converter
 from lsp_server.lsp.protocol import FimbleProtocol
 from lsp_server.lsp.transport import StdinReader, StdoutWriter, end_with
-from lsp_server.settings import sources
+from lsp_server.settings.fields import Settings
 from lsp_server.settings.last_run import SHOWN
 
 logger = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class Session(LanguageServer):
         )
         self.documents = DocumentStore()
         self.client = client_needs(types.InitializeParams(types.ClientCapabilities()))
-        self.settings = sources.Settings()
+        self.settings = Settings()
         self.roots: list[Path] = []
         self.shown: set[str] = set()
         self._tasks: anyio.abc.TaskGroup | None = None

@@ -17,7 +17,7 @@ from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, str
 from lsp_server.settings import models, toml, trust
 from lsp_server.settings.denied import DeniedFolders
 from lsp_server.settings.endpoints import endpoints_of, places_asked_again, routing_of, unknown_places
-from lsp_server.settings.fields import Settings as Settings  # noqa: PLC0414 - told here as one of ours
+from lsp_server.settings.fields import Settings
 
 FILE_NAME = "fimble.toml"
 _LONGEST_NAME = 100

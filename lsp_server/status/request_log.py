@@ -182,7 +182,7 @@ class _Explained:
         return without_paths(reason_without_code(self.outcome), known)
 
 
-def live_status(
+def fimble_status(
     engine: Engine, log: RequestLog, seen: Callable[[int], str], known: Sequence[str], **more: Any
 ) -> dict[str, Any]:
     """The data of a server for `fimble status`, as JSON, without text, names from the code, or paths. known: paths that

@@ -12,7 +12,7 @@ import pytest
 
 from lsp_server.endpoints.sent_log import Sent
 from tests.conftest import environment
-from tests.remote.server import Server, endpoint, response, serving_apart, user_file
+from tests.endpoints.server import Server, endpoint, response, serving_apart, user_file
 from tests.support.forked import run
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from tests.endpoints.server import MODELS, Server, endpoint, response, serving_apart, user_file
 from tests.features.actions.cases import CASES
-from tests.remote.server import MODELS, Server, endpoint, response, serving_apart, user_file
 from tests.support.editor import Editor
 from tests.support.stdio import Message, StdioClient
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.remote.server import MODELS, Server, endpoint, response, serving_apart, user_file
+from tests.endpoints.server import MODELS, Server, endpoint, response, serving_apart, user_file
 from tests.support.stdio import SERVE, StdioClient
 
 Start = Callable[..., StdioClient]

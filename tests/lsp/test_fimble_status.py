@@ -22,7 +22,7 @@ from lsp_server.engine.client import in_this_process
 from lsp_server.settings import sources
 from lsp_server.status import listener
 from lsp_server.status.listener import StatusListener
-from lsp_server.status.request_log import RequestLog, live_status
+from lsp_server.status.request_log import RequestLog, fimble_status
 from tests.support.buffer import Buffer
 from tests.support.stdio import SERVE, StdioClient, inline_params, needs_own_engine, notification, request
 
@@ -149,7 +149,7 @@ async def test_no_path_with_a_space_in_it_goes_over_the_socket() -> None:
     engine.load(ModelSpec(path))
     with anyio.fail_after(20):
         await failed.wait()
-    told = live_status(engine, RequestLog(), lambda _: "", [path])
+    told = fimble_status(engine, RequestLog(), lambda _: "", [path])
     await engine.stop()
     assert told["models"]["completion"]["message"] == "there is no model at …; see `fimble models`"
 

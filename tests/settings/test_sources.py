@@ -14,6 +14,7 @@ from lsp_server.features.actions.catalogue import BUILT_IN, catalogue
 from lsp_server.features.actions.offers import offers
 from lsp_server.models import lock
 from lsp_server.settings import sources, toml, trust
+from lsp_server.settings.fields import Settings
 from tests.support.effort import scaled
 
 
@@ -66,7 +67,7 @@ def test_a_workspaces_file_spoils_nothing(workspace: Path, text: str, message: s
     assert message in problem
     assert str(file) in problem
     assert problem.isprintable()
-    assert settings == sources.Settings(max_tokens=7, max_lines=3)
+    assert settings == Settings(max_tokens=7, max_lines=3)
 
 
 def test_a_pipe_in_place_of_a_file_is_not_waited_for(workspace: Path) -> None:
@@ -131,7 +132,7 @@ def written(key: str, name: str) -> str:
     return f"{key} = {json.dumps([name] if key == 'lora' else name)}\n"
 
 
-def value(settings: sources.Settings, key: str) -> str:
+def value(settings: Settings, key: str) -> str:
     found = getattr(settings, key)
     return found[0] if key == "lora" and found else found or ""
 

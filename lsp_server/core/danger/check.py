@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from lsp_server.core.brackets import CLOSING, OPENING, marks
+from lsp_server.core.brackets import closers
 from lsp_server.core.danger import lookalikes
 from lsp_server.core.danger.finding import Finding
 from lsp_server.core.danger.reading import MOST_NODES, MOST_NODES_OF_FILE
@@ -147,16 +147,10 @@ def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) ->
 def _dangers_closed(document: DocumentSnapshot, language: Language, start: int, end: int) -> list[Finding]:
     """The findings of the rules after the open brackets at `end` are closed: an unfinished call matches no rule."""
     line = document.source[document.line_start(document.line_at(start)) : end].decode("utf-8", "replace")
-    opened: list[str] = []
-    for _, mark in marks(line, language.quotes, language.comment[0]):
-        if mark in OPENING:
-            opened.append(CLOSING[OPENING.index(mark)])
-        elif opened and mark == opened[-1]:
-            opened.pop()
-    closers = "".join(reversed(opened[-_MOST_CLOSERS:]))
-    if not closers:
+    closing = closers(line, language.quotes, language.comment[0])[:_MOST_CLOSERS]
+    if not closing:
         return []
-    part = _part(document.edited(end, end, closers.encode()), start, end)
+    part = _part(document.edited(end, end, closing.encode()), start, end)
     return _dangers(part, start, end)[0]
 
 

@@ -42,7 +42,8 @@ class Facts:
     fields: bool = False
 
 
-# The cache, by the language's table, the node kind and the hash of the text, and its maximum size.
+# The cache, by the language's table, the node kind and the hash of the text, and its maximum size. Only the thread that
+# parses uses it.
 _KNOWN: dict[tuple[int, str, bytes], Facts] = {}
 _MOST_KNOWN = 4096
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lsp_server.core.brackets import CLOSING, OPENING, marks
+from lsp_server.core.brackets import closers
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.languages.entry import Language
@@ -94,42 +94,36 @@ def _variants(language: Language, left: str, right: str, below: str) -> Iterator
     """Completed variants of the cursor's line. The first that parses without errors around the cursor is used."""
     quotes, comment = language.quotes, language.comment[0]
     indent = left[: len(left) - len(left.lstrip())]
-    opened = [mark for _, mark in marks(left + right, quotes, comment)]
-    closers = ""
-    for mark in opened:
-        if mark in OPENING:
-            closers = CLOSING[OPENING.index(mark)] + closers
-        elif closers[:1] == mark:
-            closers = closers[1:]
+    closing = closers(left + right, quotes, comment)
     whole = f"{left}{MARK}{right}"
     deeper = len(below) - len(below.lstrip()) > len(indent)
     if (inside := _IN_TEMPLATE.search(left)) is not None:
-        before = left[: inside.start()]
-        outer = [mark for _, mark in marks(before, quotes, comment)]
         yield whole
-        yield f"{whole}}}`" + "".join(CLOSING[OPENING.index(mark)] for mark in reversed(outer) if mark in OPENING)
+        yield f"{whole}}}`{closers(left[: inside.start()], quotes, comment)}"
     elif _HEADER.match(left):
-        yield whole if right.rstrip().endswith("{") else whole + closers + (" {" if deeper else " {}")
+        yield whole if right.rstrip().endswith("{") else whole + closing + (" {" if deeper else " {}")
         if _FOR.search(left):
-            yield f"{whole};{closers}" + (" {" if deeper else " {}")
-        yield f"{whole}{closers};"
+            yield f"{whole};{closing}" + (" {" if deeper else " {}")
+        yield f"{whole}{closing};"
     if _CHOICE.search(left):
-        yield f"{whole}{closers} : 0"
-    yield f"{whole}{closers}"
+        yield f"{whole}{closing} : 0"
+    yield f"{whole}{closing}"
     yield whole
-    yield f"{whole}{closers};"
-    yield f"{whole}{closers},"
+    yield f"{whole}{closing};"
+    yield f"{whole}{closing},"
     yield f"{whole},"
     yield f"{indent}if ({MARK}) {{" if deeper else f"{indent}{MARK};"
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A position in a tree. around: the class around it. member: the member of that class. Both are None if the
-    receiver is not an object of a class there. grows: whether a statement there may add names to the object."""
+    """A position in a tree. text: of the whole document. around: the class around it. member: the member of that class.
+    Both are None if the receiver is not an object of a class there. grows: whether a statement there may add names to
+    the object."""
 
     tree: Tree
     kinds: ClassKinds
+    text: str = ""
     around: Node | None = None
     member: Node | None = None
     grows: bool = False
@@ -162,7 +156,8 @@ class _Place:
                 if kinds.narrows.search(within) or (is_closure and kinds.rebinds.search(within)):
                     return nothing
                 names = {inner.type, *(tree.text(each).decode("utf-8", "replace") for each in names_in(inner))}
-                return _Place(tree, kinds, around, inner, kinds.grows or not names.isdisjoint(kinds.constructors))
+                text = tree.document.source.decode("utf-8", "replace")
+                return _Place(tree, kinds, text, around, inner, kinds.grows or not names.isdisjoint(kinds.constructors))
             is_method = inner.type in kinds.methods and outer.type not in kinds.bodies
             if inner.type in kinds.own_this or inner.type in kinds.inside or is_method:
                 return nothing
@@ -241,7 +236,7 @@ class _Place:
     def _declares_interface(self, name: str) -> bool:
         """Whether the file declares the interface `name`, or imports it from elsewhere than the standard library."""
         declared = rf"\binterface\s+{name}\b|\bimport\s+(?!java\.)[\w.]*\.{name}\s*;"
-        return re.search(declared, self.tree.document.source.decode("utf-8", "replace")) is not None
+        return re.search(declared, self.text) is not None
 
     def _body(self, node: Node) -> Facts | None:
         """The facts of all members together; None if some names cannot be read."""
@@ -266,7 +261,7 @@ class _Place:
         """Whether a decorator or other code in the file may add names to the class."""
         parent = node.parent
         every = [*node.children, *(parent.children if parent is not None and parent.type == "export_statement" else ())]
-        source = self.tree.document.source.decode("utf-8", "replace")
+        source = self.text
         if self.kinds.generated.search(source) is not None:
             return True
         for each in every:
@@ -315,7 +310,7 @@ class _Place:
     def _builtin(self, name: str) -> frozenset[str] | None:
         """The names of a base class of the language itself; None for others, and if the file declares the name."""
         found = self.kinds.builtin.get(name)
-        source = self.tree.document.source.decode("utf-8", "replace")
+        source = self.text
         given = rf"\b(?:class|interface|function|const|let|var)\s+{name}\b|\bimport\b[^;'\"]*\b{name}\b"
         return found if found is not None and re.search(given, source) is None else None
 

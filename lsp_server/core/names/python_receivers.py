@@ -13,7 +13,7 @@ from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 
-from lsp_server.core.brackets import CLOSING, OPENING, marks
+from lsp_server.core.brackets import closers
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.names.allowed import SUPER, TEXT, Members, Receiver
@@ -116,24 +116,18 @@ def _without_deeper(left: str, lines: list[str]) -> list[str]:
 def _variants(left: str, right: str, below: str) -> Iterator[str]:
     """Completed versions of the cursor's line. If one of them parses, its tree is valid for the rest of the file."""
     indent = left[: len(left) - len(left.lstrip())]
-    opened = [mark for _, mark in marks(left + right)]
-    closers = ""
-    for mark in opened:
-        if mark in OPENING:
-            closers = CLOSING[OPENING.index(mark)] + closers
-        elif closers[:1] == mark:
-            closers = closers[1:]
+    closing = closers(left + right)
     whole = f"{left}{_MARK}{right}"
     if _HEADER.match(left.strip()) and not right.rstrip().endswith(":"):
         deeper = len(below) - len(below.lstrip()) > len(indent)
-        yield f"{whole}{closers}:" + ("" if deeper else " pass")
+        yield f"{whole}{closing}:" + ("" if deeper else " pass")
         yield f"{indent}if {_MARK}:" + ("" if deeper else " pass")
     else:
-        yield whole + closers
-        yield f"{whole}{closers},"  # an item in brackets that were opened above
+        yield whole + closing
+        yield f"{whole}{closing},"  # an item in brackets that were opened above
         yield whole
         if (inside := _IN_TEXT.search(left)) is not None:
-            yield f"{whole}}}{inside[1]}{closers}"
+            yield f"{whole}}}{inside[1]}{closing}"
     yield f"{indent or below[: len(below) - len(below.lstrip())]}{_MARK}"
 
 

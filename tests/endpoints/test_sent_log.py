@@ -21,9 +21,9 @@ from lsp_server.endpoints.sent_log import MOST_KEPT, Sent, SentLog, add, last_se
 from lsp_server.engine.api import Finished, FinishReason, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Kind
+from tests.endpoints.server import KINDS, Server, response, serving, stream
+from tests.endpoints.test_home import FAULTS, fim
 from tests.engine.harness import BLOCK
-from tests.remote.server import KINDS, Server, response, serving, stream
-from tests.remote.test_remote import FAULTS, fim
 
 
 @pytest.fixture(autouse=True)

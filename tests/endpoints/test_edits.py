@@ -20,7 +20,7 @@ from lsp_server.features.actions.template import ChatTemplates
 from lsp_server.features.model_edit import EditOptions, ModelEditor
 from lsp_server.features.next_edit import NextEditor
 from tests.core.next_edits.test_edit_prompts import MERCURY, SWEEP, ZETA_2
-from tests.remote.server import MODELS, Server, response, serving
+from tests.endpoints.server import MODELS, Server, response, serving
 from tests.support.edited import Edited
 
 SECONDS = 20

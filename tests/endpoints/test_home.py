@@ -26,8 +26,8 @@ from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
 from tests.core.test_secrets import SECRETS, joined
+from tests.endpoints.server import KINDS, MODELS, PATHS, Server, response, serving, stream
 from tests.engine.harness import BLOCK, ask
-from tests.remote.server import KINDS, MODELS, PATHS, Server, response, serving, stream
 from tests.support.cursor import parse_cursor
 
 SECONDS = 20
