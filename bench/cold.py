@@ -29,6 +29,7 @@ from bench.arms.cold_arms import (
 )
 from bench.arms.engine_arm import engine_arm
 from bench.arms.infill import LLAMA_VIM
+from bench.progress import INTERRUPTED, progress_bar
 from bench.report import write_json
 from bench.sessions.editor import ServerError, editor
 from bench.sessions.recordings import Change
@@ -78,6 +79,8 @@ def run(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_TABLE_WIDTH)
+    bench: _Bench | None = None
+    status = 0
     try:
         if not 2 <= options.tokens <= 64:
             raise ValueError("--tokens is a number from 2 to 64")
@@ -87,24 +90,35 @@ def run(options: argparse.Namespace) -> int:
             places = cold_places.drawn(options)
         found = machine.facts()
         console.print(Text(machine.describe(found), style="dim"))
-        result = {"machine": found, **anyio.run(_measure, options, places, console)}
+        bench = _prepared(options)
+        anyio.run(_measure, bench, places, console)
     except (ServerError, ModelError, ValueError, OSError) as error:
         console.print(Text(f"bench: {error}", style="red"))
         return 2
+    except KeyboardInterrupt:
+        if bench is None or not bench.results:
+            return INTERRUPTED
+        console.print(f"interrupted after {len(bench.results)} of {len(places)} places")
+        status = INTERRUPTED
+    result = {"machine": found, **bench.as_dict()}
     console.print(_table(result["summary"]))
     if options.plot is not None:
         _draw(result["places"], options.plot)
     write_json(options.json, result)
-    return 0
+    return status
 
 
 @dataclass(slots=True)
 class _Bench:
-    """What all places share. serves: the server's arguments."""
+    """What all places share. serves: the server's arguments; model: the file that the others run; described: what the
+    server says of its model."""
 
     options: argparse.Namespace
     serves: Sequence[str]
     spec: ModelSpec
+    model: Path
+    made_up: tuple[str, ...]
+    described: dict[str, Any] = field(default_factory=dict)
     best: BestSettings | None = None
     peer: llama_server.InfillArm | None = None
     results: list[PlaceResult] = field(default_factory=list)
@@ -123,6 +137,21 @@ class _Bench:
             await ask(change, result)
         self.results.append(result)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The settings and the results so far."""
+        return {
+            "mode": "cold",
+            "model": {key: self.described[key] for key in ("name", "format", "device", "context_tokens")},
+            "made_up_fim_tokens": self.made_up,
+            "seed": self.options.seed,
+            "least_lines": self.options.lines,
+            "tokens": self.options.tokens,
+            "bare": asdict(self.best) if self.best else None,
+            "llama_server": llama_server.SETTINGS if self.peer else None,
+            "summary": summarise(self.results),
+            "places": [result.as_dict() for result in self.results],
+        }
+
     async def _serve(self, change: Change, result: PlaceResult) -> None:
         with user_folders() as environment:
             result.fresh = await served(change, self.serves, environment)
@@ -140,15 +169,19 @@ class _Bench:
         result.peer = await self.peer.answer(change, self.options.tokens)
 
 
-async def _measure(options: argparse.Namespace, places: Sequence[Change], console: Console) -> dict[str, Any]:
+def _prepared(options: argparse.Namespace) -> _Bench:
     asked = options.model or starter.model_file()
     model, made_up = (asked, ()) if options.served_only else model_files.with_fim_tokens(asked)
     # The server asks about the model as it is; those that take turns at the same tokens need one with FIM tokens.
-    bench = _Bench(options, ["--model", str(asked)], Settings(model=str(model)).model_spec())
+    return _Bench(options, ["--model", str(asked)], Settings(model=str(model)).model_spec(), model, made_up)
+
+
+async def _measure(bench: _Bench, places: Sequence[Change], console: Console) -> None:
+    options = bench.options
     async with AsyncExitStack() as stack:
         with console.status("starting once, so that the model is known …"):
             async with editor(bench.serves) as buffer:
-                described = await buffer.ready()
+                bench.described = await buffer.ready()
         if not options.served_only:
             with console.status("looking for the best settings of bare calls …"):
                 async with engine_arm(bench.spec) as arm:
@@ -157,25 +190,13 @@ async def _measure(options: argparse.Namespace, places: Sequence[Change], consol
                 console.print(Text(f"without llama-server: {reason}", style="dim"))
             else:
                 with console.status("starting llama-server …"):
-                    running = stack.enter_context(llama_server.llama_server(model, options.llama_server))
+                    running = stack.enter_context(llama_server.llama_server(bench.model, options.llama_server))
                     bench.peer = llama_server.InfillArm(LLAMA_VIM, running, cold=True)
-        with keystrokes.progress_bar(console) as progress:
+        with progress_bar(console) as progress:
             task = progress.add_task("places", total=len(places))
             for turn, change in enumerate(places):
                 await bench.place(change, turn)
                 progress.advance(task)
-    return {
-        "mode": "cold",
-        "model": {key: described[key] for key in ("name", "format", "device", "context_tokens")},
-        "made_up_fim_tokens": made_up,
-        "seed": options.seed,
-        "least_lines": options.lines,
-        "tokens": options.tokens,
-        "bare": asdict(bench.best) if bench.best else None,
-        "llama_server": llama_server.SETTINGS if bench.peer else None,
-        "summary": summarise(bench.results),
-        "places": [result.as_dict() for result in bench.results],
-    }
 
 
 def summarise(results: Sequence[PlaceResult]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import machine
+from bench.progress import INTERRUPTED
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.core.context import (
@@ -42,7 +43,7 @@ from lsp_server.engine.request import Event, Finished, Generate, Load
 from lsp_server.engine.spawn import at_once
 from lsp_server.settings.fields import Settings
 
-_LINE_TOKENS, _INTERRUPTED = 40, 130
+_LINE_TOKENS = 40
 _LEAST_FILE_BYTES = 600
 _LEAST_REST = 4
 
@@ -205,7 +206,7 @@ def run(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         del scores[len(scores) - len(scores) % len(options.tokens) :]
         if not scores:
-            return _INTERRUPTED
+            return INTERRUPTED
     except (ModelError, ValueError, OSError) as error:
         console.print(Text(f"bench: {error}", style="red"))
         return 2

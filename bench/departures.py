@@ -20,6 +20,7 @@ from rich.text import Text
 
 from bench import keystrokes, machine
 from bench.arms.arm import quantile
+from bench.progress import progress_bar
 from bench.report import write_json
 from bench.sessions.counting import Anchored, Rules
 from lsp_server.backends import llama
@@ -49,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         policy = Anchored(warm.backend.info.format, Rules(spec.context_tokens, spec.sequences))
         for session in keystrokes.sessions_of(options):
             changes = keystrokes.part(session, options.limit, deep=True)
-            with keystrokes.progress_bar(console) as progress:
+            with progress_bar(console) as progress:
                 task = progress.add_task(session.name, total=len(changes))
                 gaps: list[float] = []
                 keys = 0

@@ -13,10 +13,10 @@ from typing import Any
 
 import anyio
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from bench import machine, plot
+from bench.progress import progress_bar
 from bench.report import write_json
 from bench.sessions import recordings, repository, tables
 from bench.sessions.editor import ServerError, editor
@@ -127,11 +127,6 @@ def sessions_of(options: argparse.Namespace) -> list[Session]:
 
 def _recorded(path: Path) -> Iterator[Change]:
     return spread(recordings.read(path))
-
-
-def progress_bar(console: Console) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console, transient=True)
 
 
 # Counting -----------------------------------------------------------------------------------------------

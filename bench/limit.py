@@ -21,6 +21,7 @@ from bench.arms.arm import Answer, quantile
 from bench.arms.busy import spinner
 from bench.arms.engine_arm import EngineArm, engine_arm
 from bench.arms.floor import Floor
+from bench.progress import progress_bar
 from bench.report import write_json
 from bench.sessions.editor import ServerError
 from bench.sessions.recordings import Change
@@ -115,7 +116,7 @@ async def _measure(
         for session in sessions:
             with console.status(f"reading {session.name} …"):
                 changes = keystrokes.part(session, options.limit, options.start, deep=True)
-            with keystrokes.progress_bar(console) as progress:
+            with progress_bar(console) as progress:
                 task = progress.add_task(session.name, total=sum(change.types for change in changes))
                 measured = await measure(arm, floor, changes, options.tokens, partial(progress.advance, task))
             if measured:

@@ -23,7 +23,8 @@ from bench.filling import holes
 from bench.filling.completers import Fimble
 from bench.filling.outputs import Place, answered
 from bench.filling.tasks import Task
-from bench.quality import INTERRUPTED, model_factory
+from bench.progress import INTERRUPTED
+from bench.quality import model_factory
 from lsp_server.backends.base import ModelError
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +21,7 @@ from bench.arms import infill, llama_server, model_files, tabby
 from bench.arms.arm import Answer, Arm, ratios, summary
 from bench.arms.engine_arm import EngineArm, engine_arm
 from bench.arms.floor import BareArm, Floor
+from bench.progress import INTERRUPTED, progress_bar
 from bench.report import write_json
 from bench.sessions import tables
 from bench.sessions.editor import ServerError, editor
@@ -34,7 +35,9 @@ from lsp_server.settings.fields import Settings
 _DEFAULT_KEYS = 60
 _TABLE_WIDTH = 140
 _BLOCK_CHANGES = 20
-_CLIENTS = (infill.LLAMA_VIM, infill.LLAMA_VSCODE)
+_CLIENTS = {client.name: client for client in (infill.LLAMA_VIM, infill.LLAMA_VSCODE)}
+_TABBY, _BARE = "tabby-agent", "bare"
+_PEERS = (*_CLIENTS, _TABBY, _BARE)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +50,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tokens", type=int, action="append", metavar="N", help="tokens of an answer, may be repeated (default: 4, 12)"
     )
+    parser.add_argument(
+        "--peer", action="append", choices=_PEERS, help="only this peer, may be repeated; llama.vim always is one"
+    )
     parser.add_argument("--forced-only", action="store_true", help="leave out the part as users have it")
     parser.add_argument("--llama-server", type=Path, metavar="FILE", help="a binary instead of xllamacpp's")
     parser.add_argument("--tabby-agent", type=Path, metavar="FILE", help="the dist/cli.js of tabby-agent")
@@ -58,6 +64,8 @@ def run(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=_TABLE_WIDTH)
+    taken = _Taken()
+    status = 0
     try:
         if any(not 2 <= tokens <= 64 for tokens in options.tokens or ()):
             raise ValueError("--tokens is a number from 2 to 64")
@@ -75,16 +83,67 @@ def run(options: argparse.Namespace) -> int:
                 f"[dim]{asked.name} declares no FIM tokens: both sides run a copy that declares "
                 f"{' '.join(made_up)} as such. That is for timing only; the text is nonsense.[/]"
             )
-        result = anyio.run(_measure, options, sessions, model, asked, console)
-        result = {"machine": found, "made_up_fim_tokens": made_up, **result}
+        taken.described = {"machine": found, "made_up_fim_tokens": made_up}
+        anyio.run(_measure, options, sessions, model, asked, console, taken)
     except (ServerError, ModelError, ValueError, OSError) as error:
         console.print(Text(f"bench: {error}", style="red"))
         return 2
+    except KeyboardInterrupt:
+        if not taken.keys:
+            return INTERRUPTED
+        console.print(f"interrupted after {taken.keys} keys")
+        status = INTERRUPTED
+    result = taken.as_dict()
     _show(result, console)
     if options.plot is not None:
         _draw(result, options.plot)
     write_json(options.json, result)
-    return 0
+    return status
+
+
+@dataclass(slots=True)
+class _Pass:
+    """What all sides answered to the keys of a session, so far. tokens: as `Arm.answer`."""
+
+    session: str
+    tokens: int | None
+    answers: dict[str, list[Answer]]
+
+    @property
+    def keys(self) -> int:
+        """The keys that all sides have answered."""
+        return min(map(len, self.answers.values()))
+
+    def as_dict(self) -> dict[str, Any]:
+        return _pass_result(self.session, self.tokens, {name: all_[: self.keys] for name, all_ in self.answers.items()})
+
+
+@dataclass(slots=True)
+class _Taken:
+    """All that was measured, so far. described: model, machine and settings; served: fimble's server, session by
+    session."""
+
+    described: dict[str, Any] = field(default_factory=dict)
+    passes: list[_Pass] = field(default_factory=list)
+    served: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def keys(self) -> int:
+        return sum(one.keys for one in self.passes)
+
+    def begin(self, session: str, tokens: int | None, arms: Sequence[Arm]) -> _Pass:
+        self.passes.append(_Pass(session, tokens, {arm.name: [] for arm in arms}))
+        return self.passes[-1]
+
+    def as_dict(self) -> dict[str, Any]:
+        passes = [one.as_dict() for one in self.passes if one.keys]
+        return {
+            "mode": "peers",
+            **self.described,
+            "passes": passes,
+            "together": together(passes),
+            "served": self.served,
+        }
 
 
 def _model(options: argparse.Namespace) -> tuple[Path, Path, tuple[str, ...]]:
@@ -97,58 +156,68 @@ def _model(options: argparse.Namespace) -> tuple[Path, Path, tuple[str, ...]]:
 
 
 async def _measure(
-    options: argparse.Namespace, sessions: Sequence[keystrokes.Session], model: Path, asked: Path, console: Console
-) -> dict[str, Any]:
-    passes: list[dict[str, Any]] = []
-    served: list[dict[str, Any]] = []
+    options: argparse.Namespace,
+    sessions: Sequence[keystrokes.Session],
+    model: Path,
+    asked: Path,
+    console: Console,
+    taken: _Taken,
+) -> None:
     spec = replace(Settings(model=str(model)).model_spec(), fim_format=options.fim_format or None, measure_first=True)
     async with AsyncExitStack() as stack:
         with console.status("starting fimble and its peers …"):
             ours = await stack.enter_async_context(engine_arm(spec))
             await ours.fill()
             peers = _peers(options, model, stack, console)
-            floor = stack.enter_context(closing(Floor(ours.backend.inner, spec, llama_server.BATCH)))
-            bare = _bare(floor, peers[0])
+            arms = [ours, *peers]
+            if _BARE in (options.peer or _PEERS):
+                floor = stack.enter_context(closing(Floor(ours.backend.inner, spec, llama_server.BATCH)))
+                arms.append(_bare(floor, peers[0]))
         console.print(Text(f"fimble: {ours.info.name}, format {ours.format.name}, on the {ours.info.device}", "dim"))
-        with keystrokes.progress_bar(console) as progress:
+        source = str(options.llama_server) if options.llama_server else f"xllamacpp {machine.version('xllamacpp')}"
+        taken.described |= {
+            "model": {
+                "name": ours.info.name,
+                "file": model.name,
+                "format": ours.format.name,
+                "device": ours.info.device,
+            },
+            "calibrated": ours.info.costs is not None,
+            "llama_server": {**llama_server.SETTINGS, "from": source},
+            "clients": {client.name: dict(client.constants) for client in _CLIENTS.values()},
+            "resident_tokens": ours.client.cache.resident,
+        }
+        with progress_bar(console) as progress:
             for session in sessions:
                 changes = keystrokes.part(session, options.limit, options.start, deep=True)
+                total = sum(change.types for change in changes)
                 for tokens in options.tokens or (4, 12):
-                    answers = await _pass([ours, *peers, bare], changes, tokens, progress, session.name)
-                    passes.append(_pass_result(session.name, tokens, answers))
+                    task = progress.add_task(f"{session.name}, {tokens} tokens", total=total)
+                    await _pass(arms, changes, taken.begin(session.name, tokens, arms), partial(progress.advance, task))
+                    progress.remove_task(task)
                 if not options.forced_only:
-                    keys, answers = await _as_users_have_it(asked, peers, changes, progress, session.name)
-                    passes.append(_pass_result(session.name, None, answers))
-                    served.append(keys)
-        rest_tokens, residents = ours.rest_tokens, ours.client.cache.resident
-    return {
-        "mode": "peers",
-        "model": {"name": ours.info.name, "file": model.name, "format": ours.format.name, "device": ours.info.device},
-        "calibrated": ours.info.costs is not None,
-        "llama_server": {
-            **llama_server.SETTINGS,
-            "from": str(options.llama_server) if options.llama_server else f"xllamacpp {machine.version('xllamacpp')}",
-        },
-        "clients": {client.name: dict(client.constants) for client in _CLIENTS},
-        "resident_tokens": residents,
-        "rest_tokens": rest_tokens,
-        "passes": passes,
-        "together": together(passes),
-        "served": served,
-    }
+                    task = progress.add_task(f"{session.name}, as users have it", total=total)
+                    begun = taken.begin(session.name, None, peers)
+                    taken.served.append(
+                        await _as_users_have_it(asked, peers, changes, begun, partial(progress.advance, task))
+                    )
+                    progress.remove_task(task)
+        taken.described["rest_tokens"] = ours.rest_tokens
 
 
 def _peers(options: argparse.Namespace, model: Path, stack: AsyncExitStack, console: Console) -> list[Arm]:
-    """Each with a llama-server of its own, since two would answer from each other's cache."""
+    """Each with a llama-server of its own, since two would answer from each other's cache. llama.vim is the first."""
 
     def server() -> llama_server.LlamaServer:
         return stack.enter_context(llama_server.llama_server(model, options.llama_server))
 
-    arms: list[Arm] = [llama_server.InfillArm(client, server()) for client in _CLIENTS]
-    if reason := tabby.missing(options.tabby_agent):
-        console.print(Text(f"without tabby-agent: {reason}", style="dim"))
-    else:
-        arms.append(stack.enter_context(tabby.tabby_agent(options.tabby_agent, server())))
+    wanted = {infill.LLAMA_VIM.name, *(options.peer or _PEERS)}
+    arms: list[Arm] = [llama_server.InfillArm(_CLIENTS[name], server()) for name in _CLIENTS if name in wanted]
+    if _TABBY in wanted:
+        if reason := tabby.missing(options.tabby_agent):
+            console.print(Text(f"without tabby-agent: {reason}", style="dim"))
+        else:
+            arms.append(stack.enter_context(tabby.tabby_agent(options.tabby_agent, server())))
     return arms
 
 
@@ -159,13 +228,10 @@ def _bare(floor: Floor, peer: Arm) -> Arm:
 
 
 async def _pass(
-    arms: Sequence[Arm], changes: Sequence[Change], tokens: int | None, progress: Progress, title: str
-) -> dict[str, list[Answer]]:
+    arms: Sequence[Arm], changes: Sequence[Change], into: _Pass, on_key: Callable[[], object] = lambda: None
+) -> None:
     """Every key by every arm, one after the other, another one first each time. The first key, which finds no
     prompt in the cache, is not recorded."""
-    answers: dict[str, list[Answer]] = {arm.name: [] for arm in arms}
-    what = f"{title}, {tokens} tokens" if tokens else f"{title}, as users have it"
-    task = progress.add_task(what, total=sum(change.types for change in changes))
     turn = count()
     for change, pause_ms in with_gaps(changes):
         if not change.types:
@@ -173,22 +239,19 @@ async def _pass(
         first = next(turn)
         for index in range(len(arms)):
             arm = arms[(first + index) % len(arms)]
-            answer = await arm.answer(change, tokens)
+            answer = await arm.answer(change, into.tokens)
             if first > 0:
-                answers[arm.name].append(answer)
+                into.answers[arm.name].append(answer)
         for arm in arms:
             await arm.rest(change, pause_ms)
-        progress.advance(task)
-    progress.remove_task(task)
-    return answers
+        on_key()
 
 
 async def _as_users_have_it(
-    model: Path, peers: Sequence[Arm], changes: Sequence[Change], progress: Progress, title: str
-) -> tuple[dict[str, Any], dict[str, list[Answer]]]:
+    model: Path, peers: Sequence[Arm], changes: Sequence[Change], into: _Pass, on_key: Callable[[], object]
+) -> dict[str, Any]:
     """The server over stdio, typed at in real time with its own settings and prompts, and the peers with
     theirs: a few keys by the one, the same by the others."""
-    answers: dict[str, list[Answer]] = {arm.name: [] for arm in peers}
     keys: list[LiveKey] = []
     seconds = 0.0
     async with editor(["--model", str(model)]) as connection:
@@ -198,9 +261,8 @@ async def _as_users_have_it(
             block = changes[start : start + _BLOCK_CHANGES]
             keys += await player.play(block)
             seconds += player.wall_seconds
-            for name, given in (await _pass(peers, block, None, progress, title)).items():
-                answers[name] += given
-    return {"keys": [key.as_dict() for key in keys], **tables.live_summary(title, keys, seconds)}, answers
+            await _pass(peers, block, into, on_key)
+    return {"keys": [key.as_dict() for key in keys], **tables.live_summary(into.session, keys, seconds)}
 
 
 def _pass_result(session: str, tokens: int | None, answers: dict[str, list[Answer]]) -> dict[str, Any]:

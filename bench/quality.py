@@ -15,7 +15,6 @@ from typing import Any
 import anyio
 import anyio.to_thread
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
 import lsp_server
@@ -26,6 +25,7 @@ from bench.filling.completers import GOLD, OTHER_PROMPTS, Completer, Fimble, Gol
 from bench.filling.scores import Completion, score
 from bench.filling.store import Store
 from bench.filling.tasks import Task, chosen, closed, mid_word
+from bench.progress import INTERRUPTED, progress_bar
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.engine.client import loaded
@@ -33,7 +33,6 @@ from lsp_server.settings.fields import Settings
 
 SETS = (humaneval.NAME, "safim-block", "safim-control", holes.NAME)
 _TABLE_WIDTH = 140
-INTERRUPTED = 130
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -251,9 +250,8 @@ async def evaluate(
     # The model may be this many holes ahead of the tests.
     ahead = anyio.Semaphore(2 * int(workers.total_tokens))
     failure: Exception | None = None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True) as progress:
-        bar = progress.add_task("", total=len(tasks), completed=len(tasks) - len(todo))
+    with progress_bar(console) as progress:
+        bar = progress.add_task("holes", total=len(tasks), completed=len(tasks) - len(todo))
 
         async def finish(task: Task, completions: dict[str, Any], facts: dict[str, Any]) -> None:
             ids = {name: _score_id(task, completion) for name, completion in completions.items()}

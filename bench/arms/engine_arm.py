@@ -31,6 +31,8 @@ from lsp_server.models.gguf_parts import read_model
 REST_MS = 500.0
 # Kept free behind every prompt, the same for all, or the window would be cut differently for each.
 _RESERVE_TOKENS = 64
+# The size of the prompts that fill sequences.
+_FILLED_TOKENS = 192
 _NEVER = -1e9
 # Logits behind more than one token are said to cost so much that nothing is drafted.
 _NO_ROWS = (0.0, 1e6)
@@ -123,13 +125,14 @@ class EngineArm:
             self._policy.rested()
 
     async def fill(self) -> list[int]:
-        """Puts a prompt into every resident sequence, each about another file: fimble's own modules.
+        """Puts a short prompt into every resident sequence, each about another file: fimble's own modules. What the
+        other sequences hold costs a step nothing, since each is a stream of its own.
 
         Returns how many tokens each sequence then holds.
         """
         root = Path(lsp_server.__file__).parent
         modules = sorted(root.rglob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
-        budget = PromptBudget.of_tokens(self.info.context_tokens)
+        budget = PromptBudget.of_tokens(_FILLED_TOKENS)
         for path in modules[: self.info.sequences]:
             document = DocumentSnapshot.of(path.as_uri(), path.read_bytes(), path=path.name)
             hole = find_hole(document, document.line_start(2 * document.line_count // 3))

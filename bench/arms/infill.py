@@ -13,9 +13,15 @@ Payload = dict[str, Any]
 
 _TIMINGS = ("prompt_n", "prompt_ms", "cache_n", "predicted_n", "predicted_ms")
 
-# For a set number of tokens: the infill sampler ends a text that it is not sure of, and the time limit ends one
-# at a line's end, so neither takes part, and no token that ends a text can be drawn.
-_FORCED: Payload = {"samplers": ["top_k", "top_p"], "ignore_eos": True, "stop": [], "t_max_predict_ms": -1}
+# For a set number of tokens, none of these takes part: the infill sampler ends a text that it is not sure of, the time
+# limit ends one at a line's end, the indentation ends one at a line with less, and some tokens end a text.
+_FORCED: Payload = {
+    "samplers": ["top_k", "top_p"],
+    "ignore_eos": True,
+    "stop": [],
+    "t_max_predict_ms": -1,
+    "n_indent": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import gguf
@@ -15,6 +16,7 @@ from bench.arms import infill, llama_server, model_files, tabby
 from bench.arms.arm import Answer, quantile, ratios, summary
 from bench.arms.infill import LLAMA_VIM, LLAMA_VSCODE, InfillClient, answer_of
 from bench.limit import LimitKey, summarise
+from bench.progress import INTERRUPTED
 from bench.sessions.recordings import Change, Replacement
 from lsp_server.backends import llama
 from lsp_server.backends.base import ModelError, ModelSpec
@@ -268,6 +270,28 @@ def test_peers_answer_the_same_keys_with_the_same_number_of_tokens(typed: tuple[
     evaluated = {name: found["evaluated_p50"] for name, found in one["arms"].items()}
     assert evaluated["fimble"] <= 2
     assert evaluated["llama.vim"] > 50
+
+
+@pytest.mark.skipif(bool(llama_server.missing(None)), reason=llama_server.missing(None))
+def test_what_was_measured_before_an_interruption_is_kept(
+    typed: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, source = typed
+    out = tmp_path / "peers.json"
+    given = llama_server.InfillArm.answer
+    asked = count(1)
+
+    async def answer(arm: llama_server.InfillArm, change: Change, tokens: int | None) -> Answer:
+        if next(asked) == 4:
+            raise KeyboardInterrupt
+        return await given(arm, change, tokens)
+
+    monkeypatch.setattr(llama_server.InfillArm, "answer", answer)
+    options = ["peers", "--repetitive", str(source), "--model", str(model), "--limit", "9", "--tokens", "3"]
+    assert main([*options, "--peer", "llama.vim", "--forced-only", "--json", str(out)]) == INTERRUPTED
+    (one,) = json.loads(out.read_text("utf-8"))["passes"]
+    assert {name: len(answers) for name, answers in one["keys"].items()} == {"fimble": 2, "llama.vim": 2}
+    assert "interrupted after 2 keys" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
