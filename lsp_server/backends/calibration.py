@@ -29,7 +29,7 @@ from lsp_server.system import kept_files
 logger = logging.getLogger(__name__)
 
 # The version of the method; files with another version are ignored.
-_VERSION = 5
+_VERSION = 6
 
 # The measured steps: these numbers of tokens, at the start of a sequence and at depth DEEP.
 CPU_SIZES, GPU_SIZES = (1, 2, 4, 8, 16, 32), (1, 2, 4, 8, 16, 64, 256, 512)
@@ -44,10 +44,13 @@ _MOST_ROWS = 32
 # On a machine with at most this many cores, one core that the editor keeps busy matters.
 _FEW_CORES = 8
 
-# The limit for the sum of all steps. When it is reached, the costs measured so far are used.
-_MOST_SECONDS = 15.0
+# The limit for the sum of all steps, which run while nobody needs the model. When it is reached, the costs measured so
+# far are used. With 50 ms for a token, all that is measured takes about 45 s.
+_MOST_SECONDS = 60.0
 # Measuring the logits of several tokens may take this long beyond it: a model for which drafts pay is slow.
-_ROWS_SECONDS = 10.0
+_ROWS_SECONDS = 15.0
+# Of however slow a machine, the first sizes are measured.
+_LEAST_SIZES = 2
 
 # The same step is measured again at the end. If the two differ by more than this share, something else ran meanwhile.
 _STEADY = 0.3
@@ -73,10 +76,6 @@ class ProbeError(Exception):
 
 class BusyError(Exception):
     """The machine has other work, so measurements would be noise."""
-
-
-class _TooSlowError(Exception):
-    """The model is so slow here that the user would notice a complete measurement."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
@@ -127,9 +126,9 @@ class _Watch:
         self.clock = clock
         self.seconds = 0.0
 
-    def check(self, seconds: float = _MOST_SECONDS) -> None:
-        if self.seconds > seconds:
-            raise _TooSlowError
+    def over(self, more_seconds: float = 0.0) -> bool:
+        """Whether the steps have taken as long as they may, and `more_seconds` beyond that."""
+        return self.seconds > _MOST_SECONDS + more_seconds
 
 
 def calibrate(
@@ -149,38 +148,33 @@ def calibrate(
     """
     watch = _Watch(clock)
     use, chosen, batch, busy_ms = flash[0], threads[0], threads[0], 0.0
-    costs: StepCosts | None = None
-    try:
-        with ExitStack() as stack:
-            probes: dict[bool, Probe] = {}
-            found: dict[bool, StepCosts] = {}
-            for option in flash:
-                try:
-                    probes[option] = stack.enter_context(make(option))
-                    probes[option].use_threads(threads[0], threads[0])
-                    found[option] = yield from _costs(probes[option], sizes, watch)
-                except (_TooSlowError, ProbeError):  # no time or memory for a second context: use the first
-                    if not found:
-                        raise
-                    break
-                costs = costs or found[option]
-            if len(found) > 1:
-                use = yield from _fastest(probes, watch)
-            costs = found[use]
-        with make(use) as probe:
+    with ExitStack() as stack:
+        probes: dict[bool, Probe] = {}
+        found: dict[bool, StepCosts] = {}
+        for option in flash:
+            if found and watch.over():
+                break
+            try:
+                probes[option] = stack.enter_context(make(option))
+            except ProbeError:  # no memory for a second context: use the first
+                if not found:
+                    raise
+                break
+            probes[option].use_threads(threads[0], threads[0])
+            found[option] = yield from _costs(probes[option], sizes, watch)
+        if len(found) > 1 and not watch.over():
+            use = yield from _fastest(probes, watch)
+        costs = found[use]
+    with make(use) as probe:
+        probe.use_threads(chosen, batch)
+        if (os.cpu_count() or 1) <= _FEW_CORES and not watch.over():
+            chosen, batch, busy_ms = yield from _choose_threads(probe, threads, watch)
+            probe.back_to(0)
             probe.use_threads(chosen, batch)
-            if (os.cpu_count() or 1) <= _FEW_CORES and watch.seconds < _MOST_SECONDS:
-                chosen, batch, busy_ms = yield from _choose_threads(probe, threads, watch)
+            if chosen != threads[0]:
+                costs = yield from _costs(probe, sizes, watch)
                 probe.back_to(0)
-                probe.use_threads(chosen, batch)
-                if chosen != threads[0]:
-                    costs = yield from _costs(probe, sizes, watch)
-                    probe.back_to(0)
-            costs = replace(costs, rows_ms=(yield from _rows_ms(probe, costs, watch)))
-    except _TooSlowError:
-        # Not even the first part was measured: use one token per step, and no drafts.
-        costs = costs or StepCosts((0, DEEP), (1, 2), ((1000.0, 2000.0), (1000.0, 2000.0)))
-        costs = replace(costs, rows_ms=(0.0, 1000.0))
+        costs = replace(costs, rows_ms=(yield from _rows_ms(probe, costs, watch)))
     largest = costs.sizes[-1]
     return Calibration(
         version=_VERSION,
@@ -207,17 +201,22 @@ def _fastest(probes: dict[bool, Probe], watch: _Watch) -> Steps[bool]:
 
 
 def _costs(probe: Probe, sizes: tuple[int, ...], watch: _Watch) -> Steps[StepCosts]:
+    """The costs of steps. If the time is over before the depth is reached, those at the start of a sequence count for
+    all depths."""
     yield from _timed(probe, 1, 1, watch)  # the first one allocates
     probe.back_to(0)
     shallow = yield from _row(probe, 0, sizes, watch)
+    sizes = sizes[: len(shallow)]
     for _ in range(DEEP // sizes[-1]):
-        watch.check()
+        if watch.over():
+            return StepCosts((0, DEEP), sizes, (shallow, shallow))
         yield from _timed(probe, sizes[-1], 1, watch)
     deep = yield from _row(probe, DEEP, sizes, watch)
     again = yield from _step_ms(probe, 1, DEEP, watch)
     if abs(again - deep[0]) > _STEADY * min(again, deep[0]):
         raise BusyError
-    return StepCosts((0, DEEP), sizes, (shallow, deep))
+    sizes = sizes[: len(deep)]
+    return StepCosts((0, DEEP), sizes, (shallow[: len(deep)], deep))
 
 
 def _rows_ms(probe: Probe, costs: StepCosts, watch: _Watch) -> Steps[tuple[float, ...]]:
@@ -225,13 +224,7 @@ def _rows_ms(probe: Probe, costs: StepCosts, watch: _Watch) -> Steps[tuple[float
     in ms."""
     rows: list[float] = []
     for size in costs.sizes:
-        if size > _MOST_ROWS:
-            break
-        try:
-            watch.check(_MOST_SECONDS + _ROWS_SECONDS)
-        except _TooSlowError:
-            if len(rows) < 2:
-                raise
+        if size > _MOST_ROWS or (len(rows) >= _LEAST_SIZES and watch.over(_ROWS_SECONDS)):
             break
         with_all = yield from _step_ms(probe, size, 0, watch, logits=size)
         rows.append(max(0.0, with_all - (yield from _step_ms(probe, size, 0, watch))))
@@ -241,7 +234,8 @@ def _rows_ms(probe: Probe, costs: StepCosts, watch: _Watch) -> Steps[tuple[float
 def _row(probe: Probe, depth: int, sizes: tuple[int, ...], watch: _Watch) -> Steps[tuple[float, ...]]:
     row: list[float] = []
     for size in sizes:
-        watch.check()
+        if len(row) >= _LEAST_SIZES and watch.over():
+            break
         ms = yield from _step_ms(probe, size, depth, watch)
         # Noise can make a larger step look cheaper than a smaller one.
         row.append(max([ms, *row[-1:]]))

@@ -101,16 +101,31 @@ def test_a_users_own_choice_is_not_overruled() -> None:
     assert (found.flash_attention, found.threads) == (False, 1)
 
 
-def test_a_slow_model_is_measured_for_a_while_and_no_longer() -> None:
-    machine = Machine(slow=100)
+@pytest.mark.parametrize("slow", [100, 1000])
+def test_a_slow_model_is_measured_for_a_while_and_no_longer(slow: float) -> None:
+    """What is told was measured, however slow the machine is: a machine that seemed slower would never draft."""
+    machine = Machine(slow=slow)
     found = machine.measure()
-    assert machine.now < 60
+    assert machine.now < max(100, 25 * slow / 50)
     assert found.costs.largest(45, 0) == 1
-    assert found.costs.ms(2, 0, logits=2) > 1000
+    assert found.costs.ms(1, 0) == pytest.approx(22 * slow)
+    assert found.costs.ms(2, 0, logits=2) == pytest.approx((20 + 2 * 2 + 5) * slow)
+    assert found.costs.ms(1, DEEP) == pytest.approx(found.costs.ms(1, 0))
+    assert len(found.costs.rows_ms) >= 2
+
+
+@pytest.mark.parametrize("slow", [2.5, 5])
+def test_a_machine_of_half_the_speed_is_measured_in_full(slow: float) -> None:
+    machine = Machine(slow=slow)
+    found = machine.measure()
+    assert found.costs.sizes == CPU_SIZES
+    assert found.flash_attention is True
+    assert found.busy_ms > 0
+    assert found.costs.ms(1, DEEP) == pytest.approx((20 + 1 + DEEP / 100) * slow)
 
 
 def test_a_machine_that_is_measured_in_part_takes_what_it_has() -> None:
-    machine = Machine(slow=5)
+    machine = Machine(slow=15)
     found = machine.measure()
     assert found.costs.sizes == CPU_SIZES
     assert found.flash_attention is False
