@@ -15,7 +15,7 @@ from lsp_server.engine.allowed_tokens import best, least
 from lsp_server.engine.cost import Cost
 from lsp_server.engine.drafts import Drafts
 from lsp_server.engine.encode import Encoded
-from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, heal
+from lsp_server.engine.healing import MOST_HEALED_TOKENS, Healing, first_healed, heal
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, PromptRead, TextDelta, Working
@@ -53,9 +53,9 @@ class Generation:
         self.sequence: int | None = None
         self.prompt = request.prompt
         self._cost = Cost(now)
+        self.model = model
         self._read(encoded)
         self._quick = quick
-        self.model = model
         self._delta_logprob = 0.0
         self._healing: Healing | None = None
         self._complete = False
@@ -66,7 +66,10 @@ class Generation:
 
     def _read(self, encoded: Encoded) -> None:
         self._tokens = list(encoded.tokens)
-        self._heal_from = len(encoded.tokens) - min(MOST_HEALED_TOKENS, encoded.typed)
+        # Logits from `_heal_from` - 1 on are needed. Those from `_rows_from` on are needed at one of the next keys, and
+        # are kept if their tokens are evaluated.
+        self._rows_from = len(encoded.tokens) - min(MOST_HEALED_TOKENS, encoded.typed) - 1
+        self._heal_from = first_healed(self.model.vocabulary, encoded.tokens, self._rows_from + 1)
         self._cost.prompt, self._cost.cut, self._cost.evaluated = len(encoded.tokens), encoded.cut, 0
         self._stable = encoded.stable
 
@@ -158,10 +161,12 @@ class Generation:
         end = min(len(self._tokens), position + size)
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
-        rows = max(0, end - max(position, first_row))
+        rows = max(0, end - max(position, min(first_row, self._rows_from)))
         costs = model.backend.info.costs
         if costs is not None and costs.apart_pays(end - position, position, rows):
-            end, rows = end - rows + 1, 1
+            rows = max(0, end - max(position, first_row))
+            if costs.apart_pays(end - position, position, rows):
+                end, rows = end - rows + 1, 1
         chunk = self._tokens[position:end]
         self._complete = end == len(self._tokens) and not self._drafts.is_behind(self._tokens)
         room = model.backend.info.chunk_tokens - len(chunk)  # a batch holds no more
@@ -191,7 +196,7 @@ class Generation:
         cache, end = self.model.cache, work.position + len(work.tokens)
         cache.append(work.sequence, [*work.tokens, *work.draft])
         for index, row in enumerate(rows[: work.logits], end - work.logits):
-            cache.keep_row(work.sequence, index, row, first=self._heal_from - 1)
+            cache.keep_row(work.sequence, index, row, first=self._rows_from)
         self._rows = rows[max(0, work.logits - 1) :]
         self._draft_work = work if work.draft else None
         if self._cost.decoded == 0:

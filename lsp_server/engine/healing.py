@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from lsp_server.engine.model import LoadedModel
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Generate
+from lsp_server.engine.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
@@ -18,6 +19,15 @@ Healing = tuple[int, int, "Logits", bytes]
 
 # How many tokens of the typed text a longer token may replace.
 MOST_HEALED_TOKENS = 4
+
+
+def first_healed(vocabulary: Vocabulary, tokens: Sequence[int], first: int) -> int:
+    """The index of the first of `tokens` from `first` on that a longer token can replace, together with all tokens
+    after it; the number of tokens if there is none."""
+    for index in range(first, len(tokens)):
+        if len(vocabulary.longer_than(b"".join(map(vocabulary.piece, tokens[index:])))):
+            return index
+    return len(tokens)
 
 
 def heal(model: LoadedModel, sequence: int, tokens: Sequence[int], first: int, request: Generate) -> Healing | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.opening import Opening
-from lsp_server.engine.decode import MOST_HEALED_TOKENS
+from lsp_server.engine.healing import MOST_HEALED_TOKENS
 from lsp_server.engine.prefix_cache import common_prefix
 from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
 from lsp_server.engine.vocabulary import Vocabulary

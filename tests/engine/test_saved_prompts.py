@@ -110,6 +110,20 @@ def test_a_reopened_place_costs_hardly_a_token(backend: Callable[..., ScriptedBa
     assert again <= 12
 
 
+@pytest.mark.parametrize(
+    ("typed", "tokens"), [("value = ", 1), ("value = r", 2), ("value = retu", 5), ("value = sreturn", 1)]
+)
+def test_a_reopened_place_costs_what_can_be_healed_there(typed: str, tokens: int) -> None:
+    """The last token, whose logits are no longer there, and those that a longer token can replace."""
+    request, words = ask(1, make_prompt(TEXTS[1], typed)), (b"return",)
+    first = Server(lambda spec, progress: ScriptedBackend(spec, progress, words=words))
+    first.run(request)
+    first.shut_down()
+    finished = Server(lambda spec, progress: ScriptedBackend(spec, progress, words=words)).run(request)
+    assert finished.text == cold(request.prompt, request.stop, request.max_tokens, words=words).text  # type: ignore[arg-type]
+    assert finished.usage.evaluated_tokens == tokens
+
+
 @BACKENDS
 def test_what_has_been_typed_since_is_all_that_is_evaluated(backend: Callable[..., ScriptedBackend]) -> None:
     first = Server(backend)
