@@ -24,6 +24,7 @@ from lsp_server.features.generations import Generations
 from lsp_server.features.indentation import Indentations
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Outcome, Trigger
+from lsp_server.features.preload import preload
 from lsp_server.features.prompts import Prompts
 from lsp_server.features.reasons import why_silent, why_unwanted
 from lsp_server.features.request_times import Times
@@ -160,6 +161,10 @@ class InlineCompleter:
 
     def document_closed(self, uri: str) -> None:
         self.generations.document_closed(uri)
+
+    async def preload(self) -> None:
+        """Imports what the first request needs, on the parsing thread, while the model is loading."""
+        await self._background.parse(preload)
 
     async def warm(self, document: DocumentSnapshot, offset: int) -> None:
         """Evaluates the prompt for `offset` in the background, so that a request there needs no prefill."""

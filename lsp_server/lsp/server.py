@@ -174,6 +174,7 @@ class FimbleServer(Session):
         self.start_task(self._configure, None)
         self.state.begin()
         self.start_task(self._note_run)
+        self.start_task(self._completer.preload)
 
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
