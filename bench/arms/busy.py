@@ -1,18 +1,22 @@
-"""A core kept busy beside the model, as an editor that indexes or a compiler does it."""
+"""Machines with less to spare: a core kept busy beside the model, and a process that gets half of one core."""
 
 from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from subprocess import DEVNULL, Popen
 
 import psutil
 
 # Until the scheduler has moved the others away from the busy core.
 _SETTLE_SECONDS = 0.1
+
+# For so long a process with half a core runs, and then stands still.
+_HALF_SECONDS = 0.02
 
 
 class Spinner:
@@ -41,3 +45,28 @@ def spinner() -> Iterator[Spinner]:
             yield Spinner(psutil.Process(child.pid))
         finally:
             child.kill()
+
+
+@contextmanager
+def half_a_core(pid: int) -> Iterator[None]:
+    """Puts a process on one core, where the system lets it be put there, and stops it half of the time."""
+    process, ended = psutil.Process(pid), threading.Event()
+    if hasattr(os, "sched_setaffinity"):
+        one = {min(os.sched_getaffinity(0))}
+        for thread in process.threads():
+            os.sched_setaffinity(thread.id, one)
+
+    def stop_and_go() -> None:
+        with suppress(psutil.NoSuchProcess):
+            while not ended.wait(_HALF_SECONDS):
+                process.suspend()
+                time.sleep(_HALF_SECONDS)
+                process.resume()
+
+    thread = threading.Thread(target=stop_and_go, name="half a core", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +15,7 @@ from typing import Any, cast
 import anyio
 from platformdirs import user_cache_path
 
+from bench.arms.busy import half_a_core
 from bench.arms.engine_arm import EngineArm
 from bench.arms.floor import Floor
 from bench.sessions.editor import Editor, editor
@@ -81,10 +82,16 @@ def user_folders() -> Iterator[dict[str, str]]:
         yield {**os.environ, "XDG_CACHE_HOME": str(cache.parent), "XDG_CONFIG_HOME": str(config.parent)}
 
 
-async def served(change: Change, arguments: Sequence[str], environment: Mapping[str, str]) -> Served:
-    """A server is started; once its model is ready the file is opened, and at once a suggestion is asked for."""
+async def served(
+    change: Change, arguments: Sequence[str], environment: Mapping[str, str], *, halved: bool = False
+) -> Served:
+    """A server is started; once its model is ready the file is opened, and at once a suggestion is asked for. halved:
+    the server gets half a core from its start on."""
     began = time.perf_counter()
-    async with editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer:
+    async with (
+        editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer,
+        _slowed(buffer, halved),
+    ):
         await buffer.ready()
         start_ms = 1000 * (time.perf_counter() - began)
         asked = time.perf_counter()
@@ -105,10 +112,21 @@ async def served(change: Change, arguments: Sequence[str], environment: Mapping[
         )
 
 
-async def opened_at_once(change: Change, arguments: Sequence[str], environment: Mapping[str, str]) -> float | None:
+@asynccontextmanager
+async def _slowed(buffer: Editor, halved: bool) -> AsyncIterator[None]:
+    with half_a_core(buffer.server_pid) if halved else nullcontext():
+        yield
+
+
+async def opened_at_once(
+    change: Change, arguments: Sequence[str], environment: Mapping[str, str], *, halved: bool = False
+) -> float | None:
     """ms from the opening of the file, right after `initialize`, to the first suggestion; None if there is nothing to
-    show. The editor asks again as long as the model is loading."""
-    async with editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer:
+    show. The editor asks again as long as the model is loading. halved: as for `served`."""
+    async with (
+        editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer,
+        _slowed(buffer, halved),
+    ):
         began = time.perf_counter()
         _open(buffer, change)
         while True:
