@@ -1,6 +1,7 @@
 """Makes a copy of a model in a quantisation that llama.cpp computes faster on CPUs.
 
-Only some quantisations have a second, interleaved memory layout for CPUs. `bench copies` compares them.
+Some quantisations have a second, interleaved memory layout for CPUs; of the others, some take much longer to unpack.
+`bench copies` compares them.
 """
 
 from __future__ import annotations
@@ -18,27 +19,44 @@ from pathlib import Path
 from lsp_server.backends.base import ModelError
 from lsp_server.backends.llama_library import default_threads, load_library
 from lsp_server.models import admission, estimate
-from lsp_server.models.gguf import Header, read_header
+from lsp_server.models.gguf import Header, Tensor, read_header
 from lsp_server.models.gguf_types import TENSOR_TYPES
 
-TYPE, _TYPE_NUMBER = "Q4_0", 2
+# The types of copies, by their number in `TENSOR_TYPES`. Q8_0 is larger than most others and simple to compute, and a
+# value loses next to nothing in it; Q4_0 is small, and has an interleaved layout.
+TYPES = {"Q8_0": 8, "Q4_0": 2}
 # Metadata keys of a copy that name its source file.
 SOURCE_KEY, SHA256_KEY = "fimble.source", "fimble.source.sha256"
 _LONGEST_VALUE = 127
 _POLL_S = 0.05
 
 
-def can_be_faster(header: Header) -> bool:
-    """Whether a copy in `TYPE` may be faster on this CPU: the CPU has a layout for it, most layer weights have other
-    types, and they are not smaller than `TYPE` on average."""
+def can_be_faster(header: Header, type_name: str) -> bool:
+    """Whether a copy in one of `TYPES` may be faster on this CPU. In Q8_0, if most layer weights have other types
+    without an interleaved layout. In Q4_0, if there is a layout for it, and most layer weights have other types, which
+    are not smaller on average."""
     rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
-    block, block_bytes = TENSOR_TYPES[_TYPE_NUMBER][1:]
-    elements, size = sum(tensor.elements for tensor in rows), sum(tensor.bytes for tensor in rows)
-    same = sum(tensor.elements for tensor in rows if tensor.type == _TYPE_NUMBER)
-    return 2 * same < elements and size * block >= elements * block_bytes and estimate.has_cpu_layout(TYPE)
+    elements, others = sum(tensor.elements for tensor in rows), [t for t in rows if t.type_name != type_name]
+    if type_name == "Q8_0":
+        others = [tensor for tensor in others if not estimate.has_cpu_layout(tensor.type_name)]
+    elif not estimate.has_cpu_layout(type_name) or _bytes_as(rows, type_name) > sum(tensor.bytes for tensor in rows):
+        return False
+    return 2 * sum(tensor.elements for tensor in others) > elements
 
 
-def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name: str = TYPE) -> None:
+def copy_bytes(header: Header, type_name: str) -> int:
+    """The size of a copy's file, about."""
+    rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
+    return header.file_bytes - sum(tensor.bytes for tensor in rows) + _bytes_as(rows, type_name)
+
+
+def _bytes_as(tensors: Sequence[Tensor], type_name: str) -> int:
+    """The bytes of the tensors' values in this type."""
+    block, block_bytes = TENSOR_TYPES[TYPES[type_name]][1:]
+    return sum(tensor.elements for tensor in tensors) * block_bytes // block
+
+
+def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name: str) -> None:
     """Writes a copy of `source` in the llama.cpp mixture named `type_name`. entries: metadata to add. Raises
     ModelError."""
     library = load_library()
@@ -63,12 +81,12 @@ def quantise(source: Header, target: Path, entries: Mapping[str, str], type_name
 
 
 def quantise_in_child(
-    source: Path, target: Path, entries: Mapping[str, str], progress: Callable[[float], bool]
+    source: Path, target: Path, entries: Mapping[str, str], type_name: str, progress: Callable[[float], bool]
 ) -> None:
     """Runs `quantise` in a process of its own, which may crash and can be killed at any time. Raises ModelError, also
     if `progress` returns False."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as errors:
-        arguments = [__name__, str(source.absolute()), str(target.absolute()), json.dumps(dict(entries))]
+        arguments = [__name__, str(source.absolute()), str(target.absolute()), type_name, json.dumps(dict(entries))]
         child = admission.start_module(arguments, out, errors)
         try:
             while child.poll() is None:
@@ -86,18 +104,18 @@ def quantise_in_child(
         said = errors.read().decode("utf-8", "replace")
     refusal = answers[0] if answers else admission.describe_end(child.returncode, said)
     if refusal:
-        raise ModelError(f"{source.name} cannot be quantised as {TYPE}: {refusal}")
+        raise ModelError(f"{source.name} cannot be quantised as {type_name}: {refusal}")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Quantises one file into another. Prints one line of JSON to stdout, with the reason if it failed, else an empty
     string."""
-    source, target, entries = arguments
+    source, target, type_name, entries = arguments
     out = os.dup(1)
     os.dup2(2, 1)  # output of the native library must not mix with the answer
     refusal = ""
     try:
-        quantise(read_header(Path(source)), Path(target), json.loads(entries))
+        quantise(read_header(Path(source)), Path(target), json.loads(entries), type_name)
     except ModelError as error:
         refusal = str(error)
     os.write(out, json.dumps({"refusal": refusal}).encode() + b"\n")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 HELP = "make a copy of a model that is faster on this machine's CPU, and show what that changes"
 _DESCRIPTION = """\
 Makes a copy of a model that is faster on this machine's CPU: its vocabulary cut to the scripts that you write in, and
-its matrices repacked as Q4_0 where that is faster here. Shows how much faster it is and how often it writes the same,
-and uses it only if you say so. The copy lies with the other models; `fimble models rm` removes it."""
+its weights in a quantisation that is faster here (Q8_0, Q4_0). Shows how much faster it is and how often it writes the
+same, and uses it only if you say so. The copy lies with the other models; `fimble models rm` removes it."""
 
 INTERRUPTED = 130
 
@@ -43,10 +43,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--type",
-        choices=(faster_copy.AUTO, faster_copy.KEEP, "Q4_0"),
+        choices=(faster_copy.AUTO, faster_copy.KEEP, "Q8_0", "Q4_0"),
         default=faster_copy.AUTO,
-        help="auto repacks as Q4_0 if that is 10%% faster here and leaves 97%% of the next tokens as they are, keep "
-        "never, Q4_0 always (default: auto)",
+        help="auto takes Q8_0, which is larger, if that is 10%% faster here, and Q4_0 if that is 10%% faster again and "
+        "leaves 97%% of the next tokens as they are; keep takes neither; Q8_0 and Q4_0 are taken in any case "
+        "(default: auto)",
     )
     parser.add_argument("--use", "--yes", action="store_true", help="use the copy at once, without asking")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, factory: BackendFactory) -> int:
             with tempfile.TemporaryDirectory(dir=folder, prefix="optimize-", suffix=".tmp") as place:
                 arms = faster_copy.make(plan, Path(place), _progress, stop)
                 speeds, agreements = faster_copy.measure(arms, factory, _progress, stop, stop.check)
-                chosen = faster_copy.choose(arms, speeds, agreements, forced=options.type == "Q4_0")
+                chosen = faster_copy.choose(arms, speeds, agreements, forced=options.type in ("Q8_0", "Q4_0"))
                 target = faster_copy.put(plan, arms[chosen], folder, stop) if chosen else None
     except KeyboardInterrupt:
         print("fimble: stopped; nothing was changed", file=sys.stderr)  # noqa: T201
@@ -174,13 +175,13 @@ def _print(
     console().print(table)
     if any(ratio.rough for speed in speeds for ratio in (speed.prefill, speed.decode)):
         tell("the times are rough: something else kept the machine busy; run it again when it is at rest")
-    last = len(arms) - 1
-    if chosen < last and arms[last].agrees:
-        other = 100 * (1 - agreements[last].same_tokens / max(1, agreements[last].tokens))
-        tell(
-            f"left out: {arms[last].name}, {speeds[last].gain:.2f} times as fast as the file, writes another next "
-            f"token at {other:.0f}% of the places; --type Q4_0 keeps it all the same"
-        )
+    for arm, speed, same in zip(arms, speeds, agreements, strict=True):
+        if arm.type and arm is not arms[chosen]:
+            other = 100 * (1 - same.same_tokens / max(1, same.tokens))
+            tell(
+                f"left out: {arm.name}, {speed.gain:.2f} times as fast as the file, writes another next token at "
+                f"{other:.0f}% of the places; --type {arm.type} keeps it all the same"
+            )
     if chosen:
         tell(f"kept: {arms[chosen].name}")
 

@@ -179,6 +179,23 @@ def test_each_change_can_be_left_out(place: Path, optimized: Callable[..., Found
     assert header.text("fimble.changes") == "Q4_0 (was F32)"
 
 
+def test_of_weights_without_a_layout_for_cpus_a_larger_copy_is_tried(
+    place: Path, optimized: Callable[..., Found], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is kept if it is faster, however large."""
+    monkeypatch.setattr(compare, "_turn", lambda backend, clock: ([(1e6 / backend.info.bytes) ** 40],) * 2)
+    monkeypatch.setattr(faster_copy, "_TYPE_AGREES", {"Q8_0": 0.1, "Q4_0": 0.97})  # the weights are random
+    source = tiny(place / "tiny.Q4_1.gguf", Q4_1)
+    found = optimized(str(source), "--scripts", "all")
+    assert [arm["name"] for arm in found["arms"]] == ["as it is", "Q8_0", "Q4_0"]
+    assert found["chosen"] == "Q8_0"
+    copy = read_header(Path(found["copy"]))
+    assert copy.path.name == "tiny.Q4_1.to-Q8_0.gguf"
+    assert copy.file_bytes > source.stat().st_size
+    kinds = {tensor.type_name for tensor in copy.tensors if tensor.name.startswith("blk.") and len(tensor.shape) > 1}
+    assert kinds == {"Q8_0"}
+
+
 def agreement(same: int) -> compare.Agreement:
     return compare.Agreement(10, same // 10, 0, 0, 100, same)
 
@@ -201,8 +218,8 @@ def speed(times: float) -> compare.Speed:
 def test_what_is_kept(place: Path, cut: float, repacked: float, same: int, chosen: int) -> None:
     arms = [
         faster_copy.Arm("as it is", place, 3),
-        faster_copy.Arm("cut", place, 2, faster_copy._CUT_GAIN),
-        faster_copy.Arm("repacked", place, 1, faster_copy._TYPE_GAIN, faster_copy._TYPE_AGREES),
+        faster_copy.Arm("cut", place, 2, gain=faster_copy._CUT_GAIN),
+        faster_copy.Arm("repacked", place, 1, "Q4_0", faster_copy._TYPE_GAIN, faster_copy._TYPE_AGREES["Q4_0"]),
     ]
     speeds, agreements = [speed(1), speed(cut), speed(repacked)], [agreement(100), agreement(100), agreement(same)]
     assert faster_copy.choose(arms, speeds, agreements) == chosen
@@ -230,7 +247,7 @@ def test_mistakes_are_one_line_and_leave_nothing(
     )
     line = refused(capsys, str(source), "--scripts", "cyrillic,katakana,latin")
     assert "nothing to gain with tiny.gguf: the vocabulary stays: 100% of it is" in line
-    assert "the quantisation stays: Q4_0 cannot be faster" in line
+    assert "the quantisation stays: Q8_0 or Q4_0 cannot be faster" in line
     assert in_place(models) == []
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(1 << 40, 1 << 40, 1 << 20))
