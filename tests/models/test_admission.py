@@ -36,6 +36,19 @@ def trials(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return seen
 
 
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The files that would be tried in a child. Each passes, for tests of what is remembered of that."""
+    seen: list[Path] = []
+
+    def passed(path: Path, *_: object) -> tuple[str, bool]:
+        seen.append(path)
+        return "", True
+
+    monkeypatch.setattr(admission, "try_in_child", passed)
+    return seen
+
+
 def poisoned(path: Path) -> Path:
     """A whole and well-formed file that ends the process of whoever loads it into llama.cpp: a token twice."""
     data = write_tiny_gguf(path).read_bytes()
@@ -106,33 +119,33 @@ DEEP_LISTS = "[" * 100_000
     ["", "[]", '{"files": 3, "verdicts": []}', "\udcff", DEEP_LISTS, '{"verdicts": ' + DEEP_LISTS, " " * (5 << 20)],
     ids=lambda content: content[:20],
 )
-def test_a_damaged_ledger_costs_a_trial(cache: Path, tmp_path: Path, trials: list[Path], content: str) -> None:
+def test_a_damaged_ledger_costs_a_trial(cache: Path, tmp_path: Path, passing: list[Path], content: str) -> None:
     cache.mkdir(parents=True)
     ledger.ledger_path().write_bytes(content.encode("utf-8", "surrogateescape"))
     path = write_tiny_gguf(tmp_path / "a.gguf")
     admission.admit(path)
     admission.admit(path)
-    assert trials == [path]
+    assert passing == [path]
 
 
-def test_a_pipe_in_place_of_the_ledger_stops_nothing(cache: Path, tmp_path: Path, trials: list[Path]) -> None:
+def test_a_pipe_in_place_of_the_ledger_stops_nothing(cache: Path, tmp_path: Path, passing: list[Path]) -> None:
     cache.mkdir(parents=True)
     os.mkfifo(ledger.ledger_path())
     path = write_tiny_gguf(tmp_path / "a.gguf")
     admission.admit(path)
     admission.admit(path)
-    assert trials == [path]
+    assert passing == [path]
 
 
-@pytest.mark.parametrize("refusal", [3, None, [], "x" * 100_000, "two\nlines", "\x1b[31mred"])
-def test_a_verdict_that_is_none_is_found_anew(tmp_path: Path, trials: list[Path], refusal: object) -> None:
+def test_a_verdict_that_is_none_is_found_anew(tmp_path: Path, passing: list[Path]) -> None:
     path = write_tiny_gguf(tmp_path / "a.gguf")
     admission.admit(path)
     (key,) = ledger.read()["verdicts"]
-    ledger.update("verdicts", {key: refusal})
-    admission.admit(path)
-    assert trials == [path, path]
-    assert ledger.read()["verdicts"] == {key: ""}
+    for number, refusal in enumerate((3, None, [], "x" * 100_000, "two\nlines", "\x1b[31mred"), 2):
+        ledger.update("verdicts", {key: refusal})
+        admission.admit(path)
+        assert passing == [path] * number, refusal
+        assert ledger.read()["verdicts"] == {key: ""}
 
 
 @pytest.mark.parametrize("digest", ["", "0" * 63, "../" * 30, 7, None, ["0" * 64]])
