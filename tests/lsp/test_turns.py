@@ -21,6 +21,7 @@ import pytest
 from lsp_server.core import context, pieces
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
+from lsp_server.core.syntax import WIDE_BYTES
 from lsp_server.core.text import character_start
 from tests.core.test_shape_fuzz import PIECES, damaged
 from tests.lsp.played import INLINE, MENU, Played
@@ -30,8 +31,8 @@ from tests.support.stdio import notification
 
 TRIPLES = scaled(1000)
 MOST_MS = 50
-# In the fast tests.
-MOST_CHARACTERS = 200_000
+# In the fast tests: more than the widest window of a syntax tree.
+MOST_CHARACTERS = WIDE_BYTES[0] + 10_000
 SOURCE = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py"))[:60])
 LINES = SOURCE.decode("utf-8", "replace").split("\n")
 
