@@ -23,7 +23,7 @@ def own_folders(tmp_path_factory: pytest.TempPathFactory, starter_file: Path) ->
     home = tmp_path_factory.mktemp("home")
     starter.lend(starter_file, home / "cache")
     (home / "config" / "fimble").mkdir(parents=True)
-    (home / "config" / "fimble" / "fimble.toml").write_text("context_tokens = 640\ncold_ms = 60000\n")
+    (home / "config" / "fimble" / "fimble.toml").write_text("context_tokens = 256\ncold_ms = 60000\n")
     with pytest.MonkeyPatch.context() as patch:
         for name in ("CACHE", "CONFIG", "STATE"):
             patch.setenv(f"XDG_{name}_HOME", str(home / name.lower()))
@@ -36,13 +36,13 @@ async def warmed(buffer: Editor) -> int:
     await buffer.suggestion()
     while (status := await buffer.status())["queue"]["running"]:
         await anyio.sleep(0.05)
-    return sum(tokens > 200 for tokens in status["cache"]["residentTokens"])
+    return sum(tokens > 100 for tokens in status["cache"]["residentTokens"])
 
 
 async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
     """24 characters typed inside one line of a file that is longer than the window; then another place, far away."""
     source = Path(textwrap.__file__).read_text()
-    line = "chunks = [c for c in chunks if c]"
+    line, keys = "chunks = [c for c in chunks if c]", 24
     at = source.index(line)
     text = source[:at] + source[at + len(line) :]
     async with editor() as buffer:
@@ -52,7 +52,7 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
         buffer.open("file:///w/textwrap.py", "python", text, at)
         assert await warmed(buffer) == 1
         costs = []
-        for character in line[:24]:
+        for character in line[:keys]:
             buffer.type(character)
             shown = await buffer.suggestion()
             assert "\n\n" not in shown.text
@@ -68,7 +68,7 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
         buffer.cursor = buffer.text.index("def indent(text")
         away = await warmed(buffer)
         buffer.type("x")
-        buffer.cursor = at + 24
+        buffer.cursor = at + keys
         buffer.type("Z")  # which no suggestion in memory goes on with
         back = await buffer.suggestion()
     assert statistics.median(cost["evaluatedTokens"] for cost in costs) <= 2
@@ -76,12 +76,12 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
     assert all(cost["evaluatedTokens"] + cost["reusedTokens"] == cost["promptTokens"] for cost in costs)
     assert again.cost["source"] == "memory"
     assert counts["memory"] >= 1
-    assert counts["model"] + counts["memory"] + counts["empty"] == counts["answered"] >= 26
-    assert counts["model"] + counts["memory"] > 12
+    assert counts["model"] + counts["memory"] + counts["empty"] == counts["answered"] >= keys + 2
+    assert counts["model"] + counts["memory"] > keys // 2
     assert away == 2
     # The typed letter lies behind the first place's window, so all of that prompt but the typed line is still there.
     assert back.cost["evaluatedTokens"] <= 16
-    assert back.cost["promptTokens"] > 300
+    assert back.cost["promptTokens"] > 120
 
 
 async def test_behind_the_indentation_that_an_editor_writes_there_is_a_statement() -> None:
