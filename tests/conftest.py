@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # As `load_library` does, but before any test imports torch or llama_cpp: OpenMP reads it once, and with two workers
 # on two cores the models' threads would spin for most of the time.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# Shells start what runs in the background with Ctrl-C ignored, and whatever a test starts would ignore it, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 # The files that take longest go first, so that no worker is left alone with one at the end. Those that wait for an
