@@ -15,6 +15,7 @@ import pytest
 from tests.conftest import ROOT, environment
 from tests.editors import install
 from tests.editors.terminal import SECONDS, Terminal
+from tests.support import forked_program
 
 EDITORS = ROOT / "editors"
 GHOST = "magenta"  # what the tests' configuration draws ghost text in
@@ -56,18 +57,25 @@ def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") ->
     return path
 
 
-def scripted(home: Path, answer_seconds: float | None = None, reading_seconds: float | None = None) -> Path:
+def scripted(
+    home: Path, answer_seconds: float | None = None, reading_seconds: float | None = None, *, anew: bool = False
+) -> Path:
     """A `fimble` whose model knows SCRIPT by heart. answer_seconds: how long its chat model takes for an answer;
-    reading_seconds: how long a batch of a prompt takes."""
-    slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0}"
-    module = "lsp_server" if answer_seconds is None and reading_seconds is None else slow
+    reading_seconds: how long a batch of a prompt takes. anew: whether the server is a process that the editor has
+    started itself."""
     script = home / "script.py"
     script.write_text(SCRIPT)
     settings = home / "config" / "fimble" / "fimble.toml"
     if not settings.exists():
         settings.parent.mkdir(parents=True, exist_ok=True)
         settings.write_text(_SETTINGS)
-    return fimble_program(home / "bin", "--backend", "scripted", "--model", str(script), module=module)
+    arguments = ("--backend", "scripted", "--model", str(script))
+    if answer_seconds is not None or reading_seconds is not None:
+        slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0}"
+        return fimble_program(home / "bin", *arguments, module=slow)
+    if anew:
+        return fimble_program(home / "bin", *arguments)
+    return forked_program.write(home / "bin" / "fimble", arguments)
 
 
 # A function, and what the scripted chat model makes of it; it knows which by a word of the question.
@@ -94,7 +102,8 @@ def chat_model(home: Path) -> Path:
     script.write_text(json.dumps(REPLIES))
     settings = home / "config" / "fimble" / "fimble.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
-    settings.write_text(f"chat_model = {json.dumps(str(script))}\n{_SETTINGS}")
+    # A text is shown as a whole, though the machine be busy: what comes late would be there at the next key only.
+    settings.write_text(f"chat_model = {json.dumps(str(script))}\nanswer_ms = 10000\n{_SETTINGS}")
     return script
 
 

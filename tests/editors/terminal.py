@@ -21,6 +21,7 @@ import pyte
 
 ROWS, COLUMNS = 24, 90
 SECONDS = float(os.environ.get("FIMBLE_TEST_SECONDS", "20"))  # how long to wait for anything; far beyond what it takes
+AGAIN = 0.2  # how often a condition is looked at though nothing is drawn
 LIFETIME = 180.0  # no program outlives this
 
 # Sequences that pyte would print or misread: device control strings, CSI with a private prefix it has no use for,
@@ -101,14 +102,15 @@ class Terminal:
             return drawn, None if cursor.hidden else (cursor.y, cursor.x)
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-        """Waits until `condition` holds; it is looked at after every change of the screen."""
+        """Waits until `condition` holds; it is looked at after every change of the screen, and every AGAIN seconds,
+        since not all that is waited for is drawn."""
         deadline = time.monotonic() + seconds
         with self._drawn:
             while not condition():
                 assert not self._ended, f"the program ended before {what}:\n{self.text}"
                 remaining = deadline - time.monotonic()
                 assert remaining > 0, f"not within {seconds:g} s: {what}\n{self.text}"
-                self._drawn.wait(remaining)
+                self._drawn.wait(min(remaining, AGAIN))
 
     def wait_for(self, text: str, seconds: float = SECONDS) -> None:
         self.wait(lambda: text in self.text, f"{text!r} on the screen", seconds)

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.editors.support import NEOVIM_VERSIONS, PLAIN_INDENT, Neovim
+from tests.editors.support import NEOVIM_VERSIONS, PLAIN_INDENT, Neovim, scripted
 from tests.support.effort import scaled
 
-KEYS, KEY_MS = scaled(250), 45  # for each of two editors
+KEYS, KEY_MS = scaled(150), 45  # for each of two editors
 ACCEPT, WORD, LINE, BACKSPACE, ESCAPE = "\t", "\x1bw", "\x1bl", "\x7f", "\x1b"
 
 # What an accepting key did: the text it brought, or an empty one if nothing was shown. And at each event the ghost
@@ -105,9 +105,9 @@ def test_two_editors_at_once_and_a_key_every_45_ms(version: str, start_neovim: C
 
 @pytest.mark.parametrize("version", NEOVIM_VERSIONS)
 def test_a_server_that_dies_is_started_again_and_no_key_is_lost(
-    version: str, start_neovim: Callable[..., Neovim]
+    version: str, start_neovim: Callable[..., Neovim], tmp_path: Path
 ) -> None:
-    editor = start_neovim(version, init=PLAIN_INDENT)
+    editor = start_neovim(version, tmp_path, program=scripted(tmp_path, anew=True), init=PLAIN_INDENT)
     editor.wait_ready()
     client = "vim.lsp.get_clients({ name = 'fimble' })[1].id"
     before = editor.lua(client)

@@ -15,6 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ _IMPORTED = [
     "lsp_server.lsp.server",
     "lsp_server.cli",
     "lsp_server.backends.scripted",
+    "lsp_server.core.danger.rules_python",
     "lsp_server.core.syntax",
     "lsp_server.features.actions.runner",
     "numpy",
@@ -50,11 +52,7 @@ class ForkedProcess:
         stdin, to_stdin = multiprocessing.Pipe(duplex=False)
         from_stdout, stdout = multiprocessing.Pipe(duplex=False)
         from_stderr, stderr = multiprocessing.Pipe(duplex=False)
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_IMPORTED)
-        given = (list(arguments), str(cwd), env, dict(constants or {}), stdin, stdout, stderr)
-        self._process = context.Process(target=_main, args=given)
-        self._process.start()
+        self._process = start(arguments, cwd, env, constants or {}, [stdin, stdout, stderr])
         self.stdin = os.fdopen(os.dup(to_stdin.fileno()), "wb", buffering=0)
         self.stdout = os.fdopen(os.dup(from_stdout.fileno()), "rb", buffering=0)
         self.stderr = os.fdopen(os.dup(from_stderr.fileno()), "rb")
@@ -74,6 +72,17 @@ class ForkedProcess:
 
     def kill(self) -> None:
         self._process.kill()
+
+
+def start(
+    arguments: Sequence[str], cwd: Path, env: dict[str, str], constants: Mapping[str, Any], ends: Sequence[Connection]
+) -> ForkServerProcess:
+    """Starts it. ends: its stdin, stdout and stderr, for which it has descriptors of its own."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED)
+    process = context.Process(target=_main, args=(list(arguments), str(cwd), env, dict(constants), *ends))
+    process.start()
+    return process
 
 
 def run(
