@@ -170,7 +170,7 @@ def test_what_is_shown_of_a_beginning_is_the_beginning_of_what_is_shown_of_the_w
         document, offset = parse_cursor(source, language_id=language, path="")
         hole = asked(refined(document, find_hole(document, offset)))
         rule = stop_rule(document, hole, 8)
-        for _ in range(20):
+        for _ in range(8):
             letters = "abcdefghijklmnopqrstuvwxyz"
             words = ["".join(rng.sample(letters, rng.randrange(1, 14))) for _ in range(rng.randrange(4, 40))]
             text = "".join(f"{word}{lead if rng.random() < 0.1 else ' '}" for word in words)

@@ -19,7 +19,7 @@ from tests.support.effort import scaled
 from tests.support.holes import SPECIAL_TOKENS, CutHole, closed_holes, cut_holes, error_count, model_texts
 from tests.support.keys import final, keys_typed
 
-HOLES = scaled(25)  # for each language
+HOLES = scaled(12)  # for each language
 
 
 def shown_at(hole: CutHole, text: str, *, replaces: bool = True) -> Suggestion | None:

@@ -19,6 +19,7 @@ from lsp_server.engine.request import Finished, FinishReason, Generate, Priority
 from lsp_server.engine.vocabulary import Vocabulary
 from tests.engine.harness import BLOCK, EngineHarness, Forgetful, Progress, Recurrent, ask, make_prompt
 from tests.engine.sessions import MANY_WORDS, PARTS, WHOLE, WORDS, check_equals_cold, editing, play
+from tests.support.effort import EFFORT
 from tests.support.healing import record_healing
 
 # The vocabulary ------------------------------------------------------------------------------------------
@@ -328,9 +329,17 @@ def test_a_special_token_is_never_put_in_place_of_what_was_typed(typed: str, spe
 # The proof of reuse, with healing ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("backend", [ScriptedBackend, Recurrent, Forgetful])
-@pytest.mark.parametrize("sequences", [1, 2, 4])
-@pytest.mark.parametrize("form", ["qwen", "codestral", "prefix-only"])
+# Each with each of the others once; with more effort, all with all.
+SESSIONS = [
+    (form, sequences, backend)
+    for first, form in enumerate(["qwen", "codestral", "prefix-only"])
+    for second, sequences in enumerate([1, 2, 4])
+    for third, backend in enumerate([ScriptedBackend, Recurrent, Forgetful])
+    if (first + second + third) % 3 == 0 or EFFORT > 1
+]
+
+
+@pytest.mark.parametrize(("form", "sequences", "backend"), SESSIONS)
 def test_editing_sessions_with_healing_equal_cold_runs(
     form: str, sequences: int, backend: type[ScriptedBackend], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,7 @@ def check_answers(harness: EngineHarness, requests: dict[int, Generate]) -> None
 
 
 @pytest.mark.parametrize("sequences", [1, 2, 4])
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_every_request_ends_exactly_once(seed: int, sequences: int) -> None:
     rng = random.Random(f"{seed} {sequences}")
     harness = EngineHarness(loading)

@@ -21,8 +21,7 @@ from tests.support.formats import format_named
 from tests.support.prompts import build_prompt
 
 
-@pytest.mark.parametrize("sequences", [1, 2, 4])
-@pytest.mark.parametrize("form", ["qwen", "codestral", "prefix-only"])
+@pytest.mark.parametrize(("form", "sequences"), [("prefix-only", 1), ("codestral", 2), ("qwen", 4)])
 def test_editing_sessions_equal_cold_runs(form: str, sequences: int) -> None:
     rng = random.Random(f"{form} {sequences}")
     harness = EngineHarness()

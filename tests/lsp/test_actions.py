@@ -158,7 +158,7 @@ def test_edits_interleaved_with_typing_never_land_at_a_wrong_place(start: Start,
             return answer
 
     editor.server.answers["workspace/applyEdit"] = applying
-    edited, rounds = 0, scaled(30)
+    edited, rounds = 0, scaled(18)
     for round in range(rounds):
         texts |= {"head": head, "tail": tail, "function": case.old}
         uri = editor.open(f"shop{round}.py", head + case.old + tail)

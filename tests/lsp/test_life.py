@@ -79,18 +79,29 @@ def test_initialize_a_second_time_is_refused(start: Start) -> None:
     assert server.status()["client"]["positionEncoding"] == "utf-8"
 
 
-@pytest.mark.parametrize("handshake", [False, True])
-def test_exit_without_shutdown_is_a_failure(start_anew: Start, handshake: bool) -> None:
+def test_exit_without_shutdown_is_a_failure(start_anew: Start) -> None:
     server = start_anew()
-    if handshake:
-        server.initialize()
+    server.initialize()
     server.notify("exit")
     assert server.ended() == 1
 
 
-@pytest.mark.parametrize("rest", [b"", b"Content-Le", b"Content-Length: 20\r\n\r\n{"])
-def test_the_end_of_stdin_ends_it(start_anew: Start, rest: bytes) -> None:
+def test_exit_without_a_handshake_is_a_failure(start: Start) -> None:
+    server = start()
+    server.notify("exit")
+    assert server.ended() == 1
+
+
+def test_the_end_of_stdin_ends_it(start_anew: Start) -> None:
     server = start_anew()
+    server.initialize()
+    server.close_stdin()
+    assert server.ended() == 1
+
+
+@pytest.mark.parametrize("rest", [b"Content-Le", b"Content-Length: 20\r\n\r\n{"])
+def test_the_end_of_stdin_within_a_message_ends_it(start: Start, rest: bytes) -> None:
+    server = start()
     server.initialize()
     server.write(rest)
     server.close_stdin()
@@ -139,8 +150,8 @@ def test_it_ends_though_nobody_reads_its_output(start_anew: Start) -> None:
     "arguments",
     [("serve", "--backend", "scripted", "--stdio"), ("--backend=scripted",), ("--stdio", "--backend=scripted")],
 )
-def test_ways_to_start_it(start_anew: Start, arguments: tuple[str, ...]) -> None:
-    server = start_anew(*arguments)
+def test_ways_to_start_it(start: Start, arguments: tuple[str, ...]) -> None:
+    server = start(*arguments)
     server.initialize()
     assert server.finish() == 0
 
