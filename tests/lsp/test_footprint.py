@@ -45,7 +45,7 @@ def test_requests_keep_no_memory(start_anew: Start) -> None:
     buffer = Buffer("file:///w/a.py", "")
     server.open(buffer.uri, buffer.text)
     process = psutil.Process(server.process.pid)
-    first, requests = 400, scaled(300)
+    first, requests = 400, scaled(200)
     type_and_ask(server, buffer, first)  # fills the caches, which have their limits
     before = process.memory_info().rss
     type_and_ask(server, buffer, requests)
@@ -93,16 +93,16 @@ def type_with_actions(server: StdioClient, buffers: list[Buffer], keys: int) -> 
 
 
 def test_keys_in_files_of_real_sizes_keep_no_memory(start_anew: Start) -> None:
-    """What is kept of each parse shows where a text is large: of one of 100 KB, a copy is 3 MB after 60 keys."""
+    """What is kept of each parse shows where a text is large: of one of 100 KB, a copy is 2 MB after 40 keys."""
     server = start_anew()
     server.initialize(initializationOptions={"max_tokens": 8, "buffers_tokens": 300})
     buffers = [Buffer(f"file:///w/of_{size}.py", file_of(size)) for size in (3_000, 100_000)]
     for buffer in buffers:
         server.open(buffer.uri, buffer.text)
     process = psutil.Process(server.process.pid)
-    type_with_actions(server, buffers, 100)  # until all that is imported late has been
+    type_with_actions(server, buffers, 80)  # until all that is imported late has been
     before = process.memory_info().rss
-    keys = scaled(60)
+    keys = scaled(40)
     type_with_actions(server, buffers, keys)
     grown = process.memory_info().rss - before
     assert grown < 12_000 * keys, f"{grown >> 10} KB more after {keys} keys"

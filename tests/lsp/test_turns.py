@@ -73,7 +73,7 @@ def test_no_turn_parses(played: Played, name: str) -> None:
     for part in (0, 1, 2):
         document = played.documents[uri]
         offset = document.line_start(document.line_at(part * len(document.source) // 2))
-        for typed in ("x", " = foo(", '"""', "\n", "    if "):
+        for typed in ("x = foo(", '"""', "\n    if "):
             offset = played.type(uri, offset, offset, typed)
             played.ask(uri, offset, "bar(1)\n    baz]\n")
         played.ask(uri, offset, "", MENU)

@@ -21,11 +21,11 @@ MODELS = {
     "qwen2": ("qwen2", "F16"),
     "mamba": ("mamba", "F16"),
 }
-SMALL, WIDE, FLASH = (512, 1, "off"), (4096, 6, "off"), (16384, 2, "on")
+SMALL, WIDE, FLASH = (512, 1, "off"), (2048, 6, "off"), (16384, 2, "on")
 # A wide window takes seconds to fill. Qwen's attention is Llama's, and Mamba has none whose steps grow with the window.
 GROWTH = {
     "llama": [(*SMALL, True), (*WIDE, True), (*FLASH, False)],
-    "gemma3": [(*SMALL, True), (2048, 6, "off", True), (*FLASH, False)],
+    "gemma3": [(*SMALL, True), (*WIDE, True), (*FLASH, False)],
     "qwen2": [(*SMALL, True), (*FLASH, False)],
     "mamba": [(*SMALL, True), (*WIDE, False), (*FLASH, False)],
 }
@@ -69,9 +69,8 @@ def test_the_estimate_is_what_a_process_grows_by(
 
 
 @pytest.mark.model
-@pytest.mark.parametrize(("context", "sequences", "flash"), [(512, 1, "off"), (2560, 6, "off")])
-def test_the_estimate_of_the_starter_model(starter_file: Path, context: int, sequences: int, flash: str) -> None:
-    check_growth(starter_file, context, sequences, flash)
+def test_the_estimate_of_the_starter_model(starter_file: Path) -> None:
+    check_growth(starter_file, 2560, 6, "off")
 
 
 @pytest.mark.parametrize(("share", "wanted", "layers"), [(2.0, -1, -1), (0.5, -1, 3), (0.001, -1, 0), (0.001, 2, 2)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lsp_server.backends.base import Adapter, ModelSpec, SequenceState
 from lsp_server.core.hole import HoleKind
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.request import Generate, Keep, Shutdown
+from lsp_server.models import ledger
 from tests.engine.harness import make_prompt
 from tests.real_model.session import Session
 from tests.support.tiny_gguf import (
@@ -39,10 +41,21 @@ def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return write(tmp_path_factory.mktemp("models") / "tiny.gguf")
 
 
+@pytest.fixture(scope="module")
+def verdicts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What came of the trials of models, so that each is tried once."""
+    return tmp_path_factory.mktemp("ledger") / "ledger.json"
+
+
 @pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def cache(tmp_path: Path, verdicts: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    path = ledger.ledger_path()
+    if verdicts.exists():
+        path.parent.mkdir(parents=True)
+        shutil.copy(verdicts, path)
     yield
+    shutil.copy(path, verdicts)
 
 
 def spec(model: Path, **more: object) -> ModelSpec:
