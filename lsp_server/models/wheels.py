@@ -172,11 +172,13 @@ def _child(requirement: str, sha256: str, staging: Path) -> Iterator[tuple[subpr
 
 
 def _bytes_below(folder: Path) -> int:
-    """The size of pip's temporary file; such files appear and disappear meanwhile."""
+    """The size of pip's temporary file; such files and folders appear and disappear meanwhile."""
     total = 0
-    for path in folder.rglob("*.whl"):
-        with contextlib.suppress(OSError):
-            total = max(total, path.stat().st_size)
+    for parent, _, names in os.walk(folder):  # which passes over folders that have gone, unlike `rglob`
+        for name in names:
+            if name.endswith(".whl"):
+                with contextlib.suppress(OSError):
+                    total = max(total, Path(parent, name).stat().st_size)
     return total
 
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from lsp_server.models import catalogue
+from lsp_server.models import catalogue, wheels
 from tests.conftest import environment
 from tests.models import hub_server
 from tests.models.index_server import NAME, VERSION, Index, make_wheel, serving
@@ -163,9 +163,42 @@ def test_a_cut_is_gone_on_from_and_no_wheel_is_loaded_twice(user: User) -> None:
 def test_a_line_that_goes_dead_once_is_gone_on_with_at_once(user: User) -> None:
     """pip of 25.1 and newer does so by itself."""
     user.index.cuts = {2: 1}
-    assert user.run()[0] == 0
+    assert user.run()[::2] == (0, [])
     assert user.file.read_bytes() == user.content
     assert user.index.asked == [1, 2, 2]
+
+
+def test_folders_that_pip_removes_while_they_are_counted_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pip-unpack").mkdir()
+    (tmp_path / "pip-unpack" / "part.whl").write_bytes(b"12345")
+    (tmp_path / "pip-build").mkdir()
+    scandir = os.scandir
+
+    class Removing:
+        """Entries of which one is gone when they have been listed."""
+
+        def __init__(self, path: Any) -> None:
+            with scandir(path) as found:
+                self.entries = iter(list(found))
+            if Path(path) == tmp_path:
+                (tmp_path / "pip-build").rmdir()
+
+        def __iter__(self) -> Any:
+            return self.entries
+
+        def __next__(self) -> Any:
+            return next(self.entries)
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: Any) -> None:
+            pass
+
+    monkeypatch.setattr(os, "scandir", Removing)
+    assert wheels._bytes_below(tmp_path) == 5
 
 
 def test_a_whole_wheel_that_was_not_joined_is_not_loaded_again(user: User) -> None:
