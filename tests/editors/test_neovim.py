@@ -384,6 +384,7 @@ def test_health_names_all_mistakes_in_the_settings(editor: Neovim) -> None:
     assert "setting `max_lines`" in report
     assert "did you mean `answer_ms`" in report
     editor.command("bwipeout!")
+    editor.terminal.wait(lambda: not editor.expression("&buftype"), "the file, whose server is asked below")
     editor.command(tell % "vim.empty_dict()")
     for _ in range(200):  # the server asks for the settings, and reads its files again
         if not editor.status("problems"):
@@ -495,8 +496,7 @@ def test_a_program_that_is_not_on_the_path(
     assert "~/.local/bin" in said
     assert "pip install" in said
     editor.terminal.type("oone" + ESCAPE)
-    editor.terminal.wait_for("one")
-    assert editor.buffer() == "x = 1\none"
+    editor.terminal.wait(lambda: editor.buffer() == "x = 1\none", "the line that was typed")
     assert not (tmp_path / "ran").exists()
 
 

@@ -99,7 +99,7 @@ def test_random_edits_are_made_where_they_are_shown_and_undone_in_one_step(edito
             line = rng.randrange(30) + 1
             old, new = rng.choice([("width", "breadth"), ("log", "logger"), ("breadth", "width"), ("$", "  # x")])
         what = "$" if old == "$" else f"\\<{old}\\>"
-        editor.command(f"silent! {line}s/{what}/{new}/")
+        editor.expression(f"execute('silent! {line}s/{what}/{new}/')")  # and it is done when this returns
         before = editor.buffer()
         shown: Any = False
         for _ in range(18 if made else 60):  # the first one may be late on a slow machine
