@@ -26,29 +26,47 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 # The files that take longest go first, so that no worker is left alone with one at the end. Those that wait for an
-# editor stand beside those whose models use all cores.
+# editor or a server stand beside those that compute.
 SLOWEST = (
     "real_model/test_default_model.py",
-    "editors/test_neovim_typing.py",
     "editors/test_neovim.py",
-    "test_project.py",
-    "models/test_estimate.py",
-    "editors/test_neovim_actions.py",
-    "lsp/test_footprint.py",
-    "lsp/test_actions.py",
-    "commands/test_optimize.py",
-    "core/test_fits.py",
-    "engine/test_healing.py",
-    "lsp/test_life.py",
-    "lsp/test_turns.py",
-    "models/test_pull.py",
     "models/test_pull_packages.py",
-    "engine/test_random_events.py",
+    "lsp/test_documents.py",
+    "commands/test_optimize.py",
+    "models/test_pull.py",
+    "models/test_estimate.py",
+    "lsp/test_counting.py",
+    "lsp/test_footprint.py",
+    "test_project.py",
+    "lsp/test_actions.py",
+    "editors/test_neovim_typing.py",
+    "core/test_fits.py",
+    "commands/test_encodings.py",
+    "engine/test_proof.py",
     "real_model/test_recurrent.py",
-    "real_model/test_tiny_model.py",
-    "lsp/test_fuzz.py",
+    "editors/test_neovim_edits.py",
     "bench/test_quality.py",
+    "real_model/test_tiny_model.py",
+    "real_model/test_lora.py",
+    "editors/test_neovim_state.py",
+    "lsp/test_turns.py",
+    "core/danger/test_check.py",
+    "lsp/test_settings.py",
+    "lsp/test_endpoints.py",
+    "commands/test_homes.py",
+    "lsp/test_fuzz.py",
+    "lsp/test_session.py",
+    "lsp/test_index.py",
+    "engine/test_process.py",
 )
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """Half as many workers again as there are cores, since tests wait for a third of their time."""
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist reads it
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
