@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
+from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -86,11 +86,22 @@ def start(
     arguments: Sequence[str], cwd: Path, env: dict[str, str], constants: Mapping[str, Any], ends: Sequence[Connection]
 ) -> ForkServerProcess:
     """Starts it. ends: its stdin, stdout and stderr, for which it has descriptors of its own."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(_IMPORTED)
-    process = context.Process(target=_main, args=(list(arguments), str(cwd), env, dict(constants), *ends))
+    process = _context().Process(target=_main, args=(list(arguments), str(cwd), env, dict(constants), *ends))
     process.start()
     return process
+
+
+def ready() -> None:
+    """Waits until processes start at once: the one that they are forked from first imports for some seconds."""
+    process = _context().Process(target=int)
+    process.start()  # which returns when it has been forked
+    process.join()
+
+
+def _context() -> ForkServerContext:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(_IMPORTED)
+    return context
 
 
 def run(

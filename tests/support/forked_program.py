@@ -53,6 +53,7 @@ def write(path: Path, serve: Sequence[str]) -> Path:
 @cache
 def _listening() -> Path:
     """The folder with the socket where this process forks for others, and with their end of it."""
+    forked.ready()  # or it would take some seconds of those that the editor's first server is waited for
     folder = Path(tempfile.mkdtemp())
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     (folder / "relay.py").write_text(_RELAY)
