@@ -84,8 +84,9 @@ def test_two_editors_at_once_and_a_key_every_45_ms(version: str, start_neovim: C
         editor.terminal.type("a")
     rests = 0
     for one, two in zip(*typed.values(), strict=True):
-        # Neovim 0.12 asks 200 ms after a key and not before, so there is nothing to accept without a rest.
-        resting = version == "0.12" and one == ACCEPT and rests < 8
+        # Neovim 0.12 asks 200 ms after a key and not before, and a busy machine answers late: without a rest there is
+        # nothing to accept.
+        resting = ACCEPT in (one, two) and rests < 8
         rests += resting
         first.terminal.type_paced([one], 600 if resting else KEY_MS)
         second.terminal.type(two)
