@@ -67,6 +67,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.place", ("core",)),
     ("commands.status", ("commands", "backends.base", "system")),
     ("commands.terminal", ("core",)),
+    ("commands.consent", ("commands", "engine.endpoint", "settings", "system")),
     (
         "commands.doctor",
         ("commands", "models", "settings", "backends", "features.first_suggestions", "system"),

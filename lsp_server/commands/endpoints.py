@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lsp_server.commands.consent import DECIDING, decide, forget, tell_decisions
 from lsp_server.commands.output import console, tell
 from lsp_server.commands.place import CommandError
 from lsp_server.commands.terminal import harmless
@@ -32,13 +33,28 @@ def add_arguments(commands: Any, common: argparse.ArgumentParser) -> None:
     parser = commands.add_parser(
         "endpoints",
         parents=[common],
-        help="list the servers of your own fimble.toml, check one, or show what they were asked",
+        help="list the servers of your own fimble.toml, check one, show what was asked, or allow one for a folder",
         description="Lists the servers that your own fimble.toml names, and what each answers. `fimble endpoints check "
         "NAME` asks one for a short text of fimble's own; nothing of yours is sent. `fimble endpoints log` shows the "
-        "last requests: when, for what, how much and how long. No text of them is kept.",
+        "last requests: when, for what, how much and how long. No text of them is kept. `fimble endpoints allow NAME "
+        "FOLDER` lets editors send code of a workspace to a server on another machine, `never` forbids it, and "
+        "`forget` takes back what was said, so that the editor asks again.",
     )
-    parser.add_argument("action", nargs="?", choices=("list", "check", "log"), default="list")
+    actions = ("list", "check", "log", *DECIDING)
+    parser.add_argument("action", nargs="?", choices=actions, default="list")
     parser.add_argument("name", nargs="?", default="", help="which one (default: all)")
+    parser.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        metavar="FOLDER",
+        help="with `allow` and `never`: the workspace (default: the current folder); with `forget`: only this one",
+    )
+    parser.add_argument(
+        "--no-folder",
+        action="store_true",
+        help="with `allow` and `forget`: about files that are opened without a folder",
+    )
     parser.add_argument("--json", action="store_true", help="with `log`: print JSON")
 
 
@@ -47,16 +63,24 @@ def run(options: argparse.Namespace) -> int:
     from lsp_server.settings import sources
     from lsp_server.settings.endpoints import endpoints_of
 
+    if options.folder is not None and options.action not in DECIDING:
+        raise CommandError(f"`fimble endpoints {options.action}` takes no folder")
+    if options.no_folder and (options.action not in ("allow", "forget") or options.folder is not None):
+        raise CommandError("`--no-folder` is for `fimble endpoints allow NAME` and `forget NAME`, without a folder")
     if options.action == "log":
         return _log(options.name, as_json=options.json)
     if options.json:
         raise CommandError("`--json` is for `fimble endpoints log`")
+    if options.action == "forget":
+        return forget(options)
     settings, problems = sources.load([Path.cwd()])
     for problem in problems:
         tell(problem)
     found = endpoints_of(settings.endpoints)[0]
     if options.action == "list":
         return _list(found, settings)
+    if options.action in DECIDING:
+        return decide(options, found)
     if settings.offline:
         raise CommandError("the setting `offline` is true, so no endpoint is asked")
     if options.name and options.name not in found:
@@ -75,7 +99,6 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
 
     if not found:
         tell("no endpoints; your own fimble.toml can name some (docs/endpoints.md)")
-        return 0
     places = settings.places()
     for name, endpoint in found.items():
         jobs = [job for job, role in JOBS.items() if name in places[role]]
@@ -83,6 +106,7 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
         idle = "asked about a code action again when you say so" if endpoint.ask_again else _IDLE
         answers = f"answers {' and '.join(jobs)}" if jobs else idle
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
+        tell_decisions(name, endpoint)
     return 0
 
 

@@ -129,6 +129,7 @@ def _lines(server: Mapping[str, Any]) -> Iterable[str]:
     took = f", {latency['median']:.0f} ms at the median" if latency["median"] is not None else ""
     sources = f"{counts['model']:,} from the model, {counts['memory']:,} from memory"
     yield f"answers: {sources}, {counts['empty']:,} empty{took}"
+    yield from server.get("consent", [])
     if server["stats"] not in ("on", "off"):
         yield f"counting has stopped: {server['stats']}"
 

@@ -15,7 +15,7 @@ from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
 from lsp_server.engine.endpoint import LOCAL as LOCAL  # noqa: PLC0414
-from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.endpoint import Endpoint as Endpoint  # noqa: PLC0414
 from lsp_server.engine.request import JOBS as JOBS  # noqa: PLC0414
 from lsp_server.engine.request import ROLES as ROLES  # noqa: PLC0414
 

@@ -12,14 +12,15 @@ from typing import Any
 
 import anyio
 import anyio.abc
+import anyio.to_thread
 
-from lsp_server.engine.api import ModelState, Role, RoutedEngine
+from lsp_server.engine.api import Endpoint, ModelState, Role, RoutedEngine
 from lsp_server.http.completions import REST_SECONDS, Completions
 from lsp_server.http.guard import Address, AddressError, Guard
 from lsp_server.http.metrics import Metrics, MetricsError
 from lsp_server.http.server import HttpServer
 from lsp_server.http.token import TokenError, kept_token, read_token, token_path
-from lsp_server.settings import sources
+from lsp_server.settings import consent, sources
 from lsp_server.settings.fields import Settings
 from lsp_server.status.listener import StatusListener
 from lsp_server.status.request_log import fimble_status
@@ -87,8 +88,7 @@ async def serve_at(
     engine.start()
     try:
         engine.settle(settings.engine)
-        # Which folder a request is about is not known here.
-        engine.route(settings.endpoints_in_use(elsewhere=not settings.endpoints_denied), settings.places())
+        engine.route(await anyio.to_thread.run_sync(_endpoints, settings), settings.places())
         engine.keep({"completion": 60.0 * settings.unload_minutes}, settings.saved_prompts_mb << 20)
         engine.load(settings.model_spec())
         async with anyio.create_task_group() as tasks:
@@ -110,6 +110,26 @@ async def serve_at(
     finally:
         with anyio.CancelScope(shield=True):
             await engine.stop()
+
+
+def _endpoints(settings: Settings) -> dict[str, Endpoint]:
+    """The endpoints that may be asked. Which folder a request is about is not known here, so those on other machines
+    must be allowed for files without a folder. Says which are not."""
+    found = settings.endpoints_in_use(elsewhere=not settings.endpoints_denied)
+    known = consent.decisions()
+    barred = [
+        name
+        for name, endpoint in found.items()
+        if not endpoint.is_here and not consent.may_without_folder(name, endpoint.url, known)
+    ]
+    used = {name for names in settings.places().values() for name in names}
+    for name in barred:
+        if name in used:
+            _say(
+                f"`{name}` is sent nothing: which folder a request is from is not known here; `fimble endpoints allow "
+                f"{name} --no-folder` allows it where you have forbidden it for no folder, at the next start"
+            )
+    return {name: endpoint for name, endpoint in found.items() if name not in barred}
 
 
 def _told(engine: RoutedEngine, completions: Completions, settings: Settings, began: float) -> dict[str, Any]:

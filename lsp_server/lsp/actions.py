@@ -32,6 +32,7 @@ from lsp_server.lsp.progress import ActionProgress, progress_title
 from lsp_server.lsp.protocol import stamped_document
 
 if TYPE_CHECKING:
+    from lsp_server.lsp.consent import Consent
     from lsp_server.lsp.counting import Counting
     from lsp_server.lsp.session import Session
     from lsp_server.lsp.snooze import Snooze
@@ -58,6 +59,7 @@ class ActionService:
         self._finding: set[anyio.CancelScope] = set()
         self._looking = anyio.CapacityLimiter(2)
         self.may_read: Callable[[Path], bool] = lambda _: True
+        self.consent: Consent | None = None
         self.again = AskingAgain(session, self._ask_again, self._warn)
         self.next_edits = NextEditService(session, engine, snooze)
 
@@ -294,6 +296,8 @@ class ActionService:
         first = min(subject.start, doc[0]) if doc else subject.start
         tracked = self._track(document, first, max(subject.end, doc[1] if doc else 0))
         try:
+            if self.consent is not None:
+                await self.consent.before(again, lambda text: progress.report(text, text))
             outcome = await self._runner.run(
                 document,
                 offer,

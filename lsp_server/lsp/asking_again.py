@@ -60,10 +60,12 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The name of the place to ask, and the action that other places have answered."""
+    """The name of the place to ask, and the action that other places have answered. is_named: whether the user has
+    seen the name of the place, so that asking it is what he wants."""
 
     place: str
     answered: Answered
+    is_named: bool = True
 
 
 class _Arguments(msgspec.Struct):
@@ -166,7 +168,7 @@ class AskingAgain:
             self._warn(f"`{place}` is being asked about it already")
         elif place in places:
             self._running.add((known[0].number, place))
-            self._start(Again(place, known[0]))
+            self._start(Again(place, known[0], is_named=bool(given.place)))
         else:
             what = f"`{place}` may not be asked about it" if place else "no endpoint may be asked about it"
             self._warn(f"{what}: see `ask_again` in docs/endpoints.md")

@@ -7,6 +7,7 @@ our answer has one at most.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -17,7 +18,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import Replacement
 from lsp_server.core.shape import Suggestion
 from lsp_server.engine.api import Engine, ModelState, Role
-from lsp_server.features.model_edit import ModelEditor
+from lsp_server.features.model_edit import EditOptions, ModelEditor
 from lsp_server.features.next_edit import NextEditor, Proposal
 from lsp_server.features.reasons import why_off
 from lsp_server.lsp import convert
@@ -84,9 +85,14 @@ class NextEditService:
 
     def __init__(self, session: Session, engine: Engine, snooze: Snooze) -> None:
         self._session, self._snooze = session, snooze
-        self._model = ModelEditor(engine, lambda: session.settings.edit_options())  # noqa: PLW0108
+        self.has_place = True  # whether the model for next edits, or an endpoint of them, may be asked
+        self._model = ModelEditor(engine, self._options)
         self.editor = NextEditor(lambda: session.settings.next_edit, session.documents.recent, model=self._model)
         session.documents.listener = self.editor
+
+    def _options(self) -> EditOptions:
+        options = self._session.settings.edit_options()
+        return options if self.has_place else replace(options, is_set=False)
 
     def close(self) -> None:
         self.editor.close()

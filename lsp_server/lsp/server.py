@@ -25,6 +25,7 @@ from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
+from lsp_server.lsp.consent import Consent
 from lsp_server.lsp.counting import Counting
 from lsp_server.lsp.denied import DeniedPlaces
 from lsp_server.lsp.documents import DocumentService
@@ -71,6 +72,7 @@ class FimbleServer(Session):
         self.configuration = Configuration(self, overrides, self._put_in_force)
         self.power = Power(self)
         self.snooze = Snooze(self._snoozed)
+        self._consent = Consent(self, self._consent_changed, self._local_fails)
         recent, options = self.documents.recent, self._options
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
@@ -83,6 +85,7 @@ class FimbleServer(Session):
             acting=lambda: self.actions.running,
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
+            question=lambda: self._consent.question,
         )
         self.status_listener = StatusListener(self.start_task, self._fimble_status)
         self._denied = DeniedPlaces(self, self._route)
@@ -106,7 +109,7 @@ class FimbleServer(Session):
             actions=self.actions,
             completions=self.completions,
             counting=self.counting,
-            opening=self._denied.opening,
+            opening=self._opening,
             power=self.power,
             project=self.project,
             snooze=self.snooze,
@@ -115,6 +118,7 @@ class FimbleServer(Session):
         engine.on_working = self.state.changed
         engine.on_place = self.actions.place_changed
         self.actions.may_read = self._denied.may_read
+        self.actions.consent = self._consent
         _register(self)
         documents.register(self, self.document_service)
         completions.register(self, self.completions)
@@ -180,6 +184,8 @@ class FimbleServer(Session):
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
         self._denied.look()
+        self._route()
+        self._consent.look()
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
@@ -212,6 +218,7 @@ class FimbleServer(Session):
         self._asked_again = found.asked_again
         self._denied.follow(self.settings.endpoints_denied)
         self._route()
+        self._consent.look()
         self._engine.keep(
             self.settings.kept_seconds(),
             self.settings.saved_prompts_mb << 20,
@@ -226,8 +233,28 @@ class FimbleServer(Session):
     def _route(self) -> None:
         """Tells the engine which endpoints it may ask."""
         endpoints = self.settings.endpoints_in_use(elsewhere=not self._denied.why)
-        self._engine.route(endpoints, self.settings.places(), self._asked_again)
-        self.actions.again.allowed = tuple(name for name in self._asked_again if name == LOCAL or name in endpoints)
+        elsewhere = {name: endpoint for name, endpoint in endpoints.items() if not endpoint.is_here}
+        places, consent = self.settings.places(), self._consent
+        consent.follow(elsewhere, [*places["completion"], *places["edit"]], places["chat"])
+        by_name = [name for name in self._asked_again if name == LOCAL or name in endpoints]
+        self.actions.again.allowed = tuple(name for name in by_name if not consent.forbidden(name))
+        order = {role: [name for name in names if consent.allowed(name)] for role, names in places.items()}
+        self._engine.route(endpoints, order, self.actions.again.allowed)
+        edits = any(name in endpoints for name in order["edit"])
+        self.actions.next_edits.has_place = bool(edits or self.settings.edit_model)
+
+    def _consent_changed(self) -> None:
+        self._route()
+        self.state.changed()
+
+    def _local_fails(self) -> bool:
+        local = self._engine.at(LOCAL)
+        return local is not None and local.models["chat"].kind == "failed"
+
+    def _opening(self, uri: str) -> None:
+        """Called before a document is opened."""
+        self._denied.opening(uri)
+        self._consent.opening(uri)
 
     def _another_day(self) -> None:
         if self.configuration.arm:
@@ -284,6 +311,7 @@ class FimbleServer(Session):
         """params: may be a TextDocumentPositionParams; then the answer also says why nothing appears at that
         position."""
         await self.configuration.settled()
+        self._consent.look()
         found = status(
             self._engine,
             self.completions.log,
@@ -291,6 +319,7 @@ class FimbleServer(Session):
             settings={**msgspec.to_builtins(self.settings), "endpoints": dict.fromkeys(self.settings.endpoints)},
             places=self._places(),
             denied=self._denied.why,
+            consent=self._consent.told(),
             problems=self.configuration.problems,
             state=self.state.current().told(),
             power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
@@ -324,6 +353,7 @@ class FimbleServer(Session):
             off=self.why_off(),
             documents=len(self.documents),
             stats=self.counting.state,
+            consent=[each["text"] for each in self._consent.told()],
         )
 
     def _places(self) -> dict[str, Any]:

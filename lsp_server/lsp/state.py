@@ -46,7 +46,7 @@ class StateService:
     """Sends the state to one client: at most one message in `LEAST_SECONDS`, and always the last state.
 
     acting: whether an action is running. waiting: whether the client waits for a completion. why_off: why completions
-    are off; empty if they are on.
+    are off; empty if they are on. question: a question that waits for the user's answer; empty if there is none.
     """
 
     def __init__(
@@ -57,10 +57,11 @@ class StateService:
         acting: Callable[[], bool],
         waiting: Callable[[], bool],
         why_off: Callable[[], str],
+        question: Callable[[], str] = lambda: "",
     ) -> None:
         self._session = session
         self._engine = engine
-        self._acting, self._waiting, self._why_off = acting, waiting, why_off
+        self._acting, self._waiting, self._why_off, self._question = acting, waiting, why_off, question
         self._told: State | None = None
         self._working_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -100,7 +101,7 @@ class StateService:
         if working.role == "chat" and working.kind != "idle":
             return self._working()
         if acting:
-            return State("waiting", "action", text="working on an action")
+            return State("waiting", "action", text=self._question() or "working on an action")
         if model.kind == "failed":
             return State("failed", text=model.message)
         if off := self._why_off():
@@ -112,7 +113,7 @@ class StateService:
         if self._waiting():
             return State("waiting", text="waiting for the model")
         resting = f"the model is {model.message}; it comes back with the next key"
-        return State(text=resting if model.kind == "idle" else "")
+        return State(text=self._question() or (resting if model.kind == "idle" else ""))
 
     def _working(self) -> State:
         now = self._engine.working

@@ -111,3 +111,35 @@ def test_the_log_shows_what_was_asked_and_leaves_out_what_is_damaged(
     file.write_bytes(b"\0" * (5 << 20))
     assert endpoints("log", "--json") == (0, "[]\n")
     assert endpoints("list", "--json") == (2, "fimble: `--json` is for `fimble endpoints log`\n")
+
+
+def test_decisions_are_made_shown_and_taken_back(endpoints: Callable[..., tuple[int, str]], home: Path) -> None:
+    url = "https://llm.example.org"
+    user_file(home, f'[endpoints.team]\nkind = "openai"\nurl = "{url}"\nremote = true\n')
+    (home / "w").mkdir()
+    assert "allowed for no workspace yet" in endpoints()[1]
+    status, text = endpoints("allow", "team", "w")
+    assert (status, text.split(";")[0]) == (0, f"team ({url}) may be sent code of {home / 'w'}")
+    assert endpoints("allow", "team", "--no-folder")[0] == 0
+    assert endpoints("never", "team")[0] == 0
+    assert endpoints()[1].splitlines()[1:] == [
+        f"  allowed for {home / 'w'}",
+        "  allowed for files that are opened without a folder",
+        f"  never for {home}",
+    ]
+    user_file(home, '[endpoints.team]\nkind = "openai"\nurl = "https://other.example.org"\nremote = true\n')
+    assert f"but as {url}, so it counts no more" in endpoints()[1]
+    assert "is forgotten" in endpoints("forget", "team", "w")[1]
+    assert "is forgotten" in endpoints("forget", "team")[1]
+    assert endpoints("forget", "team") == (0, "nothing was said about team\n")
+
+
+def test_decisions_that_cannot_be_made(endpoints: Callable[..., tuple[int, str]], home: Path, other: Server) -> None:
+    user_file(home, endpoint(other))
+    assert endpoints("allow", "team") == (2, "fimble: `team` is on this machine, and needs no permission\n")
+    assert endpoints("allow", "teem") == (2, "fimble: there is no endpoint 'teem'; your own fimble.toml has team\n")
+    assert endpoints("forget") == (2, "fimble: name the endpoint whose decisions are to be forgotten\n")
+    assert endpoints("check", "team", "w") == (2, "fimble: `fimble endpoints check` takes no folder\n")
+    assert "`--no-folder` is for" in endpoints("never", "team", "--no-folder")[1]
+    user_file(home, endpoint(other, url="https://llm.example.org", remote="X").replace("'X'", "true"))
+    assert endpoints("allow", "team", "nowhere") == (2, "fimble: nowhere is not a folder\n")

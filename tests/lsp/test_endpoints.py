@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from lsp_server.settings import consent
 from tests.endpoints.server import MODELS, Server, endpoint, response, serving_apart, user_file
 from tests.support.stdio import SERVE, StdioClient
 
@@ -134,11 +135,24 @@ def test_without_the_local_model_none_is_loaded(start: Start, home: Path, other:
     assert shown(server) == "ea(2)"
 
 
+@pytest.fixture
+def state(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests write into the servers' state folder."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(home / "state"))
+
+
+def allow(server: Server, *folders: Path) -> None:
+    """The user has allowed the endpoint for these folders, or for files without a folder."""
+    for key in [consent.key_of(folder) for folder in folders] or [consent.NO_FOLDER]:
+        consent.remember(key, "team", f"http://0.0.0.0:{server.port}", allowed=True)
+
+
 def elsewhere(server: Server) -> str:
     """An endpoint whose host is not known to be this machine."""
     return endpoint(server, url=f"http://0.0.0.0:{server.port}", remote="X").replace("'X'", "true")
 
 
+@pytest.mark.usefixtures("state")
 @pytest.mark.parametrize(
     ("denied", "root", "file", "asked"),
     [
@@ -168,6 +182,7 @@ def test_of_a_denied_folder_nothing_is_sent_to_another_machine(
     for folder in ("w/public", "w/secret/deep"):
         (home / folder).mkdir(parents=True)
     (home / "w/public/link").symlink_to(home / "w/secret")
+    allow(other, home / root)
     rules = f"endpoints_denied = [{denied.format(home=home)!r}]\nrouting = {{ completion = ['team', 'local'] }}\n"
     user_file(home, rules + elsewhere(other))
     (home / "known.py").write_text(KNOWN)
@@ -183,11 +198,13 @@ def test_of_a_denied_folder_nothing_is_sent_to_another_machine(
     assert (server.status()["denied"] == "") == asked
 
 
+@pytest.mark.usefixtures("state")
 def test_once_a_denied_document_was_open_no_other_is_sent_either(
     start: Start, home: Path, other: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And an endpoint on this machine is asked all the time."""
     monkeypatch.setenv("NO_PROXY", "*")
+    allow(other)
     rules = f"endpoints_denied = ['{home}/secret/']\nrouting = {{ completion = ['team', 'local'] }}\n"
     user_file(home, rules + elsewhere(other))
     server = initialized(start, home)
@@ -236,6 +253,7 @@ def test_an_action_is_not_sent_to_a_place_for_completions(start: Start, home: Pa
         assert not any("Explain" in body["prompt"] for body in other.completions)
 
 
+@pytest.mark.usefixtures("state")
 @pytest.mark.parametrize(("file", "shown"), [("w/public/a.py", False), ("w/a.py", False), ("v/a.py", True)])
 def test_of_a_project_with_a_denied_folder_an_action_shows_no_other_file(
     start: Start, home: Path, monkeypatch: pytest.MonkeyPatch, file: str, shown: bool
@@ -250,6 +268,7 @@ def test_of_a_project_with_a_denied_folder_an_action_shows_no_other_file(
         rules = f"endpoints_denied = ['{home}/w/secret']\nrouting = {{ actions = ['team'] }}\n"
         told = endpoint(other, kind="chat", model=MODELS["chat"], url=f"http://0.0.0.0:{other.port}", remote="X")
         user_file(home, rules + told.replace("'X'", "true"))
+        allow(other)
         server = start(*SERVE)
         server.initialize()
         uri = (home / file).as_uri()
