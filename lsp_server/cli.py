@@ -257,12 +257,17 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
     from lsp_server.engine.switch import Switch
 
     ids = itertools.count(1)
+    spending: list[Any] = []  # one for all endpoints, made with the first
 
     def remote(name: str, endpoint: Endpoint) -> EngineClient:
         from lsp_server.endpoints.home import RemoteHome
+        from lsp_server.endpoints.money import Spending
         from lsp_server.endpoints.sent_log import SentLog
 
-        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, log=SentLog())}, ids=ids)
+        if not spending:
+            spending.append(Spending())
+        log = SentLog(spending=spending[0])
+        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, log=log)}, ids=ids)
 
     return Switch(EngineClient(_homes(options), ids=ids), remote)
 

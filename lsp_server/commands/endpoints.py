@@ -105,6 +105,8 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
         where = "this machine" if endpoint.is_here else "another machine"
         idle = "asked about a code action again when you say so" if endpoint.ask_again else _IDLE
         answers = f"answers {' and '.join(jobs)}" if jobs else idle
+        if endpoint.daily_limit is not None:
+            answers += f"; up to {endpoint.daily_limit:g} a day"
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
         tell_decisions(name, endpoint)
     return 0
@@ -114,6 +116,7 @@ def _log(name: str, *, as_json: bool) -> int:
     """Prints the last requests, also those to servers that fimble.toml no longer names."""
     import msgspec
 
+    from lsp_server.endpoints.money import shown
     from lsp_server.endpoints.sent_log import last_sent
 
     found = [sent for sent in last_sent() if name in ("", sent.endpoint)]
@@ -128,16 +131,37 @@ def _log(name: str, *, as_json: bool) -> int:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for title in ("when", "endpoint", "job"):
         table.add_column(title)
-    for title in ("prompt tokens", "answer tokens", "first ms", "whole ms"):
+    has_costs = any(sent.cost is not None for sent in found)
+    for title in ("prompt tokens", "answer tokens", "first ms", "whole ms", *(("cost",) if has_costs else ())):
         table.add_column(title, justify="right")
     table.add_column("result")
     for sent in found:
         when = datetime.fromtimestamp(sent.at).astimezone().isoformat(" ", "seconds")[:19]
-        counts = _shown(sent.prompt_tokens), str(sent.answer_tokens), _shown(sent.first_ms), _shown(sent.total_ms)
+        times = _shown(sent.first_ms), _shown(sent.total_ms)
+        counts: tuple[str, ...] = _shown(sent.prompt_tokens), str(sent.answer_tokens), *times
+        if has_costs:
+            cost = "" if sent.cost is None else shown([sent.cost])
+            counts = *counts, f"~{cost}" if sent.reckoned else cost
         result = f"{sent.result}: {sent.problem}" if sent.problem else sent.result
         table.add_row(when, harmless(sent.endpoint), harmless(sent.job), *counts, harmless(result))
     console().print(table)
+    if has_costs:
+        _tell_costs(name)
     return 0
+
+
+def _tell_costs(name: str) -> None:
+    """Prints what each endpoint has cost today, in all editors."""
+    from lsp_server.endpoints.money import MoneyError, Spending, shown
+
+    try:
+        today = Spending().today()
+    except MoneyError as error:
+        tell(str(error))
+        return
+    for endpoint, cost in sorted(today.items()):
+        if name in ("", endpoint):
+            tell(harmless(f"{endpoint} has cost {shown([cost])} today"))
 
 
 def _shown(number: float | None) -> str:

@@ -6,11 +6,15 @@ import time
 
 from lsp_server.core.stopping import find_end
 from lsp_server.endpoints.sent_log import Sent, own_words
+from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.home import Post
 from lsp_server.engine.request import JOBS, Finished, FinishReason, Generate, TextDelta, Usage
 
 # The most characters per token, on average, and how many tokens more than wanted an answer may have.
 _MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
+# Where a server does not tell the tokens of a prompt, one counts for so many bytes, so that costs are rather too
+# high than too low.
+_BYTES_PER_TOKEN = 3
 _JOBS = {role: job for job, role in JOBS.items()}
 
 
@@ -20,12 +24,15 @@ class MismatchError(Exception):
 
 class Answer:
     """The text of one request so far, and its cost. begins: the text that the stream must begin with; it is in the
-    document already. is_sent: whether anything was sent. problem: what went wrong."""
+    document already. is_sent: whether anything was sent. is_free: whether the server has refused it, so that it costs
+    nothing. sent_bytes: the length of the prompt as it was sent. problem: what went wrong."""
 
-    def __init__(self, request: Generate, post: Post) -> None:
+    def __init__(self, request: Generate, post: Post, name: str, endpoint: Endpoint) -> None:
         self._request = request
         self._post = post
-        self.is_sent = False
+        self._name, self._endpoint = name, endpoint
+        self.is_sent = self.is_free = False
+        self.sent_bytes = 0
         self.problem = ""
         self._began = time.monotonic()
         self._first: float | None = None
@@ -89,14 +96,22 @@ class Answer:
             prefill_ms=1000 * (first - self._began),
             decode_ms=1000 * (now - first),
             total_ms=1000 * (now - self._began),
+            place=self._name,
+            cost=self._cost(),
+            reckoned=not self._prompt_tokens,
         )
 
-    def sent(self, endpoint: str, reason: FinishReason) -> Sent:
-        """The request's entry for the log, which has no text. endpoint: its name."""
+    def _cost(self) -> float | None:
+        if self.is_free or not self.is_sent:
+            return self._endpoint.cost(0, 0)
+        return self._endpoint.cost(self._prompt_tokens or -(-self.sent_bytes // _BYTES_PER_TOKEN), self._tokens)
+
+    def sent(self, reason: FinishReason) -> Sent:
+        """The request's entry for the log, which has no text."""
         usage = self.usage()
         return Sent(
             at=round(self._at, 3),
-            endpoint=endpoint,
+            endpoint=self._name,
             job=_JOBS[self._request.role],
             prompt_tokens=self._prompt_tokens or None,
             answer_tokens=self._tokens,
@@ -104,6 +119,8 @@ class Answer:
             total_ms=round(usage.total_ms, 1),
             result=reason.value if self._request.max_tokens or reason is not FinishReason.LENGTH else "ahead",
             problem=own_words(self.problem),
+            cost=usage.cost,
+            reckoned=usage.cost is not None and usage.reckoned,
         )
 
     def finished(self, reason: FinishReason, message: str) -> Finished:

@@ -21,6 +21,7 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.endpoints.answer import Answer, MismatchError
 from lsp_server.endpoints.dialects import DIALECTS, DialectError, piece_of
 from lsp_server.endpoints.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
+from lsp_server.endpoints.money import MoneyError, shown
 from lsp_server.endpoints.probing import probe
 from lsp_server.endpoints.rendering import Healed, healed, without_secrets
 from lsp_server.endpoints.sent_log import SentLog
@@ -113,6 +114,7 @@ class RemoteHome:
         try:
             if (wait := self._alone_until - time.monotonic()) > 0:
                 raise EndpointError(f"is busy, and asks to be left alone for {wait:.0f} s")
+            await self._check_money()
             async with self._making:
                 if self._client is None:
                     self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
@@ -128,6 +130,18 @@ class RemoteHome:
     def _fail(self, what: str, load: Load) -> None:
         message = f"{self._where} {self._told(what)}"
         self._post(ModelFailed(message, load.number, load.role, passing=True, worked=self._answered))
+
+    async def _check_money(self) -> None:
+        """Raises EndpointError if the endpoint has cost as much today as it may."""
+        limit, spending = self._endpoint.daily_limit, self._log.spending if self._log is not None else None
+        if limit is None or spending is None:
+            return
+        try:
+            today = await anyio.to_thread.run_sync(spending.today, abandon_on_cancel=True)
+        except MoneyError as error:
+            raise EndpointError(f"has a `daily_limit`, and {error}") from None
+        if (cost := today.get(self._name, 0.0)) >= limit:
+            raise EndpointError(f"has cost {shown([cost])} today, and its `daily_limit` is {limit:g}")
 
     @property
     def _where(self) -> str:
@@ -174,7 +188,7 @@ class RemoteHome:
     def _next(self) -> None:
         while self._waiting and len(self._asking) < self._endpoint.concurrency:
             request = self._waiting.pop(0)
-            answer = Answer(request, self._post)
+            answer = Answer(request, self._post, self._name, self._endpoint)
             task = self._asking[request.id] = self._spawn(self._answer(request, answer))
             # A task that is cancelled before its first step runs none of its own code; this callback runs in any case.
             task.add_done_callback(partial(self._ended, request, answer))
@@ -199,7 +213,7 @@ class RemoteHome:
 
     def _note(self, answer: Answer, reason: FinishReason) -> None:
         if self._log is not None and answer.is_sent:
-            self._log.note(answer.sent(self._name, reason))
+            self._log.note(answer.sent(reason))
 
     @property
     def _late(self) -> str:
@@ -238,6 +252,7 @@ class RemoteHome:
             return FinishReason.FAILED, self._broken(str(error))
         except Exception as error:
             answer.problem = explained(error)
+            answer.is_free = answer.problem.startswith("cannot be reached")
             return FinishReason.FAILED, self._broken(answer.problem)
 
     async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
@@ -245,6 +260,7 @@ class RemoteHome:
             return FinishReason.REJECTED, f"{self._where} has not been reached yet"
         left = request.deadline - time.monotonic() if request.deadline is not None else self._endpoint.timeout_seconds
         with anyio.move_on_after(max(0.0, left)):
+            await self._check_money()
             whole = Healed(without_secrets(request.prompt))
             cut = healed(whole.prompt) if request.max_tokens and not self._endpoint.is_chat else whole
             try:
@@ -254,6 +270,13 @@ class RemoteHome:
                 answer.begin_again()
                 return await self._stream(request, whole, answer), ""
         return FinishReason.DEADLINE, ""
+
+    async def _check(self, response: httpx2.Response, answer: Answer) -> None:
+        try:
+            await check(response)
+        except (EndpointError, RefusedError):
+            answer.is_free = True
+            raise
 
     async def _stream(self, request: Generate, cut: Healed, answer: Answer) -> FinishReason:
         """Sends a request and takes the pieces of its answer, until it ends or no more is wanted."""
@@ -271,9 +294,10 @@ class RemoteHome:
         if request.max_tokens and not request.priority.yields:
             is_late.deadline = anyio.current_time() + self._endpoint.late_ms / 1000
         answer.is_sent = True
+        answer.sent_bytes = sum(len(part.text) for part in cut.prompt.segments)
         with is_late:
             async with self._client.stream("POST", url, json=body) as response:
-                await check(response)
+                await self._check(response, answer)
                 events = 0
                 async for line in lines(response.aiter_bytes(), whole=self._dialect.whole):
                     piece = piece_of(self._dialect, line)

@@ -23,6 +23,7 @@ import anyio.to_thread
 import msgspec
 from platformdirs import user_state_path
 
+from lsp_server.endpoints.money import Spending
 from lsp_server.system.kept_files import read, write_whole
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One request. at: when it was sent, in seconds since 1970. endpoint: its name. job: as in `routing`.
     prompt_tokens: None if the server does not tell. answer_tokens: how many pieces of text were received. first_ms: the
     time to the first of them; None if there was none. result: a value of `FinishReason`, or `ahead` if the request was
-    only to evaluate the prompt. problem: the error, in fimble's own words."""
+    only to evaluate the prompt. problem: the error, in fimble's own words. cost: None if no price is set. reckoned:
+    whether the cost is an estimate, because the server does not tell the tokens of the prompt."""
 
     at: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
     endpoint: str
@@ -55,6 +57,8 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     total_ms: float
     result: str
     problem: str = ""
+    cost: float | None = None
+    reckoned: bool = False
 
 
 def own_words(problem: str) -> str:
@@ -151,14 +155,18 @@ def _shorten(file: Path) -> None:
 
 
 class SentLog:
-    """Logs the requests to one endpoint. write: called on a worker thread to append lines to the file."""
+    """Logs the requests to one endpoint. write: called on a worker thread to append lines to the file. spending: the
+    costs of all endpoints, which are written together with the lines."""
 
-    def __init__(self, write: Callable[[Sequence[Sent]], None] = add) -> None:
+    def __init__(self, write: Callable[[Sequence[Sent]], None] = add, spending: Spending | None = None) -> None:
         self._write = write
+        self.spending = spending
         self._waiting: deque[Sent] = deque(maxlen=MOST_KEPT)  # a disk may not answer
         self._task: asyncio.Task[None] | None = None
 
     def note(self, sent: Sent) -> None:
+        if self.spending is not None and sent.cost:
+            self.spending.note(sent.endpoint, sent.cost, sent.at)
         self._waiting.append(sent)
         if self._task is None or self._task.done():
             self._task = asyncio.get_running_loop().create_task(self._gather())
@@ -172,7 +180,12 @@ class SentLog:
         taken = list(self._waiting)
         self._waiting.clear()
         if taken:
-            await anyio.to_thread.run_sync(partial(self._write, taken), abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(partial(self._written, taken), abandon_on_cancel=True)
+
+    def _written(self, taken: Sequence[Sent]) -> None:
+        self._write(taken)
+        if self.spending is not None:
+            self.spending.write()
 
     async def close(self) -> None:
         """Writes the remaining lines, for a second at most."""

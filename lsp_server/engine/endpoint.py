@@ -35,6 +35,8 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     late_ms: the server counts as late if it has sent no text after this time.
     concurrency: how many requests may run at the same time.
     ask_again: whether the user is offered to ask it about a code action that another place has answered.
+    price_in, price_out: what a million tokens of prompts and of answers cost, in the user's currency.
+    daily_limit: it is asked no more on a day on which it has cost this much.
     """
 
     url: str
@@ -50,6 +52,9 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     timeout_seconds: Annotated[float, Meta(ge=1, le=3600)] = 60.0
     concurrency: Annotated[int, Meta(ge=1, le=64)] = 4
     ask_again: bool = False
+    price_in: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    price_out: Annotated[float, Meta(ge=0, le=1e6)] | None = None
+    daily_limit: Annotated[float, Meta(ge=0, le=1e9)] | None = None
 
     @property
     def host(self) -> str:
@@ -59,6 +64,16 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def is_here(self) -> bool:
         """Whether its host name is one of this machine (loopback)."""
         return bool(_LOOPBACK.fullmatch(self.host))
+
+    @property
+    def has_price(self) -> bool:
+        return self.price_in is not None or self.price_out is not None
+
+    def cost(self, prompt_tokens: int, answer_tokens: int) -> float | None:
+        """What a request costs; None if no price is set."""
+        if not self.has_price:
+            return None
+        return (prompt_tokens * (self.price_in or 0.0) + answer_tokens * (self.price_out or 0.0)) / 1e6
 
     @property
     def is_chat(self) -> bool:
@@ -98,6 +113,8 @@ def problem_of(name: str, endpoint: Endpoint) -> str:
         return f"{where}: `url` holds more than host, port and path; a key belongs in the variable of `api_key_env`"
     if not endpoint.is_here and not endpoint.remote:
         return f"{where}: {parts.hostname} is another machine; `remote = true` allows that your text is sent there"
+    if endpoint.daily_limit is not None and not endpoint.has_price:
+        return f"{where}: `daily_limit` needs `price_in` or `price_out`, or nothing is known of what it costs"
     wrong = [key for key, value in endpoint.headers.items() if not _HEADER.fullmatch(key) or not value.isprintable()]
     if wrong:
         return f"{where}: the header {wrong[0]!r} cannot be sent"

@@ -180,6 +180,8 @@ class Usage:
     Times in ms: queued is before the first step, prefill and decode are time of the model, total is from submission to
     the end.
     quick: whether the quick prompt was used.
+    place: the name of the endpoint that was asked; empty for fimble's own models. cost: in the user's currency; None if
+    no price is known. reckoned: whether the tokens of the prompt are an estimate, as the server does not tell.
     """
 
     prompt_tokens: int = 0
@@ -194,6 +196,9 @@ class Usage:
     decode_ms: float = 0.0
     total_ms: float = 0.0
     quick: bool = False
+    place: str = ""
+    cost: float | None = None
+    reckoned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

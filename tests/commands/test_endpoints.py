@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -111,6 +112,21 @@ def test_the_log_shows_what_was_asked_and_leaves_out_what_is_damaged(
     file.write_bytes(b"\0" * (5 << 20))
     assert endpoints("log", "--json") == (0, "[]\n")
     assert endpoints("list", "--json") == (2, "fimble: `--json` is for `fimble endpoints log`\n")
+
+
+def test_the_log_shows_costs_where_prices_are_set(endpoints: Callable[..., tuple[int, str]], home: Path) -> None:
+    file = home / "state" / "fimble" / "endpoint-requests.jsonl"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(sent(1, cost=0.25) + sent(2, cost=0.0031, reckoned=True) + sent(3))
+    costs = file.parent / "endpoint-costs"
+    costs.mkdir()
+    (costs / f"{date.today()}.jsonl").write_text('["team",1.5]\n["spare",2]\n["team",0.25]\n')
+    status, text = endpoints("log")
+    assert status == 0
+    assert "cost" in text.splitlines()[0]
+    assert [line.split()[8] for line in text.splitlines()[1:4]] == ["0.25", "~0.0031", "stop"]
+    assert text.splitlines()[4:] == ["spare has cost 2.00 today", "team has cost 1.75 today"]
+    assert json.loads(endpoints("log", "--json")[1])[1]["cost"] == 0.0031
 
 
 def test_decisions_are_made_shown_and_taken_back(endpoints: Callable[..., tuple[int, str]], home: Path) -> None:

@@ -93,6 +93,11 @@ def test_nobody_else_names_a_server(start: Start, home: Path, tmp_path: Path, ot
         ('[endpoints.team]\nkind = "telnet"\nurl = "http://127.0.0.1"\n', "invalid enum value 'telnet'"),
         ('[endpoints.team]\nurl = "http://127.0.0.1"\n', "missing required field `kind`"),
         ('[endpoints.team]\nkind = "openai"\nurl = "http://127.0.0.1"\nkey = "x"\n', "unknown field `key`"),
+        (
+            '[endpoints.team]\nkind = "openai"\nurl = "http://127.0.0.1"\ndaily_limit = 1\n',
+            "`daily_limit` needs `price",
+        ),
+        ('[endpoints.team]\nkind = "openai"\nurl = "http://127.0.0.1"\nprice_in = -1\n', "expected `float` >= 0"),
         ('[routing]\ncompletion = ["nobody"]\n', "completion names 'nobody', which is no endpoint; there are `local`"),
         ('[routing]\ncompletions = ["local"]\n', "it takes `completion`, `actions` and `edits`"),
         (
