@@ -68,6 +68,7 @@ ALLOWED: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("commands.place", ("core",)),
     ("commands.status", ("commands", "backends.base", "system")),
     ("commands.terminal", ("core",)),
+    ("commands.costs", ("commands.terminal", "endpoints.money", "engine.endpoint")),
     ("commands.consent", ("commands", "engine.endpoint", "settings", "system")),
     (
         "commands.doctor",

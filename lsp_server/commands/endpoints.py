@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lsp_server.commands.consent import DECIDING, decide, forget, tell_decisions
+from lsp_server.commands.costs import costs_today
 from lsp_server.commands.output import console, tell
 from lsp_server.commands.place import CommandError
 from lsp_server.commands.terminal import harmless
@@ -116,8 +117,8 @@ def _log(name: str, *, as_json: bool) -> int:
     """Prints the last requests, also those to servers that fimble.toml no longer names."""
     import msgspec
 
-    from lsp_server.endpoints.money import shown
     from lsp_server.endpoints.sent_log import last_sent
+    from lsp_server.engine.endpoint import shown_cost
 
     found = [sent for sent in last_sent() if name in ("", sent.endpoint)]
     if as_json:
@@ -140,28 +141,14 @@ def _log(name: str, *, as_json: bool) -> int:
         times = _shown(sent.first_ms), _shown(sent.total_ms)
         counts: tuple[str, ...] = _shown(sent.prompt_tokens), str(sent.answer_tokens), *times
         if has_costs:
-            cost = "" if sent.cost is None else shown([sent.cost])
-            counts = *counts, f"~{cost}" if sent.reckoned else cost
+            counts = *counts, "" if sent.cost is None else shown_cost(sent.cost, reckoned=sent.reckoned)
         result = f"{sent.result}: {sent.problem}" if sent.problem else sent.result
         table.add_row(when, harmless(sent.endpoint), harmless(sent.job), *counts, harmless(result))
     console().print(table)
     if has_costs:
-        _tell_costs(name)
+        for line in costs_today(name):
+            tell(line)
     return 0
-
-
-def _tell_costs(name: str) -> None:
-    """Prints what each endpoint has cost today, in all editors."""
-    from lsp_server.endpoints.money import MoneyError, Spending, shown
-
-    try:
-        today = Spending().today()
-    except MoneyError as error:
-        tell(str(error))
-        return
-    for endpoint, cost in sorted(today.items()):
-        if name in ("", endpoint):
-            tell(harmless(f"{endpoint} has cost {shown([cost])} today"))
 
 
 def _shown(number: float | None) -> str:

@@ -48,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
     if options.watch:
         status_page.watch(_again(watch=True))
     else:
-        status_page.show(servers())
+        from lsp_server.commands.costs import costs_today
+
+        status_page.show(servers(), costs_today())
     return 0
 
 

@@ -37,9 +37,11 @@ _NONE = (
 )
 
 
-def show(servers: list[dict[str, Any]]) -> None:
-    """Prints the page once."""
+def show(servers: list[dict[str, Any]], costs: Iterable[str] = ()) -> None:
+    """Prints the page once. costs: what endpoints have cost today, a line each."""
     console().print(page(servers))
+    for line in costs:
+        console().print(line, markup=False, highlight=False)
 
 
 def watch(again: Iterable[list[dict[str, Any]]]) -> None:
@@ -129,6 +131,8 @@ def _lines(server: Mapping[str, Any]) -> Iterable[str]:
     took = f", {latency['median']:.0f} ms at the median" if latency["median"] is not None else ""
     sources = f"{counts['model']:,} from the model, {counts['memory']:,} from memory"
     yield f"answers: {sources}, {counts['empty']:,} empty{took}"
+    for action in server.get("lastActions", []):
+        yield f"action {action['action']}, {_long(action['secondsAgo'])} ago: {_asked(action['asked'])}"
     yield from server.get("consent", [])
     if server["stats"] not in ("on", "off"):
         yield f"counting has stopped: {server['stats']}"
@@ -161,11 +165,20 @@ def _requests(requests: list[dict[str, Any]], *, briefly: bool) -> Table:
         told = waterfall(request["partsMs"], request["waitedMs"], longest)
         if request["source"] == "memory" and not told.plain:
             told = Text("from memory")
+        if (asked := request.get("asked")) is not None and asked["place"] != "local":
+            told = Text("  ").join([*filter(None, [told]), Text(_asked(asked))])
         if request["appeared"] == "no":
             told = Text("\n" if told.plain else "").join([*filter(None, [told]), Text(request["why"])])
         age, ms = f"  {_long(request['secondsAgo'])} ago", f"{request['waitedMs']:,.0f} ms"
         table.add_row(age, request["language"], _APPEARED[request["appeared"]], ms, told)
     return table
+
+
+def _asked(asked: Mapping[str, Any]) -> str:
+    """Who was asked, for how long, how many tokens and at what cost."""
+    prompt = f"{asked['promptTokens']:,} + " if asked["promptTokens"] else ""
+    cost = f", cost {asked['costText']}" if asked["costText"] else ""
+    return f"{asked['place']}, {asked['roundTripMs']:,.0f} ms, {prompt}{asked['answerTokens']:,} tokens{cost}"
 
 
 def waterfall(parts: Mapping[str, float], total_ms: float, longest_ms: float) -> Text:

@@ -21,11 +21,11 @@ from lsp_server.backends.base import ModelInfo
 from lsp_server.endpoints.answer import Answer, MismatchError
 from lsp_server.endpoints.dialects import DIALECTS, DialectError, piece_of
 from lsp_server.endpoints.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
-from lsp_server.endpoints.money import MoneyError, shown
+from lsp_server.endpoints.money import MoneyError
 from lsp_server.endpoints.probing import probe
 from lsp_server.endpoints.rendering import Healed, healed, without_secrets
 from lsp_server.endpoints.sent_log import SentLog
-from lsp_server.engine.endpoint import Endpoint
+from lsp_server.engine.endpoint import Endpoint, shown_cost
 from lsp_server.engine.home import Post
 from lsp_server.engine.request import (
     Cancel,
@@ -141,7 +141,7 @@ class RemoteHome:
         except MoneyError as error:
             raise EndpointError(f"has a `daily_limit`, and {error}") from None
         if (cost := today.get(self._name, 0.0)) >= limit:
-            raise EndpointError(f"has cost {shown([cost])} today, and its `daily_limit` is {limit:g}")
+            raise EndpointError(f"has cost {shown_cost(cost)} today, and its `daily_limit` is {limit:g}")
 
     @property
     def _where(self) -> str:

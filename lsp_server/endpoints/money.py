@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -123,9 +123,3 @@ def _append(day: str, line: tuple[str, float]) -> None:
     if is_new:
         for old in sorted(folder.glob("????-??-??.jsonl"))[:-_MOST_DAYS]:
             old.unlink(missing_ok=True)
-
-
-def shown(costs: Sequence[float]) -> str:
-    """A sum of money for the user: of small ones, two digits that count."""
-    total = sum(costs)
-    return f"{total:.2f}" if total >= 1 or not total else f"{total:.2g}" if total >= 1e-4 else f"{total:.1e}"

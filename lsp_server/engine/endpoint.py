@@ -95,6 +95,12 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     edits: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
 
 
+def shown_cost(cost: float, *, reckoned: bool = False) -> str:
+    """A sum of money for the user: of small ones, two digits that count. reckoned: whether it is an estimate."""
+    text = f"{cost:.2f}" if cost >= 1 or not cost else f"{cost:.2g}" if cost >= 1e-4 else f"{cost:.1e}"
+    return f"~{text}" if reckoned else text
+
+
 def problem_of(name: str, endpoint: Endpoint) -> str:
     """The error in an endpoint's settings, in one line that says what to do; empty if there is none."""
     where = f"endpoint `{name}`"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.stopping import StopRule
+from lsp_server.engine.endpoint import LOCAL, shown_cost
 from lsp_server.engine.retry import FilesState
 
 # The purpose of a model. At most one model is loaded for each role; all run on the same thread.
@@ -199,6 +200,17 @@ class Usage:
     place: str = ""
     cost: float | None = None
     reckoned: bool = False
+
+    def told(self) -> dict[str, Any]:
+        """For status: who was asked, for how long, how many tokens, and the cost where a price is set."""
+        return {
+            "place": self.place or LOCAL,
+            "roundTripMs": round(self.total_ms, 1),
+            "promptTokens": self.prompt_tokens,
+            "answerTokens": self.decoded_tokens,
+            "cost": self.cost,
+            "costText": "" if self.cost is None else shown_cost(self.cost, reckoned=self.reckoned),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import anyio.to_thread
 from lsp_server.backends.base import ModelInfo, ModelSpec
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.core.secrets import REDACTED
-from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
+from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta, Usage
 from lsp_server.features.actions.template import ChatTemplates, Message, TemplateError, is_instruct
 
 if TYPE_CHECKING:
@@ -64,6 +64,7 @@ class ModelEditor:
         self._loaded: ModelSpec | None = None
         self._scope: anyio.CancelScope | None = None
         self._answered: tuple[object, NextEdit | None] = (None, None)
+        self.last: Usage | None = None  # of the last answer
         self.problem = ""  # why the model gives no edit, in words for the user; empty if nothing is wrong
         self.asked = self.decoded = self.accepted = 0  # requests, decoded tokens, and accepted draft tokens
 
@@ -76,7 +77,8 @@ class ModelEditor:
         state = self._engine.models["edit"]
         info = {"name": state.info.name} if state.info is not None else {}
         counts = {"asked": self.asked, "decodedTokens": self.decoded, "acceptedTokens": self.accepted}
-        return {"state": state.kind, **info, **counts, "problem": self.problem or state.message}
+        last = {"last": self.last.told()} if self.last is not None else {}
+        return {"state": state.kind, **info, **counts, **last, "problem": self.problem or state.message}
 
     def changed(self) -> None:
         """Must be called after every change of a model's state."""
@@ -193,6 +195,7 @@ class ModelEditor:
         finally:
             self._engine.cancel(number)  # has no effect after the end
         (end,) = ended
+        self.last = end.usage
         self.decoded += end.usage.decoded_tokens
         self.accepted += end.usage.accepted_tokens
         if end.reason in (FinishReason.FAILED, FinishReason.REJECTED):

@@ -17,7 +17,7 @@ from pygls.exceptions import JsonRpcInvalidParams
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import TrackedRange
 from lsp_server.core.hidden_characters import escaped
-from lsp_server.engine.api import Engine, ModelState, Role
+from lsp_server.engine.api import Engine, ModelState, Role, Usage
 from lsp_server.features.actions.asking import ActionFailedError, Progress
 from lsp_server.features.actions.catalogue import Action, Result, catalogue
 from lsp_server.features.actions.offers import Offer, offers
@@ -60,6 +60,7 @@ class ActionService:
         self._looking = anyio.CapacityLimiter(2)
         self.may_read: Callable[[Path], bool] = lambda _: True
         self.consent: Consent | None = None
+        self.answered: Callable[[str, Usage], None] = lambda action, usage: None
         self.again = AskingAgain(session, self._ask_again, self._warn)
         self.next_edits = NextEditService(session, engine, snooze)
 
@@ -308,6 +309,7 @@ class ActionService:
                 at=again.place if again is not None else "",
                 before=again.answered.attempt if again is not None else None,
             )
+            self.answered(offer.action.id, outcome.usage)
             if outcome.where is not None:
                 self._tracked.remove(tracked)
                 tracked = self._track(document, *outcome.where)

@@ -86,6 +86,7 @@ class FimbleServer(Session):
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
             question=lambda: self._consent.question,
+            source=lambda: self.completions.log.from_endpoint,
         )
         self.status_listener = StatusListener(self.start_task, self._fimble_status)
         self._denied = DeniedPlaces(self, self._route)
@@ -102,6 +103,7 @@ class FimbleServer(Session):
             snooze=self.snooze,
             state=self.state,
         )
+        self.actions.answered = self.completions.log.acted
         self.document_service = DocumentService(
             self,
             self._completer,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from lsp_server.core.hidden_characters import escaped
@@ -31,15 +31,18 @@ _WORK = ("measuring", "reading", "writing", "waiting")
 @dataclass(frozen=True, slots=True)
 class State:
     """kind: the activity. what: whether it is for completions or for an action. percent: its progress, if known. text:
-    the state in words for the user; empty if there is nothing to say."""
+    the state in words for the user; empty if there is nothing to say. source: the endpoint that the last answer came
+    from, in words; empty for the local model."""
 
     kind: Kind = "idle"
     what: Literal["completion", "action"] = "completion"
     percent: int | None = None
     text: str = ""
+    source: str = ""
 
     def told(self) -> dict[str, Any]:
-        return {"state": self.kind, "what": self.what, "percent": self.percent, "text": escaped(self.text)}
+        told = {"state": self.kind, "what": self.what, "percent": self.percent, "text": escaped(self.text)}
+        return {**told, "lastFrom": escaped(self.source)} if self.source else told
 
 
 class StateService:
@@ -47,6 +50,7 @@ class StateService:
 
     acting: whether an action is running. waiting: whether the client waits for a completion. why_off: why completions
     are off; empty if they are on. question: a question that waits for the user's answer; empty if there is none.
+    source: the endpoint that the last answer came from, in words; empty for the local model.
     """
 
     def __init__(
@@ -58,10 +62,12 @@ class StateService:
         waiting: Callable[[], bool],
         why_off: Callable[[], str],
         question: Callable[[], str] = lambda: "",
+        source: Callable[[], str] = lambda: "",
     ) -> None:
         self._session = session
         self._engine = engine
-        self._acting, self._waiting, self._why_off, self._question = acting, waiting, why_off, question
+        self._acting, self._waiting, self._why_off = acting, waiting, why_off
+        self._question, self._source = question, source
         self._told: State | None = None
         self._working_since: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -94,6 +100,9 @@ class StateService:
 
     def current(self) -> State:
         """The present state."""
+        return replace(self._current(), source=self._source())
+
+    def _current(self) -> State:
         model, chat, working = self._engine.model, self._engine.models["chat"], self._engine.working
         acting = self._acting()
         if acting and chat.kind == "loading":

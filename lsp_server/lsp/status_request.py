@@ -48,5 +48,5 @@ def status(
             "forks": engine.cache.forks,
             "evictions": engine.cache.evictions,
         },
-        "requests": {**log.summary(), "lastTen": log.last_ten(seen)},
+        "requests": {**log.summary(), "lastTen": log.last_ten(seen), "lastActions": log.last_actions()},
     }

@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from lsp_server import __version__
 from lsp_server.core.document import Document
 from lsp_server.core.languages import find_language
 from lsp_server.core.uris import normal_uri
-from lsp_server.engine.api import Engine, ModelState
+from lsp_server.engine.api import LOCAL, Engine, ModelState, Usage
 from lsp_server.features.outcome import Outcome
 from lsp_server.features.reasons import OVERTAKEN, reason_without_code
 from lsp_server.settings.last_run import without_paths
@@ -34,6 +34,8 @@ class RequestLog:
         self._recent: deque[dict[str, Any]] = deque(maxlen=_RECENT)
         self._times: deque[float] = deque(maxlen=_RECENT)
         self._counts: Counter[str] = Counter()
+        self._acted: deque[tuple[float, str, Usage]] = deque(maxlen=_WHY)
+        self.from_endpoint = ""  # in words: the endpoint that the last answer came from; empty for the local model
 
     def add(self, document: Document, line: int, method: str, outcome: Outcome, waited_ms: float) -> None:
         """Adds an answer. line: of the request, from 0. waited_ms: from when the request was read until its answer or
@@ -41,6 +43,8 @@ class RequestLog:
         self._times.append(self._clock())
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
+        if (asked := _asked(outcome)) is not None:
+            self.from_endpoint = words_of(asked) if outcome.usage.place else ""
         usage = outcome.usage
         self._recent.append(
             {
@@ -49,6 +53,7 @@ class RequestLog:
                 "version": document.version,
                 "line": line,
                 "source": outcome.source,
+                "asked": _asked(outcome),
                 "empty": outcome.suggestion is None,
                 "stale": outcome is STALE,
                 "reason": outcome.reason,
@@ -73,6 +78,18 @@ class RequestLog:
         """Sets the id that the last answer's suggestion has in the counts."""
         if self._explained:
             self._explained[-1].id = id
+
+    def acted(self, action: str, usage: Usage) -> None:
+        """Notes that an action was answered. action: its identifier."""
+        self._acted.append((self._clock(), action, usage))
+        self.from_endpoint = words_of(usage.told()) if usage.place else ""
+
+    def last_actions(self) -> list[dict[str, Any]]:
+        """The last answers to actions, the latest first: who was asked, how long it took, tokens and cost."""
+        return [
+            {"action": action, "secondsAgo": round(self._clock() - at, 1), "asked": usage.told()}
+            for at, action, usage in reversed(self._acted)
+        ]
 
     def refused(self, method: str, reason: str) -> None:
         """Notes a request that could not be handled."""
@@ -125,6 +142,18 @@ class RequestLog:
         return [{**entry, "ageSeconds": round(now - then, 1)} for entry, then in aged]
 
 
+def _asked(outcome: Outcome) -> dict[str, Any] | None:
+    """Who was asked for an outcome, at what cost; None if it came from memory, or nobody was asked."""
+    return outcome.usage.told() if outcome.source == "model" else None
+
+
+def words_of(asked: Mapping[str, Any]) -> str:
+    """Who was asked, for how long, how many tokens and at what cost, in words."""
+    prompt = f"{asked['promptTokens']:,} tokens read and " if asked["promptTokens"] else ""
+    cost = f", cost {asked['costText']}" if asked["costText"] else ""
+    return f"{asked['place']}: {asked['roundTripMs']:,.0f} ms, {prompt}{asked['answerTokens']:,} written{cost}"
+
+
 def _ago(seconds: float) -> str:
     if seconds < 1:
         return "just now"
@@ -162,6 +191,7 @@ class _Explained:
             "appeared": appeared,
             "why": why,
             "source": outcome.source,
+            "asked": _asked(outcome),
             "waitedMs": round(self.waited_ms, 1),
             **{name: round(ms, 1) for name, ms in spent.items()},
             "partsMs": {part: round(ms, 1) for part, ms in self._parts().items()},
@@ -205,6 +235,7 @@ def fimble_status(
         },
         "requests": {"counts": requests["counts"], "latencyMs": requests["latencyMs"]},
         "lastTen": log.last_ten_without_code(seen, known),
+        "lastActions": log.last_actions(),
     }
 
 
@@ -234,5 +265,7 @@ def why_text(entries: list[dict[str, Any]]) -> str:
         parts = [f"{ms:.0f} {part}" for part, ms in entry["partsMs"].items() if ms >= 0.5]
         took = f"{entry['waitedMs']:.0f} ms" + (f": {', '.join(parts)}" if parts else "")
         reason = f": {entry['why']}" if entry["why"] else ""
+        asked = entry["asked"]
+        took += f"; {words_of(asked)}" if asked is not None and asked["place"] != LOCAL else ""
         lines.append(f"- {entry['secondsAgo']:.0f} s ago, {shown}{reason} ({took})")
     return "\n".join(lines)

@@ -9,6 +9,7 @@ import socket
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 from lsp_server import __version__
 from lsp_server.cli import run
 from lsp_server.commands import status, status_page
+from lsp_server.endpoints import money
 from lsp_server.system import user_sockets
 
 PARTS = {
@@ -113,6 +115,28 @@ def test_each_model_is_told_with_what_it_is_for() -> None:
     model = {"name": "m", "state": "ready", "progress": 1.0, "message": ""}
     page = status_page_of([server(models={"completion": model, "chat": model, "edit": model})])
     assert [each in page for each in ("  model: m", "  for actions: m", "  for next edits: m")] == [True] * 3
+
+
+def asked(**more: Any) -> dict[str, Any]:
+    entry = {"place": "team", "roundTripMs": 81.4, "promptTokens": 1200, "answerTokens": 9, "cost": 0.0025}
+    return {**entry, "costText": "~0.0025", **more}
+
+
+def test_where_answers_came_from(answers: list[dict[str, Any]], capsys: pytest.CaptureFixture[str]) -> None:
+    folder = money.costs_path()
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"{date.today()}.jsonl"
+    file.write_text('["team",1.5]\n')
+    local = asked(place="local", costText="")
+    acted = {"action": "explain", "secondsAgo": 4.0, "asked": asked(promptTokens=0, costText="")}
+    told = {"lastActions": [acted], "consent": ["`spare` is sent nothing, for you were not asked yet"]}
+    answers.append(server(request(asked=asked()), request(asked=local), request(source="memory", asked=None), **told))
+    page = printed(capsys)
+    file.unlink()
+    assert page.count("team, 81 ms, 1,200 + 9 tokens, cost ~0.0025") == 1
+    assert "action explain, 4 s ago: team, 81 ms, 9 tokens\n" in page
+    assert "`spare` is sent nothing" in page
+    assert page.endswith("team has cost 1.50 today\n")
 
 
 def test_the_waterfall_shows_what_took_the_time() -> None:

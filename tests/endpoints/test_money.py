@@ -17,10 +17,10 @@ from lsp_server.backends.base import ModelSpec
 from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.endpoints import money
 from lsp_server.endpoints.home import RemoteHome
-from lsp_server.endpoints.money import MoneyError, Spending, costs_path, shown
+from lsp_server.endpoints.money import MoneyError, Spending, costs_path
 from lsp_server.endpoints.sent_log import SentLog, last_sent
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.endpoint import LOCAL, Endpoint, Kind
+from lsp_server.engine.endpoint import LOCAL, Endpoint, Kind, shown_cost
 from lsp_server.engine.home import ThreadHome
 from lsp_server.engine.switch import Switch
 from lsp_server.features.inline import InlineCompleter
@@ -135,7 +135,8 @@ def test_what_cannot_be_written_counts_in_this_process(state: Path) -> None:
     ("cost", "text"), [(0.0, "0.00"), (12.345, "12.35"), (0.125, "0.12"), (0.00042, "0.00042"), (0.0000031, "3.1e-06")]
 )
 def test_how_a_sum_is_shown(cost: float, text: str) -> None:
-    assert shown([cost]) == text
+    assert shown_cost(cost) == text
+    assert shown_cost(cost, reckoned=True) == f"~{text}"
 
 
 async def switched(

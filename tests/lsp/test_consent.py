@@ -386,6 +386,8 @@ def test_an_action_waits_for_the_answer(start: Start, home: Path, big: Server, s
     editor.finished()
     assert len(questions) == 1
     assert (len(big.completions) > 0) == (said == ALLOW)
+    (told,) = editor.server.status()["requests"]["lastActions"]
+    assert (told["action"], told["asked"]["place"]) == ("simplify", "team" if said == ALLOW else "local")
 
 
 def test_the_press_of_a_named_button_is_consent_to_that_request_alone(start: Start, home: Path, big: Server) -> None:

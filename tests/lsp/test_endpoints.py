@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.settings import consent
 from tests.endpoints.server import MODELS, Server, endpoint, response, serving_apart, user_file
-from tests.support.stdio import SERVE, StdioClient
+from tests.support.stdio import SERVE, Message, StdioClient
 
 Start = Callable[..., StdioClient]
 URI = "file:///w/a.py"
@@ -50,6 +50,36 @@ def test_the_endpoint_answers(start: Start, home: Path, other: Server) -> None:
     assert shown(server) == "ea(2)"
     assert "def area(width)" in other.completions[0]["prompt"]
     assert server.finish() == 0
+
+
+def test_status_says_where_each_answer_came_from(start: Start, home: Path, other: Server) -> None:
+    prices = endpoint(other, price_in=3.0, price_out=2.0)
+    user_file(home, 'routing = { completion = ["team", "local"] }\n' + prices)
+    (home / "known.py").write_text(KNOWN)
+    server = start(*SERVE, "--model", str(home / "known.py"))
+    shows = {"experimental": {"fimble": {"notifications": ["state"]}}}
+    server.initialize(shows, initializationOptions={"answer_ms": 20_000})
+    server.open(URI, TEXT)
+    server.wait(lambda: place(server) == [("TEAM", "ready"), ("local", "ready")])
+    assert shown(server) == "ea(2)"
+    status = server.status()["requests"]
+    for found in (status["last"]["asked"], status["lastTen"][0]["asked"]):
+        assert (found["place"], found["promptTokens"], found["roundTripMs"] > 0) == ("team", 0, True)
+        assert found["cost"] > 0 and found["costText"].startswith("~")
+
+    def is_told(message: Message) -> bool:
+        return message.get("method") == "fimble/state" and "team: " in message["params"].get("lastFrom", "")
+
+    told = server.message(is_told, "the state")
+    assert "written, cost ~" in told["params"]["lastFrom"]
+    why = server.call("workspace/executeCommand", {"command": "fimble.why"})
+    assert "error" not in why
+    other.answer = response(500, {"error": "oops"})
+    server.change(URI, 2, TEXT.replace("ar\n", "a\n"))
+    (item,) = server.inline(URI, 1, len("    return a"))
+    assert item["insertText"] == "rea(width)"
+    assert server.status()["requests"]["last"]["asked"]["place"] == "local"
+    assert "lastFrom" not in server.status()["state"]
 
 
 def test_the_local_model_answers_when_it_fails(start: Start, home: Path, other: Server) -> None:

@@ -4,6 +4,8 @@
 export interface RequestEntry {
   uri: string;
   source: string;
+  /** Who was asked; null if it came from memory or nobody was. */
+  asked?: Asked | null;
   empty: boolean;
   /** Whether the document changed, or a newer request came, before there was an answer. */
   stale: boolean;
@@ -14,12 +16,23 @@ export interface RequestEntry {
   ageSeconds: number;
 }
 
+/** The place that was asked, `local` or an endpoint, and what it took. `costText` is empty without a price. */
+export interface Asked {
+  place: string;
+  roundTripMs: number;
+  promptTokens: number;
+  answerTokens: number;
+  costText: string;
+}
+
 /** The notification `fimble/state`, and a part of the status. */
 export interface Told {
   state: "idle" | "loading" | "measuring" | "reading" | "writing" | "waiting" | "off" | "failed";
   what: "completion" | "action";
   percent: number | null;
   text: string;
+  /** The endpoint that the last answer came from, in words; missing for the local model. */
+  lastFrom?: string;
 }
 
 /** The part of the answer to `fimble/status` that is used here. */
@@ -147,6 +160,7 @@ export function details(now: Situation): [label: string, text: string][] {
     if (median !== null && p95 !== null) {
       rows.push(["Latency", `${milliseconds(median)} at the median, ${milliseconds(p95)} at the 95th percentile`]);
     }
+    if (status.state.lastFrom) rows.push(["Last answer", status.state.lastFrom]);
     const { model: generated, memory, empty } = requests.counts;
     rows.push(["Suggestions", `${generated} from the model, ${memory} from memory; ${empty} times nothing`]);
   }

@@ -74,6 +74,11 @@ local function last_here(status)
         return ('%s, nothing was suggested: %s'):format(when, entry.reason)
       end
       local how = entry.source == 'memory' and 'from memory' or 'by the model'
+      local asked = entry.asked
+      if type(asked) == 'table' and asked.place ~= 'local' then
+        local cost = asked.costText ~= '' and (', cost ' .. asked.costText) or ''
+        how = ('by %s (%d tokens%s)'):format(asked.place, asked.promptTokens + asked.answerTokens, cost)
+      end
       return ('%s, answered %s in %s'):format(when, how, ms(entry.totalMs))
     end
   end
