@@ -38,17 +38,17 @@ _Pair = tuple[str, str]
 
 class Consent:
     """The consent of one client's user. changed: called when it may have changed which endpoints are allowed.
-    local_fails: whether the local model for actions cannot be loaded. wait_seconds: how long an action waits."""
+    chat_state: the state of a place's model for actions. wait_seconds: how long an action waits."""
 
     def __init__(
         self,
         session: Session,
         changed: Callable[[], None],
-        local_fails: Callable[[], bool] = lambda: False,
+        chat_state: Callable[[str], str] = lambda place: "ready",
         wait_seconds: float = _WAIT_SECONDS,
     ) -> None:
         self._session, self._told_of_change = session, changed
-        self._local_fails, self._wait_seconds = local_fails, wait_seconds
+        self._chat_state, self._wait_seconds = chat_state, wait_seconds
         self._elsewhere: dict[str, Endpoint] = {}
         self._unasked: tuple[str, ...] = ()  # the places of completions and next edits
         self._acting: tuple[str, ...] = ()  # the places of actions
@@ -57,7 +57,8 @@ class Consent:
         self._for_now: dict[tuple[str, str, str], bool] = {}  # answers that count until this server ends
         self._asked: set[tuple[tuple[str, ...], _Pair]] = set()
         self._asking: tuple[tuple[str, ...], _Pair] | None = None
-        self._barred: set[_Pair] = set()  # those for which a document of a forbidden folder is open, or was
+        # The refusals of whose folders a document is open, or was.
+        self._barred: set[tuple[str, str, str]] = set()
         self._reading = False
         self._read_again = False
         self._kept = 0  # how many answers were written
@@ -87,7 +88,8 @@ class Consent:
         known = {**self._decisions, **self._for_now}
         keys = self._folders()
         denied = [folder for (folder, *about), may in known.items() if tuple(about) == pair and not may]
-        if pair in self._barred or any(kept.overlap(key, folder) for key in keys for folder in denied):
+        around = any(kept.is_in(key, folder) or kept.is_in(folder, key) for key in keys for folder in denied)
+        if around or any((folder, *pair) in self._barred for folder in denied):
             return "never"
         if all(known.get((key, *pair)) for key in keys):
             return "allowed"
@@ -106,11 +108,9 @@ class Consent:
         """To be called before a document is opened."""
         if not self._elsewhere:
             return
-        denied = [about for about, may in (self._decisions or {}).items() if not may and about[0] != NO_FOLDER]
-        ways = _ways(uri) if denied else ()
-        barred = {(name, url) for folder, name, url in denied if any(_is_in(way, folder) for way in ways)}
-        if not barred <= self._barred:
-            self._barred |= barred
+        before = len(self._barred)
+        self._note(uri)
+        if len(self._barred) != before:
             self._changed()
         self.look()
 
@@ -143,23 +143,25 @@ class Consent:
         decisions = {each.about: each.allowed for each in found}
         before = self._decisions, self._keys
         self._decisions, self._keys = decisions, keys
-        known = [document.uri for document in self._session.documents.recent()]
-        for uri in {*self._session.documents.snapshots(), *known} if not all(decisions.values()) else ():
-            self._note_open(uri)
+        for uri in {*self._session.documents.snapshots(), *(each.uri for each in self._session.documents.recent())}:
+            self._note(uri)  # of a refusal that has come meanwhile
         if before != (decisions, keys):
             self._changed()
         self._log_unasked()
 
-    def _note_open(self, uri: str) -> None:
-        """Bars what a decision that has come meanwhile forbids for an open document."""
-        ways = _ways(uri)
-        for (folder, name, url), may in (self._decisions or {}).items():
-            if not may and folder != NO_FOLDER and any(_is_in(way, folder) for way in ways):
-                self._barred.add((name, url))
+    def _note(self, uri: str) -> None:
+        """Adds the refusals of the folders that a document lies in to `_barred`."""
+        denied = [about for about, may in (self._decisions or {}).items() if not may and about[0] != NO_FOLDER]
+        ways = _ways(uri) if denied else ()
+        self._barred |= {about for about in denied if any(kept.is_in(way, about[0]) for way in ways)}
 
-    def _changed(self) -> None:
+    def place_changed(self) -> None:
+        """To be called when the state of a place has changed."""
         self._news.set()
         self._news = anyio.Event()
+
+    def _changed(self) -> None:
+        self.place_changed()
         self._told_of_change()
 
     # The question ---------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ class Consent:
     async def _for_action(self, report: Callable[[str], None]) -> None:
         """Asks about the places that come before the local model, and waits for the answer, for a
         minute at most. Raises ActionFailedError if there is none and the local model is not to answer."""
-        has_local = LOCAL in self._acting and not self._local_fails()
+        has_local = LOCAL in self._acting and self._chat_state(LOCAL) != "failed"
         before = self._acting[: self._acting.index(LOCAL)] if has_local else self._acting
         waits = await self._wait([name for name in before if name in self._elsewhere], report)
         if waits and LOCAL not in self._acting:
@@ -256,6 +258,9 @@ class Consent:
                 if self.standing(open_one) in ("asking", "not asked"):
                     report(f"waiting for your answer: may `{open_one}` be sent code of this workspace?")
                 await news.wait()
+            # Else the local model would answer, if it is loaded before an endpoint that was just allowed is reached.
+            while any(self.allowed(name) and self._chat_state(name) == "loading" for name in names):
+                await self._news.wait()
         return self._open(names)
 
     def _open(self, names: Sequence[str]) -> str:
@@ -317,8 +322,3 @@ def _ways(uri: str) -> tuple[str, ...]:
     path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
     spelt = os.path.normcase(os.path.abspath(path))  # noqa: PTH100 - takes `..` by name, too
     return spelt, kept.key_of(Path(path))
-
-
-def _is_in(path: str, folder: str) -> bool:
-    parts, begins = Path(path).parts, Path(folder).parts
-    return parts[: len(begins)] == begins

@@ -72,7 +72,7 @@ class FimbleServer(Session):
         self.configuration = Configuration(self, overrides, self._put_in_force)
         self.power = Power(self)
         self.snooze = Snooze(self._snoozed)
-        self._consent = Consent(self, self._consent_changed, self._local_fails)
+        self._consent = Consent(self, self._consent_changed, self._chat_state)
         recent, options = self.documents.recent, self._options
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
@@ -118,7 +118,7 @@ class FimbleServer(Session):
         )
         engine.on_model = self._model_changed
         engine.on_working = self.state.changed
-        engine.on_place = self.actions.place_changed
+        engine.on_place = self._place_changed
         self.actions.may_read = self._denied.may_read
         self.actions.consent = self._consent
         _register(self)
@@ -249,9 +249,13 @@ class FimbleServer(Session):
         self._route()
         self.state.changed()
 
-    def _local_fails(self) -> bool:
-        local = self._engine.at(LOCAL)
-        return local is not None and local.models["chat"].kind == "failed"
+    def _chat_state(self, place: str) -> str:
+        engine = self._engine.at(place)
+        return engine.models["chat"].kind if engine is not None else "none"
+
+    def _place_changed(self) -> None:
+        self.actions.place_changed()
+        self._consent.place_changed()
 
     def _opening(self, uri: str) -> None:
         """Called before a document is opened."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -87,13 +88,16 @@ def forget(endpoint: str, folder: str | None = None) -> int:
     return len(gone)
 
 
-def overlap(folder: str, other: str) -> bool:
-    """Whether one of two folders lies in the other, or they are the same."""
-    if NO_FOLDER in (folder, other):
-        return folder == other
-    first, second = Path(folder).parts, Path(other).parts
-    shared = min(len(first), len(second))
-    return first[:shared] == second[:shared]
+def is_in(path: str, folder: str) -> bool:
+    """Whether a path lies in a folder, or is it. Upper and lower case are the same, as on some systems' disks."""
+    if NO_FOLDER in (path, folder):
+        return path == folder
+    parts, begins = _parts(path), _parts(folder)
+    return parts[: len(begins)] == begins
+
+
+def _parts(path: str) -> tuple[str, ...]:
+    return Path(unicodedata.normalize("NFC", path).casefold()).parts
 
 
 def may_without_folder(endpoint: str, url: str, known: Iterable[Decision]) -> bool:

@@ -64,11 +64,20 @@ def test_there_are_not_more_than_can_be_read(monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize(
-    ("folder", "other", "expected"),
-    [("/w", "/w", True), ("/w", "/w/in", True), ("/w/in", "/w", True), ("/w", "/way", False), ("", "/w", False)],
+    ("path", "folder", "expected"),
+    [
+        ("/w", "/w", True),
+        ("/w/in", "/w", True),
+        ("/w", "/w/in", False),
+        ("/way", "/w", False),
+        ("/W/In", "/w", True),
+        ("/u\u0308/a", "/\u00fc", True),
+        ("", "/w", False),
+        ("/w", "", False),
+    ],
 )
-def test_overlapping_folders(folder: str, other: str, expected: bool) -> None:
-    assert consent.overlap(folder, other) is expected
+def test_what_lies_in_a_folder(path: str, folder: str, expected: bool) -> None:
+    assert consent.is_in(path, folder) is expected
 
 
 def test_over_http_only_what_is_allowed_without_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
