@@ -50,6 +50,8 @@ from lsp_server.settings.fields import Settings
 KINDS = ("definition", "member", "in file")
 _LEAST_NAME = 4
 _IMPORTING = re.compile(r"\s*(?:import|from|use|using|package|require|#include|export\s+\*|\}\s*from)\b")
+# A block of Rust that adds to a type which is defined elsewhere, maybe in another crate.
+_IMPLEMENTING = re.compile(rb"(?:#\[[^\]]*\]\s*)*(?:unsafe\s+)?impl\b")
 _BEHIND_DOT = re.compile(r"(?:\.|->|::)$")
 _BUILT_IN = frozenset(["string", "error", "append", "float64", "float32", "uint64", "int64", "panic", "make", "byte"])
 
@@ -94,7 +96,7 @@ def name_holes(root: Path, count: int, seed: int) -> list[NameHole]:
     members: dict[str, list[tuple[str, Declaration]]] = defaultdict(list)
     for path, entry in entries.items():
         for declaration in entry.declarations:
-            for name in declaration.defines:
+            for name in declaration.defines if not _IMPLEMENTING.match(declaration.head) else ():
                 definitions[name].append((path, declaration))
             for name in {name for member in declaration.members if member.method for name in member.names}:
                 members[name].append((path, declaration))
@@ -232,6 +234,8 @@ def measure(
 
 def _is(piece: Piece, hole: NameHole) -> bool:
     """Whether a segment shows what the hole's name is defined as."""
+    if piece.uri.endswith("/"):
+        return hole.path.rpartition("/")[0] == piece.path.strip("/.") and hole.name in piece.defines
     return piece.path == hole.path and (hole.name in piece.defines or hole.name in piece.names)
 
 

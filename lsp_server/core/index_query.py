@@ -11,22 +11,22 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 
 from lsp_server.core.context import NEAR_BEFORE_BYTES, wanted_names
 from lsp_server.core.declarations import Declaration
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
+from lsp_server.core.index_listing import Visible, lists_of, words_of
 from lsp_server.core.index_offer import Why
 from lsp_server.core.languages import find_language
 from lsp_server.core.languages.entry import Language
-from lsp_server.core.modules import Imports, Module, imported_modules, shares_folder
+from lsp_server.core.modules import Imports, Module, imported_modules, rust_path, shares_folder
 from lsp_server.core.pieces import Piece, identifiers_in, unique
 
 # How many names and words an index is asked for, and how many candidates are scored.
 MOST_NAMES, MOST_WORDS, MOST_CANDIDATES = 64, 10, 400
 # How many segments are offered to a prompt.
-MOST_OFFERED = 48
+MOST_OFFERED = 32
 
 # How many bytes on either side of the cursor are read to count names and to find assignments.
 _COUNTED_BYTES = 10_000
@@ -57,19 +57,21 @@ LEAST_SCORE = 4.0
 _WHOLE_SCORE = 24.0
 # How many definitions are shown whole, and how many with their first fields: room is short, and more candidates help
 # more.
-_MOST_WHOLE, _MOST_DETAILED = 2, 3
+_MOST_WHOLE, _MOST_DETAILED = 1, 1
 # The share of common words from which code counts as similar, and from which it counts as the same.
 _ALIKE, _SAME, _ALIKE_WORTH = 0.34, 0.9, 12.0
 _LEAST_WORDS = 5
-# How many lists of names are offered at most, from how many names on, how long each is, and its score.
-_MOST_LISTINGS, _LEAST_LISTED, _LISTING_BYTES, _LISTING_WORTH = 2, 8, 640, 28.0
-# How many members of a class are shown, and of a class whose members are wanted; and how many bytes of members.
-_MOST_SHOWN_MEMBERS, _MOST_WANTED_MEMBERS, _MEMBERS_BYTES, _BRIEF_BYTES = 12, 40, 700, 160
+# How many members of a class are shown, and of a class whose members are wanted; and how many bytes of members: of
+# such a class, of the best definitions, of others.
+_MOST_SHOWN_MEMBERS, _MOST_WANTED_MEMBERS, _MEMBERS_BYTES, _SOME_BYTES, _BRIEF_BYTES = 12, 40, 700, 200, 100
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _ASSIGNED = re.compile(r"(?<![.\w])([^\W\d]\w*)[ \t]*(?::[^=\n]{1,80})?(?::=|=)(?![=>])")
 _ATTRIBUTE = re.compile(r"(?:\.|->|::)(?=[^\W\d])(\w{2,})")
 _QUALIFIER = re.compile(r"([^\W\d]\w*)(?:\([^()]*\))?\s*(?:\.|->|::)\s*\w*$")
+# A block that repeats the name of its type; it is shown for its members.
+_IMPLEMENTS = re.compile(rb"(?:#\[[^\]]*\]\s*)*(?:unsafe\s+)?(?:impl|extension)\b")
+_REPEATED = 0.4
+_RUST_PATH = re.compile(r"((?:[^\W\d]\w*::)+)\w*$")
 _CONSTRUCTORS = frozenset({"__init__", "constructor", "new", "New"})
 
 
@@ -99,7 +101,8 @@ class Query:
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A result of an index: a declaration and its place. shared: how many other files define the same name. alike:
-    whether it was found by similar words. library: whether it is in an installed package."""
+    whether it was found by similar words. library: whether it is in an installed package. files: how many other files
+    use its name, behind the hole's qualifier if there is one. listed: whether it is only for lists of names."""
 
     uri: str
     path: str
@@ -107,18 +110,8 @@ class Candidate:
     shared: int = 0
     alike: bool = False
     library: bool = False
-
-
-def words_of(name: str) -> list[str]:
-    """The words that an identifier consists of, in lower case."""
-    if name.isascii():
-        return [word.lower() for word in _WORD.findall(name)]
-    # For other alphabets a pattern cannot tell lower case from upper case.
-    divided = "".join(
-        f" {character}" if character.isupper() and not before.isupper() else character
-        for before, character in zip(" " + name, name, strict=False)
-    )
-    return re.findall(r"[^\W\d_]+|\d+", divided.lower())
+    files: int = 0
+    listed: bool = False
 
 
 def words_in(text: bytes) -> list[str]:
@@ -158,6 +151,9 @@ def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
     qualifier = match[1] if match is not None else ""
     types = _types_of(qualifier, code) if qualifier else frozenset()
     names = {name: weights[name] for name in best}
+    if (written := _RUST_PATH.search(line)) is not None and language.name == "Rust":
+        parts = rust_path(tuple(written[1].split("::")[:-1]), document.path)
+        modules = (*modules, Module(parts)) if parts else modules
     imports = Imports(modules, language)
     return Query(document.path, language, names, attributes, imports, words, counts, qualifier, types)
 
@@ -187,16 +183,16 @@ def choose(
     shown = {(piece.uri, piece.defines): piece for piece in held}
     scored: list[tuple[float, str, Candidate]] = []
     matching: dict[str, _Matching] = {}
-    for candidate in candidates[:MOST_CANDIDATES]:
+    for candidate in [each for each in candidates if not each.listed][:MOST_CANDIDATES]:
         if candidate.path not in matching:
             matching[candidate.path] = _matching(query, candidate.path)
         score, reason = _score(query, candidate, matching[candidate.path], like)
         if candidate.path == query.path or (score < LEAST_SCORE and not candidate.alike):
             continue
-        alike, same = _alike(candidate.declaration, like, here)
-        if alike * _ALIKE_WORTH > score and candidate.alike:
-            score, reason = alike * _ALIKE_WORTH, "like the code before the cursor"
-            score = 0.0 if same else score
+        if candidate.alike:
+            alike, same = _alike(candidate.declaration, like, here)
+            if alike * _ALIKE_WORTH > score:
+                score, reason = (0.0 if same else alike * _ALIKE_WORTH), "like the code before the cursor"
         if score >= LEAST_SCORE:
             scored.append((score, reason, candidate))
     scored.sort(key=lambda each: (-each[0], each[2].path, each[2].declaration.offset))
@@ -210,37 +206,32 @@ def choose(
             kept.append(names)
         if len(found) == MOST_OFFERED:
             break
-    qualified = [each for each in candidates[:MOST_CANDIDATES] if matching[each.path].qualified]
-    return {**found, **_listings(query, qualified, like)} if qualified else found
+    if not found and not query.qualifying:
+        return found
+    for candidate in candidates:
+        if candidate.path not in matching:
+            matching[candidate.path] = _matching(query, candidate.path)
+    lists = lists_of(_visible(query, candidates, matching), here, query.counts, query.qualifier)
+    return {**found, **lists}
 
 
-def _listings(query: Query, qualified: Sequence[Candidate], near: frozenset[str]) -> dict[Piece, Why]:
-    """The names alone of a module with many definitions, if the hole follows the module's name and a dot: after `util.`
-    nothing tells which definition is wanted, and there is room for few signatures."""
-    found: dict[Piece, Why] = {}
-    for path in unique(each.path for each in qualified)[:_MOST_LISTINGS]:
-        mine = [each.declaration for each in qualified if each.path == path]
-        every = {name: each for each in mine for name in each.defines if not name.startswith("_")}
-        if len(every) < _LEAST_LISTED or path == query.path:
+def _visible(query: Query, candidates: Sequence[Candidate], matching: Mapping[str, _Matching]) -> list[Visible]:
+    """The names for lists: those of the module whose name stands before the hole, else what the file can use as well.
+    None behind anything else: what `value.` has are members."""
+    found: list[Visible] = []
+    qualified = bool(query.qualifying)
+    if query.qualifier and not qualified:
+        return found
+    for each in candidates:
+        if each.path == query.path or (qualified and not matching[each.path].qualified):
             continue
-
-        def wanted(name: str, every: dict[str, Declaration] = every) -> tuple[bool, bool, float]:
-            return query.counts.get(name, 0) > 0, b"(" in every[name].head, _share_of_words(name, near)
-
-        size, kept = 0, []
-        for name in sorted(every, key=wanted, reverse=True):
-            size += len(name.encode()) + 2
-            if size > _LISTING_BYTES:
-                break
-            kept.append(name)
-        # In file order, which does not change from key to key.
-        names = tuple(sorted(kept, key=lambda name: (every[name].offset, name)))
-        uri = next(each.uri for each in qualified if each.path == path)
-        language = find_language("", path)
-        text = language.as_comment(", ".join(names)).encode()
-        found[Piece(uri, path, text, language, 0, names, (), names)] = Why(
-            f"names in {query.qualifier}", _LISTING_WORTH
-        )
+        nearness = _nearness(query, each, matching[each.path])[0]
+        if nearness >= _IN_PACKAGE:
+            found += [
+                Visible(each.uri, each.path, name, each.declaration.offset, each.files, nearness)
+                for name in each.declaration.defines
+                if not name.startswith("_")
+            ]
     return found
 
 
@@ -250,6 +241,7 @@ def _score(query: Query, candidate: Candidate, matching: _Matching, near: frozen
     nearness, place = _nearness(query, candidate, matching)
     rarity = 1.0 / math.sqrt(1.0 + candidate.shared)
     best, reason, total = 0.0, "", 0.0
+    repeated = _IMPLEMENTS.match(declaration.head) and query.types.isdisjoint(declaration.defines)
     for name in declaration.defines:
         weight, why = query.names.get(name, 0.0), f"defines {name}"
         if matching.qualified and not name.startswith("_"):
@@ -257,6 +249,8 @@ def _score(query: Query, candidate: Candidate, matching: _Matching, near: frozen
         elif not weight and nearness >= _IN_PACKAGE and (share := _share_of_words(name, near)):
             weight, why = _BY_WORDS * share, f"defines {name}, of which the words are near"
         value = _DEFINES * weight * (rarity if nearness < _IN_IMPORTED else 1.0)
+        if repeated:
+            value *= _REPEATED
         total += value
         if value > best:
             best, reason = value, why + place
@@ -278,33 +272,44 @@ def _share_of_words(name: str, near: frozenset[str]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Matching:
-    """The imported modules that a file is or lies in, and whether the hole's qualifier names one of them."""
+    """How a file belongs to the document: whether the document imports it, or a package above it, and the names that it
+    imports from them; whether it is in the same folder, if the language sees definitions there; and whether the hole's
+    qualifier names its module."""
 
-    files: tuple[Module, ...]
-    packages: tuple[Module, ...]
+    imported: bool
+    in_package: bool
+    names: frozenset[str]
+    names_of_package: frozenset[str]
+    beside: bool
     qualified: bool
 
 
 def _matching(query: Query, path: str) -> _Matching:
     files, packages = query.imports.of(path), query.imports.packages_of(path)
     qualifying = query.qualifying
-    return _Matching(tuple(files), tuple(packages), any(each in qualifying for each in (*files, *packages)))
+    return _Matching(
+        bool(files),
+        bool(packages),
+        frozenset().union(*(each.names for each in files)),
+        frozenset().union(*(each.names for each in packages)),
+        path.rpartition("/")[0] == query.path.rpartition("/")[0] and shares_folder(query.language),
+        any(each in qualifying for each in (*files, *packages)),
+    )
 
 
 def _nearness(query: Query, candidate: Candidate, matching: _Matching) -> tuple[float, str]:
-    names = frozenset(candidate.declaration.defines)
-    if candidate.library and not (matching.files or matching.packages):
+    names = candidate.declaration.defines
+    if candidate.library and not (matching.imported or matching.in_package):
         return 0.0, ""
-    if any(names & module.names for module in matching.files):
+    if not matching.names.isdisjoint(names):
         return _BY_NAME, ", which is imported"
-    if any(names & module.names for module in matching.packages):
+    if not matching.names_of_package.isdisjoint(names):
         return _BY_NAME_IN_PACKAGE, ", which is imported"
-    if matching.files:
+    if matching.imported:
         return _IN_IMPORTED, ", in a file that is imported"
-    same = PurePosixPath(candidate.path).parent == PurePosixPath(query.path).parent
-    if same and shares_folder(query.language):
+    if matching.beside:
         return _BESIDE, ", in the same folder"
-    if matching.packages:
+    if matching.in_package:
         return _IN_PACKAGE, ", in a package that is imported"
     if query.language.name != "Python" and not candidate.shared and any(map(query.imports.strange, names)):
         return _BY_NAME_ALONE, ", which is imported"
@@ -362,7 +367,7 @@ def excerpt(candidate: Candidate, query: Query, *, whole: bool, brief: bool = Fa
         lines, left_out, fields = [declaration.head], False, 0
         is_type = not query.types.isdisjoint(declaration.defines)
         most = _MOST_WANTED_MEMBERS if is_type else _MOST_SHOWN_MEMBERS
-        room = _BRIEF_BYTES if brief and not is_type else _MEMBERS_BYTES
+        room = _MEMBERS_BYTES if is_type else _BRIEF_BYTES if brief else _SOME_BYTES
         for member in declaration.members:
             fields += not member.method
             first = _CONSTRUCTORS.intersection(member.names) or (not member.method and fields <= (0 if brief else 4))

@@ -91,7 +91,7 @@ def _modules_in(language: Language, line: str, path: PurePosixPath) -> Iterator[
         for text in _QUOTES.findall(line):
             yield _quoted(text, names, path)
     elif language.name == "Rust":
-        yield from _in_rust(line)
+        yield from _in_rust(line, path)
     else:
         for text in _PATH.findall(line):
             parts = tuple(re.split(r"\.|::|\\", text))
@@ -132,7 +132,7 @@ def _quoted(text: str, names: frozenset[str], path: PurePosixPath) -> Module:
     return Module(tuple(parts), names, relative)
 
 
-def _in_rust(line: str) -> Iterator[Module]:
+def _in_rust(line: str, file: PurePosixPath) -> Iterator[Module]:
     text = re.sub(r"^(?:pub(?:\([^)]*\))?\s+)?use\s+|//[^\n]*", "", line)
     above: list[tuple[str, ...]] = [()]
     path: tuple[str, ...] = ()
@@ -142,7 +142,7 @@ def _in_rust(line: str) -> Iterator[Module]:
             above.append((*above[-1], *path))
             path = ()
         elif part in (",", "}", ";", ""):
-            full = tuple(each for each in (*above[-1], *path) if each not in _RUST_PATHS)
+            full = rust_path((*above[-1], *path), str(file))
             if path and full:
                 yield Module(full, frozenset(full[-1:]))
             path, alias = (), False
@@ -154,6 +154,21 @@ def _in_rust(line: str) -> Iterator[Module]:
             path = (*path, part)
 
 
+def rust_path(path: tuple[str, ...], file: str) -> tuple[str, ...]:
+    """A path of Rust in the file at `file`, with the folders that `crate`, `self` and `super` stand for, as far as the
+    file's place tells."""
+    first, rest = path[:1], tuple(each for each in path if each not in _RUST_PATHS)
+    folders = tuple(file.split("/")[:-1])
+    if first == ("crate",):
+        root = folders[: folders.index("src")] if "src" in folders else ()
+        return (*root, *rest) if root or len(rest) != 1 else ("lib", *rest)
+    if first in (("self",), ("super",)):
+        own = module_parts(file)
+        up = path.count("super")
+        return (*own[: max(0, len(own) - up)], *rest)
+    return rest
+
+
 class Imports:
     """The imports of a file; answers which of them another file belongs to."""
 
@@ -162,16 +177,19 @@ class Imports:
         self._folders = language.name in _FOLDERS
         # Modules by the last part of each of their names.
         self._by_end: dict[str, list[tuple[tuple[str, ...], Module]]] = {}
+        self._of: dict[str, list[Module]] = {}
         for module in modules:
             names = [module.parts]
             if len(module.parts) > 1 and module.parts[-1] in module.names and not module.placed:
                 names.append(module.parts[:-1])  # the last part is a name imported from the module
+            if language.name == "Rust":  # the crate `grep_matcher` is in the folder `matcher`
+                names += [(parts[0].rpartition("_")[2], *parts[1:]) for parts in names if "_" in parts[0]]
             for parts in names:
                 self._by_end.setdefault(parts[-1], []).append((parts, module))
 
     def packages_of(self, path: str) -> list[Module]:
         """The modules that are a folder above the file at `path`, and so may export its names again."""
-        folders = PurePosixPath(path).parts[:-1]
+        folders = tuple(path.split("/")[:-1])
         found = [
             module
             for depth in range(len(folders), 0, -1)
@@ -195,15 +213,18 @@ class Imports:
 
     def of(self, path: str) -> list[Module]:
         """The modules that the file at `path` is, or belongs to."""
+        if path in self._of:
+            return self._of[path]
         own = module_parts(path)
-        places = [own, PurePosixPath(path).parts[:-1]] if self._folders else [own]
+        places = [own, tuple(path.split("/")[:-1])] if self._folders else [own]
         found = (
             module
             for place in places
             for parts, module in self._by_end.get(place[-1] if place else "", ())
             if (place == parts if module.placed else _ends_alike(place, parts))
         )
-        return list(dict.fromkeys(found))
+        self._of[path] = list(dict.fromkeys(found))
+        return self._of[path]
 
 
 def _ends_alike(place: tuple[str, ...], parts: tuple[str, ...]) -> bool:

@@ -58,6 +58,8 @@ _DEFINED = re.compile(
     r"\b(?:class|def|enum|fn|fun|func|function|interface|module|object|record|struct|sub|trait|type)\s+([^\W\d]\w*)"
 )
 PRIVATE = re.compile(r"#|_(?!_)")
+# Targets of an assignment that belong to something else.
+_MEMBER = re.compile(r"^(attribute|member_expression|subscript\w*|selector_expression|field_expression)$")
 _BLANK_LINES = re.compile(rb"\n(?:[ \t\r]*\n)+")
 
 
@@ -155,10 +157,14 @@ def defined_by(node: Node, source: bytes, depth: int = 0) -> Iterator[str]:
                 yield text_of(child, source).decode("utf-8", "replace")
             elif name == "declarator":
                 yield from defined_by(child, source, depth + 1)
-            else:
+            elif not _MEMBER.search(child.type):  # `module.name = …` defines neither of them
                 yield from identifiers_in(text_of(child, source))
     if not found and node.type == "impl_item":
-        yield from identifiers_in(b" ".join(text_of(child, source) for child in node.children_by_field_name("type")))
+        for child in node.children_by_field_name("type"):
+            # Of `Vec<Item>` or `io::Error` only the type that is implemented.
+            inner = child.child_by_field_name("type") or child
+            inner = inner.child_by_field_name("name") or inner
+            yield from identifiers_in(text_of(inner, source))[:1]
     elif not found:
         for child in node.named_children:
             if re.search(r"declarator|assignment|_spec$|definition", child.type):

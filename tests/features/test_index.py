@@ -71,15 +71,16 @@ def everything(root: Path) -> list[tuple[str, ...]]:
     with closing(sqlite3.connect(database_path(root))) as connection:
         names = "SELECT name, role FROM name WHERE declaration = d.id ORDER BY 1, 2"
         rows = connection.execute(
-            "SELECT f.path, f.language, f.imports, d.defines, d.head, d.whole, d.members, d.doc, d.line, w.body, "
-            f"(SELECT group_concat(name || role) FROM ({names})) FROM file f LEFT JOIN declaration d ON d.file = f.id "
-            "LEFT JOIN words w ON w.rowid = d.id ORDER BY 1, d.place"
+            "SELECT f.path, f.language, f.imports, f.uses, d.defines, d.head, d.whole, d.members, d.doc, d.line, "
+            f"w.body, (SELECT group_concat(name || role) FROM ({names})) FROM file f "
+            "LEFT JOIN declaration d ON d.file = f.id LEFT JOIN words w ON w.rowid = d.id ORDER BY 1, d.place"
         ).fetchall()
         counts = [
             connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in ("file", "declaration", "words", "name")
         ]
-    return [*rows, tuple(map(str, counts))]
+        used = connection.execute("SELECT qualifier, name, files FROM used ORDER BY 1, 2").fetchall()
+    return [*rows, *used, tuple(map(str, counts))]
 
 
 # What is taken in --------------------------------------------------------------------------------------------
@@ -91,7 +92,8 @@ def test_definitions_are_found_by_name_with_signature_and_place(root: Path, buil
     (listed,) = [each for each in Reader(root).listed() if each.path == "src/shapes.py"]
     assert listed.declarations == ((4, "class Circle:", ""),)
     document, cursor = parse_cursor("from src.shapes import Circle\nx = $0", path="main.py")
-    (found,) = Reader(root).candidates(query_of(document, find_hole(document, cursor)))
+    every = Reader(root).candidates(query_of(document, find_hole(document, cursor)))
+    (found,) = [each for each in every if not each.listed]
     assert (found.path, found.declaration.members[0].text) == (
         "src/shapes.py",
         b"    def area(self, factor: float) -> float: ...",
@@ -462,6 +464,54 @@ def test_behind_the_name_of_a_module_its_definitions_are_offered(root: Path, bui
     write(root, f"{name}.py")
     builder.scan()
     assert offered(root, f"import {name}\nx = {name}.$0") == [f"{name}.py"]
+
+
+TOOLS = "".join(f"def tool_{number}(size):\n    return size\n\n\n" for number in range(200))
+
+
+def first_list(root: Path, source: str) -> tuple[str, ...]:
+    pieces = Lookup([root]).offer(*place(root, source), (), ()).pieces
+    return next((piece.defines for piece in pieces if piece.uri.endswith("/")), ())
+
+
+def test_what_other_files_use_behind_the_same_name_comes_first(root: Path, builder: Builder) -> None:
+    """Nothing near the hole says which of 200 functions is meant."""
+    write(root, "tools.py", TOOLS)
+    write(root, "main.py", "import tools\nx = tools.tool_90(1)\n")
+    builder.scan()
+    hole = "import tools\nx = tools.$0"
+    assert not {"tool_90", "tool_150"} & set(first_list(root, hole)), "the document itself does not count"
+    for name in "abc":
+        write(root, f"{name}.py", "import tools\nx = tools.tool_150(1)\ny = other.tool_170(2)\n")
+    builder.scan()
+    assert "tool_150" in first_list(root, hole) and "tool_170" not in first_list(root, hole)
+    for name in "abc":
+        (root / f"{name}.py").unlink()
+    builder.scan()
+    assert "tool_150" not in first_list(root, hole)
+    with closing(sqlite3.connect(database_path(root))) as connection:
+        left = connection.execute("SELECT count(*) FROM used WHERE name IN ('tool_150', 'tool_170')").fetchone()
+    assert left == (0,)
+
+
+def test_a_list_of_names_is_there_until_one_of_them_is_gone(root: Path, builder: Builder) -> None:
+    lookup = Lookup([root])
+    for folder in ("", "deep/"):
+        write(root, f"{folder}tools.py", TOOLS)
+        builder.scan()
+        module = f"{folder}tools".replace("/", ".")
+        hole = place(root, f"from {folder.strip('/') or '.'} import tools\nx = tools.$0")
+        held = [piece for piece in lookup.offer(*hole, (), ()).pieces if piece.uri.endswith("/")]
+        assert held, module
+        assert lookup.offer(*hole, (), held).present == {held[0].uri}
+        opened, _ = place(root, "x = 1\n$0", f"{folder}tools.py")
+        assert lookup.offer(*hole, (opened,), held).present == frozenset(), "an open file counts as it is there"
+        gone = held[0].defines[0]
+        write(root, f"{folder}tools.py", TOOLS.replace(f"def {gone}(", "def another("))
+        builder.scan()
+        assert lookup.offer(*hole, (), held).present == frozenset()
+        (root / f"{folder}tools.py").unlink()
+        builder.scan()
 
 
 def test_a_module_in_a_folder_with_brackets_is_found_behind_its_name(root: Path, builder: Builder) -> None:

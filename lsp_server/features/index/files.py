@@ -11,7 +11,7 @@ import re
 import stat
 import subprocess
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from fnmatch import translate
 from functools import lru_cache
@@ -72,6 +72,9 @@ _GENERATED = re.compile(
     rb"(?i)@generated\b|code generated .{0,80}do not edit|\bauto-?generated\b|do not edit (?:this|by hand)"
 )
 _GENERATED_WITHIN = 1500
+# A name and the one before its dot, and how many of both together are kept of a file.
+_USE = re.compile(r"(?:\b([^\W\d]\w*)(?:\.|::))?(?<!\w)([^\W\d]\w{2,})")
+_MOST_USES = 1000
 # A path that git accepts in every repository, whether the file exists or not.
 _ANY = "fimble.toml"
 # The language of a file that declares nothing. It has an entry, so that it is not read again.
@@ -169,7 +172,20 @@ def _entry(file: Path, path: str, stamp: str, folder: str, *, library: bool) -> 
         return nothing
     language = find_language("", path)
     imports = tuple(line.decode("utf-8", "replace") for line in import_lines(language, source[: 1 << 16]))
-    return Entry(path, stamp, language.name, imports, declarations_of(document), library)
+    declarations = declarations_of(document)
+    uses = frozenset() if library else _uses(source, {name for each in declarations for name in each.defines})
+    return Entry(path, stamp, language.name, imports, declarations, library, uses)
+
+
+def _uses(source: bytes, own: Collection[str]) -> frozenset[tuple[str, str]]:
+    """The names that a file uses and does not define: each alone, and behind the name before its dot."""
+    found: set[tuple[str, str]] = set()
+    for qualifier, name in _USE.findall(source.decode("utf-8", "replace")):
+        if name not in own and len(found) < _MOST_USES:
+            found.add(("", name))
+            if qualifier:
+                found.add((qualifier, name))
+    return frozenset(found)
 
 
 def _steps(path: str, folders: Sequence[tuple[str, ...]]) -> int:

@@ -35,10 +35,15 @@ class Lookup:
         hidden = {path for buffer in buffers if (path := path_below(root, buffer.uri))}
         ours = {path: piece.uri for piece in held if (path := path_below(root, piece.uri)) and path not in hidden}
         there = reader.present(ours) if ours else set()
+        lists = [piece for piece in held if piece.uri.endswith("/")]
+        kept = frozenset(piece.uri for piece in lists)
+        for piece in lists:  # a list stands for as long as all of its names do
+            if root_of(self.roots, piece.uri + "x") != root or not reader.has(piece.path, piece.defines, hidden):
+                kept -= {piece.uri}
         query = query_of(document, hole)
         self.imports[root] = path_below(root, document.uri), query.imports.modules
         found = choose(query, document, hole, reader.candidates(query, hidden), held)
-        return Offer(found, frozenset(uri for path, uri in ours.items() if path in there))
+        return Offer(found, kept.union(uri for path, uri in ours.items() if path in there))
 
     def close(self) -> None:
         for reader in self._readers.values():

@@ -8,25 +8,27 @@ from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from lsp_server.core.declarations import Declaration
+from lsp_server.core.index_listing import words_of
 from lsp_server.core.index_query import Candidate, Query
 from lsp_server.core.modules import related, shares_folder
 from lsp_server.features.index.store import database_path, members_of
 
-# How many definitions of one name are used, and from how many others on the name counts as meaningless.
-_MOST_PER_NAME, _MOST_SHARED = 24, 200
+# How many definitions of one name are used, from how many on the name counts as meaningless, and how many
+# definitions of all names are read at once.
+_MOST_PER_NAME, _MOST_SHARED, _MOST_NAMED = 24, 200, 1000
 # How many files a module's name may match, and how many of their definitions are candidates without being named.
-_MOST_FILES, _MOST_FROM_FILES = 400, 200
+_MOST_FILES, _MOST_VISIBLE, _MOST_FROM_FILES = 400, 600, 100
 # A word in more definitions than this is not searched for; and how many of the most similar definitions are taken.
-_MOST_WORD_USES, _MOST_ALIKE = 400, 16
-# How many of the document's names are looked up in the qualifier's module, and how many definitions of it are taken.
-_MOST_COUNTED, _MOST_OF_QUALIFIER = 200, 120
-# How many definitions are read for one query.
-_MOST_ROWS = 300
+_MOST_WORD_USES, _MOST_ALIKE = 120, 16
+# How many of the words before the hole a similar definition is searched for by, the rarest, and the fewest.
+_MOST_ALIKE_WORDS, _LEAST_ALIKE = 5, 3
+# How many definitions are read for one query, and how many more for lists of their names.
+_MOST_ROWS, _MOST_LISTED = 160, 160
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
 # The characters with a meaning in a pattern of GLOB.
@@ -54,6 +56,19 @@ class Listed:
     path: str
     language: str
     declarations: tuple[tuple[int, str, str], ...]
+
+
+@dataclass(slots=True)
+class _Visible:
+    """A definition that the document can see, without its text. files: how many other files use its name. near: whether
+    a word of its name stands near the hole."""
+
+    id: int
+    path: str
+    defines: list[str]
+    place: int
+    files: int = 0
+    near: bool = False
 
 
 class Reader:
@@ -87,6 +102,22 @@ class Reader:
                 return {path for path in paths if self._all("SELECT 1 FROM file WHERE path = ?", [path])}
         self.close()
         return set()
+
+    def has(self, folder: str, names: Collection[str], hidden: Collection[str] = ()) -> bool:
+        """Whether the files in a folder, those in `hidden` apart, still define all of the names."""
+        above = folder.strip("/.")
+        with suppress(sqlite3.Error):
+            if self._open() is not None:
+                rows = self._all(
+                    f"SELECT n.name, f.path FROM name n JOIN file f ON f.id = n.file "
+                    f"WHERE n.role = 0 AND n.name IN ({_marks(names)})",
+                    list(names),
+                )
+                return {name for name, path in rows if path.rpartition("/")[0] == above and path not in hidden} >= {
+                    *names
+                }
+        self.close()
+        return False
 
     def summary(self) -> Summary | None:
         """The content of the database; None if there is no readable one."""
@@ -144,14 +175,9 @@ class Reader:
 
     def _found(self, query: Query) -> list[Candidate]:
         languages = related(query.language)
-        shared: dict[int, int] = {}
-        for name in query.names:
-            for role in (0, 1) if name in query.attributes else (0,):
-                sql = f"SELECT declaration FROM name WHERE name = ? AND role = ? LIMIT {_MOST_SHARED}"
-                ids = [id for (id,) in self._all(sql, [name, role])]
-                for id in ids if len(ids) <= _MOST_PER_NAME else self._nearest(ids, query):
-                    shared[id] = min(shared.get(id, len(ids)), len(ids) - 1)
-        near = self._of_files(query, languages)
+        shared = self._named(query)
+        visible = self._visible(query, languages)
+        near = self._near(query, visible)
         for id in near:
             shared.setdefault(id, 0)
         alike = self._alike(query)
@@ -164,7 +190,66 @@ class Reader:
             f"WHERE d.id IN ({_marks(ids)}) AND f.language IN ({_marks(languages)})",
             [*ids, *languages],
         )
-        return [self._candidate(row, shared[row[0]], alike=row[0] in alike) for row in rows]
+        found = [self._candidate(row, shared[row[0]], alike=row[0] in alike) for row in rows]
+        return [*found, *(self._listed_only(each) for each in visible[:_MOST_LISTED])]
+
+    def _named(self, query: Query) -> dict[int, int]:
+        """The definitions of the names near the hole and those with such members, each with the number of other files
+        that have a definition of that name."""
+        shared: dict[int, int] = {}
+        for role, names in ((0, [*query.names]), (1, sorted(query.attributes.intersection(query.names)))):
+            sql = f"SELECT name, declaration, file FROM name WHERE role = {role} AND name "
+            rows = self._all(f"{sql} IN ({_marks(names)}) LIMIT {_MOST_NAMED}", names)
+            if len(rows) == _MOST_NAMED:  # some of the names are in too many files
+                rows = [row for name in names for row in self._all(f"{sql} = ? LIMIT {_MOST_SHARED}", [name])]
+            of_name: dict[str, dict[int, int]] = {}
+            for name, id, file in rows:
+                of_name.setdefault(name, {})[id] = file
+            for found in of_name.values():
+                others = len(set(found.values())) - 1
+                for id in found if len(found) <= _MOST_PER_NAME else self._nearest(list(found)[:_MOST_SHARED], query):
+                    shared[id] = min(shared.get(id, others), others)
+        return shared
+
+    def _visible(self, query: Query, languages: Sequence[str]) -> list[_Visible]:
+        """The definitions of the module whose name stands before the hole; else of the files that the document imports
+        or sees. The likely ones first: those with words near the hole, then those that most other files use."""
+        files = {**self._files_of_qualifier(query), **self._files_of(query, languages)}
+        found = [
+            _Visible(id, files[file], defines.split(), place)
+            for id, file, place, defines in self._all(
+                f"SELECT id, file, place, defines FROM declaration WHERE file IN ({_marks(files)}) "
+                f"LIMIT {_MOST_VISIBLE}",
+                list(files),
+            )
+        ]
+        names = list(dict.fromkeys(name for each in found for name in each.defines))
+        qualifier = query.qualifier if query.qualifying else ""
+        sql = f"SELECT name, files FROM used WHERE qualifier = ? AND name IN ({_marks(names)})"
+        used = dict(self._all(sql, [qualifier, *names])) if names else {}
+        if used:  # what the document itself uses is no reason
+            for (uses,) in self._all("SELECT uses FROM file WHERE path = ? AND NOT library", [query.path]):
+                for line in uses.splitlines():
+                    own, _, name = line.partition(" ")
+                    if own == qualifier and name in used:
+                        used[name] -= 1
+        near = frozenset(query.words)
+        for each in found:
+            each.files = max([used.get(name, 0) for name in each.defines], default=0)
+            each.near = any(not near.isdisjoint(words_of(name)) for name in each.defines)
+        return sorted(found, key=lambda each: (not each.near, -each.files))
+
+    def _near(self, query: Query, visible: Sequence[_Visible]) -> list[int]:
+        """Those of the visible definitions that are named, imported or used; then those with words near the hole and
+        those that most other files use."""
+        names = {*query.names, *(name for module in query.imports.modules for name in module.names)}
+        named = [each for each in visible if not names.isdisjoint(each.defines)]
+        others = [each for each in visible if query.qualifying or each.files > 1 or each.near]
+        return [each.id for each in [*named[:_MOST_FROM_FILES], *others[: _MOST_FROM_FILES // 2]]]
+
+    def _listed_only(self, each: _Visible) -> Candidate:
+        declaration = Declaration(tuple(each.defines), b"", b"", (), b"", "", each.place, 0)
+        return Candidate(_uri(self._base, each.path), each.path, declaration, files=each.files, listed=True)
 
     def _nearest(self, ids: Sequence[int], query: Query) -> list[int]:
         """Those of many definitions whose files are nearest to the document."""
@@ -172,77 +257,44 @@ class Reader:
         rows = sorted(self._all(sql, ids), key=lambda row: (_distance(row[1], query.path), row[0]))
         return [id for id, _ in rows[:_MOST_PER_NAME]]
 
-    def _files_of(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """The files that the document imports, or sees because they are in its folder."""
+    def _files_of(self, query: Query, languages: Sequence[str]) -> dict[int, str]:
+        """The files that the document imports, or sees because they are in its folder, with their paths."""
+        found: dict[int, str] = {}
+        folder = query.path.rpartition("/")[0]
+        if shares_folder(query.language):
+            sql = (
+                f"SELECT id, path FROM file WHERE folder = ? AND language IN ({_marks(languages)}) LIMIT {_MOST_FILES}"
+            )
+            rows = self._all(sql, [folder.rpartition("/")[2], *languages])
+            found.update((id, path) for id, path in rows if path.rpartition("/")[0] == folder)
         marks = _marks(stems := query.imports.ends)
         rows = self._all(
             f"SELECT id, path FROM file WHERE language IN ({_marks(languages)}) "
             f"AND (stem IN ({marks}) OR folder IN ({marks})) LIMIT {_MOST_FILES}",
             [*languages, *stems, *stems],
         )
-        found = [id for id, path in rows if query.imports.of(path)]
-        folder = PurePosixPath(query.path).parent
-        if shares_folder(query.language):
-            sql = f"SELECT id, path FROM file WHERE folder = ? LIMIT {_MOST_FILES}"
-            found += [id for id, path in self._all(sql, [folder.name]) if PurePosixPath(path).parent == folder]
+        found.update((id, path) for id, path in rows if query.imports.of(path))
         return found
 
-    def _files_of_qualifier(self, query: Query) -> list[int]:
+    def _files_of_qualifier(self, query: Query) -> dict[int, str]:
         """The files of the module whose name stands before the hole, including files that its package may re-export."""
-        found = []
+        found: dict[int, str] = {}
         for module in query.qualifying[:4]:
             below = _GLOB.sub(r"[\g<0>]", "/".join(module.parts[-3:]))
             sql = f"SELECT id, path FROM file WHERE path GLOB ? OR path GLOB ? LIMIT {_MOST_FILES}"
             rows = self._all(sql, [f"{below}[./]*", f"*/{below}[./]*"])
-            found += [id for id, path in rows if query.imports.of(path) or query.imports.packages_of(path)]
+            found.update((id, path) for id, path in rows if query.imports.of(path) or query.imports.packages_of(path))
         return found
-
-    def _of_files(self, query: Query, languages: Sequence[str]) -> list[int]:
-        """Definitions of the module whose name stands before the hole; and of imported files, those that are named,
-        imported or used, or that have words near the hole."""
-        files = self._files_of(query, languages)
-        ids = self._of_qualifier(query)
-        if files:
-            names = dict.fromkeys([*query.names, *(name for module in query.imports.modules for name in module.names)])
-            ids += self._ids(
-                f"SELECT DISTINCT d.id FROM declaration d JOIN name n ON n.declaration = d.id "
-                f"WHERE d.file IN ({_marks(files)}) AND n.name IN ({_marks(names)}) LIMIT {_MOST_FROM_FILES}",
-                [*files, *names],
-            )
-            words = " OR ".join(f'"{word}"' for word in query.words if word.isalnum())
-            if words:
-                ids += self._ids(
-                    f"SELECT w.rowid FROM words w JOIN declaration d ON d.id = w.rowid "
-                    f"WHERE words MATCH ? AND d.file IN ({_marks(files)}) LIMIT {_MOST_FROM_FILES // 2}",
-                    [words, *files],
-                )
-        return ids
-
-    def _of_qualifier(self, query: Query) -> list[int]:
-        """Definitions of the module whose name stands before the hole: those used most in the document, and the
-        first ones."""
-        if not (files := self._files_of_qualifier(query)):
-            return []
-        marks = _marks(files)
-        used = sorted(query.counts, key=lambda name: -query.counts[name])[:_MOST_COUNTED]
-        sql = (
-            f"SELECT d.id FROM declaration d JOIN name n ON n.declaration = d.id WHERE n.role = 0 "
-            f"AND n.name IN ({_marks(used)}) AND d.file IN ({marks}) LIMIT {_MOST_OF_QUALIFIER}"
-        )
-        first = f"SELECT id FROM declaration WHERE file IN ({marks}) LIMIT {_MOST_OF_QUALIFIER}"
-        return [*self._ids(sql, [*used, *files]), *self._ids(first, files)]
-
-    def _ids(self, sql: str, values: Sequence[Any]) -> list[int]:
-        return [id for (id,) in self._all(sql, values)]
 
     def _alike(self, query: Query) -> list[int]:
         """Small definitions with many of the words before the hole, the best by BM25."""
-        words = [word for word in query.words if word.isalnum() and self._uses(word) <= _MOST_WORD_USES]
-        if len(words) < 3:
+        uses = {word: self._uses(word) for word in query.words if word.isalnum()}
+        words = sorted((word for word in uses if 0 < uses[word] <= _MOST_WORD_USES), key=lambda word: uses[word])
+        if len(words) < _LEAST_ALIKE:
             return []
         rows = self._all(
             f"SELECT rowid FROM words WHERE words MATCH ? ORDER BY rank LIMIT {_MOST_ALIKE}",
-            [" OR ".join(f'"{word}"' for word in words)],
+            [" OR ".join(f'"{word}"' for word in words[:_MOST_ALIKE_WORDS])],
         )
         return [id for (id,) in rows]
 

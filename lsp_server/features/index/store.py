@@ -13,18 +13,19 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from platformdirs import user_cache_path
 
 from lsp_server.core.declarations import Declaration, Member
-from lsp_server.core.index_query import words_of
+from lsp_server.core.index_listing import words_of
 from lsp_server.core.modules import module_parts
 from lsp_server.core.pieces import identifiers_in
 
 # Databases with another number are deleted.
-VERSION = 1
+VERSION = 2
 # How many databases are kept; the least recently used one is deleted first.
 MOST_DATABASES = 32
 _BUSY_SECONDS = 5.0
@@ -33,16 +34,18 @@ _MEMBER, _DEFINED = 1, 0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS file (
     id INTEGER PRIMARY KEY, library INTEGER NOT NULL, path TEXT NOT NULL, stamp TEXT NOT NULL, language TEXT NOT NULL,
-    stem TEXT NOT NULL, folder TEXT NOT NULL, imports TEXT NOT NULL, UNIQUE (path, library));
+    stem TEXT NOT NULL, folder TEXT NOT NULL, imports TEXT NOT NULL, uses TEXT NOT NULL, UNIQUE (path, library));
 CREATE INDEX IF NOT EXISTS file_stem ON file(stem);
 CREATE INDEX IF NOT EXISTS file_folder ON file(folder);
 CREATE TABLE IF NOT EXISTS declaration (
     id INTEGER PRIMARY KEY, file INTEGER NOT NULL, place INTEGER NOT NULL, line INTEGER NOT NULL, defines TEXT NOT NULL,
     head BLOB NOT NULL, whole BLOB NOT NULL, members TEXT NOT NULL, tail BLOB NOT NULL, doc TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS declaration_file ON declaration(file);
+CREATE INDEX IF NOT EXISTS declaration_file ON declaration(file, place, defines);
 CREATE TABLE IF NOT EXISTS name (name TEXT NOT NULL, role INTEGER NOT NULL, declaration INTEGER NOT NULL,
-    PRIMARY KEY (name, role, declaration)) WITHOUT ROWID;
+    file INTEGER NOT NULL, PRIMARY KEY (role, name, declaration)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS name_declaration ON name(declaration);
+CREATE TABLE IF NOT EXISTS used (qualifier TEXT NOT NULL, name TEXT NOT NULL, files INTEGER NOT NULL,
+    PRIMARY KEY (qualifier, name)) WITHOUT ROWID;
 CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5(body, detail=column);
 CREATE TABLE IF NOT EXISTS fact (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
@@ -68,7 +71,8 @@ def is_damage(error: sqlite3.Error) -> bool:
 @dataclass(frozen=True, slots=True)
 class Entry:
     """The content of one file. path: below the folder, with `/`. stamp: differs after a change of the file; a file
-    without declarations has one, too. imports: its import lines. library: whether it is in an installed package."""
+    without declarations has one, too. imports: its import lines. library: whether it is in an installed package.
+    uses: the names that it uses, each behind the name and the dot before it, if there is one."""
 
     path: str
     stamp: str
@@ -76,6 +80,7 @@ class Entry:
     imports: tuple[str, ...]
     declarations: tuple[Declaration, ...]
     library: bool = False
+    uses: frozenset[tuple[str, str]] = frozenset()
 
 
 def folder() -> Path:
@@ -92,7 +97,7 @@ def remove(path: Path) -> None:
     """Removes a database and the files that belong to it. Raises OSError."""
     with suppress(sqlite3.Error), closing(sqlite3.connect(path, timeout=0.2)) as connection:
         connection.execute("PRAGMA secure_delete=ON")
-        for table in ("words", "name", "declaration", "file", "fact"):
+        for table in ("words", "name", "declaration", "used", "file", "fact"):
             connection.execute(f"DELETE FROM {table}")
         connection.commit()
     for ending in ("", "-wal", "-shm", "-journal"):
@@ -156,9 +161,13 @@ class Writer:
     def _delete(self, paths: Iterable[str], *, library: bool) -> None:
         run = self._connection.execute
         for path in paths:
-            row = run("SELECT id FROM file WHERE path = ? AND library = ?", (path, library)).fetchone()
-            if row is None:
+            found = run("SELECT id, uses FROM file WHERE path = ? AND library = ?", (path, library)).fetchone()
+            if found is None:
                 continue
+            row = found[:1]
+            uses = [tuple(line.split(" ")) for line in found[1].splitlines()]
+            self._connection.executemany("UPDATE used SET files = files - 1 WHERE qualifier = ? AND name = ?", uses)
+            self._connection.executemany("DELETE FROM used WHERE qualifier = ? AND name = ? AND files <= 0", uses)
             for table, key in (("name", "declaration"), ("words", "rowid")):
                 run(f"DELETE FROM {table} WHERE {key} IN (SELECT id FROM declaration WHERE file = ?)", row)
             run("DELETE FROM declaration WHERE file = ?", row)
@@ -168,9 +177,17 @@ class Writer:
         run = self._connection.execute
         parts, above = module_parts(entry.path), PurePosixPath(entry.path).parent.name
         file = run(
-            "INSERT INTO file (library, path, stamp, language, stem, folder, imports) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (entry.library, entry.path, entry.stamp, entry.language, parts[-1], above, "\n".join(entry.imports)),
+            "INSERT INTO file (library, path, stamp, language, stem, folder, imports, uses) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                *(entry.library, entry.path, entry.stamp, entry.language, parts[-1], above, "\n".join(entry.imports)),
+                "\n".join(f"{qualifier} {name}" for qualifier, name in sorted(entry.uses)),
+            ),
         ).lastrowid
+        self._connection.executemany(
+            "INSERT INTO used VALUES (?, ?, 1) ON CONFLICT (qualifier, name) DO UPDATE SET files = files + 1",
+            sorted(entry.uses),
+        )
         for each in entry.declarations:
             number = run(
                 "INSERT INTO declaration (file, place, line, defines, head, whole, members, tail, doc) "
@@ -180,9 +197,10 @@ class Writer:
                     *(_members_as_text(each.members), each.tail, each.doc),
                 ),
             ).lastrowid
-            roles = dict.fromkeys((name, _DEFINED, number) for name in each.defines)
-            roles.update(dict.fromkeys((name, _MEMBER, number) for member in each.members for name in member.names))
-            self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?, ?)", roles)
+            roles = dict.fromkeys((name, _DEFINED, number, file) for name in each.defines)
+            members = (name for member in each.members for name in member.names)
+            roles.update(dict.fromkeys((name, _MEMBER, number, file) for name in members))
+            self._connection.executemany("INSERT OR IGNORE INTO name VALUES (?, ?, ?, ?)", roles)
             run("INSERT INTO words (rowid, body) VALUES (?, ?)", (number, _words_of(each)))
 
     def _opened(self) -> sqlite3.Connection:
@@ -240,6 +258,7 @@ def _members_as_text(members: Sequence[Member]) -> str:
     return json.dumps([[" ".join(each.names), each.text.decode("utf-8", "replace"), each.method] for each in members])
 
 
+@lru_cache(maxsize=1 << 12)
 def members_of(text: str) -> tuple[Member, ...]:
     """Reads the result of `_members_as_text`. Raises ValueError."""
     return tuple(
