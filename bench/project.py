@@ -71,13 +71,15 @@ class NameHole:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One hole. found: whether the definition is among the segments in the budget; offered: or among those for which
-    there was no room. ms: what the choice took. likelihoods: of the name, by what the prompt shows."""
+    """One hole. found: whether the definition is among the segments in the budget; signed: with its signature, and not
+    only by its name in a list; offered: or among those for which there was no room. ms: the processor time of the
+    choice. likelihoods: of the name, by what the prompt shows."""
 
     place: str
     kind: str
     name: str
     found: bool
+    signed: bool
     offered: bool
     segments: int
     bytes: int
@@ -199,11 +201,11 @@ def measure(
         reader = Reader(root, database)
         for hole in holes:
             place = find_hole(hole.document, hole.cursor)
-            began = time.perf_counter()
+            began = time.thread_time()
             query = query_of(hole.document, place)
             offer = Offer(choose(query, hole.document, place, reader.candidates(query)))
             pieces = choose_context(hole.document, place, (), budget, offer=offer).pieces
-            ms = 1000 * (time.perf_counter() - began)
+            ms = 1000 * (time.thread_time() - began)
             likelihoods: dict[str, float] = {}
             if backend is not None:
                 arms = {"none": NO_OFFER, "index": offer}
@@ -224,6 +226,7 @@ def measure(
                 hole.kind,
                 hole.name,
                 any(_is(piece, hole) for piece in pieces),
+                any(_is(piece, hole) for piece in pieces if not _is_list(piece)),
                 any(_is(piece, hole) for piece in offer.pieces),
                 len(pieces),
                 sum(len(piece.text) for piece in pieces),
@@ -234,9 +237,14 @@ def measure(
 
 def _is(piece: Piece, hole: NameHole) -> bool:
     """Whether a segment shows what the hole's name is defined as."""
-    if piece.uri.endswith("/"):
+    if _is_list(piece):
         return hole.path.rpartition("/")[0] == piece.path.strip("/.") and hole.name in piece.defines
     return piece.path == hole.path and (hole.name in piece.defines or hole.name in piece.names)
+
+
+def _is_list(piece: Piece) -> bool:
+    """Whether a segment is a list of the names in a folder."""
+    return piece.uri.endswith("/")
 
 
 def prompt_of(hole: NameHole, form: FimFormat, offer: Offer, window: int, budget: int) -> FimPrompt:
@@ -334,8 +342,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def summarise(repo: str, rows: Sequence[tuple[str, Found]]) -> list[dict[str, object]]:
-    """A row for each kind of hole. silent: where nothing was shown. index, oracle: by how much the name is likelier
-    than without other files, in nats, at the median and on average; fell: where it is less likely."""
+    """A row for each kind of hole. signed: found with a signature. silent: where nothing was shown. index, oracle: by
+    how much the name is likelier than without other files, in nats, at the median and on average; fell: where it is
+    less likely."""
     found = []
     for kind in KINDS:
         mine = [each for name, each in rows if name == repo and each.kind == kind]
@@ -347,6 +356,7 @@ def summarise(repo: str, rows: Sequence[tuple[str, Found]]) -> list[dict[str, ob
             "kind": kind,
             "holes": len(mine),
             "found": f"{sum(each.found for each in mine) / len(mine):.0%}" if kind != "in file" else "",
+            "signed": f"{sum(each.signed for each in mine) / len(mine):.0%}" if kind != "in file" else "",
             "offered": f"{sum(each.offered for each in mine) / len(mine):.0%}" if kind != "in file" else "",
             "silent": f"{sum(not each.segments for each in mine) / len(mine):.0%}",
             "bytes": round(statistics.mean(each.bytes for each in mine)),

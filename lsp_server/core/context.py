@@ -153,11 +153,12 @@ class Wanted:
     imported: frozenset[str]
 
 
-def wanted_names(document: DocumentSnapshot, hole: Hole) -> Wanted:
-    """The names that `document` uses; those near `hole` weigh most."""
-    start = max(0, hole.cursor - ELSEWHERE_BYTES)
+def wanted_names(document: DocumentSnapshot, hole: Hole, elsewhere: int = ELSEWHERE_BYTES) -> Wanted:
+    """The names that `document` uses; those near `hole` weigh most. elsewhere: how many bytes on either side of the
+    cursor are read."""
+    start = max(0, hole.cursor - elsewhere)
     head = document.source[:IMPORTS_WITHIN_BYTES]
-    source = document.source[start : hole.cursor + ELSEWHERE_BYTES]
+    source = document.source[start : hole.cursor + elsewhere]
     near = document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.cursor + NEAR_AFTER_BYTES]
     language = find_language(document.language_id, document.path)
     imported = frozenset(identifiers_in(_imports(language, head)))

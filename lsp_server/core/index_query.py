@@ -28,8 +28,8 @@ MOST_NAMES, MOST_WORDS, MOST_CANDIDATES = 64, 10, 400
 # How many segments are offered to a prompt.
 MOST_OFFERED = 32
 
-# How many bytes on either side of the cursor are read to count names and to find assignments.
-_COUNTED_BYTES = 10_000
+# How many bytes on either side of the cursor are read to count names and to find assignments, and to find names.
+_COUNTED_BYTES, _NAMED_BYTES = 6_000, 12_000
 # How many bytes before the cursor similar code is compared with.
 _LIKE_BYTES = 600
 
@@ -123,7 +123,7 @@ def query_of(document: DocumentSnapshot, hole: Hole) -> Query:
     """The query for a hole."""
     language = find_language(document.language_id, document.path)
     modules = imported_modules(language, document.source, document.path)
-    wanted = wanted_names(document, hole)
+    wanted = wanted_names(document, hole, _NAMED_BYTES)
     by_name = frozenset(name for module in modules for name in module.names)
     start = max(0, hole.cursor - NEAR_BEFORE_BYTES)
     near = document.source[start : hole.cursor].decode("utf-8", "replace")
@@ -286,7 +286,7 @@ class _Matching:
 
 def _matching(query: Query, path: str) -> _Matching:
     files, packages = query.imports.of(path), query.imports.packages_of(path)
-    qualifying = query.qualifying
+    qualifying = query.qualifying if query.qualifier else ()
     return _Matching(
         bool(files),
         bool(packages),

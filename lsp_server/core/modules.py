@@ -58,14 +58,15 @@ def related(language: Language) -> tuple[str, ...]:
     return next((names for names in _RELATED if language.name in names), (language.name,))
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1 << 13)
 def module_parts(path: str) -> tuple[str, ...]:
     """The parts of the path by which a file is imported: without its ending, and without a name that stands for its
     folder."""
-    name = PurePosixPath(path).name
-    ending = next((each for each in _ENDINGS if name.endswith(each)), PurePosixPath(name).suffix)
-    stem = name[: len(name) - len(ending)] if ending else name
-    folders = PurePosixPath(path).parts[:-1]
+    *above, name = path.split("/")
+    ending = next((each for each in _ENDINGS if name.endswith(each)), "")
+    dot = len(name) - len(ending) if ending else name.rfind(".")
+    stem, ending = (name[:dot], name[dot:]) if dot > 0 else (name, "")
+    folders = tuple(above)
     if ending == ".rs":
         folders = tuple(folder for folder in folders if folder != "src")
     return folders if stem in _STANDS_FOR_FOLDER and folders else (*folders, stem)

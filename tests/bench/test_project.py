@@ -42,10 +42,16 @@ def test_a_name_that_two_files_define_is_none(repository: Path) -> None:
     assert of_kind(name_holes(repository, 5, seed=1), "definition") == []
 
 
+def test_a_block_of_rust_that_adds_to_a_type_does_not_define_it(repository: Path) -> None:
+    (repository / "nice.rs").write_text("impl Shown for Duration {\n    fn shown(&self) {}\n}\n")
+    (repository / "main.rs").write_text("use std::time::Duration;\n\nfn f(x: u8) -> Duration {\n    x\n}\n")
+    assert not [hole for hole in of_kind(name_holes(repository, 5, seed=1), "definition") if hole.name == "Duration"]
+
+
 def test_what_the_index_finds_is_told(repository: Path) -> None:
     holes = of_kind(name_holes(repository, 5, seed=1), "definition")
     (found,) = measure(repository, holes, 400, None, 2560)
-    assert (found.place, found.found, found.segments) == ("main.py:6", True, 2)
+    assert (found.place, found.found, found.signed, found.segments) == ("main.py:6", True, True, 2)
     (row,) = summarise("r", [("r", found)])
     assert (row["holes"], row["found"], row["silent"]) == (1, "100%", "0%")
     (none,) = measure(repository, holes, 0, None, 2560)

@@ -24,11 +24,13 @@ _MOST_PER_NAME, _MOST_SHARED, _MOST_NAMED = 24, 200, 1000
 # How many files a module's name may match, and how many of their definitions are candidates without being named.
 _MOST_FILES, _MOST_VISIBLE, _MOST_FROM_FILES = 400, 600, 100
 # A word in more definitions than this is not searched for; and how many of the most similar definitions are taken.
-_MOST_WORD_USES, _MOST_ALIKE = 120, 16
+_MOST_WORD_USES, _MOST_ALIKE = 80, 16
+# For how many words it is remembered in how many definitions they are.
+_MOST_KEPT = 2000
 # How many of the words before the hole a similar definition is searched for by, the rarest, and the fewest.
-_MOST_ALIKE_WORDS, _LEAST_ALIKE = 5, 3
+_MOST_ALIKE_WORDS, _LEAST_ALIKE = 4, 3
 # How many definitions are read for one query, and how many more for lists of their names.
-_MOST_ROWS, _MOST_LISTED = 160, 160
+_MOST_ROWS, _MOST_LISTED = 130, 160
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
 # The characters with a meaning in a pattern of GLOB.
@@ -80,11 +82,14 @@ class Reader:
         self._connection: sqlite3.Connection | None = None
         self._base = root.as_uri()
         self._inode = (0, 0)
+        # The number of definitions with a word, for a version of the database.
+        self._counted: dict[str, int] = {}
+        self._version = -1
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+            self._connection, self._version = None, -1
 
     def candidates(self, query: Query, hidden: Collection[str] = ()) -> list[Candidate]:
         """The candidates for a query. hidden: paths to leave out, because the editor has them open."""
@@ -288,6 +293,8 @@ class Reader:
 
     def _alike(self, query: Query) -> list[int]:
         """Small definitions with many of the words before the hole, the best by BM25."""
+        if (version := self._one("PRAGMA data_version")) != self._version or len(self._counted) > _MOST_KEPT:
+            self._version, self._counted = version, {}
         uses = {word: self._uses(word) for word in query.words if word.isalnum()}
         words = sorted((word for word in uses if 0 < uses[word] <= _MOST_WORD_USES), key=lambda word: uses[word])
         if len(words) < _LEAST_ALIKE:
@@ -299,9 +306,12 @@ class Reader:
         return [id for (id,) in rows]
 
     def _uses(self, word: str) -> int:
-        """The number of definitions with a word, counted up to one more than the limit."""
-        sql = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {_MOST_WORD_USES + 1})"
-        return int(self._all(sql, [f'"{word}"'])[0][0])
+        """The number of definitions with a word, counted up to one more than the limit. Remembered until the database
+        changes, because most words near a hole were near the one before."""
+        if word not in self._counted:
+            sql = f"SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT {_MOST_WORD_USES + 1})"
+            self._counted[word] = int(self._all(sql, [f'"{word}"'])[0][0])
+        return self._counted[word]
 
     def _candidate(self, row: tuple[Any, ...], shared: int, *, alike: bool) -> Candidate:
         _, path, defines, head, whole, members, tail, doc, place, line, library = row
