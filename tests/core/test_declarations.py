@@ -152,3 +152,18 @@ def test_the_members_of_a_class_are_lines_of_their_own_and_private_ones_are_left
 
 def test_a_text_without_a_grammar_declares_nothing() -> None:
     assert declared("a.unknown", PYTHON) == {}
+
+
+@pytest.mark.parametrize(
+    ("path", "source", "defined"),
+    [
+        ("a.rs", "impl<T> Show for Vec<Item> {}\nimpl From<u8> for io::Error {}\n", [("Vec",), ("Error",)]),
+        ("a.ts", "core.config.after = 1;\n", []),
+        ("a.py", "module.value = compute()\nvalue, other = 1, 2\n", [("value", "other")]),
+    ],
+)
+def test_a_definition_has_the_name_of_what_it_defines_and_of_nothing_else(
+    path: str, source: str, defined: list[tuple[str, ...]]
+) -> None:
+    document = DocumentSnapshot.of(f"file:///w/{path}", source.encode(), path=path, folder="w")
+    assert [each.defines for each in declarations_of(document)] == defined
