@@ -139,10 +139,11 @@ end
 --- Tells the server, which counts on this machine what becomes of its suggestions, that one is on the screen.
 ---@param item { command?: lsp.Command }
 ---@param client_id integer
-function M.tell_shown(item, client_id)
+---@param again? boolean whether to tell it, too, if that has been told already
+function M.tell_shown(item, client_id, again)
   local number = item.command and item.command.arguments and item.command.arguments[1]
   local client = vim.lsp.get_client_by_id(client_id)
-  if number and number ~= told and client then
+  if number and (again or number ~= told) and client then
     told = number
     local params = { item = { command = item.command } }
     require('fimble.client').call(client, 'notify', 'textDocument/didShowCompletion', params)
@@ -298,6 +299,9 @@ function M.accept(part)
     or part == 'line' and suggestions.line(item.text)
     or item.text
   local passed = suggestions.passed(item, text)
+  -- Neovim holds changes back for a moment, and before a notification it sends them: a key that was just typed must not
+  -- become one change with the text that is accepted.
+  M.tell_shown(item, now.client, true)
   local rest = suggestions.rest(item, text, passed)
   if rest then
     M.insert(text, item.replaces:sub(1, passed))
