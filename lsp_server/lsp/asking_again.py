@@ -180,14 +180,14 @@ class AskingAgain:
     # Messages -------------------------------------------------------------------------------------------
 
     def tell(self, message: str, attempt: Attempt | None) -> None:
-        """Shows why an action failed and which places can be asked, with buttons if the client can show them. Does not
-        wait for the user."""
+        """Shows why an action failed and which places can be asked, with buttons if the client can show them without
+        taking the keys that the user types. Does not wait for the user."""
         # By identity: the failure of a place reads the same whatever it was asked about.
         about = next((each for each in self._known() if each.attempt is attempt), None)
         places = self._places(about) if about is not None else []
         if about is None or not places:
             self._warn(message)
-        elif self._session.client.asks:
+        elif self._session.client.asks_aside:
             self._session.start_task(self._ask, f"{message}; {_listed(places)} can be asked", about.number, places)
         else:
             self._warn(f"{message}; {_listed(places)} can be asked, with the code action `Ask {places[0]} again`")

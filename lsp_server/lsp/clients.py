@@ -35,6 +35,7 @@ class ClientNeeds:
     action_tags: it marks actions that use a model.
     edits_new_files: an edit of a missing file creates it, for a client that has no other way.
     asks: it shows a question to the user and sends the answer.
+    asks_aside: its questions wait at the side, and take no keys that the user types meanwhile.
     shows_state, asks_again: it handles `fimble/state` and `fimble/suggestionGrew`, as our own plug-ins do.
     adds_late: its menu adds late answers, so no other source waits for ours.
     marks_label: its menu can show the source of an entry only in the label.
@@ -60,6 +61,7 @@ class ClientNeeds:
     action_tags: bool
     edits_new_files: bool
     asks: bool
+    asks_aside: bool
     shows_state: bool
     asks_again: bool
     adds_late: bool
@@ -83,6 +85,8 @@ _NAMES_PROGRESS = ("helix",)
 # They show only the label and the kind of an entry.
 _ADDS_LATE = ("helix",)
 _TRIGGERS = ("(", "[", "{", ".", ",", "=", ":")
+# Clients whose questions have the keyboard until they are answered; no capability tells this.
+_ASKS_IN_FRONT = ("neovim", "helix", "eglot", "emacs")
 # Clients whose selections always have at least one character.
 _BLOCK_CURSOR = ("helix",)
 # Clients that open every file that an edit names, and treat every change of a document as such an edit.
@@ -128,6 +132,7 @@ def client_needs(params: types.InitializeParams) -> ClientNeeds:
         names_progress=name.lower() in _NAMES_PROGRESS,
         block_cursor=name.lower() in _BLOCK_CURSOR,
         asks=bool(window and window.show_message),
+        asks_aside=bool(window and window.show_message) and name.lower() not in _ASKS_IN_FRONT,
         action_tags=types.CodeActionTag.LlmGenerated in tags,
         edits_new_files="create" not in resources and name.lower() in _EDITS_NEW_FILES,
         shows_state="state" in ours,

@@ -189,10 +189,11 @@ def test_the_users_own_file_alone_decides_who_may_be_asked(
     assert team.completions == []
 
 
+@pytest.mark.parametrize("client", ["eglot_emacs30_2", "nvim_0_11_4", "helix_25_07_git20260723"])
 def test_an_endpoint_that_is_only_asked_by_name_is_not_asked_what_it_is_before(
-    start: Start, home: Path, team: Server
+    start: Start, home: Path, team: Server, client: str
 ) -> None:
-    editor = editor_of(start, home, team, "", ("", BAD), ask_again=True, client="eglot_emacs30_2")
+    editor = editor_of(start, home, team, "", ("", BAD), ask_again=True, client=client)
     uri, offset = opened(editor)
     editor.choose(uri, "simplify", offset)
     assert editor.finished().startswith("no edit: ")

@@ -199,7 +199,11 @@ local function execute(command, argument)
   end
   local params = { command = command, arguments = { argument or vim.empty_dict() } }
   clients.call(client, 'request', 'workspace/executeCommand', params, function(err, result)
-    say(err and err.message or result, err and vim.log.levels.WARN or nil)
+    if err then
+      say(err.message, vim.log.levels.WARN)
+    elseif type(result) == 'string' then
+      say(result)
+    end
   end, buf)
 end
 
@@ -242,9 +246,15 @@ function subcommands.action(arguments, command)
       -- Neovim 0.10 and 0.11 do not say whose action it is; the server's commands tell.
       local named = type(action.command) == 'table' and action.command.command or action.command
       local ours = client_id == client.id or (not client_id and vim.startswith(named or '', 'fimble.'))
-      return ours and (wanted == '' or action.title:lower():find(wanted, 1, true) ~= nil)
+      -- The title of an offer to ask another model ends with the title of the action; who names the action means that.
+      local meant = named ~= 'fimble.askAgain' or wanted == '' or vim.startswith(wanted, 'ask')
+      return ours and meant and (wanted == '' or action.title:lower():find(wanted, 1, true) ~= nil)
     end,
   })
+end
+
+function subcommands.again(arguments)
+  execute('fimble.askAgain', arguments[1] and { place = arguments[1] })
 end
 
 function subcommands.restart()
