@@ -60,7 +60,10 @@ export class Session implements vscode.Disposable {
 
   /** Starts the server if it is not there. Does not throw: what fails is in `server` and in the output. */
   start(): Promise<void> {
-    return this.queue(() => this.begin());
+    // One that has ended for good is not started by the next document that is opened, and would be told of once more.
+    return this.queue(async () => {
+      if (this.server.kind !== "stopped") await this.begin();
+    });
   }
 
   restart(): Promise<void> {
