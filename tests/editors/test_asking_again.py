@@ -108,7 +108,7 @@ def test_in_neovim_a_refusal_takes_no_key_and_the_other_model_is_in_the_menu(
 
 
 @in_editor
-def test_in_vscode_the_refusal_has_a_button_that_asks_the_other_model(
+def test_in_vscode_the_refusal_has_a_button_and_the_other_model_is_in_the_menu(
     open_window: Callable[..., Window], home_of_server: Path, team: Team, tmp_path: Path
 ) -> None:
     workspace = tmp_path / "work"
@@ -134,6 +134,25 @@ def test_in_vscode_the_refusal_has_a_button_that_asks_the_other_model(
     assert window.saved(file) == SIMPLIFIED
     assert REFUSED in team.prompts[0]
     assert window.notifications() == []
+    # A text that was shown, from the menu.
+    window.command_palette("fimble: Explain")
+    explanation(window, SHOWN).wait_for()
+    window.editor.locator(".view-line", has_text="return").first.click()
+    window.command_palette("fimble: Code Actions")
+    wait_for("the offer", lambda: any(pick.startswith("Ask team again: Explain add") for pick in window.picks()))
+    window.screenshot("ask-again-menu")
+    window.pick("Ask team again: Explain add")
+    wait_for("the second question", lambda: len(team.prompts) == 2)
+    team.goes_on.set()
+    assert SHOWN in team.prompts[1]
+    explanation(window, "two numbers.").wait_for()
+    window.screenshot("ask-again-shown")
+
+
+def explanation(window: Window, text: str) -> Any:
+    """The text in the preview, once it is there."""
+    preview = window.page.frame_locator("iframe.webview.ready").frame_locator("iframe#active-frame")
+    return preview.get_by_text(text)
 
 
 @pytest.fixture
