@@ -14,7 +14,7 @@ import msgspec
 from lsprotocol import types
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.engine.api import JOBS, LOCAL, ModelState, Role, RoutedEngine
+from lsp_server.engine.api import JOBS, ModelState, Role, RoutedEngine
 from lsp_server.features.budget import shows_index
 from lsp_server.features.index.service import ProjectIndex
 from lsp_server.features.inline import InlineCompleter
@@ -25,12 +25,11 @@ from lsp_server.lsp.actions import ActionService
 from lsp_server.lsp.clients import watched_files
 from lsp_server.lsp.completions import CompletionService
 from lsp_server.lsp.configuration import Configuration
-from lsp_server.lsp.consent import Consent
 from lsp_server.lsp.counting import Counting
-from lsp_server.lsp.denied import DeniedPlaces
 from lsp_server.lsp.documents import DocumentService
 from lsp_server.lsp.model_news import ModelNews
 from lsp_server.lsp.power import Power
+from lsp_server.lsp.routes import Routes
 from lsp_server.lsp.session import Session
 from lsp_server.lsp.snooze import Snooze
 from lsp_server.lsp.state import StateService
@@ -59,6 +58,7 @@ class FimbleServer(Session):
 
     actions: ActionService
     completions: CompletionService
+    _routes: Routes
 
     def __init__(self, engine: RoutedEngine, overrides: Mapping[str, Any] | None = None) -> None:
         super().__init__()
@@ -72,7 +72,6 @@ class FimbleServer(Session):
         self.configuration = Configuration(self, overrides, self._put_in_force)
         self.power = Power(self)
         self.snooze = Snooze(self._snoozed)
-        self._consent = Consent(self, self._consent_changed, self._chat_state)
         recent, options = self.documents.recent, self._options
         self._reader = BufferReader(engine, options, recent)
         self.project = ProjectIndex(self.start_task, lambda: shows_index(engine.model.info, options()))
@@ -85,12 +84,11 @@ class FimbleServer(Session):
             acting=lambda: self.actions.running,
             waiting=lambda: self.completions.waiting,
             why_off=self.why_off,
-            question=lambda: self._consent.question,
+            question=lambda: self._routes.consent.question,
             source=lambda: self.completions.log.from_endpoint,
         )
         self.status_listener = StatusListener(self.start_task, self._fimble_status)
-        self._denied = DeniedPlaces(self, self._route)
-        self._asked_again: tuple[str, ...] = ()
+        self._routes = Routes(self, engine, self._routed, self.state.changed)
         self.actions = ActionService(self, engine, self.counting, self.snooze, self.state.changed)
         self.actions.next_edits.editor.saves_power = lambda: self.power.is_saving
         self.completions = CompletionService(
@@ -111,7 +109,7 @@ class FimbleServer(Session):
             actions=self.actions,
             completions=self.completions,
             counting=self.counting,
-            opening=self._opening,
+            opening=self._routes.opening,
             power=self.power,
             project=self.project,
             snooze=self.snooze,
@@ -119,8 +117,8 @@ class FimbleServer(Session):
         engine.on_model = self._model_changed
         engine.on_working = self.state.changed
         engine.on_place = self._place_changed
-        self.actions.may_read = self._denied.may_read
-        self.actions.consent = self._consent
+        self.actions.may_read = self._routes.denied.may_read
+        self.actions.consent = self._routes.consent
         _register(self)
         documents.register(self, self.document_service)
         completions.register(self, self.completions)
@@ -185,9 +183,7 @@ class FimbleServer(Session):
     def folders_changed(self, event: types.WorkspaceFoldersChangeEvent) -> None:
         """Updates the workspace's folders, whose settings files count from now on, or no longer."""
         super().folders_changed(event)
-        self._denied.look()
-        self._route()
-        self._consent.look()
+        self._routes.folders_changed()
         self.project.follow(self.roots)
         self.document_service.follow_folders()
         self.start_task(self._configure, None)
@@ -217,10 +213,7 @@ class FimbleServer(Session):
         self.status_listener.switch(self.settings.status_socket)
         self.weekly.look()
         self._engine.settle(self.settings.engine)
-        self._asked_again = found.asked_again
-        self._denied.follow(self.settings.endpoints_denied)
-        self._route()
-        self._consent.look()
+        self._routes.follow(self.settings, found.asked_again)
         self._engine.keep(
             self.settings.kept_seconds(),
             self.settings.saved_prompts_mb << 20,
@@ -232,35 +225,12 @@ class FimbleServer(Session):
             self._loaded = spec
             self._engine.load(spec)
 
-    def _route(self) -> None:
-        """Tells the engine which endpoints it may ask."""
-        endpoints = self.settings.endpoints_in_use(elsewhere=not self._denied.why)
-        elsewhere = {name: endpoint for name, endpoint in endpoints.items() if not endpoint.is_here}
-        places, consent = self.settings.places(), self._consent
-        consent.follow(elsewhere, [*places["completion"], *places["edit"]], places["chat"])
-        by_name = [name for name in self._asked_again if name == LOCAL or name in endpoints]
-        self.actions.again.allowed = tuple(name for name in by_name if not consent.forbidden(name))
-        order = {role: [name for name in names if consent.allowed(name)] for role, names in places.items()}
-        self._engine.route(endpoints, order, self.actions.again.allowed)
-        edits = any(name in endpoints for name in order["edit"])
-        self.actions.next_edits.has_place = bool(edits or self.settings.edit_model)
-
-    def _consent_changed(self) -> None:
-        self._route()
-        self.state.changed()
-
-    def _chat_state(self, place: str) -> str:
-        engine = self._engine.at(place)
-        return engine.models["chat"].kind if engine is not None else "none"
+    def _routed(self, again: tuple[str, ...], edits: bool) -> None:
+        self.actions.again.allowed, self.actions.next_edits.has_place = again, edits
 
     def _place_changed(self) -> None:
         self.actions.place_changed()
-        self._consent.place_changed()
-
-    def _opening(self, uri: str) -> None:
-        """Called before a document is opened."""
-        self._denied.opening(uri)
-        self._consent.opening(uri)
+        self._routes.consent.place_changed()
 
     def _another_day(self) -> None:
         if self.configuration.arm:
@@ -317,15 +287,15 @@ class FimbleServer(Session):
         """params: may be a TextDocumentPositionParams; then the answer also says why nothing appears at that
         position."""
         await self.configuration.settled()
-        self._consent.look()
+        self._routes.consent.look()
         found = status(
             self._engine,
             self.completions.log,
             client={"name": self.client.name, "positionEncoding": self.client.encoding},
             settings={**msgspec.to_builtins(self.settings), "endpoints": dict.fromkeys(self.settings.endpoints)},
             places=self._places(),
-            denied=self._denied.why,
-            consent=self._consent.told(),
+            denied=self._routes.denied.why,
+            consent=self._routes.consent.told(),
             problems=self.configuration.problems,
             state=self.state.current().told(),
             power={"onBattery": self.power.on_battery, "isSaving": self.power.is_saving},
@@ -359,7 +329,7 @@ class FimbleServer(Session):
             off=self.why_off(),
             documents=len(self.documents),
             stats=self.counting.state,
-            consent=[each["text"] for each in self._consent.told()],
+            consent=[each["text"] for each in self._routes.consent.told()],
         )
 
     def _places(self) -> dict[str, Any]:
