@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -178,7 +178,8 @@ async def _end(client: LanguageClient) -> None:
     with anyio.CancelScope(shield=True):
         try:
             if process.returncode is None:
-                with anyio.move_on_after(_END_SECONDS):
+                # Ctrl-C on a terminal ends the server too, which is no error then.
+                with suppress(RuntimeError), anyio.move_on_after(_END_SECONDS):
                     await client.shutdown_async(None)
                     client.exit(None)
                     await process.wait()

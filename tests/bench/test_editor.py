@@ -34,6 +34,15 @@ async def test_the_server_ends_with_the_editor(stopped: bool, monkeypatch: pytes
     assert process.returncode == (-signal.SIGKILL if stopped else 0)
 
 
+async def test_a_server_that_ends_together_with_the_bench_is_no_error() -> None:
+    """Ctrl-C on a terminal is for both; what ends the bench is what it tells."""
+    with anyio.fail_after(60), pytest.raises(ValueError, match="of the bench"):
+        async with editor(["--backend", "scripted"]) as client:
+            await client.ready()
+            await _kill(client)
+            raise ValueError("of the bench")
+
+
 async def test_a_server_that_dies_during_a_request_is_told() -> None:
     with anyio.fail_after(60):
         async with editor(["--backend", "scripted"]) as client:
