@@ -79,8 +79,9 @@ def test_what_looks_like_a_secret_is_not_shown_even_if_it_is_open(server: StdioC
 def test_what_opens_later_is_shown_after_a_rest(server: StdioClient, root: Path) -> None:
     main = (root / "main.py").as_uri()
     server.open(main, MAIN)
+    assert shown(server, main) == [], "the prompt is made"
     server.open((root / "colours.py").as_uri(), COLOURS)
-    assert shown(server, main) == []
+    assert shown(server, main) == [], "and stays as it is"
     server.change(main, 2, "\nx = Colour(")
     deadline = time.monotonic() + SECONDS
     while shown(server, main) != ["colours.py"]:
