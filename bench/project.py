@@ -48,6 +48,7 @@ from lsp_server.features.index.reader import Reader
 from lsp_server.settings.fields import Settings
 
 KINDS = ("definition", "member", "in file")
+_TABLE_WIDTH = 150
 _LEAST_NAME = 4
 _IMPORTING = re.compile(r"\s*(?:import|from|use|using|package|require|#include|export\s+\*|\}\s*from)\b")
 # A block of Rust that adds to a type which is defined elsewhere, maybe in another crate.
@@ -307,6 +308,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_TABLE_WIDTH)
     backend: Backend | None = None
     rows: list[tuple[str, Found]] = []
     try:
