@@ -156,12 +156,12 @@ def calibrate(
                 break
             try:
                 probes[option] = stack.enter_context(make(option))
-            except ProbeError:  # no memory for a second context: use the first
+                probes[option].use_threads(threads[0], threads[0])
+                found[option] = yield from _costs(probes[option], sizes, watch)
+            except ProbeError:  # no memory for a second context, or it fails: use the first
                 if not found:
                     raise
                 break
-            probes[option].use_threads(threads[0], threads[0])
-            found[option] = yield from _costs(probes[option], sizes, watch)
         if len(found) > 1 and not watch.over():
             use = yield from _fastest(probes, watch)
         costs = found[use]

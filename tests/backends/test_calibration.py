@@ -350,3 +350,15 @@ def test_no_room_for_a_second_context_leaves_the_first() -> None:
                 yield context
 
     assert Full(1.0, 2.0).measure().flash_attention is False
+
+
+def test_a_second_context_that_fails_leaves_the_first() -> None:
+    class Failing(Machine):
+        def step(self, context: Context, size: int, logits: int) -> None:
+            if context.flash and size > 4:
+                raise calibration.ProbeError("it fails")
+            super().step(context, size, logits)
+
+    found = Failing(1.0, 2.0).measure()
+    assert found.flash_attention is False
+    assert found.costs.sizes == CPU_SIZES
