@@ -141,7 +141,9 @@ class Generation:
             if self._healing is not None:
                 self._complete = True
                 return None
-        first_row = (self._heal_from if self._cost.decoded == 0 else len(self._tokens)) - 1
+        first_row = kept_row = len(self._tokens) - 1
+        if self._cost.decoded == 0:
+            first_row, kept_row = self._heal_from - 1, self._rows_from
         held = model.cache.tokens(sequence)
         position = common_prefix(held, self._tokens)
         if wanted:
@@ -161,7 +163,7 @@ class Generation:
         end = min(len(self._tokens), position + size)
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)
-        rows = max(0, end - max(position, min(first_row, self._rows_from)))
+        rows = max(0, end - max(position, kept_row))
         costs = model.backend.info.costs
         if costs is not None and costs.apart_pays(end - position, position, rows):
             rows = max(0, end - max(position, first_row))
