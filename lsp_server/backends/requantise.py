@@ -35,7 +35,7 @@ def can_be_faster(header: Header, type_name: str) -> bool:
     """Whether a copy in one of `TYPES` may be faster on this CPU. In Q8_0, if most layer weights have other types
     without an interleaved layout. In Q4_0, if there is a layout for it, and most layer weights have other types, which
     are not smaller on average."""
-    rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
+    rows = _layer_weights(header)
     elements, others = sum(tensor.elements for tensor in rows), [t for t in rows if t.type_name != type_name]
     if type_name == "Q8_0":
         others = [tensor for tensor in others if not estimate.has_cpu_layout(tensor.type_name)]
@@ -46,8 +46,12 @@ def can_be_faster(header: Header, type_name: str) -> bool:
 
 def copy_bytes(header: Header, type_name: str) -> int:
     """The size of a copy's file, about."""
-    rows = [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
+    rows = _layer_weights(header)
     return header.file_bytes - sum(tensor.bytes for tensor in rows) + _bytes_as(rows, type_name)
+
+
+def _layer_weights(header: Header) -> list[Tensor]:
+    return [tensor for tensor in header.tensors if len(tensor.shape) > 1 and tensor.name.startswith("blk.")]
 
 
 def _bytes_as(tensors: Sequence[Tensor], type_name: str) -> int:

@@ -111,7 +111,8 @@ def make(plan: Plan, place: Path, tell: Callable[[str], None], progress: Progres
     header = plan.header
     arms = [Arm("as it is", plan.source, header.file_bytes)]
     cut_bytes = gguf_writer.written_bytes(header, plan.trim.changes, plan.trim.rows) if plan.trim else 0
-    needed = cut_bytes + sum(requantise.copy_bytes(header, type) for type in plan.types)
+    less = header.file_bytes - cut_bytes if plan.trim else 0
+    needed = cut_bytes + sum(requantise.copy_bytes(header, type) - less for type in plan.types)
     free = shutil.disk_usage(place).free
     if needed + _SPARE_BYTES > free:
         raise ModelError(

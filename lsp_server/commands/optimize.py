@@ -66,7 +66,8 @@ def run(options: argparse.Namespace, factory: BackendFactory) -> int:
             with tempfile.TemporaryDirectory(dir=folder, prefix="optimize-", suffix=".tmp") as place:
                 arms = faster_copy.make(plan, Path(place), _progress, stop)
                 speeds, agreements = faster_copy.measure(arms, factory, _progress, stop, stop.check)
-                chosen = faster_copy.choose(arms, speeds, agreements, forced=options.type in ("Q8_0", "Q4_0"))
+                forced = options.type not in (faster_copy.AUTO, faster_copy.KEEP)
+                chosen = faster_copy.choose(arms, speeds, agreements, forced=forced)
                 target = faster_copy.put(plan, arms[chosen], folder, stop) if chosen else None
     except KeyboardInterrupt:
         print("fimble: stopped; nothing was changed", file=sys.stderr)  # noqa: T201
