@@ -258,7 +258,7 @@ def _members_as_text(members: Sequence[Member]) -> str:
     return json.dumps([[" ".join(each.names), each.text.decode("utf-8", "replace"), each.method] for each in members])
 
 
-@lru_cache(maxsize=1 << 12)
+@lru_cache(maxsize=1 << 9)  # a few times what one choice reads
 def members_of(text: str) -> tuple[Member, ...]:
     """Reads the result of `_members_as_text`. Raises ValueError."""
     return tuple(
