@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import logging
 import os
@@ -33,6 +34,7 @@ from lsp_server.system import user_folders
 
 if TYPE_CHECKING:
     from lsp_server.backends.base import Backend, BackendFactory, ModelSpec
+    from lsp_server.endpoints.money import Spending
     from lsp_server.engine.api import HomeKind, RoutedEngine
     from lsp_server.engine.endpoint import Endpoint
     from lsp_server.engine.home import Home
@@ -257,16 +259,18 @@ def _engine(options: argparse.Namespace) -> RoutedEngine:
     from lsp_server.engine.switch import Switch
 
     ids = itertools.count(1)
-    spending: list[Any] = []  # one for all endpoints, made with the first
+
+    @functools.cache  # one for all endpoints
+    def spending() -> Spending:
+        from lsp_server.endpoints.money import Spending
+
+        return Spending()
 
     def remote(name: str, endpoint: Endpoint) -> EngineClient:
         from lsp_server.endpoints.home import RemoteHome
-        from lsp_server.endpoints.money import Spending
         from lsp_server.endpoints.sent_log import SentLog
 
-        if not spending:
-            spending.append(Spending())
-        log = SentLog(spending=spending[0])
+        log = SentLog(spending=spending())
         return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, log=log)}, ids=ids)
 
     return Switch(EngineClient(_homes(options), ids=ids), remote)

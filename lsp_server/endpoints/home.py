@@ -20,7 +20,17 @@ import anyio.to_thread
 from lsp_server.backends.base import ModelInfo
 from lsp_server.endpoints.answer import Answer, MismatchError
 from lsp_server.endpoints.dialects import DIALECTS, DialectError, piece_of
-from lsp_server.endpoints.http import EndpointError, RefusedError, check, explained, lines, make_client, masked, url_of
+from lsp_server.endpoints.http import (
+    EndpointError,
+    RefusedError,
+    check,
+    explained,
+    is_unsent,
+    lines,
+    make_client,
+    masked,
+    url_of,
+)
 from lsp_server.endpoints.money import MoneyError
 from lsp_server.endpoints.probing import probe
 from lsp_server.endpoints.rendering import Healed, healed, without_secrets
@@ -252,7 +262,7 @@ class RemoteHome:
             return FinishReason.FAILED, self._broken(str(error))
         except Exception as error:
             answer.problem = explained(error)
-            answer.is_free = answer.problem.startswith("cannot be reached")
+            answer.is_free = is_unsent(error)
             return FinishReason.FAILED, self._broken(answer.problem)
 
     async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:

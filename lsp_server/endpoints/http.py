@@ -138,6 +138,11 @@ async def lines(chunks: AsyncIterator[bytes], *, whole: bool = False) -> AsyncIt
         yield rest.decode("utf-8", "replace")
 
 
+def is_unsent(error: Exception) -> bool:
+    """Whether a connection error means that the server has got nothing."""
+    return type(error).__name__ in ("ConnectError", "ConnectTimeout", "ProxyError")
+
+
 def explained(error: Exception) -> str:
     """A connection error in words that follow the server's name."""
     name = type(error).__name__

@@ -18,7 +18,7 @@ from typing import Annotated
 import msgspec
 from platformdirs import user_state_path
 
-from lsp_server.system.regular_file import open_regular
+from lsp_server.system.regular_file import open_regular, open_to_append
 
 logger = logging.getLogger(__name__)
 
@@ -111,10 +111,7 @@ def _append(day: str, line: tuple[str, float]) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     file = folder / f"{day}.jsonl"
     is_new = not file.exists()
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # those that the system has
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(file, flags, 0o600)
+    descriptor = open_to_append(file)
     try:
         # The empty line in front separates it from a last line that was cut.
         os.write(descriptor, b"\n" + msgspec.json.encode(line) + b"\n")

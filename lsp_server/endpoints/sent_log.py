@@ -25,6 +25,7 @@ from platformdirs import user_state_path
 
 from lsp_server.endpoints.money import Spending
 from lsp_server.system.kept_files import read, write_whole
+from lsp_server.system.regular_file import open_to_append
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +109,7 @@ def add(sent: Sequence[Sent]) -> None:
 def _add(file: Path, data: bytes) -> bool:
     """Appends to the file, and shortens it if it is large, while no other process does. Returns False if another
     process has replaced the file before it was locked. Raises OSError."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # those that the system has
-        flags |= getattr(os, name, 0)
-    descriptor = os.open(file, flags, 0o600)
+    descriptor = open_to_append(file)
     try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):

@@ -44,7 +44,7 @@ class RequestLog:
         self._counts["answered"] += 1
         self._counts["empty" if outcome.suggestion is None else outcome.source] += 1
         if (asked := _asked(outcome)) is not None:
-            self.from_endpoint = words_of(asked) if outcome.usage.place else ""
+            self.from_endpoint = asked_in_words(asked) if outcome.usage.place else ""
         usage = outcome.usage
         self._recent.append(
             {
@@ -82,7 +82,7 @@ class RequestLog:
     def acted(self, action: str, usage: Usage) -> None:
         """Notes that an action was answered. action: its identifier."""
         self._acted.append((self._clock(), action, usage))
-        self.from_endpoint = words_of(usage.told()) if usage.place else ""
+        self.from_endpoint = asked_in_words(usage.told()) if usage.place else ""
 
     def last_actions(self) -> list[dict[str, Any]]:
         """The last answers to actions, the latest first: who was asked, how long it took, tokens and cost."""
@@ -147,7 +147,7 @@ def _asked(outcome: Outcome) -> dict[str, Any] | None:
     return outcome.usage.told() if outcome.source == "model" else None
 
 
-def words_of(asked: Mapping[str, Any]) -> str:
+def asked_in_words(asked: Mapping[str, Any]) -> str:
     """Who was asked, for how long, how many tokens and at what cost, in words."""
     prompt = f"{asked['promptTokens']:,} tokens read and " if asked["promptTokens"] else ""
     cost = f", cost {asked['costText']}" if asked["costText"] else ""
@@ -266,6 +266,6 @@ def why_text(entries: list[dict[str, Any]]) -> str:
         took = f"{entry['waitedMs']:.0f} ms" + (f": {', '.join(parts)}" if parts else "")
         reason = f": {entry['why']}" if entry["why"] else ""
         asked = entry["asked"]
-        took += f"; {words_of(asked)}" if asked is not None and asked["place"] != LOCAL else ""
+        took += f"; {asked_in_words(asked)}" if asked is not None and asked["place"] != LOCAL else ""
         lines.append(f"- {entry['secondsAgo']:.0f} s ago, {shown}{reason} ({took})")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Opens regular files only: a path may name a pipe, which can block for ever, or a device."""
+"""Opens files with care: a path may name a pipe, which can block for ever, a device, or a link."""
 
 from __future__ import annotations
 
@@ -33,6 +33,15 @@ def open_regular(path: Path, buffering: int = -1) -> BinaryIO:
     except BaseException:
         os.close(descriptor)
         raise
+
+
+def open_to_append(path: Path) -> int:
+    """A descriptor to append to a file with; a new file is readable for the user alone. It follows no link, and waits
+    for nobody at a pipe. Raises OSError."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):  # those that the system has
+        flags |= getattr(os, name, 0)
+    return os.open(path, flags, 0o600)
 
 
 def _check(mode: int, path: Path) -> None:
