@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,26 +12,19 @@ import anyio
 import pytest
 
 from lsp_server.backends.base import ModelSpec
-from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.endpoints.home import RemoteHome
 from lsp_server.engine.api import LOCAL, Finished, FinishReason, Priority, TextDelta
 from lsp_server.engine.client import EngineClient
-from lsp_server.engine.endpoint import Endpoint, Kind
-from lsp_server.engine.home import ThreadHome
+from lsp_server.engine.endpoint import Kind
 from lsp_server.engine.request import EngineLost, Event, Load, ModelReady, Working
-from lsp_server.engine.switch import Switch
-from lsp_server.features.inline import InlineCompleter
-from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
 from tests.core.test_secrets import SECRETS, joined
 from tests.endpoints.server import KINDS, MODELS, PATHS, Server, response, serving, stream
+from tests.endpoints.switched import SECONDS, SOURCE, switched
 from tests.engine.harness import BLOCK, ask
 from tests.support.cursor import parse_cursor
 
-SECONDS = 20
-SOURCE = "def area(width):\n    return ar$0\n\n\nprint(area(2))\n"
-PATIENT = InlineOptions(answer_ms=1000 * SECONDS, deadline_ms=1000 * SECONDS, debounce=False, prepare_next=False)
 COMPLETES = [kind for kind in KINDS if kind != "chat"]
 
 
@@ -271,34 +263,6 @@ async def test_a_fault_is_one_clear_line_and_the_local_model_takes_over(name: st
         assert state.message.startswith("endpoint `team` (127.0.0.1) ")
         assert "\n" not in state.message
         assert (used, local) == (False, True)
-
-
-KNOWN = b"def area(width):\n    return area(width)\n"
-
-
-@asynccontextmanager
-async def switched(server: Server, **more: Any) -> AsyncIterator[tuple[Switch, InlineCompleter]]:
-    """A completer whose first place is the server, and whose second is a local model."""
-    ids = itertools.count(1)
-    local = EngineClient(
-        {"in-process": lambda: ThreadHome(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN]))},
-        ids=ids,
-    )
-
-    def make(name: str, endpoint: Endpoint) -> EngineClient:
-        return EngineClient({"in-process": lambda: RemoteHome(name, endpoint, environ={})}, ids=ids)
-
-    switch = Switch(local, make)
-    completer = InlineCompleter(switch, lambda: PATIENT)
-    switch.start()
-    switch.load(ModelSpec("", sequences=2))
-    switch.route({"team": server.endpoint(**more)}, {"completion": ["team", LOCAL], "chat": [LOCAL]})
-    try:
-        with anyio.fail_after(SECONDS):
-            yield switch, completer
-    finally:
-        await switch.stop()
-        completer.close()
 
 
 async def test_an_endpoint_that_works_again_is_taken_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import multiprocessing
 import stat
 import time
@@ -13,19 +12,14 @@ from typing import Any
 import anyio
 import pytest
 
-from lsp_server.backends.base import ModelSpec
-from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.endpoints import money
-from lsp_server.endpoints.home import RemoteHome
 from lsp_server.endpoints.money import MoneyError, Spending, costs_path
-from lsp_server.endpoints.sent_log import SentLog, last_sent
-from lsp_server.engine.client import EngineClient
-from lsp_server.engine.endpoint import LOCAL, Endpoint, Kind, shown_cost
-from lsp_server.engine.home import ThreadHome
+from lsp_server.endpoints.sent_log import last_sent
+from lsp_server.engine.endpoint import Kind, shown_cost
 from lsp_server.engine.switch import Switch
 from lsp_server.features.inline import InlineCompleter
 from tests.endpoints.server import Server, response, serving
-from tests.endpoints.test_home import KNOWN, PATIENT, SECONDS, SOURCE
+from tests.endpoints.switched import SOURCE, switched
 from tests.support.cursor import parse_cursor
 
 PRICES = {"price_in": 2.0, "price_out": 10.0}
@@ -139,33 +133,14 @@ def test_how_a_sum_is_shown(cost: float, text: str) -> None:
     assert shown_cost(cost, reckoned=True) == f"~{text}"
 
 
-async def switched(
+async def at_work(
     server: Server, spending: Spending, work: Callable[[Switch, InlineCompleter], Any], **more: Any
 ) -> None:
-    """Runs `work` with a completer whose first place is the server, and whose second is a local model."""
-    ids = itertools.count(1)
-    local = EngineClient(
-        {"in-process": lambda: ThreadHome(lambda spec, progress: ScriptedBackend(spec, progress, texts=[KNOWN]))},
-        ids=ids,
-    )
-
-    def make(name: str, endpoint: Endpoint) -> EngineClient:
-        home = RemoteHome(name, endpoint, environ={}, log=SentLog(spending=spending))
-        return EngineClient({"in-process": lambda: home}, ids=ids)
-
-    switch = Switch(local, make)
-    completer = InlineCompleter(switch, lambda: PATIENT)
-    switch.start()
-    switch.load(ModelSpec("", sequences=2))
-    switch.route({"team": server.endpoint(**more)}, {"completion": ["team", LOCAL], "chat": [LOCAL]})
-    try:
-        with anyio.fail_after(SECONDS):
-            while any(place[1].kind in ("none", "loading") for place in switch.places("completion")):
-                await anyio.sleep(0.005)
-            await work(switch, completer)
-    finally:
-        await switch.stop()
-        completer.close()
+    """Runs `work` once both places have been looked at."""
+    async with switched(server, spending, **more) as (switch, completer):
+        while any(place[1].kind in ("none", "loading") for place in switch.places("completion")):
+            await anyio.sleep(0.005)
+        await work(switch, completer)
 
 
 async def completed(completer: InlineCompleter) -> Any:
@@ -181,7 +156,7 @@ async def test_a_request_costs_what_its_tokens_cost(kind: Kind, reckoned: bool) 
         assert (outcome.usage.place, outcome.usage.reckoned) == ("team", reckoned)
 
     async with serving(kind, pieces=[" area", "(2)", "\n\n"]) as server:
-        await switched(server, spending, work, **PRICES)
+        await at_work(server, spending, work, **PRICES)
         (body,) = server.completions
     (found,) = last_sent()
     prompt = -(-len(body["prompt"].encode()) // 3) if reckoned else found.prompt_tokens
@@ -197,7 +172,7 @@ async def test_what_the_server_refuses_costs_nothing() -> None:
         assert (await completed(completer)).usage.place == ""
 
     async with serving("openai", answer=response(429, {"error": "no"})) as server:
-        await switched(server, spending, work, **PRICES)
+        await at_work(server, spending, work, **PRICES)
     assert [found.cost for found in last_sent()] == [0.0]
     assert spending.today() == {}
 
@@ -226,7 +201,7 @@ async def test_at_the_limit_the_next_place_answers_until_midnight(monkeypatch: p
         assert outcome.usage.place == "team"
 
     async with serving("openai", pieces=lambda body: [" area", "(2)", "\n\n"]) as server:
-        await switched(server, spending, work, **PRICES, daily_limit=3.0)
+        await at_work(server, spending, work, **PRICES, daily_limit=3.0)
 
 
 async def test_without_a_readable_sum_a_limited_endpoint_is_not_asked(state: Path) -> None:
@@ -238,7 +213,7 @@ async def test_without_a_readable_sum_a_limited_endpoint_is_not_asked(state: Pat
         assert "has a `daily_limit`, and" in switch.places("completion")[0][1].message
 
     async with serving("openai", pieces=[" area", "(2)", "\n\n"]) as server:
-        await switched(server, Spending(), work, **PRICES, daily_limit=3.0)
+        await at_work(server, Spending(), work, **PRICES, daily_limit=3.0)
         assert server.requests == []
 
 
