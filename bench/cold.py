@@ -30,7 +30,7 @@ from bench.arms.cold_arms import (
 from bench.arms.engine_arm import engine_arm
 from bench.arms.infill import LLAMA_VIM
 from bench.progress import INTERRUPTED, progress_bar
-from bench.report import write_json
+from bench.report import console_of, write_json
 from bench.sessions.editor import ServerError, editor
 from bench.sessions.recordings import Change
 from lsp_server.backends.base import ModelError, ModelSpec
@@ -80,9 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     bench: _Bench | None = None
     status = 0
     try:

@@ -17,7 +17,7 @@ from rich.text import Text
 
 from bench import machine, plot
 from bench.progress import progress_bar
-from bench.report import write_json
+from bench.report import console_of, write_json
 from bench.sessions import recordings, repository, tables
 from bench.sessions.editor import ServerError, editor
 from bench.sessions.recordings import Change
@@ -80,9 +80,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     try:
         if options.plot is not None:
             plot.check(options.plot)

@@ -22,7 +22,7 @@ from bench.arms.busy import spinner
 from bench.arms.engine_arm import EngineArm, engine_arm
 from bench.arms.floor import Floor
 from bench.progress import progress_bar
-from bench.report import write_json
+from bench.report import console_of, write_json
 from bench.sessions.editor import ServerError
 from bench.sessions.recordings import Change
 from bench.sessions.timeline import with_gaps
@@ -72,9 +72,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     try:
         if not 2 <= options.tokens <= 64:
             raise ValueError("--tokens is a number from 2 to 64")

@@ -18,14 +18,13 @@ from statistics import fmean
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import keystrokes, machine
 from bench.arms import infill, zed
 from bench.arms.arm import Answer, quantile
-from bench.report import write_json
+from bench.report import console_of, write_json
 from bench.sessions.editor import ServerError
 from bench.sessions.recordings import Change
 from bench.sessions.timeline import with_gaps
@@ -47,9 +46,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     try:
         sessions = keystrokes.sessions_of(options)
         found = machine.facts()

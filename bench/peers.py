@@ -22,7 +22,7 @@ from bench.arms.arm import Answer, Arm, ratios, summary
 from bench.arms.engine_arm import EngineArm, engine_arm
 from bench.arms.floor import BareArm, Floor
 from bench.progress import INTERRUPTED, progress_bar
-from bench.report import write_json
+from bench.report import console_of, write_json
 from bench.sessions import tables
 from bench.sessions.editor import ServerError, editor
 from bench.sessions.live import LiveKey, Player
@@ -61,9 +61,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     taken = _Taken()
     status = 0
     try:

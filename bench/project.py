@@ -21,11 +21,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import machine
+from bench.report import console_of
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.core.context import choose_context
@@ -307,9 +307,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     backend: Backend | None = None
     rows: list[tuple[str, Found]] = []
     try:

@@ -26,6 +26,7 @@ from bench.filling.scores import Completion, score
 from bench.filling.store import Store
 from bench.filling.tasks import Task, chosen, closed, mid_word
 from bench.progress import INTERRUPTED, progress_bar
+from bench.report import console_of
 from lsp_server.backends.base import Backend, BackendFactory, ModelError, ModelSpec
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.engine.client import loaded
@@ -81,9 +82,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=_TABLE_WIDTH)
+    console = console_of(_TABLE_WIDTH)
     try:
         tasks = load_tasks(options)
         histories = [History.parse(text) for text in options.anchor]
