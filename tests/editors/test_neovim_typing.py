@@ -96,8 +96,7 @@ def test_two_editors_at_once_and_a_key_every_45_ms(version: str, start_neovim: C
         journal = editor.lua("_G.journal")
         assert editor.buffer() == replayed(keys, journal)
         ours = version != "0.12" or editor is second
-        accepted = sum(map(bool, journal))
-        assert accepted > (KEYS // 100 if ours else 0), "too little was accepted for this to say anything"
+        assert sum(map(bool, journal)) > (KEYS // 50 if ours else 0), "too little was accepted for this to say anything"
         assert not ours or editor.lua("_G.astray") == 0
         assert editor.lua(MARKS) == 0
         assert not editor.ghost()

@@ -14,7 +14,7 @@ from lsp_server.stats.counts import Key, Tally
 
 TRIAL = Trial("0a1b2c3d", "2026-01-01", ("A.toml", "B.toml"), ({}, {}))
 BEGAN = date(2026, 1, 1)
-SIMULATIONS = 120
+SIMULATIONS = 200
 
 
 def lived(chance: random.Random, days: int, more: float, spread: float, *, drift: float = 0.0) -> Tally:
