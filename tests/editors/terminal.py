@@ -102,15 +102,22 @@ class Terminal:
             return drawn, None if cursor.hidden else (cursor.y, cursor.x)
 
     def wait(self, condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
-        """Waits until `condition` holds; it is looked at after every change of the screen, and every AGAIN seconds,
-        since not all that is waited for is drawn."""
+        """Waits until `condition` holds."""
+        if not self.comes(condition, seconds):
+            assert not self._ended, f"the program ended before {what}:\n{self.text}"
+            raise AssertionError(f"not within {seconds:g} s: {what}\n{self.text}")
+
+    def comes(self, condition: Callable[[], object], seconds: float) -> bool:
+        """Whether `condition` holds within some seconds; it is looked at after every change of the screen, and every
+        AGAIN seconds, since not all that is waited for is drawn. False if the program ends before."""
         deadline = time.monotonic() + seconds
         with self._drawn:
             while not condition():
-                assert not self._ended, f"the program ended before {what}:\n{self.text}"
                 remaining = deadline - time.monotonic()
-                assert remaining > 0, f"not within {seconds:g} s: {what}\n{self.text}"
+                if self._ended or remaining <= 0:
+                    return False
                 self._drawn.wait(min(remaining, AGAIN))
+        return True
 
     def wait_for(self, text: str, seconds: float = SECONDS) -> None:
         self.wait(lambda: text in self.text, f"{text!r} on the screen", seconds)
