@@ -63,7 +63,7 @@ class Consent:
         self._read_again = False
         self._kept = 0  # how many answers were written
         self._news = anyio.Event()
-        self._logged: set[str] = set()
+        self._told_unasked: set[str] = set()
 
     # What is allowed ------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ class Consent:
             self._note(uri)  # of a refusal that has come meanwhile
         if before != (decisions, keys):
             self._changed()
-        self._log_unasked()
+        self._tell_unasked()
 
     def _note(self, uri: str) -> None:
         """Adds the refusals of the folders that a document lies in to `_barred`."""
@@ -168,10 +168,12 @@ class Consent:
 
     def _ask_next(self, also: Sequence[str] = ()) -> None:
         """Asks about the first place whose turn it is; one question at a time. also: the places that an action is
-        wanted of."""
-        if self._asking is not None or not self._session.client.asks:
+        wanted of. A question that nobody waits for must not take the keys that the user types: they could be its
+        answer."""
+        client = self._session.client
+        if self._asking is not None or not client.asks:
             return
-        unasked = self._unasked if len(self._session.documents) else ()
+        unasked = self._unasked if client.asks_aside and len(self._session.documents) else ()
         for name in (*also, *unasked):
             if name in self._elsewhere and self.standing(name) == "not asked":
                 self._asking = self._folders(), self._pair(name)
@@ -298,12 +300,14 @@ class Consent:
             f"file; `fimble endpoints forget {name}` takes that back",
         }[self.standing(name)]
 
-    def _log_unasked(self) -> None:
-        """Writes to the editor's log what a client that shows no questions has to know."""
-        for name in self._unasked if not self._session.client.asks else ():
-            if name in self._elsewhere and self.standing(name) == "not asked" and name not in self._logged:
-                self._logged.add(name)
-                self._session.log(types.MessageType.Warning, self._text(name))
+    def _tell_unasked(self) -> None:
+        """Tells, without a question, what the user of a client has to know that shows none, or not unasked."""
+        client = self._session.client
+        for name in self._unasked if not client.asks_aside else ():
+            if name in self._elsewhere and self.standing(name) == "not asked" and name not in self._told_unasked:
+                self._told_unasked.add(name)
+                tell = self._session.show_once if client.asks else self._session.log
+                tell(types.MessageType.Warning, self._text(name))
 
 
 def _look(roots: Sequence[Path]) -> tuple[list[Decision], dict[Path, str]]:

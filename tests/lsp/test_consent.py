@@ -56,7 +56,9 @@ class Window:
     """A client with folders and an open document, that answers each question as `said` says. None: with no button;
     OPEN: not at all."""
 
-    def __init__(self, start: Start, home: Path, *roots: str, said: str | None = None, asks: bool = True) -> None:
+    def __init__(
+        self, start: Start, home: Path, *roots: str, said: str | None = None, asks: bool = True, name: str = ""
+    ) -> None:
         (home / "known.py").write_text(KNOWN)
         self.home, self.said = home, said
         self.questions: list[Message] = []
@@ -67,7 +69,10 @@ class Window:
             (home / root).mkdir(parents=True, exist_ok=True)
         given = [{"uri": (home / root).as_uri(), "name": root} for root in roots]
         self.server.initialize(
-            ASKS if asks else {}, initializationOptions={"answer_ms": 20_000}, workspaceFolders=given or None
+            ASKS if asks else {},
+            initializationOptions={"answer_ms": 20_000},
+            workspaceFolders=given or None,
+            **({"clientInfo": {"name": name}} if name else {}),
         )
         self.uri = (home / (roots[0] if roots else "loose") / "a.py").as_uri()
         self.server.open(self.uri, TEXT)
@@ -173,6 +178,23 @@ def test_a_client_that_cannot_ask_says_how_to_allow_it(start: Start, home: Path,
     sent = len(team.completions)
     assert window.shown() == "ea(width)"
     assert len(team.completions) == sent
+
+
+@pytest.mark.parametrize("name", ["Neovim", "helix", "eglot", "emacs"])
+def test_a_question_that_takes_the_keyboard_is_asked_for_an_action_alone(
+    start: Start, home: Path, team: Server, name: str
+) -> None:
+    user_file(home, ROUTING + elsewhere(team))
+    window = Window(start, home, "w", said=ALLOW, name=name)
+    shown = window.server.message(lambda m: m.get("method") == "window/showMessage", "what to do")["params"]["message"]
+    assert "`fimble endpoints allow team`, run in its folder, allows it" in shown
+    window.server.open((home / "w/b.py").as_uri(), TEXT)
+    assert window.shown() == "ea(width)"
+    assert (window.standing(), window.questions, team.requests) == ("not asked", [], [])
+    done = run(["endpoints", "allow", "team"], home / "w", environment(home))
+    assert (done.returncode, done.stderr) == (0, "")
+    window.server.open((home / "w/c.py").as_uri(), TEXT)
+    window.server.wait(window.asked, "the endpoint")
 
 
 def test_another_url_is_asked_about_again(start: Start, home: Path, team: Server) -> None:
@@ -418,7 +440,7 @@ def test_an_action_waits_for_a_minute_at_most() -> None:
 
         roots: ClassVar[list[Path]] = []
         documents = DocumentStore()
-        client = SimpleNamespace(asks=True)
+        client = SimpleNamespace(asks=True, asks_aside=True)
         questions = 0
 
         def start_task(self, function: Callable[..., Awaitable[None]], *args: object) -> None:
