@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
 
-def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int, begun: bytes = b"") -> int:
-    """The most probable allowed token after `text`, or the allowed token at position `rank`; the most probable of all
-    if none of the likely tokens is allowed. begun: the bytes of an incomplete character at the end of `text`."""
+def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: int, begun: bytes = b"") -> int | None:
+    """The most probable allowed token after `text`, or the allowed token at position `rank`. If none of the likely
+    tokens is allowed: None where names are limited, since the text must end there; elsewhere the most probable of all.
+    begun: the bytes of an incomplete character at the end of `text`."""
     opening, members = request.opening, request.members
     limits: list[Callable[[int], bool]] = []
     beginnings: list[int] = []
@@ -28,7 +29,8 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
         # If the best token is ruled out, the end token as the second choice is not what the model wants.
         ends = bool(text.strip()) or model.ends(int(row.argmax()))
         limits.append(lambda token: _can_open(model, token, opening, text, partly=partly, ends=ends))
-    if members is not None and members.limits(text):
+    names_are_limited = members is not None and members.limits(text)
+    if members is not None and names_are_limited:
         limits.append(lambda token: _can_follow(model, token, members, text, begun))
     top = int(row.argmax() if rank == 0 else row.argpartition(-1 - rank)[-1 - rank])
     if not limits or (rank == 0 and all(allows(top) for allows in limits)):
@@ -37,7 +39,7 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
         words = [word.encode() for word in members.words(text)]
         beginnings += model.vocabulary.parts_of([word[len(begun) :] for word in words if word.startswith(begun)])
     found = likeliest(row, lambda token: all(allows(token) for allows in limits), beginnings, rank)
-    return top if found is None else found
+    return top if found is None and not names_are_limited else found
 
 
 def least(request: Generate, text: str) -> float:

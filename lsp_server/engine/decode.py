@@ -248,17 +248,17 @@ class Generation:
             healing = heal(self.model, self.sequence, self._tokens, self._heal_from, self.request)
         if healing is not None:
             self._healing = None
-            index, token, row, piece = healing
-            whole = self.model.vocabulary.piece(token)
+            index, healed, row, piece = healing
+            whole = self.model.vocabulary.piece(healed)
             rivals = [self._tokens[index], *self.model.vocabulary.longer_than(whole.removesuffix(piece))]
             del self._tokens[index:]
-            return self._append(token, row, piece, rivals)
+            return self._append(healed, row, piece, rivals)
         reason, verified, accepted = None, 0, 0
         draft = work.draft if work else []
         for row, drafted in zip(rows, [*draft, None], strict=True):
             token = self._best(row)
             verified += drafted is not None
-            if self.model.ends(token, answers=self.request.stop is None):
+            if token is None or self.model.ends(token, answers=self.request.stop is None):
                 reason = FinishReason.END
                 break
             accepted += token == drafted
@@ -271,9 +271,9 @@ class Generation:
             self.model.rates.learn(work.match, verified, accepted)
         return reason
 
-    def _best(self, row: Logits) -> int:
+    def _best(self, row: Logits) -> int | None:
         """The most probable token; for the first token of an alternative candidate, the token at the candidate's
-        rank."""
+        rank. None if the text must end."""
         rank = self.request.rank if self._cost.decoded == 0 else 0
         begun, _ = self._utf8.getstate()  # the bytes of an incomplete character
         return best(self.model, self.request, self.text, row, rank, begun)
