@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from lsp_server.backends.base import Backend, ModelSpec
+from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine.request import Generate
 from lsp_server.features.outcome import Trigger
 from tests.features.harness import PATIENT, Bench, Opener, knowing
@@ -80,6 +82,19 @@ async def test_a_name_is_written_whose_characters_are_of_several_tokens(bench: O
         await b.ready()
         b.options = LIMITED
         assert (await written(b, source.replace("$0", "self.g$0"))).startswith("röße")
+
+
+async def test_a_text_ends_behind_a_name_where_no_likely_token_may_follow(bench: Opener) -> None:
+    """All of the most probable tokens are letters, which would make another name of it."""
+    letters = [f"{first}{second}".encode() for first in "qwzvyxkj" for second in "abcdefghijkl"]
+
+    def load(spec: ModelSpec, progress: Any) -> Backend:
+        return ScriptedBackend(spec, progress, words=letters)
+
+    async with bench(load) as b:
+        await b.ready()
+        b.options = LIMITED
+        assert await written(b, SOURCE.replace("$0", "self.wi$0"), Trigger.INVOKED) == "dth"
 
 
 SCRIPT = """\
