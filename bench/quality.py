@@ -71,6 +71,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         default=[],
         help="also ask a model of Qwen's with another prompt: that of the simplest plug-in, or that with one change",
     )
+    parser.add_argument(
+        "--quick",
+        type=float,
+        default=0,
+        metavar="RATE",
+        help="also ask with the quick prompt of a new place, as a machine that evaluates RATE tokens a second makes it",
+    )
     parser.add_argument("--no-suffix", action="store_true", help="also ask without the text after the hole")
     parser.add_argument(
         "--anchor",
@@ -115,8 +122,10 @@ def load_tasks(options: argparse.Namespace) -> list[Task]:
     if options.limit is not None and options.limit < 1:
         raise ValueError("--limit is at least 1")
     given = [*(SETS[:3] if options.data else ()), *((holes.NAME,) if options.repo else ())]
-    if options.replay and (options.gold or options.mid_word or options.no_suffix or options.anchor):
-        raise ValueError("--replay has one output of each hole: leave out --gold, --mid-word, --no-suffix and --anchor")
+    if options.replay and (options.gold or options.mid_word or options.no_suffix or options.anchor or options.quick):
+        raise ValueError(
+            "--replay has one output of each hole: leave out --gold, --mid-word, --no-suffix, --anchor and --quick"
+        )
     if options.closed and options.mid_word:
         raise ValueError("--closed and --mid-word type different beginnings: give one of them")
     names = options.set or given
@@ -197,6 +206,7 @@ async def _measure(
                     unhealed=options.mid_word,
                     no_suffix=options.no_suffix,
                     prompts=options.prompt,
+                    quick_rate=options.quick,
                 )
             ]
             completers += [Fimble(engine, inline, history=history) for history in histories]
@@ -209,6 +219,7 @@ async def _measure(
             "closed": options.closed,
             "no_suffix": options.no_suffix,
             "prompt": options.prompt,
+            "quick": options.quick,
             "anchor": options.anchor,
         }
         store = Store(_beside(options, "holes"), key, fresh=options.fresh or options.replay)

@@ -23,7 +23,7 @@ from lsp_server.core.prompt_book import PromptBook
 from lsp_server.core.shape import without_replacing
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.request import Finished, FinishReason, TextDelta
-from lsp_server.features.budget import budget_for
+from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.inline import InlineCompleter
 from lsp_server.features.options import InlineOptions
 from lsp_server.features.outcome import Trigger
@@ -34,6 +34,7 @@ UNCHECKED = "shown, names not checked"
 RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
+QUICK = "shown, quick prompt"
 # Prompts that are asked with beside ours, and what each changes of the first, that of the simplest plug-in.
 OTHER_PROMPTS = ("plain", "path", "repository", "short-suffix", "no-break")
 _SHORT_SUFFIX = 180
@@ -103,7 +104,8 @@ class Fimble:
     both made of that (`outputs.answered`). outputs: what has been decoded already, used where the prompt is the
     same. `history` other than fresh asks the completer itself and gives the treatment `shown` alone, under its name.
     unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole. prompts:
-    others to ask with, of `OTHER_PROMPTS`.
+    others to ask with, of `OTHER_PROMPTS`. quick_rate: also asks with the quick prompt of a machine that evaluates so
+    many tokens a second; 0: does not.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class Fimble:
         unhealed: bool = False,
         no_suffix: bool = False,
         prompts: Sequence[str] = (),
+        quick_rate: float = 0,
     ) -> None:
         self._engine = engine
         self._options = replace(
@@ -132,6 +135,7 @@ class Fimble:
         self._unhealed = unhealed
         self._no_suffix = no_suffix
         self._prompts = prompts
+        self._quick = quick_budget(1000 / quick_rate) if quick_rate > 0 else None
 
     async def complete(self, task: Task) -> Answer:
         if self._history.kind != "fresh":
@@ -140,6 +144,12 @@ class Fimble:
         prompt = self.prompt(place.document, place.hole)
         answer = await treatments(task, place, await self._output(task, place, prompt))
         cursor = Completion("", task.cursor, task.cursor)
+        if self._quick is not None:
+            quick = self.prompt(place.document, place.hole, quick=True)
+            again = (
+                answer if quick == prompt else await treatments(task, place, await self._decoded(task, place, quick))
+            )
+            answer.completions[QUICK] = again.completions[SHOWN]
         if self._unhealed:
             text = (await self.decode(unhealed(prompt), _LINE_END.search)).text
             answer.completions[NOT_HEALED] = replace(cursor, text=_to_newline(text))
@@ -163,12 +173,15 @@ class Fimble:
         completion = Completion(shown.text, shown.start, shown.end) if shown else Completion("", cursor, cursor)
         return Answer({f"{SHOWN}, {self._history}": completion})
 
-    def prompt(self, document: DocumentSnapshot, hole: Hole) -> FimPrompt:
-        """The prompt for a hole, at a place that is new to the server. Raises ModelError."""
+    def prompt(self, document: DocumentSnapshot, hole: Hole, *, quick: bool = False) -> FimPrompt:
+        """The prompt for a hole, at a place that is new to the server. quick: the quick prompt, if the full one is much
+        larger. Raises ModelError."""
         info = self._engine.model.info
         if info is None:
             raise ModelError(self._engine.model.message)
-        return PromptBook().choose(document, hole, info.format, budget_for(info, self._options)).full
+        budget = budget_for(info, self._options)
+        prompts = PromptBook().choose(document, hole, info.format, budget, quick=self._quick if quick else None)
+        return prompts.quick or prompts.full
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
         """Does what the history says, so that the anchors are as they would be."""
@@ -192,11 +205,16 @@ class Fimble:
             output = Output.from_dict(known)
             if not (await answered(output, place)).short:
                 return output
-        raw_end = _LINE_END if task.single_line else _BLANK_LINE
-        opening = place.rule.opening
-        output = await self.decode(prompt, lambda text: raw_end.search(text) and place.is_enough(text), opening)
+        output = await self._decoded(task, place, prompt)
         self._outputs.add({"set": task.set, "id": task.id, **output.as_dict()})
         return output
+
+    async def _decoded(self, task: Task, place: Place, prompt: FimPrompt) -> Output:
+        """The greedy output after a prompt, long enough for every treatment."""
+        raw_end = _LINE_END if task.single_line else _BLANK_LINE
+        return await self.decode(
+            prompt, lambda text: raw_end.search(text) and place.is_enough(text), place.rule.opening
+        )
 
     async def decode(
         self,

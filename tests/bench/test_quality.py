@@ -22,6 +22,7 @@ from bench.filling.completers import (
     NO_SUFFIX,
     NOT_HEALED,
     NOTHING_REPLACED,
+    QUICK,
     RAW,
     RAW_LINE,
     SHOWN,
@@ -305,6 +306,17 @@ def test_an_anchor_further_up_makes_the_lines_since_then_typed(monkeypatch: pyte
     anyio.run(complete)
     assert prompts.seen[0].text("typed").startswith(b"above_27 = 27\n")
     assert prompts.seen[-1].text("typed") == b""
+
+
+def test_the_quick_prompt_of_a_slow_machine_shows_what_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
+    prompts = Prompts(monkeypatch)
+    answer = completed(LONG, fimble(quick_rate=100))
+    full, quick = prompts.seen
+    assert quick.text("before").decode().endswith(full.text("before").decode()[-60:])
+    assert len(quick.text("before")) < len(full.text("before")) / 2
+    assert {SHOWN, QUICK} <= set(answer.completions)
+    completed(LINE, fimble(quick_rate=100))
+    assert len(prompts.seen) == 3, "a short prompt is not asked with twice"
 
 
 @pytest.mark.parametrize(
