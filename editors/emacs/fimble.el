@@ -12,10 +12,10 @@
 
 (defvar fimble-modes
   '(python-mode python-ts-mode js-mode js-ts-mode typescript-mode typescript-ts-mode tsx-ts-mode
-    java-mode java-ts-mode c-mode c-ts-mode c++-mode c++-ts-mode go-mode go-ts-mode rust-mode rust-ts-mode
-    kotlin-mode scala-mode csharp-mode csharp-ts-mode swift-mode ruby-mode ruby-ts-mode php-mode lua-mode
-    sh-mode bash-ts-mode sql-mode html-mode css-mode css-ts-mode json-mode json-ts-mode yaml-mode
-    yaml-ts-mode toml-mode toml-ts-mode markdown-mode)
+    java-mode java-ts-mode c-mode c-ts-mode c++-mode c++-ts-mode go-mode go-ts-mode rust-mode
+    rust-ts-mode kotlin-mode scala-mode csharp-mode csharp-ts-mode swift-mode ruby-mode ruby-ts-mode
+    php-mode lua-mode sh-mode bash-ts-mode sql-mode html-mode css-mode css-ts-mode json-mode json-ts-mode
+    yaml-mode yaml-ts-mode toml-mode toml-ts-mode markdown-mode)
   "Modes in which `fimble' runs.")
 
 ;; eglot runs one server in a buffer: in these modes it is then fimble.

@@ -1,13 +1,15 @@
 """Writes the editors' files that follow from the server: `python -m tests.editors.generate`.
 
-The schema of the settings, which files LSP4IJ gives to the server, and the settings in VS Code's package.json. A test
-fails when they are out of step.
+The schema of the settings, the file types in LSP4IJ's template, the settings in VS Code's package.json, the languages
+in Helix's languages.toml, and Emacs' modes. A test fails when a file is out of date.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,11 @@ import msgspec
 
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.settings.fields import Settings
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 EDITORS = Path(__file__).parents[2] / "editors"
 # Settings of VS Code's extension itself; the server does not know them (vscode/src/settings.ts).
@@ -77,6 +84,32 @@ def vscode_package() -> dict[str, Any]:
     return values
 
 
+def editors_languages() -> list[dict[str, Any]]:
+    """The entries of editors/languages.toml, in the order of `LANGUAGES`."""
+    found: dict[str, dict[str, Any]] = tomllib.loads((EDITORS / "languages.toml").read_text("utf-8"))
+    assert set(found) == {language.name for language in LANGUAGES}, "editors/languages.toml has other languages"
+    return [found[language.name] for language in LANGUAGES]
+
+
+def helix_languages() -> str:
+    """Helix's languages.toml, of which the languages are generated and the head is kept."""
+    head, _, _ = (EDITORS / "helix" / "languages.toml").read_text("utf-8").partition("[[language]]")
+    entries = (
+        f'[[language]]\nname = "{name}"\nlanguage-servers = {json.dumps([*servers, "fimble"])}\n'
+        for language in editors_languages()
+        for name, servers in language["helix"].items()
+    )
+    return head + "\n".join(entries)
+
+
+def emacs_package() -> str:
+    """fimble.el, of which the list of modes is generated and the rest is kept."""
+    modes = " ".join(mode for language in editors_languages() for mode in language["emacs"])
+    listed = textwrap.fill(modes, 105, initial_indent="  '(", subsequent_indent="    ", break_on_hyphens=False)
+    text = (EDITORS / "emacs" / "fimble.el").read_text("utf-8")
+    return re.sub(r"(?<=\(defvar fimble-modes\n)[^)]*", listed, text)
+
+
 def files() -> dict[Path, str]:
     """What each generated file has to hold."""
     made = {
@@ -84,7 +117,9 @@ def files() -> dict[Path, str]:
         "jetbrains/template.json": jetbrains_template(),
         "vscode/package.json": vscode_package(),
     }
-    return {EDITORS / name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in made.items()}
+    texts = {name: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for name, value in made.items()}
+    texts |= {"helix/languages.toml": helix_languages(), "emacs/fimble.el": emacs_package()}
+    return {EDITORS / name: text for name, text in texts.items()}
 
 
 if __name__ == "__main__":
