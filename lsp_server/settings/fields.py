@@ -19,8 +19,12 @@ from lsp_server.settings import models
 from lsp_server.settings.endpoints import endpoints_of, routing_of
 from lsp_server.system.user_folders import expanded
 
-# The names of the edit formats for models that fimble itself can load.
+# The formats of next edits for models that fimble itself can load, from core/next_edits/by_model/formats.py.
 EditFormatName = Literal["", "sweep", "zeta-2", "zeta-2.1", "instinct", "instruct"]
+# Settings that only the user may set: in the user's own fimble.toml or in the editor, not in a workspace's fimble.toml.
+USERS_ALONE = frozenset({"engine", "prettier", "stats", "stats_weekly", "status_socket"})
+# Settings that only the user's own fimble.toml may set, because they decide where text is sent.
+OWN_FILE_ALONE = frozenset({"endpoints", "endpoints_denied"})
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

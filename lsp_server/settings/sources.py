@@ -17,7 +17,7 @@ from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, str
 from lsp_server.settings import models, toml, trust
 from lsp_server.settings.denied import DeniedFolders
 from lsp_server.settings.endpoints import endpoints_of, places_asked_again, routing_of, unknown_places
-from lsp_server.settings.fields import Settings
+from lsp_server.settings.fields import OWN_FILE_ALONE, USERS_ALONE, Settings
 
 FILE_NAME = "fimble.toml"
 _LONGEST_NAME = 100
@@ -60,10 +60,6 @@ class Loaded:
 
 
 _TYPES = get_type_hints(Settings, include_extras=True)
-# Only the user may set these.
-_USERS = frozenset({"engine", "prettier", "stats", "stats_weekly", "status_socket"})
-# Only the user's own file may set these: they decide where text is sent.
-_OWN_FILE = frozenset({"endpoints", "endpoints_denied"})
 # The most mistakes reported for one source.
 _MOST_PROBLEMS = 20
 
@@ -109,7 +105,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
         name, spelt = _name(key), toml.shown(key)
         if name not in _TYPES:
             continue
-        if (name in _USERS and not source.users) or (name in _OWN_FILE and not source.own_file):
+        if (name in USERS_ALONE and not source.users) or (name in OWN_FILE_ALONE and not source.own_file):
             yield f"setting `{spelt}` in {source.name} does not count there; set it in your own {FILE_NAME}"
         elif name == "offline" and value is False and chosen.get("offline") and not source.own_file:
             yield f"setting `{spelt}` in {source.name} does not count there: a {FILE_NAME} says that it is true"

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.next_edits.by_model.answers import has_ended, new_window
-from lsp_server.core.next_edits.by_model.formats import EDIT_FORMATS, EditFormat, edit_format_by_name, find_edit_format
+from lsp_server.core.next_edits.by_model.formats import (
+    EDIT_FORMATS,
+    EditFormat,
+    edit_format_by_name,
+    find_edit_format,
+)
 from lsp_server.core.next_edits.by_model.prompts import EditPrompt, blocks, edit_prompt
 from lsp_server.core.next_edits.history import Hunk
+from lsp_server.settings.fields import EditFormatName
 from tests.support.edited import Edited
 
 SOURCE = "import os\n\n\ndef area([-width-][+breadth+]):\n    size = width * 2\n    return size\n\n\nprint(area(3))\n"
@@ -293,6 +301,10 @@ def test_a_format_is_known_by_the_models_name_where_that_is_sure(
 ) -> None:
     form = edit_format_by_name(name, follows_instructions=follows)
     assert (form.name if form else None) == expected
+
+
+def test_the_setting_takes_every_format_of_a_model_that_fimble_can_load() -> None:
+    assert {*get_args(EditFormatName)} - {""} == {form.name for form in EDIT_FORMATS} - {"mercury"}
 
 
 SECRETS = {
