@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
-from lsp_server.commands.stats_page import SOURCES, WHY, cells, figures
+from lsp_server.commands.stats_page import SOURCES, cells, figures
+from lsp_server.stats.counts import EMPTY_ANSWERS
 from lsp_server.stats.reckoning import BUDGET_MS, percentile
-from lsp_server.stats.report import EMPTY_KINDS, LATELY_DAYS
+from lsp_server.stats.report import LATELY_DAYS
 
 if TYPE_CHECKING:
     from lsp_server.stats.report import Group, Report
@@ -92,7 +93,7 @@ def _body(made: Report) -> str:
             parts.append(_table(title, titles, {name: cells(group) for name, group in groups.items()}))
     if made.sources:
         parts.append(_table("Where it came from", ("answers", "p50", "p95", "p99"), _source_rows(made.sources)))
-    empty = {WHY[kind]: [f"{made.week.counts[kind]:,}"] for kind in EMPTY_KINDS if made.week.counts[kind]}
+    empty = {why: [f"{made.week.counts[kind]:,}"] for kind, why in EMPTY_ANSWERS.items() if made.week.counts[kind]}
     if empty:
         parts.append("<h2>Requests without a suggestion, this week</h2>")
         parts.append(_table("Reason", ("requests",), empty))

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lsp_server.commands.output import console
+from lsp_server.stats.counts import EMPTY_ANSWERS
 from lsp_server.stats.reckoning import BUDGET_MS, late_share, percentile, sparkline
-from lsp_server.stats.report import EMPTY_KINDS, LATELY_DAYS
+from lsp_server.stats.report import LATELY_DAYS
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -15,16 +16,6 @@ if TYPE_CHECKING:
     from lsp_server.stats.report import Group, Report
 
 SOURCES = {"memory": "from memory", "adopted": "begun for an earlier key", "model": "begun for the key itself"}
-WHY = {
-    "overtaken": "the next key or request came first",
-    "off": "completions were off for the language or file",
-    "loading": "there was no model yet",
-    "place": "nothing is wanted at such a place",
-    "unsure": "the model was not sure enough (`min_confidence`)",
-    "late": "the model took too long",
-    "withheld": "what the model wrote did not fit",
-    "nothing": "the model wrote nothing",
-}
 
 
 def show(made: Report) -> None:
@@ -48,11 +39,11 @@ def show(made: Report) -> None:
     if made.sources:
         page.print()
         page.print(_sources(made.sources))
-    empty = {kind: made.week.counts[kind] for kind in EMPTY_KINDS if made.week.counts[kind]}
+    empty = {kind: made.week.counts[kind] for kind in EMPTY_ANSWERS if made.week.counts[kind]}
     if empty:
         page.print("\nRequests without a suggestion", style="bold")
         for kind, count in sorted(empty.items(), key=lambda entry: -entry[1]):
-            page.print(f"{count:7,}  {WHY[kind]}")
+            page.print(f"{count:7,}  {EMPTY_ANSWERS[kind]}")
     page.print("\nWhat would help", style="bold")
     for line in made.advice:
         page.print(f"• {line}")

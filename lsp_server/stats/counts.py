@@ -7,19 +7,24 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+# Why an answer had no suggestion, by the counter that counts it.
+EMPTY_ANSWERS: Mapping[str, str] = {
+    "overtaken": "the next key or request came first",
+    "off": "completions were off for the language or file",
+    "loading": "there was no model yet",
+    "unsure": "the model was not sure enough (`min_confidence`)",
+    "late": "the model took too long",
+    "withheld": "what the model wrote did not fit",
+    "nothing": "the model wrote nothing",
+    "place": "nothing is wanted at such a place",
+}
+
 # All counters with their descriptions. The database has a column for each.
 COUNTERS: Mapping[str, str] = {
     "keys": "changes of a text by hand that put something in",
     "typed": "characters typed by hand",
     "requests": "requests, all of them",
-    "overtaken": "empty answers: a newer key or request came first",
-    "off": "empty answers: completions are off for the language or the file",
-    "loading": "empty answers: there was no model yet, or none at all",
-    "unsure": "empty answers: the model was not sure enough",
-    "late": "empty answers: the model took too long",
-    "withheld": "empty answers: what the model wrote did not fit",
-    "nothing": "empty answers: the model wrote nothing",
-    "place": "empty answers: nothing is wanted at such a place",
+    **{kind: f"empty answers: {reason}" for kind, reason in EMPTY_ANSWERS.items()},
     "suggestions": "suggestions that were made",
     "shown_told": "suggestions that the editor says it has shown",
     "shown_guessed": "suggestions that an editor which does not say so has most likely shown",

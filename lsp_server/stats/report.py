@@ -14,7 +14,6 @@ from lsp_server.stats.reckoning import BUDGET_MS, late_share, percentile, rate
 WEEK = 7
 # Advice is based on this many days, and at least this many shown suggestions.
 LATELY_DAYS, _LEAST_SHOWN = 28, 100
-EMPTY_KINDS = ("overtaken", "off", "loading", "place", "unsure", "late", "withheld", "nothing")
 
 
 @dataclass(slots=True)
