@@ -119,7 +119,7 @@ PURE = (
     "stats.counts",
     "stats.kept",
     "stats.tracker",
-    "stats.reckoning",
+    "stats.calculations",
     "stats.report",
     "stats.weekly",
     "stats.comparing",

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.filling.tasks import Task
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined
+from lsp_server.core.hole import Hole, HoleKind, find_hole, for_explicit_request, refined
 from lsp_server.core.prompt import FimPrompt
 from lsp_server.core.prompt_book import PromptChoice
 from lsp_server.core.reuse import Typed
@@ -67,7 +67,7 @@ class Place:
     @classmethod
     def of(cls, task: Task, max_lines: int) -> Place:
         document = task.document()
-        hole = asked(refined(document, find_hole(document, task.cursor)))
+        hole = for_explicit_request(refined(document, find_hole(document, task.cursor)))
         return cls(document, hole, stop_rule(document, hole, max_lines))
 
     def is_enough(self, text: str) -> bool:
@@ -113,7 +113,7 @@ async def answered(output: Output, place: Place, *, checks_names: bool = True) -
     return Answered(
         suggestion,
         "" if suggestion else nothing,
-        round(generation.sureness(), 4),
+        round(generation.confidence(), 4),
         written,
         usage.decoded_tokens,
         wanted and output.end == "enough" and reason is not FinishReason.STOP,

@@ -141,7 +141,7 @@ def _log(name: str, *, as_json: bool) -> int:
         times = _shown(sent.first_ms), _shown(sent.total_ms)
         counts: tuple[str, ...] = _shown(sent.prompt_tokens), str(sent.answer_tokens), *times
         if has_costs:
-            counts = *counts, "" if sent.cost is None else shown_cost(sent.cost, reckoned=sent.reckoned)
+            counts = *counts, "" if sent.cost is None else shown_cost(sent.cost, estimated=sent.estimated)
         result = f"{sent.result}: {sent.problem}" if sent.problem else sent.result
         table.add_row(when, harmless(sent.endpoint), harmless(sent.job), *counts, harmless(result))
     console().print(table)

@@ -85,8 +85,8 @@ def _clear() -> int:
 
 
 def _print_csv(found: Tally) -> None:
+    from lsp_server.stats.calculations import percentile
     from lsp_server.stats.counts import COUNTERS
-    from lsp_server.stats.reckoning import percentile
 
     keys = sorted(
         {*found.counts, *found.latencies}, key=lambda key: (key.day, key.language, key.model, key.source, key.arm)

@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from lsp_server.commands.stats_page import SOURCES, cells, figures
+from lsp_server.stats.calculations import BUDGET_MS, percentile
 from lsp_server.stats.counts import EMPTY_ANSWERS
-from lsp_server.stats.reckoning import BUDGET_MS, percentile
 from lsp_server.stats.report import LATELY_DAYS
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lsp_server.commands.output import console
+from lsp_server.stats.calculations import BUDGET_MS, late_share, percentile, sparkline
 from lsp_server.stats.counts import EMPTY_ANSWERS
-from lsp_server.stats.reckoning import BUDGET_MS, late_share, percentile, sparkline
 from lsp_server.stats.report import LATELY_DAYS
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ class Comment:
     is_doc: whether it documents code. prefix: the text of a further line of it before the first word. closer: the text
     that ends it; empty if the end of the line does. goes_on: whether a completion may add lines below the cursor's
     line. width: the maximum number of columns of its lines; 0 for no limit. closed_here: whether no words of it follow
-    the cursor in its line. asks: whether its text asks to be continued. asked: whether the user has requested a
+    the cursor in its line. is_unfinished: whether its text is unfinished. asked: whether the user has requested a
     completion there.
     """
 
@@ -40,7 +40,7 @@ class Comment:
     goes_on: bool = False
     width: int = 0
     closed_here: bool = True
-    asks: bool = False
+    is_unfinished: bool = False
     asked: bool = False
 
     @property

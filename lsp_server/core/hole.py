@@ -83,9 +83,9 @@ class Surroundings:
         return not self.right.strip() and self.text.rstrip().endswith(":") and self.left.strip() == self.text.strip()
 
     @property
-    def asks(self) -> bool:
-        """Whether the string or comment asks to be continued: its text is unfinished, or it is an empty docstring."""
-        return _ASKS.search(self.text) is not None
+    def is_unfinished(self) -> bool:
+        """Whether the text of the string or comment is unfinished, or is an empty docstring."""
+        return _UNFINISHED.search(self.text) is not None
 
     @property
     def opens_block(self) -> bool:
@@ -107,7 +107,7 @@ class Rule:
 
 
 _WORD_AT_END, _WORD_AT_START = re.compile(r"\w$"), re.compile(r"\w")
-_ASKS = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{3}|'{3}|/\*\*|///)\s*$""")
+_UNFINISHED = re.compile(r"""[:=,(\[{]\s*$|\b(?:TODO|FIXME|NOTE|XXX)\W*$|^\s*\w?(?:\"{3}|'{3}|/\*\*|///)\s*$""")
 
 # The reasons for no completion that other code compares with.
 INSIDE_A_NAME = "the cursor is inside a name"
@@ -117,10 +117,10 @@ INSIDE_A_COMMENT = "the cursor is inside a comment"
 RULES: tuple[Rule, ...] = (
     Rule(INSIDE_A_NAME, lambda s: s.splits_name, HoleKind.NONE),
     Rule("a comment announces code", lambda s: s.inside == "comment" and s.announces_code, HoleKind.BLOCK),
-    Rule("the comment asks to be continued", lambda s: s.writes_prose and s.asks, HoleKind.PROSE),
+    Rule("the comment asks to be continued", lambda s: s.writes_prose and s.is_unfinished, HoleKind.PROSE),
     Rule("the comment may go on", lambda s: s.writes_prose, HoleKind.PROSE),
     Rule(INSIDE_A_COMMENT, lambda s: s.inside == "comment", HoleKind.NONE),
-    Rule("the string asks to be continued", lambda s: s.inside == "string" and s.asks, HoleKind.LINE),
+    Rule("the string asks to be continued", lambda s: s.inside == "string" and s.is_unfinished, HoleKind.LINE),
     Rule("the cursor is inside a string", lambda s: s.inside == "string", HoleKind.NONE),
     Rule("a bracket is closed behind the cursor", lambda s: s.right.strip()[:1] in (*CLOSING,), HoleKind.EXPRESSION),
     Rule("text stands behind the cursor", lambda s: bool(s.right.strip()), HoleKind.LINE),
@@ -185,7 +185,7 @@ def sides(document: DocumentSnapshot, cursor: int) -> tuple[str, str]:
     return source[start:cursor].decode("utf-8", "replace"), source[cursor:end].decode("utf-8", "replace")
 
 
-def asked(hole: Hole) -> Hole:
+def for_explicit_request(hole: Hole) -> Hole:
     """`hole` for a user who has requested a completion: also where none is offered automatically."""
     if hole.kind is HoleKind.PROSE and hole.comment is not None:
         return replace(hole, comment=replace(hole.comment, asked=True))
@@ -194,7 +194,7 @@ def asked(hole: Hole) -> Hole:
     return hole
 
 
-def unasked(hole: Hole, *, comments: bool, docs: bool) -> Hole:
+def for_automatic_request(hole: Hole, *, comments: bool, docs: bool) -> Hole:
     """`hole` for a completion that the user has not requested. docs, comments: whether the user wants completions in
     doc comments, and in other comments."""
     comment = hole.comment
@@ -207,7 +207,7 @@ def _decided(hole: Hole, surroundings: Surroundings) -> Hole:
     rule = next(rule for rule in RULES if rule.applies(surroundings))
     indent = 0
     if rule.kind is HoleKind.PROSE and surroundings.comment is not None:
-        hole = replace(hole, comment=replace(surroundings.comment, asks=surroundings.asks))
+        hole = replace(hole, comment=replace(surroundings.comment, is_unfinished=surroundings.is_unfinished))
     if rule.kind is HoleKind.BLOCK:
         indent = indent_width(surroundings.left.encode()) + rule.indent
     return replace(hole, kind=rule.kind, indent=indent, reason=rule.name if rule.kind is HoleKind.NONE else "")

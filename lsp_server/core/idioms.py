@@ -48,7 +48,7 @@ def work_in(language: Language, source: bytes, start: int, end: int) -> int:
     return sum(text not in _IDLE and not text.startswith(long_strings) for text in leaves)
 
 
-def said_twice(language: Language, source: bytes, start: int, end: int) -> str:
+def repeated_statement(language: Language, source: bytes, start: int, end: int) -> str:
     """The first line of a statement in `start:end` that is repeated directly after itself by mistake: a condition, a
     loop, a check, a return. Empty if there is none."""
     for node in nodes_in(language, source, start, end):

@@ -32,11 +32,11 @@ _CELL = re.compile(r"^(?:[\w.+-]*notebook[\w.+-]*:.*|.*\.ipynb)#", re.IGNORECASE
 
 @dataclass(slots=True)
 class _Notebook:
-    """cells: the normal URIs of its cells, in order. told: whether the client reports the notebook and not only its
+    """cells: the normal URIs of its cells, in order. reported: whether the client reports the notebook and not only its
     cells."""
 
     cells: list[str] = field(default_factory=list)
-    told: bool = False
+    reported: bool = False
 
 
 class Notebooks:
@@ -47,7 +47,7 @@ class Notebooks:
         self._of_cell: dict[str, str] = {}
 
     def open(self, uri: str, cells: Iterable[str]) -> None:
-        self._notebooks[normal_uri(uri)] = _Notebook(told=True)
+        self._notebooks[normal_uri(uri)] = _Notebook(reported=True)
         self.splice(uri, 0, 0, cells)
 
     def splice(self, uri: str, start: int, deleted: int, cells: Iterable[str]) -> None:
@@ -77,7 +77,7 @@ class Notebooks:
     def cell_closed(self, uri: str) -> None:
         cell = normal_uri(uri)
         notebook = self._notebooks.get(self._of_cell.get(cell, ""))
-        if notebook is None or notebook.told:
+        if notebook is None or notebook.reported:
             return
         notebook.cells.remove(cell)
         name = self._of_cell.pop(cell)

@@ -25,9 +25,9 @@ _TAG = re.compile(r"<(/?)([A-Za-z][\w.:-]*)?(?:\s[^<>]*)?(/?)>")
 
 
 def without_overlap(text: str, right: str, *, whole: bool = True) -> str:
-    """`text` without what is already right of it. If `text` closes a bracket that it has not opened and `right` begins
-    with that bracket, it ends before it. Else it ends before a beginning of `right` that is repeated at its end. whole:
-    whether the text is finished; a text that is not may still continue differently from `right`."""
+    """`text` without the text that already stands right of it. If `text` closes a bracket that it has not opened and
+    `right` begins with that bracket, it ends before it. Else it ends before a beginning of `right` that is repeated at
+    its end. whole: whether the text is finished; an unfinished text may still continue differently from `right`."""
     depth = 0
     for index, character in enumerate(text):
         if character in OPENING:
@@ -150,7 +150,7 @@ def written_over(text: str, left: str, right: str, quotes: str = "\"'", comment:
     return None if at is None else (text, len(right))
 
 
-def meeting(text: str, over: str) -> int | None:
+def overlap_start(text: str, over: str) -> int | None:
     """The offset in `text` where it begins to contain the replaced text `over`; None if it does not contain it."""
     if not over:
         return None

@@ -11,7 +11,7 @@ from lsp_server.core.comments import Comment, columns
 # In comments a small model often guesses. If the user has not requested a completion, words are generated only while
 # each token has at least this probability. That serves two thirds of the characters that whole texts would, for a sixth
 # of the tokens.
-DOUBT = math.log(0.6)
+MIN_LOGPROB = math.log(0.6)
 
 # The maximum number of characters that an unfinished word may still grow by.
 _MORE = 16

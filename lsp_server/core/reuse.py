@@ -11,7 +11,7 @@ from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 from lsp_server.core.danger.verdict import Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.insertion import Insertion
-from lsp_server.core.overlap import contains, meeting
+from lsp_server.core.overlap import contains, overlap_start
 
 # How many bytes on either side of a place are compared directly, at every key and with every place.
 _BEFORE_BYTES, _AFTER_BYTES = 256, 64
@@ -124,7 +124,7 @@ class Typed:
             return None
         left = encoded[len(self.text) :].decode("utf-8", "ignore")
         over = (self.closers + suggestion.over[len(self.passed) :]).decode("utf-8", "replace")
-        at = meeting(left, over)
+        at = overlap_start(left, over)
         if at is not None and left[at:] == over:
             return Insertion(left[:at])
         if at is not None or (contains(left, over) and not self.closers):
@@ -134,7 +134,7 @@ class Typed:
         # It replaces the inserted closers that it contains; the others stay behind it.
         for size in range(len(self.closers) - 1, 0, -1):
             over = self.closers[:size].decode("utf-8", "replace")
-            if (at := meeting(left, over)) is not None:
+            if (at := overlap_start(left, over)) is not None:
                 return Insertion(left[:at]) if left[at:] == over else Insertion(left, over.encode())
         return Insertion(left)
 

@@ -19,7 +19,7 @@ from lsp_server.core.hidden_characters import without_hidden
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.languages.entry import Language
-from lsp_server.core.overlap import meeting, without_closed_quote, without_overlap, written_over
+from lsp_server.core.overlap import overlap_start, without_closed_quote, without_overlap, written_over
 from lsp_server.core.parsing import PARSE_STEPS
 from lsp_server.core.prose import shorter, written_in
 from lsp_server.core.spelled_markers import without_begun, without_spelled
@@ -139,7 +139,7 @@ def without_replacing(suggestion: Suggestion, document: DocumentSnapshot) -> Sug
     if suggestion.start == suggestion.end:
         return suggestion
     over = document.source[suggestion.start : suggestion.end].decode("utf-8", "replace")
-    text = suggestion.text[: meeting(suggestion.text, over) or 0].rstrip()
+    text = suggestion.text[: overlap_start(suggestion.text, over) or 0].rstrip()
     return Suggestion(text, suggestion.start, suggestion.start) if text.strip() else None
 
 

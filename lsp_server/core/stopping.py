@@ -21,7 +21,7 @@ from lsp_server.core.languages.entry import Language
 from lsp_server.core.names.allowed import Members
 from lsp_server.core.opening import Opening, opening_at
 from lsp_server.core.overlap import MOST_REPLACED, TERMINATORS, closers_behind
-from lsp_server.core.prose import DOUBT, end_of_comment
+from lsp_server.core.prose import MIN_LOGPROB, end_of_comment
 from lsp_server.core.repetition import end_of_loop
 from lsp_server.core.text import encode, indent_width, lines_of
 
@@ -50,9 +50,9 @@ class StopRule:
     closer_indent: the indentation of the line that closes this block, if that line is missing in the document; else -1.
     below: for a blank line, the indentation of the code right below it; -1 if there is none. quotes, comment: those of
     the language (see `brackets.marks`). fences: whether fences may belong to the document's own text. prose: whether
-    sentences may. opening: the restriction of its beginning; None for none. inside: the comment or docstring that it
-    continues. doubt: a log-probability; the completion ends before a token that is less probable. members: the names
-    that may follow receivers in it.
+    sentences may belong to it. opening: the restriction of its beginning; None for none. inside: the comment or
+    docstring that it continues. min_logprob: the completion ends before a token with a lower log-probability. members:
+    the names that may follow receivers in it.
     """
 
     kind: HoleKind
@@ -73,12 +73,12 @@ class StopRule:
     prose: bool = False
     opening: Opening | None = None
     inside: Comment | None = None
-    doubt: float = -math.inf
+    min_logprob: float = -math.inf
     members: Members | None = None
 
     @property
-    def doubts(self) -> bool:
-        return self.doubt > -math.inf
+    def has_min_logprob(self) -> bool:
+        return self.min_logprob > -math.inf
 
 
 def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replaces: bool = True) -> StopRule:
@@ -118,7 +118,7 @@ def stop_rule(document: DocumentSnapshot, hole: Hole, max_lines: int, *, replace
         language.prose or hole.kind is not HoleKind.BLOCK,  # the line may be in a comment
         opening_at(document, hole, language),
         comment,
-        DOUBT if comment and not comment.asked and not comment.asks else -math.inf,
+        MIN_LOGPROB if comment and not comment.asked and not comment.is_unfinished else -math.inf,
         hole.members,
     )
 
@@ -223,7 +223,7 @@ def _end_of_line(text: str, rule: StopRule) -> int | None:
 def _end_of_prose(text: str, rule: StopRule, comment: Comment) -> int | None:
     """The end of the words that continue a comment: before a line that repeats the line above or below. Unless the user
     has requested the completion, it is at most one line, because further lines are seldom what the user writes."""
-    end = end_of_comment(text, comment, 1 if rule.doubts else rule.max_lines)
+    end = end_of_comment(text, comment, 1 if rule.has_min_logprob else rule.max_lines)
     offset = 0
     for number, line in enumerate(text[:end].split("\n")):
         complete = end is not None or offset + len(line) < len(text)

@@ -98,7 +98,7 @@ class Answer:
             total_ms=1000 * (now - self._began),
             place=self._name,
             cost=self._cost(),
-            reckoned=not self._prompt_tokens,
+            estimated=not self._prompt_tokens,
         )
 
     def _cost(self) -> float | None:
@@ -120,7 +120,7 @@ class Answer:
             result=reason.value if self._request.max_tokens or reason is not FinishReason.LENGTH else "ahead",
             problem=own_words(self.problem),
             cost=usage.cost,
-            reckoned=usage.cost is not None and usage.reckoned,
+            estimated=usage.cost is not None and usage.estimated,
         )
 
     def finished(self, reason: FinishReason, message: str) -> Finished:

@@ -46,7 +46,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One request. at: when it was sent, in seconds since 1970. endpoint: its name. job: as in `routing`.
     prompt_tokens: None if the server does not tell. answer_tokens: how many pieces of text were received. first_ms: the
     time to the first of them; None if there was none. result: a value of `FinishReason`, or `ahead` if the request was
-    only to evaluate the prompt. problem: the error, in fimble's own words. cost: None if no price is set. reckoned:
+    only to evaluate the prompt. problem: the error, in fimble's own words. cost: None if no price is set. estimated:
     whether the cost is an estimate, because the server does not tell the tokens of the prompt."""
 
     at: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
@@ -59,7 +59,7 @@ class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     result: str
     problem: str = ""
     cost: float | None = None
-    reckoned: bool = False
+    estimated: bool = msgspec.field(default=False, name="reckoned")
 
 
 def own_words(problem: str) -> str:

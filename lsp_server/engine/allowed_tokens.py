@@ -26,7 +26,7 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
     if opening is not None and not opening.is_settled(text):
         beginnings += model.vocabulary.beginnings(opening.headers)
         partly = not any(_can_open(model, token, opening, text) for token in beginnings)
-        # If the best token is ruled out, the end token as the second choice is not what the model wants.
+        # An end token that is only the second choice does not mean that the model wants to end.
         ends = bool(text.strip()) or model.ends(int(row.argmax()))
         limits.append(lambda token: _can_open(model, token, opening, text, partly=partly, ends=ends))
     names_are_limited = members is not None and members.limits(text)
@@ -42,10 +42,10 @@ def best(model: LoadedModel, request: Generate, text: str, row: Logits, rank: in
     return top if found is None and not names_are_limited else found
 
 
-def least(request: Generate, text: str) -> float:
-    """The lowest log probability that a token after `text` may have. The text ends before a token that has less."""
-    doubt = request.stop.doubt if request.stop is not None else -math.inf
-    return doubt if request.members is None else max(doubt, request.members.doubt(text))
+def min_logprob(request: Generate, text: str) -> float:
+    """The minimum log-probability of the token after `text`. The text ends before a less probable token."""
+    of_rule = request.stop.min_logprob if request.stop is not None else -math.inf
+    return of_rule if request.members is None else max(of_rule, request.members.min_logprob(text))
 
 
 def _can_open(

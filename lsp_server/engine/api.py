@@ -164,8 +164,8 @@ class Engine(Protocol):
         ...
 
     def at(self, place: str) -> Engine | None:
-        """The engine of one place alone, by its name: what is asked of it no other place answers. None if there is no
-        such place."""
+        """The engine of one place, by the place's name. No other place answers its requests. None if there is no such
+        place."""
         ...
 
     async def stop(self) -> None:

@@ -156,7 +156,7 @@ class EngineClient:
         kind, retry, now = self.models[role].kind, self._retries[role], self._clock()
         if kind == "idle":
             self._load(role)
-        elif not self.try_again(role) and kind == "failed" and retry.looks(now):
+        elif not self.try_again(role) and kind == "failed" and retry.should_check_files(now):
             # On a thread that nobody waits for: a network mount that hangs would block the event loop.
             look = partial(self._look, role, retry, self._specs[role])
             threading.Thread(target=look, name="look", daemon=True).start()

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from lsp_server.core.stopping import find_end
-from lsp_server.engine.allowed_tokens import best, least
+from lsp_server.engine.allowed_tokens import best, min_logprob
 from lsp_server.engine.cost import Cost
 from lsp_server.engine.drafts import Drafts
 from lsp_server.engine.encode import Encoded
@@ -284,7 +284,7 @@ class Generation:
         """Appends `token` and the bytes `piece`, unless its probability is too low. rivals: the tokens among which that
         is computed; None: all. Returns the finish reason, or None to go on."""
         logprob = logprob_of(logits, token, rivals)
-        if logprob < least(self.request, self.text):
+        if logprob < min_logprob(self.request, self.text):
             return FinishReason.STOP
         self._drafts.written(token)
         self._tokens.append(token)

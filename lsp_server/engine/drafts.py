@@ -29,7 +29,7 @@ class Drafts:
         self._drafting = ModelDrafts(model.draft) if model.draft is not None else None
         self._expected = ExpectedText(model.backend.tokenize(encode(request.draft))) if request.draft else None
         self._draft: Draft | None = None  # the draft after the last token
-        self._watched: Draft | None = None  # not verified, but compared with what is decoded, `size` so far
+        self._watched: Draft | None = None  # not verified, only compared with the decoded tokens
         self._followed_ms = 0.0  # time that the draft model took to catch up since the last token
 
     def release(self) -> None:

@@ -36,7 +36,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     concurrency: how many requests may run at the same time.
     ask_again: whether the user is offered to ask it about a code action that another place has answered.
     price_in, price_out: what a million tokens of prompts and of answers cost, in the user's currency.
-    daily_limit: it is asked no more on a day on which it has cost this much.
+    daily_limit: after it has cost this much on one day, it is not asked again on that day.
     """
 
     url: str
@@ -95,10 +95,11 @@ class Routing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     edits: list[str] = msgspec.field(default_factory=lambda: [LOCAL])
 
 
-def shown_cost(cost: float, *, reckoned: bool = False) -> str:
-    """A sum of money for the user: of small ones, two digits that count. reckoned: whether it is an estimate."""
+def shown_cost(cost: float, *, estimated: bool = False) -> str:
+    """A sum of money as text for the user. A small sum has two significant digits. estimated: whether it is an
+    estimate."""
     text = f"{cost:.2f}" if cost >= 1 or not cost else f"{cost:.2g}" if cost >= 1e-4 else f"{cost:.1e}"
-    return f"~{text}" if reckoned else text
+    return f"~{text}" if estimated else text
 
 
 def problem_of(name: str, endpoint: Endpoint) -> str:

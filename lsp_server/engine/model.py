@@ -38,8 +38,9 @@ _BATCH_SECONDS = {
     Priority.ACTION: 0.15,
 }
 
-# The least tokens of such a step, whatever the time. Smaller batches make a token much more expensive: on two slow
-# cores prefill in steps of 25 tokens has 0.58 times the rate of steps of 512, in steps of 64 tokens 0.86 times.
+# The minimum number of tokens of such a step, whatever its time. Smaller batches make a token much more expensive: on
+# two slow cores prefill in steps of 25 tokens has 0.58 times the rate of steps of 512, in steps of 64 tokens 0.86
+# times.
 _LEAST_BATCH_TOKENS = 64
 
 # How long a step of background work may take while the user types. Each key would interrupt a longer batch, so it would

@@ -144,7 +144,7 @@ class Registry:
         for role in self._residency.expired(now):
             self._suspend(role, "unloaded because it was not used for a while")
         for role, crowded in list(self._waiting.items()):
-            spare = self._residency.spare(role, now)
+            spare = self._residency.to_unload(role, now)
             if spare is not None:
                 self._suspend(spare, "unloaded to make room for another model")
                 self.loader.start(crowded.load)
@@ -165,8 +165,8 @@ class Registry:
         if not model.health.broken:
             return
         self._unload(role)
-        told = model.health.told(model.info.name, why)
-        self._post(ModelFailed(told, number, role, True, model.health.worked, self._files[role]))
+        message = model.health.message(model.info.name, why)
+        self._post(ModelFailed(message, number, role, True, model.health.worked, self._files[role]))
 
     def _suspend(self, role: Role, message: str) -> None:
         number = self._loads[role].number

@@ -177,12 +177,13 @@ class Usage:
     """What a request cost.
 
     Tokens: prompt = reused + evaluated, unless the request was cancelled before the prompt was complete. decoded tokens
-    follow the prompt; cut tokens did not fit the window. accepted tokens are those of the drafted that were decoded.
+    follow the prompt; cut tokens did not fit the window. accepted tokens are the drafted tokens that were decoded.
     Times in ms: queued is before the first step, prefill and decode are time of the model, total is from submission to
     the end.
     quick: whether the quick prompt was used.
     place: the name of the endpoint that was asked; empty for fimble's own models. cost: in the user's currency; None if
-    no price is known. reckoned: whether the tokens of the prompt are an estimate, as the server does not tell.
+    no price is known. estimated: whether the number of prompt tokens is an estimate, because the server does not report
+    it.
     """
 
     prompt_tokens: int = 0
@@ -199,17 +200,17 @@ class Usage:
     quick: bool = False
     place: str = ""
     cost: float | None = None
-    reckoned: bool = False
+    estimated: bool = False
 
-    def told(self) -> dict[str, Any]:
-        """For status: who was asked, for how long, how many tokens, and the cost where a price is set."""
+    def summary(self) -> dict[str, Any]:
+        """The fields for `fimble/status`: place, time, numbers of tokens, and the cost if a price is set."""
         return {
             "place": self.place or LOCAL,
             "roundTripMs": round(self.total_ms, 1),
             "promptTokens": self.prompt_tokens,
             "answerTokens": self.decoded_tokens,
             "cost": self.cost,
-            "costText": "" if self.cost is None else shown_cost(self.cost, reckoned=self.reckoned),
+            "costText": "" if self.cost is None else shown_cost(self.cost, estimated=self.estimated),
         }
 
 

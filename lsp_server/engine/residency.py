@@ -32,7 +32,7 @@ class Residency:
         """The models whose time without use has reached their limit."""
         return [role for role in self._used if (due := self._expiry(role)) is not None and due <= now]
 
-    def spare(self, needed: Role, now: float) -> Role | None:
+    def to_unload(self, needed: Role, now: float) -> Role | None:
         """The model to unload so that another can be loaded: the least recently used. None if all are in use."""
         others = [role for role, used in self._used.items() if role != needed and now - used >= GRACE_SECONDS]
         return min(others, key=lambda role: self._used[role], default=None)

@@ -65,7 +65,7 @@ class Health:
     def broken(self) -> bool:
         return self.failures >= MOST_FAILURES
 
-    def told(self, name: str, why: str) -> str:
+    def message(self, name: str, why: str) -> str:
         """The message for the user when the model is unloaded."""
         return f"{name} failed {self.failures} times in a row and is unloaded; it is tried again as you type: {why}"
 
@@ -109,7 +109,7 @@ class Retry:
         """Whether the pause is over, so that loading is tried again with the same files too."""
         return now >= self._due
 
-    def looks(self, now: float) -> bool:
+    def should_check_files(self, now: float) -> bool:
         """Whether the caller should check the files now. After True, it is False until that caller has called
         `changed`."""
         if self._looking or now < self._look_at:

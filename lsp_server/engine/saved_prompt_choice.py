@@ -1,4 +1,4 @@
-"""Chooses the saved prompt for a request, and those that a new one replaces. Pure; `saving` accesses the files."""
+"""Chooses the saved prompt for a request, and those that a new one replaces. Pure; the files are in `saved_prompts`."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def best(saved: Iterable[Saved], tokens: Sequence[int], held: int) -> tuple[Save
     return found if found is not None and found[1] >= held + LEAST_GAIN_TOKENS else None
 
 
-def is_news(saved: Sequence[Saved], tokens: Sequence[int]) -> bool:
+def is_worth_saving(saved: Sequence[Saved], tokens: Sequence[int]) -> bool:
     """Whether a sequence with `tokens` is worth saving beside the saved prompts."""
     if len(tokens) < LEAST_TOKENS:
         return False

@@ -12,7 +12,7 @@ from typing import Protocol
 from lsp_server.backends.base import Backend, ModelInfo, SequenceState
 from lsp_server.engine.pace import Pace
 from lsp_server.engine.prefix_cache import PrefixCache, ResidentSequence
-from lsp_server.engine.saved_prompt_choice import ReadPace, Saved, best, is_news, replaced, same_pace
+from lsp_server.engine.saved_prompt_choice import ReadPace, Saved, best, is_worth_saving, replaced, same_pace
 from lsp_server.engine.spawn import Spawn
 from lsp_server.engine.work import take_sequence
 from lsp_server.system import saved_prompt_files
@@ -226,7 +226,7 @@ class SavedPrompts:
         there, unsaved = self._find(model), []
         for sequence in sorted(model.cache, key=lambda sequence: -sequence.used):
             tokens = _kept(model, sequence)
-            if not sequence.busy and is_news(there, tokens) and self._pays(model, len(tokens)):
+            if not sequence.busy and is_worth_saving(there, tokens) and self._pays(model, len(tokens)):
                 there.append(Saved("", tokens, 0))  # so that sequences with nearly the same tokens do not count
                 unsaved.append(sequence)
         return unsaved

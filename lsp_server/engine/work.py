@@ -11,9 +11,9 @@ from lsp_server.engine.prefix_cache import PrefixCache
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Tokens to evaluate in a sequence of a backend from `position` on. Wanted are the logits after each of the last
-    `logits` tokens and after each token of the draft. cache: the record of the backend's KV cache. match: the source of
-    the draft, as in `Draft`."""
+    """Tokens to evaluate in a sequence of a backend from `position` on. The step returns the logits after each of the
+    last `logits` tokens and after each token of the draft. cache: the record of the backend's KV cache. match: the
+    source of the draft, as in `Draft`."""
 
     backend: Backend
     cache: PrefixCache

@@ -28,15 +28,15 @@ _OTHERS_SECONDS = 0.5
 _LATE_SECONDS = 0.5
 
 
-async def waited(
+async def wait_until_shown(
     generation: RunningGeneration,
     typed: Typed,
     budget_seconds: float,
     deadline_seconds: float,
     others: Sequence[RunningGeneration],
 ) -> None:
-    """Waits for the end of a generation, or, after the budget, until something can be shown; then a moment for
-    `others`, the further candidates."""
+    """Waits for the end of a generation. After the budget it waits only until something can be shown. Then it waits a
+    moment for `others`, the further candidates."""
     with anyio.move_on_after(deadline_seconds + _LATE_SECONDS):
         await generation.wait(typed, budget_seconds)
     with anyio.move_on_after(_OTHERS_SECONDS):
@@ -84,7 +84,7 @@ async def outcome_so_far(generation: RunningGeneration) -> Outcome | None:
     """The part of a stopped generation that can be shown; None if nothing was generated."""
     if not generation.text.strip():
         return None
-    await generation.look()
+    await generation.update_shown()
     return outcome_of(generation, generation.hole, Typed(b""))
 
 
@@ -107,7 +107,7 @@ def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> N
     """Remembers the result of a finished generation, even if it is empty."""
     shown = generation.visible(Typed(b""))
     reason = "" if shown else generation.why_nothing(Typed(b""))
-    sure, danger, prose = generation.confidence(), generation.danger, generation.rule.inside is not None
+    sure, danger, prose = generation.token_confidence(), generation.danger, generation.rule.inside is not None
     memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose, danger))
 
 
@@ -120,7 +120,7 @@ def outcome_remembered(entry: Remembered, left: Insertion, hole: Hole, options: 
     return Outcome(suggestion, (), reason, "memory", hole, written=entry.shown.text, total_ms=ms)
 
 
-def unasked(
+def automatic_outcome(
     outcome: Outcome,
     generation: RunningGeneration,
     typed: Typed,
@@ -133,12 +133,12 @@ def unasked(
     whether a finding is shown beside the text."""
     if (suggestion := outcome.suggestion) is None:
         return outcome
-    if unsure := why_unsure(generation.sureness(suggestion.start), options):
+    if unsure := why_unsure(generation.confidence(suggestion.start), options):
         return replace(outcome, suggestion=None, reason=unsure)
     return dangers.answer(outcome, generation.danger, typed, asked=warns)
 
 
-def goes_on(generation: RunningGeneration, typed: Typed | None) -> bool:
+def serves_explicit(generation: RunningGeneration, typed: Typed | None) -> bool:
     """Whether an explicit request can use this generation: it is running or complete, and nothing was typed since it
     began, so that its other candidates are valid, too."""
     finished = generation.finished

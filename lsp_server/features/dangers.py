@@ -63,7 +63,7 @@ class Dangers:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
 
-    def looked(self, danger: Danger) -> None:
+    def count(self, danger: Danger) -> None:
         """Counts one text at its end."""
         self._counts["checked" if danger.whole else "unchecked"] += 1
         self._counts["found"] += bool(danger.findings)
@@ -85,7 +85,7 @@ class Dangers:
         self._counts["withheld"] += counts
         return replace(outcome, suggestion=None, alternatives=(), reason=why_dangerous(live))
 
-    def told(self) -> dict[str, dict[str, int]]:
+    def summary(self) -> dict[str, dict[str, int]]:
         """For `fimble/status`: how many texts were checked, how many had findings, and how many answers were cut,
         withheld or shown with a warning."""
         names: Sequence[str] = ("checked", "unchecked", "found", "cut", "withheld", "shown")

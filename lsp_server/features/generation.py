@@ -99,12 +99,12 @@ class RunningGeneration:
         self._heard = math.inf  # the time of the engine's last event for that part
         self._earlier: list[Span] = []  # the spans of earlier parts
         self._looks: deque[Span] = deque(maxlen=_MOST_LOOKS)
-        self._told_tokens = 0
+        self._reported_tokens = 0
         self._continued = False
         self._decoded_tokens = 0  # in the current part
         self._tokens: list[tuple[int, float]] = []
         self._solid = 0  # the length of all tokens together
-        self._least = 0.0  # the minimum probability of each token that the shown text is extended with
+        self._min_confidence = 0.0  # the minimum probability of tokens that extend the shown text
         self._parse, self._clock = parse, clock
         self._shaped = "", False
         self._shaping = anyio.Lock(fast_acquire=True)
@@ -148,7 +148,7 @@ class RunningGeneration:
         if not self._continued:
             self.text = event.text
         if event.reason in ANSWERS:
-            await self.look()
+            await self.update_shown()
 
     async def finish(self, event: Finished) -> None:
         """Records the end. Waiting requests go on after the whole text was shaped."""
@@ -194,9 +194,9 @@ class RunningGeneration:
 
     def cost(self) -> Usage:
         """Its cost so far, for one answer. Prompt tokens that an earlier answer has reported count as reused."""
-        usage, told = self.usage, self._told_tokens
-        self._told_tokens = usage.evaluated_tokens
-        new = max(0, usage.evaluated_tokens - told)
+        usage, reported = self.usage, self._reported_tokens
+        self._reported_tokens = usage.evaluated_tokens
+        new = max(0, usage.evaluated_tokens - reported)
         return replace(usage, evaluated_tokens=new, reused_tokens=usage.reused_tokens + usage.evaluated_tokens - new)
 
     def agrees(self, typed: Typed | None) -> bool:
@@ -212,7 +212,7 @@ class RunningGeneration:
         """Whether its text is complete: the model or the stop rule has ended it, not a limit."""
         return self._end is not None and self._end.reason in (FinishReason.STOP, FinishReason.END)
 
-    async def look(self) -> None:
+    async def update_shown(self) -> None:
         """Shapes the current text to find the part that can be shown. Of an unfinished text the last word is left out,
         unless it is the only one when the generation ends. Cancelling the caller does not cancel the shaping.
 
@@ -236,7 +236,7 @@ class RunningGeneration:
                 self.shown = Insertion("")  # the beginning of a withheld text is useless, and may be half a call
             if shaped is not None and shaped.text.startswith(self.shown.text):
                 size = len(self.shown.text.encode())
-                if self.confidence().behind(shaped.text, size) >= self._least:
+                if self.token_confidence().behind(shaped.text, size) >= self._min_confidence:
                     self.shown, self.danger = Insertion.of(shaped, self.document), danger
 
     def _shape_here(self, text: str, *, whole: bool) -> tuple[Checked, Danger, Span, Span]:
@@ -262,18 +262,18 @@ class RunningGeneration:
             return why_undefined(self.undefined, self.function)
         return why_nothing(self.finished, self.hole)
 
-    def told(self, least: float) -> None:
-        """A beginning of the text is on the screen and stays there: extend the shown text only if all further tokens
-        have a probability of at least `least`."""
-        self._least = least
+    def require_confidence(self, min_confidence: float) -> None:
+        """From now on, extends the shown text only with tokens whose probability is at least `min_confidence`. Called
+        when the beginning of the text is on the screen, because text that was shown stays."""
+        self._min_confidence = min_confidence
 
-    def confidence(self) -> Confidence:
+    def token_confidence(self) -> Confidence:
         return Confidence(tuple(self._tokens))
 
-    def sureness(self, cursor: int | None = None) -> float:
+    def confidence(self, cursor: int | None = None) -> float:
         """The model's confidence in the shown text, from 0 to 1. cursor: a byte offset; only the text after it counts.
         The user has reached it by typing the beginning of the text."""
-        return self.confidence().behind(self.shown.text, 0 if cursor is None else cursor - self.place.cursor)
+        return self.token_confidence().behind(self.shown.text, 0 if cursor is None else cursor - self.place.cursor)
 
     def visible(self, typed: Typed) -> Insertion | None:
         """The text that can be shown after `typed` to a user who has requested it."""
@@ -296,7 +296,7 @@ class RunningGeneration:
                 changed = self._changed
                 if self.text.count("\n") > lines:
                     lines = self.text.count("\n")
-                    await self.look()
+                    await self.update_shown()
                     if self._visible_text(typed) != before:
                         return True
                 if self.finished is None:
@@ -316,7 +316,7 @@ class RunningGeneration:
                 await self._changed.wait()
         while self.finished is None:
             changed = self._changed
-            await self.look()
+            await self.update_shown()
             if self._end is None and self.visible(typed) is not None:
                 return
             await changed.wait()

@@ -66,9 +66,8 @@ class Generations:
         """The running generation of a document."""
         return self._running.get(uri)
 
-    def under(self, setup: object) -> bool:
-        """Whether all generations use `setup`, the model and the settings. If not, they are ended, and `setup` is
-        recorded for the next ones."""
+    def keep_only(self, setup: object) -> bool:
+        """Ends all generations unless they use `setup`, the model and the settings. Returns whether they use it."""
         if setup == self._setup:
             return True
         self._setup = setup
@@ -93,7 +92,7 @@ class Generations:
     def adopt_asked(self, document: DocumentSnapshot, hole: Hole) -> RunningGeneration | None:
         """The generation of the latest explicit request, or the document's running one, if it serves this request."""
         for known in (self.asked, self._running.get(document.uri)):
-            if known is not None and answering.goes_on(known, known.place.typed_since(document, hole.cursor)):
+            if known is not None and answering.serves_explicit(known, known.place.typed_since(document, hole.cursor)):
                 return known
         return None
 
@@ -118,7 +117,7 @@ class Generations:
         if self.asked is not None and not self.asked.waiting:
             self.end(self.asked)
         self.asked = generation
-        generation.told(0.0)
+        generation.require_confidence(0.0)
         what = generation.document, generation.hole, generation.prompts, options
         generation.others = tuple(self._made(*what) for _ in range(1, options.candidates))
         for rank, other in enumerate(generation.others, 1):
@@ -140,7 +139,7 @@ class Generations:
         inserted = accepted.source[suggestion.start : cursor].decode().replace("\r\n", "\n")
         self._prepared = prepared = Prepared(Place.of(document, suggestion.start), inserted, there)
         with prepared.scope:
-            hole, prompts = await self._prompts.look(accepted, find_hole(accepted, cursor), info, options)
+            hole, prompts = await self._prompts.hole_and_prompts(accepted, find_hole(accepted, cursor), info, options)
             if prompts is not None and self._engine.model.info is info:
                 prepared.generation = self._made(accepted, hole, prompts, options)
                 self._submit(prepared.generation, options, priority=Priority.PREPARED)
@@ -278,7 +277,7 @@ class Generations:
         try:
             await generation.finish(finished)
             if finished.reason in ANSWERS:
-                self.dangers.looked(generation.danger)
+                self.dangers.count(generation.danger)
         finally:
             if self._is_running(generation):
                 del self._running[generation.document.uri]

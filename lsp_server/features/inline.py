@@ -95,8 +95,8 @@ class InlineCompleter:
         generation = adopt(document, hole)
         if generation is None:
             # Not earlier: answers from memory and from running generations must not wait for a parse.
-            look = self.prompts.look(document, hole, info, options, asks=explicit)
-            hole, prompts = await times.during("prompt", look)
+            finding = self.prompts.hole_and_prompts(document, hole, info, options, asks=explicit)
+            hole, prompts = await times.during("prompt", finding)
             if prompts is None:
                 return Outcome(reason=why_unwanted(hole), hole=hole, total_ms=times.ms)
             if not explicit and options.debounce:
@@ -112,7 +112,7 @@ class InlineCompleter:
         budget = (options.budget_ms(trigger) - times.ms) / 1000
         generation.waiting += 1
         try:
-            await answering.waited(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
+            await answering.wait_until_shown(generation, typed, max(0.0, budget), options.deadline_ms / 1000, others)
         finally:
             generation.waiting -= 1
             if generation.finished is None and not generation.waiting:
@@ -123,7 +123,7 @@ class InlineCompleter:
         if over or (self._engine.model.info is not info and answering.failed(generation)):
             return await again()  # the text ends before the typed-over text, or another model must answer
         if not explicit:
-            outcome = answering.unasked(outcome, generation, typed, options, self.dangers, warns=warns)
+            outcome = answering.automatic_outcome(outcome, generation, typed, options, self.dangers, warns=warns)
             self._shown_unasked(generation, document, outcome.suggestion, info, options)
             return outcome
         answering.remember_asked(self._memory, generation, document, outcome)
@@ -195,12 +195,12 @@ class InlineCompleter:
     ) -> None:
         """Records that a suggestion is on the screen, and prepares the text after it."""
         if suggestion is not None and generation.finished is None:
-            generation.told(options.min_confidence)
+            generation.require_confidence(options.min_confidence)
         if suggestion is not None and generation.ended() and generation.rule.inside is None:
             self._background.start(self.generations.prepare, document, suggestion, info, options)
 
     def _forget_other_setups(self, info: ModelInfo, options: InlineOptions) -> None:
         """Drops everything from another model or from other settings, because it no longer answers a request."""
-        if not self.generations.under((info, options.decisive)):
+        if not self.generations.keep_only((info, options.decisive)):
             self._memory.clear()
             self.prompts.forget()

@@ -77,7 +77,7 @@ class ModelEditor:
         state = self._engine.models["edit"]
         info = {"name": state.info.name} if state.info is not None else {}
         counts = {"asked": self.asked, "decodedTokens": self.decoded, "acceptedTokens": self.accepted}
-        last = {"last": self.last.told()} if self.last is not None else {}
+        last = {"last": self.last.summary()} if self.last is not None else {}
         return {"state": state.kind, **info, **counts, **last, "problem": self.problem or state.message}
 
     def changed(self) -> None:

@@ -17,6 +17,6 @@ class Checks:
         if undefined:
             self._names["cut" if shown else "withheld"] += 1
 
-    def told(self) -> dict[str, dict[str, int]]:
+    def summary(self) -> dict[str, dict[str, int]]:
         """For `fimble/status`: how many texts were checked, how many were cut, and how many were not shown at all."""
         return {"names": {what: self._names[what] for what in ("checked", "cut", "withheld")}}

@@ -11,7 +11,7 @@ import anyio
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.fim_formats import FimFormat
-from lsp_server.core.hole import Hole, HoleKind, asked, refined, unasked
+from lsp_server.core.hole import Hole, HoleKind, for_automatic_request, for_explicit_request, refined
 from lsp_server.core.index_offer import Index, Why, no_index
 from lsp_server.core.pieces import Piece
 from lsp_server.core.prompt import Context, FimPrompt, PromptBudget
@@ -67,7 +67,7 @@ class Prompts:
         """Why the prompts for a document show pieces of an index."""
         return self._book.why(uri)
 
-    async def look(
+    async def hole_and_prompts(
         self, document: DocumentSnapshot, hole: Hole, info: ModelInfo, options: InlineOptions, *, asks: bool = False
     ) -> tuple[Hole, PromptChoice | None]:
         """`hole` refined by the syntax tree, and the prompts for it; None if nothing is wanted there. asks: whether the
@@ -76,8 +76,8 @@ class Prompts:
         budget = budget_for(info, options)
         quick = quick_budget(self._engine.token_ms()) if options.quick else None
 
-        def look() -> tuple[Hole, PromptChoice | None]:
-            found = asked(refined(document, hole)) if asks else _wanted(document, hole, options.comments)
+        def find() -> tuple[Hole, PromptChoice | None]:
+            found = for_explicit_request(refined(document, hole)) if asks else _wanted(document, hole, options.comments)
             if found.kind is HoleKind.NONE:
                 return found, None
             prompts = book.choose(document, found, info.format, budget, buffers, quick)
@@ -90,7 +90,7 @@ class Prompts:
             return found, prompts
 
         modules = self._modules_for(options)
-        result = await self._background.parse(look)
+        result = await self._background.parse(find)
         if modules is not None:
             self._read_modules(modules, document, hole)
         return result
@@ -171,7 +171,7 @@ class Prompts:
 
 def _wanted(document: DocumentSnapshot, hole: Hole, comments: Comments) -> Hole:
     """`hole` for a user who has not requested a completion."""
-    return unasked(refined(document, hole), comments=comments == "on", docs=comments != "off")
+    return for_automatic_request(refined(document, hole), comments=comments == "on", docs=comments != "off")
 
 
 def _ahead(

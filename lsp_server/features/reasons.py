@@ -153,8 +153,8 @@ def why_dangerous(findings: Sequence[Finding]) -> str:
     """Why a suggestion with findings is not shown."""
     first = next((each for each in findings if each.never), findings[0])
     if first.never:
-        return f"{_LOOKALIKE}{first.told()}"
-    return f"{_DANGEROUS}{first.told()}; ask for the suggestion yourself to see it (setting `check_danger`)"
+        return f"{_LOOKALIKE}{first.in_words()}"
+    return f"{_DANGEROUS}{first.in_words()}; ask for the suggestion yourself to see it (setting `check_danger`)"
 
 
 def why_nothing(finished: Finished, hole: Hole | None = None) -> str:

@@ -28,8 +28,8 @@ from lsp_server.features.prompts import Prompts
 PART_LINES = 30
 
 # How many names of a text are generated again, how often each of them at most, and the minimum log-probability of the
-# new name's first token. Of less probable names hardly one in ten was the author's.
-_MOST_REWRITES, _MOST_TRIES, _DOUBT = 6, 6, math.log(0.15)
+# new name's first token. Less probable names were right in hardly one of ten cases.
+_MOST_REWRITES, _MOST_TRIES, _MIN_LOGPROB = 6, 6, math.log(0.15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ async def rewritten(generation: RunningGeneration, part: Part, finished: Finishe
         await generation.read(finished)
         if generation.bare is None or generation.bare.at < before:
             return finished
-        found = replace(generation.bare, at=generation.bare.at - before, doubt=_DOUBT)
+        found = replace(generation.bare, at=generation.bare.at - before, min_logprob=_MIN_LOGPROB)
         if bare is not None and (bare.at, bare.then) == (found.at, found.then):
             return finished  # the name that replaced it does not exist either
         bare = found

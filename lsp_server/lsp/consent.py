@@ -277,7 +277,7 @@ class Consent:
         """What waits for the user's answer, in words; empty if nothing does."""
         return "" if self._asking is None else f"may `{self._asking[1][0]}` be sent code? waiting for your answer"
 
-    def told(self) -> list[dict[str, Any]]:
+    def summary(self) -> list[dict[str, Any]]:
         """For status: each endpoint on another machine that is in use, and what the user has said."""
         used = [*self._unasked, *self._acting]
         return [

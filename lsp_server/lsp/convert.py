@@ -105,7 +105,7 @@ def completion_item(
     label = text.strip().split("\n")[0].strip()
     if len(label) > _LABEL_CHARACTERS:
         label = f"{label[: _LABEL_CHARACTERS - 1]}…"
-    told = [f"Look at this before you take it: {each.told()}." for each in found]
+    told = [f"Look at this before you take it: {each.in_words()}." for each in found]
     more = [types.TextEdit(range_of(document, start, end, encoding), made.decode()) for start, end, made in imports]
     told += ["It is inserted with `" + each.new_text.strip(", \r\n") + "`." for each in more]
     told += [text] if "\n" in text.strip() or label.endswith("…") else []

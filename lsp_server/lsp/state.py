@@ -40,7 +40,7 @@ class State:
     text: str = ""
     source: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         told = {"state": self.kind, "what": self.what, "percent": self.percent, "text": escaped(self.text)}
         return {**told, "lastFrom": escaped(self.source)} if self.source else told
 
@@ -149,7 +149,7 @@ class StateService:
             return
         self._told = now
         if self._session.client.shows_state:
-            self._session.protocol.notify("fimble/state", now.told())
+            self._session.protocol.notify("fimble/state", now.summary())
         elif self._progress is not None:
             self._show_progress(now)
 

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 import msgspec
 from platformdirs import user_config_path
 
-from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, strangers_action
+from lsp_server.features.actions.catalogue import MOST_ACTIONS, ActionError, workspace_action
 from lsp_server.settings import models, toml, trust
 from lsp_server.settings.denied import DeniedFolders
 from lsp_server.settings.endpoints import endpoints_of, places_asked_again, routing_of, unknown_places
@@ -121,7 +121,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
                     chosen[name] = ["**"]  # what it was to keep from leaving is not known, so nothing leaves
             else:
                 if name == "actions" and not source.users:
-                    converted = yield from _strangers_actions(converted, chosen.get("actions", {}), source)
+                    converted = yield from _workspace_actions(converted, chosen.get("actions", {}), source)
                 chosen[name] = converted
 
 
@@ -131,7 +131,7 @@ def _unknown(key: str, source: Source) -> str:
     return f"unknown setting `{toml.shown(key)}` in {source.name}; {hint}"
 
 
-def _strangers_actions(
+def _workspace_actions(
     given: dict[str, Any], users: dict[str, Any], source: Source
 ) -> Generator[str, None, dict[str, Any]]:
     """The user's actions together with those of a workspace. Yields the mistakes of the workspace's actions."""
@@ -142,7 +142,7 @@ def _strangers_actions(
         try:
             if id in users:
                 raise ActionError(f"action `{id}` has the name of one of your own")
-            found[id] = strangers_action(id, values)
+            found[id] = workspace_action(id, values)
         except ActionError as error:
             yield f"{error}; it is in {source.name}"
     return found

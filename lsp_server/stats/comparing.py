@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from statistics import NormalDist, fmean, variance
 from typing import Any, Literal
 
+from lsp_server.stats.calculations import mean_log
 from lsp_server.stats.counts import Tally
-from lsp_server.stats.reckoning import mean_log
 
 # A day with fewer keys is ignored.
 LEAST_KEYS = 200

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import date, timedelta
 from typing import Any
 
+from lsp_server.stats.calculations import BUDGET_MS, late_share, percentile, rate
 from lsp_server.stats.counts import Key, Tally
-from lsp_server.stats.reckoning import BUDGET_MS, late_share, percentile, rate
 
 WEEK = 7
 # Advice is based on this many days, and at least this many shown suggestions.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 
+from lsp_server.stats.calculations import percentile
 from lsp_server.stats.counts import Tally
-from lsp_server.stats.reckoning import percentile
 from lsp_server.stats.report import WEEK, Group, report
 
 

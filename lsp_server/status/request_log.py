@@ -82,12 +82,12 @@ class RequestLog:
     def acted(self, action: str, usage: Usage) -> None:
         """Notes that an action was answered. action: its identifier."""
         self._acted.append((self._clock(), action, usage))
-        self.from_endpoint = asked_in_words(usage.told()) if usage.place else ""
+        self.from_endpoint = asked_in_words(usage.summary()) if usage.place else ""
 
     def last_actions(self) -> list[dict[str, Any]]:
         """The last answers to actions, the latest first: who was asked, how long it took, tokens and cost."""
         return [
-            {"action": action, "secondsAgo": round(self._clock() - at, 1), "asked": usage.told()}
+            {"action": action, "secondsAgo": round(self._clock() - at, 1), "asked": usage.summary()}
             for at, action, usage in reversed(self._acted)
         ]
 
@@ -144,7 +144,7 @@ class RequestLog:
 
 def _asked(outcome: Outcome) -> dict[str, Any] | None:
     """Who was asked for an outcome, at what cost; None if it came from memory, or nobody was asked."""
-    return outcome.usage.told() if outcome.source == "model" else None
+    return outcome.usage.summary() if outcome.source == "model" else None
 
 
 def asked_in_words(asked: Mapping[str, Any]) -> str:

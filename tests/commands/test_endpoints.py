@@ -117,7 +117,7 @@ def test_the_log_shows_what_was_asked_and_leaves_out_what_is_damaged(
 def test_the_log_shows_costs_where_prices_are_set(endpoints: Callable[..., tuple[int, str]], home: Path) -> None:
     file = home / "state" / "fimble" / "endpoint-requests.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(sent(1, cost=0.25) + sent(2, cost=0.0031, reckoned=True) + sent(3))
+    file.write_bytes(sent(1, cost=0.25) + sent(2, cost=0.0031, estimated=True) + sent(3))
     costs = file.parent / "endpoint-costs"
     costs.mkdir()
     (costs / f"{date.today()}.jsonl").write_text('["team",1.5]\n["spare",2]\n["team",0.25]\n')

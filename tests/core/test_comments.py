@@ -7,7 +7,7 @@ import random
 import pytest
 
 from lsp_server.core.comments import Comment
-from lsp_server.core.hole import Hole, HoleKind, asked, find_hole, refined, unasked
+from lsp_server.core.hole import Hole, HoleKind, find_hole, for_automatic_request, for_explicit_request, refined
 from lsp_server.core.languages import LANGUAGES, PLAIN_LANGUAGES
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import find_end, stop_rule
@@ -32,7 +32,7 @@ def check(
     document, offset = parse_cursor(source, language_id=language, path="")
     hole = refined(document, find_hole(document, offset))
     assert hole.kind is HoleKind.PROSE
-    hole = asked(hole) if asks else hole
+    hole = for_explicit_request(hole) if asks else hole
     suggestion = shape(written, document, hole, stop_rule(document, hole, max_lines))
     assert (suggestion and suggestion.text) == shown
     if suggestion is None:
@@ -168,7 +168,7 @@ def test_what_is_shown_of_a_beginning_is_the_beginning_of_what_is_shown_of_the_w
         (DOCSTRING, "python", "\n    "),
     ):
         document, offset = parse_cursor(source, language_id=language, path="")
-        hole = asked(refined(document, find_hole(document, offset)))
+        hole = for_explicit_request(refined(document, find_hole(document, offset)))
         rule = stop_rule(document, hole, 8)
         for _ in range(8):
             letters = "abcdefghijklmnopqrstuvwxyz"
@@ -207,25 +207,25 @@ def test_what_is_shown_of_a_beginning_is_the_beginning_of_what_is_shown_of_the_w
 def test_the_setting_tells_docs_from_other_comments(language: str, source: str, is_doc: bool) -> None:
     hole, comment = hole_at(source, language)
     assert comment.is_doc is is_doc
-    assert unasked(hole, comments=True, docs=True) == hole
-    assert (unasked(hole, comments=False, docs=True).kind is HoleKind.PROSE) is is_doc
-    off = unasked(hole, comments=False, docs=False)
+    assert for_automatic_request(hole, comments=True, docs=True) == hole
+    assert (for_automatic_request(hole, comments=False, docs=True).kind is HoleKind.PROSE) is is_doc
+    off = for_automatic_request(hole, comments=False, docs=False)
     assert (off.kind, off.reason) == (HoleKind.NONE, "the cursor is inside a comment")
-    assert asked(hole).kind is HoleKind.PROSE
+    assert for_explicit_request(hole).kind is HoleKind.PROSE
 
 
 def test_doubt_ends_what_nobody_has_asked_for() -> None:
-    def doubt(source: str, *, asks: bool = False) -> float:
+    def min_logprob(source: str, *, asks: bool = False) -> float:
         document, offset = parse_cursor(source)
         hole = refined(document, find_hole(document, offset))
-        return stop_rule(document, asked(hole) if asks else hole, 8).doubt
+        return stop_rule(document, for_explicit_request(hole) if asks else hole, 8).min_logprob
 
     never = float("-inf")
-    assert never < doubt("# words $0\n") < 0
-    assert doubt("# words $0\n", asks=True) == never
-    assert doubt("# TODO: $0\n") == never
-    assert doubt('def f():\n    """$0"""\n') == never
-    assert doubt("x = $0\n") == never
+    assert never < min_logprob("# words $0\n") < 0
+    assert min_logprob("# words $0\n", asks=True) == never
+    assert min_logprob("# TODO: $0\n") == never
+    assert min_logprob('def f():\n    """$0"""\n') == never
+    assert min_logprob("x = $0\n") == never
 
 
 @pytest.mark.parametrize("language", [*LANGUAGES, *PLAIN_LANGUAGES], ids=lambda language: language.name)

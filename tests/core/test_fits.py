@@ -8,7 +8,7 @@ import re
 import pytest
 
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import asked, find_hole, refined
+from lsp_server.core.hole import find_hole, for_explicit_request, refined
 from lsp_server.core.insertion import Insertion
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.core.languages.entry import Language
@@ -24,7 +24,7 @@ HOLES = scaled(12)  # for each language
 
 def shown_at(hole: CutHole, text: str, *, replaces: bool = True) -> Suggestion | None:
     document = hole.document
-    found = asked(refined(document, find_hole(document, hole.cursor)))
+    found = for_explicit_request(refined(document, find_hole(document, hole.cursor)))
     rule = stop_rule(document, found, 8, replaces=replaces)
     return shape(text, document, found, rule, specials=SPECIAL_TOKENS)
 

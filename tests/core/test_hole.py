@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lsp_server.core.hole import RULES, TYPED_LIMIT_BYTES, HoleKind, asked, find_hole, refined
+from lsp_server.core.hole import RULES, TYPED_LIMIT_BYTES, HoleKind, find_hole, for_explicit_request, refined
 from tests.support.cursor import parse_cursor, show_cursor
 
 NONE, EXPRESSION, LINE, BLOCK = HoleKind.NONE, HoleKind.EXPRESSION, HoleKind.LINE, HoleKind.BLOCK
@@ -190,7 +190,7 @@ def test_every_rule_has_its_places() -> None:
 )
 def test_who_asks_gets_an_answer_in_strings_and_comments(source: str, kind: HoleKind) -> None:
     document, offset = parse_cursor(source)
-    hole = asked(refined(document, find_hole(document, offset)))
+    hole = for_explicit_request(refined(document, find_hole(document, offset)))
     assert (hole.kind, bool(hole.reason)) == (kind, kind is NONE)
 
 

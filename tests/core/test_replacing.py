@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from lsp_server.core.hole import asked, find_hole, refined
+from lsp_server.core.hole import find_hole, for_explicit_request, refined
 from lsp_server.core.insertion import Insertion
-from lsp_server.core.overlap import meeting
+from lsp_server.core.overlap import overlap_start
 from lsp_server.core.reuse import Place, Remembered, SuggestionMemory
 from lsp_server.core.shape import Suggestion, shape, without_replacing
 from lsp_server.core.stopping import stop_rule
@@ -19,7 +19,7 @@ from tests.support.keys import final, keys_typed
 
 def suggested(source: str, written: str, language: str = "python", *, whole: bool = True) -> Suggestion | None:
     document, cursor = parse_cursor(source, language_id=language, path="")
-    hole = asked(refined(document, find_hole(document, cursor)))
+    hole = for_explicit_request(refined(document, find_hole(document, cursor)))
     return shape(written, document, hole, stop_rule(document, hole, 8), whole=whole)
 
 
@@ -125,7 +125,7 @@ def test_without_replacing_it_ends_in_front(source: str, written: str, text: str
     ],
 )
 def test_where_a_text_meets_what_it_replaces(text: str, over: str, at: int | None) -> None:
-    assert meeting(text, over) == at
+    assert overlap_start(text, over) == at
 
 
 @pytest.mark.parametrize(

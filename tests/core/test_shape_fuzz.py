@@ -9,7 +9,7 @@ import pytest
 from lsp_server.core import shape as shape_module
 from lsp_server.core import syntax
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import asked, find_hole, refined
+from lsp_server.core.hole import find_hole, for_explicit_request, refined
 from lsp_server.core.languages import LANGUAGES
 from lsp_server.core.overlap import contains
 from lsp_server.core.shape import shape
@@ -77,7 +77,7 @@ def test_random_triples(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
         document: DocumentSnapshot = sample_document(language, source)
         text = written(source, gold, rng)
         steps = 0
-        hole = asked(refined(document, find_hole(document, cursor)))
+        hole = for_explicit_request(refined(document, find_hole(document, cursor)))
         rule = stop_rule(document, hole, rng.choice([1, 8, 30]))
         for length in (0, len(text) // 2, len(text)):
             assert find_end(text[:length], rule) is None or find_end(text[:length], rule) <= length

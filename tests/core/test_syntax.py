@@ -14,7 +14,7 @@ import pytest
 
 from lsp_server.core import outline, parsing, shape, syntax
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hole import asked, find_hole, refined
+from lsp_server.core.hole import find_hole, for_explicit_request, refined
 from lsp_server.core.languages import find_language
 from lsp_server.core.parsing import parse
 from lsp_server.core.pieces import pieces_of
@@ -155,7 +155,7 @@ def test_among_errors_without_end_no_wider_window_is_parsed(monkeypatch: pytest.
 def test_what_brings_errors_into_a_wider_window_is_not_shown(raised: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     document, _, end = opened(LINE * 30 + "height = = 2\n", "total = ")
     monkeypatch.setattr(shape, "raises_errors", lambda *_: raised)
-    hole = asked(refined(document, find_hole(document, end)))
+    hole = for_explicit_request(refined(document, find_hole(document, end)))
     shown = shape.shape("area(2)", document, hole, stop_rule(document, hole, 8))
     assert (shown is None) is raised
 
@@ -168,6 +168,6 @@ def test_a_condition_that_begins_far_above_is_not_ended_by_another(begun: bool, 
     above, below = function * functions, function * 10
     source = ("#ifdef WIDE\n" if begun else "") + f"{above}$0\n\n{below}#endif\n\n{below}"
     document, end = parse_cursor(source, path="a.c", language_id="c")
-    hole = asked(refined(document, find_hole(document, end)))
+    hole = for_explicit_request(refined(document, find_hole(document, end)))
     shown = shape.shape("#ifndef OTHER", document, hole, stop_rule(document, hole, 8))
     assert (shown is not None) == (not begun)

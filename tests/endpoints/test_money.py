@@ -1,4 +1,4 @@
-"""What endpoints cost: how a request is reckoned, the sums of a day over all processes, and the limit of a day."""
+"""What endpoints cost: how a request is estimated, the sums of a day over all processes, and the limit of a day."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_what_cannot_be_written_counts_in_this_process(state: Path) -> None:
 )
 def test_how_a_sum_is_shown(cost: float, text: str) -> None:
     assert shown_cost(cost) == text
-    assert shown_cost(cost, reckoned=True) == f"~{text}"
+    assert shown_cost(cost, estimated=True) == f"~{text}"
 
 
 async def at_work(
@@ -147,21 +147,21 @@ async def completed(completer: InlineCompleter) -> Any:
     return await completer.complete(*parse_cursor(SOURCE, path="a.py"))
 
 
-@pytest.mark.parametrize(("kind", "reckoned"), [("llama-server", False), ("openai", True)])
-async def test_a_request_costs_what_its_tokens_cost(kind: Kind, reckoned: bool) -> None:
+@pytest.mark.parametrize(("kind", "estimated"), [("llama-server", False), ("openai", True)])
+async def test_a_request_costs_what_its_tokens_cost(kind: Kind, estimated: bool) -> None:
     spending = Spending()
 
     async def work(switch: Switch, completer: InlineCompleter) -> None:
         outcome = await completed(completer)
-        assert (outcome.usage.place, outcome.usage.reckoned) == ("team", reckoned)
+        assert (outcome.usage.place, outcome.usage.estimated) == ("team", estimated)
 
     async with serving(kind, pieces=[" area", "(2)", "\n\n"]) as server:
         await at_work(server, spending, work, **PRICES)
         (body,) = server.completions
     (found,) = last_sent()
-    prompt = -(-len(body["prompt"].encode()) // 3) if reckoned else found.prompt_tokens
+    prompt = -(-len(body["prompt"].encode()) // 3) if estimated else found.prompt_tokens
     assert found.cost == pytest.approx((2 * prompt + 10 * found.answer_tokens) / 1e6, rel=1e-9)
-    assert found.reckoned is reckoned
+    assert found.estimated is estimated
     assert spending.today() == {"team": found.cost}
 
 

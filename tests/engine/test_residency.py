@@ -193,7 +193,7 @@ def test_the_engine_sleeps_until_something_is_due() -> None:
     assert residency.next_due([]) == 70.0
     assert residency.expired(69.9) == []
     assert residency.expired(70.0) == ["completion"]
-    assert residency.spare("chat", 200.0) == "completion"
-    assert residency.spare("completion", 101.0) is None
+    assert residency.to_unload("chat", 200.0) == "completion"
+    assert residency.to_unload("completion", 101.0) is None
     residency.drop("completion")
     assert residency.next_due([]) == math.inf

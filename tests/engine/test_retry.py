@@ -155,11 +155,11 @@ def test_a_model_that_has_worked_for_long_begins_with_the_first_pause() -> None:
 def test_one_look_at_the_files_at_a_time() -> None:
     retry = Retry()
     retry.failed(0.0, ONE, passing=False, worked=False)
-    assert retry.looks(0.0)
-    assert not retry.looks(100.0)  # the first one hangs in a network mount
+    assert retry.should_check_files(0.0)
+    assert not retry.should_check_files(100.0)  # the first one hangs in a network mount
     assert not retry.changed(100.0, ONE)
-    assert not retry.looks(100.0)
-    assert retry.looks(101.0)
+    assert not retry.should_check_files(100.0)
+    assert retry.should_check_files(101.0)
     assert retry.changed(101.0, (None,))
 
 
@@ -167,7 +167,7 @@ def test_files_that_go_on_changing_are_looked_at_less_and_less_often() -> None:
     retry, now, looks = Retry(), 0.0, 0
     retry.failed(now, ONE, passing=False, worked=False)
     while now < 600:
-        if retry.looks(now):
+        if retry.should_check_files(now):
             looks += 1
             assert retry.changed(now, ((looks,),))
             retry.failed(now, ((looks,),), passing=False, worked=False)

@@ -17,7 +17,7 @@ from lsp_server.backends.scripted import ScriptedBackend
 from lsp_server.engine import saved_prompts
 from lsp_server.engine.core import EngineCore
 from lsp_server.engine.request import Finished, Generate, Keep, Load, ModelReady, Shutdown
-from lsp_server.engine.saved_prompt_choice import ReadPace, Saved, best, is_news, replaced
+from lsp_server.engine.saved_prompt_choice import ReadPace, Saved, best, is_worth_saving, replaced
 from lsp_server.engine.saved_prompts import REST_SECONDS
 from lsp_server.system import saved_prompt_files
 from tests.engine.harness import BLOCK, LINE, EngineHarness, Recurrent, ask, cold, make_prompt
@@ -430,7 +430,7 @@ def test_what_cannot_be_cut_anywhere_is_of_use_up_to_where_it_can() -> None:
     assert saved.shared([*range(250), 7]) == 200
     assert saved.shared([*range(90), 7]) == 0
     assert saved.shared(list(range(300))) == 200, "a token is left to be evaluated, whose logits are wanted"
-    assert not is_news([saved], list(range(300)))
+    assert not is_worth_saving([saved], list(range(300)))
 
 
 def test_a_prompt_takes_the_place_of_what_it_goes_on_from() -> None:

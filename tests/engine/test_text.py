@@ -122,10 +122,10 @@ class Doubtful(ScriptedBackend):
 
 
 def test_a_text_ends_in_front_of_a_token_that_the_rule_doubts() -> None:
-    def written(doubt: float) -> Finished:
+    def written(min_logprob: float) -> Finished:
         harness = EngineHarness(lambda spec, progress: Doubtful(spec, progress, texts=[f"{LEAD}one or two".encode()]))
         harness.load()
-        stop = StopRule(HoleKind.LINE, 1, doubt=doubt)
+        stop = StopRule(HoleKind.LINE, 1, min_logprob=min_logprob)
         found = harness.run(ask(1, make_prompt("", LEAD), stop=stop, max_tokens=100))
         assert "".join(delta.text for delta in harness.deltas(1)) == found.text
         harness.check()

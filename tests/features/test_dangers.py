@@ -37,7 +37,7 @@ async def test_what_is_dangerous_is_held_back_and_the_reason_says_why(bench: Ope
         assert "check_danger" in outcome.reason
         assert kind_of(outcome) == "withheld"
         assert SHELL_TEXT in outcome.written
-        assert b.completer.dangers.told()["danger"] == {
+        assert b.completer.dangers.summary()["danger"] == {
             "checked": 1,
             "unchecked": 0,
             "found": 1,
@@ -77,7 +77,7 @@ async def test_the_suggestion_ends_in_front_of_the_statement(bench: Opener) -> N
             assert (outcome.source, outcome.reason) == (source, "")
             assert outcome.suggestion is not None
             assert outcome.suggestion.text == "\n    path = path.strip()"
-        assert b.completer.dangers.told()["danger"]["cut"] == 1
+        assert b.completer.dangers.summary()["danger"]["cut"] == 1
         below = await b.complete(BLOCK.replace("$0", "\n    path = path.strip()\n    $0"))
         assert (below.source, below.suggestion) == ("memory", None)
         assert "CWE-78" in below.reason
@@ -128,7 +128,7 @@ async def test_one_who_asks_sees_it_with_what_was_found(bench: Opener) -> None:
         assert outcome.suggestion is not None
         assert outcome.suggestion.text == SHELL_TEXT
         assert [each.cwe for each in outcome.found] == [78]
-        assert b.completer.dangers.told()["danger"]["shown"] == 1
+        assert b.completer.dangers.summary()["danger"]["shown"] == 1
         # What was asked for stays while it is typed.
         typed = await b.complete(SHELL.replace("$0", "tem($0"))
         assert typed.suggestion is not None

@@ -52,15 +52,15 @@ PIECES = (("width", 0.3, 1), (" *", 0.9, 1), (" height", 0.25, 2), ("\n", 0.01, 
 async def test_the_least_probable_token_that_is_shown_decides() -> None:
     generation = await written(*PIECES)
     assert generation.shown.text == "width * height"
-    assert generation.sureness() == pytest.approx(0.3)
+    assert generation.confidence() == pytest.approx(0.3)
 
 
 async def test_behind_what_has_been_typed_only_the_rest_counts() -> None:
     generation = await written(*PIECES)
     start = generation.place.cursor
-    assert generation.sureness(start + len("width")) == pytest.approx(0.5), "two tokens at once count by their mean"
-    assert generation.sureness(start + len("wi")) == pytest.approx(0.3)
-    assert generation.sureness(start) == generation.sureness()
+    assert generation.confidence(start + len("width")) == pytest.approx(0.5), "two tokens at once count by their mean"
+    assert generation.confidence(start + len("wi")) == pytest.approx(0.3)
+    assert generation.confidence(start) == generation.confidence()
 
 
 async def test_a_bracket_that_the_editor_closed_hides_no_doubt() -> None:
@@ -69,8 +69,8 @@ async def test_a_bracket_that_the_editor_closed_hides_no_doubt() -> None:
     typed = generation.place.typed_since(now, cursor)
     assert typed is not None
     assert generation.visible(typed) == Insertion("a, b")
-    assert generation.sureness(cursor) == pytest.approx(0.05)
-    assert generation.sureness(cursor + 1) == pytest.approx(0.9)
+    assert generation.confidence(cursor) == pytest.approx(0.05)
+    assert generation.confidence(cursor + 1) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -82,14 +82,14 @@ async def test_the_documents_line_ends_and_indentation_are_not_the_models(newlin
     generation = await written(*lines, ("\n\n\n", 0.01, 1), ("def", 0.01, 1), source=source)
     shown = generation.shown.text
     assert shown == f"if x:\n{2 * indent}a = 1\n{2 * indent}b = zzz".replace("\n", newline)
-    assert generation.sureness() == pytest.approx(0.2)
+    assert generation.confidence() == pytest.approx(0.2)
     start, end = generation.place.cursor, generation.place.cursor + len(shown)
-    assert generation.sureness(end - 1) == pytest.approx(0.2)
-    assert generation.sureness(end) == 1.0
+    assert generation.confidence(end - 1) == pytest.approx(0.2)
+    assert generation.confidence(end) == 1.0
     certain = await written(*lines[:-1], ("c", 0.9, 1), ("\n\n\n", 0.01, 1), source=source)
     behind = shown.index("1") + 1
-    assert certain.sureness(start + behind) == pytest.approx(0.3), "whether there is a line more"
-    assert certain.sureness(start + behind + len(newline)) == pytest.approx(0.9)
+    assert certain.confidence(start + behind) == pytest.approx(0.3), "whether there is a line more"
+    assert certain.confidence(start + behind + len(newline)) == pytest.approx(0.9)
 
 
 async def test_what_is_on_the_screen_does_not_grow_by_what_is_doubtful() -> None:
@@ -105,22 +105,22 @@ async def test_what_is_on_the_screen_does_not_grow_by_what_is_doubtful() -> None
         await generation.wait(Typed(b""), 0)
         if number == 1:
             assert generation.shown.text == "width"
-            generation.told(0.15)
+            generation.require_confidence(0.15)
         else:
             assert generation.shown.text == "width * height"
     await generation.finish(Finished(1, text + "\n", FinishReason.STOP, Usage(decoded_tokens=5)))
     assert generation.shown.text == "width * height"
-    assert generation.sureness() == pytest.approx(0.5)
+    assert generation.confidence() == pytest.approx(0.5)
 
 
 async def test_what_is_cut_off_in_front_of_another_part_does_not_count() -> None:
     generation = await written(("a = 1\n", 0.9, 1), ("b = 2\nxx", 0.5, 1), ("y = 3\n", 0.01, 1))
     generation.next_part("a = 1\nb = 2\n")
     generation.on_text(TextDelta(1, "c = 3", math.log(0.7), Usage(decoded_tokens=1)))
-    ends = [end for end, _ in generation.confidence().tokens]
+    ends = [end for end, _ in generation.token_confidence().tokens]
     assert ends == [6 - 2, 12 - 4, 17 - 6]
-    assert [round(math.exp(logprob), 2) for _, logprob in generation.confidence().tokens] == [0.9, 0.5, 0.7]
+    assert [round(math.exp(logprob), 2) for _, logprob in generation.token_confidence().tokens] == [0.9, 0.5, 0.7]
 
 
 async def test_a_text_without_a_token_is_not_unsure() -> None:
-    assert (await written()).sureness() == 1.0
+    assert (await written()).confidence() == 1.0

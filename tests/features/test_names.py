@@ -45,7 +45,7 @@ async def test_what_uses_an_undefined_name_is_withheld_and_that_is_remembered(be
                 "the model used a name that is not defined, `depth` (setting `check_names`)"
             )
             assert kind_of(outcome) == "withheld"
-        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
+        assert b.completer.checks.summary() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
 
 
 async def test_an_argument_that_does_not_exist_is_withheld_and_the_reason_says_of_what(bench: Opener) -> None:
@@ -60,7 +60,7 @@ async def test_an_argument_that_does_not_exist_is_withheld_and_the_reason_says_o
         assert kind_of(outcome) == "withheld"
         assert "zoom" not in reason_without_code(outcome)
         assert "`check_names`" in reason_without_code(outcome)
-        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
+        assert b.completer.checks.summary() == {"names": {"checked": 1, "cut": 0, "withheld": 1}}
 
 
 async def test_how_often_names_are_written_anew_is_bounded(bench: Opener) -> None:
@@ -104,7 +104,7 @@ async def test_a_name_that_is_defined_is_written_in_its_place(
         outcome = await b.complete(source, trigger)
         assert outcome.suggestion is not None, outcome.reason
         assert outcome.suggestion.text == shown
-        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 0, "withheld": 0}}
+        assert b.completer.checks.summary() == {"names": {"checked": 1, "cut": 0, "withheld": 0}}
 
 
 async def test_what_is_written_anew_evaluates_hardly_anything(bench: Opener) -> None:
@@ -144,7 +144,7 @@ async def test_what_stands_in_front_of_one_is_shown(bench: Opener, trigger: Trig
         assert outcome.suggestion is not None
         assert outcome.suggestion.text == "\n        side = width"
         assert "sides" in outcome.written
-        assert b.completer.checks.told() == {"names": {"checked": 1, "cut": 1, "withheld": 0}}
+        assert b.completer.checks.summary() == {"names": {"checked": 1, "cut": 1, "withheld": 0}}
 
 
 async def test_a_change_of_the_switch_makes_the_model_write_anew(bench: Opener) -> None:
@@ -156,7 +156,7 @@ async def test_a_change_of_the_switch_makes_the_model_write_anew(bench: Opener) 
             outcome = await b.complete(SOURCE)
             found.append((outcome.source, outcome.suggestion.text if outcome.suggestion else None))
         assert found == [("model", " * depth"), ("model", None), ("model", " * depth")]
-        assert b.completer.checks.told()["names"]["checked"] == 1
+        assert b.completer.checks.summary()["names"]["checked"] == 1
 
 
 def test_it_is_on_unless_it_is_switched_off() -> None:
@@ -176,7 +176,7 @@ async def test_nothing_that_is_shown_of_a_text_under_way_is_taken_back() -> None
     shown = [""]
     for end in range(0, len(text), 2):
         found.on_text(TextDelta(1, text[end : end + 2], 0.0, Usage(decoded_tokens=end)))
-        await found.look()
+        await found.update_shown()
         assert found.shown.text.startswith(shown[-1])
         assert "depths" not in found.shown.text
         shown.append(found.shown.text)
@@ -189,7 +189,7 @@ async def test_nothing_that_is_shown_of_a_text_under_way_is_taken_back() -> None
 async def test_a_name_that_is_not_whole_is_not_judged() -> None:
     found = generation(SOURCE)
     found.on_text(TextDelta(1, " * hei", 0.0, Usage(decoded_tokens=1)))
-    await found.look()
+    await found.update_shown()
     assert found.undefined == ""
     found.on_text(TextDelta(1, "ght\n", 0.0, Usage(decoded_tokens=2)))
     await found.finish(Finished(1, " * height\n", FinishReason.STOP, Usage()))
@@ -209,7 +209,7 @@ async def test_a_beginning_that_is_on_the_screen_goes_when_the_whole_is_withheld
     """It may be half a call, and nothing follows that would make it whole."""
     found = generation("def area(width, height):\n    return $0\n")
     found.on_text(TextDelta(0, "max(width, ", -0.1, Usage(decoded_tokens=1)))
-    await found.look()
+    await found.update_shown()
     assert found.shown.text == "max"
     text = "max(width, depth)\n"
     found.on_text(TextDelta(0, text.removeprefix("max(width, "), -0.1, Usage(decoded_tokens=2)))

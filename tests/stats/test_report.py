@@ -8,8 +8,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from lsp_server.stats.calculations import late_share, percentile, rate, sparkline
 from lsp_server.stats.counts import BUCKETS, Key, Tally, bucket_of
-from lsp_server.stats.reckoning import late_share, percentile, rate, sparkline
 from lsp_server.stats.report import report
 
 TODAY = date(2026, 11, 28)

@@ -19,6 +19,6 @@ class Finding:
     statement: int
     never: bool = False
 
-    def told(self) -> str:
+    def in_words(self) -> str:
         """The finding in words for the user."""
         return f"{self.sentence} (CWE-{self.cwe}); {self.safe}"

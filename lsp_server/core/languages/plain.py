@@ -1,6 +1,6 @@
 """Languages without a grammar, one data entry for each: how comments are written, and what opens and closes a block.
 
-They are completed by indentation. A language moves to `grammar_languages` once it has a well-maintained wheel.
+They are completed by indentation. A language moves to `with_grammar` once its grammar has a well-maintained wheel.
 """
 
 from __future__ import annotations

@@ -42,14 +42,14 @@ class Receiver:
 @dataclass(frozen=True, slots=True)
 class Bare:
     """A name without a receiver that must be one of `names`. at: the length of the text before it, in characters.
-    begun: the part of it that precedes the text. doubt: the minimum log-probability of its first token; the minimum for
-    later tokens, which have fewer alternatives, is a third of that probability. The text ends before a less probable
-    token. then: the text that must follow the name, such as `=` after the name of an argument."""
+    begun: the part of it that precedes the text. min_logprob: the minimum log-probability of its first token; the
+    minimum for later tokens, which have fewer alternatives, is a third of that probability. The text ends before a less
+    probable token. then: the text that must follow the name, such as `=` after the name of an argument."""
 
     at: int
     begun: str
     names: frozenset[str]
-    doubt: float = -math.inf
+    min_logprob: float = -math.inf
     then: str = ""
 
     def within(self, written: str, shown: str) -> Bare | None:
@@ -145,11 +145,11 @@ class Members:
             return True
         return access.begun in access.names and not access.then
 
-    def doubt(self, text: str) -> float:
+    def min_logprob(self, text: str) -> float:
         """The minimum log-probability of the token after `text`."""
         if self.bare is None or (begun := self.bare.so_far(text)) is None:
             return -math.inf
-        return self.bare.doubt if begun == self.bare.begun else self.bare.doubt - math.log(3)
+        return self.bare.min_logprob if begun == self.bare.begun else self.bare.min_logprob - math.log(3)
 
     def _access(self, text: str) -> _Access | None:
         """The access at the end of `text`; inside the bare name, that name."""

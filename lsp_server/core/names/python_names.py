@@ -149,7 +149,7 @@ def names_of(body: list[ast.stmt], tree: ast.Module | ast.ClassDef) -> PartNames
             counts[name] = min(2, counts[name] + 1)
         if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
             given.add(node.attr)
-        elif (asked := asked_for(node)) is not None:
+        elif (asked := name_in_call(node)) is not None:
             given.add(asked)
         elif isinstance(node, ast.Call) and last_name(node.func) in ("setattr", "__setattr__"):
             sets = True
@@ -356,7 +356,7 @@ def _is_computed(node: ast.ClassDef) -> bool:
             name = last_name(each.func)
             if isinstance(each.func, ast.Name) and name in _TRICKS:
                 return True
-            if name in _ASKS and asked_for(each) is None and last_name(each.args[0] if each.args else each) in _OWN:
+            if name in _ASKS and name_in_call(each) is None and last_name(each.args[0] if each.args else each) in _OWN:
                 return True
     return False
 
@@ -373,7 +373,7 @@ def _is_dictionary(node: ast.AST | None) -> bool:
     return isinstance(node, ast.Attribute) and node.attr == "__dict__"
 
 
-def asked_for(node: ast.AST) -> str | None:
+def name_in_call(node: ast.AST) -> str | None:
     """The constant name that a call reads from or sets on an object, as in `getattr(self, "x")`; None for other calls,
     and if the name is computed."""
     if isinstance(node, ast.Call) and last_name(node.func) in _ASKS and len(node.args) > 1:

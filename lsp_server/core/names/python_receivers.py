@@ -83,7 +83,7 @@ def members_at(document: DocumentSnapshot, cursor: int, modules: Modules | None 
     for variant, following in whole[: max(1, _MOST_PARSED // max(1, len(found.text)))]:
         tree = found.parsed("\n".join((*lines[:at], variant, *following)))
         if tree is not None:
-            if not any(_MARK in name for node in nodes_in(tree) for name in _said(node)):
+            if not any(_MARK in name for node in nodes_in(tree) for name in _used_name(node)):
                 return None  # the cursor is in a string or comment
             place = _Place(document.uri or document.path, found, tree, at + found.first_line, modules or NoModules())
             receivers = place.receivers(left)
@@ -97,7 +97,7 @@ def _plain(source: bytes) -> str:
     return source.decode("utf-8", "replace").replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _said(node: ast.AST) -> tuple[str, ...]:
+def _used_name(node: ast.AST) -> tuple[str, ...]:
     """The name that a node uses, if it is a name."""
     if isinstance(node, ast.alias):
         return (node.name,)

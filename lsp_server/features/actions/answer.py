@@ -40,12 +40,12 @@ def repeats(text: str, known: str = "") -> bool:
     start = _loop(text)
     if start < len(text) and text[-_LOOP_LENGTH:] not in known:
         return True
-    return _said_again(text) != text
+    return _without_repeated_end(text) != text
 
 
 def without_repetition(text: str) -> str:
     """`text` up to the point from which it only repeats itself until the end."""
-    return _said_again(text[: _loop(text)])
+    return _without_repeated_end(text[: _loop(text)])
 
 
 def without_cut_end(text: str) -> str:
@@ -67,7 +67,7 @@ def _loop(text: str) -> int:
     return len(text)
 
 
-def _said_again(text: str) -> str:
+def _without_repeated_end(text: str) -> str:
     """`text` without the lines or sentences at its end that repeat those before them."""
     parts = [
         match for match in re.finditer(r"[^\n]+?(?:(?<=[.!?])(?= )|(?<=[。！？])|(?=\n)|$)", text) if match[0].strip()

@@ -160,7 +160,7 @@ class ChatModel:
                 return
             usage = event.usage
             rate = 1000 * usage.decoded_tokens / usage.decode_ms if usage.decode_ms else 0.0
-            thought, visible = without_thinking(text, opened=chat.thinking, told=given)
+            thought, visible = without_thinking(text, opened=chat.thinking, given=given)
             name = "thinking" if thought and not visible else "writing"
             report(Progress(name, without_hidden((visible or thought)[-200:]), usage.decoded_tokens, rate))
             looked_at = "\n" in event.text or usage.decoded_tokens % 16 == 0
@@ -198,4 +198,4 @@ class ChatModel:
             )
         if end.reason is FinishReason.CANCELLED and answer == lead:
             raise ActionFailedError(end.message or "the model was unloaded meanwhile", failed)
-        return without_thinking(without_hidden(answer), opened=chat.thinking, told=given)[1], end
+        return without_thinking(without_hidden(answer), opened=chat.thinking, given=given)[1], end

@@ -47,7 +47,7 @@ def shown_to_another(asked: Asked, attempt: Attempt, window_tokens: int) -> Aske
     last = asked.messages[-1]
     pieces = (*last.pieces, ("before", shown), ("message", complaint))
     messages = (*asked.messages[:-1], replace(last, pieces=pieces))
-    return replace(asked, messages=messages, told=f"{asked.told}\n{complaint}")
+    return replace(asked, messages=messages, given=f"{asked.given}\n{complaint}")
 
 
 def _whole_lines(text: str, most: int) -> str:

@@ -308,7 +308,7 @@ def user_action(id: str, values: Mapping[str, Any]) -> Action:
     )
 
 
-def strangers_action(id: str, values: Any) -> Mapping[str, Any]:
+def workspace_action(id: str, values: Any) -> Mapping[str, Any]:
     """The values of an action from a workspace's settings, which somebody else may have written, made safe for the
     user's menu: its title is marked, and kinds that editors run by themselves, such as on saving, are refused. Raises
     ActionError."""

@@ -18,7 +18,7 @@ def found_in(document: DocumentSnapshot, start: int, end: int, text: bytes) -> t
     """The findings that `text` would add in place of the bytes `start:end`, one sentence each. Parses."""
     checked = check_edit(document, start, end, text.decode("utf-8", "replace"))
     encoded = text.decode("utf-8", "replace").encode()
-    return tuple(f"`{_shown(encoded, each)}`: {each.told()}" for each in checked.findings[:_MOST_TOLD])
+    return tuple(f"`{_shown(encoded, each)}`: {each.in_words()}" for each in checked.findings[:_MOST_TOLD])
 
 
 def found_in_file(path: str, text: str) -> tuple[str, ...]:

@@ -184,7 +184,7 @@ def doc_text(answer: str, language: Language, definition: Definition) -> str:
             return ""
     if language.name == "Python":
         found = re.sub(r"^(\s*)#+ ", r"\1", found, flags=re.MULTILINE)
-    return _harmless(_unquoted(_evened(found)), language)
+    return _harmless(_unquoted(_realigned(found)), language)
 
 
 def _unquoted(text: str) -> str:
@@ -255,7 +255,7 @@ def _from_comment(text: str) -> str:
     return ""
 
 
-def _evened(text: str) -> str:
+def _realigned(text: str) -> str:
     """`text` with its first line at the margin, the common indentation of the others removed, and without lines that
     have only marks."""
     lines = [line.rstrip() for line in text.strip().split("\n")]

@@ -1,7 +1,7 @@
 """Refuses names for new files that tools would run or read without being asked, or that are special to a system.
 
 The content of such a file comes from a model, and its place may come from a workspace's settings. So the file must be
-plain code or text that nothing runs until the user does.
+plain code or text that no program runs by itself.
 """
 
 from __future__ import annotations

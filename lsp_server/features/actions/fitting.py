@@ -9,8 +9,8 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.catalogue import Action
-from lsp_server.features.actions.homes import SHELLS
 from lsp_server.features.actions.margins import dedented, held_lines, indent_of, indent_unit, reindented, shifted
+from lsp_server.features.actions.rest_of_file import SHELLS
 from lsp_server.features.actions.subject import Subject
 
 _STATEMENT = re.compile(r"=|;|\w\(|\b(return|yield|raise|pass|throw|panic)\b")
@@ -107,7 +107,7 @@ def _base_indent(document: DocumentSnapshot, subject: Subject) -> str:
     return ""
 
 
-def _evened(candidate: str, language: Language, old: str) -> list[str]:
+def _realigned(candidate: str, language: Language, old: str) -> list[str]:
     """The candidate without its common indentation, repaired in the ways in which that may have been damaged. old: the
     replaced text."""
     lines = candidate.split("\n")
@@ -147,7 +147,7 @@ def _definition_texts(
     language = find_language(document.language_id, document.path)
     old_text = _dedented(document, old.start, old.end)
     found: list[str] = []
-    for even in _evened(candidate, language, old_text):
+    for even in _realigned(candidate, language, old_text):
         for start in _starts(even, old.name):
             part = even[start:]
             for shell in filter(None, (("", ""), SHELLS.get(language.name) if old.parents else None)):
@@ -267,7 +267,9 @@ def _part_texts(candidate: str, document: DocumentSnapshot, subject: Subject) ->
     """Candidates for a part of a definition, or for lines outside any, without lines around the range that they
     repeat."""
     language = find_language(document.language_id, document.path)
-    for even in _evened(candidate, language, document.source[subject.start : subject.end].decode("utf-8", "replace")):
+    for even in _realigned(
+        candidate, language, document.source[subject.start : subject.end].decode("utf-8", "replace")
+    ):
         if subject.definition is not None:
             around = subject.definition
             before = _lines(document.source[around.start : subject.start])

@@ -13,8 +13,8 @@ from lsp_server.core.idioms import returns_outside
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions, leaves_in, names_in, top_level
 from lsp_server.features.actions.catalogue import Action
-from lsp_server.features.actions.homes import objection_to_part
 from lsp_server.features.actions.names import known_names
+from lsp_server.features.actions.rest_of_file import objection_to_part
 from lsp_server.features.actions.subject import Subject
 from lsp_server.features.actions.worth import loss
 

@@ -31,14 +31,14 @@ _WANTED = {Result.DOCUMENT: "the whole text", Result.DOC_COMMENT: "the comment"}
 @dataclass(frozen=True, slots=True)
 class Asked:
     """A prompt for the chat model. max_tokens: the limit of the answer. lead: the beginning of the answer, for a small
-    model that would begin differently. wanted: a description of the answer. told: the text that the model is given,
+    model that would begin differently. wanted: a description of the answer. given: the text that the model is given,
     without the code."""
 
     messages: tuple[Message, ...]
     max_tokens: int
     lead: str = ""
     wanted: str = "the complete code in one fence"
-    told: str = ""
+    given: str = ""
 
 
 class TooLargeError(Exception):
@@ -115,7 +115,7 @@ def again(asked: Asked, answer: str, problem: str, window_tokens: int) -> Asked:
     room = int((window_tokens - asked.max_tokens - 200) * BYTES_PER_TOKEN) - used - len(complaint)
     first = Message("assistant", (("before", answer[: max(0, min(room, 3000))] or "…"),))
     messages = (*asked.messages, first, Message("user", (("message", complaint),)))
-    return replace(asked, messages=messages, told=f"{asked.told}\n{complaint}")
+    return replace(asked, messages=messages, given=f"{asked.given}\n{complaint}")
 
 
 def answer_tokens(action: Action, code_bytes: int, window_tokens: int) -> int:

@@ -62,8 +62,8 @@ def without_echoes(text: str, question: str, code: str) -> str:
     """`text` without sentences copied from the prompt, sentences about the conversation, sentences that repeat an
     earlier one, and a last line that announces something which does not follow. Lines keep their order."""
     asked = _squeezed(question)
-    told = map(_words, re.split(rf"{_SENTENCE_END}|(?<=[:：])\s+|\n", question))
-    seen = [set(words) for words in told if len(words) >= _LONG_WORDS]
+    asked_sentences = map(_words, re.split(rf"{_SENTENCE_END}|(?<=[:：])\s+|\n", question))
+    seen = [set(words) for words in asked_sentences if len(words) >= _LONG_WORDS]
     kept: list[str] = []
     for line in text.split("\n"):
         if not line.strip():

@@ -10,10 +10,10 @@ from lsp_server.core.outline import has_definitions
 from lsp_server.features.actions.answer import is_prose
 from lsp_server.features.actions.catalogue import Action, Result
 from lsp_server.features.actions.fitting import fit, names_header, with_old_docstring
-from lsp_server.features.actions.homes import defined_again, home_of
 from lsp_server.features.actions.margins import indent_of
 from lsp_server.features.actions.objections import objection, syntax_objection
 from lsp_server.features.actions.readings import candidates, fenced, is_fence
+from lsp_server.features.actions.rest_of_file import defined_again, other_subject
 from lsp_server.features.actions.subject import Subject
 
 _MOST_CANDIDATES = 12
@@ -24,21 +24,21 @@ _TAKE_PROSE = frozenset({"Markdown", "HTML", "YAML"})
 @dataclass(frozen=True, slots=True)
 class Proposal:
     """A proposal to replace the bytes `start:end` of the document by `text`; or no proposal, and `problem` says why.
-    home: the rewritten subject, if that is another part of the file than the requested one."""
+    other_subject: the rewritten subject, if that is another part of the file than the requested one."""
 
     start: int = 0
     end: int = 0
     text: bytes = b""
     problem: str = ""
-    home: Subject | None = None
+    other_subject: Subject | None = None
 
 
 def _readings(answer: str, language: Language, code: bytes = b"", *, whole: bool = False) -> list[str]:
     """The possible readings of the code in an answer, the best guess first. code: the text to be replaced. whole:
     whether that is a definition, whose name identifies the new text. Else the most similar reading comes first."""
     old = code.decode("utf-8", "replace")
-    told = language.wheel is not None and language.name not in _TAKE_PROSE
-    if not told or (not has_definitions(language) and any(map(is_fence, answer.split("\n")))):
+    needs_no_fence = language.wheel is not None and language.name not in _TAKE_PROSE
+    if not needs_no_fence or (not has_definitions(language) and any(map(is_fence, answer.split("\n")))):
         found = fenced(answer, old)
     else:
         found = candidates(answer, old)[:_MOST_CANDIDATES]
@@ -59,12 +59,12 @@ def read_rewriting(answer: str, document: DocumentSnapshot, subject: Subject, ac
     body = definition is not None and not names_header(answer, document, definition)
     code = document.source[subject.start : subject.end]
     for candidate in _readings(answer, language, code, whole=definition is not None):
-        for where in filter(None, (subject, home_of(candidate, document, subject))):
+        for where in filter(None, (subject, other_subject(candidate, document, subject))):
             for fitted in fit(candidate, document, where, action, body=body):
                 new = with_old_docstring(document, where, fitted) if action.keeps else fitted
                 problem = objection(document, where, new, action)
                 if not problem:
-                    return Proposal(where.start, where.end, new, home=where if where is not subject else None)
+                    return Proposal(where.start, where.end, new, other_subject=where if where is not subject else None)
                 problems.append(problem)
     if not problems:
         name = subject.definition.name if subject.whole and subject.definition else ""

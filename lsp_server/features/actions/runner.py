@@ -121,7 +121,7 @@ class ActionRunner:
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
                 answer, finished = await self._chat.ask(role, info, question, report, attempt, at)
                 outcome, problem = await self._read(
-                    document, offer, answer, finished, question.told, place, path, root, roots
+                    document, offer, answer, finished, question.given, place, path, root, roots
                 )
                 if outcome is not None and (not outcome.found or attempt == 2):
                     return _warned(outcome, Attempt(answering, answer, saw_secret=secret))
@@ -160,7 +160,7 @@ class ActionRunner:
         offer: Offer,
         answer: str,
         finished: Finished,
-        told: str,
+        given: str,
         place: Place | None,
         path: Path | None,
         root: Path | None,
@@ -183,7 +183,7 @@ class ActionRunner:
         said = without_repetition(answer)
         if finished.reason is FinishReason.LENGTH:
             said = without_cut_end(said)
-        read = {Result.DOC_COMMENT: lambda: read_doc(said, document, offer.subject, told)}.get(
+        read = {Result.DOC_COMMENT: lambda: read_doc(said, document, offer.subject, given)}.get(
             action.result,
             (lambda: read_rewriting(answer, document, offer.subject, action))
             if action.result is Result.REPLACE
@@ -197,7 +197,7 @@ class ActionRunner:
         # A diff takes as long.
         work = partial(_edits, document, proposal, root, check=self._options().check_danger)
         edits, note, found = await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
-        where = (proposal.start, proposal.end) if proposal.home is not None else None
+        where = (proposal.start, proposal.end) if proposal.other_subject is not None else None
         return Outcome(edits=edits, note=note, where=where, answer=answer, usage=usage, found=found), ""
 
     async def _formatted(
@@ -232,7 +232,7 @@ class ActionRunner:
             after = document.edited(proposal.start, proposal.end, text)
             if syntax_objection(document, after, language, proposal.start, proposal.start + len(text)):
                 return proposal
-            subject = proposal.home or offer.subject
+            subject = proposal.other_subject or offer.subject
             if offer.action.result is Result.REPLACE and objection(document, subject, text, offer.action):
                 return proposal
             return replace(proposal, text=text)

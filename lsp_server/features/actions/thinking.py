@@ -26,8 +26,8 @@ _OPENERS, _CLOSERS = (tuple(pair[side].lower() for pair in _THOUGHTS) for side i
 _QUOTES = "'\"`(=/\\|,"
 
 
-def without_thinking(text: str, *, opened: bool = False, told: str = "") -> tuple[str, str]:
-    """The thinking in `text`, and the answer. opened: whether the prompt has opened the thinking. told: the text that
+def without_thinking(text: str, *, opened: bool = False, given: str = "") -> tuple[str, str]:
+    """The thinking in `text`, and the answer. opened: whether the prompt has opened the thinking. given: the text that
     the model was given; tags that are in it belong to the answer.
 
     The answer is the text after the last end of thinking; unfinished thinking is not part of it. A tag that is quoted,
@@ -46,7 +46,7 @@ def without_thinking(text: str, *, opened: bool = False, told: str = "") -> tupl
             break
     if opened:
         return text.strip(), ""
-    more, answer = _without_later(text, told.lower())
+    more, answer = _without_later(text, given.lower())
     return "\n".join(filter(None, (thought, more))), answer
 
 
@@ -56,25 +56,25 @@ def may_begin_thinking(text: str) -> bool:
     return any(opener.startswith(start) for opener in _OPENERS)
 
 
-def _without_later(text: str, told: str) -> tuple[str, str]:
+def _without_later(text: str, given: str) -> tuple[str, str]:
     """The thinking that ends or begins somewhere in `text`, and the rest."""
-    ends = max(_marks(text, _CLOSERS, told), default=None)
-    begins = [at for at in _marks(text, _OPENERS, told) if ends is None or at < ends]
+    ends = max(_marks(text, _CLOSERS, given), default=None)
+    begins = [at for at in _marks(text, _OPENERS, given) if ends is None or at < ends]
     if ends is None:
         return (text[begins[0][0] :].strip(), text[: begins[0][0]].rstrip()) if begins else ("", text)
     answer = text[ends[1] :]
     if answer.strip():
-        more, answer = _without_later(answer.lstrip("\n"), told)
+        more, answer = _without_later(answer.lstrip("\n"), given)
         return "\n".join(filter(None, (text[: ends[0]].strip(), more))), answer
     # The text ends with thinking. The answer is before it, if the thinking's beginning is marked.
     first = begins[0][0] if begins else 0
     return text[first : ends[0]].strip(), text[:first].rstrip()
 
 
-def _marks(text: str, tags: tuple[str, ...], told: str) -> Iterator[tuple[int, int]]:
+def _marks(text: str, tags: tuple[str, ...], given: str) -> Iterator[tuple[int, int]]:
     """The starts and ends of tags that are really used, in order of the tags."""
     lowered = text.lower()
-    found = [tag for tag in tags if tag in lowered and tag not in told]
+    found = [tag for tag in tags if tag in lowered and tag not in given]
     if not found:
         return
     fenced = fenced_lines(text)

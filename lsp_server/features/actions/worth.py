@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from lsp_server.core.chatter import stands_for_code
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.idioms import said_twice
+from lsp_server.core.idioms import repeated_statement
 from lsp_server.core.languages import Language, find_language
 from lsp_server.core.outline import called_in, comments_in, has_definitions, leaves_in, names_in
 from lsp_server.features.actions.catalogue import Action
@@ -37,8 +37,8 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     placeholder = next((text for text in said if stands_for_code(text) and text.encode() not in old), "")
     if placeholder:
         return f"the answer leaves code out: `{_short(placeholder)}`"
-    twice = said_twice(language, edited, subject.start, end)
-    if twice and not said_twice(language, document.source, subject.start, subject.end):
+    twice = repeated_statement(language, edited, subject.start, end)
+    if twice and not repeated_statement(language, document.source, subject.start, subject.end):
         return f"the answer says `{_short(twice)}` twice"
     before = leaves_in(language, document.source, subject.start, subject.end)
     after = leaves_in(language, edited, subject.start, end)

@@ -85,5 +85,5 @@ def test_a_finding_says_what_is_wrong_and_what_to_write() -> None:
     assert finding.cwe == 78
     assert code[finding.start : finding.end] == b"os.system('rm ' + path)"
     assert finding.statement == code.index(b"os.system")
-    assert "CWE-78" in finding.told()
-    assert "subprocess.run" in finding.told()
+    assert "CWE-78" in finding.in_words()
+    assert "subprocess.run" in finding.in_words()

@@ -307,7 +307,11 @@ def test_a_bare_name_is_one_of_those_that_are_defined() -> None:
     assert all(members.allows(ahead, piece) for piece in (b"w", b"width", b"width(", b"gr\xc3"))
     assert not any(members.allows(ahead, piece) for piece in (b"x", b"wi(", b"(", b"gr\xc4"))
     assert [members.may_end(text) for text in (ahead, inside, behind)] == [False, False, True]
-    assert [members.doubt(text) for text in (ahead, inside, f"{behind}.")] == [-2.0, -2.0 - math.log(3), -math.inf]
+    assert [members.min_logprob(text) for text in (ahead, inside, f"{behind}.")] == [
+        -2.0,
+        -2.0 - math.log(3),
+        -math.inf,
+    ]
     begun = Members("x = wi", (), bare=Bare(0, "wi", frozenset({"width", "wide"})))
     assert [begun.allows("", piece) for piece in (b"d", b"dth)", b"n", b")")] == [True, True, False, False]
 

@@ -109,7 +109,7 @@ def test_thinking_is_taken_off(text: str, opened: bool, expected: tuple[str, str
 
 def test_tags_of_the_code_itself_are_no_thinking() -> None:
     answer = "```html\n<think>\n  x\n</think>\n<p>y</p>\n```"
-    assert without_thinking(answer, told="<think>\nx\n</think>") == ("", answer)
+    assert without_thinking(answer, given="<think>\nx\n</think>") == ("", answer)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)

@@ -89,7 +89,7 @@ def defined_again(document: DocumentSnapshot, start: int, end: int, new: bytes) 
     return next(again, "")
 
 
-def home_of(candidate: str, document: DocumentSnapshot, subject: Subject) -> Subject | None:
+def other_subject(candidate: str, document: DocumentSnapshot, subject: Subject) -> Subject | None:
     """The subject for the single definition of the file that an answer rewrites instead of the requested range: the
     function around the range, or for a diagnostic any definition. None if it rewrites none or several, or has other
     code as well."""
@@ -102,24 +102,24 @@ def home_of(candidate: str, document: DocumentSnapshot, subject: Subject) -> Sub
         source = (shell[0] + text + shell[1]).encode("utf-8", "replace")
         found = [one for one in definitions(language, source) if one.start >= len(shell[0].encode())]
         outer = [one for one in found if not any(o.start < one.start and one.end <= o.end for o in found)]
-        homes = [(one, home) for one in outer for home in known if (home.name, home.kind) == (one.name, one.kind)]
-        if homes and len(homes) == len(outer) == len({one.start for one, _ in homes}):
+        old_ones = [(one, old) for one in outer for old in known if (old.name, old.kind) == (one.name, one.kind)]
+        if old_ones and len(old_ones) == len(outer) == len({one.start for one, _ in old_ones}):
             break
     else:
         return None
     if _other_code(source[len(shell[0]) : len(source) - len(shell[1])], outer, document, len(shell[0])):
         return None
     changed = [
-        home
-        for one, home in homes
-        if _squeezed(source[one.start : one.end]) != _squeezed(document.source[home.start : home.end])
+        old
+        for one, old in old_ones
+        if _squeezed(source[one.start : one.end]) != _squeezed(document.source[old.start : old.end])
     ]
     if len(changed) != 1:
         return None
-    home = changed[0]
-    if not subject.problems and not (home.start <= subject.start and subject.end <= home.end):
+    old = changed[0]
+    if not subject.problems and not (old.start <= subject.start and subject.end <= old.end):
         return None
-    return Subject(subject.target, home.start, home.end, home, subject.problems)
+    return Subject(subject.target, old.start, old.end, old, subject.problems)
 
 
 def _other_code(text: bytes, outer: Iterable[Definition], document: DocumentSnapshot, shift: int) -> bool:
