@@ -44,13 +44,13 @@ USAGE_ERROR, INTERRUPTED = 2, 130
 
 def run(arguments: Sequence[str]) -> int:
     """Runs one command. Returns its exit status; 2, with one line on stderr, for a mistake of the user."""
-    output.settle()
+    output.accept_any_text()
     with escaping():
         return _run(arguments)
 
 
 def _run(arguments: Sequence[str]) -> int:
-    problem = user_folders.settle()
+    problem = user_folders.ensure_home()
     given = _with_command(arguments)
     options = parser(given).parse_args(given)
     logging.basicConfig(

@@ -58,7 +58,7 @@ def forget(options: argparse.Namespace) -> int:
     return 0
 
 
-def tell_decisions(name: str, endpoint: Endpoint) -> None:
+def print_decisions(name: str, endpoint: Endpoint) -> None:
     """Prints the decisions about an endpoint, a line each."""
     from lsp_server.settings import consent
 

@@ -1,4 +1,4 @@
-"""What endpoints have cost today, in all editors, in words."""
+"""Today's cost of each endpoint, over all editors, as text."""
 
 from __future__ import annotations
 

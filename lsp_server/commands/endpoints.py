@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lsp_server.commands.consent import DECIDING, decide, forget, tell_decisions
+from lsp_server.commands.consent import DECIDING, decide, forget, print_decisions
 from lsp_server.commands.costs import costs_today
 from lsp_server.commands.output import console, tell
 from lsp_server.commands.place import CommandError
@@ -109,7 +109,7 @@ def _list(found: dict[str, Endpoint], settings: Any) -> int:
         if endpoint.daily_limit is not None:
             answers += f"; up to {endpoint.daily_limit:g} a day"
         tell(f"{name}: {endpoint.kind} at {endpoint.url} ({where}); {answers}")
-        tell_decisions(name, endpoint)
+        print_decisions(name, endpoint)
     return 0
 
 
@@ -187,14 +187,14 @@ async def _check(name: str, endpoint: Endpoint) -> int:
             tell(f"{name}: there, {1000 * (time.monotonic() - began):.0f} ms; {info.path}, format {form}")
             if endpoint.is_chat or role == "edit":
                 return 0
-            return await _asked(engine, name)
+            return await _ask_twice(engine, name)
         tell(f"{name}: no answer within {_SECONDS:.0f} s")
         return 1
     finally:
         await engine.stop()
 
 
-async def _asked(engine: EngineClient, name: str) -> int:
+async def _ask_twice(engine: EngineClient, name: str) -> int:
     """Asks for the same text twice: the second time, the server has the prompt in its cache."""
     answers: list[tuple[Finished, float]] = []
     for _ in range(2):

@@ -18,7 +18,7 @@ _PLAIN = {"✔": "ok", "✘": "x", "→": "->", "●": "*", "★": "+", "≈": "
 _HANDLER = "fimble.plain"
 
 
-def settle() -> None:
+def accept_any_text() -> None:
     """Makes stdout and stderr accept any text: characters that the encoding lacks are replaced by plain signs or
     escaped. That includes file names that are not UTF-8."""
     codecs.register_error(_HANDLER, _in_plain_signs)

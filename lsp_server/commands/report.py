@@ -92,10 +92,10 @@ def _settings(settings: Any) -> dict[str, Any]:
     from lsp_server.settings.fields import Settings
 
     plain, usual = msgspec.to_builtins(settings), msgspec.to_builtins(Settings())
-    return {name: _told(name, value) for name, value in plain.items() if value != usual[name]}
+    return {name: _without_text(name, value) for name, value in plain.items() if value != usual[name]}
 
 
-def _told(name: str, value: Any) -> Any:
+def _without_text(name: str, value: Any) -> Any:
     if not isinstance(value, str | list | dict) or name in _NAMES:
         return value
     return "set" if isinstance(value, str) else f"{len(value)} set"

@@ -105,20 +105,20 @@ def _body(made: Report) -> str:
 def _weeks(week: Group, before: Group) -> str:
     old = figures(before)
     shown = (
-        f"<div><dt>{escape(name)}</dt><dd>{_told(text)}<small>the week before: {escape(old[name])}</small></dd></div>"
+        f"<div><dt>{escape(name)}</dt><dd>{_html(text)}<small>the week before: {escape(old[name])}</small></dd></div>"
         for name, text in figures(week).items()
     )
     return "<dl>\n" + "\n".join(shown) + "\n</dl>"
 
 
 def _advice(lines: Sequence[str]) -> str:
-    return "<h2>What would help</h2>\n<ul>" + "".join(f"<li>{_told(line)}</li>" for line in lines) + "</ul>"
+    return "<h2>What would help</h2>\n<ul>" + "".join(f"<li>{_html(line)}</li>" for line in lines) + "</ul>"
 
 
 def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) -> str:
     head = "".join(f'<th scope="col">{escape(name)}</th>' for name in (title, *names))
     lines = (
-        f'<tr><th scope="row">{_told(name)}</th>' + "".join(f"<td>{_told(text)}</td>" for text in row) + "</tr>"
+        f'<tr><th scope="row">{_html(name)}</th>' + "".join(f"<td>{_html(text)}</td>" for text in row) + "</tr>"
         for name, row in rows.items()
     )
     # An area that scrolls sideways must be reachable by keyboard.
@@ -128,7 +128,7 @@ def _table(title: str, names: Sequence[str], rows: Mapping[str, Sequence[str]]) 
     )
 
 
-def _told(text: str) -> str:
+def _html(text: str) -> str:
     """A text as HTML: text in back quotes as code, the interval of a rate on a line of its own."""
     found = re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
     return re.sub(r"^(~?\d+%) \((\d+% to \d+%)\)$", r"\1<small>\2</small>", found)

@@ -74,7 +74,7 @@ def servers() -> list[dict[str, Any]]:
     # All connections are opened first, so that the servers answer at the same time.
     connections = [(path, user_sockets.connected(path, _SECONDS)) for path in paths]
     end = time.monotonic() + _SECONDS
-    found = [each for path, connection in connections if (each := _told(path, connection, end)) is not None]
+    found = [each for path, connection in connections if (each := _answer_of(path, connection, end)) is not None]
     sharing = [
         each for each in found if isinstance(engine := each.get("engine"), dict) and engine.get("home") == "shared"
     ]
@@ -85,7 +85,7 @@ def servers() -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: -_number(each.get("runsSeconds")))
 
 
-def _told(path: Path, connection: socket.socket | None, end: float) -> dict[str, Any] | None:
+def _answer_of(path: Path, connection: socket.socket | None, end: float) -> dict[str, Any] | None:
     """The answer of the server at a path, up to a time of the monotonic clock; None if the server has ended."""
     from lsp_server.commands.status_page import NONSENSE
 

@@ -12,8 +12,8 @@ from lsp_server.engine.request import JOBS, Finished, FinishReason, Generate, Te
 
 # The most characters per token, on average, and how many tokens more than wanted an answer may have.
 _MOST_CHARACTERS, _SPARE_TOKENS = 16, 32
-# Where a server does not tell the tokens of a prompt, one counts for so many bytes, so that costs are rather too
-# high than too low.
+# If a server does not report the number of prompt tokens, it is estimated: one token per this many bytes. The estimated
+# cost is rather too high than too low.
 _BYTES_PER_TOKEN = 3
 _JOBS = {role: job for job, role in JOBS.items()}
 

@@ -57,15 +57,15 @@ if TYPE_CHECKING:
     import httpx2
 
 _MOST_WAITING = 64
-# The longest time for which a server's wish to be left alone is respected, in seconds.
+# The longest pause that a server can ask for, in seconds.
 _LONGEST_WAIT = 600.0
 
 MakeClient = Callable[[Endpoint, Mapping[str, str]], "httpx2.AsyncClient"]
 
 
 class RemoteHome:
-    """name: of the endpoint. make: makes the HTTP client, on a worker thread. log: records each request; None if nobody
-    does."""
+    """name: of the endpoint. make: makes the HTTP client, on a worker thread. log: records each request; None: requests
+    are not recorded."""
 
     def __init__(
         self,
@@ -138,7 +138,7 @@ class RemoteHome:
             self._post(ModelReady(self._info, load.number, load.role))
 
     def _fail(self, what: str, load: Load) -> None:
-        message = f"{self._where} {self._told(what)}"
+        message = f"{self._where} {self._safe_text(what)}"
         self._post(ModelFailed(message, load.number, load.role, passing=True, worked=self._answered))
 
     async def _check_money(self) -> None:
@@ -157,7 +157,7 @@ class RemoteHome:
     def _where(self) -> str:
         return f"endpoint `{self._name}` ({self._endpoint.host})"
 
-    def _told(self, what: str) -> str:
+    def _safe_text(self, what: str) -> str:
         """A text from or about a server, as users may see it: without our key and headers, which some servers
         repeat."""
         return masked(what, self._endpoint, self._environ)
@@ -165,7 +165,7 @@ class RemoteHome:
     def _broken(self, what: str) -> str:
         """Marks the server as not working, for all roles, and ends all waiting requests. Returns the message. One
         failure may end many requests, but it is counted once."""
-        message = f"{self._where} {self._told(what)}"
+        message = f"{self._where} {self._safe_text(what)}"
         if self._works:
             self._works = False
             for load in self._loads.values():
@@ -254,7 +254,7 @@ class RemoteHome:
             return reason, message
         except RefusedError as error:
             answer.problem = str(error)
-            return FinishReason.FAILED, f"{self._where} {self._told(str(error))}"
+            return FinishReason.FAILED, f"{self._where} {self._safe_text(str(error))}"
         except (EndpointError, DialectError) as error:
             if isinstance(error, EndpointError) and error.wait:
                 self._alone_until = time.monotonic() + min(_LONGEST_WAIT, error.wait)

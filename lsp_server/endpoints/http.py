@@ -23,7 +23,7 @@ _LEAST_SECRET = 4
 
 class EndpointError(Exception):
     """A server does not work, or not as it is configured. The message is one line that follows the server's name. wait:
-    for how many seconds a busy server asks to be left alone."""
+    how many seconds a busy server asks us to wait."""
 
     def __init__(self, message: str, wait: float = 0.0) -> None:
         super().__init__(message)
@@ -78,32 +78,32 @@ async def check(response: httpx2.Response) -> None:
         if kind.startswith("text/html"):
             raise EndpointError("answers with a page for browsers; is `url` right?")
         return
-    told = ""
+    message = ""
     async for data in response.aiter_bytes(_MOST_ERROR):
-        told = data.decode("utf-8", "replace")
+        message = data.decode("utf-8", "replace")
         break
     try:
-        told = error_text(json.loads(told))
+        message = error_text(json.loads(message))
     except ValueError:
-        told = "" if told.lstrip().startswith("<") else " ".join(told.split())[:200]
-    told = f": {told}" if told else ""
-    if refusal := why_refused(status, told):
+        message = "" if message.lstrip().startswith("<") else " ".join(message.split())[:200]
+    message = f": {message}" if message else ""
+    if refusal := why_refused(status, message):
         raise EndpointError(refusal)
     if status == 404:
-        raise EndpointError(f"has no such call or model (404){told}; see `url`, `kind` and `model`")
+        raise EndpointError(f"has no such call or model (404){message}; see `url`, `kind` and `model`")
     if status in (429, 503):
-        raise EndpointError(f"is busy ({status}){told}", _retry_after(response.headers.get("retry-after", "")))
+        raise EndpointError(f"is busy ({status}){message}", _retry_after(response.headers.get("retry-after", "")))
     if status >= 500:
-        raise EndpointError(f"has failed ({status}){told}")
-    raise RefusedError(f"refuses the request ({status}){told}")
+        raise EndpointError(f"has failed ({status}){message}")
+    raise RefusedError(f"refuses the request ({status}){message}")
 
 
-def why_refused(status: int, told: str = "") -> str:
-    """Why a server answers every request with this status, in words after its name; empty for any other status. told:
-    the server's message, after a colon."""
+def why_refused(status: int, message: str = "") -> str:
+    """Why a server answers every request with this status, in words after its name; empty for any other status.
+    message: the server's message, after a colon."""
     if 300 <= status < 400:
         return f"sends us elsewhere ({status}), where we do not go; correct `url`"
-    return f"refuses the key ({status}){told}; see `api_key_env`" if status in (401, 403) else ""
+    return f"refuses the key ({status}){message}; see `api_key_env`" if status in (401, 403) else ""
 
 
 def printable(text: str) -> str:

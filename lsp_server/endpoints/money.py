@@ -1,4 +1,4 @@
-"""What each endpoint has cost today, of all processes of the user: a file for each day in the state folder.
+"""Today's cost of each endpoint, over all processes of the user: a file for each day in the state folder.
 
 All processes append to the file of the day, one line for each request, and read what the others have appended. A day is
 one of local time, so the sums begin anew at midnight. Lines that cannot be read are skipped.
@@ -28,7 +28,7 @@ _Line = tuple[str, Annotated[float, msgspec.Meta(ge=0, le=1e9)]]
 
 
 class MoneyError(Exception):
-    """What was spent cannot be read. The message is one line."""
+    """The costs cannot be read. The message is one line."""
 
 
 def costs_path() -> Path:
@@ -47,17 +47,17 @@ class Spending:
         self._clock = clock
         self._lock = threading.Lock()
         self._unwritten: defaultdict[tuple[str, str], float] = defaultdict(float)  # by day and endpoint
-        self._read: tuple[str, int] = ("", -1)  # the day and the inode of what was read
+        self._read: tuple[str, int] = ("", -1)  # the day and the inode of the file that was read
         self._offset = 0
         self._sums: defaultdict[str, float] = defaultdict(float)
 
     def note(self, endpoint: str, cost: float, at: float) -> None:
-        """Notes the cost of a request that was sent at that time. It counts at once; `write` is to follow."""
+        """Notes the cost of a request that was sent at that time. It counts at once. Call `write` afterwards."""
         with self._lock:
             self._unwritten[day_of(at), endpoint] += cost
 
     def write(self) -> None:
-        """Appends what was noted to the files. What cannot be written goes on counting in this process."""
+        """Appends the noted costs to the files. Costs that cannot be written still count in this process."""
         with self._lock:
             for (day, endpoint), cost in list(self._unwritten.items()):
                 try:
@@ -82,7 +82,7 @@ class Spending:
             return dict(sums)
 
     def _follow(self, day: str) -> None:
-        """Reads what was appended to a day's file since the last time. Raises OSError."""
+        """Reads the lines that were appended to a day's file since the last read. Raises OSError."""
         try:
             with open_regular(costs_path() / f"{day}.jsonl") as file:
                 found = os.fstat(file.fileno())

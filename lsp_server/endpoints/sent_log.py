@@ -44,10 +44,10 @@ _writing = threading.Lock()
 
 class Sent(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """One request. at: when it was sent, in seconds since 1970. endpoint: its name. job: as in `routing`.
-    prompt_tokens: None if the server does not tell. answer_tokens: how many pieces of text were received. first_ms: the
-    time to the first of them; None if there was none. result: a value of `FinishReason`, or `ahead` if the request was
-    only to evaluate the prompt. problem: the error, in fimble's own words. cost: None if no price is set. estimated:
-    whether the cost is an estimate, because the server does not tell the tokens of the prompt."""
+    prompt_tokens: None if the server does not report them. answer_tokens: how many pieces of text were received.
+    first_ms: the time to the first of them; None if there was none. result: a value of `FinishReason`, or `ahead` if
+    the request was only to evaluate the prompt. problem: the error, in fimble's own words. cost: None if no price is
+    set. estimated: whether the cost is an estimate, because the server does not report the number of prompt tokens."""
 
     at: Annotated[float, msgspec.Meta(ge=0, le=1e11)]
     endpoint: str

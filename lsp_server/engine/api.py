@@ -113,7 +113,7 @@ class Engine(Protocol):
         """Binds the engine to the running event loop, which gets the events."""
         ...
 
-    def settle(self, home: HomeKind) -> None:
+    def move_to(self, home: HomeKind) -> None:
         """Moves the engine to this home, if it is in another one. Running requests end as cancelled, and models have to
         be loaded again."""
         ...

@@ -119,7 +119,7 @@ class EngineClient:
         self._context = contextvars.copy_context()
         self._home.start(partial(self._post, self._home))
 
-    def settle(self, home: HomeKind) -> None:
+    def move_to(self, home: HomeKind) -> None:
         if home == self._kind or home not in self._homes or self._loop is None or self._stopping:
             return
         self.later(self._home.stop())

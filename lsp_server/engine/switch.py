@@ -160,8 +160,8 @@ class Switch:
         for engine in (self._local, *self._remotes.values()):
             engine.start()
 
-    def settle(self, home: HomeKind) -> None:
-        self._local.settle(home)
+    def move_to(self, home: HomeKind) -> None:
+        self._local.move_to(home)
 
     def load(self, spec: ModelSpec, role: Role = "completion") -> None:
         remote = self._used[role] != LOCAL

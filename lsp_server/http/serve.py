@@ -87,7 +87,7 @@ async def serve_at(
     engine.on_model = _model_changed
     engine.start()
     try:
-        engine.settle(settings.engine)
+        engine.move_to(settings.engine)
         engine.route(await anyio.to_thread.run_sync(_endpoints, settings), settings.places())
         engine.keep({"completion": 60.0 * settings.unload_minutes}, settings.saved_prompts_mb << 20)
         engine.load(settings.model_spec())
@@ -99,7 +99,7 @@ async def serve_at(
                 rest_seconds,
                 metrics.answered if metrics is not None else lambda outcome, waited_ms: None,
             )
-            status = StatusListener(tasks.start_soon, partial(_told, engine, completions, settings, time.monotonic()))
+            status = StatusListener(tasks.start_soon, partial(_status, engine, completions, settings, time.monotonic()))
             status.switch(settings.status_socket)
             try:
                 await listener.serve(HttpServer(completions, guard, metrics).serve, tasks)
@@ -132,7 +132,7 @@ def _endpoints(settings: Settings) -> dict[str, Endpoint]:
     return {name: endpoint for name, endpoint in found.items() if name not in barred}
 
 
-def _told(engine: RoutedEngine, completions: Completions, settings: Settings, began: float) -> dict[str, Any]:
+def _status(engine: RoutedEngine, completions: Completions, settings: Settings, began: float) -> dict[str, Any]:
     """The data for `fimble status`."""
     return fimble_status(
         engine,

@@ -96,7 +96,7 @@ class HttpServer:
                 if metrics is not None:
                     await connection.answer_text(metrics.text(), metrics.content_type)
                 else:
-                    await connection.answer(200, self._told(head.path))
+                    await connection.answer(200, self._content_of(head.path))
             return
         asked = dialect.asked(body)
         async with anyio.create_task_group() as tasks:
@@ -141,7 +141,7 @@ class HttpServer:
             await connection.send_event(dialect.last(asked, given))
             await connection.end_events()
 
-    def _told(self, path: str) -> dict[str, object]:
+    def _content_of(self, path: str) -> dict[str, object]:
         if path in _HEALTH:
             return {"status": "ok"}
         name = self._completions.model

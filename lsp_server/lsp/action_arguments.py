@@ -1,4 +1,4 @@
-"""What the commands of code actions are sent: an action, a place and its diagnostics, and what that is about."""
+"""The arguments of the commands for code actions: an action, a place and its diagnostics. Finds the offer they mean."""
 
 from __future__ import annotations
 

@@ -119,8 +119,8 @@ class ActionService:
         problems = problems_of(document, given, encoding)
         # On a worker thread, because a large file takes a tenth of a second to parse and walk.
         asked = params.context.trigger_kind != types.CodeActionTriggerKind.Automatic
-        look = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
-        found = await self._beside(look)
+        find = partial(offers, document, start, end, problems, self._actions(), kinds, asked)
+        found = await self._on_worker(find)
         tags = [types.CodeActionTag.LlmGenerated] if self._session.client.action_tags else None
         for offer in found:
             diagnostics = given if offer.subject.problems else []
@@ -138,11 +138,11 @@ class ActionService:
             answer.append(shown if self._session.client.literals else command)
         return answer
 
-    async def _beside(self, look: Callable[[], list[Offer]]) -> list[Offer]:
-        """Runs `look` on a worker thread, at most two at a time. When the client cancels its request, this returns at
+    async def _on_worker(self, find: Callable[[], list[Offer]]) -> list[Offer]:
+        """Runs `find` on a worker thread, at most two at a time. When the client cancels its request, this returns at
         once: queued work is dropped; running work goes on, and keeps its place among the two until it has ended."""
         wanted = True
-        work = anyio.to_thread.run_sync(lambda: look() if wanted else [], limiter=self._looking)
+        work = anyio.to_thread.run_sync(lambda: find() if wanted else [], limiter=self._looking)
         try:
             return await asyncio.shield(asyncio.ensure_future(work))
         finally:
@@ -298,7 +298,7 @@ class ActionService:
         tracked = self._track(document, first, max(subject.end, doc[1] if doc else 0))
         try:
             if self.consent is not None:
-                await self.consent.before(again, lambda text: progress.report(text, text))
+                await self.consent.before_action(again, lambda text: progress.report(text, text))
             outcome = await self._runner.run(
                 document,
                 offer,

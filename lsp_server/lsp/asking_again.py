@@ -60,8 +60,8 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The name of the place to ask, and the action that other places have answered. is_named: whether the user has
-    seen the name of the place, so that asking it is what he wants."""
+    """The name of the place to ask, and the action that other places have answered. is_named: whether the user has seen
+    the name of the place. Asking again is then consent to this place."""
 
     place: str
     answered: Answered
@@ -128,8 +128,8 @@ class AskingAgain:
         self._kept = deque([*kept, new], maxlen=_MOST_KEPT)
 
     def _known(self) -> list[Answered]:
-        """The answers that are not too old and whose subject is unchanged, the latest first. Not those of a document
-        that was opened once more, with a text that nothing is known of."""
+        """The answers that are not too old and whose subject is unchanged, the latest first. Leaves out answers about a
+        document that was closed and opened again, because its text may be different."""
         now, get = self._clock(), self._session.documents.get
         fresh = [each for each in self._kept if not each.tracked.lost and now - each.since < _KEPT_SECONDS]
         return [each for each in fresh[::-1] if get(each.uri) is each.tracked.document]
@@ -174,7 +174,7 @@ class AskingAgain:
             self._warn(f"{what}: see `ask_again` in docs/endpoints.md")
 
     def ended(self, again: Again) -> None:
-        """To be called when a place that was to be asked has answered, or was not asked after all."""
+        """Must be called when the place has answered, or when it was not asked after all."""
         self._running.discard((again.answered.number, again.place))
 
     # Messages -------------------------------------------------------------------------------------------
@@ -182,7 +182,7 @@ class AskingAgain:
     def tell(self, message: str, attempt: Attempt | None) -> None:
         """Shows why an action failed and which places can be asked, with buttons if the client can show them without
         taking the keys that the user types. Does not wait for the user."""
-        # By identity: the failure of a place reads the same whatever it was asked about.
+        # Compared by identity, because failures of one place have equal texts.
         about = next((each for each in self._known() if each.attempt is attempt), None)
         places = self._places(about) if about is not None else []
         if about is None or not places:

@@ -44,7 +44,7 @@ def _read(roots: list[Path], given: list[sources.Source]) -> tuple[sources.Loade
     return sources.collect(roots, [*given[:-1], tries, *given[-1:]]), tried.arms[turn]
 
 
-def told(problems: Sequence[str]) -> str:
+def message_for(problems: Sequence[str]) -> str:
     """All mistakes in the settings as one message."""
     if len(problems) == 1:
         return problems[0]

@@ -1,6 +1,6 @@
 """The needs of each client, in one table: from its capabilities, and from its name if these are misleading.
 
-Fields that a client sends malformed are mended in `malformed`.
+`malformed` repairs fields that a client sends in a wrong form.
 """
 
 from __future__ import annotations
@@ -162,8 +162,8 @@ def _own_notifications(experimental: Any) -> list[str]:
 
 
 def outcome_for(outcome: Outcome, document: DocumentSnapshot, *, replaces: bool) -> Outcome:
-    """The outcome in a form that the client can insert. If it cannot replace text, the suggestion is cut to what goes
-    before that text."""
+    """The outcome in a form that the client can insert. If it cannot replace text, the suggestion ends before that
+    text."""
     if replaces or outcome.suggestion is None:
         return outcome
     suggestion = without_replacing(outcome.suggestion, document)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 # A menu may wait for its slowest source, so we answer within this time; the client asks again at the next key. A menu
 # that adds late answers waits as long as the model may take.
 _MENU_SECONDS = 0.5
-# For at most this many documents a request that came while the model was loading is remembered.
+# For how many documents a request is remembered that came while the model was loading.
 _MOST_TOO_EARLY = 20
 
 

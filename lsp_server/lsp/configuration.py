@@ -87,10 +87,10 @@ class Configuration:
         with anyio.move_on_after(_SETTLING_SECONDS):
             await self._settled.wait()
 
-    def _apply(self, told: Mapping[str, Any] | None) -> None:
+    def _apply(self, sent: Mapping[str, Any] | None) -> None:
         """Starts to apply settings. None: those of the client have not changed."""
-        if told is not None:
-            self._client_settings = told
+        if sent is not None:
+            self._client_settings = sent
         self._changes += 1
         if self._settled.is_set():
             self._settled = anyio.Event()
@@ -118,7 +118,7 @@ class Configuration:
                 self._asked_about.add(refusal.folder)
                 self._session.start_task(self._ask, refusal)
         if problems:
-            self._session.show_once(types.MessageType.Warning, client_settings.told(problems))
+            self._session.show_once(types.MessageType.Warning, client_settings.message_for(problems))
         self._settled.set()
 
     async def _ask(self, refusal: sources.Refusal) -> None:

@@ -50,35 +50,35 @@ class Consent:
         self._session, self._told_of_change = session, changed
         self._chat_state, self._wait_seconds = chat_state, wait_seconds
         self._elsewhere: dict[str, Endpoint] = {}
-        self._unasked: tuple[str, ...] = ()  # the places of completions and next edits
+        self._automatic: tuple[str, ...] = ()  # the places of completions and next edits
         self._acting: tuple[str, ...] = ()  # the places of actions
         self._keys: dict[Path, str] = {}
         self._decisions: dict[tuple[str, str, str], bool] | None = None  # None until they are read
         self._for_now: dict[tuple[str, str, str], bool] = {}  # answers that count until this server ends
         self._asked: set[tuple[tuple[str, ...], _Pair]] = set()
         self._asking: tuple[tuple[str, ...], _Pair] | None = None
-        # The refusals of whose folders a document is open, or was.
+        # The refusals for folders in which a document is or was open.
         self._barred: set[tuple[str, str, str]] = set()
         self._reading = False
         self._read_again = False
         self._kept = 0  # how many answers were written
         self._news = anyio.Event()
-        self._told_unasked: set[str] = set()
+        self._shown_messages: set[str] = set()
 
     # What is allowed ------------------------------------------------------------------------------------
 
-    def follow(self, elsewhere: Mapping[str, Endpoint], unasked: Sequence[str], acting: Sequence[str]) -> None:
+    def follow(self, elsewhere: Mapping[str, Endpoint], automatic: Sequence[str], acting: Sequence[str]) -> None:
         """Sets the endpoints on other machines that may be used, and the names of the places for completions and next
-        edits, and for actions. `look` is to follow."""
+        edits, and for actions. Call `read_decisions` afterwards."""
         self._elsewhere = dict(elsewhere)
-        self._unasked, self._acting = tuple(dict.fromkeys(unasked)), tuple(acting)
+        self._automatic, self._acting = tuple(dict.fromkeys(automatic)), tuple(acting)
 
     def allowed(self, name: str) -> bool:
         """Whether text may be sent to a place without further question."""
         return name not in self._elsewhere or self.standing(name) == "allowed"
 
     def forbidden(self, name: str) -> bool:
-        """Whether the user has said that a place never gets this text, or that is not known yet."""
+        """Whether the user has forbidden to send this text to a place. True also until the decisions are read."""
         return name in self._elsewhere and self.standing(name) in ("never", "unread")
 
     def standing(self, name: str) -> Standing:
@@ -105,19 +105,19 @@ class Consent:
         return tuple(sorted({self._keys[root] for root in self._session.roots})) or (NO_FOLDER,)
 
     def opening(self, uri: str) -> None:
-        """To be called before a document is opened."""
+        """Must be called before a document is opened."""
         if not self._elsewhere:
             return
         before = len(self._barred)
         self._note(uri)
         if len(self._barred) != before:
             self._changed()
-        self.look()
+        self.read_decisions()
 
     # Reading --------------------------------------------------------------------------------------------
 
-    def look(self) -> None:
-        """Starts to read the decisions, which other processes may have changed, and asks what is to be asked."""
+    def read_decisions(self) -> None:
+        """Starts to read the decisions, which other processes may have changed. Then asks the next question."""
         if not self._elsewhere:
             return
         self._read_again = True
@@ -147,16 +147,16 @@ class Consent:
             self._note(uri)  # of a refusal that has come meanwhile
         if before != (decisions, keys):
             self._changed()
-        self._tell_unasked()
+        self._show_messages()
 
     def _note(self, uri: str) -> None:
         """Adds the refusals of the folders that a document lies in to `_barred`."""
         denied = [about for about, may in (self._decisions or {}).items() if not may and about[0] != NO_FOLDER]
-        ways = _ways(uri) if denied else ()
-        self._barred |= {about for about in denied if any(kept.is_in(way, about[0]) for way in ways)}
+        paths = _paths(uri) if denied else ()
+        self._barred |= {about for about in denied if any(kept.is_in(way, about[0]) for way in paths)}
 
     def place_changed(self) -> None:
-        """To be called when the state of a place has changed."""
+        """Must be called when the state of a place has changed."""
         self._news.set()
         self._news = anyio.Event()
 
@@ -167,14 +167,13 @@ class Consent:
     # The question ---------------------------------------------------------------------------------------
 
     def _ask_next(self, also: Sequence[str] = ()) -> None:
-        """Asks about the first place whose turn it is; one question at a time. also: the places that an action is
-        wanted of. A question that nobody waits for must not take the keys that the user types: they could be its
-        answer."""
+        """Asks about the next place; one question at a time. also: the places that an action needs. An unexpected
+        question must not take the keyboard, because the user's keys could answer it."""
         client = self._session.client
         if self._asking is not None or not client.asks:
             return
-        unasked = self._unasked if client.asks_aside and len(self._session.documents) else ()
-        for name in (*also, *unasked):
+        automatic = self._automatic if client.asks_aside and len(self._session.documents) else ()
+        for name in (*also, *automatic):
             if name in self._elsewhere and self.standing(name) == "not asked":
                 self._asking = self._folders(), self._pair(name)
                 self._asked.add(self._asking)
@@ -183,8 +182,8 @@ class Consent:
                 return
 
     async def _ask(self, folders: tuple[str, ...], pair: _Pair) -> None:
-        """Asks about a place, and keeps the answer. folders: those that the question is about; there may be others by
-        the time of the answer."""
+        """Asks about a place, and stores the answer. folders: those that the question is about; the workspace may have
+        others when the answer comes."""
         try:
             answer = await self._answer(folders, pair)
             if answer == ALLOW_NOW:
@@ -194,7 +193,7 @@ class Consent:
         finally:
             self._asking = None
         self._changed()
-        self.look()
+        self.read_decisions()
 
     async def _answer(self, folders: tuple[str, ...], pair: _Pair) -> str:
         """The title of the button that was pressed; empty if none was."""
@@ -229,9 +228,10 @@ class Consent:
 
     # Actions --------------------------------------------------------------------------------------------
 
-    async def before(self, again: Again | None, report: Callable[[str], None]) -> None:
-        """Before an action. again: what the user wants asked again; if he has seen whom, that is his consent to this
-        one request, and nothing of it is kept. Raises ActionFailedError if nothing may be sent."""
+    async def before_action(self, again: Again | None, report: Callable[[str], None]) -> None:
+        """Waits for the consent that an action needs. again: the place that the user wants to ask again. If the user
+        has seen its name, that is consent to this one request, and it is not stored. Raises ActionFailedError if
+        nothing may be sent."""
         if again is None:
             await self._for_action(report)
         elif not again.is_named and again.place in self._elsewhere:
@@ -241,7 +241,7 @@ class Consent:
 
     async def _for_action(self, report: Callable[[str], None]) -> None:
         """Asks about the places that come before the local model, and waits for the answer, for a
-        minute at most. Raises ActionFailedError if there is none and the local model is not to answer."""
+        minute at most. Raises ActionFailedError if there is no answer and the local model may not answer instead."""
         has_local = LOCAL in self._acting and self._chat_state(LOCAL) != "failed"
         before = self._acting[: self._acting.index(LOCAL)] if has_local else self._acting
         waits = await self._wait([name for name in before if name in self._elsewhere], report)
@@ -253,7 +253,7 @@ class Consent:
         if not names:
             return ""
         with anyio.move_on_after(self._wait_seconds):
-            self.look()
+            self.read_decisions()
             while open_one := self._open(names):
                 news = self._news
                 self._ask_next(names)
@@ -274,12 +274,12 @@ class Consent:
 
     @property
     def question(self) -> str:
-        """What waits for the user's answer, in words; empty if nothing does."""
+        """The question that waits for the user's answer, in words; empty if there is none."""
         return "" if self._asking is None else f"may `{self._asking[1][0]}` be sent code? waiting for your answer"
 
     def summary(self) -> list[dict[str, Any]]:
-        """For status: each endpoint on another machine that is in use, and what the user has said."""
-        used = [*self._unasked, *self._acting]
+        """For `fimble/status`: the endpoints on other machines that are in use, each with the user's decision."""
+        used = [*self._automatic, *self._acting]
         return [
             {"endpoint": name, "consent": self.standing(name), "text": self._text(name)}
             for name in self._elsewhere
@@ -300,12 +300,13 @@ class Consent:
             f"file; `fimble endpoints forget {name}` takes that back",
         }[self.standing(name)]
 
-    def _tell_unasked(self) -> None:
-        """Tells, without a question, what the user of a client has to know that shows none, or not unasked."""
+    def _show_messages(self) -> None:
+        """Shows messages instead of questions, for a client that shows no questions, or whose questions take the
+        keyboard."""
         client = self._session.client
-        for name in self._unasked if not client.asks_aside else ():
-            if name in self._elsewhere and self.standing(name) == "not asked" and name not in self._told_unasked:
-                self._told_unasked.add(name)
+        for name in self._automatic if not client.asks_aside else ():
+            if name in self._elsewhere and self.standing(name) == "not asked" and name not in self._shown_messages:
+                self._shown_messages.add(name)
                 tell = self._session.show_once if client.asks else self._session.log
                 tell(types.MessageType.Warning, self._text(name))
 
@@ -314,7 +315,7 @@ def _look(roots: Sequence[Path]) -> tuple[list[Decision], dict[Path, str]]:
     return kept.decisions(), {root: kept.key_of(root) for root in roots}
 
 
-def _ways(uri: str) -> tuple[str, ...]:
+def _paths(uri: str) -> tuple[str, ...]:
     """The path of a document, as it is written and with its symbolic links followed. Reads the disk."""
     try:
         given = unquote(urlsplit(uri).path)

@@ -143,27 +143,27 @@ class Counting:
 
     # What the client tells --------------------------------------------------------------------------------
 
-    def told_shown(self, params: Any) -> None:
+    def reported_shown(self, params: Any) -> None:
         if self._tracker is not None and (id := _number(_arguments(params))) is not None:
-            self._tracker.told_shown(id)
+            self._tracker.reported_shown(id)
             self._wake()
 
-    def told_accepted_part(self, params: Any) -> None:
+    def reported_accepted_part(self, params: Any) -> None:
         if self._tracker is not None and (id := _number(_arguments(params))) is not None:
             units = _number([_field(params, "acceptedLength")]) or 0
-            self._tracker.told_accepted_part(id, time.monotonic(), units)
+            self._tracker.reported_accepted_part(id, time.monotonic(), units)
             self._wake()
 
-    def told_accepted(self, arguments: Sequence[Any]) -> None:
+    def reported_accepted(self, arguments: Sequence[Any]) -> None:
         """Handles a suggestion's command. Its arguments are the id and, if only a part was accepted, a word that says
         so. Clients send the change of the document before it."""
         given = arguments[0] if arguments and isinstance(arguments[0], list | tuple) else arguments
         if self._tracker is None or (id := _number(given)) is None:
             return
         if len(given) > 1:
-            self._tracker.told_accepted_part(id, time.monotonic())
+            self._tracker.reported_accepted_part(id, time.monotonic())
         else:
-            self._tracker.told_accepted(id, time.monotonic())
+            self._tracker.reported_accepted(id, time.monotonic())
         self._wake()
 
     # Actions ----------------------------------------------------------------------------------------------
@@ -365,12 +365,12 @@ def register(session: Session, service: Counting) -> None:
 
     @session.feature(DID_SHOW)
     def shown(params: Any) -> None:
-        service.told_shown(params)
+        service.reported_shown(params)
 
     @session.feature(DID_ACCEPT_PART)
     def accepted_part(params: Any) -> None:
-        service.told_accepted_part(params)
+        service.reported_accepted_part(params)
 
     @session.command(ACCEPTED)
     def accepted(*arguments: Any) -> None:
-        service.told_accepted(arguments)
+        service.reported_accepted(arguments)

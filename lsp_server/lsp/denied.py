@@ -26,7 +26,7 @@ class DeniedPlaces:
         self._folders = DeniedFolders(())
         self._patterns: tuple[str, ...] = ()
         self._opened = False  # whether a document of such a folder is open, or was
-        self._met: set[str] = set()  # the patterns of whose folders one was open, also those that do not count now
+        self._met: set[str] = set()  # the patterns whose folders had an open document; some may not be in force now
         self.why = ""
 
     def follow(self, patterns: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ class DeniedPlaces:
         if tuple(patterns) != self._patterns:
             self._patterns, self._folders = tuple(patterns), DeniedFolders(patterns)
             self._look_at_documents()
-        self.look()
+        self.check_folders()
 
     def _look_at_documents(self) -> None:
         known = (document.uri for document in self._session.documents.recent())
@@ -43,11 +43,11 @@ class DeniedPlaces:
         self._opened = not self._met.isdisjoint(self._patterns)
 
     def opening(self, uri: str) -> None:
-        """To be called before a document is opened."""
+        """Must be called before a document is opened."""
         if self._folders:
             self._note(uri)
             self._opened = not self._met.isdisjoint(self._patterns)
-            self.look()
+            self.check_folders()
 
     def _note(self, uri: str) -> None:
         """Adds the patterns of the folders that a document lies in to `_met`."""
@@ -55,11 +55,11 @@ class DeniedPlaces:
             self._met.update(pattern for pattern in self._patterns if _is_in(DeniedFolders([pattern]), uri))
 
     def may_read(self, folder: Path) -> bool:
-        """Whether an action may show parts of the files in a folder: a document of no folder of the workspace may be of
-        a project that has a denied folder in it. May be called on any thread; reads the disk."""
-        return bool(self.why) or not self._folders.meet(folder)
+        """Whether an action may show parts of the files in a folder: a document outside the workspace's folders may
+        belong to a project with a denied folder. May be called on any thread; reads the disk."""
+        return bool(self.why) or not self._folders.overlap(folder)
 
-    def look(self) -> None:
+    def check_folders(self) -> None:
         """Checks the workspace's present folders."""
         why = ""
         if self._opened:
@@ -81,4 +81,4 @@ def _is_in(folders: DeniedFolders, uri: str) -> bool:
         return False  # it has no path, as a document that was never saved
     path = given[given.index("/") :]  # `jar:file:///…` has a scheme in front of it
     path = path[1:] if path[2:3] == ":" else f"/{path.lstrip('/')}"
-    return folders.have(Path(path))
+    return folders.contain(Path(path))

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 # After this long without a change, the user counts as resting.
 _REST_SECONDS = 0.5
-# For at most this many documents that are not open a warning is logged.
+# For how many documents that are not open a warning is logged.
 _MOST_TOLD = 100
 # How long the disk may take to tell whether closed documents still exist.
 _LOOK_SECONDS = 2.0

@@ -1,6 +1,6 @@
-"""Fields of messages that clients send otherwise than lsprotocol expects, and that are read all the same.
+"""Repairs fields of messages that clients send in another form than lsprotocol expects.
 
-A message that does not fit is refused before any handler sees it, so a client's malformed field is mended here.
+lsprotocol refuses a message with a wrong field before a handler sees it, so the field is repaired here.
 """
 
 from __future__ import annotations

@@ -59,7 +59,8 @@ class _Context(msgspec.Struct):
 
 class _Asked(msgspec.Struct):
     """files: the answer may be an edit of another open document, which not every client can show. completion: whether a
-    completion is on the screen, for clients that know it; None: whether one was offered decides."""
+    completion is on the screen. None from clients that do not know it; then it counts as on the screen if one was
+    offered."""
 
     textDocument: _Document
     position: _Position

@@ -19,8 +19,9 @@ class Routes:
     """Tells the engine its endpoints whenever the settings, the workspace's folders, the open documents or the user's
     answers change. Used on the event loop.
 
-    routed: called each time, with the places that an action may be asked again of, and whether next edits have a model.
-    changed: called when what is shown of consent has changed.
+    routed: called each time, with the places that may be asked again about an action, and whether next edits have a
+    model.
+    changed: called when the shown state of consent has changed.
     """
 
     def __init__(
@@ -37,19 +38,19 @@ class Routes:
         self.consent = Consent(session, self._consent_changed, self._chat_state)
 
     def follow(self, settings: Settings, asked_again: tuple[str, ...]) -> None:
-        """Follows changed settings. asked_again: the places that actions may be asked again of, by name."""
+        """Follows changed settings. asked_again: the names of the places that may be asked again about an action."""
         self._asked_again = asked_again
         self.denied.follow(settings.endpoints_denied)
         self._route()
-        self.consent.look()
+        self.consent.read_decisions()
 
     def folders_changed(self) -> None:
-        self.denied.look()
+        self.denied.check_folders()
         self._route()
-        self.consent.look()
+        self.consent.read_decisions()
 
     def opening(self, uri: str) -> None:
-        """To be called before a document is opened."""
+        """Must be called before a document is opened."""
         self.denied.opening(uri)
         self.consent.opening(uri)
 

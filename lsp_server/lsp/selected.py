@@ -14,7 +14,7 @@ from lsp_server.lsp import convert
 
 @dataclass(frozen=True, slots=True)
 class Selected:
-    """A request with a selected entry is answered with what follows the entry's text, as if it had been accepted.
+    """A request with a selected entry gets the text that follows the entry, as if the entry had been accepted.
 
     The editor shows only items that have the entry's range and begin with its text. document: the text with the entry
     in it. start, offset: the start and end of the entry, in bytes.

@@ -143,7 +143,7 @@ class FimbleServer(Session):
         self.actions.next_edits.close()
         writer.close()
         logging.getLogger("lsp_server").removeHandler(self._last_run)
-        self._last_run.write(self._counted(), ended=True)
+        self._last_run.write(self._run_data(), ended=True)
         return 1 if self.protocol.exit_code is None else self.protocol.exit_code
 
     async def _end(self) -> None:
@@ -190,7 +190,7 @@ class FimbleServer(Session):
 
     async def _note_run(self) -> None:
         """Writes the data of a bug report, in case this process dies."""
-        write = partial(self._last_run.write, self._counted())
+        write = partial(self._last_run.write, self._run_data())
         await anyio.to_thread.run_sync(write, abandon_on_cancel=True)
 
     def _options(self) -> InlineOptions:
@@ -211,8 +211,8 @@ class FimbleServer(Session):
         self.documents.largest_bytes = self.settings.large_document_mb * 1_000_000
         self.counting.switch(self.settings.stats, self.configuration.arm)
         self.status_listener.switch(self.settings.status_socket)
-        self.weekly.look()
-        self._engine.settle(self.settings.engine)
+        self.weekly.check()
+        self._engine.move_to(self.settings.engine)
         self._routes.follow(self.settings, found.asked_again)
         self._engine.keep(
             self.settings.kept_seconds(),
@@ -235,7 +235,7 @@ class FimbleServer(Session):
     def _another_day(self) -> None:
         if self.configuration.arm:
             self.configuration.collect_again()
-        self.weekly.look()
+        self.weekly.check()
 
     def why_off(self) -> str:
         """Why completions are off although there is a model; empty if they are on."""
@@ -269,7 +269,7 @@ class FimbleServer(Session):
 
     # Requests -------------------------------------------------------------------------------------------
 
-    def _counted(self) -> dict[str, Any]:
+    def _run_data(self) -> dict[str, Any]:
         """The data about this run that a bug report may contain."""
         info, requests = self._engine.model.info, self.completions.log.summary()
         return {
@@ -287,7 +287,7 @@ class FimbleServer(Session):
         """params: may be a TextDocumentPositionParams; then the answer also says why nothing appears at that
         position."""
         await self.configuration.settled()
-        self._routes.consent.look()
+        self._routes.consent.read_decisions()
         found = status(
             self._engine,
             self.completions.log,

@@ -41,7 +41,7 @@ class Snooze:
         self._timer: asyncio.TimerHandle | None = None
 
     def why(self, uri: str = "") -> str:
-        """Why nothing is offered unasked, in general or in this document; empty if suggestions are on."""
+        """Why nothing is offered automatically, in general or in this document; empty if suggestions are on."""
         if self._clock() < self._until:
             return f"{SNOOZED} until {time.strftime('%H:%M', time.localtime(self._until))}"
         if uri and normal_uri(uri) in self._files:

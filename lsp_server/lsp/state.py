@@ -17,7 +17,7 @@ from lsp_server.lsp.progress import WorkProgress, progress_title
 if TYPE_CHECKING:
     from lsp_server.lsp.session import Session
 
-# The least time between two messages.
+# The minimum time between two messages.
 LEAST_SECONDS = 0.2
 # Shorter work is not reported: between two keys it would only flicker.
 NOTICED_SECONDS = 0.5

@@ -23,7 +23,7 @@ class Weekly:
         self._session = session
         self._looked: date | None = None
 
-    def look(self) -> None:
+    def check(self) -> None:
         """Starts a check for something to show, once a day, on a worker thread. May be called at any time."""
         today = date.today()
         if self._session.settings.stats_weekly and self._looked != today:

@@ -101,8 +101,8 @@ def _parts(path: str) -> tuple[str, ...]:
 
 
 def may_without_folder(endpoint: str, url: str, known: Iterable[Decision]) -> bool:
-    """Whether an endpoint may be sent text of which no folder is known: it is allowed for that, and forbidden for no
-    folder, which the text may be from."""
+    """Whether text without a known folder may be sent to an endpoint. The user must have allowed that, and must not
+    have forbidden the endpoint for any folder, because the text may come from it."""
     about = [each for each in known if (each.endpoint, each.url) == (endpoint, url)]
     return any(each.folder == NO_FOLDER for each in about) and all(each.allowed for each in about)
 

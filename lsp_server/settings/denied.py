@@ -35,17 +35,17 @@ class DeniedFolders:
     def __bool__(self) -> bool:
         return bool(self._denied or self.problems)
 
-    def have(self, path: Path) -> bool:
+    def contain(self, path: Path) -> bool:
         """Whether a path lies in a denied folder, with its symbolic links followed or not. Reads the disk."""
         if self.problems:
             return True
-        return any(_begins(parts, denied) for parts in _ways(path) for denied in self._denied)
+        return any(_begins(parts, denied) for parts in _both_paths(path) for denied in self._denied)
 
-    def meet(self, folder: Path) -> bool:
+    def overlap(self, folder: Path) -> bool:
         """Whether a folder lies in a denied folder, or, by its path, may contain one. Reads the disk."""
         if self.problems:
             return True
-        return any(_begins(parts, denied[: len(parts)]) for parts in _ways(folder) for denied in self._denied)
+        return any(_begins(parts, denied[: len(parts)]) for parts in _both_paths(folder) for denied in self._denied)
 
 
 def _parts(pattern: str) -> tuple[str, tuple[str, ...]] | None:
@@ -69,14 +69,14 @@ def _parts(pattern: str) -> tuple[str, tuple[str, ...]] | None:
 def _spellings(beginning: str, wild: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
     """The parts of a pattern: as it is written, and with the symbolic links in front of the first wildcard followed. If
     it has wildcards, also as the name of a folder that has these characters, such as `[id]`."""
-    for parts in _ways(Path(beginning)):
+    for parts in _both_paths(Path(beginning)):
         yield (*map(escape, parts), *map(_folded, wild))
     if wild:
-        for parts in _ways(Path(beginning, *wild)):
+        for parts in _both_paths(Path(beginning, *wild)):
             yield tuple(map(escape, parts))
 
 
-def _ways(path: Path) -> set[tuple[str, ...]]:
+def _both_paths(path: Path) -> set[tuple[str, ...]]:
     """The parts of a path as it is written, and of the path with its symbolic links followed."""
     spelt = os.path.abspath(path)  # noqa: PTH100 - takes `..` by name, too
     try:

@@ -118,7 +118,7 @@ def _add(chosen: dict[str, Any], source: Source) -> Iterator[str]:
                 what = what[:1].lower() + what[1:]
                 yield f"setting `{spelt}` in {source.name}: {what}, found {repr(value)[:200]}"
                 if name == "endpoints_denied":
-                    chosen[name] = ["**"]  # what it was to keep from leaving is not known, so nothing leaves
+                    chosen[name] = ["**"]  # the denied folders are unknown, so every folder is denied
             else:
                 if name == "actions" and not source.users:
                     converted = yield from _workspace_actions(converted, chosen.get("actions", {}), source)

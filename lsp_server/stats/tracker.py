@@ -34,13 +34,13 @@ _Part = Literal["typed", "words", "lines", "whole", "other"]
 
 @dataclass(slots=True, eq=False)
 class _Step:
-    """The effect of a change on a suggestion. `other`: the suggestion became useless. told: the client has reported it
-    as an acceptance."""
+    """The effect of a change on a suggestion. `other`: the suggestion became useless. reported: the client has reported
+    it as an acceptance."""
 
     part: _Part
     change: Change
     at: float
-    told: bool = False
+    reported: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +58,7 @@ class _Offer:
     lefts: list[bytes]
     answered: float
     tokens: int
-    shown: Literal["", "guessed", "told"] = ""
+    shown: Literal["", "guessed", "reported"] = ""
     accepted: bool = False
     agreed: int = 0
     passed: int = 0
@@ -154,17 +154,17 @@ class Tracker:
 
     # What the client tells --------------------------------------------------------------------------------
 
-    def told_shown(self, id: int) -> None:
+    def reported_shown(self, id: int) -> None:
         """The client reports that it has shown a suggestion."""
         self._tells_shown = True
         offer = self._recent.get(id)
-        if offer is not None and offer.shown != "told":
+        if offer is not None and offer.shown != "reported":
             self.tally.add(offer.key, shown_told=1, shown_guessed=-1 if offer.shown else 0)
-            offer.shown = "told"
+            offer.shown = "reported"
             if offer.end == "unseen":
                 self._end(offer, "dismissed")
 
-    def told_accepted(self, id: int, now: float) -> None:
+    def reported_accepted(self, id: int, now: float) -> None:
         """The client reports that the user has accepted the rest of a suggestion. The change may come before or after
         this."""
         self.tick(now)
@@ -172,31 +172,31 @@ class Tracker:
         if offer is not None and not offer.end:
             offer.expects = "whole"
         elif offer is not None:
-            self._told(offer, "whole", now)
+            self._count_reported(offer, "whole", now)
 
-    def told_accepted_part(self, id: int, now: float, units: int = 0) -> None:
+    def reported_accepted_part(self, id: int, now: float, units: int = 0) -> None:
         """The client reports that the user has accepted a part of a suggestion. units: the end of the part in the last
         answer, in UTF-16 units; 0 if the client does not say, which then means the last change."""
         self._tells_parts = True
         self.tick(now)
         offer = self._recent.get(id)
         last = offer.last if offer is not None else None
-        comes = last is None or last.told or (last.part == "typed" and offer is not None and offer.passed < units)
+        comes = last is None or last.reported or (last.part == "typed" and offer is not None and offer.passed < units)
         if offer is not None and not offer.end and comes:
             offer.expects = "part"
         elif offer is not None:
-            self._told(offer, "part", now)
+            self._count_reported(offer, "part", now)
 
-    def _told(self, offer: _Offer, what: Literal["part", "whole"], now: float) -> None:
+    def _count_reported(self, offer: _Offer, what: Literal["part", "whole"], now: float) -> None:
         """Counts the last change as an acceptance, because the client has reported one."""
         step = offer.last
-        if step is None or step.told or now - step.at > _TELLS_SECONDS:
+        if step is None or step.reported or now - step.at > _TELLS_SECONDS:
             return
-        step.told = True
+        step.reported = True
         if step.part in ("typed", "other"):
             self._untake(offer, step)
             part: _Part = "whole" if what == "whole" else _kind(offer, step.change)
-            self._take(offer, _Step(part, step.change, step.at, told=True), now, moves=False)
+            self._take(offer, _Step(part, step.change, step.at, reported=True), now, moves=False)
         elif what == "whole" and step.part != "whole":
             self.tally.add(offer.key, **{f"accepted_{step.part}": -1, "accepted_whole": 1})
 
@@ -299,7 +299,7 @@ class Tracker:
 
     def _take(self, offer: _Offer, step: _Step, now: float, *, moves: bool = True) -> None:
         """Counts a step. moves: whether the change is new; False for one that is counted again."""
-        step.told = step.told or bool(offer.expects)
+        step.reported = step.reported or bool(offer.expects)
         offer.expects, offer.last = "", step
         offer.passed += len(step.change.text.decode("utf-8", "replace").encode("utf-16-le")) // 2 if moves else 0
         if not offer.shown and not self._tells_shown:

@@ -28,13 +28,13 @@ _SAME_SECONDS = 0.1
 
 
 class StatusListener:
-    """The listener of one server, on its event loop. start: runs a task in the background. told: returns the answer, as
-    JSON."""
+    """The listener of one server, on its event loop. start: runs a task in the background. answer: returns the answer,
+    as JSON."""
 
     def __init__(
-        self, start: Callable[[Callable[[], Coroutine[Any, Any, None]]], object], told: Callable[[], dict[str, Any]]
+        self, start: Callable[[Callable[[], Coroutine[Any, Any, None]]], object], answer: Callable[[], dict[str, Any]]
     ) -> None:
-        self._start, self._told = start, told
+        self._start, self._make_answer = start, answer
         self._wanted = False
         self._changing = anyio.Lock()
         self._path: Path | None = None
@@ -86,7 +86,7 @@ class StatusListener:
         self._connections.add(connection)
         now = time.monotonic()
         if now - self._answered >= _SAME_SECONDS:
-            self._answer, self._answered = json.dumps(self._told()).encode(), now
+            self._answer, self._answered = json.dumps(self._make_answer()).encode(), now
         connection.write(self._answer)
         connection.close()  # after the answer is written
         asyncio.get_running_loop().call_later(_READ_SECONDS, connection.abort)

@@ -20,7 +20,7 @@ def expanded(path: str) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111 - never fails, unlike Path's
 
 
-def settle() -> str:
+def ensure_home() -> str:
     """Gives this process and its children a home if it has none: a temporary folder that belongs to the user.
 
     Returns one line for the user; empty if nothing was wrong. A folder that is not absolute would be a different one in

@@ -123,7 +123,7 @@ def test_a_temporary_home_that_is_somebody_elses_is_not_used(
         make()
         expected.is_dir() and not expected.is_symlink() and expected.chmod(0o777)
         monkeypatch.setenv("HOME", "nowhere")
-        assert str(expected) + ";" not in user_folders.settle()
+        assert str(expected) + ";" not in user_folders.ensure_home()
         used = Path(os.environ["HOME"])
         assert used != expected
         assert stat.S_IMODE(used.stat().st_mode) == 0o700
@@ -133,7 +133,7 @@ def test_a_temporary_home_that_is_somebody_elses_is_not_used(
 def test_relative_folders_of_the_user_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", "cache")
-    assert user_folders.settle() == "XDG_CACHE_HOME must be absolute and does not count"
+    assert user_folders.ensure_home() == "XDG_CACHE_HOME must be absolute and does not count"
     assert "XDG_CACHE_HOME" not in os.environ
-    assert user_folders.settle() == ""
+    assert user_folders.ensure_home() == ""
     assert os.environ["HOME"] == str(tmp_path)

@@ -267,7 +267,7 @@ async def test_late_news_of_a_home_that_was_left_is_ignored() -> None:
         first.ready()
         await client.until("ready")
         answer = client.ask()
-        client.engine.settle("process")
+        client.engine.move_to("process")
         assert (await answer.end()).reason is FinishReason.CANCELLED
         assert client.engine.model.kind == "none"
         first.ready()

@@ -455,7 +455,7 @@ def test_an_action_waits_for_a_minute_at_most() -> None:
     async def timed_out(service: Consent, session: Any) -> list[str]:
         """Starts an action, and lets a minute go by once the question is asked."""
         reports: list[str] = []
-        action = asyncio.ensure_future(service.before(None, reports.append))
+        action = asyncio.ensure_future(service.before_action(None, reports.append))
         while not session.questions or not reports:
             await asyncio.sleep(0)
         loop.ahead += 59

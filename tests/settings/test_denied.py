@@ -55,8 +55,8 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_lies_in_a_denied_folder(disk: Path, pattern: str, path: str, denied: bool) -> None:
     folders = DeniedFolders([pattern])
     assert folders.problems == []
-    assert folders.have(Path(f"{disk}/{path}")) == denied
-    assert DeniedFolders(["~/nowhere", pattern]).have(Path(f"{disk}/{path}")) == denied
+    assert folders.contain(Path(f"{disk}/{path}")) == denied
+    assert DeniedFolders(["~/nowhere", pattern]).contain(Path(f"{disk}/{path}")) == denied
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_what_lies_in_a_denied_folder(disk: Path, pattern: str, path: str, denie
     ],
 )
 def test_a_workspace_that_lies_in_one_or_may_have_one_in_it(disk: Path, pattern: str, folder: str, meets: bool) -> None:
-    assert DeniedFolders([pattern]).meet(disk / folder) == meets
+    assert DeniedFolders([pattern]).overlap(disk / folder) == meets
 
 
 @pytest.mark.parametrize("pattern", ["", "secret", "./secret", "**/secret", "~/**/secret", "~/*/../x", "~x/y", "/a\0b"])
@@ -82,21 +82,21 @@ def test_while_one_cannot_be_understood_all_are_denied(disk: Path, pattern: str)
     folders = DeniedFolders(["~/work/secret", pattern])
     assert len(folders.problems) == 1
     assert folders
-    assert folders.have(disk / "work/public/a.py")
-    assert folders.meet(disk / "work/public")
+    assert folders.contain(disk / "work/public/a.py")
+    assert folders.overlap(disk / "work/public")
 
 
 def test_without_any_nothing_is_denied(disk: Path) -> None:
     folders = DeniedFolders([])
     assert not folders
-    assert not folders.have(disk)
-    assert not folders.meet(disk)
+    assert not folders.contain(disk)
+    assert not folders.overlap(disk)
 
 
 @pytest.mark.parametrize("value", ["~/work/secret", 7, [7], {"a": 1}])
 def test_a_value_of_another_type_denies_all(value: object) -> None:
     settings, problems = merge([Source("mine", {"endpointsDenied": value}, own_file=True)])
-    assert DeniedFolders(settings.endpoints_denied).have(Path("/anything"))
+    assert DeniedFolders(settings.endpoints_denied).contain(Path("/anything"))
     assert any("`endpointsDenied` in mine" in problem for problem in problems)
 
 

@@ -208,10 +208,10 @@ def test_a_client_that_tells_of_acceptances_is_believed(before: bool) -> None:
     user = Typist("x$0")
     user.offer(")")
     if before:
-        user.tracker.told_accepted(user.id, user.time)
+        user.tracker.reported_accepted(user.id, user.time)
     user.accept()
     if not before:
-        user.tracker.told_accepted(user.id, user.time + 0.01)
+        user.tracker.reported_accepted(user.id, user.time + 0.01)
     found = user.counts()
     assert (found["accepted"], found["accepted_whole"], found["kept_300"]) == (1, 1, 1)
     assert not {"typed_through", "agreed_characters", "keys", "typed"} & set(found)
@@ -221,8 +221,8 @@ def test_a_client_that_is_believed_is_not_counted_twice() -> None:
     user = Typist("r$0")
     user.offer(SUGGESTED)
     user.accept()
-    user.tracker.told_accepted(user.id, user.time + 0.01)
-    user.tracker.told_accepted(user.id, user.time + 0.02)
+    user.tracker.reported_accepted(user.id, user.time + 0.01)
+    user.tracker.reported_accepted(user.id, user.time + 0.02)
     found = user.counts()
     assert (found["accepted"], found["accepted_whole"], found["accepted_characters"]) == (1, 1, 14)
 
@@ -232,7 +232,7 @@ def test_what_a_client_accepts_in_another_form_is_accepted_all_the_same() -> Non
     user = Typist("r$0")
     user.offer("eturn [\n1]")
     user.edit(user.cursor, user.cursor, "eturn [\n        1]")
-    user.tracker.told_accepted(user.id, user.time + 0.01)
+    user.tracker.reported_accepted(user.id, user.time + 0.01)
     found = user.counts()
     assert (found["accepted"], found.get("dismissed", 0), found["kept_300"]) == (1, 0, 18)
 
@@ -245,10 +245,10 @@ def test_parts_that_a_client_tells_of(before: bool) -> None:
     user.asks = False
     for part, units in (("turn", 4), (" ", 5)):
         if before:
-            user.tracker.told_accepted_part(user.id, user.time, units)
+            user.tracker.reported_accepted_part(user.id, user.time, units)
         user.accept(part)
         if not before:
-            user.tracker.told_accepted_part(user.id, user.time + 0.01, units)
+            user.tracker.reported_accepted_part(user.id, user.time + 0.01, units)
     user.edit(user.cursor, user.cursor, "foo")  # keys that came together: the client would have told of a part
     found = user.counts()
     assert (found["accepted_words"], found["accepted_characters"], found["agreed_characters"]) == (2, 5, 4)
@@ -258,14 +258,14 @@ def test_parts_that_a_client_tells_of(before: bool) -> None:
 def test_a_client_that_tells_what_it_shows_is_not_guessed_about() -> None:
     user = Typist("r$0", asks=False)
     user.offer(SUGGESTED)
-    user.tracker.told_shown(user.id)
-    user.tracker.told_shown(user.id)
+    user.tracker.reported_shown(user.id)
+    user.tracker.reported_shown(user.id)
     user.type("x")
     user.offer("never drawn")
     user.type("y")
     user.offer("yes")
     user.type("y")
-    user.tracker.told_shown(user.id)
+    user.tracker.reported_shown(user.id)
     found = user.counts()
     assert (found["shown_told"], found.get("shown_guessed", 0), found["dismissed"]) == (2, 0, 2)
 
