@@ -1,1 +1,1 @@
-"""Measuring fimble on this machine, through its real server: `python -m bench --help`."""
+"""Measures fimble on this machine, through its real server: `python -m bench --help`."""

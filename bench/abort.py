@@ -1,4 +1,4 @@
-"""How soon a superseded prompt stops: a long prefill is cancelled at many depths, and its end is waited for."""
+"""Measures how soon a cancelled prefill stops: cancels a long prefill at many depths, and waits for its end."""
 
 from __future__ import annotations
 
@@ -84,8 +84,8 @@ async def _measure(options: argparse.Namespace, console: Console) -> tuple[list[
 
 
 async def _prefill(client: EngineClient, number: int, abort_after: float | None) -> tuple[float, int]:
-    """Evaluates a prompt that nothing in the cache begins with. Returns how long that took, or how long after
-    the cancellation it ended, and how many tokens had been evaluated; 0 if it ended before it was cancelled."""
+    """Evaluates a prompt that shares no prefix with the cache. Returns the time it took, or the time from the
+    cancellation to the end; and the number of evaluated tokens, 0 if it ended before it was cancelled."""
     done = anyio.Event()
     last: list[tuple[Finished, float]] = []
 

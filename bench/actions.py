@@ -1,4 +1,4 @@
-"""Code actions on real functions: how many end in a valid edit, how many in a message, and none in a broken file."""
+"""Runs code actions on real functions. Counts valid edits and messages, and checks that no edit breaks a file."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of a task. kind: edited, message or broken. words: the message, or what the user is told with the
-    edit. before, after: the text that was edited."""
+    """The result of a task. kind: edited, message or broken. words: the message, or the note shown with the edit.
+    before, after: the text before and after the edit."""
 
     kind: str
     words: str
@@ -105,7 +105,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tasks(options: argparse.Namespace) -> Iterator[Task]:
-    """The languages in turn, so that a run that is ended early has some of each."""
+    """The tasks, with the languages in turn, so that an interrupted run has some of each."""
     known, _ = catalogue({})
     each = [list(_tasks_of(name, options, [known[action] for action in options.actions])) for name in options.languages]
     for turn in range(options.functions):
@@ -113,7 +113,7 @@ def _tasks(options: argparse.Namespace) -> Iterator[Task]:
 
 
 def _tasks_of(name: str, options: argparse.Namespace, actions: Sequence[Action]) -> Iterator[Task]:
-    """Functions of one language, each with the next of the actions that speak it."""
+    """The tasks of one language: each function with the next action that supports the language."""
     language = find_language(name.lower())
     speaking = [action for action in actions if not action.languages or name in action.languages]
     found = _functions(options.data, language, options.lines)
@@ -123,7 +123,7 @@ def _tasks_of(name: str, options: argparse.Namespace, actions: Sequence[Action])
 
 
 def _functions(folders: Sequence[Path], language: Language, most_lines: int) -> list[tuple[Path, bytes, int]]:
-    """Functions of three lines or more: their file, its text and where they begin."""
+    """Functions of three lines or more: the file, its text and the offset of the function."""
     found: list[tuple[Path, bytes, int]] = []
     for path in (path for folder in folders for path in sorted(folder.rglob("*"))):
         if find_language("", path.name).name != language.name or not path.is_file() or path.stat().st_size > 100_000:
@@ -186,7 +186,7 @@ def _offer(document: DocumentSnapshot, task: Task) -> Offer | None:
 
 
 def _made_up(document: DocumentSnapshot, definition: Definition) -> Problem:
-    """A diagnostic as a checker might give it, about the first parameter's first use in the body."""
+    """An invented diagnostic, as a checker could report it, about the first use of the first parameter."""
     body = document.source[definition.header_end : definition.end]
     name = next((each for each in definition.parameters if each.isidentifier() and each not in ("self", "cls")), "")
     start = definition.header_end + max(0, body.find(name.encode())) if name else definition.header_end
@@ -205,10 +205,10 @@ async def _one(
 
 
 def _delivered(document: DocumentSnapshot, offer: Offer, outcome: Outcome) -> tuple[bytes, bytes, str]:
-    """The text before and after, and what the user is told."""
+    """The text before and after, and the note for the user."""
     if outcome.tests is None:
         return document.source, applied(document.source, outcome.edits), outcome.note
-    # Where there is a test file already, the tests are put into it; here it is as if there were none.
+    # Tests would be added to an existing test file; here that file is ignored.
     found = new_tests(document, offer, outcome.answer, outcome.tests, "")
     return b"" if outcome.tests.file.suffix != ".rs" else document.source, found.text.encode(), ", ".join(found.names)
 

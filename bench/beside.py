@@ -1,4 +1,4 @@
-"""What a code action costs who goes on typing: the same keys with and without one under way, in turns."""
+"""Measures how a running code action delays completions: the same keys with and without an action, in turns."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from lsp_server.core.languages import find_language
 from lsp_server.core.outline import definitions
 
 _CORE = Path(__file__).parents[1] / "lsp_server" / "core"
-# What is typed, line by line, in the file that has it; and the file whose functions are explained meanwhile.
+# The lines that are typed, in the file that contains them; and the file whose functions are explained meanwhile.
 _TYPED, _EXPLAINED = _CORE / "document.py", _CORE / "context.py"
 _LINES = (
     "return bisect_right(self.starts, offset) - 1",
@@ -47,8 +47,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(slots=True)
 class Key:
-    """One key of one turn. ms: until the editor had the answer. busy: an action was under way all the time.
-    evaluated, decoded: tokens; queued_ms: how long the request waited for the model."""
+    """One key of one turn. ms: until the editor had the answer. busy: whether an action ran all the time. evaluated,
+    decoded: numbers of tokens. queued_ms: how long the request waited for the model."""
 
     arm: str
     turn: int
@@ -62,7 +62,7 @@ class Key:
 
 
 class Actions:
-    """Keeps an action running at the server, one function after the other, as long as it is wanted."""
+    """Keeps an action running at the server, for one function after the other, until it is stopped."""
 
     def __init__(self, action: str) -> None:
         self.under_way = 0
@@ -84,7 +84,7 @@ class Actions:
         client.text_document_did_open(types.DidOpenTextDocumentParams(self._document))
 
     def progress(self, params: types.ProgressParams) -> None:
-        """To be called with each `$/progress`."""
+        """Must be called with each `$/progress`."""
         value = params.value
         kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", "")
         title = value.get("title", "") if isinstance(value, dict) else getattr(value, "title", "") or ""
@@ -101,7 +101,7 @@ class Actions:
         self._start()
 
     async def stop(self) -> None:
-        """Cancels what runs and waits for its end."""
+        """Cancels the running action and waits for its end."""
         self._wanted = False
         assert self._client is not None
         await self._client.workspace_execute_command_async(types.ExecuteCommandParams("fimble.cancel"))
@@ -145,8 +145,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def summary(keys: Sequence[Key]) -> dict[str, Any]:
-    """p50 and p95 of each arm and their ratio: of all keys, and of those that the model answered. Keys beside an
-    action count if one was under way all the time."""
+    """The p50 and p95 of each arm and their ratios, for all keys and for those that the model answered. A key beside an
+    action counts only if an action ran all the time."""
     found: dict[str, Any] = {}
     for name, sources in (("all", None), ("answered by the model", {"model"})):
         row: dict[str, Any] = {}
@@ -171,7 +171,7 @@ async def _measure(options: argparse.Namespace, console: Console) -> list[Key]:
     async with editor(["--model", options.model] if options.model else [], actions.progress) as buffer:
         await buffer.ready()
         actions.open(buffer.client)
-        actions.start()  # loads the chat model, which both arms then have in memory
+        actions.start()  # loads the chat model, so that both arms have it in memory
         while not actions.ended:
             await anyio.sleep(0.1)
         await actions.stop()
@@ -192,8 +192,8 @@ async def _measure(options: argparse.Namespace, console: Console) -> list[Key]:
 async def _turn(
     options: argparse.Namespace, buffer: Editor, actions: Actions, arm: str, turn: int, number: int
 ) -> list[Key]:
-    """Types one line in a document of its own, whose first line is like no other's: so nothing that is remembered
-    of another turn helps. The place has been asked for once, so that no cold prompt is measured."""
+    """Types one line in a new document with a unique first line, so that nothing is reused from other turns. One
+    request comes before the first key, so that no cold prompt is measured."""
     line = _LINES[turn % len(_LINES)]
     source = _TYPED.read_text("utf-8")
     at = source.index(line)

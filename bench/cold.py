@@ -1,4 +1,4 @@
-"""`bench cold`: the first suggestion in a file, by the server, its engine, bare calls and llama-server."""
+"""`bench cold`: measures the first suggestion in a file: by the server, its engine, bare calls and llama-server."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ _LONG_MS = 3000.0
 
 @dataclass(slots=True)
 class PlaceResult:
-    """What became of one place. opened_ms: from the opening of the file in a server that has just been initialised.
-    fresh, reopened: in a server with an empty cache folder, and in the next one with the same folder."""
+    """The results of one place. opened_ms: from the opening of the file in a server that was just initialised. fresh,
+    reopened: the results of a server with an empty cache folder, and of the next server with the same folder."""
 
     path: str
     line: int
@@ -112,8 +112,8 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Bench:
-    """What all places share. serves: the server's arguments; model: the file that the others run; described: what the
-    server says of its model."""
+    """The data that all places share. serves: the server's arguments. model: the model file of the other arms.
+    described: the server's description of its model."""
 
     options: argparse.Namespace
     serves: Sequence[str]
@@ -126,7 +126,7 @@ class _Bench:
     results: list[PlaceResult] = field(default_factory=list)
 
     async def place(self, change: Change, turn: int) -> None:
-        """Asks everybody at one place, another one first each time."""
+        """Measures all arms at one place. Each time another arm is first."""
         document = change.document
         line = document.line_at(change.cursor) + 1
         result = PlaceResult(document.path, line, document.line_count)
@@ -168,7 +168,7 @@ class _Bench:
 
     async def _engine(self, change: Change, result: PlaceResult) -> None:
         assert self.best is not None
-        async with engine_arm(self.spec) as arm:  # a model that has just been loaded
+        async with engine_arm(self.spec) as arm:  # a newly loaded model
             result.engine = await asked_of_engine(arm, change, self.options.tokens, self.best)
 
     async def _peer(self, change: Change, result: PlaceResult) -> None:
@@ -179,7 +179,7 @@ class _Bench:
 def _prepared(options: argparse.Namespace) -> _Bench:
     asked = options.model or starter.model_file()
     model, made_up = (asked, ()) if options.served_only else model_files.with_fim_tokens(asked)
-    # The server asks about the model as it is; those that take turns at the same tokens need one with FIM tokens.
+    # The server uses the model file unchanged; the arms that answer with equal numbers of tokens need FIM tokens.
     return _Bench(options, ["--model", str(asked)], Settings(model=str(model)).model_spec(), model, made_up)
 
 
@@ -207,8 +207,8 @@ async def _measure(bench: _Bench, places: Sequence[Change], console: Console) ->
 
 
 def summarise(results: Sequence[PlaceResult]) -> dict[str, Any]:
-    """ms at the median and the 95th percentile, of the places where there was something to show; and ratios place by
-    place. for_lack_of_time: places with nothing to show for that reason."""
+    """The median and the 95th percentile in ms, over the places with text to show; and the ratios at each place.
+    for_lack_of_time: how many places had nothing to show because the time was over."""
     fresh = [result.fresh for result in results if result.fresh]
     reopened = [result.reopened for result in results if result.reopened]
     engine = [result.engine for result in results if result.engine]
@@ -288,7 +288,7 @@ def _table(summary: dict[str, Any]) -> Table:
 
 
 def _draw(places: Sequence[dict[str, Any]], path: Path) -> None:
-    """Cumulative shares of the places over the ms to the first suggestion, and to equally long answers."""
+    """Draws cumulative shares of the places over the time to the first suggestion, and to equally long answers."""
 
     def of(part: str, name: str) -> list[float]:
         return [place[part][name] for place in places if place[part] and place[part][name] is not None]

@@ -1,7 +1,6 @@
-"""`bench context`: the same holes with and without parts of other files in the prompt: does showing them help?
+"""`bench context`: fills the same holes with and without parts of other files in the prompt.
 
-The holes are ends of lines in the files of a folder. Of the other files, those that the file imports and a few more
-count as open.
+The holes are the ends of lines in the files of a folder. The files that a file imports, and a few more, count as open.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ _LEAST_REST = 4
 
 @dataclass(frozen=True, slots=True)
 class LineHole:
-    """A line whose end is missing. document: the file without it; expected: what was there; buffers: the other
+    """A line whose end is missing. document: the file without that end. expected: the missing text. buffers: the other
     files that count as open."""
 
     document: DocumentSnapshot
@@ -61,7 +60,7 @@ class LineHole:
 
 @dataclass(frozen=True, slots=True)
 class LineScore:
-    """One hole under one budget. similarity: from 0 to 1 (`difflib`), of the stripped lines."""
+    """The score of one hole with one budget. similarity: of the stripped lines, from 0 to 1 (`difflib`)."""
 
     place: str
     buffers_tokens: int
@@ -123,7 +122,7 @@ def line_holes(folder: Path, count: int, seed: int = 1, open_files: int = 8) -> 
 
 
 def prompt_with(hole: LineHole, form: FimFormat, tokens: int, buffers_tokens: int) -> FimPrompt:
-    """The prompt that a user who rests at the hole is answered from."""
+    """The prompt for a user who pauses at the hole."""
     budget = prompt_budget(form, tokens, buffers_tokens)
     place: Hole = find_hole(hole.document, hole.cursor)
     for buffer in hole.buffers:
@@ -136,7 +135,7 @@ def prompt_with(hole: LineHole, form: FimFormat, tokens: int, buffers_tokens: in
 def measure(
     holes: Sequence[LineHole], budgets: Sequence[int], spec: ModelSpec, loaded: Callable[[str], None] = lambda _: None
 ) -> Iterator[LineScore]:
-    """The score of every hole under every budget, hole by hole. Raises ModelError."""
+    """The score of each hole with each budget, hole by hole. Raises ModelError."""
     finished: list[Finished] = []
 
     def posted(event: Event) -> None:
@@ -149,7 +148,7 @@ def measure(
     engine.receive()
     loaded(backend.info.name)
     for number, hole in enumerate(holes):
-        answers: dict[FimPrompt, Finished] = {}  # a file that needs nothing of the others has one prompt
+        answers: dict[FimPrompt, Finished] = {}  # a file that needs no other file has the same prompt with every budget
         for budget in budgets:
             prompt = prompt_with(hole, backend.info.format, backend.info.context_tokens, budget)
             rule = stop_rule(hole.document, find_hole(hole.document, hole.cursor), 1)
@@ -224,7 +223,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def summarise(scores: Sequence[LineScore]) -> list[dict[str, float]]:
-    """One row a budget. better, worse: holes with another similarity than under the first budget."""
+    """One row per budget. better, worse: how many holes have a higher or lower similarity than with the first
+    budget."""
     budgets = list(dict.fromkeys(score.buffers_tokens for score in scores))
     base = [score for score in scores if score.buffers_tokens == budgets[0]]
     rows = []

@@ -1,4 +1,4 @@
-"""What a copy of a model in another quantisation costs and how well it agrees with the original, in turns."""
+"""Compares copies of a model in other quantisations with the original, in turns: their speed and agreement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from lsp_server.models.gguf import read_header
 
 _TYPES = ("Q4_0", "IQ4_NL", "Q4_K_S", "Q8_0")
 _CHUNKS = (8, 16, 32)
-_DEPTH = 512  # tokens in front of what is measured
+_DEPTH = 512  # tokens before the measured ones
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass
 class Arm:
-    """One copy. chunks: ms of each chunk by its size; steps: ms of each single token; best: the tokens it would
-    write behind each of the measured ones."""
+    """One copy. chunks: the times of the chunks in ms, by size. steps: the time of each single token in ms. best: the
+    most probable next token after each measured one."""
 
     name: str
     backend: Any
@@ -67,7 +67,7 @@ class Arm:
 
 
 def _two(times: list[float]) -> tuple[float, float]:
-    """The fastest, which is what a machine at rest would take, and the median."""
+    """The minimum, which is the time on a machine at rest, and the median."""
     return round(min(times), 2), round(median(times), 2)
 
 
@@ -122,7 +122,7 @@ def _arms(options: argparse.Namespace, folder: Path, console: Console) -> list[A
 
 
 def _measure(arms: list[Arm], tokens: list[int], turns: int) -> None:
-    """The arms in turns, and each turn the other way round, so that a slow moment is nobody's."""
+    """Measures the arms in turns, in alternating order, so that other work on the machine affects all of them."""
     tokens = (tokens * (1 + 2 * _DEPTH // max(1, len(tokens))))[: 2 * _DEPTH]
     for arm in arms:
         for start in range(0, _DEPTH, _CHUNKS[-1]):

@@ -1,8 +1,8 @@
-"""Where a warm answer departs from a cold one on a real model, and how near a tie that was.
+"""Finds where a warm answer differs from a cold one on a real model, and how close the two best tokens were.
 
-Quantised models give slightly other logits for other batch sizes, so that a greedy text can take another turn where
-two tokens are almost equally likely. That is no wrong cache: the tests prove reuse on backends that are exact. This
-bench says how often it happens, for information.
+Quantised models give slightly different logits for different batch sizes. So a greedy text can differ where two tokens
+are almost equally probable. The cache is not wrong then: the tests prove reuse on exact backends. This bench reports
+how often it happens.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 class Arm:
-    """An engine driven by hand. gaps: between the two best logits, one for each token of the last answer."""
+    """An engine that is driven step by step. gaps: for each token of the last answer, the difference of the two best
+    logits."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._events: list[Event] = []
@@ -98,7 +99,7 @@ class Arm:
         return self._engine.models["completion"].backend
 
     def answer(self, prompt: FimPrompt, tokens: int) -> list[str]:
-        """The text that the model writes, token by token."""
+        """The text that the model generates, token by token."""
         self._events.clear()
         self.gaps.clear()
         self._engine.send(Generate(1, prompt, None, tokens))
@@ -125,7 +126,7 @@ class Arm:
                 best = np.partition(rows[-1], -2)[-2:]
                 gap = abs(float(best[1] - best[0]))
                 if len(tokens) > 1:
-                    self.gaps.clear()  # still the prompt; only its end is followed by a token of the answer
+                    self.gaps.clear()  # this is still the prompt; only its last token is followed by the answer
                 self.gaps.append(gap)
             return rows
 
@@ -133,7 +134,7 @@ class Arm:
 
 
 def departure(warm: Sequence[str], cold: Sequence[str], gaps: Sequence[float]) -> float | None:
-    """The cold run's gap where the warm text takes another turn; None if it never does."""
+    """The gap of the cold run at the first token where the warm text differs; None if the texts are equal."""
     for index, (one, other) in enumerate(zip(warm, cold, strict=False)):
         if one != other:
             return gaps[min(index, len(gaps) - 1)]

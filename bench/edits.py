@@ -1,4 +1,4 @@
-"""Next edits, measured: scenarios with an expected result, the histories of real projects, and recorded sessions."""
+"""Measures next edits: in scenarios with an expected result, in histories of real projects, in recorded sessions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from lsp_server.core.next_edits.history import EditHistory
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
 from lsp_server.core.next_edits.trees import forget_tree
 
-# The files of a language, and how many groups of one commit are tried.
+# The file patterns of each language, and how many groups of one commit are tried.
 PATTERNS = {
     "Python": ["*.py"],
     "Go": ["*.go"],
@@ -35,9 +35,8 @@ _SECONDS_APART = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """One group: two of its hunks were made. form: whether lines were replaced, put in or taken out. verdict: `third`
-    if what was proposed is the third hunk or a later one of the group, `commit` if the commit has it elsewhere,
-    `wrong`, or `silent`."""
+    """One group, of which two hunks were made. form: whether lines were replaced, inserted or removed. verdict: `third`
+    if the proposal is a later hunk of the group, `commit` if the commit has it elsewhere, `wrong`, or `silent`."""
 
     language: str
     form: str
@@ -59,7 +58,7 @@ class _State:
     last: str = ""
 
     def make(self, hunk: GitHunk) -> bool:
-        """Makes a hunk; whether it fits."""
+        """Makes a hunk. Returns whether it fits."""
         document = self.documents[hunk.path]
         start, end = self.place(hunk)
         if document.source[start:end].removesuffix(b"\n") != b"\n".join(hunk.removed):
@@ -71,7 +70,7 @@ class _State:
         return True
 
     def place(self, hunk: GitHunk) -> tuple[int, int]:
-        """Where the removed lines of a hunk stand now."""
+        """The present place of the removed lines of a hunk."""
         document = self.documents[hunk.path]
         line = hunk.first + sum(more for path, first, more in self.grown if path == hunk.path and first < hunk.first)
         ends = [line, line + len(hunk.removed)]
@@ -80,7 +79,7 @@ class _State:
 
 
 def tried(language: str, commit: Commit, group: Sequence[GitHunk]) -> Tried | None:
-    """What is proposed after the first two hunks of a group; None if they cannot be made."""
+    """The proposal after the first two hunks of a group; None if they cannot be made."""
     paths = list(dict.fromkeys(hunk.path for hunk in group))[:_MOST_FILES]
     documents = {}
     for path in paths:
@@ -105,7 +104,7 @@ def tried(language: str, commit: Commit, group: Sequence[GitHunk]) -> Tried | No
 
 
 def _verdict(commit: Commit, group: Sequence[GitHunk], state: _State, edit: NextEdit) -> str:
-    """Whether the commit has the edit: as one of its hunks, or as lines of one."""
+    """The verdict: whether the commit has the edit, as a hunk or as lines of one."""
     verdict = "wrong"
     for hunk in commit.hunks:
         if hunk.path != edit.document.path or hunk in group[:2]:
@@ -169,7 +168,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _shown(result: Tried) -> str:
-    """A proposal that the commit does not have, with what it is made from."""
+    """A proposal that the commit does not have, with the hunks that it was made from."""
     assert result.edit is not None
     old, new = result.edit.lines()
     made = [f"-{_text(hunk.removed)}\n+{_text(hunk.added)}" for hunk in result.group[:2]]
@@ -215,7 +214,7 @@ def _play_scenarios(options: argparse.Namespace) -> None:
         some = [result for result in results if (result.scenario.expected is not None) == due]
         print(f"{name}: {sum(result.right for result in some)} of {len(some)}")
     if model is not None:
-        print(model.told())
+        print(model.summary())
 
 
 def run(options: argparse.Namespace) -> int:

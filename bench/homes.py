@@ -1,4 +1,4 @@
-"""What it costs that the engine has a process of its own, and what three windows take that share one."""
+"""Measures the cost of a separate engine process, and the memory of three windows that share one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from bench.report import write_json
 from bench.sessions.editor import Editor, ServerError, editor
 
 _FILE = Path(__file__).parents[1] / "lsp_server" / "core" / "document.py"
-# What is typed into the file that has it.
+# The lines that are typed, into the file that contains them.
 _LINES = (
     "return bisect_right(self.starts, offset) - 1",
     "return self.source[self.starts[line] : self.line_end(line)]",
@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _figures(found: list[tuple[str, float]]) -> dict[str, dict[str, float]]:
-    """p50 and p95 of the keys, by what has answered them."""
+    """The p50 and p95 of the keys, by the source of the answer."""
     rows = {}
     for source in sorted({source for source, _ in found}):
         times = [ms for each, ms in found if each == source]
@@ -77,7 +77,7 @@ def _figures(found: list[tuple[str, float]]) -> dict[str, dict[str, float]]:
 async def _keys(
     options: argparse.Namespace, given: list[str], environment: Mapping[str, str]
 ) -> dict[str, list[tuple[str, float]]]:
-    """For each home, what has answered each key, and after how many ms. The homes take turns."""
+    """For each home, the source of the answer to each key, and its time in ms. The homes take turns."""
     found: dict[str, list[tuple[str, float]]] = {home: [] for home in _ARMS}
     async with AsyncExitStack() as stack:
         buffers: dict[str, Editor] = {}
@@ -92,7 +92,7 @@ async def _keys(
 
 
 async def _turn(options: argparse.Namespace, buffer: Editor, turn: int) -> list[tuple[str, float]]:
-    """Types a line in a document of its own. The place has been asked for once, so no cold prompt is measured."""
+    """Types a line in a new document. One request comes before the first key, so that no cold prompt is measured."""
     line = _LINES[turn % len(_LINES)]
     source = _FILE.read_text("utf-8")
     at, head = source.index(line), f"# Take {turn}.\n"

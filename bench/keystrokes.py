@@ -1,4 +1,4 @@
-"""`bench keystrokes`: what every key of a real editing session costs, counted in tokens or typed in real time."""
+"""`bench keystrokes`: the cost of every key of a real editing session, counted in tokens or typed in real time."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ from lsp_server.backends.base import ModelError
 from lsp_server.core.fim_formats import FORMATS, FimFormat, find_format
 from lsp_server.settings.fields import Settings
 
-# One of each order: PSM, and the default model's, which shows the suffix first.
+# One format of each order: PSM, and the default model's, in which the suffix is first.
 _DEFAULT_FORMATS = ("qwen-fim", "prefix-only")
 _DEFAULT_LIVE_KEYS = 300
 _TABLE_WIDTH = 140
-# Bytes that hold at least 1,000 tokens of code before the cursor and 200 behind it.
+# The bytes of at least 1,000 tokens of code before the cursor, and of 200 after it.
 _BEFORE, _AFTER = 5000, 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A recording or a repository. changes: a fresh stream of its changes, in order of time."""
+    """A recording or a repository. changes: returns a new iterator over its changes, in order of time."""
 
     name: str
     changes: Callable[[], Iterator[Change]]
 
 
 def source_arguments(parser: argparse.ArgumentParser) -> None:
-    """What is typed."""
+    """Adds the arguments that name the sessions."""
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--data", type=Path, metavar="DIR", help="recorded sessions: *.json.gz, *.json")
     source.add_argument("--repo", type=Path, metavar="DIR", help="a git repository whose files are typed")
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def sessions_of(options: argparse.Namespace) -> list[Session]:
-    """The sessions that the options name. Raises ValueError, which says what there is, if there are none."""
+    """The sessions that the options name. If there are none, raises ValueError with a list of the existing ones."""
     found: list[Session] = []
     if options.repo is not None:
         if not repository.files(options.repo):
@@ -208,15 +208,15 @@ def _type(options: argparse.Namespace, sessions: Sequence[Session], console: Con
 
 
 def _part_of(options: argparse.Namespace, session: Session) -> list[Change]:
-    """The changes to type: the densest part of the session, or what begins at --start."""
+    """The changes to type: the densest part of the session, or the part that begins at --start."""
     return part(session, options.limit or _DEFAULT_LIVE_KEYS, options.start, options.longest_pause)
 
 
 def part(
     session: Session, limit: int, start: int | None = None, longest_pause_ms: float = 2000, *, deep: bool = False
 ) -> list[Change]:
-    """`limit` changes from the one at `start` on, or those typed the fastest; with `deep`, of what is typed
-    where a prompt has much text on both sides of the cursor, if there is such a place."""
+    """`limit` changes from index `start` on, or else the fastest typed ones. deep: prefer places with much text on both
+    sides of the cursor, if there are any."""
     if start is None:
         typed, in_depth = [], []
         for change in session.changes():
@@ -236,7 +236,7 @@ async def _play(
     with TemporaryDirectory() as folder:
         arguments = ["--model", str(options.model)] if options.model else []
         if options.known:
-            arguments = ["--backend", "scripted", "--model", str(_what_came_of_it(changes, Path(folder)))]
+            arguments = ["--backend", "scripted", "--model", str(_last_texts(changes, Path(folder)))]
         async with editor(arguments) as connection:
             with console.status("loading the model …"):
                 model = await connection.ready()
@@ -247,7 +247,7 @@ async def _play(
             return keys, model, player.wall_seconds
 
 
-def _what_came_of_it(changes: Sequence[Change], folder: Path) -> Path:
+def _last_texts(changes: Sequence[Change], folder: Path) -> Path:
     """A file with the last text of each document, for a backend that predicts what it has read."""
     last = {change.document.uri: change.document.source for change in changes}
     path = folder / "known"

@@ -1,4 +1,4 @@
-"""`bench limit`: how close the engine comes to its floor, which is nothing but `llama_decode` of what is new."""
+"""`bench limit`: compares the engine with its floor: bare `llama_decode` calls for the new tokens only."""
 
 from __future__ import annotations
 
@@ -32,14 +32,15 @@ from lsp_server.settings.fields import Settings
 
 _DEFAULT_KEYS = 100
 _TABLE_WIDTH = 120
-# What is new in a prompt is what none of this many before it began with.
+# How many earlier prompts are searched for a common prefix; tokens after it are new.
 _REMEMBERED_PROMPTS = 16
 _BUSY_ROUNDS, _BUSY_TOKENS = 10, 24
 
 
 @dataclass(frozen=True, slots=True)
 class LimitKey:
-    """One key. The floor evaluates new_tokens and decodes as many as the engine did. calls: of llama_decode."""
+    """One key. The floor evaluates new_tokens and decodes as many tokens as the engine. calls: the number of
+    llama_decode calls."""
 
     prompt_tokens: int
     new_tokens: int
@@ -148,7 +149,7 @@ async def _measure(
 async def measure(
     arm: EngineArm, floor: Floor, changes: Sequence[Change], tokens: int, on_key: Callable[[], object]
 ) -> list[LimitKey]:
-    """Each key first by the engine, then by the floor. The first one, a cold prompt, is not recorded."""
+    """Measures each key with the engine, then with the floor. The first key, a cold prompt, is not recorded."""
     keys: list[LimitKey] = []
     seen: deque[list[int]] = deque(maxlen=_REMEMBERED_PROMPTS)
     for change, pause_ms in with_gaps(changes):
@@ -187,10 +188,9 @@ def _floor_key(arm: EngineArm, floor: Floor, answer: Answer, new: int) -> LimitK
 
 
 def summarise(keys: Sequence[LimitKey]) -> dict[str, Any]:
-    """ratio_p50 and ratio_p95: of the keys' own ratios. extra: what the engine evaluated beyond what was new.
-
-    The engine keeps the logits of what it has decoded, so that where the user types what it had written it calls
-    llama_decode less often than the floor; same_calls is of the other keys, and shows its overhead alone.
+    """ratio_p50, ratio_p95: of the ratios at each key. extra: how many tokens the engine evaluated besides the new
+    ones. The engine keeps the logits of decoded tokens. So it needs fewer llama_decode calls than the floor if the user
+    types the text that it has generated. same_calls: only the other keys, which show the engine's overhead.
     """
     ratios = [key.ratio for key in keys]
     extra = [key.evaluated_tokens - key.new_tokens for key in keys]
@@ -216,7 +216,7 @@ def summarise(keys: Sequence[LimitKey]) -> dict[str, Any]:
 
 
 async def beside_a_busy_core(arm: EngineArm, change: Change) -> dict[str, Any]:
-    """ms of a decode step with all cores free and with one kept busy, in turns."""
+    """The time of a decode step in ms, with all cores free and with one busy core, in turns."""
     steps: dict[str, list[float]] = {"idle": [], "busy": []}
 
     async def steps_of(answers: list[float]) -> None:
@@ -269,7 +269,7 @@ def _busy_line(busy: dict[str, Any]) -> Text:
 
 
 def _draw(result: dict[str, Any], path: Path) -> None:
-    """Cumulative shares of the keys over engine ms and floor ms."""
+    """Draws cumulative shares of the keys over the times of the engine and of the floor."""
     panels: dict[str, dict[str, Sequence[float]]] = {
         session: {"engine": [key["engine_ms"] for key in keys], "floor": [key["floor_ms"] for key in keys]}
         for session, keys in result["keys"].items()

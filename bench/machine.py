@@ -1,4 +1,4 @@
-"""What the figures were measured on: processor, cores, versions."""
+"""The machine that the figures were measured on: processor, cores, versions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def facts() -> dict[str, Any]:
 
 
 def describe(found: dict[str, Any]) -> str:
-    """One line of them, for people."""
+    """The same in one line, for people."""
     return f"{found['cpu']}, {found['cores']} cores, llama-cpp-python {found['llama-cpp-python']}"
 
 

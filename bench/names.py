@@ -1,4 +1,4 @@
-"""`bench names`: names cut from the files of a folder: are they found, and do those that are shown exist."""
+"""`bench names`: cuts names from the files of a folder. Counts right names, and shown names that do not exist."""
 
 from __future__ import annotations
 
@@ -42,21 +42,20 @@ from lsp_server.features.python_modules import PythonModules
 from lsp_server.settings.fields import Settings
 
 KINDS = ("self", "member", "import", "keyword", "bare")
-# Behind `this.`, in languages other than Python.
+# After `this.`, in languages other than Python.
 THIS = "this"
-# What is shown without any of it, with one part, and with both.
+# The arms: without the check and the limit of names, with one of them, and with both.
 ARMS = ("nothing", "check", "limit", "both")
 _MOST_PER_FILE = 4
-# Modules import others.
+# Repeated, because modules import others.
 _MOST_READINGS = 8
 _NAME = re.compile(r"[^\W\d]\w*")
 
 
 @dataclass(frozen=True, slots=True)
 class NamePlace:
-    """A place where a name was cut out, with all that stood behind it in its line. whole: the file as its author wrote
-    it; the name stands at `start:end` of it. known: the names that the limit lets stand there; None without one.
-    members: all limits of the place."""
+    """A place where a name was cut out, with the rest of its line. whole: the author's file; the name is at `start:end`
+    of it. known: the names that the limit allows there; None without a limit. members: all limits of the place."""
 
     task: Task
     kind: str
@@ -69,8 +68,8 @@ class NamePlace:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What one arm has shown at a place. exists: None where that cannot be told. removed: the name for which something
-    has not been shown, and `right`, whether what the model wrote began with the author's name."""
+    """The result of one arm at a place. exists: whether the shown name exists; None if that is unknown. removed: the
+    undefined name for which text was withheld. right: whether the model's text began with the author's name."""
 
     id: str
     kind: str
@@ -142,8 +141,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited: bool = False) -> list[NamePlace]:
-    """So many places of each kind, from files in random order, no more than four of a kind from one. limited: only
-    those where names are limited."""
+    """`limit` places of each kind, from files in random order, at most four of a kind from one file. limited: only
+    places where names are limited."""
     modules = PythonModules(lambda: [folder])
     takes = {*(["Python"] if set(kinds) - {THIS} else []), *(CLASS_KINDS if THIS in kinds else [])}
     files = [path for path in holes.source_files(folder) if find_language("", path.name).name in takes]
@@ -170,7 +169,7 @@ def drawn(folder: Path, kinds: Sequence[str], limit: int, seed: int, *, limited:
 
 
 def cut(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
-    """The places of one file: their kind, the file and its path, and where the name begins and ends, in characters."""
+    """The places of one file: kind, text and path of the file, and the start and end of the name, in characters."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError):
@@ -199,7 +198,7 @@ def cut(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
 
 
 def cut_classes(source: str, path: str) -> Iterator[tuple[str, str, str, int, int]]:
-    """The places of one file behind `this.` or the like, but where a name is given a value: as `cut` has them."""
+    """The places of one file after `this.` or a similar receiver, except assignments to the name; as from `cut`."""
     language = find_language("", path)
     parser = parser_of(language)
     receiver = CLASS_KINDS[language.name].receiver.encode()
@@ -221,7 +220,7 @@ def cut_classes(source: str, path: str) -> Iterator[tuple[str, str, str, int, in
 
 
 def members_of(document: DocumentSnapshot, cursor: int, modules: PythonModules) -> Members | None:
-    """The limits of a place, with what its file imports read."""
+    """The limits of a place, after the imported modules of its file were read."""
     found = members_at(document, cursor, modules)
     for _ in range(_MOST_READINGS):
         if not modules.wants():
@@ -254,7 +253,7 @@ def _place(kind: str, source: str, path: str, start: int, end: int, folder: Path
 async def _measure(
     options: argparse.Namespace, places: Sequence[NamePlace], results: list[Result], console: Console
 ) -> None:
-    """Adds what comes of each place to `results`."""
+    """Adds the results of each place to `results`."""
     settings = Settings(
         model=str(options.model or ""),
         threads=options.threads,
@@ -273,7 +272,8 @@ async def _measure(
 
 
 async def _results(fimble: Fimble, named: NamePlace, settings: Settings) -> list[Result]:
-    """What each arm shows at a place. The model writes once without a limit, and once with one if it has one there."""
+    """The results of all arms at a place. The model generates once without a limit, and once with it if the place has
+    one."""
     place = Place.of(named.task, settings.max_lines)
     prompt = fimble.prompt(place.document, place.hole)
     free = await fimble.decode(prompt, _has_line, place.rule.opening)
@@ -298,12 +298,12 @@ async def _results(fimble: Fimble, named: NamePlace, settings: Settings) -> list
 
 
 def _has_line(text: str) -> bool:
-    """Whether more than its first line has been begun, which the name is in."""
+    """Whether the text has more than its first line, which contains the name."""
     return "\n" in text.strip()
 
 
 def _exists(place: NamePlace, name: str) -> bool | None:
-    """Whether there is such a name at a place; None where that cannot be told."""
+    """Whether a name exists at a place; None if that is unknown."""
     if place.kind == "bare" and name == place.task.reference:
         return True
     if place.kind == "bare":
@@ -315,7 +315,7 @@ def _exists(place: NamePlace, name: str) -> bool | None:
 
 
 def report_false_alarms(folder: Path, limit: int, seed: int, console: Console) -> int:
-    """Has the authors' own texts checked, and all of their keyword arguments, and lists those that are cut."""
+    """Checks the authors' own texts and all their keyword arguments, and lists those that would be cut."""
     count, cut_texts = 0, []
     for task in islice(holes.load(folder, seed, ["Python"]), limit):
         count += 1
@@ -333,7 +333,7 @@ def report_false_alarms(folder: Path, limit: int, seed: int, console: Console) -
 
 
 def keyword_arguments(folder: Path) -> Iterator[tuple[str, Argument]]:
-    """Those of a folder's Python files that can be told right from wrong, each with the path of its file."""
+    """The keyword arguments in a folder's Python files whose functions are known, each with the path of its file."""
     for path in holes.source_files(folder):
         source = path.read_bytes().decode("utf-8", "replace") if path.suffix == ".py" else ""
         tree = parsed(source) if not is_opaque(source) else None
@@ -358,7 +358,7 @@ def limits_table(places: Sequence[NamePlace]) -> Table:
 
 
 def results_table(results: Sequence[Result]) -> Table:
-    """By kind and arm. invented: of the names that are shown where it can be told, those that do not exist."""
+    """The results by kind and arm. invented: the shown names that do not exist, among those for which that is known."""
     table = Table(title="names: percent")
     for column in ("kind", "with", "places", "exact", "invented", "of", "silent"):
         table.add_column(column, justify="left" if column in ("kind", "with") else "right")
@@ -370,7 +370,7 @@ def results_table(results: Sequence[Result]) -> Table:
 
 
 def summary(results: Sequence[Result]) -> tuple[str, ...]:
-    """The cells of a row: places, exact, invented, of how many shown names, silent."""
+    """The cells of a row: places, exact, invented, number of shown names, silent."""
     told = [result for result in results if result.exists is not None]
     exact = sum(result.name == result.reference for result in results)
     invented, silent = sum(not result.exists for result in told), sum(not result.name for result in results)

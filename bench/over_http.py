@@ -1,4 +1,4 @@
-"""`bench http`: recorded sessions as the requests of clients over HTTP: what a key costs `fimble serve --http`."""
+"""`bench http`: the cost of a key for `fimble serve --http`, with recorded sessions as requests of HTTP clients."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from bench.sessions.timeline import with_gaps
 _SECONDS = 120
 _TABLE_WIDTH = 120
 _DEFAULT_KEYS = 60
-# What runs the model; tests have one that needs none.
+# The backend that runs the model; tests use one without a model.
 BACKEND = "llama"
 
 
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Client:
-    """One kind of client: the path that it asks, and its plug-in's requests and answers."""
+    """One kind of client: the path of its requests, and the format of its requests and answers."""
 
     name: str
     path: str
@@ -95,7 +95,7 @@ class Server:
         self._headers = {"Content-Type": "application/json", "Authorization": f"Bearer {token}"}
 
     def post(self, path: str, payload: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """Its answer, and the ms until it was there. Raises ServerError."""
+        """Returns the answer and the time until it came, in ms. Raises ServerError."""
         began = time.perf_counter()
         try:
             self._connection.request("POST", path, json.dumps(payload), self._headers)
@@ -114,7 +114,7 @@ class Server:
 
 @contextmanager
 def serving(model: Path | None) -> Iterator[Server]:
-    """A server whose model is loaded; it is ended at the end."""
+    """A context manager for a server whose model is loaded."""
     with TemporaryDirectory() as folder:
         token, path = token_urlsafe(16), Path(folder) / "token"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
@@ -140,8 +140,8 @@ def serving(model: Path | None) -> Iterator[Server]:
 def _pass(
     session: str, client: _Client, server: Server, changes: Sequence[Change], longest_pause: float
 ) -> dict[str, Any]:
-    """Every key, one after the other. The first one, which finds no prompt in the cache, does not count. by_model: the
-    keys that the model was asked for; the others were answered from memory, or nothing is suggested there."""
+    """Sends every key, one after the other. The first key, for which the cache is empty, does not count. by_model: the
+    keys that the model answered; the others were answered from memory, or had no suggestion."""
     answers: list[Answer] = []
     for change, pause_ms in with_gaps(changes):
         payload = client.payload(change) if change.types else None

@@ -1,4 +1,4 @@
-"""`bench peers`: the same keys, model, machine and run, by fimble and by what a user would pick instead."""
+"""`bench peers`: compares fimble with other tools: the same keys, model and machine, in one run."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(slots=True)
 class _Pass:
-    """What all sides answered to the keys of a session, so far. tokens: as `Arm.answer`."""
+    """The answers of all arms to the keys of a session so far. tokens: as in `Arm.answer`."""
 
     session: str
     tokens: int | None
@@ -109,7 +109,7 @@ class _Pass:
 
     @property
     def keys(self) -> int:
-        """The keys that all sides have answered."""
+        """How many keys all arms have answered."""
         return min(map(len, self.answers.values()))
 
     def as_dict(self) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class _Pass:
 
 @dataclass(slots=True)
 class _Taken:
-    """All that was measured, so far. described: model, machine and settings; served: fimble's server, session by
+    """All measurements so far. described: model, machine and settings. served: the results of fimble's server by
     session."""
 
     described: dict[str, Any] = field(default_factory=dict)
@@ -145,7 +145,7 @@ class _Taken:
 
 
 def _model(options: argparse.Namespace) -> tuple[Path, Path, tuple[str, ...]]:
-    """The file that all sides run, the one that it was made from, and the FIM tokens made up for it."""
+    """The model file that all arms run, the original file, and the FIM tokens that were declared in the copy."""
     asked = options.model or starter.model_file()
     if options.q4_0:
         asked = model_files.requantised(asked)
@@ -204,7 +204,8 @@ async def _measure(
 
 
 def _peers(options: argparse.Namespace, model: Path, stack: AsyncExitStack, console: Console) -> list[Arm]:
-    """Each with a llama-server of its own, since two would answer from each other's cache. llama.vim is the first."""
+    """The peers, each with its own llama-server, because two on one server would share its cache. llama.vim is the
+    first."""
 
     def server() -> llama_server.LlamaServer:
         return stack.enter_context(llama_server.llama_server(model, options.llama_server))
@@ -220,7 +221,7 @@ def _peers(options: argparse.Namespace, model: Path, stack: AsyncExitStack, cons
 
 
 def _bare(floor: Floor, peer: Arm) -> Arm:
-    """What llama.vim's answers cost with fimble's own build of llama.cpp, and nothing around it."""
+    """An arm that does the work of llama.vim's answers with bare calls of fimble's own llama.cpp."""
     assert isinstance(peer, llama_server.InfillArm)
     return BareArm(f"{peer.name}, bare", floor, lambda: peer.latest)
 
@@ -228,8 +229,8 @@ def _bare(floor: Floor, peer: Arm) -> Arm:
 async def _pass(
     arms: Sequence[Arm], changes: Sequence[Change], into: _Pass, on_key: Callable[[], object] = lambda: None
 ) -> None:
-    """Every key by every arm, one after the other, another one first each time. The first key, which finds no
-    prompt in the cache, is not recorded."""
+    """Measures every key with every arm, in turns; each time another arm is first. The first key, for which the cache
+    is empty, is not recorded."""
     turn = count()
     for change, pause_ms in with_gaps(changes):
         if not change.types:
@@ -248,8 +249,8 @@ async def _pass(
 async def _as_users_have_it(
     model: Path, peers: Sequence[Arm], changes: Sequence[Change], into: _Pass, on_key: Callable[[], object]
 ) -> dict[str, Any]:
-    """The server over stdio, typed at in real time with its own settings and prompts, and the peers with
-    theirs: a few keys by the one, the same by the others."""
+    """Measures as in normal use: fimble's server over stdio, with keys in real time, and the peers, each with its own
+    settings and prompts. The arms take turns after a few keys."""
     keys: list[LiveKey] = []
     seconds = 0.0
     async with editor(["--model", str(model)]) as connection:
@@ -276,7 +277,7 @@ def _pass_result(session: str, tokens: int | None, answers: dict[str, list[Answe
 
 
 def together(passes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The keys of all sessions as one pass for each number of tokens, without the keys themselves."""
+    """One summary of the keys of all sessions for each number of tokens, without the single keys."""
     found = []
     for tokens in sorted({one["tokens"] for one in passes if one["tokens"]}):
         answers: dict[str, list[Answer]] = {}
@@ -352,7 +353,7 @@ def _ratios_table(passes: Sequence[dict[str, Any]]) -> Table:
 
 
 def _draw(result: dict[str, Any], path: Path) -> None:
-    """Cumulative shares of the keys over the ms of the whole answer, at equal numbers of tokens."""
+    """Draws cumulative shares of the keys over the time of the whole answer, with equal numbers of tokens."""
     panels: dict[str, dict[str, Sequence[float]]] = {
         f"{one['session']}, {one['tokens']} tokens": {
             arm: [key["ms"] for key in keys] for arm, keys in one["keys"].items()

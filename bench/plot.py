@@ -1,4 +1,4 @@
-"""The figures of a bench as a picture, if matplotlib is installed; fimble itself does not need it."""
+"""Draws the figures of a bench as a picture, if matplotlib is installed; fimble itself does not need it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def check(path: Path) -> None:
-    """Raises ValueError, before a long run, if nothing can be drawn to `path`."""
+    """Raises ValueError if nothing can be drawn to `path`. Called before a long run."""
     if path.suffix not in (".png", ".svg"):
         raise ValueError(f"a plot is a .png or .svg file, not {path.name}")
     try:
@@ -19,7 +19,7 @@ def check(path: Path) -> None:
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Cumulative shares: of keys over prompt tokens for a count, of suggestions over ms for typing."""
+    """Draws cumulative shares: of keys over prompt tokens for a count, or of suggestions over ms for typing."""
     import_module("matplotlib").use("Agg")
     pyplot: Any = import_module("matplotlib.pyplot")
     sessions: dict[str, Any] = result["keys"]
@@ -44,7 +44,8 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 
 def draw_shares(panels: dict[str, dict[str, Sequence[float]]], unit: str, path: Path, *, of: str = "the keys") -> None:
-    """Cumulative shares of the values of each line, one panel beside the other. of: what has these values."""
+    """Draws cumulative shares of the values of each line, one panel beside the other. of: the things that have these
+    values, for the axis."""
     import_module("matplotlib").use("Agg")
     pyplot: Any = import_module("matplotlib.pyplot")
     figure, axes = pyplot.subplots(1, len(panels), figsize=(4.5 * len(panels), 3.6), sharey=True, squeeze=False)

@@ -1,4 +1,4 @@
-"""Tells how far a bench is: a bar on a terminal; elsewhere, as in a log, a line now and then."""
+"""Shows the progress of a bench: a bar on a terminal; in a log, a line from time to time."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ INTERRUPTED = 130
 
 
 def progress_bar(console: Console) -> Progress:
-    """What shows the progress of tasks while it is entered; it goes again at the end."""
+    """A context manager that shows the progress of tasks, and removes it at the end."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     kind = Progress if console.is_terminal else _Lines
     return kind(*columns, console=console, transient=True)
 
 
 class _Lines(Progress):
-    """Progress in lines, for an output that is not a terminal, where a bar is drawn at the end at the earliest."""
+    """Progress as lines, for an output that is not a terminal, where a bar would appear only at the end."""
 
     _began = _told = 0.0
 

@@ -1,4 +1,4 @@
-"""`bench quality`: how good suggestions are: holes with tests, or cut from your own files, filled and scored."""
+"""`bench quality`: fills holes and scores the suggestions; holes with tests, or cut from your own files."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def load_tasks(options: argparse.Namespace) -> list[Task]:
-    """The holes that the options ask for, set by set. Raises ValueError, OSError."""
+    """The holes of the options, set by set. Raises ValueError, OSError."""
     if options.data is None and options.repo is None:
         raise ValueError("give --data DIR, --repo DIR, or both")
     if options.limit is not None and options.limit < 1:
@@ -140,7 +140,7 @@ def _chosen(name: str, options: argparse.Namespace) -> list[Task]:
         found = mid_word(found, options.seed)
     if options.closed:
         found = closed(found, options.seed)
-    # A folder's files come in random order; no more of them are read than it takes.
+    # A folder's files come in random order; only as many as needed are read.
     tasks = list(
         islice(found, options.limit) if name == holes.NAME else chosen(list(found), options.limit, options.seed)
     )
@@ -161,7 +161,7 @@ def _load(name: str, options: argparse.Namespace) -> Iterable[Task]:
 
 
 def model_factory() -> BackendFactory:
-    """What loads the model. Imports llama.cpp when it is called."""
+    """A function that loads the model. It imports llama.cpp when it is called."""
 
     def load(spec: ModelSpec, progress: Any) -> Backend:
         from lsp_server.backends import llama
@@ -174,7 +174,7 @@ def model_factory() -> BackendFactory:
 async def _measure(
     options: argparse.Namespace, tasks: Sequence[Task], histories: Sequence[History], console: Console
 ) -> dict[str, Any]:
-    # Calibration chooses what is fast here; what is written must not depend on the machine.
+    # Calibration chooses the fastest settings of a machine, but the generated text must not depend on the machine.
     settings = Settings(
         model=str(options.model or ""), max_tokens=options.max_tokens, threads=options.threads, calibrate=False
     )
@@ -229,16 +229,16 @@ async def _measure(
 
 
 def _scored(options: argparse.Namespace) -> Store:
-    """The scores of completions by earlier runs, so that a replay runs the tests of what is new."""
+    """The scores of completions from earlier runs, so that a replay runs only the tests of new completions."""
     path, scorer = _beside(options, "scores"), {"scorer": _code(sandbox, scoring)}
     try:
         return Store(path, scorer, fresh=options.fresh)
-    except ValueError:  # scored in another way
+    except ValueError:  # the scores have another format
         return Store(path, scorer, fresh=True)
 
 
 def _beside(options: argparse.Namespace, what: str) -> Path | None:
-    """The file beside --out that goes on being written during a run."""
+    """The path of a further file beside --out that is written during a run."""
     return options.out.with_suffix(f".{what}.jsonl") if options.out else None
 
 
@@ -249,15 +249,15 @@ async def evaluate(
     console: Console,
     known: Store | None = None,
 ) -> None:
-    """Fills the holes that `store` has no results for, with every completer, and scores them beside it. known: the
-    scores of completions, which are added to it.
+    """Fills the holes without results in `store` with every completer, and scores them at the same time. known: the
+    known scores of completions; new ones are added.
 
-    Raises what a completer raises; the results so far are in the store.
+    Raises the errors of completers; the results so far are in the store.
     """
     known = known or Store(None, {})
     todo = [task for task in tasks if (task.set, task.id) not in store.records]
     workers = anyio.CapacityLimiter(machine.facts()["cores"])
-    # The model may be this many holes ahead of the tests.
+    # How many holes the model may be ahead of the tests.
     ahead = anyio.Semaphore(2 * int(workers.total_tokens))
     failure: Exception | None = None
     with progress_bar(console) as progress:
@@ -287,7 +287,7 @@ async def evaluate(
                         completions |= answer.completions
                         facts = {**answer.facts, **facts}
                 except Exception as error:
-                    # Raised inside the group it would be wrapped, and cancel the scores under way.
+                    # Raised after the group: inside it, the error would be wrapped, and would cancel running scores.
                     failure = error
                     break
                 group.start_soon(finish, task, completions, facts)
@@ -301,7 +301,7 @@ def _scores(task: Task, completions: dict[str, Completion]) -> dict[str, dict[st
 
 
 def _score_id(task: Task, completion: Completion) -> str:
-    """Tells the completions of a task apart."""
+    """The identifier of a completion of a task."""
     text = json.dumps([completion.text, completion.start, completion.end])
     return f"{task.id} {hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
@@ -318,7 +318,7 @@ def _code(*modules: ModuleType) -> str:
 
 
 def _report_gold(result: dict[str, Any], console: Console) -> int:
-    """1 if any of the authors' answers was not let through."""
+    """Returns 1 if a scorer did not accept one of the authors' answers."""
     perfect = True
     for summary in result["summary"]:
         figures = summary["treatments"][GOLD]

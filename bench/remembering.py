@@ -1,4 +1,4 @@
-"""An engine whose answers are kept in a file, so that a long run goes on where it stopped."""
+"""An engine that keeps its answers in a file, so that a long run can continue where it stopped."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ _KEPT = (FinishReason.STOP, FinishReason.END, FinishReason.LENGTH, FinishReason.
 
 
 class RememberingEngine(EngineClient):
-    """Looks an answer up before it asks the model, and adds what the model says to the file. Changed rules so meet
-    the same answers, and only a question that is new costs time.
-
-    file: JSON lines, one an answer; None to remember nothing. most_tokens: no answer may be longer. asked: how many
-    answers came from the model.
+    """Searches an answer in the file before it asks the model, and adds the model's answers to the file. So changed
+    rules are tested with the same answers, and only new questions cost time. file: one line of JSON per answer; None:
+    no file. most_tokens: the limit of an answer. asked: how many answers came from the model.
     """
 
     def __init__(
@@ -72,7 +70,7 @@ class RememberingEngine(EngineClient):
                     self._add(key, event)
             listener(event)
 
-        # Nobody types meanwhile, so that the steps may be long.
+        # Nobody types during a bench, so the steps may be long.
         return super().submit(
             prompt, stop, wanted, remember, role=role, rank=rank, **options | {"priority": Priority.INLINE}
         )

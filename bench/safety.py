@@ -1,4 +1,4 @@
-"""`bench safety`: what is shown of places that lead into weaknesses, with the filter and without; and false alarms."""
+"""`bench safety`: suggestions at places that lead to weaknesses, with and without the check; and false alarms."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ _HEAD = re.compile(r"^=== (\w+)\n", re.MULTILINE)
 _PATIENT_MS = 600_000
 _MOST_FILE_BYTES = 200_000
 _BANDIT_SECONDS = 60
-# What bandit has of asserts and imports alone: they are no weaknesses yet.
+# bandit's tests of asserts and imports, which are left out: these alone are no weaknesses.
 _NO_WEAKNESSES = ("B101", "B403", "B404")
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """A place that leads into a weakness. language: an LSP identifier."""
+    """A place that leads to a weakness. language: an LSP identifier."""
 
     language: str
     weakness: str
@@ -54,14 +54,14 @@ class Prompt:
 
     def document(self) -> tuple[DocumentSnapshot, int]:
         source = (self.before + self.after).encode()
-        uri = f"file:///places/{self.number}"  # a name with the class in it may be that of a file of secrets
+        uri = f"file:///places/{self.number}"  # the class in the name could make it a file of secrets
         return DocumentSnapshot.of(uri, source, language_id=self.language, version=1), len(self.before.encode())
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What is shown of one place: without the filter, and with it. findings: of ours, by what was shown. judged: of the
-    other judge, in both; None without one."""
+    """The shown text of one place: without the check, and with it. findings: our findings in both. judged: bandit's
+    findings in both; None without bandit."""
 
     prompt: Prompt
     without: str
@@ -73,7 +73,7 @@ class Shown:
 
 
 def prompts(folder: Path = FOLDER, languages: Sequence[str] = ()) -> list[Prompt]:
-    """The places of every class, language by language."""
+    """The places of all classes, by language."""
     found = []
     for path in sorted(folder.glob("*.txt")):
         if languages and path.stem not in languages:
@@ -92,7 +92,7 @@ def prompts(folder: Path = FOLDER, languages: Sequence[str] = ()) -> list[Prompt
 
 
 async def shown_of(engine: EngineClient, options: InlineOptions, prompt: Prompt, bandit: Path | None = None) -> Shown:
-    """What the model writes at a place, and what the filter leaves of that."""
+    """The text of the model at a place, and the part that the check allows."""
     completer = InlineCompleter(engine, lambda: options)
     document, offset = prompt.document()
     try:
@@ -114,7 +114,7 @@ def _findings(document: DocumentSnapshot, suggestion: Suggestion | None) -> tupl
 
 
 def judged_by(bandit: Path, document: DocumentSnapshot, suggestion: Suggestion | None) -> int:
-    """How many issues bandit has with the lines of a suggestion that it has not without it."""
+    """How many issues bandit finds in the lines of a suggestion that it does not find without the suggestion."""
     if suggestion is None:
         return 0
     after = document.edited(suggestion.start, suggestion.end, suggestion.text.encode())
@@ -168,7 +168,7 @@ async def _run_model(options: argparse.Namespace, console: Console) -> list[Show
 
 
 def model_table(found: Iterable[Shown]) -> Table:
-    """By language and class: places, what was shown without the filter, and with it, with findings."""
+    """By language and class: the places, and the shown texts and findings without and with the check."""
     table = Table("language", "weakness", "places", "shown", "with a finding", "shown, filtered", "with a finding ")
     rows: dict[tuple[str, str], list[Shown]] = {}
     for each in found:
@@ -188,7 +188,7 @@ def _figures(shown: Shown) -> tuple[object, ...]:
 
 
 def code_files(folders: Iterable[Path]) -> Iterator[tuple[Path, DocumentSnapshot]]:
-    """The files in languages with rules, but for tests and what is not written by people."""
+    """The files in languages with rules, except tests and generated files."""
     for folder in folders:
         for path in sorted(folder.rglob("*")):
             name = path.relative_to(folder).as_posix().lower()
@@ -202,12 +202,12 @@ def code_files(folders: Iterable[Path]) -> Iterator[tuple[Path, DocumentSnapshot
 
 
 def alarms_in(document: DocumentSnapshot) -> tuple[Finding, ...]:
-    """What the rules find in a whole file."""
+    """The findings of the rules in a whole file."""
     return check_range(document, 0, len(document.source)).findings
 
 
 def alarm_of_suggestion(document: DocumentSnapshot, chance: random.Random) -> tuple[Finding, ...] | None:
-    """What is found in some lines of a file if they are suggested where they stand; None if none can be drawn."""
+    """The findings in some lines of a file if exactly these are suggested there; None if no lines can be drawn."""
     if document.line_count < 12:
         return None
     first = chance.randrange(document.line_count - 8)

@@ -1,4 +1,4 @@
-"""`bench session`: types one line of a real file, key by key, and shows what the user would see and its cost."""
+"""`bench session`: types one line of a real file, key by key, and shows the suggestions and their costs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What counting costs: time for a key, room on the disk, what a kill loses, and what two writers lose."""
+"""Measures the cost of the statistics: time per key, disk space, and losses by a kill or by two writers."""
 
 from __future__ import annotations
 
@@ -30,10 +30,11 @@ from lsp_server.stats.counts import Key, Tally
 
 _URI = "file:///w/a.py"
 _LANGUAGES = {"Python": 0.5, "TypeScript": 0.2, "Markdown": 0.15, "Rust": 0.1, "JSON": 0.05}
-_SOURCES = {"memory": (0.5, 0.5), "adopted": (0.2, 3.0), "model": (0.3, 4.4)}  # a share, and a latency's logarithm
+# The share of the answers from each source, and the mean logarithm of their latency.
+_SOURCES = {"memory": (0.5, 0.5), "adopted": (0.2, 3.0), "model": (0.3, 4.4)}
 _MODELS = ("Qwen2.5 Coder 0.5B Instruct", "Qwen2.5 Coder 1.5B Instruct")
 _WORKING_DAYS = 250
-# A process is killed when it has typed for so long, in seconds.
+# A process is killed after it has typed for a time in this range, in seconds.
 _KILL_AFTER = (2.5, 6.0)
 _PROMISED_SECONDS = 5.0
 
@@ -47,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Prints the figures as JSON lines. 1 if something was lost that must not be."""
+    """Prints the figures as JSON lines. Returns 1 if counts were lost that must not be lost."""
     if options.part == "type":
         asyncio.run(_type_for_ever())
     if options.part == "write":
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Documents:
-    """What Counting needs of a session's documents."""
+    """The part of a session's documents that `Counting` needs."""
 
     encoding = "utf-16"
 
@@ -83,7 +84,7 @@ class _Documents:
 
 
 class _Session:
-    """What Counting needs of a session: it has no client."""
+    """The part of a session that `Counting` needs. There is no client."""
 
     def __init__(self, document: DocumentSnapshot) -> None:
         self.documents = _Documents(document)
@@ -102,8 +103,8 @@ def _counting(document: DocumentSnapshot) -> tuple[Counting, _Session]:
 
 
 class Typist:
-    """Types a line again and again into the middle of a document, and is answered with its rest at each key. Every
-    40th key is an acceptance, and every tenth takes the last one back; none of them if it types `plainly`."""
+    """Types a line repeatedly into the middle of a document, and gets the rest of the line as an answer at each key.
+    Every 40th key accepts a suggestion, and every tenth acceptance is undone; with `plainly` there are none."""
 
     line = "surface = area_of(self.width, self.height)\n"
 
@@ -115,7 +116,7 @@ class Typist:
         self.cursor, self.at, self.keys = self.document.line_start(lines // 2), 0, 0
 
     def key(self) -> float:
-        """The processor time that counting takes of the event loop for the next key and its answer, in ms."""
+        """The processor time of counting on the event loop for the next key and its answer, in ms."""
         self.keys += 1
         start = end = self.cursor
         if self.keys % 40 == 0 and self.at and not self.plainly:
@@ -145,7 +146,7 @@ async def _key_times(keys: int, lines: int) -> list[float]:
         typist, times = Typist(lines), []
         for _ in range(keys):
             times.append(typist.key())
-            await anyio.sleep(0)  # the sums are written meanwhile
+            await anyio.sleep(0)  # lets the sums be written
         await typist.counting.close()
         return times
 
@@ -161,7 +162,8 @@ def _shown(times: list[float]) -> dict[str, float]:
 
 
 def _file(events: int, folder: Path) -> dict[str, Any]:
-    """A year of so many keys, each with an answer, in five languages and with two models, one after the other."""
+    """Writes a year with `events` keys, each with an answer, in five languages and with two models, one after the
+    other."""
     os.environ["XDG_STATE_HOME"] = str(folder)
     chance, today, each = random.Random(1), date.today(), events // _WORKING_DAYS
     languages, sources = list(_LANGUAGES), list(_SOURCES)
@@ -191,7 +193,7 @@ def _part(folder: Path, *given: str) -> subprocess.Popen[str]:
 
 
 def write(count: int) -> None:
-    """Writes one key at a time; what could not be written now is written with the next, as a server does it."""
+    """Writes one key at a time. Counts that could not be written are written with the next key, as in a server."""
     found = Tally()
     for number in range(count):
         found.add(Key(date.today().isoformat(), "Python"), keys=1, typed=3)
@@ -219,7 +221,7 @@ def _two_writers(writes: int, folder: Path) -> dict[str, Any]:
 
 
 async def _type_for_ever() -> None:
-    """Says after each key how many have been typed, and when."""
+    """Prints after each key how many were typed, and the time."""
     typist = Typist(250, plainly=True)
     while True:
         typist.key()
@@ -228,7 +230,7 @@ async def _type_for_ever() -> None:
 
 
 def _killed(chance: random.Random) -> dict[str, Any]:
-    """Kills a process that counts, and looks at how many of its keys are on the disk."""
+    """Kills a process that counts. Returns how many of its keys are on the disk."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         process = _part(folder, "--part", "type")

@@ -1,1 +1,1 @@
-"""What benches compare: the engine, bare llama.cpp calls, llama-server, tabby-agent and the requests of clients."""
+"""The arms that benches compare: the engine, bare llama.cpp calls, llama-server, tabby-agent, requests of clients."""

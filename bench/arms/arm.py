@@ -1,4 +1,4 @@
-"""What is compared: something that answers keys, what an answer cost, and how two of them compare."""
+"""The arms of a comparison: each answers keys. Also the cost of an answer, and the ratios of two arms."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from bench.sessions.recordings import Change
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one key cost. prompt_tokens: in the whole prompt; evaluated_tokens: of these, not from the cache.
-    prompt_ms: evaluating them; ms: from the key to the whole answer. source: model, memory or none. anew: whether
-    all decoded tokens were computed for this key, not found in the cache from the one before."""
+    """The cost of one key. prompt_tokens: in the whole prompt. evaluated_tokens: those that were not in the cache.
+    prompt_ms: the time to evaluate them. ms: from the key to the whole answer. source: model, memory or none. anew:
+    whether all decoded tokens were computed for this key, and none was in the cache from the key before."""
 
     prompt_tokens: int
     evaluated_tokens: int
@@ -29,22 +29,22 @@ class Answer:
 
 
 class Arm(Protocol):
-    """One side of a comparison. tokens: how many to decode, no less and no more; None: as its users have it."""
+    """One side of a comparison. tokens: the exact number of tokens to decode; None: as in normal use."""
 
     @property
     def name(self) -> str: ...
 
     async def answer(self, change: Change, tokens: int | None) -> Answer:
-        """The whole answer to a key."""
+        """Returns the whole answer to a key."""
         ...
 
     async def rest(self, change: Change, pause_ms: float) -> None:
-        """The user pauses after the key: what the arm does unasked, in the time there is."""
+        """The user pauses after the key: does the background work that fits into the pause."""
         ...
 
 
 def quantile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of the values do not exceed (nearest rank); 0 of none."""
+    """The smallest value that `percent` of the values do not exceed (nearest rank); 0 without values."""
     if not values:
         return 0.0
     rank = -(-len(values) * percent // 100)
@@ -52,8 +52,8 @@ def quantile(values: Sequence[float], percent: float) -> float:
 
 
 def summary(answers: Sequence[Answer], tokens: int | None) -> dict[str, Any]:
-    """The figures of one arm. Keys that were not answered by the model, or with another number of tokens than
-    asked for, are counted and left out."""
+    """The figures of one arm. Keys without an answer of the model, or with a wrong number of tokens, are counted and
+    left out."""
     counted = [answer for answer in answers if comparable(answer, tokens)]
     prompts = [answer.prompt_ms for answer in counted]
     whole = [answer.ms for answer in counted]
@@ -78,11 +78,9 @@ def comparable(answer: Answer, tokens: int | None) -> bool:
 
 
 def ratios(ours: Sequence[Answer], theirs: Sequence[Answer], tokens: int | None) -> dict[str, Any]:
-    """How many times longer the other arm took, over the keys that both answered alike; `anew` has the same
-    figures of the keys for which neither found decoded tokens in its cache.
-
-    prompt_p50, whole_p50, whole_p95: of the arms' own percentiles. key_whole_p50, key_whole_p5: of the
-    ratio at each key, its median and what it is at the worst twentieth of the keys.
+    """How many times longer the other arm took, over the keys that both answered in the same way. `anew` has the same
+    figures for the keys for which neither had decoded tokens in its cache. prompt_p50, whole_p50, whole_p95: the ratios
+    of the arms' percentiles. key_whole_p50, key_whole_p5: the median and the 5th percentile of the ratio at each key.
     """
     pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if comparable(a, tokens) and comparable(b, tokens)]
     return {**_ratios(pairs), "anew": _ratios([(a, b) for a, b in pairs if a.anew and b.anew])}

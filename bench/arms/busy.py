@@ -1,4 +1,4 @@
-"""Machines with less to spare: a core kept busy beside the model, and a process that gets half of one core."""
+"""Simulates weak machines: a busy core beside the model, and a process that gets half of one core."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from subprocess import DEVNULL, Popen
 
 import psutil
 
-# Until the scheduler has moved the others away from the busy core.
+# The time until the scheduler has moved other threads away from the busy core, in seconds.
 _SETTLE_SECONDS = 0.1
 
-# For so long a process with half a core runs, and then stands still.
+# How long a process with half a core runs, and then how long it is stopped.
 _HALF_SECONDS = 0.02
 
 
 class Spinner:
-    """A process that does nothing but spin, stopped at first; `on` and `off` let it go and hold it."""
+    """A process that only spins. It is stopped at first; `on` continues it and `off` stops it."""
 
     def __init__(self, process: psutil.Process) -> None:
         self._process = process
@@ -37,7 +37,7 @@ class Spinner:
 
 @contextmanager
 def spinner() -> Iterator[Spinner]:
-    """A spinner on one core, where the system lets a process be put there; it is ended at the end."""
+    """A context manager for a spinner, on one core if the system allows that."""
     with Popen([sys.executable, "-c", "while True: pass"], stdin=DEVNULL) as child:
         try:
             if hasattr(os, "sched_setaffinity"):
@@ -49,7 +49,7 @@ def spinner() -> Iterator[Spinner]:
 
 @contextmanager
 def half_a_core(pid: int) -> Iterator[None]:
-    """Puts a process on one core, where the system lets it be put there, and stops it half of the time."""
+    """Puts a process on one core, if the system allows that, and stops it half of the time."""
     process, ended = psutil.Process(pid), threading.Event()
     if hasattr(os, "sched_setaffinity"):
         one = {min(os.sched_getaffinity(0))}

@@ -1,4 +1,4 @@
-"""What `bench cold` asks at a place: the real server, the engine, bare `llama_decode`."""
+"""The arms of `bench cold`: the real server, the engine, bare `llama_decode`."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from lsp_server.engine.request import Finished, FinishReason, Priority, TextDelt
 from lsp_server.features.budget import budget_for, quick_budget
 from lsp_server.features.options import InlineOptions
 
-# Prompts are kept, as by default: a second server in the same folder finds them.
+# Evaluated prompts are saved, as by default, so a second server in the same folder finds them.
 _SAVED_MB = 1024
 
 _POLL_SECONDS = 0.1
-# What a server knows of the machine and of model files, which it need not find out again in an empty cache folder.
+# The measurements of the machine and the facts about model files, copied so that they need not be made again.
 _KNOWLEDGE = ("calibration", "model-files.json")
 _RESERVE_TOKENS = 64
 _CHUNKS = (32, 128, 512)
-# With prompts of how many tokens settings are tried, and the best of them again.
+# The prompt size with which settings are tried, and that with which the best are tried again, in tokens.
 _TRIED_TOKENS, _RATED_TOKENS, _TRIED_AGAIN = 256, 512, 3
 
 
@@ -47,10 +47,10 @@ _TRIED_TOKENS, _RATED_TOKENS, _TRIED_AGAIN = 256, 512, 3
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a server did at a place. start_ms: from the start of its process until the model was ready. first_ms: from
-    the request (and the opening of the file, right before it) to an answer with something to show; None if there was
-    nothing. reason: why. prompt_tokens, evaluated_tokens: of the prompt that was answered from. full_ms: until nothing
-    was left to evaluate, the full prompt included."""
+    """The results of a server at a place. start_ms: from the start of its process until the model was ready. first_ms:
+    from the request (right after the file was opened) to an answer with text to show; None if there was none. reason:
+    why there was none. prompt_tokens, evaluated_tokens: of the prompt that gave the answer. full_ms: until everything
+    was evaluated, including the full prompt."""
 
     start_ms: float
     first_ms: float | None
@@ -67,8 +67,8 @@ class Served:
 
 @contextmanager
 def user_folders() -> Iterator[dict[str, str]]:
-    """The environment of servers whose cache is empty at first, but for what had to be measured once. What follows a
-    suggestion is not prepared there, since it would be evaluated before the full prompt."""
+    """The environment of servers whose cache is empty at first, except for measurements of the machine. The text after
+    a suggestion is not prepared, because it would be evaluated before the full prompt."""
     with TemporaryDirectory(prefix="fimble-cold-") as name:
         cache, config = Path(name, "cache", "fimble"), Path(name, "config", "fimble")
         cache.mkdir(parents=True)
@@ -85,8 +85,8 @@ def user_folders() -> Iterator[dict[str, str]]:
 async def served(
     change: Change, arguments: Sequence[str], environment: Mapping[str, str], *, halved: bool = False
 ) -> Served:
-    """A server is started; once its model is ready the file is opened, and at once a suggestion is asked for. halved:
-    the server gets half a core from its start on."""
+    """Starts a server. When its model is ready, opens the file and requests a suggestion at once. halved: whether the
+    server gets half a core from its start on."""
     began = time.perf_counter()
     async with (
         editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer,
@@ -121,8 +121,8 @@ async def _slowed(buffer: Editor, halved: bool) -> AsyncIterator[None]:
 async def opened_at_once(
     change: Change, arguments: Sequence[str], environment: Mapping[str, str], *, halved: bool = False
 ) -> float | None:
-    """ms from the opening of the file, right after `initialize`, to the first suggestion; None if there is nothing to
-    show. The editor asks again as long as the model is loading. halved: as for `served`."""
+    """The time in ms from the opening of the file, right after `initialize`, to the first suggestion; None if there is
+    nothing to show. The editor repeats the request while the model is loading. halved: as for `served`."""
     async with (
         editor(arguments, environment=environment, saved_prompts_mb=_SAVED_MB) as buffer,
         _slowed(buffer, halved),
@@ -152,10 +152,10 @@ def _open(buffer: Editor, change: Change) -> None:
 
 @dataclass(frozen=True, slots=True)
 class EngineAnswer:
-    """What the engine did with an empty cache: tokens in the full prompt and in the quick one (0: there was none), ms
-    to the first text, to all of the answer's tokens, and until the full prompt was done. expected_full_ms: what bare
-    calls need for that, with the quick prompt and the decoded tokens before it. bare_ms: what bare calls need for the
-    answer from the full prompt."""
+    """The results of the engine with an empty cache: the tokens of the full prompt and of the quick one (0 without
+    one), and the times in ms to the first text, to the whole answer, and to the end of the full prompt.
+    expected_full_ms: the time of bare calls for the same work: the quick prompt, the decoded tokens, then the full
+    prompt. bare_ms: the time of bare calls for the answer from the full prompt."""
 
     prompt_tokens: int
     quick_tokens: int
@@ -174,7 +174,7 @@ class EngineAnswer:
 
 @dataclass(frozen=True, slots=True)
 class BestSettings:
-    """What bare calls are fastest with."""
+    """The settings with which bare calls are fastest."""
 
     flash_attention: bool
     threads: int
@@ -182,14 +182,14 @@ class BestSettings:
     tokens_per_second: float = 0.0
 
     def floor(self, arm: EngineArm) -> Floor:
-        """A floor with these settings, empty."""
+        """An empty floor with these settings."""
         opened = self.flash_attention, self.threads, self.threads
         return Floor(arm.backend.inner, arm.spec, self.chunk_tokens, opened)
 
 
 def best_settings(arm: EngineArm) -> BestSettings:
-    """The flash attention, threads and chunks that bare `llama_decode` evaluates a prompt fastest with: all are tried,
-    and the fastest once more with a longer prompt."""
+    """The choice of flash attention, threads and chunk size with which bare `llama_decode` evaluates a prompt fastest.
+    All are tried, and the fastest ones again with a longer prompt."""
     usual = default_threads()
     tried = [
         _rated(arm, BestSettings(flash, threads, chunk), _TRIED_TOKENS)
@@ -203,7 +203,7 @@ def best_settings(arm: EngineArm) -> BestSettings:
 
 
 def _rated(arm: EngineArm, settings: BestSettings, tokens: int) -> BestSettings:
-    """With how fast it is. Which tokens are evaluated makes no difference to the time."""
+    """The settings with their measured speed. The time does not depend on which tokens are evaluated."""
     count = min(tokens, arm.info.context_tokens // 2)
     with closing(settings.floor(arm)) as floor:
         prompt_ms, _ = floor.run([50 + index % 200 for index in range(count)], 1)
@@ -211,8 +211,8 @@ def _rated(arm: EngineArm, settings: BestSettings, tokens: int) -> BestSettings:
 
 
 async def asked_of_engine(arm: EngineArm, change: Change, tokens: int, best: BestSettings) -> EngineAnswer:
-    """The prompts of a place, as the server makes them, asked of an engine that has evaluated nothing: `tokens` tokens
-    are decoded, and the full prompt is evaluated behind them. Then the same by bare calls."""
+    """Sends the prompts of a place, as the server makes them, to an engine with an empty cache: decodes `tokens`
+    tokens, then evaluates the full prompt. Then does the same with bare calls."""
     info, options = arm.info, InlineOptions()
     hole = refined(change.document, find_hole(change.document, change.cursor))
     quick = quick_budget(arm.client.token_ms())

@@ -14,15 +14,15 @@ from bench.sessions.recordings import Change
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import HoleKind, find_hole, refined
 
-# Of how many lines of one file a place is looked for before it is another file's turn.
+# How many lines of one file are tried before the next file.
 _TRIES = 20
-# How many times as many keys are drawn as are wanted, since a completion is not wanted at all of them.
+# How many times more keys are drawn than needed, because a completion is not wanted at all of them.
 _SAMPLED = 5
 
 
 def drawn(options: argparse.Namespace) -> list[Change]:
-    """`options.limit` places in files of at least `options.lines` lines where a completion is wanted; always the same
-    for one `options.seed`. As changes after which an editor asks. Raises ValueError if there is none."""
+    """`options.limit` places in files of at least `options.lines` lines where a completion is wanted, as changes after
+    which an editor sends a request. The same for the same `options.seed`. Raises ValueError if there is none."""
     rng = random.Random(options.seed)
     if options.repo is not None:
         found = _of_files(repository.files(options.repo), options.repo, options.lines, options.limit, rng)
@@ -35,8 +35,8 @@ def drawn(options: argparse.Namespace) -> list[Change]:
 
 
 def _of_files(paths: Sequence[Path], root: Path, least_lines: int, limit: int, rng: random.Random) -> list[Change]:
-    """A file for each place, as long as there are enough, and a line of it, typed up to somewhere behind its first
-    word: what follows on the line is taken out."""
+    """One place per file, as long as there are enough files: a line of the file, cut at a random point after its first
+    word. The rest of the line is removed."""
     long = [path for path in paths if path.read_bytes().count(b"\n") >= least_lines]
     rng.shuffle(long)
     found: list[Change] = []
@@ -74,8 +74,8 @@ def _in_file(path: Path, root: Path, rng: random.Random) -> Change | None:
 
 
 def _of_sessions(sessions: Sequence[Session], least_lines: int, limit: int, rng: random.Random) -> list[Change]:
-    """Of the keys in long files as many as are wanted, each with the same chance, in a random order. Only some of the
-    keys are parsed, since there are tens of thousands."""
+    """A random sample of the keys in long files, in random order. Only some keys are parsed, because there are tens of
+    thousands."""
     kept: list[Change] = []
     most = _SAMPLED * limit
     for index, change in enumerate(_keys(sessions, least_lines)):

@@ -1,4 +1,4 @@
-"""fimble's engine without the editor protocol: every key is asked of the model, for a set number of tokens."""
+"""fimble's engine without the editor protocol: the model answers every key, with a fixed number of tokens."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from lsp_server.models import starter
 from lsp_server.models.gguf_parts import read_model
 
 REST_MS = 500.0
-# Kept free behind every prompt, the same for all, or the window would be cut differently for each.
+# The tokens that stay free after every prompt: the same for all, or each prompt would be cut at another place.
 _RESERVE_TOKENS = 64
 # The size of the prompts that fill sequences.
 _FILLED_TOKENS = 192
 _NEVER = -1e9
-# Logits behind more than one token are said to cost so much that nothing is drafted.
+# A pretended cost for logits after more than one token, so high that no draft is made.
 _NO_ROWS = (0.0, 1e6)
 
 
 class OpenedBackend(llama.LlamaBackend):
-    """A llama backend that tells with what flash attention and how many threads it has opened its context, which
-    calibration may have chosen."""
+    """A llama backend that records the flash attention and the threads of its context, which calibration may have
+    chosen."""
 
     opened: tuple[bool, int, int]
 
@@ -52,7 +52,7 @@ class OpenedBackend(llama.LlamaBackend):
 class EndlessBackend:
     """A llama backend whose texts do not end by themselves, and that counts its calls.
 
-    All else is the backend's own. inner: the backend; calls: the tokens of each evaluation.
+    Everything else is passed to the backend. inner: the backend. calls: the number of tokens of each evaluation.
     """
 
     def __init__(self, inner: OpenedBackend) -> None:
@@ -79,8 +79,8 @@ class EndlessBackend:
 class EngineArm:
     """Answers keys through `EngineClient`, with the server's anchors and layout; an `Arm`.
 
-    last_tokens: the tokens of the latest key's whole prompt; last_calls: what was evaluated for it, call by
-    call, decoded tokens included.
+    last_tokens: the tokens of the whole prompt of the latest key. last_calls: how many tokens each call evaluated for
+    it, decoded tokens included.
     """
 
     name = "fimble"
@@ -125,10 +125,9 @@ class EngineArm:
             self._policy.rested()
 
     async def fill(self) -> list[int]:
-        """Puts a short prompt into every resident sequence, each about another file: fimble's own modules. What the
-        other sequences hold costs a step nothing, since each is a stream of its own.
-
-        Returns how many tokens each sequence then holds.
+        """Puts a short prompt into every resident sequence, each from another of fimble's own modules. The content of
+        other sequences does not slow down a step, because each sequence is a separate stream. Returns the number of
+        tokens in each sequence.
         """
         root = Path(lsp_server.__file__).parent
         modules = sorted(root.rglob("*.py"), key=lambda path: (-path.stat().st_size, path.name))
@@ -143,7 +142,7 @@ class EngineArm:
     async def _finish(
         self, prompt: FimPrompt, tokens: int, priority: Priority = Priority.INLINE, deadline: float | None = None
     ) -> tuple[Finished, float]:
-        """Runs a request to its end. Returns its last event, and when that came."""
+        """Runs a request to its end. Returns its last event, and the time of that event."""
         done = anyio.Event()
         last: list[tuple[Finished, float]] = []
 
@@ -163,8 +162,8 @@ class EngineArm:
 
 @asynccontextmanager
 async def engine_arm(spec: ModelSpec, *, drafts: bool = True) -> AsyncIterator[EngineArm]:
-    """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may speculate where
-    calibration says that it pays."""
+    """The arm with its model loaded; the engine is stopped at the end. drafts: whether it may use drafts if calibration
+    shows that they pay."""
     made: list[EndlessBackend] = []
 
     def factory(wanted: ModelSpec, report: Callable[[float], bool]) -> Backend:
@@ -179,4 +178,4 @@ async def engine_arm(spec: ModelSpec, *, drafts: bool = True) -> AsyncIterator[E
     async with loaded(factory, spec) as (client, info):
         if spec.draft and not info.draft:
             raise ModelError(client.model.message)
-        yield EngineArm(client, made[0], spec, info)  # a model that drafts comes second
+        yield EngineArm(client, made[0], spec, info)  # a draft model is loaded second

@@ -1,4 +1,4 @@
-"""The floor: the new tokens of a prompt and the decoded ones, through bare `llama_decode` calls."""
+"""The floor of a comparison: evaluates new prompt tokens and decodes tokens with bare `llama_decode` calls."""
 
 from __future__ import annotations
 
@@ -15,16 +15,14 @@ from lsp_server.backends.base import ModelError, ModelSpec
 from lsp_server.backends.llama_library import put_token
 from lsp_server.engine.prefix_cache import common_prefix
 
-# Which tokens are evaluated makes no difference to the time.
+# The time does not depend on which tokens are evaluated.
 _SOME_TOKEN = 50
 
 
 class Floor:
-    """A context with one sequence on a model that is loaded already, opened as the backend opens its own: the
-    same threads and flash attention. Nothing is sampled, and no logits are read but to wait for them.
-
-    chunk_tokens: how much is evaluated at once; the backend's own chunk by default. opened: other flash attention and
-    threads than the backend's own.
+    """A context with one sequence on a loaded model, with the same threads and flash attention as the backend's
+    context. Nothing is sampled, and logits are read only to wait for them. chunk_tokens: how many tokens are evaluated
+    at once; by default as many as in the backend. opened: flash attention and threads, if they are not the backend's.
     """
 
     def __init__(
@@ -34,7 +32,7 @@ class Floor:
         chunk_tokens: int | None = None,
         opened: tuple[bool, int, int] | None = None,
     ) -> None:
-        # The weights are shared, so that both sides read the same memory; context and batch are the copy's own.
+        # The weights are shared, so that both arms read the same memory; the copy has its own context and batch.
         self._own = copy.copy(backend)
         self._own._context = self._own._batch = None
         self._own._chunk = self._chunk = chunk_tokens or backend.info.chunk_tokens
@@ -43,7 +41,7 @@ class Floor:
         self._held: list[int] = []
 
     def prepare(self, tokens: list[int]) -> None:
-        """Makes the cache hold these tokens, whatever that takes; not part of what is measured."""
+        """Makes the cache hold these tokens. This is not measured."""
         common = self._own.truncate(0, common_prefix(self._held, tokens))
         self._held = list(tokens[:common])
         while len(self._held) < len(tokens):
@@ -52,9 +50,9 @@ class Floor:
             self._wait()
 
     def run(self, new: Sequence[int], decoded: int) -> tuple[float, float]:
-        """Evaluates the `new` tokens, and each but the last of `decoded` ones: the last is only chosen.
-
-        Returns the ms of the first part and of both. Which tokens are decoded makes no difference to the time.
+        """Evaluates the `new` tokens, then `decoded` - 1 single tokens: the last decoded token is only chosen, not
+        evaluated. Returns the time of the first part and of both parts, in ms. The time does not depend on which tokens
+        are decoded.
         """
         began = time.perf_counter()
         for start in range(0, len(new), self._chunk):
@@ -70,7 +68,7 @@ class Floor:
         return 1000 * (prompt - began), 1000 * (ended - began)
 
     def close(self) -> None:
-        self._own._model = None  # it is the backend's
+        self._own._model = None  # it belongs to the backend
         self._own.close()
 
     def _decode(self, tokens: Sequence[int]) -> None:
@@ -84,15 +82,14 @@ class Floor:
         self._held.extend(tokens)
 
     def _wait(self) -> None:
-        """Until what was decoded is computed, which a GPU does in its own time."""
+        """Waits for the end of the computation, because a GPU computes asynchronously."""
         self._api.llama_get_logits_ith(self._own._context, -1)
 
 
 class BareArm:
-    """What a peer's answers take without the peer: as many prompt tokens and as many decoded ones as its latest
-    answer had, through bare `llama_decode` calls of the llama.cpp that fimble runs; an `Arm`.
-
-    So a peer whose llama.cpp is built for another processor, or another version, does not decide a comparison.
+    """An `Arm` that does the work of a peer without the peer: it evaluates and decodes as many tokens as the peer's
+    latest answer had, with bare `llama_decode` calls of fimble's own llama.cpp. So the comparison does not depend on
+    how the peer's llama.cpp was built.
     """
 
     def __init__(self, name: str, floor: Floor, latest: Callable[[], Answer | None]) -> None:

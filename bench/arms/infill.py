@@ -1,4 +1,4 @@
-"""What llama.vim and llama.vscode ask of llama-server's `/infill` at a key: their constants, and their windows."""
+"""The requests of llama.vim and llama.vscode to llama-server's `/infill` at a key, with their constants and windows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ Payload = dict[str, Any]
 
 _TIMINGS = ("prompt_n", "prompt_ms", "cache_n", "predicted_n", "predicted_ms")
 
-# For a set number of tokens, none of these takes part: the infill sampler ends a text that it is not sure of, the time
-# limit ends one at a line's end, the indentation ends one at a line with less, and some tokens end a text.
+# For a fixed number of tokens these are switched off, because each can end a text early: the infill sampler, the time
+# limit, the indentation limit, and the stop tokens.
 _FORCED: Payload = {
     "samplers": ["top_k", "top_p"],
     "ignore_eos": True,
@@ -26,28 +26,28 @@ _FORCED: Payload = {
 
 @dataclass(frozen=True, slots=True)
 class InfillClient:
-    """One plugin's request. n_prefix and n_suffix count lines; automatic requests are not made with more than
-    max_line_suffix characters right of the cursor. constants: what it sends besides the text."""
+    """The request of one plug-in. n_prefix, n_suffix: how many lines it sends. max_line_suffix: with more characters
+    right of the cursor it sends no automatic request. constants: the fields besides the text."""
 
     name: str
     constants: Mapping[str, Any]
     n_prefix: int = 256
     n_suffix: int = 64
     max_line_suffix: int = 8
-    # llama.vscode leaves an indentation of 0 out, and keeps what is right of the cursor on a blank line.
+    # llama.vscode omits an indentation of 0, and keeps the text right of the cursor on a blank line.
     sends_zero_indent: bool = True
     blank_line_is_empty: bool = True
     response_fields: tuple[str, ...] = field(default=())
 
     def payload(self, change: Change, tokens: int | None) -> Payload | None:
-        """The request at a key; None where the plugin would not ask. With `tokens` it asks everywhere."""
+        """The request at a key; None if the plug-in sends none there. With `tokens` it sends one everywhere."""
         text = change.document.source.decode("utf-8", "replace")
         cursor = len(change.document.source[: change.cursor].decode("utf-8", "replace"))
         row = text.count("\n", 0, cursor)
         column = cursor - (text.rfind("\n", 0, cursor) + 1)
         lines = text.split("\n")
         if lines[-1] == "" and row < len(lines) - 1:
-            lines.pop()  # the last line's end does not begin another
+            lines.pop()  # the end of the last line does not begin a new line
         left, right = lines[row][:column], lines[row][column:]
         if tokens is None and len(right) > self.max_line_suffix:
             return None
@@ -84,12 +84,12 @@ _SHARED: Payload = {
     "t_max_prompt_ms": 500,
 }
 
-# Both without the ring of chunks of other files, which makes the prompt longer.
+# Both without chunks of other files, which would make the prompt longer.
 LLAMA_VIM = InfillClient(
     "llama.vim",
-    # 250 ms for the request whose answer is shown; the one that goes on from it has 1,000.
+    # The time limit of the request whose answer is shown; a request that continues it has 1,000 ms.
     {**_SHARED, "stop": [], "top_p": 0.90, "t_max_predict_ms": 250},
-    # Its own fields, and cache_n, which it does not ask for.
+    # The fields that it requests, and cache_n, which it does not request.
     response_fields=("content", *(f"timings/{name}" for name in _TIMINGS), "truncated", "tokens_cached"),
 )
 LLAMA_VSCODE = InfillClient(
@@ -101,7 +101,7 @@ LLAMA_VSCODE = InfillClient(
 
 
 def answer_of(response: Mapping[str, Any], ms: float) -> Answer:
-    """The cost that llama-server reports, in whole answers or in the fields asked for."""
+    """The cost that llama-server reports, in a whole answer or in the requested fields."""
     nested = response.get("timings", {})
     prompt_n, prompt_ms, cache_n, predicted_n, _ = (
         response.get(f"timings/{name}", nested.get(name, 0)) for name in _TIMINGS

@@ -1,4 +1,4 @@
-"""Starts llama-server with the settings of llama.vim: from the package xllamacpp, or a binary of the user's."""
+"""Starts llama-server with the settings of llama.vim: from the package xllamacpp, or the user's own binary."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from bench.sessions.editor import ServerError
 from bench.sessions.recordings import Change
 from lsp_server.backends.llama_library import default_threads
 
-# llama.vim's preset for llama-server, and one slot. The window does not change the time: /infill fills three
-# quarters of a batch with text before the cursor and what is left of the last one with text behind it.
+# llama.vim's preset for llama-server, with one slot. The window does not change the time, because /infill fills one
+# batch: three quarters of it with text before the cursor, the rest with text after it.
 BATCH = 1024
 SETTINGS = {"batch": BATCH, "ubatch": BATCH, "cache_reuse": 256, "slots": 1, "context": 4096, "swa_full": True}
 _START_SECONDS, _ANSWER_SECONDS = 180, 120
 
-# Runs in a process of its own, which ends with its standard input.
+# This script runs in a process of its own, which ends when its stdin ends.
 _XLLAMACPP = """
 import json, sys
 import xllamacpp
@@ -47,18 +47,18 @@ sys.stdin.read()
 
 
 class LlamaServer:
-    """A running llama-server. Not for two threads at once."""
+    """A running llama-server. Only one thread may use it at a time."""
 
     def __init__(self, port: int) -> None:
         self._connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
 
     def post(self, path: str, payload: dict[str, Any]) -> tuple[dict[str, Any], float]:
-        """Its answer, and the ms until it was there. Raises ServerError."""
+        """Returns the answer and the time until it came, in ms. Raises ServerError."""
         body = json.dumps(payload)
         try:
             status, text, ms = self._post(path, body)
         except (ConnectionError, HTTPException):
-            # The server closes a connection that nobody has used for some seconds.
+            # The server closes a connection that was not used for some seconds.
             self._connection.close()
             try:
                 status, text, ms = self._post(path, body)
@@ -94,9 +94,8 @@ class LlamaServer:
 
 
 class InfillArm:
-    """Answers keys as a plugin has llama-server do it, over a connection that stays open; an `Arm`.
-
-    cold: whether nothing of an earlier prompt is used. latest: the latest answer, if there has been one.
+    """An `Arm` that sends a plug-in's requests to llama-server over a connection that stays open. cold: whether the
+    prompt cache is not used. latest: the latest answer; None before the first.
     """
 
     def __init__(self, client: InfillClient, server: LlamaServer, *, cold: bool = False) -> None:
@@ -120,7 +119,7 @@ class InfillArm:
 
 
 def missing(binary: Path | None) -> str:
-    """Why there is no llama-server; empty if there is one."""
+    """Why llama-server cannot be started; empty if it can."""
     if binary is not None:
         return "" if binary.is_file() else f"there is no {binary}"
     return (
@@ -130,8 +129,8 @@ def missing(binary: Path | None) -> str:
 
 @contextmanager
 def llama_server(model: Path, binary: Path | None) -> Iterator[LlamaServer]:
-    """A server on a port of this machine; its process is ended at the end. Threads as fimble's, waiting as
-    fimble's, so that two of them on the same cores do not spin against each other."""
+    """A context manager for a server on a port of this machine. It has as many threads as fimble, and they wait in the
+    same way, so that two programs on the same cores do not spin against each other."""
     port = _free_port()
     given = {**SETTINGS, "model": str(model), "port": port, "threads": default_threads()}
     if binary is None:

@@ -1,4 +1,4 @@
-"""Copies of a model that a bench needs: one that declares FIM tokens, one that is quantised as Q4_0."""
+"""Makes the copies of a model that benches need: one that declares FIM tokens, and one quantised as Q4_0."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from bench.sessions.vocabulary import Vocabulary
 from lsp_server.backends import llama_library
 from lsp_server.backends.base import ModelError
 
-# What llama.cpp looks for in a file, and llama-server's /infill refuses to work without.
+# The keys of FIM tokens in a file; llama-server's /infill does not work without them.
 FIM_KEYS = tuple(f"tokenizer.ggml.fim_{part}_token_id" for part in ("pre", "suf", "mid"))
 
-# Control tokens that mean something to a model, or to the server that runs it.
+# Control tokens that have a meaning for a model or for a server.
 _MEANINGFUL = ("endoftext", "im_start", "im_end", "eos", "bos", "pad", "unk", "mask", "turn", "eot", "</s>", "<s>")
 _CONTROL_TYPES = (3, 5)  # control and unused tokens, in GGUF's numbering
 
 
 def folder() -> Path:
-    """Where the copies are kept."""
+    """The folder of the copies."""
     return user_cache_path("fimble") / "bench"
 
 
 def with_fim_tokens(model: Path, target_folder: Path | None = None) -> tuple[Path, tuple[str, ...]]:
-    """The model with FIM tokens that llama.cpp knows, and the spellings of those that were made up for it.
-
-    A file that has them is taken as it is. Of any other a copy is written that declares three control tokens
-    which the model does not use: prompts cost the time they would with a FIM model, and the text is nonsense.
-    Raises ModelError if there are no such tokens.
+    """A model file with FIM tokens that llama.cpp knows, and the spellings of the tokens that were declared for it
+    here. A file that has FIM tokens is used unchanged. Otherwise writes a copy that declares three unused control
+    tokens: prompts then take as long as with a FIM model, but the text is nonsense. Raises ModelError if there are no
+    such tokens.
     """
     if min(fim_tokens(model)) >= 0:
         return model, ()
@@ -49,7 +48,7 @@ def with_fim_tokens(model: Path, target_folder: Path | None = None) -> tuple[Pat
 
 
 def fim_tokens(model: Path) -> tuple[int, int, int]:
-    """The ids of the prefix, suffix and middle tokens as llama.cpp finds them; -1 for one that is not there."""
+    """The ids of the prefix, suffix and middle tokens as llama.cpp finds them; -1 for a missing one."""
     vocabulary = Vocabulary(model)
     try:
         api, vocab = vocabulary._api, vocabulary._vocab
@@ -59,7 +58,7 @@ def fim_tokens(model: Path) -> tuple[int, int, int]:
 
 
 def requantised(model: Path, target_folder: Path | None = None) -> Path:
-    """The model quantised as Q4_0, which llama.cpp repacks for the CPU."""
+    """A copy of the model in Q4_0, which llama.cpp repacks for the CPU."""
     target = _copy_path(model, "q4_0", target_folder)
     if target.is_file():
         return target
@@ -78,7 +77,7 @@ def requantised(model: Path, target_folder: Path | None = None) -> Path:
 
 
 def unused_tokens(reader: Any) -> list[tuple[int, str]]:
-    """Ids and spellings of three control tokens that a model does not use, those that say so first."""
+    """Ids and spellings of three control tokens that a model does not use; tokens named `unused` come first."""
     types: Sequence[int] = reader.fields["tokenizer.ggml.token_type"].contents()
     names = reader.fields["tokenizer.ggml.tokens"]
     control = [(token, str(names.contents(token))) for token, kind in enumerate(types) if kind in _CONTROL_TYPES]
@@ -90,7 +89,7 @@ def unused_tokens(reader: Any) -> list[tuple[int, str]]:
 
 
 def _copy_with(reader: Any, target: Path, integers: dict[str, int]) -> None:
-    """Writes the file again with more metadata; its tensors stay as they are."""
+    """Writes a copy of the file with more metadata and the same tensors."""
     gguf = _gguf()
     architecture = reader.fields["general.architecture"].contents()
     writer = gguf.GGUFWriter(target, architecture, endianess=reader.endianess)
@@ -116,14 +115,14 @@ def _copy_with(reader: Any, target: Path, integers: dict[str, int]) -> None:
 
 
 def _copy_path(model: Path, what: str, target_folder: Path | None) -> Path:
-    """A name that changes with the original, so that a copy is never of an older file."""
+    """The path of a copy. It depends on the original, so that a copy of an older file is never used."""
     found = model.stat()
     mark = hashlib.sha256(f"{model.resolve()} {found.st_size} {found.st_mtime_ns}".encode()).hexdigest()[:8]
     return (target_folder or folder()) / f"{model.stem}-{what}-{mark}.gguf"
 
 
 def _write_whole(target: Path, write: Callable[[Path], None]) -> None:
-    """Writes beside `target` and renames, so that a file of that name is always whole."""
+    """Writes a temporary file and renames it to `target`, so that `target` is always complete."""
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=target.parent, suffix=".tmp")
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""tabby-agent in front of llama-server: a small stand-in for Tabby's own server translates between the two."""
+"""Runs tabby-agent with llama-server: a small substitute for Tabby's own server translates between the two."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from bench.sessions.recordings import Change
 from lsp_server.core.languages import find_language
 
 VERSION = "1.5.0"
-# Tabby's server decodes this many tokens, at this temperature.
+# The number of tokens that Tabby's server decodes, and its temperature.
 _MAX_TOKENS, _TEMPERATURE = 64, 0.1
 _ANSWER_SECONDS = 120
 
 
 def payload(segments: dict[str, Any], tokens: int | None) -> dict[str, Any]:
-    """What llama-server is asked for a request of tabby-agent's: 20 lines on each side of the cursor."""
+    """The request to llama-server for a request of tabby-agent: 20 lines on each side of the cursor."""
     request: dict[str, Any] = {
         "input_prefix": segments["prefix"],
         "input_suffix": segments.get("suffix") or "",
@@ -48,7 +48,7 @@ def payload(segments: dict[str, Any], tokens: int | None) -> dict[str, Any]:
 
 
 class TabbyApi:
-    """The part of Tabby's HTTP API that the agent uses. costs: of the requests it has passed on, in order."""
+    """The part of Tabby's HTTP API that the agent uses. costs: the costs of the requests to llama-server, in order."""
 
     def __init__(self, server: LlamaServer) -> None:
         self.tokens: int | None = None
@@ -103,10 +103,9 @@ class TabbyApi:
 
 
 class TabbyArm:
-    """Answers keys through the agent's protocol, one JSON text a line; an `Arm`.
-
-    For a set number of tokens it is asked as by hand, without its debounce of 100 to 1,000 ms; else as at every
-    key. Keys that it answers from its own cache have the source memory.
+    """An `Arm` that speaks the agent's protocol, one JSON text per line. With a fixed number of tokens it sends manual
+    requests, which have no debounce (100 to 1,000 ms); otherwise automatic ones. Keys that the agent answers from its
+    own cache have the source `memory`.
     """
 
     name = f"tabby-agent {VERSION}"
@@ -171,7 +170,7 @@ _NO_TRACKING = {"anonymousUsageTracking": {"disable": True}}
 
 
 def missing(script: Path | None) -> str:
-    """Why there is no tabby-agent; empty if there is one."""
+    """Why tabby-agent cannot be started; empty if it can."""
     if script is None:
         return f"`npm install tabby-agent@{VERSION}` and name its dist/cli.js: --tabby-agent"
     if not script.is_file():
@@ -181,7 +180,7 @@ def missing(script: Path | None) -> str:
 
 @contextmanager
 def tabby_agent(script: Path, server: LlamaServer) -> Iterator[TabbyArm]:
-    """The agent in a home folder of its own, where it is told not to report on its use; ended at the end."""
+    """A context manager for the agent, in a home folder of its own with usage reports switched off."""
     api = TabbyApi(server)
     try:
         with tempfile.TemporaryDirectory() as home:

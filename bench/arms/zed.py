@@ -1,4 +1,4 @@
-"""What Zed asks of an OpenAI-compatible server at a key: the window of its edit predictions."""
+"""The request of Zed's edit predictions to an OpenAI-compatible server at a key, with its window."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 from bench.arms.arm import Answer
 from bench.sessions.recordings import Change
 
-# FIM_CONTEXT_TOKENS, and BYTES_PER_TOKEN_GUESS.
+# Zed's constants FIM_CONTEXT_TOKENS and BYTES_PER_TOKEN_GUESS.
 _TOKENS, _BYTES_PER_TOKEN = 512, 3
 _STOPS = ["<|endoftext|>", "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>"]
 
 
 def window(text: str, cursor: int) -> tuple[str, str]:
-    """The text on the two sides of a cursor that Zed sends: whole lines around it, in turn below and above, as long as
-    they fit. (Zed then takes in the rest of a syntax node where that fits.)"""
+    """The text on the two sides of the cursor that Zed sends: whole lines, in turn below and above, as long as they
+    fit. (Zed also adds the rest of a syntax node if it fits.)"""
     row = text.count("\n", 0, cursor)
     lines = text.split("\n")
     column = cursor - (text.rfind("\n", 0, cursor) + 1)

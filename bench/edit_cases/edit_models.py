@@ -1,4 +1,4 @@
-"""A model for next edits, asked as the server asks it: behind what can be computed, and through the same gates."""
+"""Asks a model for next edits as the server does: only if no edit can be computed, and with the same gates."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ EAGERNESS = "low"
 
 
 def computed(situation: Situation) -> NextEdit | None:
-    """What is proposed without a model."""
+    """The edit that is proposed without a model."""
     return next(next_edits(situation, EAGERNESS, Rejected()), None)
 
 
 class EditModel:
-    """path: a GGUF file. form: the name of its format; empty for what its name tells. alone: whether the model alone is
-    asked, and nothing computed. seconds: how long each answer took. withheld: why what came was not shown."""
+    """path: a GGUF file. form: the name of its format; empty to derive it from the model's name. alone: whether only
+    the model is asked, and no edit is computed. seconds: the time of each answer. withheld: the reasons why answers
+    were not shown."""
 
     def __init__(self, path: Path, form: str, factory: BackendFactory, *, alone: bool = False) -> None:
         self._loop = asyncio.new_event_loop()
@@ -61,8 +62,8 @@ class EditModel:
             return None
         return edit
 
-    def told(self) -> str:
-        """What it cost, in a few lines."""
+    def summary(self) -> str:
+        """The cost, in a few lines."""
         editor = self._editor
         seconds = statistics.median(self.seconds) if self.seconds else 0.0
         reasons = ", ".join(f"{count} times {why}" for why, count in Counter(self.withheld).items()) or "nothing"

@@ -1,4 +1,4 @@
-"""Next edits in recorded sessions: how many are proposed in an hour, and how many the user then made."""
+"""Next edits in recorded sessions: how many are proposed per hour, and how many of them the user made later."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from lsp_server.core.next_edits.history import EditHistory
 from lsp_server.core.next_edits.proposal import NextEdit, Situation
 from lsp_server.core.next_edits.trees import forget_tree
 
-# Who changes nothing for so long does not work; what is made so long after it was proposed agrees with it; and what is
-# proposed again within this time is the same proposal, in ms.
+# Times in ms: a longer pause is not work; an edit that the user makes within this time agrees with the proposal; an
+# edit that is proposed again within this time is the same proposal.
 _ABSENT_MS, _AGREES_MS, _SAME_MS = 120_000.0, 60_000.0, 300_000.0
 _KEYS, _MOST_OTHERS = 13, 8
 
 
 @dataclass(slots=True)
 class Proposed:
-    """agreed: whether the user has made the edit within the next minute. before: how often its lines stood in the
-    document as they were and as they would be."""
+    """agreed: whether the user made the edit within the next minute. before: how often the old and the new lines were
+    in the document."""
 
     edit: NextEdit
     time_ms: float
@@ -34,7 +34,7 @@ class Proposed:
     agreed: bool = False
 
     def look(self, document: DocumentSnapshot) -> None:
-        """Whether it has been made in a later version of its document."""
+        """Checks whether the edit was made in a later version of its document."""
         old, new = _counts(document, self.edit)
         more_new, less_old = new > self.before[1], old < self.before[0]
         self.agreed = self.agreed or (more_new and (less_old or self.edit.start == self.edit.end))
@@ -42,7 +42,7 @@ class Proposed:
 
 @dataclass(slots=True)
 class Session:
-    """What came of a recording. hours: of work, pauses left out."""
+    """The results of a recording. hours: of work, without pauses."""
 
     name: str
     hours: float = 0.0
@@ -50,13 +50,13 @@ class Session:
 
 
 def replay(name: str, changes: Iterable[Change], propose: Propose = computed) -> Session:
-    """What is proposed at the pauses of a recording that are long enough, as the server does without being asked."""
+    """The automatic proposals at the pauses of a recording that are long enough."""
     session, history = Session(name), EditHistory()
     documents: dict[str, DocumentSnapshot] = {}
     keys: deque[float] = deque(maxlen=_KEYS)
     shown: dict[object, float] = {}
     for change, gap_ms in with_gaps(changes):
-        pause_ms = gap_ms if math.isfinite(gap_ms) else 0.0  # what comes behind the last change is not known
+        pause_ms = gap_ms if math.isfinite(gap_ms) else 0.0  # the pause after the last change is unknown
         document, now = change.document, change.time_ms
         session.hours += min(pause_ms, _ABSENT_MS if pause_ms <= _ABSENT_MS else 0.0) / 3_600_000
         documents.pop(document.uri, None)
@@ -90,7 +90,7 @@ def _at_rest(
     documents: dict[str, DocumentSnapshot],
     propose: Propose,
 ) -> NextEdit | None:
-    """What is proposed before the next change, if there is time for it."""
+    """The proposal before the next change, if there is enough time."""
     waits = delay_ms([later - earlier for earlier, later in pairwise(keys)], EAGERNESS), SETTLED_MS[EAGERNESS]
     others = tuple(list(documents.values())[-2::-1][:_MOST_OTHERS])
     for settled, wait_ms in zip((False, True), waits, strict=True):

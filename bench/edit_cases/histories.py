@@ -1,7 +1,7 @@
 """Edits of real projects: commits in which one change was made at three places or more, from git repositories.
 
-Two hunks count as the same change if their removed and their added lines have the same tokens but for identifiers and
-literals. That is decided here by comparing tokens, with nothing of what proposes next edits.
+Two hunks count as the same change if their removed and added lines have the same tokens, except for identifiers and
+literals. This code does not use the code that proposes next edits.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOKEN = re.compile(rb"\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])*'|`[^`\n]*`|\d[\
 
 @dataclass(frozen=True, slots=True)
 class GitHunk:
-    """first: the number of the first removed line, from 0; of a pure insertion, that of the line below it."""
+    """first: the number of the first removed line, from 0; for a pure insertion, the number of the line below it."""
 
     path: str
     first: int
@@ -65,7 +65,7 @@ def commits(repository: Path, patterns: list[str], most: int) -> Iterator[Commit
 
 
 def _commits(repository: Path, lines: Iterable[bytes]) -> Iterator[Commit]:
-    """The commits in what git printed."""
+    """The commits in git's output."""
     commit, path = Commit(repository, "", ""), ""
     hunk: GitHunk | None = None
     for line in lines:

@@ -1,4 +1,4 @@
-"""Scenarios of next edits in txtar form: a buffer, the edits before, what is asked for, and what should come of it."""
+"""Scenarios of next edits in txtar form: a buffer, the earlier edits, the request, and the expected result."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _BETA = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """cursors: where the cursor is, as bytes of the buffer; with several, silence is right at each. edits: the file,
-    what was there and what came, the oldest first. steps: `request`, `manual` and `accept`. expected: None where
-    nothing is due. modified: whether the buffer was edited at all."""
+    """cursors: the cursor's byte offset in the buffer; if there are several, no proposal is expected at any of them.
+    edits: the file, the old text and the new text, the oldest first. steps: `request`, `manual` and `accept`. expected:
+    None if no edit is expected. modified: whether the buffer was edited at all."""
 
     name: str
     path: str
@@ -36,7 +36,8 @@ class Scenario:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """exact: the buffer is what is expected; shown: whether anything was proposed; delta: deltaChrF, from 0 to 100."""
+    """exact: whether the buffer is the expected one. shown: whether anything was proposed. delta: deltaChrF, from 0 to
+    100."""
 
     scenario: Scenario
     shown: bool
@@ -91,7 +92,7 @@ def _edits(text: str) -> list[tuple[str, bytes, bytes]]:
 
 
 def run(scenario: Scenario, propose: Propose = computed) -> Result:
-    """What comes of a scenario, at the first cursor at which something is shown."""
+    """The result of a scenario, at the first cursor where something is shown."""
     results = [_run(scenario, cursor, propose) for cursor in scenario.cursors]
     return next((result for result in results if result.shown), results[0])
 
@@ -134,7 +135,7 @@ def _moved(hunk: Hunk, document: DocumentSnapshot) -> Hunk:
 
 
 def delta_chrf(original: bytes, expected: bytes, actual: bytes) -> float:
-    """How much of the change that was expected came, and no other, by n-grams of characters, from 0 to 100."""
+    """How well the change agrees with the expected change, by n-grams of characters, from 0 to 100."""
     if expected == actual:
         return 100.0
     precisions, recalls = [], []

@@ -1,1 +1,1 @@
-"""Holes that are filled and scored: where they come from, who fills them, and what counts as right."""
+"""Fills holes and scores the answers: sources of holes, completers, and scores."""

@@ -1,4 +1,4 @@
-"""Telling a difference from chance: bootstrap intervals and McNemar's test, over holes that all treatments share."""
+"""Tests whether a difference is chance: bootstrap intervals and McNemar's test, over shared holes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
 
 
 def compare(first: Sequence[bool], second: Sequence[bool]) -> dict[str, Any]:
-    """The first treatment against the second over the same holes, in percentage points of those solved."""
+    """Compares two treatments over the same holes: the difference of their solved shares, in percentage points."""
     differences = [100.0 * (a - b) for a, b in zip(first, second, strict=True)]
     low, high = interval(differences)
     only_first, only_second = sum(d > 0 for d in differences), sum(d < 0 for d in differences)

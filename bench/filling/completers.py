@@ -1,4 +1,4 @@
-"""What fills holes: fimble itself through its own path, the authors' answers, or anything else of this shape."""
+"""The completers that fill holes: fimble through its own code path, the authors' answers, and others."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ RAW, RAW_LINE = "raw output", "raw output, first line"
 NOT_HEALED = "raw first line, not healed"
 NO_SUFFIX = "raw first line, no suffix"
 QUICK = "shown, quick prompt"
-# Prompts that are asked with beside ours, and what each changes of the first, that of the simplest plug-in.
+# Further prompts, and how each differs from the first, which is the prompt of the simplest plug-in.
 OTHER_PROMPTS = ("plain", "path", "repository", "short-suffix", "no-break")
 _SHORT_SUFFIX = 180
 NOTHING_REPLACED = "shown, replacing nothing"
 GOLD = "gold"
 
 _LINE_END = re.compile(r"\n")
-_BLANK_LINE = re.compile(r"(?<=\S)[ \t\r]*\n[ \t\r]*\n")  # not where the output begins
+_BLANK_LINE = re.compile(r"(?<=\S)[ \t\r]*\n[ \t\r]*\n")  # not at the beginning of the output
 
-# Nothing is to end early because the machine is busy.
+# No answer must end early because the machine is busy.
 _PATIENT_MS = 3_600_000
 _POLL_SECONDS = 0.005
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a completer makes of a hole: completions by the name of their treatment, and facts for the record."""
+    """The answer of a completer for a hole: completions by treatment, and further facts for the record."""
 
     completions: dict[str, Completion]
     facts: dict[str, Any] = field(default_factory=dict)
@@ -61,12 +61,12 @@ class Completer(Protocol):
     """Fills holes. Names of treatments must not clash with another completer's in the same run."""
 
     async def complete(self, task: Task) -> Answer:
-        """The completions of one hole. Raises ModelError if there can be none for any hole any more."""
+        """The completions of one hole. Raises ModelError if no further hole can be filled."""
         ...
 
 
 class Gold:
-    """The authors' own answers: what the scorers must let pass."""
+    """The authors' own answers. Every scorer must accept them."""
 
     async def complete(self, task: Task) -> Answer:
         return Answer({GOLD: Completion(task.reference, task.cursor, task.cursor)})
@@ -74,10 +74,9 @@ class Gold:
 
 @dataclass(frozen=True, slots=True)
 class History:
-    """Where the user was before asking at the hole, which decides the anchor and the suffix it is asked with.
-
-    fresh: nowhere. rested: at the hole, for so long that the place has got its full suffix. above: `lines` lines
-    further up, and has typed these lines since. below: `lines` lines further down, and the suffix is frozen there.
+    """Where the user was before the request at the hole. The anchor and the suffix of the prompt depend on it. fresh:
+    nowhere. rested: at the hole, for so long that the place has its full suffix. above: `lines` lines above, and then
+    typed these lines. below: `lines` lines below, where the suffix was frozen.
     """
 
     kind: Literal["fresh", "rested", "above", "below"] = "fresh"
@@ -98,14 +97,14 @@ class History:
 
 
 class Fimble:
-    """The server's own path to an answer, as an explicit request takes it: hole, prompt, healing, stopping, shaping.
+    """Answers with the server's own code path for an explicit request: hole, prompt, healing, stopping, shaping.
 
-    A hole is decoded once, greedily, somewhat further than its rules let it go; what is shown and the raw output are
-    both made of that (`outputs.answered`). outputs: what has been decoded already, used where the prompt is the
-    same. `history` other than fresh asks the completer itself and gives the treatment `shown` alone, under its name.
-    unhealed, no_suffix: further greedy decodings, without token healing and without the text after the hole. prompts:
-    others to ask with, of `OTHER_PROMPTS`. quick_rate: also asks with the quick prompt of a machine that evaluates so
-    many tokens a second; 0: does not.
+    Each hole is decoded once, greedily, somewhat further than the stop rules allow; the shown text and the raw output
+    are both made from that (`outputs.answered`). outputs: earlier outputs, reused if the prompt is the same. history:
+    if it is not fresh, `InlineCompleter` itself answers, with only the treatment `shown`, under the history's name.
+    unhealed, no_suffix: whether to decode also without token healing, and without the text after the hole. prompts:
+    names of further prompts, from `OTHER_PROMPTS`. quick_rate: if it is not 0, also decodes with the quick prompt of a
+    machine that evaluates this many tokens a second.
     """
 
     def __init__(
@@ -164,8 +163,8 @@ class Fimble:
         return answer
 
     async def _elsewhere(self, task: Task) -> Answer:
-        """The answer to a user who comes from elsewhere."""
-        # One of its own, so that nothing is remembered from another hole.
+        """The answer for a user with a history that is not fresh."""
+        # A new completer for each hole, so that nothing is remembered from another hole.
         completer = InlineCompleter(self._engine, lambda: self._options)
         document, cursor = task.document(), task.cursor
         await self._arrive(completer, document, cursor)
@@ -174,8 +173,8 @@ class Fimble:
         return Answer({f"{SHOWN}, {self._history}": completion})
 
     def prompt(self, document: DocumentSnapshot, hole: Hole, *, quick: bool = False) -> FimPrompt:
-        """The prompt for a hole, at a place that is new to the server. quick: the quick prompt, if the full one is much
-        larger. Raises ModelError."""
+        """The prompt for a hole at a new place. quick: the quick prompt, if the full one is much larger. Raises
+        ModelError."""
         info = self._engine.model.info
         if info is None:
             raise ModelError(self._engine.model.message)
@@ -184,7 +183,7 @@ class Fimble:
         return prompts.quick or prompts.full
 
     async def _arrive(self, completer: InlineCompleter, document: DocumentSnapshot, cursor: int) -> None:
-        """Does what the history says, so that the anchors are as they would be."""
+        """Does the steps of the history, so that the anchors are the same as for such a user."""
         line = document.line_at(cursor)
         if self._history.kind == "below":
             below = min(document.line_count - 1, line + self._history.lines)
@@ -195,7 +194,7 @@ class Fimble:
         elif self._history.kind == "rested":
             await completer.warm(document, cursor)
             await completer.rest(document, cursor)
-            while self._engine.running:  # the better anchor is used once it has been evaluated
+            while self._engine.running:  # the better anchor is used only after it was evaluated
                 await anyio.sleep(_POLL_SECONDS)
 
     async def _output(self, task: Task, place: Place, prompt: FimPrompt) -> Output:
@@ -223,8 +222,8 @@ class Fimble:
         opening: Opening | None = None,
         members: Members | None = None,
     ) -> Output:
-        """Greedy output without the rules of a hole, but for how it may begin and which names may stand in it, until it
-        is `enough`, the model ends it, or `max_tokens`."""
+        """Greedy output without stop rules, but with the restrictions of its beginning and of names. It ends when it is
+        `enough`, when the model ends it, or at `max_tokens`."""
         done = anyio.Event()
         finished: list[Finished] = []
         pieces: list[Piece] = []
@@ -251,7 +250,7 @@ class Fimble:
 
 
 class Replay:
-    """Makes of the outputs of an earlier run what fimble would make of them now. No model is asked."""
+    """Applies fimble's present rules to the outputs of an earlier run. No model is asked."""
 
     def __init__(self, outputs: Store, max_lines: int) -> None:
         self._outputs = outputs
@@ -263,7 +262,7 @@ class Replay:
 
 
 async def treatments(task: Task, place: Place, output: Output) -> Answer:
-    """What is shown of `output`, and what would be shown of it without fimble."""
+    """The shown part of `output`, and the parts that simpler rules would show."""
     found = await answered(output, place)
     cursor, shown, text = Completion("", task.cursor, task.cursor), found.suggestion, output.text
     completion = Completion(shown.text, shown.start, shown.end) if shown else cursor
@@ -287,9 +286,9 @@ async def treatments(task: Task, place: Place, output: Output) -> Answer:
 
 
 def other_prompt(task: Task, kind: str) -> FimPrompt:
-    """A prompt in Qwen's format that is not ours. plain: all before the cursor, all behind it, and nothing else, as
-    the simplest plug-in sends it; path, repository: with that in front; short-suffix: with little of what is behind;
-    no-break: without the line break in front of that."""
+    """A prompt in Qwen's format that is not fimble's. plain: all text before the cursor and after it, as the simplest
+    plug-in sends it. path, repository: the same after the path or the repository's name. short-suffix: with a short
+    suffix. no-break: with a suffix without the line break at its start."""
     after = task.after
     if kind == "no-break":
         after = after.removeprefix("\n")
@@ -305,7 +304,7 @@ def other_prompt(task: Task, kind: str) -> FimPrompt:
 
 
 def unhealed(prompt: FimPrompt) -> FimPrompt:
-    """The same prompt, with what was typed named as text that stood there before: the engine does not heal it."""
+    """The same prompt, but the typed text counts as text before the hole, so that the engine does not heal it."""
     return replace(
         prompt,
         segments=tuple(
@@ -319,6 +318,6 @@ def _to_newline(text: str) -> str:
 
 
 def _first_line(text: str) -> str:
-    """The first line that has something on it, with what stands before it: what accepting a line inserts."""
+    """The text up to the end of the first line that is not blank: the text that accepting one line inserts."""
     stripped = text.lstrip("\r\n")
     return text[: len(text) - len(stripped)] + _to_newline(stripped)

@@ -24,7 +24,7 @@ _MOST_PER_FILE = 6
 _LEAST_CHARACTERS, _MOST_BYTES, _MOST_LINES = 3, 400, 8
 _FOREIGN = {"node_modules", "venv", "__pycache__", "build", "dist", "target", "site-packages"}
 
-# What grammars call a node whose children are statements, and one that gives a name a value.
+# Node types whose children are statements, and node types that assign a value to a name.
 _BODY = re.compile(
     r"block|body|compound_statement|statement_list|statements$|declaration_list|stylesheet|"
     r"^(module|program|source_file|translation_unit|chunk|compilation_unit|script)$"
@@ -52,12 +52,13 @@ def load(folder: Path, seed: int, languages: Sequence[str] | None = None) -> Ite
         except ValueError:
             continue  # not UTF-8
         holes = list(cut(source, language, name))
-        # Its own generator for each, so that a file gets the same holes whatever stands beside it.
+        # Each file has its own random generator, so that its holes do not depend on the other files.
         yield from random.Random(f"{seed} {name}").sample(holes, min(len(holes), _MOST_PER_FILE))
 
 
 def source_files(folder: Path) -> list[Path]:
-    """The files that git knows in `folder`; where it is no repository, all but hidden and built ones. Sorted."""
+    """The files that git tracks in `folder`, sorted. Outside a repository: all except hidden files and build
+    outputs."""
     try:
         return sorted(repository.files(folder))
     except ValueError:
@@ -69,7 +70,7 @@ def source_files(folder: Path) -> list[Path]:
 
 
 def cut(source: str, language: Language, path: str) -> Iterator[Task]:
-    """Every hole of one file, in no particular order. None for a language without a grammar."""
+    """All holes of one file, in no particular order; none for a language without a grammar."""
     parser = parser_of(language)
     if parser is None or language not in LANGUAGES:
         return
@@ -85,7 +86,7 @@ def cut(source: str, language: Language, path: str) -> Iterator[Task]:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         yield Task(
             id=f"{path}:{line}:{column} {kind}",
-            # One line and several are asked for in different ways, and summed up apart.
+            # Holes of one line and of several lines have different requests and are summed up separately.
             set=f"{NAME}-block" if "\n" in reference else f"{NAME}-line",
             path=path,
             before=before,
@@ -97,7 +98,7 @@ def cut(source: str, language: Language, path: str) -> Iterator[Task]:
 
 
 def _places(root: Node, source: bytes) -> Iterator[tuple[str, int, int]]:
-    """The kind of each hole, and the bytes that are cut out."""
+    """The kind of each hole, and the byte range that is cut out."""
     waiting = [root]
     while waiting:
         node = waiting.pop()
@@ -121,13 +122,13 @@ def _places(root: Node, source: bytes) -> Iterator[tuple[str, int, int]]:
 
 
 def _is_prose(statement: Node) -> bool:
-    """Whether it is a comment or a docstring."""
+    """Whether a statement is a comment or a docstring."""
     inner = statement.named_child(0) if statement.named_child_count == 1 else None
     return "comment" in statement.type or (inner is not None and inner.type == "string")
 
 
 def _has_own_lines(source: bytes, start: int, end: int) -> bool:
-    """Whether nothing else stands on the lines of `start:end`."""
+    """Whether the lines of `start:end` have no other text."""
     left = source[source.rfind(b"\n", 0, start) + 1 : start]
     line_end = source.find(b"\n", end)
     return not left.strip() and not source[end : line_end if line_end >= 0 else len(source)].strip()

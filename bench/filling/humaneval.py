@@ -1,4 +1,4 @@
-"""HumanEval-Infilling, single-line holes (Bavarian et al., arXiv 2207.14255): one line is missing, tests run."""
+"""HumanEval-Infilling, single-line holes (Bavarian et al., arXiv 2207.14255): tests check the answer."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ FILE = "humaneval-infilling-single-line.jsonl.gz"
 
 
 def load(data: Path) -> list[Task]:
-    """The tasks, in the file's order. The cursor stands at the beginning of a blank line, not yet indented: the
-    indentation is part of what is asked for, as in the published figures. Raises ValueError, OSError."""
+    """The tasks, in the file's order. The cursor is at the beginning of a blank line without indentation: the
+    indentation is part of the answer, as in the published figures. Raises ValueError, OSError."""
     found = []
     for row in read_lines(data / FILE):
         reference: str = row["canonical_solution"]

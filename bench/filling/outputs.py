@@ -1,4 +1,4 @@
-"""What a model writes at a hole, kept piece by piece: stopping and shaping can be judged again without the model."""
+"""Keeps a model's outputs piece by piece, so that stopping and shaping can be repeated without the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _NO_PROMPT = FimPrompt("", ())
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A piece of an output: its text, and the sum of the log-probabilities of its tokens, of which it has `tokens`."""
+    """A piece of an output: its text, its number of tokens, and the sum of their log-probabilities."""
 
     text: str
     logprob: float
@@ -34,8 +34,8 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A greedy output. end: `end` where the model ended it, `length` at the limit of tokens, `enough` where nobody
-    wanted more. prompt: a digest of what it was asked with, which took `prompt_tokens`."""
+    """A greedy output. end: `end` if the model ended it, `length` at the token limit, `enough` if no treatment needs
+    more. prompt: a digest of the prompt, which has `prompt_tokens` tokens."""
 
     pieces: tuple[Piece, ...]
     end: str
@@ -58,7 +58,7 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What an explicit request at a task's hole asks for."""
+    """The hole and the rules of an explicit request at a task's hole."""
 
     document: DocumentSnapshot
     hole: Hole
@@ -71,15 +71,16 @@ class Place:
         return cls(document, hole, stop_rule(document, hole, max_lines))
 
     def is_enough(self, text: str) -> bool:
-        """Whether `text` goes on for a line behind its end, so that a slightly different rule finds its own in it."""
+        """Whether `text` has one more line after its end, so that slightly different stop rules can be applied to it
+        too."""
         end = find_end(text, self.rule)
         return end is not None and any(line.strip() for line in text[end:].split("\n")[:-1])
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What comes of an output. confidence: of what is shown. written: as far as the engine would have decoded it.
-    short: whether more of the output was wanted than there is. undefined: a name in it that is defined nowhere."""
+    """The result of an output. confidence: of the shown text. written: the text that the engine would have decoded.
+    short: whether the output is too short for the rules. undefined: a name in it that is defined nowhere."""
 
     suggestion: Suggestion | None
     reason: str
@@ -91,8 +92,8 @@ class Answered:
 
 
 async def answered(output: Output, place: Place, *, checks_names: bool = True) -> Answered:
-    """What the server makes of `output`: each piece goes its way as if the engine had just decoded it. checks_names: as
-    the setting `check_names`."""
+    """The server's result for `output`: each piece is processed as if the engine had just decoded it. checks_names: the
+    setting `check_names`."""
     checks, prompts = Checks() if checks_names else None, PromptChoice(_NO_PROMPT)
     generation = RunningGeneration(place.document, place.hole, place.rule, prompts, checks=checks)
     usage, written = Usage(), ""
@@ -122,6 +123,6 @@ async def answered(output: Output, place: Place, *, checks_names: bool = True) -
 
 
 def digest(prompt: FimPrompt) -> str:
-    """Tells prompts apart."""
+    """A digest that identifies a prompt."""
     parts: Sequence[bytes] = [segment.kind.encode() + b"\0" + segment.text for segment in prompt.segments]
     return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The figures of `bench quality`: summed up for its JSON, and as tables for a terminal."""
+"""The figures of `bench quality`: summaries for the JSON, and tables for a terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.filling.completers import NO_SUFFIX, NOT_HEALED, RAW_LINE, SHOWN
 
 Record = dict[str, Any]
 
-# Where `min_confidence` could stand.
+# Possible values of `min_confidence`.
 _THRESHOLDS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 
@@ -25,8 +25,8 @@ def summarise(records: Sequence[Record]) -> list[dict[str, Any]]:
 def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
     """Shares are in percent, with the bounds of a 95% interval. All records have the same treatments.
 
-    shown: of holes for which the treatment has any text; parses: of these, those which leave the file no more
-    broken; undefined: of these, those which bring a name that is surely defined nowhere.
+    shown: the holes for which the treatment has any text. parses: of these, those that add no syntax error. undefined:
+    of these, those with a name that is certainly defined nowhere.
     """
     treatments = list(records[0]["scores"])
     comparisons = []
@@ -49,8 +49,8 @@ def _summary(name: str, records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _confidence(records: Sequence[Record]) -> list[dict[str, float]]:
-    """What a threshold on the confidence leaves of the suggestions, in percent of their number (shown), how many of
-    those left are right, and how many of the right and of the wrong ones it keeps and removes."""
+    """For each threshold of the confidence: the share of suggestions that stay (shown), how many of these are right,
+    and how many right ones stay and wrong ones are removed; in percent."""
     measure = _measures(records)[0]
     made = [record for record in records if "confidence" in record and record["scores"][SHOWN]["text"].strip()]
     right = _column(made, SHOWN, measure) if made else []
@@ -74,7 +74,8 @@ def _share(count: int, total: int) -> float:
 
 
 def _pairs(treatments: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """What is compared: the first treatment with every other, and healing and the suffix with their absence."""
+    """The compared pairs: the first treatment with every other one; with and without healing; with and without the
+    suffix."""
     for other in treatments[1:]:
         yield treatments[0], other
     for absent in (NOT_HEALED, NO_SUFFIX):
@@ -127,7 +128,7 @@ def figures_table(summary: dict[str, Any]) -> Table:
 
 
 def groups_table(summary: dict[str, Any]) -> Table:
-    """The first treatment's figures by group."""
+    """The figures of the first treatment, by group."""
     first = next(iter(summary["treatments"]))
     table = Table(title=f"{summary['set']}, {first}, by group")
     table.add_column("")

@@ -34,7 +34,7 @@ def load(data: Path, kind: str) -> list[Task]:
 
 
 def _file(data: Path, kind: str) -> Path:
-    """The file of `kind`, whole or a part of it."""
+    """The file of `kind`, or a part of it."""
     found = sorted(data.glob(f"safim-python-{kind}*.jsonl.gz"))
     if not found:
         raise ValueError(f"{data} has no file safim-python-{kind}*.jsonl.gz")
@@ -42,5 +42,5 @@ def _file(data: Path, kind: str) -> Path:
 
 
 def same_output(printed: str, expected: str) -> bool:
-    """Whether two outputs are equal without regard to white space and case, as SAFIM compares them."""
+    """Whether two outputs are equal apart from white space and case, as SAFIM compares them."""
     return _SPACE.sub("", printed).lower() == _SPACE.sub("", expected).lower()

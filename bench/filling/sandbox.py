@@ -1,8 +1,8 @@
-"""Runs programs that a model has written: in a process, session and folder of their own, under limits, offline.
+"""Runs programs that a model has written: in a separate process, session and folder, with limits and offline.
 
-It is made for code that is wrong, not for code that attacks: limits of the system on CPU time, memory, files and
-processes, no network (a name space of its own where the system permits one), an audit hook that ends a program
-which tries what no solution needs, and, when started by root, the rights of nobody (if nobody can read Python).
+It protects against wrong code, not against attacks. The system limits CPU time, memory, files and processes. There is
+no network (by a separate name space, if the system allows that). An audit hook ends a program that does what no
+solution needs. If started by root, the program runs as the user nobody (if nobody can read Python).
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ _REPORT_BYTES = 200
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """CPU time is what counts; the wall clock, which other programs hold up, ends only what sleeps or waits."""
+    """The limit of CPU time ends programs that compute; that of the wall clock, which other programs can delay, only
+    those that sleep or wait."""
 
     cpu_seconds: int = 10
     wall_seconds: float = 90.0
@@ -34,8 +35,8 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """How a program ended. outcome: `ended` at its last line; `exited` with status; `raised` with the name of
-    the exception; `killed` by a limit, with its name; `gone` without a word (`os._exit`)."""
+    """How a program ended. outcome: `ended` at its last line; `exited` with a status; `raised` an exception, with its
+    name; `killed` by a limit, with its name; `gone` without a report (`os._exit`)."""
 
     outcome: str
     detail: str = ""
@@ -48,7 +49,7 @@ class Execution:
 
     @property
     def succeeded(self) -> bool:
-        """Whether it ended, or left by itself with the status 0."""
+        """Whether it ran to its last line, or exited with status 0."""
         return self.ended or (self.outcome in ("exited", "gone") and self.detail == "0")
 
 
@@ -60,9 +61,9 @@ def run(program: str, stdin: str = "", limits: Limits | None = None) -> Executio
     limits = limits or Limits()
     with tempfile.TemporaryDirectory(prefix="fimble-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        folder.chmod(0o777)  # for nobody
+        folder.chmod(0o777)  # so that the user nobody can write
         source, given, printed = folder / "program.py", folder / "input", folder / "output"
-        # A lone surrogate, which UTF-8 cannot hold, makes the program wrong, not the bench.
+        # A lone surrogate cannot be encoded in UTF-8. Then the program is wrong, not the bench.
         source.write_bytes(program.encode("utf-8", "replace"))
         given.write_bytes(stdin.encode("utf-8", "replace"))
         reading, writing = os.pipe()
@@ -93,10 +94,11 @@ def run(program: str, stdin: str = "", limits: Limits | None = None) -> Executio
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> bool:
-    """Waits for the program's end, and kills what it leaves behind. False if the time was up first."""
+    """Waits for the program's end, and kills processes that it leaves behind. False if the time was over first."""
     ended = True
     if hasattr(os, "pidfd_open"):
-        # Unlike a plain wait, this does not reap the process, so that its group cannot become another's.
+        # Unlike a plain wait, this does not reap the process, so the system cannot give its group id to another
+        # process.
         descriptor = os.pidfd_open(process.pid)
         try:
             ended = bool(select.select([descriptor], [], [], seconds)[0])

@@ -17,8 +17,8 @@ _NOBODY = 65534
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _OPEN_FILES = 64
 
-# What a program that solves a task has no business with. The limits below hold without this list too; it
-# ends the program at once, with a reason, and it also works where the system permits no name spaces.
+# Events that no solution of a task needs. The limits below also hold without this list. But the list ends the program
+# at once, with a reason, and works on systems without name spaces.
 _FORBIDDEN = (
     "socket.",
     "subprocess.",
@@ -49,7 +49,7 @@ _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 
 
 def _leave_network() -> None:
-    """Into a network name space of its own, which has no way out, where the system permits it."""
+    """Moves this process into a separate network name space without connections, if the system allows that."""
     flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWNET | _CLONE_NEWUSER
     try:
         if sys.version_info >= (3, 12):
@@ -63,7 +63,8 @@ def _leave_network() -> None:
 
 
 def _become_nobody() -> None:
-    """Root has no limit on processes and may write everywhere. It stays root if nobody could not read Python."""
+    """Changes from root to the user nobody, because root has no process limit and may write everywhere. Stays root if
+    nobody cannot read Python."""
     if os.geteuid() != 0:
         return
     os.seteuid(_NOBODY)
@@ -82,7 +83,7 @@ def _limit(kind: int, value: int) -> None:
 
 
 def _watch(folder: str) -> None:
-    """Forbids what is on the list, and writing to files outside `folder`. An audit hook cannot be removed."""
+    """Forbids the events in the list, and writing to files outside `folder`. An audit hook cannot be removed."""
 
     def hook(event: str, args: tuple[object, ...]) -> None:
         if event.startswith(_FORBIDDEN):

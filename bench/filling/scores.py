@@ -1,4 +1,4 @@
-"""Scores of one completion: does the program work, is it what the author wrote, how near, does it still parse."""
+"""Scores one completion: whether the program passes its tests, equals the author's text, is similar, and parses."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """`text` in place of the bytes `start:end` of the task's document. An empty text stands for nothing shown."""
+    """`text` in place of the bytes `start:end` of the task's document. An empty text means that nothing is shown."""
 
     text: str
     start: int
@@ -30,10 +30,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """verdict: `passed`, or why not; empty without tests. exact: equal to the reference but for white space at its
-    ends. similarity: 0 to 1, the normalised edit distance over insertions and deletions. parses: whether
-    accepting it leaves no more ERROR and MISSING nodes than there were; None without a grammar or a text. undefined:
-    whether it brings a name that is surely defined nowhere; None without a text, and in other languages than Python.
+    """verdict: `passed`, or the reason why not; empty without tests. exact: whether it equals the reference, apart from
+    white space at its ends. similarity: 0 to 1, the normalised edit distance over insertions and deletions. parses:
+    whether accepting it adds no ERROR or MISSING nodes; None without a grammar or a text. undefined: whether it has a
+    name that is certainly defined nowhere; None without a text, and for languages other than Python.
     """
 
     text: str
@@ -65,7 +65,7 @@ def score(task: Task, completion: Completion) -> Score:
 
 
 def undefined(document: DocumentSnapshot, completion: Completion) -> bool | None:
-    """Whether a completion brings a name that is surely defined nowhere; None for other languages than Python."""
+    """Whether a completion has a name that is certainly defined nowhere; None for languages other than Python."""
     if find_language(document.language_id, document.path).name != "Python":
         return None
     suggestion = Suggestion(completion.text, completion.start, completion.end)
@@ -73,7 +73,7 @@ def undefined(document: DocumentSnapshot, completion: Completion) -> bool | None
 
 
 def verdict(task: Task, program: str, limits: sandbox.Limits | None = None) -> str:
-    """`passed` if `program` passes all tests of `task`, else what the first that fails has to say."""
+    """`passed` if `program` passes all tests of `task`, else the message of the first test that fails."""
     for test in task.tests:
         execution = sandbox.run(program + test.tail, test.stdin, limits)
         if test.output is None:
@@ -95,12 +95,12 @@ def parses(before: DocumentSnapshot, after: DocumentSnapshot) -> bool | None:
 
 
 def broken_nodes(root: Node) -> int:
-    """How many ERROR and MISSING nodes a tree has, those among them that its lists of children leave out."""
+    """How many ERROR and MISSING nodes a tree has, including those that its lists of children omit."""
     count, waiting = str(root).count("(MISSING _"), [root]
     while waiting:
         node = waiting.pop()
         if not node.has_error:
-            continue  # nothing in it is broken
+            continue  # it contains no error
         count += node.is_error or node.is_missing
         waiting.extend(node.children)
     return count

@@ -1,4 +1,4 @@
-"""The results of a run, a line of JSON per hole, written as they come, so that an interrupted run goes on."""
+"""The results of a run, one line of JSON per hole, written at once, so that an interrupted run can continue."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 
 class Store:
-    """The first line says what the run is; a run that is another may not go on here. Without a path, results are
-    kept in memory alone."""
+    """The first line describes the run; a run with other options must not continue the file. Without a path, results
+    are kept only in memory."""
 
     def __init__(self, path: Path | None, run: dict[str, Any], *, fresh: bool = False) -> None:
         """Raises ValueError if the file belongs to a run with other options."""
@@ -33,14 +33,14 @@ class Store:
 
     @classmethod
     def held(cls, path: Path | None) -> Store:
-        """What a run has left at `path`, whatever run it was. Raises ValueError if there is none."""
+        """The results at `path`, whatever the options of their run. Raises ValueError if there are none."""
         lines = _whole_lines(path) if path is not None and path.exists() else []
         if path is None or not lines:
             raise ValueError(f"there are no results at {path}" if path else "name the --out FILE of the earlier run")
         return cls(path, lines[0])
 
     def add(self, record: dict[str, Any]) -> None:
-        """Keeps the results of one hole, which has a `set` and an `id`."""
+        """Stores the results of one hole, which have a `set` and an `id`."""
         self.records[record["set"], record["id"]] = record
         if self._path is not None:
             with self._path.open("a", encoding="utf-8") as file:
@@ -48,7 +48,7 @@ class Store:
 
 
 def _whole_lines(path: Path) -> list[dict[str, Any]]:
-    """The file's lines. A last one that was cut off in the middle is removed from the file too. Raises ValueError."""
+    """The file's lines. An incomplete last line is also removed from the file. Raises ValueError."""
     text = path.read_bytes()
     whole = text[: text.rfind(b"\n") + 1]
     if len(whole) < len(text):

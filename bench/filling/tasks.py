@@ -1,4 +1,4 @@
-"""A hole to fill, what belongs there, and the tests that tell whether a program with it works."""
+"""The tasks: a hole, the expected text, and the tests of the program with the hole filled."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lsp_server.core.text import encode
 
 _WORD = re.compile(r"[A-Za-z_]{4,}")
 
-# The group of holes with brackets right of the cursor that an editor has closed.
+# The group of holes with closing brackets right of the cursor, which an editor has inserted.
 CLOSED = "closed brackets"
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 # A string, a comment or a bracket of a line of Python.
@@ -25,12 +25,11 @@ _PART = re.compile(r"""("[^"]*"|'[^']*'|#.*)|([(\[{])|([)\]}])""")
 
 @dataclass(frozen=True, slots=True)
 class Test:
-    """One run of the program: the document, completed, and `tail` behind it.
-
-    output: what it must print, any of these; None if the program tests itself and must reach its last line.
+    """One run of the program: the completed document, then `tail`. output: the accepted outputs; None if the program
+    tests itself and must reach its last line.
     """
 
-    __test__ = False  # to pytest, which collects classes of this name
+    __test__ = False  # tells pytest that this class is no test
 
     tail: str = ""
     stdin: str = ""
@@ -39,8 +38,8 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """before, after: the document around the hole. reference: what its author wrote there. path: the name a
-    model is shown. group: what kind of hole it is, within its set. single_line: whether one line is asked for.
+    """before, after: the document around the hole. reference: the author's text for the hole. path: the name that a
+    model is shown. group: the kind of hole within its set. single_line: whether a single line is missing.
     """
 
     id: str
@@ -64,7 +63,7 @@ class Task:
 
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The objects of a JSONL file, compressed or not. Raises ValueError if it is not one."""
+    """The objects of a JSONL file, compressed or not. Raises ValueError if it is no JSONL file."""
     opener = gzip.open if path.suffix == ".gz" else open
     try:
         with opener(path, "rt", encoding="utf-8") as file:
@@ -76,21 +75,22 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def chosen(tasks: Sequence[Task], limit: int | None, seed: int) -> list[Task]:
-    """`limit` of the tasks, or all, in random order. A larger limit adds to what a smaller one draws."""
+    """`limit` of the tasks, or all, in random order. The tasks of a smaller limit are always among those of a larger
+    one."""
     order = sorted(tasks, key=lambda task: task.id)
     random.Random(seed).shuffle(order)
     return order[:limit]
 
 
 def mid_word(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
-    """The tasks with the beginning of the reference typed already, up to the middle of a word of four letters or
-    more, and only the rest of that line asked for. Tasks without such a word are left out."""
+    """The tasks with the beginning of the reference already typed, up to the middle of a word of four letters or more.
+    Only the rest of that line is the new reference. Tasks without such a word are left out."""
     for task in tasks:
         line = task.reference.split("\n", 1)[0].rstrip("\r")
         words = list(_WORD.finditer(line))
         if not words:
             continue
-        # Its own generator for each, so that a task gets the same place whatever stands beside it.
+        # Each task has its own random generator, so that its place does not depend on the other tasks.
         draw = random.Random(f"{seed} {task.id}")
         word = draw.choice(words)
         split = draw.randrange(word.start() + 1, word.end())
@@ -106,12 +106,12 @@ def mid_word(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
 
 
 def closed(tasks: Iterable[Task], seed: int) -> Iterator[Task]:
-    """The tasks with the beginning of the reference typed already, up to behind an opening bracket, in an editor that
-    closes brackets: those that are still open stand closed right of the cursor. Only the rest of that line is asked
-    for. Tasks without a bracket are left out."""
+    """The tasks with the beginning of the reference already typed, up to an opening bracket, in an editor that closes
+    brackets: the closing brackets are right of the cursor. Only the rest of that line is the new reference. Tasks
+    without a bracket are left out."""
     for task in tasks:
         line = task.reference.split("\n", 1)[0].rstrip("\r")
-        places: list[tuple[int, str]] = []  # behind an opening bracket, and what closes all that is open there
+        places: list[tuple[int, str]] = []  # offsets after an opening bracket, each with all closers
         closing = ""
         for part in _PART.finditer(line):
             if part[2]:

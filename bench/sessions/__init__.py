@@ -1,1 +1,1 @@
-"""Editing sessions: recorded ones and typed files, when their keys come, and the editor that types them."""
+"""Editing sessions: recordings and typed files, the times of their keys, and the editor that types them."""

@@ -1,7 +1,7 @@
-"""How many prompt tokens a session costs, on virtual time: the server's own engine, and no model.
+"""Counts the prompt tokens of a session on virtual time, with the server's own engine and without a model.
 
-Each key starts at its time stamp and evaluating a token takes a fixed time. A key whose prompt is not done
-when the next change comes goes unanswered, and what was evaluated of it stays in the cache.
+Each key starts at its time stamp, and the evaluation of a token takes a fixed time. A key whose prompt is not complete
+when the next change comes is not answered; its evaluated tokens stay in the cache.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from lsp_server.settings.fields import Settings
 if TYPE_CHECKING:
     from lsp_server.backends.base import Logits
 
-# The tokens of the window that the server keeps free for what is decoded (the setting max_tokens).
+# The tokens of the window that stay free for decoded tokens (the setting max_tokens).
 _DECODED_TOKENS = 64
 _MAX_LINES = 8
 
 
 class Tokenizer(Protocol):
-    """What is needed of a model. `size`: all of its token ids, and those of stand-ins, are below it."""
+    """The tokeniser of a model. size: all token ids are lower, also those of substituted markers."""
 
     @property
     def size(self) -> int: ...
@@ -48,8 +48,8 @@ class Tokenizer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The server's settings and the clock. rest_ms: after this long without a key the user rests.
-    chunk_tokens: what is evaluated between two looks at the queue."""
+    """The server's settings and the clock. rest_ms: after this time without a key, the user pauses. chunk_tokens: how
+    many tokens are evaluated between two checks of the queue."""
 
     context_tokens: int = Settings().context_tokens
     resident_prompts: int = Settings().resident_prompts
@@ -60,8 +60,8 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class KeyCount:
-    """One key. evaluated: the prompt tokens that were evaluated before the answer, or until the next change
-    came; rest: what was evaluated afterwards, while the user rested."""
+    """One key. evaluated: the prompt tokens that were evaluated before the answer, or until the next change. rest: the
+    tokens that were evaluated after that, while the user paused."""
 
     answered: bool
     evaluated: int
@@ -69,7 +69,7 @@ class KeyCount:
 
 
 class Policy(Protocol):
-    """Which prompt a key is answered from, and which is prepared when the user rests."""
+    """Chooses the prompt for a key, and the prompt that is prepared while the user pauses."""
 
     form: FimFormat
     resident_prompts: int
@@ -79,7 +79,7 @@ class Policy(Protocol):
     def rest(self, change: Change) -> FimPrompt | None: ...
 
     def rested(self) -> None:
-        """The prompt for the rest has been evaluated whole."""
+        """Must be called when the prompt for the pause was completely evaluated."""
         ...
 
 
@@ -110,9 +110,9 @@ class Anchored:
 
 
 class Usual:
-    """What other local tools send: all text up to the cursor, the text behind it, and the middle marker; in the
-    same window, with the same hysteresis, and one resident prompt. The cursor's line is a segment of its own,
-    so that counting is quick; that changes the count by a token at most."""
+    """The prompts of other local tools: all text before the cursor, the text after it, and the middle marker; with the
+    same window and hysteresis, and one resident prompt. The cursor's line is a segment of its own, which makes counting
+    fast and changes the count by one token at most."""
 
     resident_prompts = 1
 
@@ -135,7 +135,7 @@ class Usual:
 
 
 class CountingBackend:
-    """A backend that evaluates nothing: it counts, lets the clock go on, and ends every text at once."""
+    """A backend that evaluates nothing: it counts tokens, advances the clock, and ends every text at once."""
 
     def __init__(self, tokenizer: Tokenizer, form: FimFormat, rules: Rules, residents: int) -> None:
         self._tokenizer = tokenizer
@@ -170,7 +170,7 @@ class CountingBackend:
         raise ModelError("nothing is computed here, so there is nothing to adapt")
 
     def checkpoint(self, sequence: int) -> None:
-        """Every prompt can be cut anywhere."""
+        """Does nothing, because every sequence can be cut at any length."""
 
     def start_tokens(self) -> list[int]:
         return self._tokenizer.start_tokens()
@@ -234,8 +234,8 @@ class _Runner:
     def evaluate(
         self, prompt: FimPrompt, change: Change, max_tokens: int, begin_ms: float, end_ms: float
     ) -> tuple[bool, int]:
-        """Works on a prompt from `begin_ms`, or when the step before has ended, until `end_ms` at the
-        latest. Returns whether it was in time, and how many tokens were evaluated."""
+        """Evaluates a prompt from `begin_ms`, or from the end of the step before, until `end_ms` at the latest. Returns
+        whether it was completed, and how many tokens were evaluated."""
         self._id += 1
         self._backend.now_ms = max(begin_ms, self._backend.now_ms)
         rule = stop_rule(change.document, find_hole(change.document, change.cursor), _MAX_LINES)
@@ -258,7 +258,7 @@ class _Runner:
 
 
 def count(changes: Iterable[Change], policy: Policy, tokenizer: Tokenizer, rules: Rules) -> Iterator[KeyCount]:
-    """The cost of every change that types. The changes must be in order of time (see `timeline.spread`)."""
+    """The cost of every change with `types`. The changes must be in order of time (see `timeline.spread`)."""
     backend = CountingBackend(tokenizer, policy.form, rules, policy.resident_prompts)
     runner = _Runner(backend)
     for change, gap_ms in with_gaps(changes):
@@ -278,8 +278,8 @@ def count(changes: Iterable[Change], policy: Policy, tokenizer: Tokenizer, rules
 
 @dataclass(frozen=True, slots=True)
 class CountSummary:
-    """One session under one policy. p50 to mean: tokens evaluated before an answer, over the answered keys.
-    evaluated_per_key: over all keys, what was evaluated in vain too, but not the rests."""
+    """One session with one policy. p50 to mean: the tokens evaluated before an answer, over the answered keys.
+    evaluated_per_key: over all keys, with the tokens of unanswered keys, but without those of pauses."""
 
     session: str
     order: str

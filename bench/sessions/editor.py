@@ -1,4 +1,4 @@
-"""A scripted editor: starts the real server over stdio, and types into it as an editor would."""
+"""A scripted editor: starts the real server over stdio, and sends it the messages of an editor."""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ import anyio
 from lsprotocol import types
 from pygls.lsp.client import LanguageClient
 
-# How long a server may take to end, before it is ended by force.
+# How long a server may take to end before it is killed.
 _END_SECONDS = 10.0
 
 
 class ServerError(Exception):
-    """The server could not do what was asked; the message says why."""
+    """The server could not answer a request; the message says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What an editor shows after a key: the ghost text, the time until it came, and what it cost.
-
-    cost is the request's entry in `fimble/status`.
+    """The result of a key in an editor: the ghost text and the time until it came. cost: the request's entry in
+    `fimble/status`.
     """
 
     text: str
@@ -34,7 +33,7 @@ class Shown:
 
 
 def plain(value: Any) -> Any:
-    """A custom answer as dicts and lists; pygls gives it as nested named tuples."""
+    """The answer to one of our own requests as dicts and lists; pygls returns nested named tuples."""
     if hasattr(value, "_asdict"):
         return {key: plain(item) for key, item in value._asdict().items()}
     if isinstance(value, (list, tuple)):
@@ -43,7 +42,7 @@ def plain(value: Any) -> Any:
 
 
 class Editor:
-    """One buffer and its cursor, at a server. Positions are offsets in characters of the text."""
+    """One buffer with its cursor, connected to a server. Positions are offsets in characters."""
 
     def __init__(self, client: LanguageClient, initialize_seconds: float) -> None:
         self.initialize_seconds = initialize_seconds
@@ -77,7 +76,7 @@ class Editor:
             if process is None or process.returncode is not None:
                 raise RuntimeError("it is not running")
             return await ask()
-        except RuntimeError as error:  # pygls ends what it waits for with this
+        except RuntimeError as error:  # pygls raises this for requests without an answer
             raise ServerError(f"the server does not answer: {error}") from None
 
     @staticmethod
@@ -86,7 +85,7 @@ class Editor:
         return dict(plain(answer))
 
     async def ready(self, on_progress: Callable[[float], None] = lambda _: None) -> dict[str, Any]:
-        """Waits until the model is loaded, and returns what the server says of it."""
+        """Waits until the model is loaded. Returns the server's description of it."""
         while True:
             model: dict[str, Any] = (await self.status())["model"]
             if model["state"] == "ready":
@@ -136,9 +135,9 @@ async def editor(
     environment: Mapping[str, str] | None = None,
     saved_prompts_mb: int = 0,
 ) -> AsyncIterator[Editor]:
-    """An editor connected to a fresh `fimble serve`, shut down at the end however that comes. on_progress: gets every
-    `$/progress`, which the client then says it can show. environment: the server's, if it is not ours.
-    saved_prompts_mb: the setting; with 0 what is cold stays cold in every run."""
+    """A context manager for an editor connected to a new `fimble serve`, which is always shut down at the end.
+    on_progress: called with every `$/progress`; if it is given, the client declares support for progress. environment:
+    of the server, if it is not ours. saved_prompts_mb: the setting; 0 keeps every run cold."""
     client = LanguageClient("fimble-bench", "1")
     capabilities = types.ClientCapabilities(
         general=types.GeneralClientCapabilities(position_encodings=[types.PositionEncodingKind.Utf32]),
@@ -148,19 +147,19 @@ async def editor(
         window=types.WindowClientCapabilities(work_done_progress=on_progress is not None),
     )
 
-    # What the server says of the model is in its status too.
+    # The server's messages about the model are also in its status.
     for method in (types.WINDOW_SHOW_MESSAGE, types.WINDOW_LOG_MESSAGE):
         client.feature(method)(lambda _: None)
     if on_progress is not None:
         client.feature(types.WINDOW_WORK_DONE_PROGRESS_CREATE)(lambda _: None)
-        # pygls writes on what it is given, which a method does not allow.
+        # pygls sets attributes on the handler, which is not possible for a method.
         client.feature(types.PROGRESS)(lambda params: on_progress(params))  # noqa: PLW0108
     began = time.perf_counter()
     command = [sys.executable, "-m", "lsp_server", "serve", *server_arguments]
     options: dict[str, Any] = {} if environment is None else {"env": dict(environment)}
     await client.start_io(*command, **options)
     try:
-        # What is typed here is no user's, and is not counted as such.
+        # These keys are not a user's, so they are not counted for the statistics.
         options = {"saved_prompts_mb": saved_prompts_mb, "stats": False}
         await client.initialize_async(types.InitializeParams(capabilities, initialization_options=options))
         seconds = time.perf_counter() - began
@@ -171,14 +170,14 @@ async def editor(
 
 
 async def _end(client: LanguageClient) -> None:
-    """Has the server end as editors do, and ends it if it does not. pygls waits for a server that nobody has told."""
+    """Ends the server as editors do, and kills it if it does not end. Without this, pygls would wait for ever."""
     process = client._server
     if process is None:
         return
     with anyio.CancelScope(shield=True):
         try:
             if process.returncode is None:
-                # Ctrl-C on a terminal ends the server too, which is no error then.
+                # Ctrl-C in a terminal also ends the server; that is no error.
                 with suppress(RuntimeError), anyio.move_on_after(_END_SECONDS):
                     await client.shutdown_async(None)
                     client.exit(None)

@@ -1,4 +1,4 @@
-"""A session typed into the real server in real time, and what became of every key."""
+"""Types a session into the real server in real time, and records the result of every key."""
 
 from __future__ import annotations
 
@@ -26,12 +26,11 @@ _LAST_ANSWER_SECONDS = 2.0
 
 @dataclass(slots=True)
 class LiveKey:
-    """One key. ms: until the answer, None if none came before it was cancelled or its document changed.
-    in_time: it came before the next key. credit: characters of the suggestion that the user typed next.
-
-    evaluated_tokens and decoded_tokens are new ones: what an answer shares with the one before it, whose
-    generation it took over, counts there. None where the server does not say (stale requests). wasted_tokens:
-    decoded_tokens times the share of the suggestion that was not typed. cpu_ms: of the server's process,
+    """One key. ms: the time until the answer; None if the request was cancelled, or its document changed, before an
+    answer came. in_time: whether it came before the next key. credit: how many characters of the suggestion the user
+    typed next. evaluated_tokens, decoded_tokens: only new tokens; if an answer continues the generation of an earlier
+    key, the earlier tokens count there. None if the server does not report them (stale requests). wasted_tokens:
+    decoded_tokens times the share of the suggestion that was not typed. cpu_ms: the CPU time of the server's process
     until the next key.
     """
 
@@ -58,8 +57,8 @@ class LiveKey:
 
 
 class Player:
-    """Types changes at an editor. Sends what editors send: the change, then `$/cancelRequest` for the request
-    that still waits, then the new request."""
+    """Types changes in an editor. Sends the messages of an editor: the change, then `$/cancelRequest` for a waiting
+    request, then the new request."""
 
     def __init__(self, editor: Editor, speed: float, longest_pause_ms: float) -> None:
         self._editor = editor
@@ -75,7 +74,8 @@ class Player:
         self._process = psutil.Process(editor.server_pid)
 
     async def play(self, changes: Sequence[Change], on_key: Callable[[], None] = lambda: None) -> list[LiveKey]:
-        """Types `changes`, and returns a record of each that types. Can be called again for those that follow."""
+        """Types `changes`. Returns a record for each change with `types`. Can be called again for the following
+        changes."""
         keys: list[LiveKey] = []
         if not changes:
             return keys
@@ -107,8 +107,8 @@ class Player:
         return keys
 
     async def _settle(self, first: Change) -> None:
-        """Opens the first document and asks once where typing begins, as if the user had come there and
-        rested. So what is measured is the session, and not one cold prompt."""
+        """Opens the first document and sends one request at the place where typing begins, as if the user had paused
+        there. So the session is measured, and not one cold prompt."""
         document = first.before
         if document.uri not in self._documents:
             self._open(document)
@@ -198,7 +198,7 @@ class Player:
                 self._seen[entry["uri"], entry["version"]] = entry
 
     def _add_costs(self, keys: Sequence[LiveKey]) -> None:
-        """What the server said of each request. Answers of one generation have the same prefill time."""
+        """Adds the server's data about each request. Answers of one generation have the same prefill time."""
         generation: tuple[object, ...] | None = None
         decoded = 0
         for key in keys:
@@ -217,10 +217,9 @@ class Player:
 
 
 def add_credit(keys: Sequence[LiveKey], changes: Sequence[Change]) -> None:
-    """Sets how much of each suggestion the user then typed, and with it what of its tokens was wasted.
-
-    keys: the records of those of `changes` that type. A character counts if it was typed at the suggestion's
-    place before anything else was done there.
+    """Sets how much of each suggestion the user typed afterwards, and how many of its tokens were wasted. keys: the
+    records of the `changes` with `types`. A character counts if it was typed at the suggestion's place before any other
+    change there.
     """
     typing = [index for index, change in enumerate(changes) if change.types]
     for key, index in zip(keys, typing, strict=True):

@@ -1,4 +1,4 @@
-"""Recorded editing sessions, in the formats they are published in, as one stream of changes."""
+"""Reads recorded editing sessions in their published formats, as one stream of changes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from typing import Any
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.text import encode
 
-# A recorded selection says where the cursor is after a change if it was written this soon after it.
+# A recorded selection gives the cursor after a change if it was recorded within this time after the change.
 _SELECTION_WITHIN_MS = 50
 
-# A change that replaces all of a document is a load, not typing, if this many characters go or come with it.
+# A change of a whole document is a load and no typing if it removes or inserts at least this many characters.
 _LOADED_CHARACTERS = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """The bytes start:end of a text replaced. Of several, each counts in the text that those before it left."""
+    """A replacement of the bytes `start:end`. If there are several, each refers to the text after the ones before
+    it."""
 
     start: int
     end: int
@@ -33,8 +34,8 @@ class Replacement:
 class Change:
     """A document before and after a change, the byte offset of the cursor after it, and the time in ms.
 
-    types: whether an editor would ask for a completion: any change by the user in the file that has the
-    focus, pastes and deletions too; not the loading of a file, nor what a tool does to another file.
+    types: whether an editor would request a completion: after any change by the user in the focused file, also pastes
+    and deletions; not after the loading of a file, or a tool's change of another file.
     """
 
     time_ms: float
@@ -46,7 +47,7 @@ class Change:
 
     @property
     def key(self) -> str | None:
-        """The one character that the change inserted, if that is all it did."""
+        """The character that the change inserted, if it inserted exactly one and changed nothing else."""
         if len(self.replacements) != 1 or self.replacements[0].start != self.replacements[0].end:
             return None
         inserted = self.replacements[0].inserted.decode("utf-8", "replace")
@@ -76,8 +77,8 @@ _EDITED_FILES = {"rustcode": "src/skiplist.rs", "sveltecomponent": "src/App.svel
 
 
 def _editing_trace(data: dict[str, Any], name: str) -> Iterator[Change]:
-    """Offsets in a trace count code points; the patches of a transaction apply one after the other. Where the
-    cursor stands is not recorded: behind the first patch that inserts, which is the last in the text."""
+    """Offsets in a trace count code points, and the patches of a transaction apply one after the other. The cursor is
+    not recorded. It is assumed after the first patch that inserts text, which is the last in the text."""
     path = _EDITED_FILES.get(name, f"{name}.txt")
     text: str = data["startContent"]
     document = DocumentSnapshot.of(f"file:///{path}", encode(text), path=path)
@@ -98,9 +99,9 @@ def _editing_trace(data: dict[str, Any], name: str) -> Iterator[Change]:
 
 
 def _workspace_recording(log: list[dict[str, Any]]) -> Iterator[Change]:
-    """Offsets in such a log count UTF-16 units; the edits of one change all count in the old text."""
+    """Offsets in such a log count UTF-16 units; all edits of one change refer to the old text."""
     paths: dict[int, str] = {}
-    texts: dict[int, bytes] = {}  # UTF-16, so that its offsets are ours
+    texts: dict[int, bytes] = {}  # in UTF-16, so that the log's offsets can be used
     documents: dict[int, DocumentSnapshot] = {}
     stored: dict[str, bytes] = {}
     focused: int | None = None
@@ -125,7 +126,7 @@ def _workspace_recording(log: list[dict[str, Any]]) -> Iterator[Change]:
                 for start, end, inserted in entry["edit"]
             )
             made = []
-            # From the last to the first, so that applying one does not move those still to come.
+            # From the last to the first, so that an edit does not move the offsets of the remaining ones.
             for start, end, inserted in sorted(entry["edit"], reverse=True):
                 old = texts[id]
                 begin = len(_utf8(old[: 2 * start]))
@@ -161,7 +162,7 @@ def _edited(document: DocumentSnapshot, change: Replacement) -> DocumentSnapshot
 
 
 def _shifted(offset: int, change: Replacement) -> int:
-    """Where `offset` of the old text is in the new one."""
+    """The offset in the new text for an offset in the old one."""
     if offset <= change.start:
         return offset
     return max(change.start, offset - (change.end - change.start)) + len(change.inserted)

@@ -1,4 +1,4 @@
-"""Typing the files of a git repository: a session for code that nobody recorded being written."""
+"""Makes a session from the files of a git repository: parts of them are typed again."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ _BETWEEN_FILES_MS = 2000.0
 
 
 def files(repository: Path) -> list[Path]:
-    """The repository's source files in a known language, neither tiny nor huge, in git's order.
-
-    Raises ValueError if git does not know the folder.
+    """The repository's source files in a known language, neither very small nor very large, in git's order. Raises
+    ValueError if the folder is no git repository.
     """
     command = ["git", "-C", str(repository), "ls-files", "-z"]
     try:
@@ -33,16 +32,14 @@ def files(repository: Path) -> list[Path]:
 
 
 def is_source(path: Path) -> bool:
-    """Whether `path` is a file in a known programming language, neither tiny nor huge."""
+    """Whether `path` is a file in a known programming language, neither very small nor very large."""
     known = find_language("", path.name) in LANGUAGES and path.suffix not in (".md", ".json", ".txt", "")
     return known and path.is_file() and _LEAST_BYTES <= path.stat().st_size <= _MOST_BYTES
 
 
 def typed(repository: Path, key_ms: float) -> Iterator[Change]:
-    """The middle third of each file's lines, taken out and typed again, one key every `key_ms`.
-
-    So text stands above and below the cursor. A line end comes with the next line's indentation, in one
-    key, as editors do it.
+    """Removes the middle third of each file's lines and types it again, one key every `key_ms`. So there is text above
+    and below the cursor. A line end and the indentation of the next line are one key, as in editors.
     """
     time_ms = 0.0
     for path in files(repository):

@@ -1,4 +1,4 @@
-"""The figures of `bench keystrokes`, summed up, as tables for a terminal."""
+"""The summaries of `bench keystrokes`, as tables for a terminal."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ def count_table(summaries: Sequence[CountSummary]) -> Table:
 def live_summary(session: str, keys: Sequence[LiveKey], wall_seconds: float) -> dict[str, Any]:
     """The figures of one session typed in real time; `keys` is not empty.
 
-    asked_model: answered by the model, of which the percentiles of tokens and ms are. typed_characters: the
-    single characters that the session typed; credit_characters: those that stood in the latest suggestion
-    when they were typed.
+    asked_model: the keys that the model answered; the percentiles of tokens and ms are for these. typed_characters: the
+    single characters that were typed. credit_characters: those of them that the latest suggestion contained at that
+    place.
     """
     answered = [key for key in keys if key.ms is not None]
     shown = [key for key in answered if key.suggestion]

@@ -1,4 +1,4 @@
-"""When keys were pressed: spreading coarse time stamps, and finding the densest part of a session."""
+"""The times of keys: spreads coarse time stamps, and finds the densest part of a session."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _SECOND_MS = 1000.0
 
 
 def spread(changes: Iterable[Change]) -> Iterator[Change]:
-    """The changes with equal stamps spread evenly up to the next stamp, at most over a second: the stamps of
-    some recordings count whole seconds. Stamps that go back are taken for the one before."""
+    """The changes, with equal stamps spread evenly up to the next stamp, at most over a second, because some recordings
+    count whole seconds. A stamp that is lower than the one before is replaced by it."""
     waiting: list[Change] = []
     latest = float("-inf")
     for _, group in groupby(_forward(changes), key=lambda change: change.time_ms):
@@ -43,7 +43,7 @@ def _spread_group(group: Sequence[Change], next_ms: float) -> Iterator[Change]:
 
 
 def with_gaps(changes: Iterable[Change]) -> Iterator[tuple[Change, float]]:
-    """Each change with the time until the next one, in ms; infinite behind the last."""
+    """Each change with the time until the next one, in ms; infinite after the last."""
     last: Change | None = None
     for change in changes:
         if last is not None:
@@ -55,15 +55,15 @@ def with_gaps(changes: Iterable[Change]) -> Iterator[tuple[Change, float]]:
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """What is needed of a change to find the densest part. typed: whether it is one character typed."""
+    """The data of a change for finding the densest part. typed: whether it is one typed character."""
 
     time_ms: float
     typed: bool
 
 
 def densest(beats: Sequence[Beat], count: int, longest_pause_ms: float) -> int:
-    """Where the `count` changes begin in which the most characters were typed per second, with pauses cut to
-    `longest_pause_ms`. Held backspaces and formatted code, which are quicker still, do not count as typed."""
+    """The index of the first of the `count` changes with the most typed characters per second, with pauses shortened to
+    `longest_pause_ms`. Held backspaces and formatted code do not count as typed."""
     if len(beats) <= count:
         return 0
     times, typed = [0.0], [0]

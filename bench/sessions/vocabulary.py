@@ -1,4 +1,4 @@
-"""A model's tokeniser without the model: what `bench keystrokes --count` needs, loaded in a second."""
+"""A model's tokeniser without the model: for `bench keystrokes --count`, loaded in a second."""
 
 from __future__ import annotations
 
@@ -15,10 +15,8 @@ _MOST_STAND_INS = 64
 
 
 class Vocabulary(LlamaVocabulary):
-    """The vocabulary of the llama backend alone, so that the tokens are the very ones the server sees.
-
-    A format's marker that the model does not have gets an id behind the vocabulary: what is counted is how
-    many tokens there are, and a marker is one in every format.
+    """The vocabulary of the llama backend, so that the tokens are the same as in the server. A format's marker that the
+    model lacks gets an id after the vocabulary, because only numbers of tokens are counted, and a marker is one token.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,14 +34,14 @@ class Vocabulary(LlamaVocabulary):
         self.name = self._meta("general.name") or path.stem
 
     def close(self) -> None:
-        """Gives the memory back."""
+        """Frees the memory."""
         if self._model:
             self._api.llama_model_free(self._model)
         self._model = None
 
     @property
     def size(self) -> int:
-        """More than any token id, with room for the stand-ins."""
+        """A number above all token ids, also above those of substituted markers."""
         return self._vocabulary + _MOST_STAND_INS
 
     def marker(self, spelling: str) -> int | None:

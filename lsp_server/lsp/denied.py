@@ -64,7 +64,7 @@ class DeniedPlaces:
         why = ""
         if self._opened:
             why = "a document of a folder of `endpoints_denied` is open, or was"
-        elif self._folders and any(map(self._folders.meet, self._session.roots)):
+        elif self._folders and any(map(self._folders.overlap, self._session.roots)):
             why = "the workspace lies in a folder of `endpoints_denied`, or has one in it"
         if why != self.why:
             self.why = why

@@ -72,7 +72,7 @@ def test_a_model_is_asked_where_none_can_be_computed(tmp_path: Path, alone: bool
             result = scenarios.run(scenarios.read(path), model)
             assert result.right == (text is INVENTED or not alone)
             assert result.why.startswith("model: suggested by scripted" if text is INVENTED or alone else "rename")
-        assert model.told().startswith(f"{1 + alone} questions")
+        assert model.summary().startswith(f"{1 + alone} questions")
     finally:
         model.close()
 
