@@ -1,4 +1,4 @@
-"""Packed rows as batches: which rows come when depends on the seed and on nothing else, so a run can be resumed."""
+"""Packed rows as batches. The order of the rows depends only on the seed, so a run can be resumed."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ class Batch:
 
 
 class PackedRows:
-    """All rows of a folder that `pack` has written.
-
-    context_share: of the tokens of prompts, how many count in the loss; those of middles all do. Raises ValueError if
-    the folder is not complete.
+    """All rows of a folder that `pack` has written. context_share: the share of prompt tokens that count in the loss;
+    all tokens of middles count. Raises ValueError if the folder is not complete.
     """
 
     def __init__(self, folder: Path, context_share: float = 1.0, seed: int = 0) -> None:
@@ -43,7 +41,7 @@ class PackedRows:
         return int(self._starts[-1])
 
     def batch(self, position: int, size: int, device: torch.device) -> Batch:
-        """The `size` rows from the `position`-th on; behind the last one they come again in another order."""
+        """The `size` rows from index `position` on. After the last row all rows come again in another order."""
         tokens, weights = [], []
         for number in range(position, position + size):
             epoch, index = divmod(number, len(self))

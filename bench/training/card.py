@@ -1,4 +1,4 @@
-"""`card`: writes a model card and its loss curve. Every figure comes out of a file that a stage has written."""
+"""`card`: writes a model card and its loss curve. Every figure is from a file that a stage has written."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def card(
     commands: list[str],
     plot: str,
 ) -> str:
-    """The card as Markdown. A part whose results are missing is not there."""
+    """The card as Markdown. Parts without results are left out."""
     kind = about["kind"]
     values = {"parameters": about.get("parameters", 0) / 1e6, "rank": about.get("rank", 0)}
     parts = [f"# {title}", _ABOUT[kind].format(**values), f"{size / 1e6:.1f} MB. {_LICENCES[kind]}"]
@@ -170,7 +170,7 @@ def _check(result: dict[str, Any]) -> str:
 
 
 def draw_loss(log: list[dict[str, Any]], path: Path) -> None:
-    """The loss over the tokens, as a picture."""
+    """Draws the loss over the tokens."""
     import matplotlib
 
     matplotlib.use("Agg")

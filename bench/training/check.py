@@ -1,7 +1,7 @@
 """`check`: compares PyTorch with llama.cpp: the logits on one text, and the tokens of real files.
 
-Models are compared in F32 (a copy of the base with dequantised weights), where what is left is rounding; the figures
-for the quantised file are beside it, where llama.cpp also rounds activations.
+Models are compared in F32 (a copy of the base with dequantised weights), where only rounding differs. The figures for
+the quantised file, for which llama.cpp also rounds activations, are shown beside them.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from bench.training.gguf_files import field_of, open_gguf, tensors, write_f32_co
 from bench.training.llama_cpp_logits import loaded_model
 from bench.training.llama_model import LlamaConfig, LlamaModel
 
-# In F32, of logits up to 75: what another order of summation and llama.cpp's table of GELU in F16 make of them. A wrong
-# formula is off by whole units.
+# The largest difference in F32, for logits up to 75, from another order of summation and from llama.cpp's F16 table of
+# GELU. A wrong formula differs by whole units.
 LARGEST_DIFFERENCE = 0.15
 
 
@@ -113,7 +113,7 @@ def llama_config(reader: Any) -> LlamaConfig:
 
 
 def differences(theirs: np.ndarray, ours: np.ndarray) -> dict[str, float]:
-    """How far two arrays of logits are apart, and how often they agree on the most likely token."""
+    """The differences of two arrays of logits, and how often they have the same most probable token."""
     apart = np.abs(theirs - ours)
     return {
         "largest_difference": round(float(apart.max()), 6),
@@ -124,7 +124,7 @@ def differences(theirs: np.ndarray, ours: np.ndarray) -> dict[str, float]:
 
 
 def token_differences(model: Path, source: Path, texts: Iterable[str], most_bytes: int = 2_000_000) -> dict[str, int]:
-    """Whether the tokenizer that training uses gives llama.cpp's tokens, and gives the text back."""
+    """How often the tokenizer of the training differs from llama.cpp's, and how often it does not restore the text."""
     ours = tokenizer.load(source)
     ours.encode_special_tokens = True
     counts = {"files": 0, "bytes": 0, "files_that_differ": 0, "files_not_given_back": 0}

@@ -1,8 +1,8 @@
-"""`corpus`: collects permissively licensed source that is on this machine, with a manifest of where it is from.
+"""`corpus`: collects permissively licensed source code on this machine, with a manifest of its origins.
 
 The folder it writes holds `train-NNN.jsonl.xz` and `held-out-NNN.jsonl.xz`, one file of source a line (package,
-path, language, text), and `manifest.json`, written last. Packages are taken in the order of their names, held-out
-ones first, so that what is held out has no copy among what is trained on.
+path, language, text), and `manifest.json`, written last. Packages are processed in the order of their names, held-out
+ones first, so that no training file is a copy of a held-out file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _benchmarks = Benchmarks(None)
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """One file of the corpus. path: as a model is shown it, below its package."""
+    """One file of the corpus. path: relative to its package, as a model is shown it."""
 
     package: str
     path: str
@@ -159,7 +159,7 @@ def _work(packages: list[Package], also: list[Path], percent: float, rows: dict[
 
 
 def _judge(work: Work) -> tuple[SourceFile, str, str, str, Fingerprint]:
-    """In a worker: reads a file, and says why it is left out, or what it is known by."""
+    """In a worker: reads a file. Returns the reason to leave it out, or its fingerprint."""
     source, split, key, shown = work
     nothing = Fingerprint(b"", fingerprint("").minima)
     if isinstance(source, SourceFile):

@@ -1,8 +1,8 @@
-"""Files that are copies of others, or nearly; and files that hold a piece of a benchmark.
+"""Finds files that are copies or near copies of others, and files that contain a part of a benchmark.
 
 Near copies are found with MinHash (Broder, 1997) and banding: of 128 minima of the hashed 5-word shingles, 16 bands
-of 8 give two files with a Jaccard similarity of 0.7 a chance of 60% to meet, with 0.8 of 95%; those that meet are
-compared by all 128.
+of 8 two files with a Jaccard similarity of 0.7 share a band with a probability of 60%, with 0.8 of 95%. Files that
+share a band are compared by all 128 minima.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHINGLE_WORDS, PERMUTATIONS, BANDS, SIMILAR = 5, 128, 16, 0.7
 BENCHMARK_WORDS = 10
 
 _random = np.random.default_rng(20_240_229)
-# Multiply-add hashing on 64-bit words, of which the high half is used (Dietzfelbinger et al., 1997).
+# Multiply-add hashing of 64-bit words; the high half is used (Dietzfelbinger et al., 1997).
 _FACTORS = _random.integers(1, 2**63, PERMUTATIONS, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 _TERMS = _random.integers(0, 2**63, PERMUTATIONS, dtype=np.uint64)
 
@@ -65,7 +65,7 @@ def minima(text: str) -> np.ndarray:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Fingerprint:
-    """digest: SHA-256 of the text without regard to white space. minima: its MinHash signature."""
+    """digest: SHA-256 of the text without white space. minima: its MinHash signature."""
 
     digest: bytes
     minima: np.ndarray
@@ -76,7 +76,7 @@ def fingerprint(text: str) -> Fingerprint:
 
 
 class Seen:
-    """The files kept so far, to tell whether another one is a copy. Order decides which copy is kept."""
+    """The files kept so far. The first of several copies is kept."""
 
     def __init__(self) -> None:
         self._exact: set[bytes] = set()
@@ -84,7 +84,7 @@ class Seen:
         self._bands: dict[tuple[int, bytes], list[int]] = {}
 
     def copy_kind(self, print_of: Fingerprint) -> str:
-        """`copy` or `near copy` of a file seen before; otherwise empty, and it has been seen from now on."""
+        """`copy` or `near copy` if such a file was seen before. Else empty, and the file is added."""
         if print_of.digest in self._exact:
             return "copy"
         self._exact.add(print_of.digest)
@@ -111,7 +111,7 @@ class Benchmarks:
         return len(self._runs)
 
     def in_text(self, text: str) -> bool:
-        """Whether one of the runs stands in `text`."""
+        """Whether `text` contains one of the runs."""
         if not len(self._runs):
             return False
         hashes = ngram_hashes(text, BENCHMARK_WORDS)
@@ -130,7 +130,7 @@ def _strings(value: Any) -> Iterable[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
-        # A task as it will be read: the pieces of one program side by side are one text.
+        # The parts of one program are joined to one text.
         prompt, solution = value.get("prompt"), value.get("canonical_solution")
         if isinstance(prompt, str) and isinstance(solution, str):
             yield prompt + solution + str(value.get("suffix", ""))

@@ -1,4 +1,4 @@
-"""`estimate`: how many tokens a number of minutes is good for, from the matrix rate of this machine."""
+"""`estimate`: estimates how many tokens can be trained in a time, from the matrix rate of this machine."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 def matrix_rate(device: torch.device) -> float:
     """FLOP/s of products of random square matrices: BF16, 8192 wide, on a GPU; F32, 768 wide, on a CPU. The best of
-    three goes, so that other programs count less."""
+    three tries, so that other programs matter less."""
     cuda = device.type == "cuda"
     size, kind, repeats = (8192, torch.bfloat16, 10) if cuda else (768, torch.float32, 3)
     a = torch.randn(size, size, device=device, dtype=kind)

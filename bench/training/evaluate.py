@@ -1,4 +1,4 @@
-"""`evaluate`: runs `python -m bench quality` over a model and keeps its results where the model card finds them."""
+"""`evaluate`: runs `python -m bench quality` with a model, and stores the results for the model card."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def commands(options: argparse.Namespace) -> list[list[str]]:
-    """The arguments of each run, behind Python's own name. Raises ValueError if there is nothing to run on."""
+    """The arguments of each run, after the name of Python. Raises ValueError if there are no holes."""
     shared = ["--model", str(options.model)]
     shared += ["--limit", str(options.limit)] if options.limit else []
     shared += ["--threads", str(options.threads)] if options.threads else []
@@ -52,7 +52,7 @@ def _result(options: argparse.Namespace, name: str) -> str:
 
 
 def write_files(source: Path, folder: Path) -> int:
-    """The held-out files of a corpus as files again, below the names of their packages; returns how many."""
+    """Writes the held-out files of a corpus as single files, in folders by package. Returns their number."""
     count = 0
     for file in corpus.read(source, "held-out"):
         path = folder / file.package.replace("/", "_") / file.path

@@ -1,7 +1,7 @@
 """`export`: writes a checkpoint as GGUF: the model from scratch in F16 or Q8_0, or the adapter.
 
-The adapter carries, beside what llama.cpp asks for, `fimble.fim_format` (the format's name in the server's table) and
-`fimble.base_sha256` (of the very file it was trained over).
+Besides llama.cpp's keys, the adapter has `fimble.fim_format` (the format's name in the server's table) and
+`fimble.base_sha256` (the SHA-256 of the file it was trained with).
 """
 
 from __future__ import annotations
@@ -115,8 +115,8 @@ def write_adapter(
 
 
 def write_merged(path: Path, about: dict[str, Any], weights: dict[str, np.ndarray], base: Path) -> None:
-    """Writes `base` with the adapter added to its matrices, those in F16: for programs that load no adapters. It goes
-    by the adapter's name, so that the server finds its format."""
+    """Writes `base` with the adapter added to its matrices, in F16, for programs that cannot load adapters. The file
+    has the adapter's name, so that the server finds its format."""
 
     def changed(name: str, values: np.ndarray) -> np.ndarray:
         matrix = name.removesuffix(".weight")
@@ -138,8 +138,8 @@ def read_adapter(path: Path) -> tuple[dict[str, np.ndarray], float]:
 
 
 def quantise(source: Path, target: Path) -> None:
-    """`source` in Q4_0, the type that llama.cpp runs fastest on a CPU; the output layer in Q8_0, which is small and
-    where an error would cost most."""
+    """Writes `source` in Q4_0, the fastest type of llama.cpp on a CPU. The output layer is in Q8_0, because it is small
+    and errors in it matter most."""
     import ctypes
 
     from lsp_server.backends.llama_library import load_library

@@ -1,4 +1,4 @@
-"""What of a package's source is not worth learning, or must not be learned: a reason for each file left out."""
+"""Decides which files of a package are left out of the corpus, with a reason for each."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ LARGEST_BYTES, SMALLEST_BYTES = 400_000, 100
 _GENERATED = re.compile(
     r"auto-?generated|@generated|generated (by|from|with|file)|do not (edit|modify)|machine.generated", re.IGNORECASE
 )
-# Unmistakable forms only: an assignment to `password` in a test is code like any other.
+# Only certain forms: an assignment to `password` in a test is ordinary code.
 _SECRETS = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY|\bAKIA[0-9A-Z]{16}\b|\bgh[pousr]_[A-Za-z0-9]{36}|\bgithub_pat_\w{40}"
     r"|\bxox[abpr]-\w{10}|\bsk-(?:proj-|ant-)?[A-Za-z0-9]{32}|\bAIza[\w-]{35}|\beyJ[\w-]{20,}\.eyJ[\w-]{20,}\.|\bhf_[A-Za-z]{34}\b"
@@ -46,6 +46,7 @@ def reason_against(path: str, source: bytes) -> str:
 
 
 def is_held_out(package: str, percent: float) -> bool:
-    """Whether a whole package is kept for evaluation: by a hash of its name, so that it is so on every machine."""
+    """Whether a whole package is kept for evaluation. A hash of its name decides, so the result is the same on every
+    machine."""
     digest = hashlib.sha256(f"fimble held out {package.lower()}".encode()).digest()
     return int.from_bytes(digest[:4], "big") < percent / 100 * 2**32

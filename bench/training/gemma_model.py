@@ -1,8 +1,8 @@
-"""Gemma 3 (arXiv 2503.19786) in plain PyTorch, with the weights that a quantised GGUF file really has.
+"""Gemma 3 (arXiv 2503.19786) in plain PyTorch, with the weights of a quantised GGUF file.
 
-What llama.cpp computes, as the `gemma3` architecture: embeddings times the root of the width, RMSNorm before and
-after each of attention and feed-forward, RMSNorm on each head's q and k, five layers with a sliding window to one
-that sees everything, GELU by its tanh formula. Norm weights are stored with the one already added.
+It computes the same as llama.cpp's architecture `gemma3`: embeddings times the root of the width, RMSNorm before and
+after each of attention and feed-forward, RMSNorm on each head's q and k, five layers with a sliding window for each
+global layer, GELU by its tanh formula. Norm weights are stored with the one already added.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from bench.training.gguf_files import field_of, open_gguf, tensors
 from bench.training.layers import RMSNorm, attend, heads, in_working_type, rotate, rotations
 from bench.training.loss import cross_entropy
 
-# Of the architecture: no file states them.
+# Constants of the architecture, which no file contains.
 _GLOBAL_EVERY, _LOCAL_ROPE_BASE = 6, 10000.0
 
 LINEAR = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
@@ -28,7 +28,7 @@ LINEAR = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ff
 
 @dataclass(frozen=True, slots=True)
 class GemmaConfig:
-    """window: how many positions, its own among them, a position sees in a layer that is not global."""
+    """window: how many positions, including its own, a position sees in a local layer."""
 
     vocabulary: int
     width: int
@@ -43,7 +43,7 @@ class GemmaConfig:
 
     @classmethod
     def of(cls, reader: Any, vocabulary: int) -> GemmaConfig:
-        """The configuration a GGUF file states. Raises ValueError if it is of another architecture."""
+        """The configuration in a GGUF file. Raises ValueError for another architecture."""
         if field_of(reader, "general.architecture") != "gemma3":
             raise ValueError("the base model has to be a Gemma 3")
 
@@ -65,10 +65,9 @@ class GemmaConfig:
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen matrix and a low-rank change of it: W + alpha / rank · B A (Hu et al., arXiv 2106.09685).
-
-    A, (rank, inputs), is random at first and B, (outputs, rank), zero, so an untrained adapter changes nothing.
-    Rank 0 is the matrix alone.
+    """A frozen matrix with a low-rank change: W + alpha / rank · B A (Hu et al., arXiv 2106.09685). At first A, (rank,
+    inputs), is random and B, (outputs, rank), is zero, so an untrained adapter changes nothing. With rank 0 there is
+    only the matrix.
     """
 
     weight: torch.Tensor
@@ -157,7 +156,7 @@ class GemmaModel(nn.Module):
         return model
 
     def load_base(self, values: dict[str, np.ndarray]) -> None:
-        """Fills in all that is frozen, by llama.cpp's tensor names. Raises ValueError unless the names agree."""
+        """Sets all frozen weights, by llama.cpp's tensor names. Raises ValueError if the names differ."""
         frozen = {name: value for name, value in self.state_dict(keep_vars=True).items() if "lora_" not in name}
         frozen["token_embd.weight"] = frozen.pop("token_embd")
         if set(frozen) != set(values):
@@ -171,7 +170,7 @@ class GemmaModel(nn.Module):
         near = rotations(length, config.head_size, _LOCAL_ROPE_BASE, tokens.device)
         far = rotations(length, config.head_size, config.rope_base, tokens.device)
         distance = torch.arange(length, device=tokens.device)[:, None] - torch.arange(length, device=tokens.device)
-        # In a text shorter than the window a local layer sees what a global one sees.
+        # In a text that is shorter than the window, a local layer sees the same as a global one.
         mask = (distance >= 0) & (distance < config.window) if length > config.window else None
         x = in_working_type(functional.embedding(tokens, self.token_embd) * config.width**0.5)
         for block in self.blk:
@@ -187,8 +186,8 @@ class GemmaModel(nn.Module):
     def flops_per_token(self, length: int, loss_share: float = 1.0) -> float:
         """Floating-point operations of training the adapter on one token of the input.
 
-        4 for each frozen weight (2 forward, 2 for the gradient of its input), 6 for each of the adapter, 4 for the
-        output layer at those positions, `loss_share` of all, that count in the loss; attention on average.
+        4 for each frozen weight (2 forward, 2 for the gradient of its input), 6 for each weight of the adapter, 4 for
+        the output layer at the positions that count in the loss (`loss_share` of all), and attention on average.
         """
         matrices = [module.weight.numel() for module in self.modules() if isinstance(module, AdaptedLinear)]
         adapter = sum(parameter.numel() for parameter in self.parameters() if parameter.requires_grad)

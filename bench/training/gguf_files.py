@@ -1,4 +1,4 @@
-"""GGUF files as training needs them: tensors in F32, copies with a part exchanged. Needs the package gguf."""
+"""Reads and writes GGUF files for training: tensors in F32, copies with changes. Needs the package gguf."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def open_gguf(path: Path) -> Any:
 
 
 def field_of(reader: Any, key: str, default: Any = None) -> Any:
-    """A metadata value as Python's own; raises ValueError if it is missing and there is no default."""
+    """A metadata value as a Python object. Raises ValueError if it is missing and there is no default."""
     field = reader.get_field(key)
     if field is None:
         if default is None:
@@ -37,8 +37,8 @@ def tensors(reader: Any) -> dict[str, np.ndarray]:
 
 
 def write_f32_copy(source: Path, target: Path) -> None:
-    """Writes `source` again with every tensor in F32: the same model without the rounding of activations that
-    llama.cpp does for quantised weights. Four bytes a weight."""
+    """Writes a copy of `source` with all tensors in F32: the same model, but without the rounding of activations that
+    llama.cpp does for quantised weights. It has four bytes per weight."""
     write_copy(source, target, lambda _, values: values)
 
 
@@ -48,7 +48,8 @@ def write_copy(
     change: Callable[[str, np.ndarray], np.ndarray],
     fields: Mapping[str, str] | None = None,
 ) -> None:
-    """Writes `source` again, each tensor as what `change` makes of its name and F32 values, with other `fields`."""
+    """Writes a copy of `source` with other `fields`. `change` gets the name and the F32 values of each tensor, and
+    returns the new tensor."""
     import gguf
 
     reader = open_gguf(source)
@@ -65,7 +66,7 @@ def write_copy(
 
 
 def finish(writer: Any) -> None:
-    """Writes all that a GGUFWriter has been given, and closes it."""
+    """Writes the content of a GGUFWriter, and closes it."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,10 +1,10 @@
-"""Training samples: prompts as the server sends them, with the text that belongs into the hole.
+"""Makes training samples: prompts as the server builds them, with the text for the hole.
 
-A prompt is made by the server's own code (`new_anchor`, `lay_out`), so what a model is trained on and what it is
-asked later cannot drift apart: the window, the imports kept in front of it, where the text after the hole begins.
-Most holes are syntax nodes; most of those are anchored as the server anchors them, at the line's start, with a part
-of the middle already typed, cut at any character. Some are random spans of characters (Bavarian et al., arXiv
-2207.14255), and the rest of the samples is plain text, left to right.
+The server's own code (`new_anchor`, `lay_out`) makes the prompts. So training and use have the same window, the same
+imports before it, and the same start of the text after the hole. Most holes are syntax nodes; most of those are
+anchored as the server anchors them, at the line's start, with a part of the middle already typed, cut at any character.
+Some are random spans of characters (Bavarian et al., arXiv 2207.14255), and the rest of the samples is plain text, left
+to right.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from lsp_server.core.text import next_character_start
 if TYPE_CHECKING:
     from tree_sitter import Node
 
-# Of all samples; those in AST and RANDOM have a hole.
+# The shares of all samples; those of AST and RANDOM have a hole.
 AST_SHARE, RANDOM_SHARE = 0.55, 0.10
 
-# Of the holes at syntax nodes: the server's form, which begins at a line's start and ends at a line's end.
+# The share of holes at syntax nodes in the server's form, which begins at a line's start and ends at a line's end.
 ANCHORED_SHARE = 0.75
 
-# Of those, how many have a short text after the hole, as a new anchor has.
+# The share of those with a short suffix, as a new anchor has.
 SHORT_SHARE = 0.3
 
-# Of the holes in files that have others of their package before them: parts of those are shown, up to this much of the
-# window.
+# The share of holes that show parts of other files of the package, if there are any, and the maximum share of the
+# window for them.
 CONTEXT_SHARE, CONTEXT_OF_WINDOW = 0.3, 0.25
 
 LONGEST_MIDDLE, SHORTEST_MIDDLE = 600, 3
@@ -47,7 +47,7 @@ MEAN_WINDOW_BYTES = 3600
 
 
 class HoleOrigin(str, Enum):
-    """Where a sample's middle comes from."""
+    """The origin of a sample's middle."""
 
     STATEMENT = "statement"
     BLOCK = "block"
@@ -57,15 +57,15 @@ class HoleOrigin(str, Enum):
     NONE = "none"
 
 
-# How often a kind of node is chosen, where a file has all of them.
+# How often each kind of node is chosen in a file that has all kinds.
 _WEIGHTS = {HoleOrigin.STATEMENT: 5, HoleOrigin.BLOCK: 2, HoleOrigin.ARGUMENTS: 2, HoleOrigin.VALUE: 3}
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """prompt: its segments, the last of which may be what has been typed. middle: what a model is to write.
-    ends: whether the middle is all there is, so that the end token follows it. joined: whether what has been typed
-    and the middle are one text to the tokenizer, as after token healing; otherwise a token ends at the cursor."""
+    """prompt: its segments; the last may be the typed text. middle: the text that the model must write. ends: whether
+    the middle is complete, so that the end token follows. joined: whether the typed text and the middle are tokenised
+    as one text, as after token healing; else a token ends at the cursor."""
 
     prompt: tuple[Segment, ...]
     middle: bytes
@@ -76,7 +76,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpan:
-    """The bytes `start:end` of a file are a syntax node of this kind."""
+    """A syntax node of this kind at the bytes `start:end` of a file."""
 
     origin: HoleOrigin
     start: int
@@ -90,10 +90,9 @@ def document_of(file: SourceFile) -> DocumentSnapshot:
 def samples_of(
     file: SourceFile, form: FimFormat, context_tokens: int, seed: str, others: Sequence[Piece] = ()
 ) -> Iterator[Sample]:
-    """The samples of one file, about as many as show each of its bytes once. The same for the same arguments.
-
-    context_tokens: the model's whole window, which no sample is to be longer than. others: parts of other files of
-    its package, as `pieces_of` gives them.
+    """The samples of one file; about as many as needed to show each byte once. The same for the same arguments.
+    context_tokens: the model's context size, the maximum length of a sample. others: parts of other files of its
+    package, as `pieces_of` gives them.
     """
     maker = _Maker(
         document_of(file), form, context_tokens, random.Random(f"{seed}\0{file.package}\0{file.path}"), others
@@ -123,7 +122,7 @@ def node_spans(document: DocumentSnapshot) -> list[NodeSpan]:
 
 
 def _origin(node: Node) -> HoleOrigin | None:
-    """What a node is, by the words that grammars share."""
+    """The origin for a node, by words in node types that grammars share."""
     kind, parent = node.type, node.parent
     if parent is None:
         return None
@@ -160,7 +159,7 @@ class _Maker:
         self._others, self._spans = others, node_spans(document)
 
     def sample(self, low: int, high: int) -> Sample:
-        """A sample about the bytes `low:high`."""
+        """A sample at a place in the bytes `low:high`."""
         kind = self._draw.random()
         sample = None
         if kind < AST_SHARE:
@@ -176,7 +175,7 @@ class _Maker:
         end = document.line_end(document.line_at(max(span.start, span.end - 1)))
         if draw.random() >= ANCHORED_SHARE or end - line > 2 * LONGEST_MIDDLE or end <= span.start:
             return self._with_hole(span.start, span.start, span.end, span.origin)
-        # Where the user has come to: the node's beginning, the line's, or anywhere in the first half of it all.
+        # The cursor: at the start of the node, at the start of the line, or anywhere in the first half of the middle.
         cursor = draw.choice((span.start, line, draw.randint(line, max(line, (line + end) // 2))))
         return self._with_hole(line, min(next_character_start(document.source, cursor), end), end, span.origin)
 
@@ -188,7 +187,7 @@ class _Maker:
         return self._with_hole(start, start, end, HoleOrigin.RANDOM) if end - start >= SHORTEST_MIDDLE else None
 
     def _with_hole(self, anchor: int, cursor: int, end: int, origin: HoleOrigin) -> Sample:
-        """The sample whose middle goes from `anchor` to `end` and has been typed up to `cursor`."""
+        """The sample with the middle `anchor:end`, typed up to `cursor`."""
         draw, source = self._draw, self.document.source
         budget = PromptBudget.of_tokens(draw.randint(self._tokens // 8, self._tokens * 3 // 4))
         hole = Hole(HoleKind.LINE, anchor, cursor, end)
@@ -201,7 +200,7 @@ class _Maker:
         return Sample(prompt.segments, source[cursor:end], origin, joined=joined)
 
     def _context(self, text: bytes) -> Context:
-        """Definitions of other files that `text` uses, as many as there is room for."""
+        """Definitions of other files that `text` uses, as many as fit."""
         used = set(identifiers_in(text))
         room = int(self._tokens * CONTEXT_OF_WINDOW * 3)
         wanted = [piece for piece in self._others if not used.isdisjoint(piece.defines)]
@@ -209,7 +208,8 @@ class _Maker:
         return Context(tuple(piece for piece, end in zip(wanted, ends, strict=True) if end <= room))
 
     def _left_to_right(self, low: int) -> Sample:
-        """Plain text from the line that holds `low`, as much as the window holds; at a file's start, its path too."""
+        """Plain text from the line of `low` on, as much as fits into the window; at the start of a file also its
+        path."""
         document, form = self.document, self._form
         start = document.line_start(document.line_at(low))
         end = next_character_start(document.source, min(len(document.source), start + int(self._tokens * 2.4)))

@@ -22,7 +22,7 @@ class RMSNorm(nn.Module):
 
 
 def in_working_type(x: torch.Tensor) -> torch.Tensor:
-    """`x` in the type that autocast multiplies in, so that the residual stream takes half the bandwidth too."""
+    """`x` in autocast's type, so that the residual stream needs half the bandwidth."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
@@ -35,8 +35,8 @@ def rotations(length: int, size: int, base: float, device: torch.device) -> tupl
 
 
 def rotate(x: torch.Tensor, table: tuple[torch.Tensor, torch.Tensor], *, interleaved: bool) -> torch.Tensor:
-    """`x`, (batch, heads, length, size), turned. interleaved: the pairs are neighbours, as in llama.cpp's `llama`
-    architecture; otherwise one is in either half, as in `gemma3`."""
+    """`x`, (batch, heads, length, size), rotated. interleaved: whether pairs are neighbours, as in llama.cpp's
+    architecture `llama`; else one element is in each half, as in `gemma3`."""
     cosines, sines = table
     wide = x.float()
     if interleaved:
@@ -52,7 +52,8 @@ def attend(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, scale: float, mask: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Causal attention of (batch, heads, length, size); fewer heads in k and v are shared. mask: bool, (length,
-    length), true where a position sees another, instead of all before it. Returns (batch, length, heads × size)."""
+    length), true where a position sees another one; None: it sees all before it. Returns (batch, length, heads ×
+    size)."""
     if k.shape[1] != q.shape[1]:
         k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
         v = v.repeat_interleave(q.shape[1] // v.shape[1], dim=1)

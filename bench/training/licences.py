@@ -1,7 +1,7 @@
-"""Which licence a package is under, by what it says of itself, and whether its code may be trained on.
+"""Finds the licence of a package in its metadata, and decides whether its code may be used for training.
 
-Permissive licences only: those that ask for attribution and no more. MPL and LGPL are left out: what they ask of
-changed files is a question that a model's weights need not raise.
+Only permissive licences count, which require no more than attribution. MPL and LGPL are left out, because it is unclear
+what their rules for changed files mean for a model.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _SPELLINGS = (
     (r"psf(-2\.0)?( license)?|psfl|python software foundation license", "PSF-2.0"),
 )
 
-# A sentence that only the licence's own text has.
+# A sentence that is only in the licence's own text.
 _TEXTS = (
     (r"Permission is hereby granted, free of charge, to any person obtaining a copy", "MIT"),
     (r"Redistribution and use in source and binary forms, with or without modification, are permitted", "BSD"),
@@ -59,7 +59,7 @@ _COPYLEFT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Licence:
-    """expression: in SPDX's terms as far as known, else what the package says. source: where it says so."""
+    """expression: an SPDX expression if known, else the package's own words. source: the place of this information."""
 
     expression: str
     source: str
@@ -115,7 +115,7 @@ def is_permissive(expression: str) -> bool:
 
 
 def of_words(words: str) -> str:
-    """The SPDX name of a licence written freely, or an empty string."""
+    """The SPDX name for a licence in free text, or an empty string."""
     plain = " ".join(words.split()).strip(" .").lower()
     if plain in _BY_KEY:
         return _BY_KEY[plain]
@@ -123,7 +123,7 @@ def of_words(words: str) -> str:
 
 
 def of_text(text: str) -> str:
-    """The SPDX name of the licence whose text this is, or an empty string; a text with copyleft in it has none."""
+    """The SPDX name of the licence whose text this is, or an empty string, also for a text with copyleft."""
     plain = " ".join(text.split())
     if _COPYLEFT.search(plain):
         return ""
@@ -133,7 +133,7 @@ def of_text(text: str) -> str:
 def of_distribution(distribution: metadata.Distribution) -> Licence:
     """The licence of an installed Python package: its expression, else classifiers, free text, licence file.
 
-    All licences that the classifiers name have to be permissive, since they do not say `or`.
+    All licences in the classifiers must be permissive, because classifiers cannot express `or`.
     """
     fields = distribution.metadata
     expression = fields.get("License-Expression", "")

@@ -1,4 +1,4 @@
-"""What llama.cpp makes of a text: its tokens, and the logits at every position. For comparing; no speed is meant."""
+"""Gets llama.cpp's tokens of a text and the logits at every position, for comparisons. It is not fast."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LoadedModel:
         self.vocabulary: int = api.llama_vocab_n_tokens(self._vocabulary)
 
     def tokenize(self, text: str, *, special: bool = False) -> list[int]:
-        """The tokens of `text`, without a token in front; with `special`, spellings of special tokens count."""
+        """The tokens of `text`, without BOS. special: whether spellings of special tokens become special tokens."""
         raw = text.encode()
         room = len(raw) + 8
         buffer = (self._api.llama_token * room)()
@@ -78,7 +78,7 @@ def loaded_model(path: Path, *, vocabulary_only: bool = False) -> Iterator[Loade
     parameters = api.llama_model_default_params()
     parameters.n_gpu_layers = 0
     parameters.vocab_only = vocabulary_only
-    # Repacked weights are multiplied in another order.
+    # Not repacked, because repacked weights are multiplied in another order.
     parameters.use_extra_bufts = False
     model = api.llama_model_load_from_file(str(path).encode(), parameters)
     if not model:

@@ -15,8 +15,8 @@ from bench.training.loss import cross_entropy
 
 @dataclass(frozen=True, slots=True)
 class LlamaConfig:
-    """Widths that are multiples of 256 can be quantised to any of llama.cpp's types. The defaults are 39.9 million
-    parameters, 42 MB in Q8_0."""
+    """Widths should be multiples of 256, so that all of llama.cpp's quantisations are possible. The defaults give 39.9
+    million parameters, 42 MB in Q8_0."""
 
     vocabulary: int = 16384
     width: int = 512
@@ -88,7 +88,7 @@ class LlamaModel(nn.Module):
         return cross_entropy(hidden, self.token_embd.weight, targets, weights, chunk)
 
     def flops_per_token(self, length: int) -> float:
-        """Floating-point operations of training on one token: 6 for each weight that it is multiplied with (2
-        forward, 4 backward), the output layer among them, and attention over half of `length` on average."""
+        """Floating-point operations of training on one token: 6 for each weight (2 forward, 4 backward), including the
+        output layer, and attention over half of `length` on average."""
         multiplied = sum(parameter.numel() for parameter in self.parameters() if parameter.dim() == 2)
         return 6 * multiplied + 6 * 2 * self.config.layers * self.config.width * length / 2

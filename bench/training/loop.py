@@ -1,7 +1,7 @@
 """The training loop of both models: a budget in tokens or seconds, checkpoints, and a log of JSON lines.
 
-A run can be stopped at any time and goes on from its checkpoint: the rows that come next, the learning rate and the
-time used so far are in it. `--time-limit-s` ends one command, not the run.
+A run can be stopped at any time and continues from its checkpoint, which has the next rows, the learning rate and the
+used time. `--time-limit-s` limits one command, not the run.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from bench.training.batches import Batch, PackedRows
 from bench.training.estimate import matrix_rate
 from bench.training.optimizers import optimizers_of, set_learning_rate
 
-# Kept free at the end of a command's time for the last checkpoint.
+# The time at the end of a command that is reserved for the last checkpoint, in seconds.
 _SAVING_SECONDS = 10.0
 
-# Logits held at a time, on a CPU and on a GPU: 12 bytes each, all in all.
+# How many logits are in memory at a time, on a CPU and on a GPU; each takes 12 bytes in all.
 _LOGITS_AT_ONCE = (1 << 25, 1 << 30)
 
 
 @dataclass(slots=True)
 class Progress:
-    """Of the whole run, all its commands together. rows: how many have been trained on."""
+    """The progress of the whole run, over all its commands. rows: how many rows were used for training."""
 
     step: int = 0
     rows: int = 0
@@ -66,10 +66,9 @@ def run_loop(
     flops_per_token: float,
     began: float,
 ) -> Progress:
-    """Trains `model` (with `loss`, and hidden states from a call) to the end of the budget or of the time limit.
-
-    describe: what the checkpoint says of the model, for `export`. flops_per_token: of training, for the share of the
-    measured matrix rate. began: `time.monotonic()` at which this command's time began.
+    """Trains `model`, whose call returns hidden states, with `loss`, until the budget or the time limit is reached.
+    describe: the description of the model in the checkpoint, for `export`. flops_per_token: of training, to compute the
+    share of the measured matrix rate. began: `time.monotonic()` at which this command's time began.
     """
     device = torch.device(options.device)
     out: Path = options.out
@@ -123,7 +122,7 @@ def run_loop(
             progress.rows += options.batch_rows
             progress.tokens += options.batch_rows * length
             if progress.step % options.log_every == 0 or progress.step <= 3:
-                # The only place that waits for the device; times in between would be those of queueing.
+                # The loop waits for the device only here. Without a wait, measured times would be those of queueing.
                 mean = running.item() / (progress.step - since[0])
                 now = time.monotonic()
                 progress.seconds += now - last
@@ -156,7 +155,7 @@ def run_loop(
 def _mean(
     losses: Callable[[Batch], torch.Tensor], rows: PackedRows, device: torch.device, most_rows: int = 64
 ) -> float:
-    """The mean loss on the first rows, each a batch by itself so that any number will do."""
+    """The mean loss on the first rows. Each row is a batch, so any number of rows is possible."""
     count = min(most_rows, len(rows))
     with torch.no_grad():
         total = sum(losses(rows.batch(row, 1, device)).item() for row in range(count))
@@ -171,7 +170,7 @@ def _write(log: Any, entry: dict[str, Any]) -> None:
 
 
 def trained_state(model: nn.Module) -> dict[str, torch.Tensor]:
-    """What training changes, on the CPU in F32, by name."""
+    """The trained parameters by name, on the CPU in F32."""
     return {name: p.detach().float().cpu() for name, p in model.named_parameters() if p.requires_grad}
 
 

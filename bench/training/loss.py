@@ -1,8 +1,8 @@
-"""Cross-entropy over a large vocabulary without ever holding all logits.
+"""Cross-entropy over a large vocabulary, without having all logits in memory.
 
 The gradient is computed with the loss, one chunk of positions after the other, as fused implementations do (the idea
-is in Wijmans et al., arXiv 2411.09009, and Hsu et al., arXiv 2410.10989; here it is plain PyTorch). Positions whose
-target does not count cost nothing.
+is in Wijmans et al., arXiv 2411.09009, and Hsu et al., arXiv 2410.10989; here it is plain PyTorch). Positions with
+weight 0 cost nothing.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def cross_entropy(
     """The weighted mean, in nats, over positions with a weight.
 
     hidden: (..., width), the output layer's input. table: (vocabulary, width), the output layer. targets, weights:
-    the shape of hidden without its last dimension. chunk: positions at a time; each takes 8 bytes a word or so.
+    the shape of hidden without its last dimension. chunk: the number of positions at a time; each takes about 8 bytes
+    per token of the vocabulary.
     """
     counted = weights.flatten() > 0
     flat = hidden.reshape(-1, hidden.shape[-1])[counted]
@@ -71,6 +72,6 @@ def cross_entropy(
 def plain_cross_entropy(
     hidden: torch.Tensor, table: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor
 ) -> torch.Tensor:
-    """The same by way of all logits: what `cross_entropy` is tested against."""
+    """The same, computed from all logits, for tests of `cross_entropy`."""
     losses = functional.cross_entropy((hidden @ table.t()).flatten(0, -2).float(), targets.flatten(), reduction="none")
     return (losses * weights.flatten()).sum() / weights.sum()

@@ -1,6 +1,6 @@
-"""`markers`: the unused tokens of a vocabulary that differ most, to stand between the parts of a prompt.
+"""`markers`: finds the unused tokens of a vocabulary that differ most, as markers between the parts of a prompt.
 
-Most unused tokens have nearly the same embedding, since no training ever told them apart.
+Most unused tokens have nearly the same embedding, because no training has changed them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ def run(options: argparse.Namespace) -> int:
 
 
 def distinct_markers(path: Path, count: int) -> list[tuple[str, int, float]]:
-    """Unused tokens whose embeddings have low cosines to each other: spelling, id, the largest to one before it.
+    """Unused tokens whose embeddings have low cosines to each other: spelling, id, and the largest cosine to a token
+    before it.
 
     Greedy: the pair with the lowest cosine, then always the token whose largest cosine to those chosen is lowest.
     """

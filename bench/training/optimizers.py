@@ -1,8 +1,8 @@
-"""Muon for the matrices, and the course of the learning rate.
+"""The optimizers: Muon for the matrices, AdamW for the rest; and the schedule of the learning rate.
 
 Muon: Jordan et al., 2024 (kellerjordan.github.io/posts/muon): the momentum of a matrix, made nearly orthogonal by
-five Newton-Schulz steps. Scaled as in Liu et al. (arXiv 2502.16982), so that an update is as large as AdamW's and
-both take the same learning rate and weight decay.
+five Newton-Schulz steps. Scaled as in Liu et al. (arXiv 2502.16982), so that an update has the size of AdamW's, and
+both use the same learning rate and weight decay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-# The quintic's coefficients in Jordan et al., which bring singular values from (0, 1] to about 1 in five steps.
+# The quintic's coefficients in Jordan et al., which move singular values from (0, 1] to about 1 in five steps.
 _A, _B, _C = 3.4445, -4.7750, 2.0315
 
 
@@ -31,7 +31,7 @@ def orthogonalised(matrices: torch.Tensor, steps: int = 5) -> torch.Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """For two-dimensional parameters. Those of one shape are stepped together."""
+    """For two-dimensional parameters. Parameters of the same shape are updated together."""
 
     def __init__(
         self, parameters: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, weight_decay: float = 0.1
@@ -64,7 +64,8 @@ class Muon(torch.optim.Optimizer):
 def optimizers_of(model: nn.Module, lr: float, kind: str) -> list[torch.optim.Optimizer]:
     """Muon for the matrices of blocks and AdamW for the rest, or AdamW for all; `kind` is muon or adamw.
 
-    Embeddings and norms are not decayed: a rare token's embedding would be, with no gradient to hold it.
+    Embeddings and norms have no weight decay: it would shrink the embedding of a rare token, which has hardly any
+    gradient.
     """
     trainable = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     matrices = [parameter for name, parameter in trainable.items() if parameter.dim() == 2 and name.startswith("blk.")]

@@ -1,8 +1,8 @@
 """`pack`: cuts holes into the corpus, tokenises the samples, and packs them into rows of fixed length.
 
 Writes, for each shard of the corpus and epoch, `NNN-EE.tokens.npy` (rows × length, uint16 or uint32) and
-`NNN-EE.roles.npy` (the same shape, uint8: what each token is, see `Role`), and last `meta.json`. A row holds whole
-samples one behind the other, and what is left over is padding. Shards that are there are not made again.
+`NNN-EE.roles.npy` (the same shape, uint8: what each token is, see `Role`), and last `meta.json`. A row has whole
+samples, one after the other, and then padding. Existing shards are not made again.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ from bench.training.holes import Sample, document_of, samples_of
 from lsp_server.core.fim_formats import FimFormat, find_format
 from lsp_server.core.pieces import Piece, pieces_of
 
-# Rows that are filled side by side: with more, less is left over.
+# How many rows are filled at the same time. With more rows there is less padding.
 _OPEN_ROWS = 64
 
-# How many files of the package, those before it in the corpus, a sample may show parts of.
+# From how many earlier files of the package a sample may show parts.
 _OTHER_FILES = 4
 
 
 class Role(IntEnum):
-    """What a token is in its sample."""
+    """The role of a token in its sample."""
 
     PADDING = 0
     CONTEXT = 1  # of a prompt
-    MIDDLE = 2  # what a model is to write: a middle with its end, or plain text
+    MIDDLE = 2  # the text that the model must write: a middle with its end, or plain text
 
 
 @dataclass(frozen=True, slots=True)
 class Codec:
-    """Samples to tokens. start: what a text begins with."""
+    """Turns samples into tokens. start: the tokens at the start of a text."""
 
     tokenizer: Any
     start: tuple[int, ...]
@@ -71,7 +71,7 @@ class Codec:
 def codec_of(path: Path, form: FimFormat) -> Codec:
     """The codec of a tokenizer.json, or of a GGUF file. Raises ValueError if a marker of `form` is missing."""
     found = tokenizer.load(path)
-    # Text that spells a special token, as code about tokenizers does, is text.
+    # The spelling of a special token in a text, as in code about tokenizers, stays text.
     found.encode_special_tokens = True
     spellings = dict.fromkeys((*form.spellings, form.file)) if form.file else form.spellings
     markers = {spelling: found.token_to_id(spelling) for spelling in spellings}
@@ -86,7 +86,7 @@ def codec_of(path: Path, form: FimFormat) -> Codec:
 
 
 class Rows:
-    """Rows of `length` tokens, each sample into the fullest open row that has room for it."""
+    """Fills rows of `length` tokens. Each sample goes into the fullest open row that has room for it."""
 
     def __init__(self, length: int) -> None:
         self.length = length
@@ -107,7 +107,7 @@ class Rows:
         row[1].extend(roles)
 
     def arrays(self, kind: Any, padding: int) -> tuple[np.ndarray, np.ndarray]:
-        """All rows, those that are not full among them."""
+        """All rows, including those that are not full."""
         rows = self.done + self._open
         tokens = np.full((len(rows), self.length), padding, dtype=kind)
         roles = np.full((len(rows), self.length), Role.PADDING, dtype=np.uint8)
@@ -172,7 +172,7 @@ _form: FimFormat | None = None
 
 
 def _pack(task: tuple[Path, Path, int, str]) -> str:
-    """Packs one shard of the corpus; its counts go to a .json beside it, last."""
+    """Packs one shard of the corpus. Its counts are written last, to a .json file."""
     path, stem, length, seed = task
     if stem.with_suffix(".json").is_file():
         return f"{stem.name} is there"

@@ -1,4 +1,4 @@
-"""`parts`: splits a file into parts that fit a transfer, and joins them again, checked by SHA-256."""
+"""`parts`: splits a file into parts that are small enough for a transfer, and joins them again, checked by SHA-256."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def split(file: Path, out: Path, part_bytes: int, first: int = 0, count: int = 0
 
 
 def join(listing: Path, out: Path, folders: list[Path]) -> None:
-    """Joins the parts that `listing` names; `out` is whole or absent. Raises ValueError if one is not right."""
+    """Joins the parts that `listing` names; `out` is complete or missing. Raises ValueError if a part is wrong."""
     fields = json.loads(listing.read_text("utf-8"))
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(out.name + ".tmp")

@@ -1,4 +1,4 @@
-"""Where the corpus comes from: installed Python packages, the standard library, and folders of npm packages."""
+"""The sources of the corpus: installed Python packages, the standard library, and folders of npm packages."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LANGUAGES = ("Python", "JavaScript", "TypeScript", "TSX", "C", "C++", "Go", "Rus
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """files: the path that a model is shown (relative, as in a repository), and where the file lies."""
+    """files: the path that a model is shown (relative, as in a repository), and the real path."""
 
     name: str
     version: str
@@ -33,7 +33,7 @@ class Package:
 
 
 def installed_packages() -> Iterator[Package]:
-    """All distributions of the running Python, in the order of their names; the first of a name counts."""
+    """All distributions of the running Python, in the order of their names. The first one with a name counts."""
     seen: set[str] = set()
     for distribution in sorted(metadata.distributions(), key=lambda item: (item.metadata["Name"] or "").lower()):
         name = distribution.metadata["Name"]
@@ -61,7 +61,7 @@ def npm_packages(folder: Path) -> Iterator[Package]:
             name, version = str(fields["name"]), str(fields["version"])
             licence = licences.of_npm_package(root)
         except (ValueError, KeyError, TypeError, AttributeError, OSError):
-            continue  # many packages carry a package.json without a name, which only sets the module type
+            continue  # many packages have a further package.json without a name, which only sets the module type
         if (name, version) in seen:
             continue
         seen.add((name, version))
@@ -71,7 +71,8 @@ def npm_packages(folder: Path) -> Iterator[Package]:
 
 
 def _sources(paths: Iterable[tuple[str, Path]]) -> tuple[tuple[str, Path], ...]:
-    """Those paths that are source in a language with a grammar, without foreign code and type declarations."""
+    """The paths of source files in a language with a grammar, without copies of other packages and type
+    declarations."""
     kept = []
     for shown, path in paths:
         parts = Path(shown).parts

@@ -1,8 +1,8 @@
-"""`tokenizer`: trains the byte-level BPE of the model from scratch; and tokenizers as llama.cpp has them, without it.
+"""`tokenizer`: trains the byte-level BPE of the model from scratch; also loads tokenizers that equal llama.cpp's.
 
-Text is cut as Qwen2's tokenizer cuts it, a rule that llama.cpp knows by name: a digit is a token of its own, a line
-end takes the blank lines around it, and a run of spaces leaves its last one to the word behind it, so that each
-usual depth of indentation is one token.
+Text is split by the rule of Qwen2's tokenizer, which llama.cpp knows by name. Each digit is a token. A line end is one
+token with the blank lines around it. The last space of a run belongs to the word after it, so each usual depth of
+indentation is one token.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def load(path: Path) -> Any:
 
 
 def of_sentencepiece_gguf(path: Path) -> Any:
-    """A tokenizer that gives the tokens llama.cpp gives for Gemma's vocabulary, which needs no llama.cpp.
+    """A tokenizer with the same tokens as llama.cpp for Gemma's vocabulary, without llama.cpp.
 
-    llama.cpp joins the pair whose joint piece has the highest score, the leftmost of equal ones, and spells what is
-    left in bytes. That is BPE with the merges ordered by the score of their result. Pieces that the user defined
-    (runs of line ends, of spaces, tags) are found first, the longest at a place, as added tokens are.
+    llama.cpp repeatedly joins the pair whose joined piece has the highest score (the leftmost of equal ones), and
+    writes the rest as bytes. That is BPE with the merges ordered by the score of their result. User-defined pieces
+    (runs of line ends or spaces, tags) are found first, the longest at each place, like added tokens.
     """
     from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
 
