@@ -74,7 +74,7 @@ class ModelSpec:
 
     def of_draft(self) -> ModelSpec:
         """The spec of the draft model. It has the same sequences and window, so that it can follow every resident
-        prompt. It is measured first, since only the costs tell whether drafts pay."""
+        prompt. It is measured before it is used, because only the costs show whether drafts pay."""
         return replace(self, path=self.draft, adapters=(), draft="", measure_first=True)
 
 

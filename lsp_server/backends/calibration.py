@@ -45,11 +45,11 @@ _MOST_ROWS = 32
 _FEW_CORES = 8
 
 # The limit for the sum of all steps, which run while nobody needs the model. When it is reached, the costs measured so
-# far are used. With 50 ms for a token, all that is measured takes about 45 s.
+# far are used. With 50 ms for a token, all measurements take about 45 s.
 _MOST_SECONDS = 60.0
 # Measuring the logits of several tokens may take this long beyond it: a model for which drafts pay is slow.
 _ROWS_SECONDS = 15.0
-# Of however slow a machine, the first sizes are measured.
+# Even on a very slow machine, this many sizes are measured.
 _LEAST_SIZES = 2
 
 # The same step is measured again at the end. If the two differ by more than this share, something else ran meanwhile.
@@ -66,7 +66,7 @@ _MOST_TRIES = 5
 
 ResultT = TypeVar("ResultT")
 
-# Measuring pauses at each `yield`, before a step, so that whoever needs the model goes first.
+# Measuring pauses at each `yield`, before a step, so that requests come first.
 Steps = Generator[None, None, ResultT]
 
 

@@ -24,7 +24,7 @@ class SequenceStates:
         self._memory = api.llama_get_memory(context)
         self._checkpoints: dict[int, list[tuple[int, Any]]] = {}
         # The lengths below which restored sequences cannot be cut back, since earlier cells are missing. llama.cpp
-        # would cut them all the same, and compute with the rest.
+        # would cut them without an error, and compute with the remaining cells.
         self._least: dict[int, int] = {}
 
     def length(self, sequence: int) -> int:

@@ -52,7 +52,7 @@ class Measurement:
         self._steps: Steps[Calibration] | None = None
 
     def advance(self, token_ms: float = 0.0) -> bool:
-        """Runs one measuring step. Returns False if there is nothing to measure, or not now. token_ms: the prefill time
+        """Runs one measuring step. Returns False if there is nothing to measure now. token_ms: the prefill time
         per token."""
         if not self._wanted or time.monotonic() < self._not_before:
             return False

@@ -1,7 +1,7 @@
 """The files from which a loaded model's weights are mapped; checked before each step.
 
-If another program overwrites a mapped file, its weights are lost: an access beyond its new end ends the process, and
-before that end the model computes with other data. A file that is replaced by another, as by `mv`, stays as it was.
+If another program overwrites a mapped file, the weights are lost: an access after the new end ends the process, and
+before it the model computes with wrong data. A file that is replaced, as by `mv`, keeps its content for us.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Finds programs on the user's PATH, but none in a workspace: who opens a folder has not agreed to run its files."""
+"""Finds programs on the user's PATH, but none in a workspace: opening a folder is no consent to run its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keeps the documents that were closed last, as they were. Prompts for other documents still show their text."""
+"""Keeps the text of the last closed documents, because prompts for other documents may still show it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chooses the parts of other files that a prompt shows, so that the KV cache stays valid from one choice to the next.
+"""Chooses the parts of other files that a prompt shows. A new choice keeps the KV cache valid as far as possible.
 
 The parts come from documents that the editor has open in the workspace's folders or had open recently, and from the
 offers of an index; nothing is read from disk here. Files with secrets, data files and generated files are left out.

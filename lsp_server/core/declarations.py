@@ -1,5 +1,4 @@
-"""Lists the declarations of a file for the project index: each definition with its signature, the lines of its members,
-the first line of its documentation and its position."""
+"""Lists the definitions of a file for the project index: signature, members, first line of documentation, position."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Shows what encloses a place, for a window of text that begins inside a class or function: the headers with their
-documentation."""
+"""The headers with documentation around a place, for a window of text that begins inside a class or function."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Recognises the forms of code that actions apply to, in the syntax tree: a loop that builds a list, formatted text,
-parameters without types, a body that is not empty."""
+"""Recognises forms of code that actions apply to, in the syntax tree: loops that build a list, formatted text, and
+others."""
 
 from __future__ import annotations
 

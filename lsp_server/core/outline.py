@@ -1,5 +1,4 @@
-"""Analyses a whole file for code actions: its functions and classes with their names, parameters and doc comments; the
-names, calls and comments of a part of it; and its syntax errors.
+"""Analyses a whole file for code actions: definitions, and the names, calls, comments and syntax errors in a range.
 
 It parses whole files, which takes a tenth of a second for a large one, so it must run in a worker thread and not in the
 event loop.

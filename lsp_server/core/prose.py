@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from lsp_server.core.comments import Comment, columns
 
 # In comments a small model often guesses. If the user has not requested a completion, words are generated only while
-# each token has at least this probability. That serves two thirds of the characters that whole texts would, for a sixth
+# each token has at least this probability. This gives two thirds of the useful characters of whole texts, for a sixth
 # of the tokens.
 MIN_LOGPROB = math.log(0.6)
 

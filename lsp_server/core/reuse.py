@@ -1,4 +1,4 @@
-"""Typing through: a suggestion for one place is reused at the places that the user reaches by typing its text."""
+"""Reuses a suggestion for one place at the places that the user reaches by typing its text."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Detects secrets: files that are made for them, and passwords, keys and tokens in the text of other files.
 
-There is one detector for everything that a model is shown besides the text that the user works on. In doubt it reports
-a secret: losing a piece of context costs little.
+This is the only detector, for all text that a model is shown except the user's current document. In doubt it reports a
+secret, because losing a piece of context costs little.
 """
 
 from __future__ import annotations

@@ -1,5 +1,7 @@
-"""Finds the Python modules that files import, and reads the names that they define: in the workspace, in its
-environment, and in Python's standard library. Files are read as text; none of them is imported or run.
+"""Finds the Python modules that files import, and reads the names that they define.
+
+It searches the workspace, its environment, and Python's standard library. Files are read as text; none of them is
+imported or run.
 """
 
 from __future__ import annotations

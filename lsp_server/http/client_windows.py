@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 
 from lsp_server.core import text
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.http.asked import MOST_BYTES
 from lsp_server.http.guess_language import guess_language
+from lsp_server.http.request import MOST_BYTES
 
 MOST_FILES = 16
 # How many bytes of a file are kept on either side of the window.
@@ -53,8 +53,8 @@ class _Fit:
 
     @property
     def worth(self) -> int:
-        """The unchanged bytes minus the deleted ones. Deletions count against a match: a window that begins one line
-        later than the last one has moved by that line, which is still in the file."""
+        """The unchanged bytes minus the deleted ones. Deletions lower the value: if a window begins one line later than
+        the last one, it has moved by one line, and the line is still in the file."""
         return self.kept_start + self.kept_end - self.gone
 
 
@@ -70,7 +70,7 @@ class Placed:
 
 
 class ClientFiles:
-    """The files that clients have asked about, at most `MOST_FILES`, the latest last. Owned by the event loop's
+    """The files that clients have sent requests for, at most `MOST_FILES`, the latest last. Owned by the event loop's
     thread."""
 
     def __init__(self) -> None:

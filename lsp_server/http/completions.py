@@ -21,20 +21,20 @@ from lsp_server.features.options import InlineOptions
 from lsp_server.features.other_buffers import BufferReader
 from lsp_server.features.outcome import Outcome, Trigger
 from lsp_server.features.reasons import OVERTAKEN, kind_of
-from lsp_server.http.asked import Asked, Chunk, Given, RefusedError
 from lsp_server.http.client_windows import ClientFiles, Placed
+from lsp_server.http.request import Chunk, CompletionAnswer, CompletionRequest, RefusedError
 from lsp_server.status.request_log import STALE, RequestLog
 
 # After this long without a request for a file, the user counts as resting.
 REST_SECONDS = 0.5
-# A request is given up this long after the deadline in the settings.
+# A request is cancelled this long after the deadline in the settings.
 _SPARE_SECONDS = 5.0
 _MOST_CHUNKS, _MOST_CHUNK_BYTES = 64, 1 << 16
 
 _METHOD = "HTTP"
 
 StartTask = Callable[[Callable[[], Coroutine[Any, Any, None]]], object]
-Send = Callable[[str, Given], Awaitable[None]]
+Send = Callable[[str, CompletionAnswer], Awaitable[None]]
 
 
 class Completions:
@@ -76,21 +76,21 @@ class Completions:
     def close(self) -> None:
         self._completer.close()
 
-    async def answer(self, asked: Asked, send: Send | None = None) -> Given:
+    async def answer(self, request: CompletionRequest, send: Send | None = None) -> CompletionAnswer:
         """The whole answer. send: called with each new piece of the text, and the answer so far. Raises RefusedError if
         there is no answer; an empty answer would be remembered by clients."""
-        if asked.chunks is not None:
-            self._take(asked.chunks)
-        if asked.only_reads:
-            await self._read_ahead(asked)
-            return Given("", self.model)
-        placed = self._place(asked)
+        if request.chunks is not None:
+            self._take(request.chunks)
+        if request.only_reads:
+            await self._read_ahead(request)
+            return CompletionAnswer("", self.model)
+        placed = self._place(request)
         document, offset = placed.document, placed.offset
-        options = self._options_for(asked)
+        options = self._options_for(request)
         self._asking.set(options)
         began, is_first = time.monotonic(), True
-        trigger = Trigger.PATIENT if send is None and asked.wait_ms is None else Trigger.AUTOMATIC
-        given, goes_on = Given("", self.model), True
+        trigger = Trigger.PATIENT if send is None and request.wait_ms is None else Trigger.AUTOMATIC
+        answer, goes_on = CompletionAnswer("", self.model), True
         while goes_on:
             with self._as_latest(document.uri, options) as scope:
                 outcome = await self._completer.complete(document, offset, trigger)
@@ -100,16 +100,16 @@ class Completions:
                 self.log.add(document, document.line_at(offset), _METHOD, known, waited_ms)
                 self._answered(known, waited_ms)
             outcome = self._checked(None if scope.cancel_called else outcome, scope)
-            text, stopped = _until(_text_of(outcome, document, offset), asked.stops)
-            new = text[len(given.text) :] if text.startswith(given.text) else ""
+            text, stopped = _until(_text_of(outcome, document, offset), request.stops)
+            new = text[len(answer.text) :] if text.startswith(answer.text) else ""
             is_cut = not stopped and outcome.usage.decoded_tokens >= options.max_tokens
-            usage = _sum(given.usage, outcome.usage)
-            given = replace(given, text=given.text + new, usage=usage, is_cut=is_cut)
+            usage = _sum(answer.usage, outcome.usage)
+            answer = replace(answer, text=answer.text + new, usage=usage, is_cut=is_cut)
             if send is not None and new:
-                await send(new, given)
+                await send(new, answer)
             goes_on = send is not None and not stopped and await self._grows(document, offset, options)
         self._rest_soon(document, offset, options)
-        return given
+        return answer
 
     async def _grows(self, document: DocumentSnapshot, offset: int, options: InlineOptions) -> bool:
         """Waits until the suggestion has grown. False if nothing is being generated."""
@@ -143,9 +143,9 @@ class Completions:
         self._running[uri] = scope
         return scope
 
-    def _place(self, asked: Asked) -> Placed:
+    def _place(self, request: CompletionRequest) -> Placed:
         """The position in a document that a request is for. Tells the completer about changes of the document."""
-        placed = self._files.place(asked.before, asked.after)
+        placed = self._files.place(request.before, request.after)
         uri = placed.document.uri
         if (resting := self._resting.pop(uri, None)) is not None:
             resting.cancel()
@@ -156,13 +156,13 @@ class Completions:
             self._completer.document_changed(placed.document)
         return placed
 
-    def _options_for(self, asked: Asked) -> InlineOptions:
+    def _options_for(self, request: CompletionRequest) -> InlineOptions:
         """The settings, with the limits of the request."""
         options = self._usual()
-        if asked.wait_ms is not None:
-            options = replace(options, answer_ms=int(min(asked.wait_ms, options.deadline_ms)))
-        if asked.max_tokens is not None:
-            options = replace(options, max_tokens=min(asked.max_tokens, options.max_tokens))
+        if request.wait_ms is not None:
+            options = replace(options, answer_ms=int(min(request.wait_ms, options.deadline_ms)))
+        if request.max_tokens is not None:
+            options = replace(options, max_tokens=min(request.max_tokens, options.max_tokens))
         return options
 
     def _current(self) -> InlineOptions:
@@ -195,12 +195,12 @@ class Completions:
 
     # Ahead of the next request --------------------------------------------------------------------------
 
-    async def _read_ahead(self, asked: Asked) -> None:
+    async def _read_ahead(self, request: CompletionRequest) -> None:
         """Evaluates the prompt of a request that wants no text."""
-        if not (asked.before or asked.after).strip():
+        if not (request.before or request.after).strip():
             return
-        placed = self._place(asked)
-        self._asking.set(self._options_for(replace(asked, max_tokens=None)))
+        placed = self._place(request)
+        self._asking.set(self._options_for(replace(request, max_tokens=None)))
         if await self._reader.read(placed.document):
             await self._completer.warm(placed.document, placed.offset)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from lsp_server.http.asked import RefusedError
+from lsp_server.http.request import RefusedError
 
 T = TypeVar("T")
 

@@ -12,7 +12,7 @@ import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from lsp_server.http.asked import RefusedError
+from lsp_server.http.request import RefusedError
 
 Headers = Mapping[str, Sequence[str]]
 

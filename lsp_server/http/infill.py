@@ -6,8 +6,8 @@ from typing import Any
 
 import msgspec
 
-from lsp_server.http.asked import Asked, Chunk, Given
 from lsp_server.http.decoding import decoded, event
+from lsp_server.http.request import Chunk, CompletionAnswer, CompletionRequest
 
 
 class _Extra(msgspec.Struct):
@@ -31,9 +31,9 @@ class _Body(msgspec.Struct):
 
 
 class Infill:
-    """See `asked.Dialect`."""
+    """See `request.Dialect`."""
 
-    def asked(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> CompletionRequest:
         """The clients send the text left of the cursor on its line in `prompt`, and the text above in `input_prefix`.
         On the first line they send a line end as `input_prefix`, though there is no text above. On the last line they
         send one for the text below."""
@@ -41,7 +41,7 @@ class Infill:
         above = "" if sent.input_prefix == "\n" else sent.input_prefix
         right, end, below = sent.input_suffix.partition("\n")
         after = right + end if below == "\n" else sent.input_suffix
-        return Asked(
+        return CompletionRequest(
             above + sent.prompt,
             after,
             tuple(Chunk(extra.filename, extra.text) for extra in sent.input_extra),
@@ -53,13 +53,13 @@ class Infill:
             tuple(sent.response_fields),
         )
 
-    def whole(self, asked: Asked, given: Given) -> dict[str, Any]:
-        usage = given.usage
-        answer = {
-            "content": given.text,
-            "model": given.model,
+    def whole(self, request: CompletionRequest, answer: CompletionAnswer) -> dict[str, Any]:
+        usage = answer.usage
+        fields = {
+            "content": answer.text,
+            "model": answer.model,
             "stop": True,
-            "stop_type": "limit" if given.is_cut else "eos",
+            "stop_type": "limit" if answer.is_cut else "eos",
             "truncated": usage.cut_tokens > 0,
             "tokens_cached": usage.prompt_tokens + usage.decoded_tokens,
             "tokens_evaluated": usage.prompt_tokens,
@@ -71,13 +71,13 @@ class Infill:
                 **_pace("predicted", usage.decoded_tokens, usage.decode_ms),
             },
         }
-        return answer if not asked.fields else _chosen(answer, asked.fields)
+        return fields if not request.fields else _chosen(fields, request.fields)
 
-    def piece(self, text: str, given: Given) -> bytes:
+    def piece(self, text: str, answer: CompletionAnswer) -> bytes:
         return event({"content": text, "stop": False})
 
-    def last(self, asked: Asked, given: Given) -> bytes:
-        return event({**self.whole(asked, given), "content": ""})
+    def last(self, request: CompletionRequest, answer: CompletionAnswer) -> bytes:
+        return event({**self.whole(request, answer), "content": ""})
 
 
 def _pace(what: str, tokens: int, ms: float) -> dict[str, float]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from lsp_server.http.asked import Asked, Given, RefusedError
 from lsp_server.http.decoding import decoded, event
+from lsp_server.http.request import CompletionAnswer, CompletionRequest, RefusedError
 
 
 class _Body(msgspec.Struct):
@@ -48,9 +48,9 @@ _REWRITES = ("<[fim-suffix]>", "<|file_sep|>", "### Instruction:")
 
 
 class OpenAi:
-    """See `asked.Dialect`."""
+    """See `request.Dialect`."""
 
-    def asked(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> CompletionRequest:
         sent = decoded(body, _Body)
         prompts = [sent.prompt] if isinstance(sent.prompt, str) else sent.prompt
         if len(prompts) != 1:
@@ -59,7 +59,7 @@ class OpenAi:
             raise RefusedError(400, f"`max_tokens` is {sent.max_tokens}, which is less than 0")
         before, after = _sides(prompts[0], sent.suffix)
         stops = [sent.stop] if isinstance(sent.stop, str) else sent.stop or []
-        return Asked(
+        return CompletionRequest(
             before,
             after,
             max_tokens=sent.max_tokens or None,
@@ -69,11 +69,11 @@ class OpenAi:
             only_reads=sent.max_tokens == 0,
         )
 
-    def whole(self, asked: Asked, given: Given) -> dict[str, Any]:
-        usage = given.usage
+    def whole(self, request: CompletionRequest, answer: CompletionAnswer) -> dict[str, Any]:
+        usage = answer.usage
         return {
-            **_head(given),
-            "choices": [_choice(given.text, "length" if given.is_cut else "stop")],
+            **_head(answer),
+            "choices": [_choice(answer.text, "length" if answer.is_cut else "stop")],
             "usage": {
                 "prompt_tokens": usage.prompt_tokens,
                 "completion_tokens": usage.decoded_tokens,
@@ -82,20 +82,20 @@ class OpenAi:
             },
         }
 
-    def piece(self, text: str, given: Given) -> bytes:
-        return event({**_head(given), "choices": [_choice(text, None)]})
+    def piece(self, text: str, answer: CompletionAnswer) -> bytes:
+        return event({**_head(answer), "choices": [_choice(text, None)]})
 
-    def last(self, asked: Asked, given: Given) -> bytes:
-        whole = self.whole(asked, given)
+    def last(self, request: CompletionRequest, answer: CompletionAnswer) -> bytes:
+        whole = self.whole(request, answer)
         return event({**whole, "choices": [{**whole["choices"][0], "text": ""}]}) + b"data: [DONE]\n\n"
 
 
-def _head(given: Given) -> dict[str, Any]:
+def _head(answer: CompletionAnswer) -> dict[str, Any]:
     return {
-        "id": f"cmpl-{given.id}",
+        "id": f"cmpl-{answer.id}",
         "object": "text_completion",
         "created": int(time.time()),
-        "model": given.model,
+        "model": answer.model,
     }
 
 

@@ -9,12 +9,12 @@ from contextlib import suppress
 import anyio
 import anyio.abc
 
-from lsp_server.http.asked import Asked, Dialect, Given, RefusedError
 from lsp_server.http.completions import Completions
 from lsp_server.http.guard import Guard
 from lsp_server.http.infill import Infill
 from lsp_server.http.metrics import Metrics
 from lsp_server.http.openai import OpenAi
+from lsp_server.http.request import CompletionAnswer, CompletionRequest, Dialect, RefusedError
 from lsp_server.http.wire import GONE, Connection, Head
 
 logger = logging.getLogger(__name__)
@@ -98,38 +98,38 @@ class HttpServer:
                 else:
                     await connection.answer(200, self._content_of(head.path))
             return
-        asked = dialect.asked(body)
+        request = dialect.read(body)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(_end_with, connection, tasks.cancel_scope)
             with suppress(*GONE):
-                await (self._stream if asked.stream else self._whole)(connection, dialect, asked)
+                await (self._stream if request.stream else self._whole)(connection, dialect, request)
             tasks.cancel_scope.cancel()
 
-    async def _whole(self, connection: Connection, dialect: Dialect, asked: Asked) -> None:
+    async def _whole(self, connection: Connection, dialect: Dialect, request: CompletionRequest) -> None:
         try:
-            given = await self._completions.answer(asked)
+            answer = await self._completions.answer(request)
         except RefusedError as error:
             await _refuse(connection, error, last=False)
             return
         with anyio.fail_after(WRITE_SECONDS):
-            await connection.answer(200, dialect.whole(asked, given))
+            await connection.answer(200, dialect.whole(request, answer))
 
-    async def _stream(self, connection: Connection, dialect: Dialect, asked: Asked) -> None:
+    async def _stream(self, connection: Connection, dialect: Dialect, request: CompletionRequest) -> None:
         """Sends the pieces of the text as they come. The head of the response is sent with the first piece, because
         until then the request may still be refused."""
         began = False
 
-        async def send(text: str, given: Given) -> None:
+        async def send(text: str, answer: CompletionAnswer) -> None:
             nonlocal began
             with anyio.fail_after(WRITE_SECONDS):
                 if not began:
                     began = True
                     await connection.begin_events()
-                await connection.send_event(dialect.piece(text, given))
+                await connection.send_event(dialect.piece(text, answer))
 
-        given = Given("", self._completions.model)
+        answer = CompletionAnswer("", self._completions.model)
         try:
-            given = await self._completions.answer(asked, send)
+            answer = await self._completions.answer(request, send)
         except RefusedError as error:
             if not began:
                 await _refuse(connection, error, last=False)
@@ -138,7 +138,7 @@ class HttpServer:
         with anyio.fail_after(WRITE_SECONDS):
             if not began:
                 await connection.begin_events()
-            await connection.send_event(dialect.last(asked, given))
+            await connection.send_event(dialect.last(request, answer))
             await connection.end_events()
 
     def _content_of(self, path: str) -> dict[str, object]:

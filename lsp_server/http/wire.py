@@ -15,7 +15,7 @@ import anyio.abc
 import h11
 import msgspec
 
-from lsp_server.http.asked import RefusedError
+from lsp_server.http.request import RefusedError
 
 MOST_HEAD_BYTES = 16 << 10
 MOST_BODY_BYTES = 4 << 20
@@ -80,7 +80,8 @@ class Connection:
             parts.append(bytes(event.data))
 
     async def left(self) -> None:
-        """Returns when the client has gone. Keeps what it sends meanwhile for its next request, up to a limit."""
+        """Returns when the client has gone. Bytes that it sends meanwhile are kept for its next request, up to a
+        limit."""
         ahead = 0
         while ahead < _MOST_AHEAD_BYTES:
             try:
@@ -119,8 +120,8 @@ class Connection:
         await self._send(h11.EndOfMessage())
 
     async def close_gently(self) -> None:
-        """After the last answer, reads for a moment and drops what comes: a client that is still sending would
-        otherwise be cut off before it reads the answer."""
+        """After the last answer, reads for a moment and drops the bytes. Otherwise a client that is still sending could
+        lose the connection before it reads the answer."""
         with anyio.move_on_after(_LAST_SECONDS), suppress(*GONE):
             await self._stream.send_eof()
             left = MOST_BODY_BYTES

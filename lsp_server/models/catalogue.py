@@ -53,7 +53,7 @@ _CPU_CHUNK_MS = 120.0  # limit for 16 tokens, so that the work for a key is not 
 
 
 class Packages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `file.packages` of catalogue.toml, where the fields are explained."""
+    """The table `file.packages` of catalogue.toml; the comments there explain the fields."""
 
     name: str
     version: str
@@ -66,7 +66,7 @@ class Packages(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The table `file` of catalogue.toml, where the fields are explained."""
+    """The table `file` of catalogue.toml; the comments there explain the fields."""
 
     quant: str
     name: str
@@ -76,7 +76,7 @@ class PinnedFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
 
 class CatalogueModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One entry of catalogue.toml, where the fields are explained."""
+    """One entry of catalogue.toml; the comments there explain the fields."""
 
     name: str
     hub: str

@@ -32,8 +32,8 @@ _LEAST_BEFORE = 40
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """How many times as fast a model is as another. low, high: the least and greatest value from all turns or from one
-    half of them."""
+    """The speed of a model as a multiple of another's. low, high: the lowest and highest value from all turns, and from
+    each half of them."""
 
     all: float
     low: float
@@ -47,7 +47,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Speed:
-    """Tokens per second of prefill and of decode, and how many times as fast each is as the first model's."""
+    """Tokens per second of prefill and of decode, and each as a multiple of the first model's speed."""
 
     prefill_tokens_s: float
     decode_tokens_s: float

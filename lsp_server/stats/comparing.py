@@ -1,9 +1,9 @@
 """Decides which of two settings is better, only after enough days: a test in two stages.
 
-The first days of each setting show how much days differ by themselves; this gives the number of days needed to find a
-difference of 5%. The result is computed when these days have been counted, and only from them, so it does not matter
-how often one looks. Since the spread of the first days is used throughout, the error rates are exact for any true
-spread (Stein's procedure).
+The first days of each setting show how much days differ by chance. This gives the number of days that are needed to
+find a difference of 5%. The result is computed only from these days, so it does not depend on how often the user looks.
+Since the spread of the first days is used throughout, the error rates are exact for any true spread (Stein's
+procedure).
 """
 
 from __future__ import annotations

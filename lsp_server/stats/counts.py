@@ -88,7 +88,7 @@ class Tally:
     latencies: dict[Key, Counter[int]] = field(default_factory=dict)
 
     def add(self, key: Key, **counts: int) -> None:
-        """Adds to counters of a key. Negative numbers take back what was counted too early."""
+        """Adds to counters of a key. Negative numbers correct earlier counts."""
         found = self.counts.get(key)
         if found is None:
             found = self.counts[key] = Counter()

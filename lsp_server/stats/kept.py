@@ -108,8 +108,8 @@ class Accepted:
         return self.start + len(self.now)
 
     def kept(self) -> int:
-        """How many of its inserted characters are still there: those that no change has touched or, if that is more
-        because a change has restored some, those that both texts have in common."""
+        """How many of its inserted characters are still there: those that no change has touched; or the common
+        characters of both texts, if these are more because a change has restored some."""
         if self.now == self.accepted:
             return self.characters
         untouched = sum(1 for at in self.origins if at >= 0 and (self.accepted[at] & 0xC0) != 0x80)

@@ -1,6 +1,6 @@
-"""Finds out what happens to suggestions (shown, accepted, typed or dismissed) from the later changes of the document.
+"""Finds out from later changes of the document whether a suggestion was shown, accepted, typed or dismissed.
 
-Clients that report what the user does are believed. For other clients it is guessed from the changes: text inserted at
+Reports of a client count, if it sends any. For other clients it is guessed from the changes: text inserted at
 once is accepted, text inserted character by character is typed.
 """
 
@@ -324,7 +324,7 @@ class Tracker:
             self._finish(offer, now)
 
     def _untake(self, offer: _Offer, step: _Step) -> None:
-        """Takes back what was counted when a change seemed to be a single key."""
+        """Corrects the counts of a change that seemed to be a single key."""
         characters = length(step.change.text)
         if step.part == "typed":
             offer.agreed -= characters

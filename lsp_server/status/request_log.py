@@ -1,4 +1,4 @@
-"""The last requests of a server: the result of each, where its time went, and why it gave nothing."""
+"""The last requests of a server: the result of each, the parts of its time, and the reason if it had no result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from lsp_server.features.reasons import OVERTAKEN, reason_without_code
 from lsp_server.settings.last_run import without_paths
 
 _RECENT = 50
-# For this many requests it is known why nothing appeared.
+# For how many requests the reason is kept why nothing appeared.
 _WHY = 10
 STALE = Outcome(reason=OVERTAKEN)
 
@@ -96,7 +96,7 @@ class RequestLog:
         self._explained.append(_Explained(method, self._clock(), 0.0, Outcome(reason=reason)))
 
     def last_ten(self, seen: Callable[[int], str]) -> list[dict[str, Any]]:
-        """The results of the last requests, the latest first, with where their time went. seen: what is known of a
+        """The results of the last requests with the parts of their times, the latest first. seen: what is known of a
         suggestion by its id: "shown", "unseen", or "" if nothing yet."""
         return [each.as_json(self._clock(), seen) for each in reversed(self._explained)]
 

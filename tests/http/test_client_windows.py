@@ -8,9 +8,9 @@ import pytest
 
 from bench.arms.zed import window
 from lsp_server.http import client_windows
-from lsp_server.http.asked import MOST_BYTES
 from lsp_server.http.client_windows import ClientFiles, Placed
 from lsp_server.http.guess_language import guess_language
+from lsp_server.http.request import MOST_BYTES
 from tests.conftest import ROOT
 from tests.support.cursor import show_cursor
 

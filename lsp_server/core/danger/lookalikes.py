@@ -1,6 +1,6 @@
 """Finds look-alike names and odd spaces: letters of another script, letters in another form, unusual spaces.
 
-A name with such a letter looks like one name and is another. Not reported: a name that is written in one script
+A name with such a letter looks like another name. Not reported: a name that is written in one script
 throughout, and a name that mixes Latin letters with a script that has no similar letters, as readers of Chinese or
 Arabic often write. An odd space in code is an error in most languages, and part of a name in some.
 """

@@ -1,5 +1,5 @@
-"""How languages other than Python write the access to a member of an object, such as `this.name`: data by which a
-restriction of names reads generated text."""
+"""How languages other than Python write an access to a member, such as `this.name`: data for the restriction of
+names."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Data about classes in languages other than Python: the node kinds of the grammars, and patterns of the ways in which
-an object gets names that its class does not declare."""
+"""Data about classes in languages other than Python: node kinds, and patterns for names that a class does not
+declare."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from lsp_server.core.prompt import Segment
 from lsp_server.engine.api import LOCAL, Engine, Finished, FinishReason, Priority, Role, TextDelta
 from lsp_server.features.actions.answer import repeats
 from lsp_server.features.actions.attempts import Attempt
-from lsp_server.features.actions.prompts import Asked
+from lsp_server.features.actions.prompts import Question
 from lsp_server.features.actions.template import ChatTemplates, TemplateError, can_chat, is_instruct
 from lsp_server.features.actions.thinking import may_begin_thinking, without_thinking
 
@@ -122,7 +122,7 @@ class ChatModel:
         self,
         role: Role,
         info: ModelInfo,
-        asked: Asked,
+        asked: Question,
         report: Callable[[Progress], None],
         attempt: int,
         place: str = "",

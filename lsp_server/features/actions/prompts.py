@@ -29,7 +29,7 @@ _WANTED = {Result.DOCUMENT: "the whole text", Result.DOC_COMMENT: "the comment"}
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Question:
     """A prompt for the chat model. max_tokens: the limit of the answer. lead: the beginning of the answer, for a small
     model that would begin differently. wanted: a description of the answer. given: the text that the model is given,
     without the code."""
@@ -54,7 +54,7 @@ def build(
     hints: Sequence[str] = (),
     imports: Sequence[str] = (),
     begin: str = "",
-) -> Asked:
+) -> Question:
     """The prompt for an action. A pure function.
 
     window_tokens: the model's context size. signatures: of functions in other files that the code calls. hints: further
@@ -76,7 +76,7 @@ def build(
         )
     context = _context(document, subject, signatures, min(room, int(window_tokens * BYTES_PER_TOKEN * 0.4)))
     pieces = ((("before", context),) if context else ()) + (("message", question),)
-    return Asked(
+    return Question(
         (Message("system", (("message", system),)), Message("user", pieces)),
         max_tokens,
         _lead(document, offer, imports, begin),
@@ -108,7 +108,7 @@ def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str], begi
     return ""
 
 
-def again(asked: Asked, answer: str, problem: str, window_tokens: int) -> Asked:
+def again(asked: Question, answer: str, problem: str, window_tokens: int) -> Question:
     """The same prompt followed by the unusable answer and the reason, as far as there is room."""
     complaint = f"This answer cannot be used: {problem}. Answer again, with {asked.wanted} and nothing else."
     used = sum(len(text.encode()) for message in asked.messages for _, text in message.pieces)

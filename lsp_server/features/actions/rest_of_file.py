@@ -1,5 +1,8 @@
-"""Checks that an answer about a part of a file does not conflict with the rest of the file: definitions of names from
-elsewhere replace the old definition or are refused, and names that the rest uses are kept."""
+"""Checks that an answer about a part of a file does not conflict with the rest of the file.
+
+A definition of a name from elsewhere must replace the old definition; else the answer is refused. Names that the rest
+of the file uses must remain.
+"""
 
 from __future__ import annotations
 

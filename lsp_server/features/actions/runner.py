@@ -291,7 +291,7 @@ def _question(
     root: Path | None,
     path: Path | None,
     may_read: Callable[[Path], bool],
-) -> tuple[prompts.Asked, bool]:
+) -> tuple[prompts.Question, bool]:
     """The first prompt, and whether a secret stands in it. Reads the project's files. Raises TooLargeError."""
     hints: list[str] = []
     if place is not None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from lsp_server.features.actions.attempts import Attempt, shown_to_another
-from lsp_server.features.actions.prompts import Asked
+from lsp_server.features.actions.prompts import Question
 from lsp_server.features.actions.template import Message
 
-ASKED = Asked((Message("system", (("message", "Be brief."),)), Message("user", (("message", "Why?"),))), 100)
+ASKED = Question((Message("system", (("message", "Be brief."),)), Message("user", (("message", "Why?"),))), 100)
 
 
-def text(asked: Asked) -> str:
+def text(asked: Question) -> str:
     return "".join(piece for message in asked.messages for _, piece in message.pieces)
 
 

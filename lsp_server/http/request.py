@@ -30,7 +30,7 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CompletionRequest:
     """One request.
 
     before, after: the text on both sides of the cursor, as much as the client sends.
@@ -53,7 +53,7 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Given:
+class CompletionAnswer:
     """An answer: the whole text so far. is_cut: a limit has ended the text. id: the same in all pieces of an answer."""
 
     text: str
@@ -66,18 +66,18 @@ class Given:
 class Dialect(Protocol):
     """The protocol of one kind of client."""
 
-    def asked(self, body: bytes) -> Asked:
+    def read(self, body: bytes) -> CompletionRequest:
         """Reads the body of a request. Raises RefusedError."""
         ...
 
-    def whole(self, asked: Asked, given: Given) -> dict[str, Any]:
+    def whole(self, request: CompletionRequest, answer: CompletionAnswer) -> dict[str, Any]:
         """The answer as one JSON object."""
         ...
 
-    def piece(self, text: str, given: Given) -> bytes:
+    def piece(self, text: str, answer: CompletionAnswer) -> bytes:
         """The next piece of a streamed answer."""
         ...
 
-    def last(self, asked: Asked, given: Given) -> bytes:
+    def last(self, request: CompletionRequest, answer: CompletionAnswer) -> bytes:
         """The end of a streamed answer."""
         ...
