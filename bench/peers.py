@@ -197,7 +197,7 @@ async def _measure(
                     task = progress.add_task(f"{session.name}, as users have it", total=total)
                     begun = taken.begin(session.name, None, peers)
                     taken.served.append(
-                        await _as_users_have_it(asked, peers, changes, begun, partial(progress.advance, task))
+                        await _in_normal_use(asked, peers, changes, begun, partial(progress.advance, task))
                     )
                     progress.remove_task(task)
         taken.described["rest_tokens"] = ours.rest_tokens
@@ -246,7 +246,7 @@ async def _pass(
         on_key()
 
 
-async def _as_users_have_it(
+async def _in_normal_use(
     model: Path, peers: Sequence[Arm], changes: Sequence[Change], into: _Pass, on_key: Callable[[], object]
 ) -> dict[str, Any]:
     """Measures as in normal use: fimble's server over stdio, with keys in real time, and the peers, each with its own

@@ -67,9 +67,9 @@ def loading_bar(name: str) -> Iterator[Callable[[int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
-    from lsp_server.commands.terminal import beneath, harmless
+    from lsp_server.commands.terminal import harmless, unescaped
 
-    page = Console(file=beneath(sys.stderr), highlight=False, markup=False)
+    page = Console(file=unescaped(sys.stderr), highlight=False, markup=False)
     if not page.is_terminal:
         shown = -1
 

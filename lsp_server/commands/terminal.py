@@ -39,7 +39,7 @@ def escaping() -> Iterator[None]:
         sys.stdout, sys.stderr = out, err
 
 
-def beneath(stream: TextIO) -> TextIO:
+def unescaped(stream: TextIO) -> TextIO:
     """The stream under the escaping, for code that redraws lines. Texts from others must be made `harmless` first."""
     return stream._stream if isinstance(stream, _Escaping) else stream
 
@@ -53,7 +53,7 @@ def harmless(text: str) -> str:
 def own_screen() -> Iterator[Callable[[], None]]:
     """Inside this context, a terminal shows a separate screen, which disappears at the end. Yields a function that
     clears it. Does nothing if stdout is no terminal."""
-    stream = beneath(sys.stdout)
+    stream = unescaped(sys.stdout)
 
     def send(sequence: str) -> None:
         if stream.isatty():

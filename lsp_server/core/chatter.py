@@ -17,7 +17,8 @@ _BEGUN_FENCE = re.compile(r"[ \t]*(?:`{1,2}|~{1,2}|`{3,}|~{3,})[^`~\n]*$")
 _THOUGHT = re.compile(r"\s*(<|\[)((?:think|thinking|thought|reasoning)>|THINK\])")
 _LONG_QUOTES = '"""', "'''"
 
-# How an answer begins, in the languages that models answer in. `_HERE` matches what follows and announces the code.
+# How an answer begins, in the languages that models answer in. `_HERE` matches the words after it that announce the
+# code.
 _YES = (
     r"(?:Sure(?: thing)?|Certainly|Of course|Absolutely|No problem|Okay|OK|Ok|Got it|Great|Yes|"
     r"Natürlich|Selbstverständlich|Gerne?|Klar|Bien sûr|Certainement|D'accord|Por supuesto|Claro|Com certeza|Certo|"
@@ -104,7 +105,7 @@ def code_in(text: str, *, prose: bool, inside: bool, whole: bool) -> Code:
     return Code(0, 0) if talked else Code(0, len(text))
 
 
-def stands_for_code(comment: str) -> bool:
+def is_placeholder(comment: str) -> bool:
     """Whether a comment is a placeholder for code that the model has left out."""
     return _PLACEHOLDER.search(comment) is not None
 

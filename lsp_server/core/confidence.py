@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 
-def solid(text: str) -> int:
+def solid_length(text: str) -> int:
     """The length of `text` in the characters that formatting does not change: each line break counts one, other white
     space does not count, because it is adapted to the document before the text is shown."""
     return sum(character == "\n" or not character.isspace() for character in text)
@@ -14,7 +14,7 @@ def solid(text: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """tokens: for each token its end in the text and its log-probability. Positions count characters as `solid`
+    """tokens: for each token its end in the text and its log-probability. Positions count characters as `solid_length`
     does."""
 
     tokens: tuple[tuple[int, float], ...] = ()
@@ -35,7 +35,7 @@ class Confidence:
     def behind(self, text: str, size: int) -> float:
         """The lowest token probability in the shown `text` after its first `size` bytes."""
         typed = text.encode()[:size].decode("utf-8", "ignore")
-        return self.between(solid(typed), solid(text))
+        return self.between(solid_length(typed), solid_length(text))
 
 
 NOTHING_KNOWN = Confidence()

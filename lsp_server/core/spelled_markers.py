@@ -18,7 +18,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
 _INDEX = re.compile(r"\[\w+\]")
 
 
-def worth_knowing(spellings: Iterable[str]) -> tuple[str, ...]:
+def spellable(spellings: Iterable[str]) -> tuple[str, ...]:
     """The spellings of those special tokens of a vocabulary that a model may spell out."""
     bare = {spelling.lstrip("▁") for spelling in spellings if not _MEANINGLESS.search(spelling)}
     return tuple(sorted(spelling for spelling in bare if re.match(r"\W", spelling)))

@@ -190,7 +190,7 @@ class RoutedEngine(Engine, Protocol):
     ) -> None:
         """Sets the endpoints, and for each role the names of its places, the best first. Each endpoint is asked at once
         which model it serves; nothing else is sent to it before a request. by_name: further endpoints, which get only
-        what is asked of them by name, with `at`."""
+        requests by their names, through `at`."""
         ...
 
     def places(self, role: Role) -> list[tuple[str, ModelState, bool]]:

@@ -1,4 +1,4 @@
-"""The drafts of one request: which draft is verified next, what the draft model does for it, and what is learned."""
+"""The drafts of one request: chooses the draft to verify next, drives the draft model, and learns from the results."""
 
 from __future__ import annotations
 

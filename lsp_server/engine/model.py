@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from lsp_server.backends.base import Backend, ModelInfo
-from lsp_server.core.spelled_markers import worth_knowing
+from lsp_server.core.spelled_markers import spellable
 from lsp_server.core.thinking import written_as
 from lsp_server.engine.draft_model import DraftModel
 from lsp_server.engine.encode import Encoder
@@ -127,7 +127,7 @@ class LoadedModel:
             DraftRates(),
             ActionSteps(info.chunk_tokens if info.costs else _FIRST_ACTION_TOKENS, info.chunk_tokens),
             Pace(info.token_ms),
-            worth_knowing((*markers, *unseen)),
+            spellable((*markers, *unseen)),
             thoughts=thoughts,
         )
 

@@ -41,7 +41,7 @@ class FinishReason(str, Enum):
     STOP = "stop"  # the stop rule ended it
     END = "end"  # the model ended it
     LENGTH = "length"  # max_tokens
-    DEADLINE = "deadline"  # the deadline passed; the text is what was decoded by then
+    DEADLINE = "deadline"  # the deadline passed; the text has the tokens decoded by then
     CANCELLED = "cancelled"
     REJECTED = "rejected"  # the queue was full, or no model is loaded
     FAILED = "failed"

@@ -1,4 +1,4 @@
-"""Sets the size of prompts: at most what the model's context holds, and what the machine evaluates in time."""
+"""Sets the size of prompts, limited by the model's context and by the speed of the machine."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def look_for_danger(
         return NO_DANGER if found.whole else Danger(whole=False)
     cut = max(0, min(each.statement for each in found.findings))
     begun = suggestion.text.encode()[:cut].decode("utf-8", "ignore").rstrip()
-    begun = _without_leading_to_nothing(begun, document)
+    begun = _without_useless_end(begun, document)
     safe = shaped(begun) if begun.strip() else None
     # The beginning may be shaped differently when alone: its closing bracket may be behind the cut.
     if safe is None or not suggestion.text.startswith(safe.text) or check(document, safe, rules=rules).findings:
@@ -44,7 +44,7 @@ def look_for_danger(
     return Danger(found.findings, Insertion.of(safe, document), found.whole)
 
 
-def _without_leading_to_nothing(text: str, document: DocumentSnapshot) -> str:
+def _without_useless_end(text: str, document: DocumentSnapshot) -> str:
     """`text` without comments and headers at its end, which belong to the removed code and are useless without it."""
     language = find_language(document.language_id, document.path)
     lines = text.split("\n")

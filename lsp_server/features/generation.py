@@ -13,7 +13,7 @@ from functools import partial
 
 import anyio
 
-from lsp_server.core.confidence import Confidence, solid
+from lsp_server.core.confidence import Confidence, solid_length
 from lsp_server.core.danger.verdict import NO_DANGER, Danger
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
@@ -135,7 +135,7 @@ class RunningGeneration:
         tokens = event.usage.decoded_tokens - self._decoded_tokens
         self._decoded_tokens = event.usage.decoded_tokens
         # If a draft was accepted, several tokens come at once; each gets their mean log-probability.
-        self._solid += solid(event.text)
+        self._solid += solid_length(event.text)
         self._tokens.append((self._solid, event.logprob / max(1, tokens)))
         self.usage, self._heard = event.usage, self._clock()
         self._wake()
@@ -183,7 +183,7 @@ class RunningGeneration:
     def next_part(self, text: str) -> None:
         """Sets `text` as everything that was generated so far; another part follows."""
         self.text, self._end = text, None
-        self._solid = solid(text)
+        self._solid = solid_length(text)
         while self._tokens and self._tokens[-1][0] > self._solid:
             begins = self._tokens[-2][0] if len(self._tokens) > 1 else 0
             _, logprob = self._tokens.pop()

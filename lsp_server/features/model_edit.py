@@ -294,7 +294,7 @@ def why_not_models(edit: NextEdit, situation: Situation, eagerness: str, rejecte
 def _placeholder(edit: NextEdit) -> str:
     """A comment of the edit that is a placeholder for code which the model left out; empty if there is none. In a
     language without a grammar any line may be a comment."""
-    from lsp_server.core.chatter import stands_for_code
+    from lsp_server.core.chatter import is_placeholder
     from lsp_server.core.next_edits.trees import language_of
     from lsp_server.core.outline import comments_in, has_definitions
 
@@ -305,4 +305,4 @@ def _placeholder(edit: NextEdit) -> str:
         said = comments_in(language, edit.result, start, start + len(new))
     else:
         said = [line.strip() for line in new.decode("utf-8", "replace").splitlines()]
-    return next((text for text in said if stands_for_code(text) and text.encode() not in source), "")
+    return next((text for text in said if is_placeholder(text) and text.encode() not in source), "")

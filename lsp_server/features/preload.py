@@ -1,4 +1,4 @@
-"""Imports what a first suggestion needs and a server starts without, so that no request waits for these imports."""
+"""Imports the modules of a first suggestion that a server starts without, so that no request waits for the imports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import logging
 
 logger = logging.getLogger(__name__)
 
-# All but the grammars, of which a file needs one.
+# All except the grammars, because a file needs only one of them.
 _MODULES = (
     "tree_sitter",
     "lsp_server.core.names.receivers",

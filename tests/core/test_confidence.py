@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lsp_server.core.confidence import NOTHING_KNOWN, Confidence, solid
+from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
 
 # "return", " width", " *", " height"
 TOKENS = Confidence(((6, math.log(0.9)), (12, math.log(0.3)), (14, math.log(0.8)), (21, math.log(0.6))))
@@ -32,7 +32,7 @@ def test_the_least_probable_token_decides(start: int, end: int, expected: float)
 
 @pytest.mark.parametrize("text", ["if a:\n    b = 1", "if a:\r\n\tb = 1", " if a :\n  b=1"])
 def test_line_ends_and_indentation_do_not_change_where_a_token_ends(text: str) -> None:
-    assert solid(text) == len("ifa:\nb=1")
+    assert solid_length(text) == len("ifa:\nb=1")
 
 
 def test_behind_so_many_bytes_of_a_text() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from lsp_server.core.hole import find_hole
 from lsp_server.core.shape import shape
-from lsp_server.core.spelled_markers import worth_knowing
+from lsp_server.core.spelled_markers import spellable
 from lsp_server.core.stopping import find_end, stop_rule
 from tests.support.cursor import parse_cursor
 
@@ -154,7 +154,7 @@ def test_a_line_in_front_of_another_is_shown_once_it_is_whole() -> None:
     assert found.text == "print(x)\r\n    "
 
 
-SPECIALS = worth_knowing(
+SPECIALS = spellable(
     ["<s>", "</s>", "[INST]", "▁<EOT>", "<pad>", "<unk>", "<|endoftext|>", "<|fim_pad|>", "<unused7>", "a", "▁"]
 )
 

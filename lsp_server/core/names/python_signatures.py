@@ -98,8 +98,8 @@ class Signatures:
         self._types = Types(NoModules(), self._file)
 
     def of(self, call: ast.Call, around: Sequence[ast.AST]) -> Signature | None:
-        """The signature of what a call calls; None if it is not certain. around: the nodes around the call, the
-        outermost first."""
+        """The signature of the function or class that a call calls; None if it is not certain. around: the nodes around
+        the call, the outermost first."""
         target = call.func
         if isinstance(target, ast.Name):
             return self._of_name(target.id, around)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from lsp_server.core.chatter import stands_for_code
+from lsp_server.core.chatter import is_placeholder
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.idioms import repeated_statement
 from lsp_server.core.languages import Language, find_language
@@ -34,7 +34,7 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     edited = document.edited(subject.start, subject.end, new).source
     end = subject.start + len(new)
     said = comments_in(language, edited, subject.start, end)
-    placeholder = next((text for text in said if stands_for_code(text) and text.encode() not in old), "")
+    placeholder = next((text for text in said if is_placeholder(text) and text.encode() not in old), "")
     if placeholder:
         return f"the answer leaves code out: `{_short(placeholder)}`"
     twice = repeated_statement(language, edited, subject.start, end)

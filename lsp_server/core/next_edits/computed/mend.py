@@ -50,7 +50,7 @@ def _keyword(situation: Situation) -> Iterator[NextEdit]:
         first, last = start + tokens[0].start, start + tokens[0].end
         if len(word) < _LEAST_LETTERS or (first <= situation.cursor <= last and not situation.asked):
             continue
-        near = [k for k in keywords(situation.language) if len(k) >= 2 and is_slip(word, k)][:_MOST_KEYWORDS]
+        near = [k for k in keywords(situation.language) if len(k) >= 2 and is_typo(word, k)][:_MOST_KEYWORDS]
         if not near:
             continue
         tree = tree_of(document)
@@ -64,7 +64,7 @@ def _keyword(situation: Situation) -> Iterator[NextEdit]:
             return
 
 
-def is_slip(word: bytes, right: bytes) -> bool:
+def is_typo(word: bytes, right: bytes) -> bool:
     """Whether `word` is `right` with a typo: one or two letters too many, missing, wrong or swapped, or stuck to other
     letters."""
     if word == right or abs(len(word) - len(right)) > 2:
@@ -146,7 +146,7 @@ def _meant(situation: Situation, node: Node, word: bytes) -> bytes | None:
         for match in _WORD.finditer(document.source, function.start_byte, function.end_byte)
         if abs(len(match.group()) - len(word)) <= 1 and match.group() != word
     }
-    near = {name for name in near if distance(word, name) == 1 and _differs_by_slip(word, name)}
+    near = {name for name in near if distance(word, name) == 1 and _differs_by_typo(word, name)}
     if len(near) != 1 or any(word in other.source for other in situation.others):
         return None
     name = next(iter(near))
@@ -157,7 +157,7 @@ def _meant(situation: Situation, node: Node, word: bytes) -> bytes | None:
     return None
 
 
-def _differs_by_slip(word: bytes, name: bytes) -> bool:
+def _differs_by_typo(word: bytes, name: bytes) -> bool:
     """Whether the difference is a typo, and not a number, a plural or a first or last letter that tells names apart."""
     if word[:1] != name[:1] or word[-1:] != name[-1:]:
         return False
