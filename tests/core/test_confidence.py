@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
+from lsp_server.core.confidence import NOTHING_KNOWN, Confidence, solid_length
 
 # "return", " width", " *", " height"
 TOKENS = Confidence(((6, math.log(0.9)), (12, math.log(0.3)), (14, math.log(0.8)), (21, math.log(0.6))))
