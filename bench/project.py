@@ -9,7 +9,6 @@ is left out. For members, the file names the class. Nothing of this asks how the
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import random
 import re
@@ -21,11 +20,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from bench import machine
-from bench.report import console_of
+from bench.choosing import gather, measure_times, summarise_times
+from bench.report import console_of, write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
 from lsp_server.core.context import choose_context
@@ -34,8 +35,9 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import find_hole
 from lsp_server.core.imports import import_lines
+from lsp_server.core.index_choice import Candidate, choose, excerpt
 from lsp_server.core.index_offer import NO_OFFER, Offer, Why
-from lsp_server.core.index_query import Candidate, choose, excerpt, query_of
+from lsp_server.core.index_query import query_of
 from lsp_server.core.languages import find_language
 from lsp_server.core.modules import related
 from lsp_server.core.outline import nodes_in
@@ -303,6 +305,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--model", metavar="FILE", help="a GGUF file to ask how likely the names are")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every hole and the summary")
+    parser.add_argument(
+        "--time", action="store_true", help="instead: how long choices take, with files of all the repositories indexed"
+    )
+    parser.add_argument("--files", type=int, default=2000, metavar="N", help="files for --time (default: 2000)")
     parser.add_argument("--missed", action="store_true", help="show the holes whose definition is not found")
 
 
@@ -311,6 +317,8 @@ def run(options: argparse.Namespace) -> int:
     backend: Backend | None = None
     rows: list[tuple[str, Found]] = []
     try:
+        if options.time:
+            return _run_times(options, console)
         if options.model:
             backend = llama.load(ModelSpec(options.model, options.window + 128, 1), lambda _: True)
             console.print(Text(backend.info.name, style="bold"))
@@ -328,18 +336,34 @@ def run(options: argparse.Namespace) -> int:
         if backend is not None:
             backend.close()
     summary = [row for repo in dict.fromkeys(name for name, _ in rows) for row in summarise(repo, rows)]
-    table = Table(*(summary[0] if summary else ()))
-    for row in summary:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)
+    console.print(_table(summary))
     for repo, found in rows if options.missed else ():
         if found.kind != "in file" and not found.found:
             console.print(Text(f"{repo} {found.place} {found.kind} {found.name} {'no room' if found.offered else ''}"))
-    if options.json is not None:
-        result = {"machine": machine.facts(), "summary": summary, "holes": [asdict(found) for _, found in rows]}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+    result = {"machine": machine.facts(), "summary": summary, "holes": [asdict(found) for _, found in rows]}
+    write_json(options.json, result, indent=1)
     return 0
+
+
+def _run_times(options: argparse.Namespace, console: Console) -> int:
+    """Measures choices with files of all the repositories in one index. Raises OSError."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder).resolve()
+        files = gather([repo.resolve() for repo in options.repo], options.files, root)
+        holes = name_holes(root, options.holes, options.seed)
+        places = [(hole.document, hole.cursor, hole.name[:1].encode()) for hole in holes]
+        summary = summarise_times(list(measure_times(root, places, options.budget)))
+    console.print(f"{files} files; processor time in ms")
+    console.print(_table(summary))
+    write_json(options.json, {"machine": machine.facts(), "files": files, "summary": summary}, indent=1)
+    return 0
+
+
+def _table(summary: Sequence[dict[str, object]]) -> Table:
+    table = Table(*(summary[0] if summary else ()))
+    for row in summary:
+        table.add_row(*(str(value) for value in row.values()))
+    return table
 
 
 def summarise(repo: str, rows: Sequence[tuple[str, Found]]) -> list[dict[str, object]]:

@@ -156,12 +156,18 @@ class Wanted:
 def wanted_names(document: DocumentSnapshot, hole: Hole, elsewhere: int = ELSEWHERE_BYTES) -> Wanted:
     """The names that `document` uses; those near `hole` weigh most. elsewhere: how many bytes on either side of the
     cursor are read."""
-    start = max(0, hole.cursor - elsewhere)
-    head = document.source[:IMPORTS_WITHIN_BYTES]
-    source = document.source[start : hole.cursor + elsewhere]
+    source = document.source[max(0, hole.cursor - elsewhere) : hole.cursor + elsewhere]
+    imported = imported_names(document)
+    attributes = frozenset(name.decode("utf-8", "replace") for name in _ATTRIBUTE.findall(source))
+    return Wanted(weighed_names(document, hole, imported, elsewhere), attributes, imported)
+
+
+def weighed_names(
+    document: DocumentSnapshot, hole: Hole, imported: frozenset[str], elsewhere: int = ELSEWHERE_BYTES
+) -> dict[str, float]:
+    """The names that `document` uses and does not define, each with its weight, as `wanted_names` has them."""
+    source = document.source[max(0, hole.cursor - elsewhere) : hole.cursor + elsewhere]
     near = document.source[max(0, hole.cursor - NEAR_BEFORE_BYTES) : hole.cursor + NEAR_AFTER_BYTES]
-    language = find_language(document.language_id, document.path)
-    imported = frozenset(identifiers_in(_imports(language, head)))
     names = dict.fromkeys(identifiers_in(source), _ELSEWHERE)
     for name in imported:
         names[name] = names.get(name, 0.0) + _IMPORTED
@@ -169,8 +175,13 @@ def wanted_names(document: DocumentSnapshot, hole: Hole, elsewhere: int = ELSEWH
         names[name] = names.get(name, 0.0) + _NEAR
     for name in defined_names(source):
         names.pop(name, None)
-    attributes = frozenset(name.decode("utf-8", "replace") for name in _ATTRIBUTE.findall(source))
-    return Wanted(names, attributes, imported)
+    return names
+
+
+def imported_names(document: DocumentSnapshot) -> frozenset[str]:
+    """The names in the import lines of `document`."""
+    language = find_language(document.language_id, document.path)
+    return frozenset(identifiers_in(_imports(language, document.source[:IMPORTS_WITHIN_BYTES])))
 
 
 def _imports(language: Language, head: bytes) -> bytes:

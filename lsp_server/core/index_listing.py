@@ -42,6 +42,11 @@ class Visible:
 
 
 @lru_cache(maxsize=1 << 14)
+def long_words_of(name: str) -> tuple[str, ...]:
+    """Those of the words of an identifier that have three letters or more."""
+    return tuple(word for word in words_of(name) if len(word) > 2)
+
+
 def words_of(name: str) -> tuple[str, ...]:
     """The words that an identifier consists of, in lower case."""
     if name.isascii():
@@ -93,7 +98,7 @@ def lists_of(
 
 
 def _worth(each: Visible, near: Collection[str], counts: Mapping[str, int]) -> float:
-    words = [word for word in words_of(each.name) if len(word) > 2]
+    words = long_words_of(each.name)
     share = sum(word in near for word in words) / len(words) if words else 0.0
     used = _USED * math.log2(1 + each.files)
     return each.nearness * (_NEAR * share + used + (_HERE if each.name in counts else 0.0))

@@ -77,8 +77,9 @@ def imported_modules(language: Language, source: bytes, path: str) -> tuple[Modu
     found: dict[Module, None] = {}
     head = source[:IMPORTS_WITHIN_BYTES]
     inner = _INDENTED.findall(head) if language.name == "Python" else []
+    file = PurePosixPath(path)
     for line in (*import_lines(language, head), *(line.strip() for line in inner)):
-        for module in _modules_in(language, line.decode("utf-8", "replace"), PurePosixPath(path)):
+        for module in _modules_in(language, line.decode("utf-8", "replace"), file):
             if module.parts and len(found) < MOST_MODULES:
                 found[module] = None
     return tuple(found)

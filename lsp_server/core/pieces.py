@@ -60,6 +60,8 @@ _DEFINED = re.compile(
 PRIVATE = re.compile(r"#|_(?!_)")
 # Targets of an assignment that belong to something else.
 _MEMBER = re.compile(r"^(attribute|member_expression|subscript\w*|selector_expression|field_expression)$")
+# Makes a blank of every byte that is no letter, digit or underscore of ASCII.
+_NAMES_ALONE = bytes(code if code < 128 and (chr(code).isalnum() or code == ord("_")) else 32 for code in range(256))
 _BLANK_LINES = re.compile(rb"\n(?:[ \t\r]*\n)+")
 
 
@@ -84,7 +86,14 @@ class Piece:
 
 def identifiers_in(text: bytes) -> list[str]:
     """The identifiers of three letters or more, except keywords, in order and with repetitions."""
-    return [name for name in _NAMES.findall(text.decode("utf-8", "replace")) if name not in _KEYWORDS]
+    if not text.isascii():
+        return [name for name in _NAMES.findall(text.decode("utf-8", "replace")) if name not in _KEYWORDS]
+    # The same, in half the time.
+    found = [name for name in text.translate(_NAMES_ALONE).decode().split() if len(name) > 2 and name not in _KEYWORDS]
+    if min(found, default="a") < ":":  # a name does not begin with a digit: of 0xFFF it is xFFF
+        found = [name.lstrip("0123456789") for name in found]
+        found = [name for name in found if len(name) > 2 and name not in _KEYWORDS]
+    return found
 
 
 def defined_names(text: bytes) -> frozenset[str]:

@@ -7,9 +7,10 @@ import pytest
 from lsp_server.core.declarations import declarations_of
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.index_choice import Candidate, choose
 from lsp_server.core.index_listing import words_of
 from lsp_server.core.index_offer import Why
-from lsp_server.core.index_query import Candidate, choose, query_of
+from lsp_server.core.index_query import query_of
 from lsp_server.core.pieces import Piece
 from tests.support.cursor import parse_cursor
 

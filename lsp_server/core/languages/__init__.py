@@ -31,7 +31,7 @@ _CLOSERS = (
 UNKNOWN = Language("plain text", (), (), openers=_OPENERS, closers=_CLOSERS, prose=True)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1024)
 def find_language(language_id: str, path: str = "") -> Language:
     """The language of a document: by the client's identifier, else by its file name, else `UNKNOWN`."""
     entries = (*LANGUAGES, *PLAIN_LANGUAGES)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole
+from lsp_server.core.index_choice import choose
 from lsp_server.core.index_offer import NO_OFFER, Offer
-from lsp_server.core.index_query import choose, query_of
+from lsp_server.core.index_query import query_of
 from lsp_server.core.modules import Module
 from lsp_server.core.pieces import Piece
 from lsp_server.features.index.reader import Reader

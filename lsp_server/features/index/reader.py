@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from lsp_server.core.declarations import Declaration
+from lsp_server.core.index_choice import Candidate
 from lsp_server.core.index_listing import words_of
-from lsp_server.core.index_query import Candidate, Query
+from lsp_server.core.index_query import Query
 from lsp_server.core.modules import related, shares_folder
 from lsp_server.features.index.store import database_path, members_of
 
@@ -33,6 +35,8 @@ _MOST_ALIKE_WORDS, _LEAST_ALIKE = 4, 3
 _MOST_ROWS, _MOST_LISTED = 130, 160
 _COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
 _BUSY_SECONDS = 0.05
+# How much of a database SQLite may keep in memory.
+_CACHE_KB = 8000
 # The characters with a meaning in a pattern of GLOB.
 _GLOB = re.compile(r"[*?[]")
 
@@ -168,6 +172,7 @@ class Reader:
         if self._connection is None:
             uri = f"{self._path.as_uri()}?mode=ro"
             self._connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_SECONDS, check_same_thread=False)
+            self._connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
             self._inode = (stat.st_dev, stat.st_ino)
         return self._connection
 
@@ -179,6 +184,14 @@ class Reader:
         return self._connection.execute(sql, values).fetchall()
 
     def _found(self, query: Query) -> list[Candidate]:
+        # One transaction, so that the file is locked and looked at once and not by every statement.
+        self._all("BEGIN")
+        try:
+            return self._found_now(query)
+        finally:
+            self._all("COMMIT")
+
+    def _found_now(self, query: Query) -> list[Candidate]:
         languages = related(query.language)
         shared = self._named(query)
         visible = self._visible(query, languages)
@@ -189,7 +202,7 @@ class Reader:
         for id in alike:
             shared.setdefault(id, _MOST_SHARED)
         # Names that are defined in many files must not displace the definitions that the document imports.
-        ids = list(dict.fromkeys([*near, *shared]))[:_MOST_ROWS]
+        ids = _padded(list(dict.fromkeys([*near, *shared]))[:_MOST_ROWS])
         rows = self._all(
             f"SELECT {_COLUMNS} FROM declaration d JOIN file f ON f.id = d.file "
             f"WHERE d.id IN ({_marks(ids)}) AND f.language IN ({_marks(languages)})",
@@ -202,9 +215,11 @@ class Reader:
         """The definitions of the names near the hole and those with such members, each with the number of other files
         that have a definition of that name."""
         shared: dict[int, int] = {}
+        distances: dict[int, int] = {}
         for role, names in ((0, [*query.names]), (1, sorted(query.attributes.intersection(query.names)))):
             sql = f"SELECT name, declaration, file FROM name WHERE role = {role} AND name "
-            rows = self._all(f"{sql} IN ({_marks(names)}) LIMIT {_MOST_NAMED}", names)
+            asked = _padded(names)
+            rows = self._all(f"{sql} IN ({_marks(asked)}) LIMIT {_MOST_NAMED}", asked) if names else []
             if len(rows) == _MOST_NAMED:  # some of the names are in too many files
                 rows = [row for name in names for row in self._all(f"{sql} = ? LIMIT {_MOST_SHARED}", [name])]
             of_name: dict[str, dict[int, int]] = {}
@@ -212,7 +227,7 @@ class Reader:
                 of_name.setdefault(name, {})[id] = file
             for found in of_name.values():
                 others = len(set(found.values())) - 1
-                for id in found if len(found) <= _MOST_PER_NAME else self._nearest(list(found)[:_MOST_SHARED], query):
+                for id in found if len(found) <= _MOST_PER_NAME else self._nearest(found, query.path, distances):
                     shared[id] = min(shared.get(id, others), others)
         return shared
 
@@ -220,18 +235,19 @@ class Reader:
         """The definitions of the module whose name stands before the hole; else of the files that the document imports
         or sees. The likely ones first: those with words near the hole, then those that most other files use."""
         files = {**self._files_of_qualifier(query), **self._files_of(query, languages)}
+        asked = _padded(files)
         found = [
             _Visible(id, files[file], defines.split(), place)
             for id, file, place, defines in self._all(
-                f"SELECT id, file, place, defines FROM declaration WHERE file IN ({_marks(files)}) "
+                f"SELECT id, file, place, defines FROM declaration WHERE file IN ({_marks(asked)}) "
                 f"LIMIT {_MOST_VISIBLE}",
-                list(files),
+                asked,
             )
         ]
-        names = list(dict.fromkeys(name for each in found for name in each.defines))
+        names = _padded(dict.fromkeys(name for each in found for name in each.defines))
         qualifier = query.qualifier if query.qualifying else ""
         sql = f"SELECT name, files FROM used WHERE qualifier = ? AND name IN ({_marks(names)})"
-        used = dict(self._all(sql, [qualifier, *names])) if names else {}
+        used = dict(self._all(sql, [qualifier, *names])) if found else {}
         if used:  # what the document itself uses is no reason
             for (uses,) in self._all("SELECT uses FROM file WHERE path = ? AND NOT library", [query.path]):
                 for line in uses.splitlines():
@@ -256,11 +272,16 @@ class Reader:
         declaration = Declaration(tuple(each.defines), b"", b"", (), b"", "", each.place, 0)
         return Candidate(_uri(self._base, each.path), each.path, declaration, files=each.files, listed=True)
 
-    def _nearest(self, ids: Sequence[int], query: Query) -> list[int]:
-        """Those of many definitions whose files are nearest to the document."""
-        sql = f"SELECT d.id, f.path FROM declaration d JOIN file f ON f.id = d.file WHERE d.id IN ({_marks(ids)})"
-        rows = sorted(self._all(sql, ids), key=lambda row: (_distance(row[1], query.path), row[0]))
-        return [id for id, _ in rows[:_MOST_PER_NAME]]
+    def _nearest(self, found: Mapping[int, int], path: str, distances: dict[int, int]) -> list[int]:
+        """Those of many definitions, each with its file, whose files are nearest to the one at `path`. distances: of
+        the files that were met before; new ones are added."""
+        several = dict(islice(found.items(), _MOST_SHARED))
+        if new := [file for file in dict.fromkeys(several.values()) if file not in distances]:
+            new = _padded(new)
+            rows = self._all(f"SELECT id, path FROM file WHERE id IN ({_marks(new)})", new)
+            distances.update((file, _distance(other, path)) for file, other in rows)
+        there = [id for id in several if several[id] in distances]
+        return sorted(there, key=lambda id: (distances[several[id]], id))[:_MOST_PER_NAME]
 
     def _files_of(self, query: Query, languages: Sequence[str]) -> dict[int, str]:
         """The files that the document imports, or sees because they are in its folder, with their paths."""
@@ -272,7 +293,7 @@ class Reader:
             )
             rows = self._all(sql, [folder.rpartition("/")[2], *languages])
             found.update((id, path) for id, path in rows if path.rpartition("/")[0] == folder)
-        marks = _marks(stems := query.imports.ends)
+        marks = _marks(stems := _padded(query.imports.ends))
         rows = self._all(
             f"SELECT id, path FROM file WHERE language IN ({_marks(languages)}) "
             f"AND (stem IN ({marks}) OR folder IN ({marks})) LIMIT {_MOST_FILES}",
@@ -322,6 +343,12 @@ class Reader:
 @lru_cache(maxsize=4096)
 def _uri(base: str, path: str) -> str:
     return f"{base}/{quote(path)}"
+
+
+def _padded(values: Collection[Any]) -> list[Any]:
+    """The values for `IN (…)`, filled up with NULL, which equals nothing, to one of a few lengths: SQLite keeps the
+    statements that it has compiled, so there must not be one for each length."""
+    return [*values, *(None for _ in range((1 << len(values).bit_length()) - len(values)))]
 
 
 def _marks(values: Collection[Any]) -> str:
