@@ -25,6 +25,7 @@ from lsp_server.core.pieces import (
     signature_text,
     unique,
 )
+from lsp_server.core.syntax import text_of
 
 if TYPE_CHECKING:
     from tree_sitter import Node
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 # The limit for one file, and for one class.
 MOST_DECLARATIONS, MOST_MEMBERS = 400, 200
 _DOC_CHARACTERS = 160
+_RECEIVER = re.compile(rb"(\w+)\s*(?:\[[^\]]*\])?\s*,?\s*\)$")
 # The signs around the words of a comment or a docstring.
 _AROUND_WORDS = re.compile(
     r"""^[rRbBuUfF]{0,2}(?:\"""|'''|"|')|^(?:/\*[*!]?|//[/!]?|--|#|;+|\*)|(?:\"""|'''|"|'|\*/)$"""
@@ -54,6 +56,7 @@ class Declaration:
 
     head: its signature; for a class the text before its members. whole: all of its text if it is small, else empty.
     tail: the text that closes it after its members. doc: the first line of its documentation. line: counted from 0.
+    receiver: the type that a method belongs to, where the language has methods at the top level, as Go does.
     """
 
     defines: tuple[str, ...]
@@ -64,6 +67,7 @@ class Declaration:
     doc: str
     offset: int
     line: int
+    receiver: str = ""
 
 
 def declarations_of(document: DocumentSnapshot) -> tuple[Declaration, ...]:
@@ -100,7 +104,15 @@ def _declaration(node: Node, inner: Node, source: bytes, *, python: bool) -> Dec
         _doc(node, inner, body, source, python=python),
         node.start_byte,
         node.start_point.row,
+        _receiver(inner, source),
     )
+
+
+def _receiver(inner: Node, source: bytes) -> str:
+    """The name of the type in the parentheses before the name of a method, without its type parameters."""
+    node = inner.child_by_field_name("receiver")
+    match = _RECEIVER.search(text_of(node, source)) if node is not None else None
+    return match[1].decode("utf-8", "replace") if match is not None else ""
 
 
 def _members(body: Node, source: bytes) -> Iterator[Member]:

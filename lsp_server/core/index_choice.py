@@ -35,6 +35,8 @@ _BY_NAME_IN_PACKAGE, _IN_PACKAGE, _BY_NAME_ALONE = 0.9, 0.6, 0.6
 # and a name whose words stand near the hole.
 _OF_QUALIFIER, _EACH_USE, _MOST_USES, _BY_WORDS = 0.8, 0.25, 1.0, 0.6
 _LEAST_SHARE_OF_WORDS = 0.5
+# The weight of a method of the type that stands before the dot at the hole.
+_OF_TYPE = 0.6
 # The factors of a name used near the hole, if the candidate defines it and if it has it as a member.
 _DEFINES, _MEMBER = 3.0, 1.0
 # Makes scores comparable to those of pieces of open buffers, whose names are weighted by rarity.
@@ -130,7 +132,7 @@ def _visible(
     qualified: whether there is such a module."""
     found: list[Visible] = []
     for each in candidates:
-        if each.path == query.path or (qualified and not matching[each.path].qualified):
+        if each.path == query.path or each.declaration.receiver or (qualified and not matching[each.path].qualified):
             continue
         nearness = _nearness(query, each, matching[each.path])[0]
         if nearness >= _IN_PACKAGE:
@@ -151,7 +153,7 @@ def _score(
     rarity = 1.0 / math.sqrt(1.0 + candidate.shared)
     best, reason, total = 0.0, "", 0.0
     repeated = _IMPLEMENTS.match(declaration.head) and query.types.isdisjoint(declaration.defines)
-    for name in declaration.defines:
+    for name in declaration.defines if not declaration.receiver else ():
         weight, why = query.names.get(name, 0.0), f"defines {name}"
         if matching.qualified and not name.startswith("_"):
             weight += _OF_QUALIFIER + min(_MOST_USES, _EACH_USE * query.counts.get(name, 0))
@@ -163,6 +165,13 @@ def _score(
         total += value
         if value > best:
             best, reason = value, why + place
+    if declaration.receiver:  # a method, which is used behind a dot only
+        is_type = declaration.receiver in query.types
+        for name in attributes.intersection(declaration.defines):
+            total = best = (_DEFINES if is_type else _MEMBER) * query.names[name] * rarity
+            reason = f"defines {name}{place}"
+        if is_type and not total:
+            total, reason = _DEFINES * _OF_TYPE * rarity, f"has the receiver {declaration.receiver}{place}"
     used = [each for each in declaration.members if not attributes.isdisjoint(each.names)] if attributes else ()
     for name in dict.fromkeys(name for member in used for name in member.names):
         if name in attributes:

@@ -167,3 +167,13 @@ def test_a_definition_has_the_name_of_what_it_defines_and_of_nothing_else(
 ) -> None:
     document = DocumentSnapshot.of(f"file:///w/{path}", source.encode(), path=path, folder="w")
     assert [each.defines for each in declarations_of(document)] == defined
+
+
+def test_a_method_of_go_belongs_to_the_type_before_its_name() -> None:
+    source = "package a\n\nfunc (c *Command) Run() {}\n\nfunc (b Base[T, C]) Names() {}\n\nfunc Free(c *Command) {}\n"
+    found = declarations_of(DocumentSnapshot.of("file:///a.go", source.encode(), path="a.go"))
+    assert [(each.defines, each.receiver) for each in found] == [
+        (("Run",), "Command"),
+        (("Names",), "Base"),
+        (("Free",), ""),
+    ]

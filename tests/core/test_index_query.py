@@ -11,7 +11,7 @@ from lsp_server.core.index_choice import Candidate, choose
 from lsp_server.core.index_listing import words_of
 from lsp_server.core.index_offer import Why
 from lsp_server.core.index_query import query_of
-from lsp_server.core.pieces import Piece
+from lsp_server.core.pieces import Piece, identifiers_in
 from tests.support.cursor import parse_cursor
 
 SHAPES = """class Circle:
@@ -288,3 +288,28 @@ def test_the_names_of_a_package_are_listed_where_little_else_fits() -> None:
     assert not [
         piece for piece in chosen(source.replace("return $0", "size.$0"), *files, path="a/main.go") if piece in lists
     ]
+
+
+def test_a_method_of_go_is_shown_behind_a_dot_only() -> None:
+    go = 'package a\n\ntype Set struct{}\n\nfunc (s *Set) Name() string { return "" }\n'
+    bare = "package a\n\nfunc main() {\n\tx := Name(1)\n\ty := Name($0\n}\n"
+    assert chosen(bare, ("a/set.go", go), path="a/main.go") == {}
+    of_type = "package a\n\nfunc f(set *Set) {\n\tset.$0\n}\n"
+    shown = {piece.defines[0]: why.reason for piece, why in chosen(of_type, ("a/set.go", go), path="a/main.go").items()}
+    assert shown["Name"] == "has the receiver Set, in the same folder"
+    of_another = "package a\n\nfunc f(other *Other) {\n\tother.$0\n}\n"
+    assert "Name" not in names(chosen(of_another, ("a/set.go", go), path="a/main.go"))
+
+
+def test_the_possible_types_of_what_stands_before_a_dot() -> None:
+    source = (
+        "first: Circle = 1\nthing = shapes.Square(2)\nnothing = Round()\nCone thing;\n"
+        "thing: Optional[Ring] = 3\nthing.$0"
+    )
+    document, hole = place(source)
+    assert query_of(document, hole).types == {"thing", "Thing", "shapes", "Square", "Cone", "Ring"}
+
+
+def test_names_are_whole_in_every_text() -> None:
+    assert identifiers_in(b"a1b = 0xFFF + 12ab3.call_2(__init__)") == ["a1b", "xFFF", "ab3", "call_2", "__init__"]
+    assert identifiers_in("größe = 0xFFF".encode()) == ["größe", "xFFF"]

@@ -576,3 +576,17 @@ def test_prompts_show_it_only_where_it_is_switched_on() -> None:
     info = ScriptedBackend(ModelSpec(""), lambda _: True).info
     assert not shows_index(info, Settings().inline_options())
     assert shows_index(info, Settings(project_index=True).inline_options())
+
+
+def test_in_go_tests_take_no_place_of_what_a_file_can_use(root: Path, builder: Builder) -> None:
+    tests = "".join(f"func TestNumber{n}(t *T) {{}}\n\nfunc helper{n}() {{}}\n\n" for n in range(199))
+    for file in range(4):
+        write(root, f"a{file}_test.go", f"package a\n\n{tests}")
+    methods = "".join(f"func (b *Base) Method{n}() {{}}\n\n" for n in range(199))
+    for file in range(4):
+        write(root, f"b{file}.go", f"package a\n\n{methods}")
+    write(root, "z.go", "package a\n\nfunc wantedLast() {}\n")
+    builder.scan()
+    document, cursor = parse_cursor("package a\n\nfunc main() {\n\t$0\n}\n", path="main.go", language_id="go")
+    found = Reader(root).candidates(query_of(document, find_hole(document, cursor)))
+    assert {name for each in found for name in each.declaration.defines} == {"wantedLast"}

@@ -33,10 +33,12 @@ _MOST_KEPT = 2000
 _MOST_ALIKE_WORDS, _LEAST_ALIKE = 4, 3
 # How many definitions are read for one query, and how many more for lists of their names.
 _MOST_ROWS, _MOST_LISTED = 130, 160
-_COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, f.library"
+_COLUMNS = "d.id, f.path, d.defines, d.head, d.whole, d.members, d.tail, d.doc, d.place, d.line, d.receiver, f.library"
 _BUSY_SECONDS = 0.05
 # How much of a database SQLite may keep in memory.
 _CACHE_KB = 8000
+# The files of Go that only tests see, and the functions in them that nothing calls: they must not take others' places.
+_GO_TEST, _GO_TESTS = "_test.go", ("Test[A-Z]*", "Benchmark[A-Z]*", "Example[A-Z]*", "Fuzz[A-Z]*")
 # The characters with a meaning in a pattern of GLOB.
 _GLOB = re.compile(r"[*?[]")
 
@@ -66,13 +68,14 @@ class Listed:
 
 @dataclass(slots=True)
 class _Visible:
-    """A definition that the document can see, without its text. files: how many other files use its name. near: whether
-    a word of its name stands near the hole."""
+    """A definition that the document can see, without its text. receiver: the type that a method belongs to. files: how
+    many other files use its name. near: whether a word of its name stands near the hole."""
 
     id: int
     path: str
     defines: list[str]
     place: int
+    receiver: str
     files: int = 0
     near: bool = False
 
@@ -209,7 +212,8 @@ class Reader:
             [*ids, *languages],
         )
         found = [self._candidate(row, shared[row[0]], alike=row[0] in alike) for row in rows]
-        return [*found, *(self._listed_only(each) for each in visible[:_MOST_LISTED])]
+        listed = [each for each in visible if not each.receiver]
+        return [*found, *(self._listed_only(each) for each in listed[:_MOST_LISTED])]
 
     def _named(self, query: Query) -> dict[int, int]:
         """The definitions of the names near the hole and those with such members, each with the number of other files
@@ -235,13 +239,16 @@ class Reader:
         """The definitions of the module whose name stands before the hole; else of the files that the document imports
         or sees. The likely ones first: those with words near the hole, then those that most other files use."""
         files = {**self._files_of_qualifier(query), **self._files_of(query, languages)}
-        asked = _padded(files)
+        if query.language.name == "Go" and not query.path.endswith(_GO_TEST):
+            files = {id: path for id, path in files.items() if not path.endswith(_GO_TEST)}
+        asked, types = _padded(files), _padded(["", *query.types])
+        tests = "".join(f"AND defines NOT GLOB '{each}' " for each in _GO_TESTS) if query.language.name == "Go" else ""
         found = [
-            _Visible(id, files[file], defines.split(), place)
-            for id, file, place, defines in self._all(
-                f"SELECT id, file, place, defines FROM declaration WHERE file IN ({_marks(asked)}) "
-                f"LIMIT {_MOST_VISIBLE}",
-                asked,
+            _Visible(id, files[file], defines.split(), place, receiver)
+            for id, file, place, defines, receiver in self._all(
+                f"SELECT id, file, place, defines, receiver FROM declaration WHERE file IN ({_marks(asked)}) "
+                f"AND receiver IN ({_marks(types)}) {tests}LIMIT {_MOST_VISIBLE}",
+                [*asked, *types],
             )
         ]
         names = _padded(dict.fromkeys(name for each in found for name in each.defines))
@@ -335,8 +342,10 @@ class Reader:
         return self._counted[word]
 
     def _candidate(self, row: tuple[Any, ...], shared: int, *, alike: bool) -> Candidate:
-        _, path, defines, head, whole, members, tail, doc, place, line, library = row
-        declaration = Declaration(tuple(defines.split()), head, whole, members_of(members), tail, doc, place, line)
+        _, path, defines, head, whole, members, tail, doc, place, line, receiver, library = row
+        declaration = Declaration(
+            tuple(defines.split()), head, whole, members_of(members), tail, doc, place, line, receiver
+        )
         return Candidate(_uri(self._base, path), path, declaration, shared, alike, bool(library))
 
 

@@ -25,7 +25,7 @@ from lsp_server.core.modules import module_parts
 from lsp_server.core.pieces import identifiers_in
 
 # Databases with another number are deleted.
-VERSION = 2
+VERSION = 3
 # How many databases are kept; the least recently used one is deleted first.
 MOST_DATABASES = 32
 _BUSY_SECONDS = 5.0
@@ -39,8 +39,9 @@ CREATE INDEX IF NOT EXISTS file_stem ON file(stem);
 CREATE INDEX IF NOT EXISTS file_folder ON file(folder);
 CREATE TABLE IF NOT EXISTS declaration (
     id INTEGER PRIMARY KEY, file INTEGER NOT NULL, place INTEGER NOT NULL, line INTEGER NOT NULL, defines TEXT NOT NULL,
-    head BLOB NOT NULL, whole BLOB NOT NULL, members TEXT NOT NULL, tail BLOB NOT NULL, doc TEXT NOT NULL);
-CREATE INDEX IF NOT EXISTS declaration_file ON declaration(file, place, defines);
+    head BLOB NOT NULL, whole BLOB NOT NULL, members TEXT NOT NULL, tail BLOB NOT NULL, doc TEXT NOT NULL,
+    receiver TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS declaration_file ON declaration(file, place, defines, receiver);
 CREATE TABLE IF NOT EXISTS name (name TEXT NOT NULL, role INTEGER NOT NULL, declaration INTEGER NOT NULL,
     file INTEGER NOT NULL, PRIMARY KEY (role, name, declaration)) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS name_declaration ON name(declaration);
@@ -190,11 +191,11 @@ class Writer:
         )
         for each in entry.declarations:
             number = run(
-                "INSERT INTO declaration (file, place, line, defines, head, whole, members, tail, doc) "
-                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO declaration (file, place, line, defines, head, whole, members, tail, doc, receiver) "
+                "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     *(file, each.offset, each.line, " ".join(each.defines), each.head, each.whole),
-                    *(_members_as_text(each.members), each.tail, each.doc),
+                    *(_members_as_text(each.members), each.tail, each.doc, each.receiver),
                 ),
             ).lastrowid
             roles = dict.fromkeys((name, _DEFINED, number, file) for name in each.defines)
