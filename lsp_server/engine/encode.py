@@ -11,6 +11,8 @@ from lsp_server.core.prompt import FimPrompt, Segment
 
 _REMEMBERED_SEGMENTS = 128
 _FAR_TOKENS = 128
+# The characters that the token of a word can begin with.
+_BEFORE_WORDS = (b" ", b"\t")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +92,15 @@ class Encoder:
         return found
 
     def _typed(self, text: bytes) -> list[int]:
-        """The tokens of the typed text. If the vocabulary puts the space before a word into the word's token, the
-        last of several spaces becomes a token of its own, which healing then replaces by a longer one. Such a model
-        has never seen a word after one token that holds all of the spaces: it would end the text there, or indent
-        further."""
-        if text.endswith(b"  "):
+        """The tokens of the typed text. If the vocabulary puts the space or tab before a word into the word's token,
+        the last of several of them becomes a token of its own, which healing then replaces by a longer one. Such a
+        model has never seen a word after one token that holds all of the white space: it would end the text there,
+        indent further, or begin with a stray bracket."""
+        last = text[-1:]
+        if last in _BEFORE_WORDS and text[-2:-1] in _BEFORE_WORDS:
             most = self._backend.tokenize(text[:-1])
             if self._backend.tokenize(text + b"x")[:-1] == most:
-                return most + self._backend.tokenize(b" ")
+                return most + self._backend.tokenize(last)
         return self._backend.tokenize(text)
 
 

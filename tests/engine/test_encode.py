@@ -152,19 +152,29 @@ def test_small_pieces_of_other_files_are_together_worth_going_back_to() -> None:
 
 
 class Words(Counting):
-    """A vocabulary in which a word's token has the space in front of it, and spaces in front of that are one token."""
+    """A vocabulary in which a word's token has the space or tab in front of it, and those in front of that are one
+    token: 1000 and the number of spaces, or 2000 and the number of tabs."""
 
     def tokenize(self, text: bytes, *, special: bool = False) -> list[int]:
-        bare = text.rstrip(b" ")
-        spaces = text[len(bare) :]
-        if not special and text.endswith(b"  x"):
-            return [1000 + len(text) - 2, 999]
-        return [1000 + len(spaces)] if spaces and not bare else super().tokenize(text, special=special)
+        bare = text.rstrip(b" \t")
+        white = text[len(bare) :]
+        if not special and text.endswith((b"  x", b"\t\tx")):
+            return [*self.tokenize(text[:-2]), 999]
+        first = 2000 if b"\t" in white else 1000
+        return [first + len(white)] if white and not bare else super().tokenize(text, special=special)
 
 
 @pytest.mark.parametrize(
     ("typed", "tokens"),
-    [("        ", [1007, 1001]), ("  ", [1001, 1001]), (" ", [1001]), ("        x", [1007, 999])],
+    [
+        ("        ", [1007, 1001]),
+        ("  ", [1001, 1001]),
+        (" ", [1001]),
+        ("        x", [1007, 999]),
+        ("\t\t\t", [2002, 2001]),
+        ("\t", [2001]),
+        ("\t\tx", [2001, 999]),
+    ],
 )
 def test_the_space_of_a_word_that_is_to_come_is_a_token_of_its_own(typed: str, tokens: list[int]) -> None:
     """So the key that follows finds the same tokens before its word, and a model is asked what it has seen."""

@@ -84,17 +84,21 @@ async def test_a_key_costs_a_token_or_two_and_coming_back_nothing() -> None:
     assert back.cost["promptTokens"] > 120
 
 
-async def test_behind_the_indentation_that_an_editor_writes_there_is_a_statement() -> None:
-    """The model has seen 15 spaces and " if", never 16 spaces and "if": without care for that it ends at once."""
-    places = [
-        "def first(numbers):\n    for each in numbers:\n        if each % 2 == 0:\n            $0\n    return None\n",
-        "def total(orders):\n    amount = 0\n    for order in orders:\n        $0\n    return amount\n",
-        "def read(path):\n    with open(path) as file:\n        $0\n\n\nprint(read('x'))\n",
-    ]
+INDENTED = [
+    "def first(numbers):\n    for each in numbers:\n        if each % 2 == 0:\n            $0\n    return None\n",
+    "def total(orders):\n    amount = 0\n    for order in orders:\n        $0\n    return amount\n",
+    "def read(path):\n    with open(path) as file:\n        $0\n\n\nprint(read('x'))\n",
+]
+
+
+@pytest.mark.parametrize("step", ["    ", "\t"], ids=["spaces", "tabs"])
+async def test_behind_the_indentation_that_an_editor_writes_there_is_a_statement(step: str) -> None:
+    """The model has seen 15 spaces and " if", or 3 tabs and "\tif", never 16 spaces or 4 tabs and "if": without care
+    for that it ends at once, or begins with a bracket."""
     async with editor() as buffer:
         await buffer.ready()
-        for number, place in enumerate(places):
-            before, after = place.split("$0")
+        for number, place in enumerate(INDENTED):
+            before, after = place.replace("    ", step).split("$0")
             buffer.open(f"file:///w/place{number}.py", "python", before + after, len(before))
             shown = await buffer.suggestion()
             assert shown.text.strip(), place
