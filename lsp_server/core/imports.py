@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 from lsp_server.core.languages.entry import Language
 from lsp_server.core.parsing import parse
+
+if TYPE_CHECKING:
+    from tree_sitter import Node
 
 # How many bytes are parsed at a time, and how many parser steps all parts may take together. Ordinary code takes about
 # 10 steps per KB. Parsing stops when the steps are used up.
@@ -41,7 +46,7 @@ def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
         if tree is None:
             break
         end, last = start + len(part), start
-        for node in tree.root_node.children:
+        for node in _statements(tree.root_node):
             first, behind = (max(start, offset + start - len(prologue)) for offset in (node.start_byte, node.end_byte))
             if node.type in language.imports and not node.has_error and (behind < end or end == len(head)):
                 found.append(head[first:behind].rstrip())
@@ -50,6 +55,15 @@ def import_lines(language: Language, head: bytes) -> tuple[bytes, ...]:
                 last = first
         position = last if start < last < end else end
     return tuple(found)
+
+
+def _statements(root: Node) -> Iterator[Node]:
+    """The top-level nodes. If a part ends inside a statement, they may all lie in an error node."""
+    for node in root.children:
+        if node.type == "ERROR":
+            yield from node.children
+        else:
+            yield node
 
 
 def _end_of_text(language: Language, head: bytes, offset: int) -> int:
