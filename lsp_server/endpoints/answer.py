@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 from lsp_server.core.stopping import find_end
 from lsp_server.endpoints.sent_log import Sent, own_words
@@ -25,16 +26,24 @@ class MismatchError(Exception):
 class Answer:
     """The text of one request so far, and its cost. begins: the text that the stream must begin with; it is in the
     document already. is_sent: whether anything was sent. is_free: whether the server has refused it, so that it costs
-    nothing. sent_bytes: the length of the prompt as it was sent. problem: what went wrong."""
+    nothing. sent_bytes: the length of the prompt as it was sent. problem: what went wrong. clock: gives seconds."""
 
-    def __init__(self, request: Generate, post: Post, name: str, endpoint: Endpoint) -> None:
+    def __init__(
+        self,
+        request: Generate,
+        post: Post,
+        name: str,
+        endpoint: Endpoint,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._request = request
         self._post = post
         self._name, self._endpoint = name, endpoint
         self.is_sent = self.is_free = False
         self.sent_bytes = 0
         self.problem = ""
-        self._began = time.monotonic()
+        self._clock = clock
+        self._began = clock()
         self._first: float | None = None
         self.begin_again()
 
@@ -46,7 +55,7 @@ class Answer:
     @property
     def seconds(self) -> float:
         """The time since the request was sent."""
-        return time.monotonic() - self._began
+        return self._clock() - self._began
 
     def begin_again(self) -> None:
         """To be called when the request is sent once more."""
@@ -64,7 +73,7 @@ class Answer:
         self._prompt_tokens = max(self._prompt_tokens, prompt_tokens)
         if not text:
             return None
-        self._first = self._first or time.monotonic()
+        self._first = self._first or self._clock()
         self._stream += text
         self._tokens += 1
         self._logprob += logprob
@@ -87,7 +96,7 @@ class Answer:
         return FinishReason.STOP if stop is not None and find_end(self.text, stop) is not None else None
 
     def usage(self) -> Usage:
-        now = time.monotonic()
+        now = self._clock()
         first = self._first or now
         return Usage(
             prompt_tokens=self._prompt_tokens,

@@ -65,7 +65,7 @@ MakeClient = Callable[[Endpoint, Mapping[str, str]], "httpx2.AsyncClient"]
 
 class RemoteHome:
     """name: of the endpoint. make: makes the HTTP client, on a worker thread. log: records each request; None: requests
-    are not recorded."""
+    are not recorded. clock: gives seconds, for deadlines and pauses."""
 
     def __init__(
         self,
@@ -74,12 +74,14 @@ class RemoteHome:
         make: MakeClient = make_client,
         environ: Mapping[str, str] = os.environ,
         log: SentLog | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._name = name
         self._endpoint = endpoint
         self._make = make
         self._environ = environ
         self._log = log
+        self._clock = clock
         self._dialect = DIALECTS[endpoint.kind]
         self._post: Post = lambda _: None
         self._client: httpx2.AsyncClient | None = None
@@ -122,7 +124,7 @@ class RemoteHome:
     async def _load(self, load: Load) -> None:
         self._post(ModelLoading(0.0, load.number, load.role))
         try:
-            if (wait := self._alone_until - time.monotonic()) > 0:
+            if (wait := self._alone_until - self._clock()) > 0:
                 raise EndpointError(f"is busy, and asks to be left alone for {wait:.0f} s")
             await self._check_money()
             async with self._making:
@@ -130,12 +132,18 @@ class RemoteHome:
                     self._client = await anyio.to_thread.run_sync(self._make, self._endpoint, self._environ)
             self._info = await probe(self._client, self._name, self._endpoint, load.role)
         except EndpointError as error:
+            self._respect(error)
             self._fail(str(error), load)
         except Exception as error:
             self._fail(explained(error), load)
         else:
             self._works, self._answered, self._waited = True, False, 0.0
             self._post(ModelReady(self._info, load.number, load.role))
+
+    def _respect(self, error: Exception) -> None:
+        """Leaves the server alone for as long as it has asked for, if the error says that it has."""
+        if isinstance(error, EndpointError) and error.wait:
+            self._alone_until = self._clock() + min(_LONGEST_WAIT, error.wait)
 
     def _fail(self, what: str, load: Load) -> None:
         message = f"{self._where} {self._safe_text(what)}"
@@ -198,7 +206,7 @@ class RemoteHome:
     def _next(self) -> None:
         while self._waiting and len(self._asking) < self._endpoint.concurrency:
             request = self._waiting.pop(0)
-            answer = Answer(request, self._post, self._name, self._endpoint)
+            answer = Answer(request, self._post, self._name, self._endpoint, self._clock)
             task = self._asking[request.id] = self._spawn(self._answer(request, answer))
             # A task that is cancelled before its first step runs none of its own code; this callback runs in any case.
             task.add_done_callback(partial(self._ended, request, answer))
@@ -256,8 +264,7 @@ class RemoteHome:
             answer.problem = str(error)
             return FinishReason.FAILED, f"{self._where} {self._safe_text(str(error))}"
         except (EndpointError, DialectError) as error:
-            if isinstance(error, EndpointError) and error.wait:
-                self._alone_until = time.monotonic() + min(_LONGEST_WAIT, error.wait)
+            self._respect(error)
             answer.problem = str(error)
             return FinishReason.FAILED, self._broken(str(error))
         except Exception as error:
@@ -268,7 +275,7 @@ class RemoteHome:
     async def _asked(self, request: Generate, answer: Answer) -> tuple[FinishReason, str]:
         if self._client is None or self._info is None:
             return FinishReason.REJECTED, f"{self._where} has not been reached yet"
-        left = request.deadline - time.monotonic() if request.deadline is not None else self._endpoint.timeout_seconds
+        left = request.deadline - self._clock() if request.deadline is not None else self._endpoint.timeout_seconds
         with anyio.move_on_after(max(0.0, left)):
             await self._check_money()
             whole = Healed(without_secrets(request.prompt))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from lsp_server.endpoints.dialects import DialectError, error_text
@@ -91,8 +93,8 @@ async def check(response: httpx2.Response) -> None:
         raise EndpointError(refusal)
     if status == 404:
         raise EndpointError(f"has no such call or model (404){message}; see `url`, `kind` and `model`")
-    if status in (429, 503):
-        raise EndpointError(f"is busy ({status}){message}", _retry_after(response.headers.get("retry-after", "")))
+    if busy := busy_error(status, response.headers.get("retry-after", ""), message):
+        raise busy
     if status >= 500:
         raise EndpointError(f"has failed ({status}){message}")
     raise RefusedError(f"refuses the request ({status}){message}")
@@ -106,16 +108,27 @@ def why_refused(status: int, message: str = "") -> str:
     return f"refuses the key ({status}){message}; see `api_key_env`" if status in (401, 403) else ""
 
 
+def busy_error(status: int, retry_after: str, message: str = "") -> EndpointError | None:
+    """The error of a server that asks to be left alone for a while; None for any other status. retry_after: its
+    header, empty if it has none. message: as for `why_refused`."""
+    return EndpointError(f"is busy ({status}){message}", _retry_after(retry_after)) if status in (429, 503) else None
+
+
 def printable(text: str) -> str:
     """A server's text without control characters."""
     return "".join(character for character in text if character.isprintable())
 
 
 def _retry_after(value: str) -> float:
-    """The seconds in a `Retry-After` header; one if it is missing, or is a date."""
+    """The seconds in a `Retry-After` header, which may be a number or a date; at least one, and one if it is missing or
+    is neither."""
     try:
         return max(1.0, float(value))
     except ValueError:
+        pass
+    try:
+        return max(1.0, parsedate_to_datetime(value).timestamp() - time.time())
+    except (ValueError, OverflowError):
         return 1.0
 
 

@@ -20,7 +20,7 @@ from lsp_server.core.fim_formats import (
 )
 from lsp_server.core.next_edits.by_model.formats import EDIT_FORMATS, NAMES, edit_format_by_name, find_edit_format
 from lsp_server.endpoints.dialects import DIALECTS
-from lsp_server.endpoints.http import EndpointError, printable, url_of, why_refused
+from lsp_server.endpoints.http import EndpointError, busy_error, printable, url_of, why_refused
 from lsp_server.endpoints.rendering import MESSAGES_TEMPLATE
 from lsp_server.engine.endpoint import Endpoint
 from lsp_server.engine.request import Role
@@ -101,9 +101,11 @@ def _edit_format(endpoint: Endpoint, model: str) -> str:
 
 
 async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dict[str, Any]:
-    status, body = await _answered(client, "GET", url_of(endpoint, path))
+    status, body, retry_after = await _answered(client, "GET", url_of(endpoint, path))
     if refusal := why_refused(status):
         raise EndpointError(refusal)
+    if busy := busy_error(status, retry_after):
+        raise busy
     if status == 404 and path.endswith("/models") and endpoint.model:
         return {}  # not every server lists its models
     if status != 200:
@@ -114,8 +116,8 @@ async def _get(client: httpx2.AsyncClient, endpoint: Endpoint, path: str) -> dic
     return found
 
 
-async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any = None) -> tuple[int, bytes]:
-    """The status and the body of an answer, of at most `_MOST_ANSWER` bytes. Raises EndpointError."""
+async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any = None) -> tuple[int, bytes, str]:
+    """An answer: its status, its body of at most `_MOST_ANSWER` bytes, and its `Retry-After`. Raises EndpointError."""
     with anyio.move_on_after(_SECONDS):
         async with client.stream(method, url, json=body) as response:
             found = bytearray()
@@ -123,7 +125,7 @@ async def _answered(client: httpx2.AsyncClient, method: str, url: str, body: Any
                 found += chunk
                 if len(found) > _MOST_ANSWER:
                     raise EndpointError("answers with more than a server says of itself; see `url` and `kind`")
-            return response.status_code, bytes(found)
+            return response.status_code, bytes(found), response.headers.get("retry-after", "")
     raise EndpointError(f"does not say within {_SECONDS:.0f} s what it is")
 
 
@@ -169,7 +171,7 @@ async def _by_tokens(client: httpx2.AsyncClient, endpoint: Endpoint, model: str)
 
 async def _is_one(client: httpx2.AsyncClient, endpoint: Endpoint, spelling: str) -> bool:
     body = {"content": spelling, "add_special": False, "parse_special": True}
-    status, answer = await _answered(client, "POST", url_of(endpoint, "/tokenize"), body)
+    status, answer, _ = await _answered(client, "POST", url_of(endpoint, "/tokenize"), body)
     found = _parsed(answer)
     tokens = found.get("tokens") if status == 200 and isinstance(found, dict) else None
     return isinstance(tokens, list) and len(tokens) == 1

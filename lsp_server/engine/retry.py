@@ -1,14 +1,16 @@
 """When a failed model is loaded again: after its files have changed, or after a pause that grows.
 
 A file can appear or become complete, memory can become free, a GPU can be lost and come back. Nothing polls for that in
-the background: each key asks whether it is time.
+the background: each key asks whether it is time. The pauses are lengthened at random, so that programs that wait for
+the same server do not all come back in the same moment.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from lsp_server.backends.base import ModelSpec
 
@@ -19,6 +21,8 @@ MOST_FAILURES = 3
 # other files. Each pause is twice the one before.
 PASSING_PAUSE_S, LASTING_PAUSE_S = 2.0, 60.0
 LONGEST_PASSING_PAUSE_S, LONGEST_LASTING_PAUSE_S = 60.0, 600.0
+# A pause is longer than that by up to this share of it, at random.
+_SPREAD_SHARE = 0.5
 # The pause between two checks of the files.
 _LOOK_PAUSE_S, _LONGEST_LOOK_PAUSE_S = 0.5, 30.0
 
@@ -77,10 +81,12 @@ class Health:
 class Retry:
     """The failures of one role. Plain data on a clock that is passed in, in seconds.
 
-    tries: how often loading or the loaded model has failed since it last worked for a while.
+    tries: how often loading or the loaded model has failed since it last worked for a while. spread: gives a random
+    number from 0 to 1.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, spread: Callable[[], float] = random.random) -> None:
+        self._spread = spread
         self.tries = 0
         self._files: FilesState = ()
         self._due = 0.0
@@ -100,7 +106,7 @@ class Retry:
         first = PASSING_PAUSE_S if passing else LASTING_PAUSE_S
         longest = LONGEST_PASSING_PAUSE_S if passing else LONGEST_LASTING_PAUSE_S
         self._pause = min(longest, first * 2**self.tries)
-        self._due = now + self._pause
+        self._due = now + self._pause * (1 + _SPREAD_SHARE * self._spread())
         self._look_at = now + (min(_LONGEST_LOOK_PAUSE_S, _LOOK_PAUSE_S * 2**self.tries) if self.tries else 0.0)
         self._files = files
         self.tries = min(self.tries + 1, 16)

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 class InlineCompleter:
     """Answers requests for completions. options: called for each request, so that settings can change. buffers, index,
-    modules: as for `Prompts`.
+    modules: as for `Prompts`. background: where it parses; a thread of its own by default.
 
     It is told every change of a document. A generation that agrees with the new text goes on; any other is ended at
     once.
@@ -52,11 +52,12 @@ class InlineCompleter:
         buffers: Callable[[], Sequence[DocumentSnapshot]] = tuple,
         index: Index = no_index,
         modules: Callable[[], PythonModules] | None = None,
+        background: Background | None = None,
     ) -> None:
         self._engine = engine
         self._options = options
         self._clock = clock
-        self._background = Background()
+        self._background = background or Background()
         self.prompts = Prompts(engine, self._background, buffers, index, modules)
         self._memory, self._rhythm = SuggestionMemory(), Rhythm()
         what = self.prompts, self._memory, self._rhythm, Indentations(buffers), clock

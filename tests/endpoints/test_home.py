@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 from typing import Any
 
 import anyio
@@ -14,6 +15,7 @@ import pytest
 from lsp_server.backends.base import ModelSpec
 from lsp_server.core.prompt import FimPrompt, Segment
 from lsp_server.endpoints.home import RemoteHome
+from lsp_server.endpoints.http import busy_error
 from lsp_server.engine.api import LOCAL, Finished, FinishReason, Priority, TextDelta
 from lsp_server.engine.client import EngineClient
 from lsp_server.engine.endpoint import Kind
@@ -325,6 +327,31 @@ async def test_a_busy_server_is_left_alone_as_long_as_it_asks() -> None:
         before = len(server.requests)
         assert "asks to be left alone for 30 s" in await client.load()
         assert len(server.requests) == before
+
+
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_server_that_is_busy_when_it_is_asked_what_it_is_is_left_alone_too(status: int) -> None:
+    async with serving("openai", probe=response(status, {}, Retry_After="30")) as server, remote(server) as client:
+        assert f"is busy ({status})" in await client.load()
+        before = len(server.requests)
+        assert "asks to be left alone for 30 s" in await client.load()
+        assert len(server.requests) == before
+
+
+@pytest.mark.parametrize(
+    ("told", "least", "most"),
+    [
+        (lambda: "7", 7, 7),
+        (lambda: formatdate(time.time() + 100, usegmt=True), 90, 101),
+        (lambda: formatdate(time.time() - 100, usegmt=True), 1, 1),
+        (lambda: "soon", 1, 1),
+        (lambda: "", 1, 1),
+    ],
+)
+def test_how_long_a_busy_server_asks_to_be_left_alone(told: Callable[[], str], least: float, most: float) -> None:
+    busy = busy_error(503, told())
+    assert busy is not None
+    assert least <= busy.wait <= most
 
 
 async def test_no_more_requests_than_allowed_are_in_flight_and_keys_go_first() -> None:

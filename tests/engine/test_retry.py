@@ -127,7 +127,7 @@ def test_a_name_that_no_file_can_have_is_a_file_that_is_not_there() -> None:
     [(True, PASSING_PAUSE_S, LONGEST_PASSING_PAUSE_S), (False, LASTING_PAUSE_S, LONGEST_LASTING_PAUSE_S)],
 )
 def test_pauses_grow_up_to_a_limit(passing: bool, first: float, longest: float) -> None:
-    retry, now, pauses = Retry(), 0.0, []
+    retry, now, pauses = Retry(lambda: 0.0), 0.0, []
     for _ in range(12):
         retry.failed(now, ONE, passing=passing, worked=False)
         possible = [min(longest, first * 2**n) for n in range(20)]
@@ -138,8 +138,19 @@ def test_pauses_grow_up_to_a_limit(passing: bool, first: float, longest: float) 
     assert pauses[-1] == longest
 
 
+def test_programs_that_failed_in_the_same_moment_do_not_come_back_in_the_same_moment() -> None:
+    """A pause is never shorter than it must be, and at most half as long again."""
+    retries = [Retry() for _ in range(100)]
+    for retry in retries:
+        retry.failed(0.0, ONE, passing=True, worked=True)
+    assert not any(retry.due(0.999 * PASSING_PAUSE_S) for retry in retries)
+    assert all(retry.due(1.5 * PASSING_PAUSE_S) for retry in retries)
+    back = [sum(retry.due(PASSING_PAUSE_S * (1 + tenth / 20)) for retry in retries) for tenth in range(11)]
+    assert max(later - before for before, later in zip(back, back[1:], strict=False)) < 40
+
+
 def test_a_model_that_has_worked_for_long_begins_with_the_first_pause() -> None:
-    retry = Retry()
+    retry = Retry(lambda: 0.0)
     for now in (0.0, 100.0, 200.0):
         retry.failed(now, ONE, passing=True, worked=False)
     assert not retry.due(200.0 + PASSING_PAUSE_S)
