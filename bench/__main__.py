@@ -26,6 +26,7 @@ from bench import (
     safety,
     session,
     stats,
+    team,
 )
 
 COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]]] = {
@@ -118,6 +119,11 @@ COMMANDS: dict[str, tuple[str, Callable[[argparse.ArgumentParser], None], Callab
         "count keys: the time of each, room on the disk, and what is lost by a kill and by two writers",
         stats.arguments,
         stats.run,
+    ),
+    "team": (
+        "many developers and one server, simulated or a llama-server: how long they wait, and how many it carries",
+        team.arguments,
+        team.run,
     ),
     "copies": (
         "compare copies of the chat model in other quantisations: speed in turns, and agreement with the original",

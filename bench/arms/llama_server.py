@@ -47,9 +47,10 @@ sys.stdin.read()
 
 
 class LlamaServer:
-    """A running llama-server. Only one thread may use it at a time."""
+    """A running llama-server. Only one thread may use it at a time. url: its root, for clients of their own."""
 
     def __init__(self, port: int) -> None:
+        self.url = f"http://127.0.0.1:{port}"
         self._connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_SECONDS)
 
     def post(self, path: str, payload: dict[str, Any]) -> tuple[dict[str, Any], float]:
@@ -128,11 +129,13 @@ def missing(binary: Path | None) -> str:
 
 
 @contextmanager
-def llama_server(model: Path, binary: Path | None) -> Iterator[LlamaServer]:
-    """A context manager for a server on a port of this machine. It has as many threads as fimble, and they wait in the
-    same way, so that two programs on the same cores do not spin against each other."""
+def llama_server(model: Path, binary: Path | None, slots: int = 1) -> Iterator[LlamaServer]:
+    """A context manager for a server with `slots` for prompts, on a port of this machine. It has as many threads as
+    fimble, and they wait in the same way, so that two programs on the same cores do not spin against each other."""
     port = _free_port()
-    given = {**SETTINGS, "model": str(model), "port": port, "threads": default_threads()}
+    context = SETTINGS["context"] * slots
+    given = {**SETTINGS, "slots": slots, "context": context, "model": str(model), "port": port}
+    given["threads"] = default_threads()
     if binary is None:
         command = [sys.executable, "-c", _XLLAMACPP, json.dumps(given)]
     else:
