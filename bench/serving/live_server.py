@@ -19,6 +19,7 @@ from lsp_server.engine.endpoint import Endpoint
 NAME = "llama-server"
 _COUNTS = re.compile(rb'"(cache_n|prompt_n|predicted_n)":\s*(\d+)')
 _SECONDS = 60.0
+_CONNECTIONS = 6
 
 
 async def live(arm: str, team: Sequence[Developer], url: str, warm_up: float) -> Run:
@@ -59,7 +60,8 @@ class _Counting(httpx2.AsyncBaseTransport):
 
     def __init__(self, totals: Totals) -> None:
         self._totals = totals
-        self._transport = httpx2.AsyncHTTPTransport()
+        # As many connections as the client for endpoints has by default (endpoints/http.py).
+        self._transport = httpx2.AsyncHTTPTransport(limits=httpx2.Limits(max_connections=_CONNECTIONS))
         self._in_flight = 0
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
