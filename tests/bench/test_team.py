@@ -296,9 +296,9 @@ def test_anchored_prompts_find_more_in_the_cache_and_a_slow_server_is_saturated_
 def test_after_an_outage_nobody_comes_too_early_and_all_come_back() -> None:
     run, came = simulate(SETTINGS[0], OURS, team(6, seconds=18.0), Tokens(Bytes()), 2.0, Outage(5.0, 9.0, 4.0))
     assert came is not None
-    assert 6 <= came.asked <= 6 * 3  # each of the six learns of it, and then leaves the server alone
+    assert 1 <= came.asked <= 6 * 3  # who asks learns of it, and then leaves the server alone
     assert came.disregarded == 0
-    assert 0 < came.after <= came.before
+    assert 0 < came.after <= came.before + 6  # at most one request more for each of them
     assert run.answered > run.keys / 2
 
 
