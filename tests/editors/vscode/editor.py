@@ -231,10 +231,14 @@ class Window:
         wait_for(f"{text!r} in the status bar", lambda: re.search(text, self.bar_text()) and self.bar_text())
 
     def ghost(self) -> str:
-        """The suggestion on the screen, all its lines; empty if there is none."""
+        """The suggestion on the screen, all its lines; empty if there is none. The first may stand behind the others in
+        the page, and each colour is an element of its own."""
         script = """() => [...document.querySelectorAll('.ghost-text-decoration, .ghost-text')]
             .filter(each => each.offsetParent !== null && !each.parentElement.closest('.ghost-text'))
-            .map(each => each.textContent).join('\\n')"""
+            .map(each => [each.getBoundingClientRect(), each.textContent])
+            .map(([{ top, left }, text]) => ({ top, left, text }))
+            .sort((a, b) => Math.abs(a.top - b.top) < 5 ? a.left - b.left : a.top - b.top)
+            .map(({ top, text }, at, all) => (at > 0 && top - all[at - 1].top >= 5 ? '\\n' : '') + text).join('')"""
         return str(self.page.evaluate(script)).replace("\u00a0", " ").replace("\u200b", "")
 
     def wait_for_ghost(self, text: str = "") -> str:
