@@ -267,8 +267,16 @@ export class Session implements vscode.Disposable {
   }
 
   private grew(grown: Grown): void {
-    if (!this.growth.wanted(grown, cursorPlace())) return;
-    void this.growth.ask(() => vscode.commands.executeCommand("editor.action.inlineSuggest.trigger"));
+    if (this.growth.wanted(grown, cursorPlace())) this.ask();
+  }
+
+  /** Asks as if a key had been typed. */
+  private ask(): void {
+    void this.growth.ask(async () => {
+      await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+      // That keeps what is on the screen, and what is new becomes the suggestion behind it.
+      await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
+    });
   }
 
   private settings(): Record<string, unknown> {
