@@ -1,4 +1,5 @@
-// Whether to ask again when the server has more of what is on the screen. Knows nothing of VS Code.
+// Whether to ask again: when the server has more of what is on the screen, and when it was not there to be asked. Knows
+// nothing of VS Code.
 
 import { isSame, type Place, type Position } from "./place.ts";
 
@@ -10,13 +11,14 @@ export interface Grown {
 }
 
 /**
- * What the user has dismissed, and which request is one of ours.
+ * What the user has dismissed, what nobody was asked about, and which request is one of ours.
  *
  * VS Code calls a request that a command makes an explicit one. To the server that means that the user has asked, and it
  * begins anew; a request for the rest has to be an automatic one.
  */
 export class Growth {
   private dismissedAt: Place | undefined;
+  private missedIn: { uri: string; version: number } | undefined;
   private asking = 0;
 
   /** The user does not want what is shown at this place. */
@@ -28,6 +30,18 @@ export class Growth {
   wanted(grown: Grown, now: Place | undefined): boolean {
     const there: Place = { uri: grown.uri, version: grown.version, ...grown.position };
     return now !== undefined && isSame(there, now) && !(this.dismissedAt !== undefined && isSame(there, this.dismissedAt));
+  }
+
+  /** The text was changed while there was no server to ask. */
+  missed(uri: string, version: number): void {
+    this.missedIn = { uri, version };
+  }
+
+  /** There is a server now: whether to ask it at the place that the user sees, since nobody was asked there. */
+  isMissing(now: Place | undefined): boolean {
+    const missed = this.missedIn;
+    this.missedIn = undefined;
+    return now !== undefined && missed?.uri === now.uri && missed.version === now.version;
   }
 
   /** Makes a request, by a command, that counts as an automatic one. */

@@ -45,13 +45,16 @@ export class Session implements vscode.Disposable {
   private asking = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly growth = new Growth();
+  private readonly typing: vscode.Disposable;
 
   /** middleware: what is to be done to the protocol beside the session's own. */
   constructor(
     private readonly output: vscode.LogOutputChannel,
     private readonly declaredSettings: readonly string[],
     private readonly middleware: Middleware,
-  ) {}
+  ) {
+    this.typing = vscode.workspace.onDidChangeTextDocument((event) => this.textChanged(event));
+  }
 
   /** The running client, to send requests with. */
   get running(): LanguageClient | undefined {
@@ -79,6 +82,7 @@ export class Session implements vscode.Disposable {
 
   dispose(): void {
     clearTimeout(this.timer);
+    this.typing.dispose();
     this.changed.dispose();
     this.completed.dispose();
   }
@@ -161,7 +165,8 @@ export class Session implements vscode.Disposable {
         const fimble = { notifications: ["state", "suggestionGrew"] };
         capabilities.experimental = { ...(capabilities.experimental as object | undefined), fimble };
       },
-      initialize: () => undefined,
+      // After those of the protocol, which have made the documents known.
+      initialize: () => this.catchUp(),
       getState: () => ({ kind: "static" }),
       clear: () => undefined,
     });
@@ -268,6 +273,17 @@ export class Session implements vscode.Disposable {
 
   private grew(grown: Grown): void {
     if (this.growth.wanted(grown, cursorPlace())) this.ask();
+  }
+
+  /** Asks about what was typed while there was no server, unless the user has switched suggestions off. */
+  private catchUp(): void {
+    const document = vscode.window.activeTextEditor?.document;
+    const wanted = vscode.workspace.getConfiguration("editor", document).get("inlineSuggest.enabled", true);
+    if (this.growth.isMissing(cursorPlace()) && wanted) this.ask();
+  }
+
+  private textChanged({ document, contentChanges }: vscode.TextDocumentChangeEvent): void {
+    if (!this.ready && contentChanges.length > 0) this.growth.missed(document.uri.toString(), document.version);
   }
 
   /** Asks as if a key had been typed. */
