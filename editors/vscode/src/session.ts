@@ -8,6 +8,7 @@ import { statSync } from "node:fs";
 import { createInterface } from "node:readline";
 import * as vscode from "vscode";
 import type { LanguageClient, LanguageClientOptions, Middleware } from "vscode-languageclient/node";
+import { AcceptedParts, type Offered } from "./acceptedParts.ts";
 import { CrashPolicy } from "./crashes.ts";
 import { type Surroundings, locate } from "./locate.ts";
 import { selectedPython } from "./python.ts";
@@ -18,6 +19,8 @@ import type { Server, ServerStatus, Told } from "./status.ts";
 
 export const SERVED: readonly string[] = ["file", "untitled", "vscode-notebook-cell"];
 
+/** The server's command by which it is told that a suggestion was accepted. */
+const ACCEPTED = "fimble.accepted";
 const STATUS_MS = 1000;
 const LOADING_MS = 400;
 const STOP_MS = 3000;
@@ -45,7 +48,8 @@ export class Session implements vscode.Disposable {
   private asking = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly growth = new Growth();
-  private readonly typing: vscode.Disposable;
+  private readonly parts = new AcceptedParts();
+  private readonly subscriptions: readonly vscode.Disposable[];
 
   /** middleware: what is to be done to the protocol beside the session's own. */
   constructor(
@@ -53,7 +57,10 @@ export class Session implements vscode.Disposable {
     private readonly declaredSettings: readonly string[],
     private readonly middleware: Middleware,
   ) {
-    this.typing = vscode.workspace.onDidChangeTextDocument((event) => this.textChanged(event));
+    this.subscriptions = [
+      vscode.workspace.onDidChangeTextDocument((event) => this.textChanged(event)),
+      vscode.window.onDidChangeTextEditorSelection((event) => this.cursorMoved(event)),
+    ];
   }
 
   /** The running client, to send requests with. */
@@ -82,7 +89,7 @@ export class Session implements vscode.Disposable {
 
   dispose(): void {
     clearTimeout(this.timer);
-    this.typing.dispose();
+    for (const each of this.subscriptions) each.dispose();
     this.changed.dispose();
     this.completed.dispose();
   }
@@ -246,6 +253,7 @@ export class Session implements vscode.Disposable {
             const found = await next(document, position, { ...context, triggerKind }, token);
             const items = Array.isArray(found) ? found : (found?.items ?? []);
             if (items.length > 0) this.completed.fire(at);
+            if (document.version === at.version) this.parts.offers(offered(document, position, items));
             return found;
           } finally {
             this.refreshSoon();
@@ -282,8 +290,21 @@ export class Session implements vscode.Disposable {
     if (this.growth.isMissing(cursorPlace()) && wanted) this.ask();
   }
 
-  private textChanged({ document, contentChanges }: vscode.TextDocumentChangeEvent): void {
-    if (!this.ready && contentChanges.length > 0) this.growth.missed(document.uri.toString(), document.version);
+  private textChanged({ document, contentChanges, reason }: vscode.TextDocumentChangeEvent): void {
+    if (contentChanges.length === 0) return;
+    const uri = document.uri.toString();
+    if (!this.ready) this.growth.missed(uri, document.version);
+    const read = (start: number, end: number): string =>
+      document.getText(new vscode.Range(document.positionAt(start), document.positionAt(end)));
+    this.parts.changed(uri, document.version, reason === undefined ? contentChanges : [], read);
+  }
+
+  /** Tells the server of a word or a line that was accepted. */
+  private cursorMoved({ textEditor: { document }, kind }: vscode.TextEditorSelectionChangeEvent): void {
+    const id = this.parts.moved(document.uri.toString(), document.version, kind !== undefined);
+    if (id === undefined) return;
+    const params = { command: ACCEPTED, arguments: [id, "part"] };
+    void this.running?.sendRequest("workspace/executeCommand", params).then(undefined, () => undefined);
   }
 
   /** Asks as if a key had been typed. */
@@ -318,6 +339,20 @@ export class Session implements vscode.Disposable {
     if (choice === "Restart") await this.restart();
     if (choice === "Show Output") this.output.show();
   }
+}
+
+/** What the server has suggested at a place, if it has said how to tell it of an acceptance. */
+function offered(
+  document: vscode.TextDocument,
+  position: vscode.Position,
+  items: readonly vscode.InlineCompletionItem[],
+): Offered | undefined {
+  const [first] = items;
+  if (first?.command?.command !== ACCEPTED) return undefined;
+  const [id] = (first.command.arguments ?? []) as unknown[];
+  const start = first.range?.start ?? position;
+  const texts = items.map(({ insertText }) => (typeof insertText === "string" ? insertText : insertText.value));
+  return { uri: document.uri.toString(), id, from: document.offsetAt(start), texts };
 }
 
 /** Where the cursor is in the document in front. */
