@@ -1,4 +1,4 @@
-"""Neovim and VS Code for tests: one for all tests of a module, and as many editors and windows as one test asks for."""
+"""Editors for tests: one VS Code for all, one Neovim for a module, and as many editors and windows as one asks for."""
 
 from __future__ import annotations
 
@@ -47,12 +47,12 @@ def start_neovim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[
 # VS Code --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vsix(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return package(tmp_path_factory.mktemp("vsix"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def code(tmp_path_factory: pytest.TempPathFactory, vsix: Path) -> Iterator[CodeServer]:
     folder = tmp_path_factory.mktemp("code")
     server = CodeServer(folder, vsix, environment(folder / "home"))

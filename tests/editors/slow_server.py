@@ -1,6 +1,9 @@
-"""The server with scripted models that take their time: `python -m tests.editors.slow_server SECONDS READING serve …`.
+"""The server with scripted models that take their time.
 
-An answer of the chat model takes SECONDS, in equal parts for the bytes of it; a batch of any prompt takes READING.
+    python -m tests.editors.slow_server SECONDS READING WRITING serve …
+
+An answer of the chat model takes SECONDS, in equal parts for the bytes of it; a batch of any prompt takes READING, and
+each byte of a completion WRITING.
 """
 
 from __future__ import annotations
@@ -18,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class SlowBackend(scripted.ScriptedBackend):
-    """seconds: for one answer. reading: for a batch of a prompt."""
+    """seconds: for one answer. reading: for a batch of a prompt. writing: for a byte of a completion."""
 
-    seconds = reading = 0.0
+    seconds = reading = writing = 0.0
 
     def evaluate(self, sequence: int, position: int, tokens: Sequence[int], *, logits: int) -> list[Logits]:
         if len(tokens) > 1:
@@ -28,10 +31,12 @@ class SlowBackend(scripted.ScriptedBackend):
         if self._replies and len(tokens) == 1:  # a step of an answer, not a part of a question
             asked = b"".join(map(self.piece, self._cells[sequence]))
             time.sleep(self.seconds / next(len(reply) for key, reply in self._replies if key in asked))
+        elif len(tokens) == 1:
+            time.sleep(self.writing)
         return super().evaluate(sequence, position, tokens, logits=logits)
 
 
 if __name__ == "__main__":
-    SlowBackend.seconds, SlowBackend.reading = float(sys.argv[1]), float(sys.argv[2])
+    SlowBackend.seconds, SlowBackend.reading, SlowBackend.writing = map(float, sys.argv[1:4])
     scripted.ScriptedBackend = SlowBackend  # type: ignore[misc]
-    sys.exit(cli.run(sys.argv[3:]))
+    sys.exit(cli.run(sys.argv[4:]))

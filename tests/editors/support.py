@@ -37,8 +37,9 @@ class Volume:
 """
 
 
-# What is typed in these tests uses names that it defines nowhere.
-_SETTINGS = "check_names = false\n"
+# What is typed in these tests uses names that it defines nowhere. On a busy machine the model is late; if it gave up,
+# nothing would be there before the next key.
+SETTINGS = "check_names = false\ndeadline_ms = 60000\n"
 
 
 def fimble_program(folder: Path, *arguments: str, module: str = "lsp_server") -> Path:
@@ -68,10 +69,10 @@ def scripted(
     settings = home / "config" / "fimble" / "fimble.toml"
     if not settings.exists():
         settings.parent.mkdir(parents=True, exist_ok=True)
-        settings.write_text(_SETTINGS)
+        settings.write_text(SETTINGS)
     arguments = ("--backend", "scripted", "--model", str(script))
     if answer_seconds is not None or reading_seconds is not None:
-        slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0}"
+        slow = f"tests.editors.slow_server {answer_seconds or 0} {reading_seconds or 0} 0"
         return fimble_program(home / "bin", *arguments, module=slow)
     if anew:
         return fimble_program(home / "bin", *arguments)
@@ -103,7 +104,7 @@ def chat_model(home: Path) -> Path:
     settings = home / "config" / "fimble" / "fimble.toml"
     settings.parent.mkdir(parents=True, exist_ok=True)
     # A text is shown as a whole, though the machine be busy: what comes late would be there at the next key only.
-    settings.write_text(f"chat_model = {json.dumps(str(script))}\nanswer_ms = 10000\n{_SETTINGS}")
+    settings.write_text(f"chat_model = {json.dumps(str(script))}\nanswer_ms = 10000\n{SETTINGS}")
     return script
 
 

@@ -40,7 +40,7 @@ def test_the_corner_says_that_the_model_loads_and_that_the_file_is_read(
     scripted(tmp_path)
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    module = "tests.editors.slow_server 0 0.1"
+    module = "tests.editors.slow_server 0 0.1 0"
     program = fimble_program(tmp_path / "slow", "--backend", "scripted", "--model", str(pipe), module=module)
     text = SCRIPT * 6
     editor = start_neovim(version, tmp_path, program=program, text=text, init=PLAIN_INDENT)

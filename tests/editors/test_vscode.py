@@ -24,7 +24,16 @@ from tests.editors import generate
 from tests.editors.support import CHECKED, CHECKING, FUNCTION, INSTRUCTED, INSTRUCTION, SIMPLIFIED, chat_model
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import CodeServer, Window, server_program, wait_for
-from tests.editors.vscode.support import CLOSED, KNOWN, STATEMENTS, file_of, in_editor
+from tests.editors.vscode.support import (
+    CLOSED,
+    KNOWN,
+    STATEMENTS,
+    file_of,
+    in_editor,
+    overheard,
+    said,
+    slow_program,
+)
 from tests.support import starter
 
 MOST_BYTES = 300_000
@@ -160,6 +169,25 @@ def test_a_line_is_accepted_and_the_rest_stays(open_window: Callable[..., Window
     window.press("Escape")
     window.wait_for_no_ghost()
     assert window.saved(file_of(tmp_path)).split("\n")[1] == "    value = argument * 0 + other_0"
+
+
+@in_editor
+def test_the_rest_of_a_suggestion_follows_on_the_screen_without_a_key(
+    open_window: Callable[..., Window], scripted: Path, tmp_path: Path
+) -> None:
+    log, workspace = tmp_path / "said", tmp_path / "work"
+    program = slow_program(scripted.parents[1], writing_seconds=0.05)
+    workspace.mkdir()
+    file_of(tmp_path).write_text("def function_0(argument):\n    value = a")
+    window = open_window(workspace, file_of(tmp_path), **{"fimble.path": str(overheard(program, log))})
+    window.wait_until_ready()
+    window.to_end()
+    window.type("r")
+    whole = "gument * 0 + other_0"
+    wait_for("the whole line", lambda: window.ghost().split("\n")[0] == whole)
+    results = [each["result"] for each in said(log) if isinstance(each.get("result"), dict)]
+    first = next(result["items"][0]["insertText"] for result in results if result.get("items"))
+    assert whole.startswith(first) and first != whole
 
 
 @in_editor
@@ -355,17 +383,17 @@ def test_a_server_killed_while_typing_comes_back_and_nothing_is_lost(
     window = open_window()
     window.wait_until_ready()
     window.to_end()
-    typed = KNOWN[:250]
-    for start in range(0, len(typed), 50):
+    typed = KNOWN[:270]
+    for start in range(0, 250, 50):
         window.type(typed[start : start + 50], KEY_MS)
-        if start in (50, 150):
+        if start in (50, 200):
             servers = wait_for("a server", code.language_servers)
             assert len(servers) == 1
             servers[0].kill()
-    assert window.saved(file_of(tmp_path)) == typed
-    window.wait_until_ready("scripted")
-    window.type(KNOWN[250:270])
+    # What is typed while there is no server gets its suggestion when there is one.
+    window.type(typed[250:], KEY_MS)
     window.wait_for_ghost()
+    assert window.saved(file_of(tmp_path)) == typed
     assert window.notifications() == []
 
 

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,9 +66,15 @@ def wait_for(what: str, look: Callable[[], Any], seconds: float = SECONDS) -> An
         time.sleep(LOOK_SECONDS)
 
 
-def server_program(path: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Path:
-    """Writes a `fimble` program that runs this checkout, with more arguments behind `serve`."""
-    words = shlex.join([sys.executable, "-m", "lsp_server"])
+def server_program(
+    path: Path,
+    *arguments: str,
+    environment: Mapping[str, str] | None = None,
+    module: Sequence[str] = ("lsp_server",),
+) -> Path:
+    """Writes a `fimble` program that runs this checkout, with more arguments behind `serve`. module: what Python runs,
+    with arguments before `serve`."""
+    words = shlex.join([sys.executable, "-m", *module])
     variables = {"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1", **(environment or {})}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     lines.append(f'if [ "$1" = serve ]; then exec {words} "$@" {shlex.join(arguments)}; fi')
@@ -354,9 +360,18 @@ class Window:
 
     def saved(self, file: Path) -> str:
         """Saves, and returns the text as it then is on the disk."""
-        self.page.keyboard.press("Control+s")
+        # Before a command runs for the first time VS Code asks its extensions, so a change may come after the key for
+        # saving that was pressed after it. Without a change the file is written all the same, and is empty meanwhile.
         dirty = self.page.locator(".tab.active.dirty")
-        wait_for("the file to be saved", lambda: dirty.count() == 0)
+
+        def look() -> bool:
+            if dirty.count():
+                self.page.keyboard.press("Control+s")
+                return False
+            return file.stat().st_size > 0 or not self.visible()
+
+        self.page.keyboard.press("Control+s")
+        wait_for("the file to be saved", look)
         return file.read_bytes().decode("utf-8")
 
     def screenshot(self, name: str) -> None:

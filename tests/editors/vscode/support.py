@@ -8,12 +8,13 @@ import re
 import shlex
 import zipfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ParamSpec
 
 import pytest
 
-from tests.editors.support import fetched_editor
+from tests.editors.support import SETTINGS, fetched_editor
 from tests.editors.vscode import install
 from tests.editors.vscode.editor import server_program
 
@@ -55,11 +56,20 @@ def scripted_program(folder: Path) -> Path:
     script.write_text(KNOWN + CLOSED + STATEMENTS)
     settings = folder / "config" / "fimble" / "fimble.toml"
     settings.parent.mkdir(parents=True)
-    settings.write_text("check_names = false\n")
+    settings.write_text(SETTINGS)
     arguments = ("--backend", "scripted", "--model", str(script))
-    return server_program(
-        folder / "bin" / "fimble", *arguments, environment={"XDG_CONFIG_HOME": str(folder / "config")}
-    )
+    return server_program(folder / "bin" / "fimble", *arguments, environment=_config(folder))
+
+
+def slow_program(folder: Path, writing_seconds: float) -> Path:
+    """What `scripted_program` has made in the folder, but each byte of a completion takes so long."""
+    arguments = ("--backend", "scripted", "--model", str(folder / "known.py"))
+    module = ("tests.editors.slow_server", "0", "0", str(writing_seconds))
+    return server_program(folder / "slow" / "fimble", *arguments, environment=_config(folder), module=module)
+
+
+def _config(folder: Path) -> dict[str, str]:
+    return {"XDG_CONFIG_HOME": str(folder / "config")}
 
 
 def overheard(program: Path, log: Path) -> Path:
@@ -70,10 +80,19 @@ def overheard(program: Path, log: Path) -> Path:
     return path
 
 
+def said(log: Path) -> list[dict[str, Any]]:
+    """The messages of an overheard server, in order, without one that is not complete yet."""
+    found = []
+    for text in re.split(rb"Content-Length: \d+\r\n(?:[^\r\n]+\r\n)*\r\n", log.read_bytes() if log.exists() else b""):
+        with suppress(ValueError):
+            found.append(json.loads(text))
+    return found
+
+
 def next_edits(log: Path) -> list[dict[str, Any]]:
     """The next edits that an overheard server has sent, in order."""
-    answers = re.findall(rb'"result": ?(\{"edits": ?\[\{.*?\}\]\})\}(?=Content-Length|$)', log.read_bytes(), re.DOTALL)
-    return [json.loads(each)["edits"][0] for each in answers]
+    results = (each.get("result") for each in said(log))
+    return [each["edits"][0] for each in results if isinstance(each, dict) and each.get("edits")]
 
 
 def file_of(tmp_path: Path) -> Path:
