@@ -13,7 +13,7 @@ import { CrashPolicy } from "./crashes.ts";
 import { type Surroundings, locate } from "./locate.ts";
 import { selectedPython } from "./python.ts";
 import { Growth, type Grown } from "./growth.ts";
-import type { Place } from "./place.ts";
+import { isSame, type Place } from "./place.ts";
 import { explicitSettings } from "./settings.ts";
 import type { Server, ServerStatus, Told } from "./status.ts";
 
@@ -48,6 +48,7 @@ export class Session implements vscode.Disposable {
   private asking = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly growth = new Growth();
+  private asked: Promise<void> = Promise.resolve();
   private readonly parts = new AcceptedParts();
   private readonly subscriptions: readonly vscode.Disposable[];
 
@@ -280,14 +281,19 @@ export class Session implements vscode.Disposable {
   }
 
   private grew(grown: Grown): void {
-    if (this.growth.wanted(grown, cursorPlace())) this.ask();
+    this.ask(() => this.growth.wanted(grown, cursorPlace()));
   }
 
   /** Asks about what was typed while there was no server, unless the user has switched suggestions off. */
   private catchUp(): void {
+    const here = cursorPlace();
     const document = vscode.window.activeTextEditor?.document;
     const wanted = vscode.workspace.getConfiguration("editor", document).get("inlineSuggest.enabled", true);
-    if (this.growth.isMissing(cursorPlace()) && wanted) this.ask();
+    if (!this.growth.isMissing(here) || here === undefined || !wanted) return;
+    this.ask(() => {
+      const now = cursorPlace();
+      return now !== undefined && isSame(here, now);
+    });
   }
 
   private textChanged({ document, contentChanges, reason }: vscode.TextDocumentChangeEvent): void {
@@ -307,13 +313,14 @@ export class Session implements vscode.Disposable {
     void this.running?.sendRequest("workspace/executeCommand", params).then(undefined, () => undefined);
   }
 
-  /** Asks as if a key had been typed. */
-  private ask(): void {
-    void this.growth.ask(async () => {
-      await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+  /** Asks as if a key had been typed, one request after the other. wanted: whether that is still to be done. */
+  private ask(wanted: () => boolean): void {
+    const asked = async (): Promise<void> => {
+      if (wanted()) await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
       // That keeps what is on the screen, and what is new becomes the suggestion behind it.
-      await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
-    });
+      if (wanted()) await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
+    };
+    this.asked = this.asked.then(() => this.growth.ask(asked)).catch((error: unknown) => this.output.debug(String(error)));
   }
 
   private settings(): Record<string, unknown> {
