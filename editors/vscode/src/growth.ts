@@ -11,7 +11,7 @@ export interface Grown {
 }
 
 /**
- * What the user has dismissed, what nobody was asked about, and which request is one of ours.
+ * What the user has dismissed, what nobody has answered, and which request is one of ours.
  *
  * VS Code calls a request that a command makes an explicit one. To the server that means that the user has asked, and it
  * begins anew; a request for the rest has to be an automatic one.
@@ -32,12 +32,17 @@ export class Growth {
     return now !== undefined && isSame(there, now) && !(this.dismissedAt !== undefined && isSame(there, this.dismissedAt));
   }
 
-  /** The text was changed while there was no server to ask. */
-  missed(uri: string, version: number): void {
+  /** The text was changed, and nobody has been asked about it yet. */
+  typed(uri: string, version: number): void {
     this.missedIn = { uri, version };
   }
 
-  /** There is a server now: whether to ask it at the place that the user sees, since nobody was asked there. */
+  /** The server has answered at this place. */
+  answered({ uri, version }: Place): void {
+    if (this.missedIn?.uri === uri && this.missedIn.version === version) this.missedIn = undefined;
+  }
+
+  /** There is a server now: whether to ask it at the place that the user sees, since nobody has answered there. */
   isMissing(now: Place | undefined): boolean {
     const missed = this.missedIn;
     this.missedIn = undefined;

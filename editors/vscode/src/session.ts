@@ -252,6 +252,7 @@ export class Session implements vscode.Disposable {
               ? vscode.InlineCompletionTriggerKind.Automatic
               : context.triggerKind;
             const found = await next(document, position, { ...context, triggerKind }, token);
+            if (found) this.growth.answered(at); // not if the server has ended
             const items = Array.isArray(found) ? found : (found?.items ?? []);
             if (items.length > 0) this.completed.fire(at);
             if (document.version === at.version) this.parts.offers(offered(document, position, items));
@@ -284,7 +285,7 @@ export class Session implements vscode.Disposable {
     this.ask(() => this.growth.wanted(grown, cursorPlace()));
   }
 
-  /** Asks about what was typed while there was no server, unless the user has switched suggestions off. */
+  /** Asks about what was typed while there was no server, or while it ended, unless the user has switched suggestions off. */
   private catchUp(): void {
     const here = cursorPlace();
     const document = vscode.window.activeTextEditor?.document;
@@ -299,7 +300,7 @@ export class Session implements vscode.Disposable {
   private textChanged({ document, contentChanges, reason }: vscode.TextDocumentChangeEvent): void {
     if (contentChanges.length === 0) return;
     const uri = document.uri.toString();
-    if (!this.ready) this.growth.missed(uri, document.version);
+    this.growth.typed(uri, document.version);
     const read = (start: number, end: number): string =>
       document.getText(new vscode.Range(document.positionAt(start), document.positionAt(end)));
     this.parts.changed(uri, document.version, reason === undefined ? contentChanges : [], read);

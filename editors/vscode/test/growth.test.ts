@@ -39,12 +39,15 @@ test("a request counts as ours as long as its command runs, also if that fails",
   assert.ok(!growth.isAsking);
 });
 
-test("what was typed without a server is asked about once, as long as it is the last that was typed", () => {
+test("what was typed and not answered is asked about once, as long as it is the last that was typed", () => {
   const growth = new Growth();
   assert.ok(!growth.isMissing(here));
-  growth.missed(here.uri, here.version);
+  growth.typed(here.uri, here.version);
   assert.ok(growth.isMissing(here));
   assert.ok(!growth.isMissing(here));
-  growth.missed(here.uri, here.version);
+  growth.typed(here.uri, here.version);
   assert.ok(!growth.isMissing({ ...here, version: 4 }));
+  growth.typed(here.uri, here.version);
+  growth.answered(here);
+  assert.ok(!growth.isMissing(here));
 });
