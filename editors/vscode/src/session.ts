@@ -317,9 +317,11 @@ export class Session implements vscode.Disposable {
   /** Asks as if a key had been typed, one request after the other. wanted: whether that is still to be done. */
   private ask(wanted: () => boolean): void {
     const asked = async (): Promise<void> => {
-      if (wanted()) await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
-      // That keeps what is on the screen, and what is new becomes the suggestion behind it.
-      if (wanted()) await vscode.commands.executeCommand("editor.action.inlineSuggest.showNext");
+      if (!wanted()) return;
+      // Else what is on the screen would stay there, in front of what is new, and come back after a word is accepted.
+      const hidden = vscode.commands.executeCommand("editor.action.inlineSuggest.hide");
+      await vscode.commands.executeCommand("editor.action.inlineSuggest.trigger");
+      await hidden;
     };
     this.asked = this.asked.then(() => this.growth.ask(asked)).catch((error: unknown) => this.output.debug(String(error)));
   }
