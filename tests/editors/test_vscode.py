@@ -383,14 +383,14 @@ def test_a_server_killed_while_typing_comes_back_and_nothing_is_lost(
     window = open_window()
     window.wait_until_ready()
     window.to_end()
-    typed = KNOWN[:270]
+    ready, typed = code.logs().count("scripted is ready"), KNOWN[:270]
     for start in range(0, 250, 50):
         window.type(typed[start : start + 50], KEY_MS)
         if start in (50, 200):
             servers = wait_for("a server", code.language_servers)
             assert len(servers) == 1
             servers[0].kill()
-    # What is typed while there is no server gets its suggestion when there is one.
+    wait_for("the next server", lambda: code.logs().count("scripted is ready") == ready + 2)
     window.type(typed[250:], KEY_MS)
     window.wait_for_ghost()
     assert window.saved(file_of(tmp_path)) == typed
