@@ -13,7 +13,7 @@ from itertools import islice
 from bench.keystrokes import Session
 from bench.sessions.counting import Tokenizer
 from bench.sessions.recordings import Change
-from lsp_server.core.hole import Hole, HoleKind, find_hole, refined, unasked
+from lsp_server.core.hole import Hole, HoleKind, find_hole, for_automatic_request, refined
 
 # Of what the model writes, this share is all as the developer goes on to type it. That is about the share of
 # suggestions that were accepted in a study of GitHub Copilot (Ziegler et al. 2022, arXiv 2205.06537: 27%).
@@ -74,7 +74,7 @@ class Developer:
         if index not in self._holes:
             change = self.changes[index]
             near = find_hole(change.document, change.cursor)
-            self._holes[index] = unasked(refined(change.document, near), comments=True, docs=True)
+            self._holes[index] = for_automatic_request(refined(change.document, near), comments=True, docs=True)
         return self._holes[index]
 
     def until(self, seconds: float) -> Developer:
