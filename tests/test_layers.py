@@ -97,6 +97,7 @@ RESERVED = {
         "core.parsing",
         "core.syntax",
         "core.pieces",
+        "core.imports",
         "core.outline",
         "core.doc_comments",
         "core.idioms",

@@ -7,6 +7,7 @@ the prompt, and each decoded token adds one more to evaluate.
 from __future__ import annotations
 
 import codecs
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -259,7 +260,7 @@ class Generation:
             token = self._best(row)
             verified += drafted is not None
             if token is None or self.model.ends(token, answers=self.request.stop is None):
-                reason = FinishReason.END
+                reason = FinishReason.END if self._may_end(token, row) else FinishReason.STOP
                 break
             accepted += token == drafted
             reason = self._append(token, row, self.model.piece(token, answers=self.request.stop is None))
@@ -277,6 +278,11 @@ class Generation:
         rank = self.request.rank if self._cost.decoded == 0 else 0
         begun, _ = self._utf8.getstate()  # the bytes of an incomplete character
         return best(self.model, self.request, self.text, row, rank, begun)
+
+    def _may_end(self, token: int | None, row: Logits) -> bool:
+        """Whether the end token is as probable as a token must be here. None: no token may follow."""
+        least = min_logprob(self.request, self.text)
+        return token is not None and (least == -math.inf or logprob_of(row, token) >= least)
 
     def _append(
         self, token: int, logits: Logits, piece: bytes, rivals: Sequence[int] | None = None
