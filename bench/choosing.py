@@ -12,9 +12,11 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.arms.arm import quantile
 from lsp_server.core.context import choose_context
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import find_hole
@@ -64,24 +66,33 @@ def gather(roots: Sequence[Path], most: int, target: Path) -> int:
     return sum(taken)
 
 
-def measure_times(
-    root: Path, places: Sequence[tuple[DocumentSnapshot, int, bytes]], budget_tokens: int
-) -> Iterator[tuple[str, Spent]]:
-    """The choices for each place, with the files of `root` indexed: the turn of each, and what it took. places: a
-    document, the cursor, and what is typed there."""
-    budget = int(budget_tokens * BYTES_PER_TOKEN)
+@contextmanager
+def indexed(root: Path) -> Iterator[Reader]:
+    """A context manager for a reader of a new index of the files of `root`."""
     with tempfile.TemporaryDirectory() as folder:
         database = Path(folder) / "index.sqlite"
         builder = Builder(root, database)
         builder.scan()
         builder.close()
         reader = Reader(root, database)
+        try:
+            yield reader
+        finally:
+            reader.close()
+
+
+def measure_times(
+    root: Path, places: Sequence[tuple[DocumentSnapshot, int, bytes]], budget_tokens: int
+) -> Iterator[tuple[str, Spent]]:
+    """The choices for each place, with the files of `root` indexed: the turn of each, and what it took. places: a
+    document, the cursor, and what is typed there."""
+    budget = int(budget_tokens * BYTES_PER_TOKEN)
+    with indexed(root) as reader:
         for document, cursor, typed in places:
             later = document.edited(cursor, cursor, typed)
             yield TURNS[0], _spent(document, cursor, reader, budget)
             yield TURNS[1], _spent(document, cursor, reader, budget)
             yield TURNS[2], _spent(later, cursor + len(typed), reader, budget)
-        reader.close()
 
 
 def _spent(document: DocumentSnapshot, cursor: int, reader: Reader, budget: int) -> Spent:
@@ -101,13 +112,13 @@ def summarise_times(rows: Sequence[tuple[str, Spent]]) -> list[dict[str, object]
     found = []
     for turn in TURNS:
         mine = [each for name, each in rows if name == turn]
-        totals = sorted(each.total for each in mine)
+        totals = [each.total for each in mine]
         if mine:
             row: dict[str, object] = {
                 "turn": turn,
                 "choices": len(mine),
                 "ms p50": round(statistics.median(totals), 1),
-                "ms p95": round(totals[int(0.95 * (len(totals) - 1))], 1),
+                "ms p95": round(quantile(totals, 95), 1),
                 "query": round(statistics.mean(each.query for each in mine), 1),
                 "candidates": round(statistics.mean(each.candidates for each in mine), 1),
                 "choice": round(statistics.mean(each.choice for each in mine), 1),

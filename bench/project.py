@@ -25,7 +25,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import machine
-from bench.choosing import gather, measure_times, summarise_times
+from bench.arms.arm import quantile
+from bench.choosing import gather, indexed, measure_times, summarise_times
 from bench.report import console_of, write_json
 from lsp_server.backends import llama
 from lsp_server.backends.base import Backend, ModelError, ModelSpec
@@ -44,9 +45,7 @@ from lsp_server.core.outline import nodes_in
 from lsp_server.core.pieces import Piece, identifiers_in
 from lsp_server.core.prompt import BYTES_PER_TOKEN, FimPrompt, PromptBudget, lay_out, new_anchor
 from lsp_server.engine.encode import Encoder
-from lsp_server.features.index.build import Builder
 from lsp_server.features.index.files import entry_of, listed, stamp_of
-from lsp_server.features.index.reader import Reader
 from lsp_server.settings.fields import Settings
 
 KINDS = ("definition", "member", "in file")
@@ -196,12 +195,7 @@ def measure(
 ) -> Iterator[Found]:
     """Each hole: what is chosen for it, and with a model how likely the name is. Raises ModelError."""
     budget = int(budget_tokens * BYTES_PER_TOKEN)
-    with tempfile.TemporaryDirectory() as folder:
-        database = Path(folder) / "index.sqlite"
-        builder = Builder(root, database)
-        builder.scan()
-        builder.close()
-        reader = Reader(root, database)
+    with indexed(root) as reader:
         for hole in holes:
             place = find_hole(hole.document, hole.cursor)
             began = time.thread_time()
@@ -375,7 +369,7 @@ def summarise(repo: str, rows: Sequence[tuple[str, Found]]) -> list[dict[str, ob
         mine = [each for name, each in rows if name == repo and each.kind == kind]
         if not mine:
             continue
-        times = sorted(each.ms for each in mine)
+        times = [each.ms for each in mine]
         row: dict[str, object] = {
             "repository": repo,
             "kind": kind,
@@ -386,7 +380,7 @@ def summarise(repo: str, rows: Sequence[tuple[str, Found]]) -> list[dict[str, ob
             "silent": f"{sum(not each.segments for each in mine) / len(mine):.0%}",
             "bytes": round(statistics.mean(each.bytes for each in mine)),
             "ms p50": round(statistics.median(times), 1),
-            "ms p95": round(times[int(0.95 * (len(times) - 1))], 1),
+            "ms p95": round(quantile(times, 95), 1),
         }
         for arm in ("index", "oracle"):
             gains = [each.likelihoods[arm] - each.likelihoods["none"] for each in mine if arm in each.likelihoods]

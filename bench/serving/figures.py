@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bench.arms.arm import quantile
 from bench.serving.clients import ARMS, OURS, Key
 from bench.serving.inference import Totals
 from bench.serving.service_times import ServiceTimes
@@ -107,12 +108,6 @@ def run_of(
         most_in_flight=totals.most_in_flight,
         most_of_a_client=totals.most_of_a_client,
     )
-
-
-def quantile(values: Sequence[float], percent: float) -> float:
-    """The smallest value that `percent` of the values do not exceed (nearest rank); 0 of none."""
-    ordered = sorted(values)
-    return ordered[max(0, int(-(-len(ordered) * percent // 100)) - 1)] if ordered else 0.0
 
 
 def most_carried(runs: Sequence[Run], arm: str) -> int:

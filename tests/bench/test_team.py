@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import bench.__main__ as bench
+from bench.arms.arm import quantile
 from bench.keystrokes import Session
 from bench.serving import developers as making
 from bench.serving import virtual_time
 from bench.serving.clients import ARMS, OURS, Key
 from bench.serving.developers import Developer, Tokens, developers
-from bench.serving.figures import Run, most_carried, quantile, ratio, run_of
+from bench.serving.figures import Run, most_carried, ratio, run_of
 from bench.serving.inference import BROKEN, InferenceServer, Request, Totals
 from bench.serving.protocol import Outage
 from bench.serving.service_times import BLOCK_TOKENS, SETTINGS, ServiceTimes
