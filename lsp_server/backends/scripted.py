@@ -230,7 +230,8 @@ class ScriptedBackend:
             return [self._reply(cells)]
         if not self._texts:
             return []
-        tail = b"".join(map(self.piece, cells[-_CONTEXT_BYTES:]))[-_CONTEXT_BYTES:]
+        # Twice as many cells as bytes: markers have no bytes, and two of them can stand just before the typed text.
+        tail = b"".join(map(self.piece, cells[-2 * _CONTEXT_BYTES :]))[-_CONTEXT_BYTES:]
         if len(tail) < _CONTEXT_BYTES:
             return []
         ends = ((text, text.find(tail) + len(tail)) for text in self._texts if tail in text)
