@@ -11,11 +11,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.fim_formats import FimFormat
 from lsp_server.core.hole import TYPED_LIMIT_BYTES, Hole
 from lsp_server.core.prompt import Anchor, PromptBudget, new_anchor
+from lsp_server.core.quick_prompt import quick_anchor
 
 # The frozen text after the hole is kept while it still stands at most this many lines below the cursor.
 SUFFIX_LINES = 40
@@ -77,11 +79,11 @@ def _still_follows(after: bytes, document: DocumentSnapshot, hole: Hole) -> bool
 
 
 class AnchorBook:
-    """The anchors in use, the latest first. Plain data: no clock, no model. short_only: whether every anchor gets only
-    the short suffix."""
+    """The anchors in use, the latest first. Plain data: no clock, no model. quick: whether they are those of quick
+    prompts."""
 
-    def __init__(self, *, short_only: bool = False) -> None:
-        self._short_only = short_only
+    def __init__(self, *, quick: bool = False) -> None:
+        self._quick = quick
         self._anchors: deque[Anchor] = deque(maxlen=REMEMBERED)
 
     def __len__(self) -> int:
@@ -94,8 +96,9 @@ class AnchorBook:
             if found is not None:
                 self._replace(anchor, found)
                 return found
-        made = new_anchor(document, hole, form, budget, short=True)
-        if made.short and not self._short_only and not self._knows_window(made):
+        make = quick_anchor if self._quick else partial(new_anchor, short=True)
+        made = make(document, hole, form, budget)
+        if made.short and not self._knows_window(made):
             # The whole prompt must be evaluated anyway, so the full suffix adds little to it.
             made = new_anchor(document, hole, form, budget)
         self._anchors.appendleft(made)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages.entry import Language
@@ -11,43 +12,94 @@ from lsp_server.core.syntax import enclosing_headers
 # How many lines of a docstring, or of a comment above a header, are shown.
 _DOC_LINES = 6
 
+# A docstring without room is cut, but not to less than this.
+_LEAST_WORDS_BYTES = 24
+
 _DOCSTRING = re.compile(rb'\s*[rR]?("""|\'\'\')')
 _DOC_COMMENT = re.compile(rb"\s*(?:///|/\*\*|\*|##?\s|//\s)")
 
 
-def enclosing_text(document: DocumentSnapshot, language: Language, line: int, room: int) -> bytes:
-    """The headers of the blocks around `line` with their documentation, outermost first, at most `room` bytes. A
-    comment `...` after each stands for the omitted code. If there is no room for all, the outer ones are dropped."""
+def enclosing_text(
+    document: DocumentSnapshot,
+    language: Language,
+    line: int,
+    room: int,
+    *,
+    above: int | None = None,
+    documented: bool = True,
+) -> bytes:
+    """The headers of the blocks around `line`, outermost first, at most `room` bytes. A comment `...` stands for
+    omitted code after each. If there is no room for all, the outer ones are dropped. above: only headers above this
+    line are wanted; default: all. documented: whether they are wanted with their documentation."""
+    above = next_line = line if above is None else above
     parts: list[bytes] = []
     for start, end in reversed(enclosing_headers(document, language, line)):
         first, last = document.line_at(start), document.line_at(end - 1)
-        documented = _documented(document, first, last, line)
-        indent = _indentation(document, last + 1, line)
-        gap = indent + language.as_comment("...").encode() + document.newline
-        for text in (documented, document.source[start:end]):
+        if first >= above:
+            continue
+        comment = _indentation(document, last + 1, line) + language.as_comment("...").encode() + document.newline
+        texts = _documented(document, first, last, above, room - len(comment))
+        for text, shown_to in texts if documented else [(document.source[start:end], last + 1)]:
+            gap = (
+                comment
+                if document.source[document.line_start(shown_to) : document.line_start(next_line)].strip()
+                else b""
+            )
             if len(text) + len(gap) <= room:
                 parts.append(text + gap)
                 room -= len(text) + len(gap)
+                next_line = first
                 break
         else:
             break
     return b"".join(reversed(parts))
 
 
-def _documented(document: DocumentSnapshot, first: int, last: int, limit: int) -> bytes:
-    """The header in the lines `first` to `last`, with the comment above it and the docstring below it."""
-    above = first
-    while above > 0 and first - above < _DOC_LINES and _DOC_COMMENT.match(document.line(above - 1)):
-        above -= 1
-    behind = last + 1
-    match = _DOCSTRING.match(document.line(behind)) if behind < limit else None
+def _documented(
+    document: DocumentSnapshot, first: int, last: int, limit: int, room: int
+) -> Iterator[tuple[bytes, int]]:
+    """The header in the lines `first` to `last`, the most preferred text first: with all of the comment above it and
+    the docstring below it; with the beginning of the docstring, closed after at most `room` bytes; alone. With each
+    text, the first line below it."""
+    start = first
+    while start > 0 and first - start < _DOC_LINES and _DOC_COMMENT.match(document.line(start - 1)):
+        start -= 1
+    header = document.source[document.line_start(first) : document.line_start(last + 1)]
+    commented = document.source[document.line_start(start) : document.line_start(last + 1)]
+    begin = last + 1
+    match = _DOCSTRING.match(document.line(begin)) if begin < limit else None
     if match is not None:
-        for number in range(behind, min(limit, behind + _DOC_LINES)):
+        most = min(_DOC_LINES, limit - begin)
+        end_line = docstring_end(document, begin, most)
+        docstring = document.source[document.line_start(begin) : document.line_start(end_line or begin + most)]
+        if end_line is not None:
+            yield commented + docstring, end_line
+            docstring = docstring[: docstring.rindex(match[1])]
+        end = b"..." + match[1] + document.newline
+        words = _first_words(docstring, room - len(header) - len(end))
+        if len(words) - len(match[0]) >= _LEAST_WORDS_BYTES:
+            yield header + words + end, end_line or begin + most
+    yield commented, begin
+    yield header, begin
+
+
+def docstring_end(document: DocumentSnapshot, begin: int, lines: int) -> int | None:
+    """The line after a docstring that begins in line `begin`; None if there is none that ends within `lines` lines."""
+    match = _DOCSTRING.match(document.line(begin)) if begin < document.line_count else None
+    if match is not None:
+        for number in range(begin, min(document.line_count, begin + lines)):
             content = document.line(number)
-            if match[1] in (content[match.end() :] if number == behind else content):
-                behind = number + 1
-                break
-    return document.source[document.line_start(above) : document.line_start(behind)]
+            if match[1] in (content[match.end() :] if number == begin else content):
+                return number + 1
+    return None
+
+
+def _first_words(text: bytes, room: int) -> bytes:
+    """The first words of `text`, at most `room` bytes."""
+    if len(text) > room:
+        begin = text[: max(0, room + 1)]
+        text = begin[: max(0, begin.rfind(b" "), begin.rfind(b"\n"))]
+    return text.rstrip()
 
 
 def _indentation(document: DocumentSnapshot, line: int, limit: int) -> bytes:

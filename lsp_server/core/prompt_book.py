@@ -44,7 +44,7 @@ class PromptBook:
     def __init__(self, index: Index = no_index) -> None:
         self._index = index
         self._anchors = AnchorBook()
-        self._quick_anchors = AnchorBook(short_only=True)
+        self._quick_anchors = AnchorBook(quick=True)
         self._contexts = ContextBook()
 
     def choose(

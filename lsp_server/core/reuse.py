@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lsp_server.core.confidence import NOTHING_KNOWN, Confidence
@@ -143,7 +143,8 @@ class Typed:
 class Remembered:
     """A whole suggestion and its place. reason: why there is none, if the text is empty. alternatives: further
     suggestions that were shown there. confidence: of the model in the text. in_comment: whether it is words in a
-    comment, which more words may follow in the same line. danger: the findings in the text."""
+    comment, which more words may follow in the same line. danger: the findings in the text. superseded: whether the
+    model would now answer from a better prompt."""
 
     place: Place
     shown: Insertion
@@ -152,6 +153,7 @@ class Remembered:
     confidence: Confidence = NOTHING_KNOWN
     in_comment: bool = False
     danger: Danger | None = None
+    superseded: bool = False
 
 
 class SuggestionMemory:
@@ -170,12 +172,18 @@ class SuggestionMemory:
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
+    def supersede(self, place: Place) -> None:
+        """Notes that a better prompt than that of the suggestion at `place` is evaluated now."""
+        if (entry := self._entries.get(place)) is not None:
+            self._entries[place] = replace(entry, superseded=True)
+
     def find(self, document: DocumentSnapshot, cursor: int) -> tuple[Remembered, Insertion] | None:
         """The latest suggestion that has text left at `cursor`, and that text. An empty suggestion is found only at
-        its own place."""
+        its own place; a superseded one only where the user has typed its beginning, so that the text on the screen
+        stays."""
         for entry in reversed(self._entries.values()):
             typed = entry.place.typed_since(document, cursor)
-            if typed is None:
+            if typed is None or (entry.superseded and not typed.text):
                 continue
             for suggestion in (entry.shown, *entry.alternatives):
                 left = typed.rest_of(suggestion)

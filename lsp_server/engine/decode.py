@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Step = tuple[TextDelta | PromptRead | None, FinishReason | None]
 
 # If the full prompt takes longer than this to evaluate, the request is answered from its quick prompt, if it has one.
-QUICK_ABOVE_SECONDS = 0.9
+QUICK_ABOVE_SECONDS = 1.2
 
 
 class Generation:

@@ -108,7 +108,8 @@ def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> N
     shown = generation.visible(Typed(b""))
     reason = "" if shown else generation.why_nothing(Typed(b""))
     sure, danger, prose = generation.token_confidence(), generation.danger, generation.rule.inside is not None
-    memory.remember(Remembered(generation.place, shown or Insertion(""), reason, (), sure, prose, danger))
+    what = shown or Insertion(""), reason, (), sure, prose, danger, generation.superseded
+    memory.remember(Remembered(generation.place, *what))
 
 
 def outcome_remembered(entry: Remembered, left: Insertion, hole: Hole, options: InlineOptions, ms: float) -> Outcome:

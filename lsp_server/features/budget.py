@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.context import prompt_budget
-from lsp_server.core.prompt import BYTES_PER_TOKEN, PromptBudget
+from lsp_server.core.prompt import PromptBudget
 
 if TYPE_CHECKING:
     from lsp_server.features.options import InlineOptions
@@ -17,11 +17,16 @@ _LEAST_WINDOW_TOKENS = 1000
 
 _SMALL_PARAMETERS = 1_000_000_000
 
-# The maximum prefill time of a quick prompt, and its possible sizes in tokens. The sizes are far apart, so that the
-# window stays the same while the measured speed changes a little.
-_QUICK_SECONDS = 0.9
-_QUICK_TOKENS = (48, 64, 80, 96, 128, 192, 256, 384, 512, 768)
-_QUICK_BEFORE_SHARE, _QUICK_AFTER_SHARE = 0.70, 0.20
+# A quick prompt has as many tokens as are evaluated in `_QUICK_SECONDS`. With fewer than `_GOOD_QUICK_TOKENS` its
+# suggestions are much worse (`bench quality --quick`), so a slow machine takes up to `_SLOW_QUICK_SECONDS` for these.
+# The possible sizes are far apart, so that the window stays the same while the measured speed changes a little.
+_QUICK_SECONDS, _SLOW_QUICK_SECONDS = 0.9, 1.2
+_GOOD_QUICK_TOKENS = 128
+_QUICK_TOKENS = (48, 64, 80, 96, 112, 128, 160, 192, 256, 384, 512, 768)
+_QUICK_BEFORE_SHARE, _QUICK_AFTER_SHARE = 0.50, 0.40
+
+# A quick prompt is far from the context's end, so more bytes per token than `BYTES_PER_TOKEN` are assumed.
+_QUICK_BYTES_PER_TOKEN = 3.5
 
 
 def budget_for(info: ModelInfo, options: InlineOptions) -> PromptBudget:
@@ -51,7 +56,7 @@ def quick_budget(token_ms: float) -> PromptBudget | None:
     token in ms; 0 if unknown. Then there is no smaller prompt, and the result is None."""
     if token_ms <= 0:
         return None
-    affordable = 1000 * _QUICK_SECONDS / token_ms
+    affordable = max(1000 * _QUICK_SECONDS, min(1000 * _SLOW_QUICK_SECONDS, _GOOD_QUICK_TOKENS * token_ms)) / token_ms
     tokens = max((size for size in _QUICK_TOKENS if size <= affordable), default=_QUICK_TOKENS[0])
-    size = tokens * BYTES_PER_TOKEN
+    size = tokens * _QUICK_BYTES_PER_TOKEN
     return PromptBudget(int(size * _QUICK_BEFORE_SHARE), int(size * _QUICK_AFTER_SHARE))

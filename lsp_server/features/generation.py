@@ -93,6 +93,7 @@ class RunningGeneration:
         self.shown = Insertion("")
         self.finished: Finished | None = None
         self.waiting = 0
+        self.full_is_evaluated = False  # beside an answer from a quick prompt
         self.others: tuple[RunningGeneration, ...] = ()
         self._end: Finished | None = None
         self._submitted = 0.0  # the time when the current part was submitted
@@ -109,6 +110,11 @@ class RunningGeneration:
         self._shaped = "", False
         self._shaping = anyio.Lock(fast_acquire=True)
         self._changed = anyio.Event()
+
+    @property
+    def superseded(self) -> bool:
+        """Whether the text comes from the quick prompt, while the full one is evaluated by now."""
+        return self.full_is_evaluated and self.usage.quick
 
     @property
     def prompt(self) -> FimPrompt:

@@ -108,7 +108,14 @@ class Generations:
         self._running[document.uri] = generation
         self._submit(generation, options)
         if prompts.quick is not None:
-            self._prompts.evaluate_full(prompts.full, generation.rule, options)
+
+            def evaluated(event: TextDelta | Finished) -> None:
+                if isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
+                    generation.full_is_evaluated = True
+                    if generation.superseded:
+                        self._memory.supersede(generation.place)
+
+            self._prompts.evaluate_full(prompts.full, generation.rule, options, evaluated)
         return generation
 
     def ask(self, generation: RunningGeneration, options: InlineOptions) -> None:
