@@ -310,12 +310,12 @@ def test_an_anchor_further_up_makes_the_lines_since_then_typed(monkeypatch: pyte
 
 def test_the_quick_prompt_of_a_slow_machine_shows_what_is_nearest(monkeypatch: pytest.MonkeyPatch) -> None:
     prompts = Prompts(monkeypatch)
-    answer = completed(LONG, fimble(quick_rate=100))
+    answer = completed(LONG, fimble(quick_rate=50))
     full, quick = prompts.seen
     assert quick.text("before").decode().endswith(full.text("before").decode()[-60:])
     assert len(quick.text("before")) < len(full.text("before")) / 2
     assert {SHOWN, QUICK} <= set(answer.completions)
-    completed(LINE, fimble(quick_rate=100))
+    completed(LINE, fimble(quick_rate=50))
     assert len(prompts.seen) == 3, "a short prompt is not asked with twice"
 
 
