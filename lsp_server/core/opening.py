@@ -116,7 +116,9 @@ def opening_at(document: DocumentSnapshot, hole: Hole, language: Language) -> Op
     above_block = [column for column in ([last + step] if opens else columns) if column < below]
     # A block is one step deeper than its header. If no header has that column, any header above the block may be meant.
     headers_only = [column for column in above_block if column + step == below] or above_block
-    if opens:
+    if opens and below == last + 2 * step:
+        anything = []  # a header is missing between the lines
+    elif opens:
         anything = [below] if below > last else [last + step]
     else:
         anything = [column for column in columns if column >= below]

@@ -40,8 +40,8 @@ def fits(source: str, line: str) -> bool:
         ),
         (
             "def f(x):\n    for a in x:\n$0\n            return a\n",
-            ["        if a:", "            b = a"],
-            ["        return a", "    if a:", "                if a:"],
+            ["        if a:"],
+            ["        return a", "    if a:", "                if a:", "            b = a"],
         ),
         (
             "def f(x):\n    if x:\n        return 1\n$0\n        return 2\n",
