@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from os.path import commonprefix
 
 # All control characters except tab, line feed, carriage return and form feed.
 _CONTROLS = "\x00-\x08\x0b\x0e-\x1f\x7f-\x9f"
@@ -53,6 +54,11 @@ def without_hidden(text: str) -> str:
     if text.isascii() and text.isprintable():
         return text
     return _cleaned(_SEQUENCE.sub("", text), lambda character: "")
+
+
+def before_hidden(text: str) -> str:
+    """`text` up to its first hidden character or escape sequence. In code, removing one may join two names."""
+    return commonprefix([text, without_hidden(text)])
 
 
 def escaped(text: str, *, styled: bool = False) -> str:

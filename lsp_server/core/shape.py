@@ -15,7 +15,7 @@ from itertools import chain, islice
 from lsp_server.core.brackets import CLOSING, OPENING, open_brackets, open_quote
 from lsp_server.core.danger.lookalikes import ODD_SPACE, has_names, with_plain_spaces
 from lsp_server.core.document import DocumentSnapshot
-from lsp_server.core.hidden_characters import without_hidden
+from lsp_server.core.hidden_characters import before_hidden
 from lsp_server.core.hole import Hole, HoleKind, sides
 from lsp_server.core.indentation import IndentStyle, fitted, in_files_characters, style_around, tabbed
 from lsp_server.core.languages.entry import Language
@@ -69,7 +69,7 @@ def shape(
     indentation for a document that does not show one.
     """
     text = encode(text).decode().replace("\r\n", "\n").replace("\r", "\n")
-    text = without_hidden(text)
+    text = before_hidden(text)
     left, right = sides(document, hole.cursor)
     text = _without_odd_spaces(text, left, document, hole.cursor)
     code = code_of(text, rule, whole=whole)

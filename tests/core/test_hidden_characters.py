@@ -8,7 +8,7 @@ import unicodedata
 
 import pytest
 
-from lsp_server.core.hidden_characters import escaped, keeping_lines, without_hidden
+from lsp_server.core.hidden_characters import before_hidden, escaped, keeping_lines, without_hidden
 from lsp_server.core.hole import find_hole
 from lsp_server.core.shape import shape
 from lsp_server.core.stopping import stop_rule
@@ -128,3 +128,22 @@ def test_lines_that_stay_keep_what_the_user_has_written() -> None:
     new = "mark = ''\nanother = ''\nlast = 2\n"
     assert keeping_lines(old, new) == "mark = '\u200f'\nanother = ''\nlast = 2\n"
     assert keeping_lines("a = 1\n", new) == new
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("width = na\x07me\n", "width = na"),
+        ("ad\u200bmin = 1", "ad"),
+        ("x = 1\x1b[0m", "x = 1"),
+        ("x = 'é'", "x = 'é'"),
+    ],
+)
+def test_a_suggestion_ends_before_what_hides(text: str, shown: str) -> None:
+    """Without it, two names would become one."""
+    assert before_hidden(text) == shown
+    document, cursor = parse_cursor("$0\n", path="m.py")
+    hole = find_hole(document, cursor)
+    found = shape(text, document, hole, stop_rule(document, hole, 8))
+    assert found is not None
+    assert found.text == shown
