@@ -24,7 +24,7 @@ from bench.report import write_json
 from lsp_server.cli import _factory
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.edits import applied
-from lsp_server.core.languages import Language, find_language
+from lsp_server.core.languages import LANGUAGES, Language, find_language
 from lsp_server.core.outline import Definition, broken_at, definitions
 from lsp_server.features.actions.asking import ActionFailedError
 from lsp_server.features.actions.catalogue import Action, Target, catalogue
@@ -41,7 +41,9 @@ _KINDS = ("edited", "message", "broken")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, nargs="+", required=True, help="folders with source files")
-    parser.add_argument("--languages", nargs="+", default=list(_LANGUAGES), help="of the files")
+    parser.add_argument(
+        "--languages", nargs="+", type=_language, default=list(_LANGUAGES), metavar="LANGUAGE", help="of the files"
+    )
     parser.add_argument("--actions", nargs="+", default=list(_ACTIONS), help="one a function, in turn")
     parser.add_argument("--functions", type=int, default=20, help="how many of each language (default: 20)")
     parser.add_argument("--lines", type=int, default=30, help="the longest function (default: 30 lines)")
@@ -77,10 +79,18 @@ class Result:
     after: bytes = b""
 
 
+def _language(name: str) -> str:
+    """The name of a language as fimble spells it. Raises ArgumentTypeError."""
+    for language in LANGUAGES:
+        if language.name.lower() == name.lower():
+            return language.name
+    raise argparse.ArgumentTypeError(f"there is no language called {name!r}")
+
+
 def run(options: argparse.Namespace) -> int:
     """Prints a table. Returns 1 if any edit would have broken a file."""
     console = Console(highlight=False)
-    tasks = list(_tasks(options))
+    tasks = list(drawn_tasks(options))
     counts: dict[str, Counter[str]] = {name: Counter() for name in options.languages}
     by_action: dict[str, Counter[str]] = {name: Counter() for name in options.actions}
     said: Counter[str] = Counter()
@@ -104,7 +114,7 @@ def run(options: argparse.Namespace) -> int:
     return int(any(row["broken"] for row in counts.values()))
 
 
-def _tasks(options: argparse.Namespace) -> Iterator[Task]:
+def drawn_tasks(options: argparse.Namespace) -> Iterator[Task]:
     """The tasks, with the languages in turn, so that an interrupted run has some of each."""
     known, _ = catalogue({})
     each = [list(_tasks_of(name, options, [known[action] for action in options.actions])) for name in options.languages]
