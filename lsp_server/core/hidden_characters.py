@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from os.path import commonprefix
 
 # All control characters except tab, line feed, carriage return and form feed.
 _CONTROLS = "\x00-\x08\x0b\x0e-\x1f\x7f-\x9f"
@@ -58,7 +57,9 @@ def without_hidden(text: str) -> str:
 
 def before_hidden(text: str) -> str:
     """`text` up to its first hidden character or escape sequence. In code, removing one may join two names."""
-    return commonprefix([text, without_hidden(text)])
+    shown = without_hidden(text)
+    same = next((at for at, (one, other) in enumerate(zip(text, shown, strict=False)) if one != other), len(shown))
+    return shown[:same]
 
 
 def escaped(text: str, *, styled: bool = False) -> str:

@@ -20,6 +20,7 @@ from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.languages import find_language
 from lsp_server.core.names.allowed import Bare
 from lsp_server.core.names.missing_imports import is_importable
+from lsp_server.core.names.python_names import is_opaque
 from lsp_server.core.names.python_trees import blocks, parsed
 from lsp_server.core.overlap import contains
 from lsp_server.core.shape import Suggestion
@@ -86,6 +87,17 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
         if found is not None and not found.name:
             return Checked(spliced.shortened(rest[0]), name, bare, function)
     return Checked(None, name, bare, function)
+
+
+def undefined_in(source: str) -> list[str]:
+    """The undefined names of a whole file, in order, each once; none if that is not certain."""
+    if len(source) > MOST_BYTES or is_opaque(source):
+        return []
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    return list(dict.fromkeys(missing.name for missing in _undefined(tree, "")))
 
 
 def _is_checked(document: DocumentSnapshot) -> bool:

@@ -440,3 +440,39 @@ async def test_no_tests_is_no_pass(tmp_path: Path, output: str, ran: bool) -> No
     found = await run_tests([sys.executable, "-c", f"print({output!r})"], tmp_path, 30)
     assert (": the tests passed" in found) == ran
     assert (": no tests ran" in found) != ran
+
+
+IMPORTING = "import math\nfrom os import path as where\nfrom .rates import RATE\n\nLIMIT = 3\n\n\ndef total(a):\n    return sum(a)\n"
+
+
+@pytest.mark.parametrize(
+    ("test", "imports"),
+    [
+        ("assert total([math.inf]) == math.inf", ["import math"]),
+        ("assert total([LIMIT, RATE]) == 3", ["from pack.rates import RATE", "from pack.shop import LIMIT"]),
+        ("assert total([len(where.sep)]) == 1", ["from os import path as where"]),
+        ("one = 1\n    assert total([one]) == 1", []),
+    ],
+)
+def test_what_the_file_under_test_has_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, test: str, imports: list[str]
+) -> None:
+    monkeypatch.setitem(SOURCES, "python", ("pack/shop.py", IMPORTING))
+    _, found = made(tmp_path, "python", f"def test_total():\n    {test}\n")
+    assert found.names == ("test_total",)
+    lines = [line for line in found.text.splitlines() if line.startswith(("import ", "from "))]
+    assert sorted(lines) == sorted([*imports, "from pack.shop import total"])
+
+
+def test_a_test_that_uses_what_is_defined_nowhere_is_left_out(tmp_path: Path) -> None:
+    good = "def test_one():\n    assert total([1]) == 1\n"
+    bad = "def test_two():\n    assert total([2]) == cls.limit\n"
+    _, found = made(tmp_path, "python", f"{good}\n\n{bad}")
+    assert found.names == ("test_one",)
+    _, found = made(tmp_path, "python", bad)
+    assert (found.text, found.problem) == ("", "the tests use `cls`, which is defined nowhere")
+
+
+def test_what_an_existing_file_lacks_is_not_the_answers_fault(tmp_path: Path) -> None:
+    _, found = made(tmp_path, "python", "def test_one():\n    assert total([1]) == 1\n", "print(unknown)\n")
+    assert found.names == ("test_one",)

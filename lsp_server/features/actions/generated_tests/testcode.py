@@ -14,6 +14,7 @@ from lsp_server.core.edits import Replacement, applied, minimal_edits
 from lsp_server.core.languages import Language
 from lsp_server.core.outline import Definition, broken_at, definitions, top_level
 from lsp_server.features.actions.generated_tests.c_tests import add_c_tests
+from lsp_server.features.actions.generated_tests.needed_names import complete
 from lsp_server.features.actions.generated_tests.place import Place
 from lsp_server.features.actions.generated_tests.testfile import joined
 from lsp_server.features.actions.generated_tests.testparts import (
@@ -94,6 +95,10 @@ def _add(text: str, existing: str, place: Place, language: Language, target: Def
     _rename_taken(parts, existing, language)
     if not parts.tests:
         return NewTests(problem=ALREADY)
+    if language.name == "Python":
+        name = complete(parts, place.imports, source, lambda: joined(parts, existing, place, language, source))
+        if name:
+            return NewTests(problem=f"the tests use `{name}`, which is defined nowhere")
     text = joined(parts, existing, place, language, source)
     if len(broken_at(language, text.encode())) > len(broken_at(language, existing.encode())):
         return NewTests(problem="the test file would not parse")
