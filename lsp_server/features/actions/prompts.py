@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -31,14 +32,15 @@ _WANTED = {Result.DOCUMENT: "the whole text", Result.DOC_COMMENT: "the comment"}
 @dataclass(frozen=True, slots=True)
 class Question:
     """A prompt for the chat model. max_tokens: the limit of the answer. lead: the beginning of the answer, for a small
-    model that would begin differently. wanted: a description of the answer. given: the text that the model is given,
-    without the code."""
+    model that would begin differently. margin: the white space in front of the line after it, if that is known. wanted:
+    a description of the answer. given: the text that the model is given, without the code."""
 
     messages: tuple[Message, ...]
     max_tokens: int
     lead: str = ""
     wanted: str = "the complete code in one fence"
     given: str = ""
+    margin: str = ""
 
 
 class TooLargeError(Exception):
@@ -76,12 +78,14 @@ def build(
         )
     context = _context(document, subject, signatures, min(room, int(window_tokens * BYTES_PER_TOKEN * 0.4)))
     pieces = ((("before", context),) if context else ()) + (("message", question),)
+    lead = _lead(document, offer, imports, begin)
     return Question(
         (Message("system", (("message", system),)), Message("user", pieces)),
         max_tokens,
-        _lead(document, offer, imports, begin),
+        lead,
         _WANTED.get(action.result, "the complete code in one fence"),
         "\n".join([system, question.replace(code, "")]),
+        _margin(code, lead) if action.result is Result.REPLACE else "",
     )
 
 
@@ -95,27 +99,72 @@ def _lead(document: DocumentSnapshot, offer: Offer, imports: Sequence[str], begi
     definition = subject.definition
     fence = f"```{_tag(language.ids)}\n"
     if action.result is Result.REPLACE:
-        fixed = subject.whole and definition is not None and definition.kind == "function" and not action.signature
-        keeps = fixed and action.id != "types" and definition is not None
+        fixed = subject.whole and definition is not None and definition.kind == "function"
+        if not fixed or definition is None or action.id == "edit":  # an instruction may want a decorator
+            return fence
         return fence + (
-            _shown(document, definition.start, definition.header_end).rstrip() if keeps and definition else ""
+            _named(document, definition) if action.signature or action.id == "types" else _headed(document, definition)
         )
     if action.result is Result.TESTS:
-        starts = {"Python": "\n\n\ndef test_", "Go": "\n\nfunc Test", "Rust": "#[test]\nfn", "Java": "@Test\nvoid"}
+        name = definition.name.strip("_") if definition is not None else ""  # else small models count: `test_000000`
+        starts = {
+            "Python": f"\n\n\ndef test_{name}",
+            "Go": f"\n\nfunc Test{name[:1].upper()}{name[1:]}",
+            "Rust": "#[test]\nfn",
+            "Java": "@Test\nvoid",
+        }
         return fence + "\n".join(imports) + (begin or starts.get(language.name, '\n\ntest("'))
     if action.result is Result.DOC_COMMENT:
         return {"Python": '"""', "Go": "//", "Rust": "///"}.get(language.name, "/**\n *")
     return ""
 
 
+def _headed(document: DocumentSnapshot, definition: Definition) -> str:
+    """A function up to its body: its header, and in Python its docstring. After a header alone a small model goes on
+    with the comment that it finds behind the headers of other functions, and ends."""
+    source, end = document.source, definition.header_end
+    if find_language(document.language_id, document.path).name == "Python":
+        inside = definition.doc is not None and definition.doc[0] >= end
+        return (
+            _shown(document, definition.start, definition.doc[1] if inside and definition.doc else end).rstrip() + "\n"
+        )
+    if source.startswith(b"{", end):
+        return _shown(document, definition.start, end + 1).rstrip() + "\n"
+    return _shown(document, definition.start, end).rstrip()
+
+
+def _named(document: DocumentSnapshot, definition: Definition) -> str:
+    """A function up to the end of its name, for an action that may change its parameters. Without it a small model
+    begins with the imports and classes that it is shown for reference. Empty if the name is not found."""
+    header = document.source[definition.start : definition.header_end]
+    name = re.escape(definition.name.encode())
+    python = find_language(document.language_id, document.path).name == "Python"
+    match = re.search((rb"\bdef\s+" if python else rb"(?<![\w.])") + name + rb"(?=\s*[(<\[])", header)
+    return _shown(document, definition.start, definition.start + match.end()) if match is not None else ""
+
+
+def _margin(code: str, lead: str) -> str:
+    """The white space that `code` has behind the header in `lead`; empty if `lead` does not end with that."""
+    header = lead.partition("\n")[2]
+    if not header.endswith("\n") or not code.startswith(header):
+        return ""
+    line = code[len(header) :].lstrip("\n").partition("\n")[0]
+    return line[: len(line) - len(line.lstrip())]
+
+
 def again(asked: Question, answer: str, problem: str, window_tokens: int) -> Question:
-    """The same prompt followed by the unusable answer and the reason, as far as there is room."""
+    """The same prompt followed by the unusable answer and the reason, as far as there is room.
+
+    The second answer begins with another token than the first would. So that this is no other indentation, the lead
+    ends with the margin, but for its last space, which tokenisers join with the next word.
+    """
     complaint = f"This answer cannot be used: {problem}. Answer again, with {asked.wanted} and nothing else."
     used = sum(len(text.encode()) for message in asked.messages for _, text in message.pieces)
     room = int((window_tokens - asked.max_tokens - 200) * BYTES_PER_TOKEN) - used - len(complaint)
     first = Message("assistant", (("before", answer[: max(0, min(room, 3000))] or "…"),))
     messages = (*asked.messages, first, Message("user", (("message", complaint),)))
-    return replace(asked, messages=messages, given=f"{asked.given}\n{complaint}")
+    lead = asked.lead + asked.margin[:-1]
+    return replace(asked, messages=messages, given=f"{asked.given}\n{complaint}", lead=lead, margin="")
 
 
 def answer_tokens(action: Action, code_bytes: int, window_tokens: int) -> int:

@@ -157,9 +157,10 @@ LEAD = f"```python\n{CASE.new.partition(':')[0]}:"
 
 
 class Stubborn(ScriptedBackend):
-    """A small model that gives the same answer to every question. Another one is the next likely."""
+    """A small model that gives the same answer to every question. Another one is the next likely. They differ behind
+    the indentation."""
 
-    answers = (f"{LEAD} return (\n```".encode(), f"```python\n{CASE.new}\n```".encode())
+    answers = (f"{LEAD}\n   \treturn (\n```".encode(), f"```python\n{CASE.new}\n```".encode())
 
     def __init__(self, spec: ModelSpec, progress: Callable[[float], bool]) -> None:
         super().__init__(spec, progress)
