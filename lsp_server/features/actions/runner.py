@@ -26,7 +26,7 @@ from lsp_server.features.actions import dangers, formatters, prompts, workspace
 from lsp_server.features.actions.answer import without_cut_end, without_repetition
 from lsp_server.features.actions.asking import ActionFailedError, ActionOptions, ChatModel, Progress
 from lsp_server.features.actions.attempts import Attempt, shown_to_another
-from lsp_server.features.actions.catalogue import Result
+from lsp_server.features.actions.catalogue import Action, Result
 from lsp_server.features.actions.docs import read_doc, style_hint
 from lsp_server.features.actions.generated_tests import places, testcode
 from lsp_server.features.actions.generated_tests.place import Place, PlaceError
@@ -116,22 +116,23 @@ class ActionRunner:
             if before is not None:
                 asked = shown_to_another(asked, before, info.context_tokens)
             problem = answer = ""
-            dangerous: Outcome | None = None
+            flawed: Outcome | None = None
             for attempt in (1, 2):
                 question = asked if attempt == 1 else prompts.again(asked, answer, problem, info.context_tokens)
                 answer, finished = await self._chat.ask(role, info, question, report, attempt, at)
                 outcome, problem = await self._read(
                     document, offer, answer, finished, question.given, place, path, root, roots
                 )
-                if outcome is not None and (not outcome.found or attempt == 2):
+                flaw = _flaw(outcome, offer.action) if outcome is not None else ""
+                if outcome is not None and (not flaw or attempt == 2):
                     return _warned(outcome, Attempt(answering, answer, saw_secret=secret))
                 if outcome is not None:
-                    dangerous, problem = outcome, dangers.complaint(outcome.found)
+                    flawed, problem = outcome, flaw
                 if offer.action.result is Result.DOCUMENT:
                     break
-            if dangerous is not None:
+            if flawed is not None:
                 # The second answer was no better.
-                return _warned(dangerous, Attempt(answering, answer, saw_secret=secret))
+                return _warned(flawed, Attempt(answering, answer, saw_secret=secret))
             failed = Attempt(answering, answer, problem, secret)
             raise ActionFailedError(f"no edit: {problem}{_next_step(finished)}", failed)
 
@@ -281,6 +282,16 @@ class ActionRunner:
         look = partial(dangers.found_in_file, target.name, text)
         found = await anyio.to_thread.run_sync(look, abandon_on_cancel=True) if self._options().check_danger else ()
         return Outcome(new_file=(target, text.rstrip() + "\n"), usage=usage, found=found), ""
+
+
+def _flaw(outcome: Outcome, action: Action) -> str:
+    """Why the model is asked once more for an edit that could be shown, in words for it: a dangerous pattern, or a name
+    that is defined nowhere where the code is to do what it did; empty if there is nothing."""
+    if outcome.found:
+        return dangers.complaint(outcome.found)
+    if outcome.note and action.result is Result.REPLACE and action.keeps:
+        return f"it uses {outcome.note}, which are defined nowhere"
+    return ""
 
 
 def _question(
