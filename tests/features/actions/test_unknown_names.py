@@ -10,7 +10,7 @@ from tests.features.actions.test_dangers import act
 from tests.features.actions.test_runner import opened
 
 SOURCE = "def total(prices):$0\n    found = 0\n    for price in prices:\n        found += price\n    return found\n"
-GOOD = "```python\ndef total(prices):\n    if not prices:\n        return 0\n    return sum(prices)\n```"
+GOOD = f"```python\n{SOURCE.replace('$0', chr(10) + '    if not prices:' + chr(10) + '        return 0')}```"
 BAD = GOOD.replace("if not prices", "if not is_valid(prices)")
 
 
