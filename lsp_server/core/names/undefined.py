@@ -37,6 +37,7 @@ _MOST_CUTS, _MOST_CUT_BYTES = 6, 256_000
 Place = tuple[int, int]  # a line, from 1, and a column, in bytes
 
 _WORD, _WORD_REST = re.compile(r"[^\W\d]\w*"), re.compile(r"\w+")
+_MEMBERS = re.compile(r"\w+(?:\.\w+)*")
 _LINE_ENDS = re.compile(r"(?<=\n)|(?<=\r)(?!\n)")
 _LONGEST_NAME = 200
 _COMMENT = re.compile(r"[ \t]*#")
@@ -60,8 +61,8 @@ class Checked:
 
 def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Checked:
     """`suggestion`, cut before the innermost statement that begins on a line of its own and uses an undefined name. If
-    there is no such statement, or nothing worth showing before it, only the rest of the word at the cursor is kept; if
-    there is none, nothing."""
+    there is no such statement, or nothing worth showing before it, only the rest of the word at the cursor is kept, or
+    the names of members behind a dot there; if there are none, nothing."""
     if not _is_checked(document):
         return Checked(suggestion)
     spliced = _Spliced(document, suggestion)
@@ -81,8 +82,8 @@ def without_undefined(suggestion: Suggestion, document: DocumentSnapshot) -> Che
             return Checked(spliced.shortened(text), name, bare, function)
         # The shorter text does not parse, or has another undefined name.
         kept = kept - 1 if found is None else min(kept - 1, found.statement)
-    rest = _WORD_REST.match(suggestion.text)
-    if rest is not None and spliced.begun and (bare is None or rest.end() <= bare.at):
+    rest = (_MEMBERS if spliced.behind_dot else _WORD_REST).match(suggestion.text)
+    if rest is not None and (spliced.begun or spliced.behind_dot) and (bare is None or rest.end() <= bare.at):
         found = spliced.first_undefined(rest[0])
         if found is not None and not found.name:
             return Checked(spliced.shortened(rest[0]), name, bare, function)
@@ -148,6 +149,11 @@ class _Spliced:
     def begun(self) -> str:
         """The part of a name before the cursor."""
         return re.split(r"\W", self._before[-_LONGEST_NAME:])[-1]
+
+    @property
+    def behind_dot(self) -> bool:
+        """Whether the cursor is in the name of a member, or where one begins."""
+        return self._before[: len(self._before) - len(self.begun)].endswith(".")
 
     def shortened(self, text: str) -> Suggestion:
         """The suggestion cut to `text`, a prefix of it. Replaced brackets that `text` does not contain stay."""

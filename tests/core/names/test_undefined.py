@@ -47,6 +47,14 @@ def test_the_word_that_has_been_begun_is_gone_on_with() -> None:
     assert left(FUNCTION, "return width * depth") == (None, "depth")
 
 
+def test_the_name_of_a_member_stays() -> None:
+    """Its own arguments may be wrong, and it is right."""
+    source = "def add(items):\n    items.$0\n"
+    assert left(source, "append(depth)") == ("append", "depth")
+    assert left(source, "first.name(depth)") == ("first.name", "depth")
+    assert left(source.replace("$0", "app$0"), "end(depth)") == ("end", "depth")
+
+
 @pytest.mark.parametrize(
     ("source", "text", "at", "begun"),
     [
