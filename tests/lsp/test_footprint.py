@@ -100,12 +100,13 @@ def test_keys_in_files_of_real_sizes_keep_no_memory(start_anew: Start) -> None:
     for buffer in buffers:
         server.open(buffer.uri, buffer.text)
     process = psutil.Process(server.process.pid)
-    type_with_actions(server, buffers, 80)  # until all that is imported late has been
-    before = process.memory_info().rss
-    keys = scaled(40)
-    type_with_actions(server, buffers, keys)
-    grown = process.memory_info().rss - before
-    assert grown < 12_000 * keys, f"{grown >> 10} KB more after {keys} keys"
+    type_with_actions(server, buffers, 80)
+    keys, grown = scaled(40), []
+    for _ in range(3):  # what is imported late, or kept once, grows in one of them
+        before = process.memory_info().rss
+        type_with_actions(server, buffers, keys)
+        grown.append(process.memory_info().rss - before)
+    assert min(grown) < 12_000 * keys, f"{[size >> 10 for size in grown]} KB more after each {keys} keys"
 
 
 def test_a_document_of_many_megabytes_is_held_once(start_anew: Start) -> None:
