@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from lsp_server.core.chatter import is_placeholder
 from lsp_server.core.document import DocumentSnapshot
@@ -44,6 +44,8 @@ def loss(document: DocumentSnapshot, subject: Subject, new: bytes, action: Actio
     after = leaves_in(language, edited, subject.start, end)
     if [text for _, text in before] == [text for _, text in after]:
         return "the answer only changes comments"
+    if not subject.problems and _without_last_commas(before) == _without_last_commas(after):
+        return "the answer only changes the layout"
     if not subject.problems and _only_renames(before, after):
         return "the answer only gives other names or words to what is there"
     if action.id == "types" and not _is_within([text for _, text in before], [text for _, text in after]):
@@ -71,6 +73,12 @@ def _no_result(language: Language, before: list[str], after: list[str]) -> str:
     if language.name == "Rust" or "=>" in after:  # there the last expression may be the result
         return ""
     return next((word for word in ("return", "yield") if word in before and word not in after), "")
+
+
+def _without_last_commas(leaves: Sequence[tuple[str, str]]) -> list[str]:
+    """The tokens, but for a comma in front of a closing bracket, which comes and goes with the line breaks."""
+    texts = [text for _, text in leaves]
+    return [text for text, behind in zip(texts, [*texts[1:], ""], strict=True) if text != "," or behind not in {*")]}"}]
 
 
 def _only_renames(before: list[tuple[str, str]], after: list[tuple[str, str]]) -> bool:

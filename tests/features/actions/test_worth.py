@@ -69,6 +69,11 @@ def changed(source: str, *changes: tuple[str, str]) -> str:
         ("simplify", [("found", "data")], "other names"),
         ("simplify", [('"old"', '"new"')], "other names or words"),
         ("simplify", [("# The file may be missing.", "# Look.")], "only changes comments"),
+        (
+            "simplify",
+            [("check(line, strict)", "check(\n            line,\n            strict,\n        )")],
+            "the layout",
+        ),
         ("simplify", [("    # The file may be missing.\n", ""), ("strict=False", "strict = False")], "only changes"),
         (
             "simplify",
