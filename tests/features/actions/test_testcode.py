@@ -449,7 +449,7 @@ IMPORTING = "import math\nfrom os import path as where\nfrom .rates import RATE\
     ("test", "imports"),
     [
         ("assert total([math.inf]) == math.inf", ["import math"]),
-        ("assert total([LIMIT, RATE]) == 3", ["from pack.rates import RATE", "from pack.shop import LIMIT"]),
+        ("assert total([LIMIT, RATE]) == 3", ["from pack.shop import RATE", "from pack.shop import LIMIT"]),
         ("assert total([len(where.sep)]) == 1", ["from os import path as where"]),
         ("one = 1\n    assert total([one]) == 1", []),
     ],
@@ -476,3 +476,46 @@ def test_a_test_that_uses_what_is_defined_nowhere_is_left_out(tmp_path: Path) ->
 def test_what_an_existing_file_lacks_is_not_the_answers_fault(tmp_path: Path) -> None:
     _, found = made(tmp_path, "python", "def test_one():\n    assert total([1]) == 1\n", "print(unknown)\n")
     assert found.names == ("test_one",)
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        "def test_a():\n    assert total([1]) == 1, 'missing value'\n",
+        "def test_a():\n    missing = [1]\n    assert total(missing) == 1\n",
+        "def test_a():\n    assert total(dict(missing=1).values()) == 1\n",
+    ],
+)
+def test_a_good_test_stays_beside_one_with_the_same_word(tmp_path: Path, good: str) -> None:
+    _, found = made(tmp_path, "python", f"{good}\n\ndef test_b():\n    assert total(missing) == 1\n")
+    assert found.names == ("test_a",)
+
+
+def test_of_a_class_the_good_methods_stay(tmp_path: Path) -> None:
+    body = "    def test_a(self):\n        assert total([1]) == 1\n\n    def test_b(self):\n        assert total(missing)\n"
+    _, found = made(tmp_path, "python", f"class TestTotal:\n{body}")
+    assert found.names == ("TestTotal",)
+    assert "def test_a" in found.text
+    assert "test_b" not in found.text
+
+
+def test_what_an_own_test_needs_goes_with_it(tmp_path: Path) -> None:
+    answer = "def test_a():\n    assert total(missing)\n\n\ndef test_b():\n    test_a()\n    assert total([1]) == 1\n"
+    _, found = made(tmp_path, "python", answer)
+    assert found.problem == "the tests use `missing`, which is defined nowhere"
+
+
+def test_the_users_own_tests_get_no_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "import decimal\nimport re\n\n\ndef total(a):\n    return sum(a)\n"
+    monkeypatch.setitem(SOURCES, "python", ("pack/shop.py", source))
+    answer = "def test_new():\n    assert total([len(re.findall('a', 'a'))]) == 1\n"
+    _, found = made(tmp_path, "python", answer, "def test_old():\n    assert decimal\n")
+    assert "import re" in found.text
+    assert "import decimal" not in found.text
+
+
+def test_what_stands_under_try_and_if_is_imported_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = "try:\n    import math\nexcept ImportError:\n    math = None\nLOW, HIGH = 1, 2\n\n\ndef total(a):\n    return 0\n"
+    monkeypatch.setitem(SOURCES, "python", ("pack/shop.py", source))
+    _, found = made(tmp_path, "python", "def test_new():\n    assert total([math.pi, HIGH]) == LOW\n")
+    assert {"import math", "from pack.shop import HIGH", "from pack.shop import LOW"} <= set(found.text.split("\n"))

@@ -96,8 +96,11 @@ def _add(text: str, existing: str, place: Place, language: Language, target: Def
     if not parts.tests:
         return NewTests(problem=ALREADY)
     if language.name == "Python":
-        name = complete(parts, place.imports, source, lambda: joined(parts, existing, place, language, source))
-        if name:
+
+        def join(some: Parts, whole: bool) -> str:
+            return joined(some, existing if whole else "", place, language, source)
+
+        if name := complete(parts, place.imports, source, join):
             return NewTests(problem=f"the tests use `{name}`, which is defined nowhere")
     text = joined(parts, existing, place, language, source)
     if len(broken_at(language, text.encode())) > len(broken_at(language, existing.encode())):
