@@ -38,8 +38,8 @@ def enclosing_text(
         if first >= above:
             continue
         comment = _indentation(document, last + 1, line) + language.as_comment("...").encode() + document.newline
-        texts = _documented(document, first, last, above, room - len(comment))
-        for text, shown_to in texts if documented else [(document.source[start:end], last + 1)]:
+        texts = _headers(document, first, last, above, room - len(comment), documented=documented)
+        for text, shown_to in texts:
             gap = (
                 comment
                 if document.source[document.line_start(shown_to) : document.line_start(next_line)].strip()
@@ -55,12 +55,13 @@ def enclosing_text(
     return b"".join(reversed(parts))
 
 
-def _documented(
-    document: DocumentSnapshot, first: int, last: int, limit: int, room: int
+def _headers(
+    document: DocumentSnapshot, first: int, last: int, limit: int, room: int, *, documented: bool
 ) -> Iterator[tuple[bytes, int]]:
     """The header in the lines `first` to `last`, the most preferred text first: with all of the comment above it and
     the docstring below it; with the beginning of the docstring, closed after at most `room` bytes; alone. With each
-    text, the first line below it."""
+    text, the first line below it. If line `limit` is inside the docstring, it is left open, for the lines from there on
+    belong to it. documented: whether the documentation is wanted."""
     start = first
     while start > 0 and first - start < _DOC_LINES and _DOC_COMMENT.match(document.line(start - 1)):
         start -= 1
@@ -72,14 +73,19 @@ def _documented(
         most = min(_DOC_LINES, limit - begin)
         end_line = docstring_end(document, begin, most)
         docstring = document.source[document.line_start(begin) : document.line_start(end_line or begin + most)]
-        if end_line is not None:
+        is_open = end_line is None and docstring_end(document, begin, limit - begin) is None
+        if end_line is not None and documented:
             yield commented + docstring, end_line
             docstring = docstring[: docstring.rindex(match[1])]
-        end = b"..." + match[1] + document.newline
+        end = b"..." + (b"" if is_open else match[1]) + document.newline
         words = _first_words(docstring, room - len(header) - len(end))
-        if len(words) - len(match[0]) >= _LEAST_WORDS_BYTES:
-            yield header + words + end, end_line or begin + most
-    yield commented, begin
+        if documented and len(words) - len(match[0]) >= _LEAST_WORDS_BYTES:
+            yield header + words + end, limit if is_open else end_line or begin + most
+        if is_open:
+            yield header + match[0] + document.newline, limit
+            return
+    if documented:
+        yield commented, begin
     yield header, begin
 
 

@@ -77,10 +77,13 @@ def _shown_before(document: DocumentSnapshot, hole: Hole, budget: int) -> tuple[
 def _openings(document: DocumentSnapshot, language: Language, line: int) -> list[range]:
     """Where the headers around `line`, with the docstrings after them, begin and end, outermost first."""
     found = []
-    for start, end in enclosing_headers(document, language, line):
+    for start, header_end in enclosing_headers(document, language, line):
+        end = header_end
         body = document.line_at(end - 1) + 1
         behind = docstring_end(document, body, max(0, line - body + 1))
-        found.append(range(start, end if behind is None else document.line_start(behind)))
+        if behind is not None:
+            end = document.line_start(behind) if behind < document.line_count else len(document.source)
+        found.append(range(start, end))
     return found
 
 

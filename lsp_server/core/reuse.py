@@ -172,9 +172,9 @@ class SuggestionMemory:
         while len(self._entries) > self._limit:
             self._entries.popitem(last=False)
 
-    def supersede(self, place: Place) -> None:
-        """Notes that a better prompt than that of the suggestion at `place` is evaluated now."""
-        if (entry := self._entries.get(place)) is not None:
+    def supersede(self, place: Place, shown: Insertion) -> None:
+        """Notes that a better prompt than that of the suggestion `shown` at `place` is evaluated now."""
+        if (entry := self._entries.get(place)) is not None and entry.shown == shown:
             self._entries[place] = replace(entry, superseded=True)
 
     def find(self, document: DocumentSnapshot, cursor: int) -> tuple[Remembered, Insertion] | None:

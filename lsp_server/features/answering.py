@@ -95,7 +95,8 @@ def remember_asked(
     user types it."""
     shown = [Insertion.of(one, document) for one in (outcome.suggestion, *outcome.alternatives) if one]
     if shown and generation.finished is not None:
-        memory.remember(Remembered(generation.place, shown[0], alternatives=tuple(shown[1:])))
+        others, superseded = tuple(shown[1:]), generation.superseded
+        memory.remember(Remembered(generation.place, shown[0], alternatives=others, superseded=superseded))
 
 
 def failed(generation: RunningGeneration) -> bool:

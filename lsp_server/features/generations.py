@@ -11,8 +11,9 @@ import anyio.lowlevel
 from lsp_server.backends.base import ModelInfo
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.hole import Hole, find_hole
+from lsp_server.core.insertion import Insertion
 from lsp_server.core.prompt_book import PromptChoice
-from lsp_server.core.reuse import Place, SuggestionMemory
+from lsp_server.core.reuse import Place, SuggestionMemory, Typed
 from lsp_server.core.shape import Suggestion
 from lsp_server.core.stopping import stop_rule
 from lsp_server.engine.api import Engine, Finished, FinishReason, Priority, TextDelta
@@ -113,7 +114,7 @@ class Generations:
                 if isinstance(event, Finished) and event.reason is FinishReason.LENGTH:
                     generation.full_is_evaluated = True
                     if generation.superseded:
-                        self._memory.supersede(generation.place)
+                        self._memory.supersede(generation.place, generation.visible(Typed(b"")) or Insertion(""))
 
             self._prompts.evaluate_full(prompts.full, generation.rule, options, evaluated)
         return generation

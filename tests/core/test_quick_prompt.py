@@ -27,13 +27,16 @@ def rotate(items, steps):
 TAIL = "    return items\n\n\ndef other():\n    return 1\n"
 
 
-def check(text: str, before: int, after: int, shown: str, suffix: str = "") -> None:
-    """At `$0` in `text`, a prompt of `before` and `after` bytes shows `shown` and `suffix`."""
+def shown_at(text: str, before: int, after: int) -> tuple[str, str]:
+    """What a prompt of `before` and `after` bytes shows at `$0` in `text`, on either side."""
     document, cursor = parse_cursor(text)
     anchor = quick_anchor(document, find_hole(document, cursor), format_named("qwen"), PromptBudget(before, after))
-    assert (anchor.head + anchor.before).decode() == shown
-    assert anchor.after.decode() == suffix
     assert len(anchor.head) + len(anchor.before) + len(anchor.after) <= before + after
+    return (anchor.head + anchor.before).decode(), anchor.after.decode()
+
+
+def check(text: str, before: int, after: int, shown: str, suffix: str = "") -> None:
+    assert shown_at(text, before, after) == (shown, suffix)
 
 
 def near(count: int) -> str:
@@ -76,6 +79,20 @@ def test_a_window_does_not_begin_inside_a_docstring() -> None:
     """Its end would look like the beginning of a string."""
     text = ROTATE.replace(LINES, "")
     check(text, 60, 0, "def rotate(items, steps):\n    # ...\n")
+
+
+def test_inside_a_docstring_it_is_open() -> None:
+    words = "".join(f"    Word {number:02} of it.\n" for number in range(30))
+    text = f'def f(a):\n    """Begin the docstring with some words here.\n{words}    $0\n    """\n    return a\n'
+    shown, _ = shown_at(text, 300, 0)
+    assert shown.startswith('def f(a):\n    """Begin the docstring with some words here.\n    Word 00 of it.\n')
+    assert shown.endswith("...\n" + "".join(words.splitlines(keepends=True)[-9:]))
+    assert shown.count('"""') == 1
+    check(text, 100, 0, 'def f(a):\n    """\n' + "".join(words.splitlines(keepends=True)[-4:]))
+
+
+def test_a_docstring_may_end_the_file() -> None:
+    check(f'{LINES}def last():\n    """Doc."""$0', 60, 1, f"# ...\n{near(1)}def last():\n")
 
 
 def test_where_nothing_encloses_the_hole_a_comment_says_that_text_is_missing() -> None:

@@ -124,10 +124,15 @@ def _headed(document: DocumentSnapshot, definition: Definition) -> str:
     with the comment that it finds behind the headers of other functions, and ends."""
     source, end = document.source, definition.header_end
     if find_language(document.language_id, document.path).name == "Python":
-        inside = definition.doc is not None and definition.doc[0] >= end
-        return (
-            _shown(document, definition.start, definition.doc[1] if inside and definition.doc else end).rstrip() + "\n"
-        )
+        doc = definition.doc
+        if doc is not None and doc[0] >= end:
+            first, last = document.line_at(doc[0]), document.line_at(doc[1])
+            alone = (
+                not source[document.line_start(first) : doc[0]].strip()
+                and not source[doc[1] : document.line_end(last)].strip()
+            )
+            end = doc[1] if alone else end
+        return _shown(document, definition.start, end).rstrip() + "\n"
     if source.startswith(b"{", end):
         return _shown(document, definition.start, end + 1).rstrip() + "\n"
     return _shown(document, definition.start, end).rstrip()
@@ -139,8 +144,14 @@ def _named(document: DocumentSnapshot, definition: Definition) -> str:
     header = document.source[definition.start : definition.header_end]
     name = re.escape(definition.name.encode())
     python = find_language(document.language_id, document.path).name == "Python"
-    match = re.search((rb"\bdef\s+" if python else rb"(?<![\w.])") + name + rb"(?=\s*[(<\[])", header)
-    return _shown(document, definition.start, definition.start + match.end()) if match is not None else ""
+    pattern = (rb"(?m)^\s*(?:async\s+)?def\s+" if python else rb"(?<![\w.])") + name + rb"(?=\s*[(<\[])"
+    # The last one outside brackets: those before it are in attributes, decorators and types.
+    outside = [found.end() for found in re.finditer(pattern, header) if not _depth(header[: found.start()])]
+    return _shown(document, definition.start, definition.start + outside[-1]) if outside else ""
+
+
+def _depth(text: bytes) -> int:
+    return sum(map(text.count, (b"(", b"[", b"{"))) - sum(map(text.count, (b")", b"]", b"}")))
 
 
 def _margin(code: str, lead: str) -> str:

@@ -51,6 +51,19 @@ def test_a_function_whose_header_may_change_is_given_up_to_its_name() -> None:
     check(TYPESCRIPT, "m.ts", "types", "area")
 
 
+def test_the_name_is_found_behind_decorators_and_types() -> None:
+    check("#[retry(times = 3)]\nfn retry(a: u8) {\n    a$0;\n}\n", "a.rs", "fix", "#[retry(times = 3)]\nfn retry")
+    check(
+        "std::optional<int> optional(int a = f(1)) {\n  return a$0;\n}\n", "a.cpp", "fix", "std::optional<int> optional"
+    )
+    check("@deco('def f(x)')\ndef f(x=f(1)):\n    return x$0\n", "m.py", "fix", "@deco('def f(x)')\ndef f")
+
+
+def test_only_a_docstring_on_lines_of_its_own_is_given() -> None:
+    check('def f(x): """It."""; return x$0\n', "m.py", "simplify", "def f(x):\n")
+    check('def f(x):\n    """It."""; y = 1\n    return x$0\n', "m.py", "simplify", "def f(x):\n")
+
+
 def test_an_instruction_may_want_anything_in_front() -> None:
     check(PYTHON, "m.py", "edit", "")
 
