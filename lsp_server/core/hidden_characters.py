@@ -58,9 +58,10 @@ def without_hidden(text: str) -> str:
 def before_hidden(text: str) -> str:
     """`text` up to its first hidden character or escape sequence. In code, removing one may join two names."""
     shown = without_hidden(text)
+    if shown == text:
+        return text
     same = next((at for at, (one, other) in enumerate(zip(text, shown, strict=False)) if one != other), len(shown))
-    # A character that the hidden one made necessary goes with it.
-    return shown if same == len(shown) == len(text) else without_hidden(shown[:same])
+    return without_hidden(shown[:same])  # a character that the hidden one made necessary goes with it
 
 
 def escaped(text: str, *, styled: bool = False) -> str:

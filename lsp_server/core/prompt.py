@@ -218,12 +218,18 @@ def window_start(document: DocumentSnapshot, anchor: int, budget: int) -> int:
         return 0
     step = max(1, budget // 4)
     start = -(-(anchor - budget) // step) * step
+    return next_line_start(document, start, anchor - budget // 4)
+
+
+def next_line_start(document: DocumentSnapshot, start: int, limit: int) -> int:
+    """The start of the first line that begins at `start` or behind it; of the next character if that is behind `limit`,
+    because the line there is long."""
     line = document.line_at(start)
     if document.line_start(line) != start:
         line += 1
-    if line < document.line_count and document.line_start(line) <= anchor - budget // 4:
+    if line < document.line_count and document.line_start(line) <= limit:
         return document.line_start(line)
-    return next_character_start(document.source, start)  # one line is longer than the budget
+    return next_character_start(document.source, start)
 
 
 def kept_head(document: DocumentSnapshot, start: int, budget: int) -> bytes:

@@ -15,9 +15,8 @@ from lsp_server.core.hole import Hole
 from lsp_server.core.imports import import_lines
 from lsp_server.core.languages import find_language
 from lsp_server.core.languages.entry import Language
-from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, Anchor, PromptBudget, following_text
+from lsp_server.core.prompt import IMPORTS_WITHIN_BYTES, Anchor, PromptBudget, following_text, next_line_start
 from lsp_server.core.syntax import enclosing_headers
-from lsp_server.core.text import next_character_start
 
 # The shares of the text before the hole that headers and imports get at most, beside the lines nearest the hole.
 _HEADERS_SHARE, _IMPORTS_SHARE = 0.3, 0.125
@@ -54,7 +53,7 @@ def _shown_before(document: DocumentSnapshot, hole: Hole, budget: int) -> tuple[
     around = _line_with_text(document, hole.cursor)
     blocks = _openings(document, language, around)
     start = _nearest(document, hole.anchor, budget - int(budget * (_HEADERS_SHARE + _IMPORTS_SHARE)), blocks)
-    imports = _used_imports(document, start, hole.cursor, int(budget * _IMPORTS_SHARE))
+    imports = _used_imports(document, language, start, hole.cursor, int(budget * _IMPORTS_SHARE))
     documented = budget >= _DOCUMENTED_BYTES
     budget -= len(imports)
 
@@ -90,13 +89,7 @@ def _openings(document: DocumentSnapshot, language: Language, line: int) -> list
 def _nearest(document: DocumentSnapshot, anchor: int, room: int, openings: Sequence[range]) -> int:
     """The start of the first of the whole lines within `room` bytes before `anchor`; inside a line that is longer. It
     is never inside one of the `openings`, where it would cut a docstring's beginning off."""
-    start = max(0, anchor - room)
-    line = document.line_at(start)
-    if document.line_start(line) != start:
-        line += 1
-    if line >= document.line_count or document.line_start(line) > anchor:
-        return next_character_start(document.source, start)
-    start = document.line_start(line)
+    start = next_line_start(document, max(0, anchor - room), anchor)
     return next((opening.stop for opening in openings if opening.start < start < opening.stop <= anchor), start)
 
 
@@ -108,9 +101,8 @@ def _line_with_text(document: DocumentSnapshot, cursor: int) -> int:
     return line
 
 
-def _used_imports(document: DocumentSnapshot, start: int, cursor: int, room: int) -> bytes:
+def _used_imports(document: DocumentSnapshot, language: Language, start: int, cursor: int, room: int) -> bytes:
     """The imports above `start` of which a name occurs between there and the cursor, at most `room` bytes."""
-    language = find_language(document.language_id, document.path)
     used = set(_NAME.findall(document.source[start:cursor]))
     kept: list[bytes] = []
     for line in import_lines(language, document.source[: min(start, IMPORTS_WITHIN_BYTES)]):

@@ -109,8 +109,8 @@ def remember_whole(memory: SuggestionMemory, generation: RunningGeneration) -> N
     shown = generation.visible(Typed(b""))
     reason = "" if shown else generation.why_nothing(Typed(b""))
     sure, danger, prose = generation.token_confidence(), generation.danger, generation.rule.inside is not None
-    what = shown or Insertion(""), reason, (), sure, prose, danger, generation.superseded
-    memory.remember(Remembered(generation.place, *what))
+    text, superseded = shown or Insertion(""), generation.superseded
+    memory.remember(Remembered(generation.place, text, reason, (), sure, prose, danger, superseded))
 
 
 def outcome_remembered(entry: Remembered, left: Insertion, hole: Hole, options: InlineOptions, ms: float) -> Outcome:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from lsp_server.core.brackets import open_brackets
 from lsp_server.core.document import DocumentSnapshot
 from lsp_server.core.imports import import_lines
 from lsp_server.core.languages import find_language
@@ -141,17 +142,16 @@ def _headed(document: DocumentSnapshot, definition: Definition) -> str:
 def _named(document: DocumentSnapshot, definition: Definition) -> str:
     """A function up to the end of its name, for an action that may change its parameters. Without it a small model
     begins with the imports and classes that it is shown for reference. Empty if the name is not found."""
-    header = document.source[definition.start : definition.header_end]
-    name = re.escape(definition.name.encode())
-    python = find_language(document.language_id, document.path).name == "Python"
-    pattern = (rb"(?m)^\s*(?:async\s+)?def\s+" if python else rb"(?<![\w.])") + name + rb"(?=\s*[(<\[])"
+    header = document.source[definition.start : definition.header_end].decode("utf-8", "replace")
+    language = find_language(document.language_id, document.path)
+    begins = r"(?m)^\s*(?:async\s+)?def\s+" if language.name == "Python" else r"(?<![\w.])"
+    pattern = begins + re.escape(definition.name) + r"(?=\s*[(<\[])"
     # The last one outside brackets: those before it are in attributes, decorators and types.
-    outside = [found.end() for found in re.finditer(pattern, header) if not _depth(header[: found.start()])]
-    return _shown(document, definition.start, definition.start + outside[-1]) if outside else ""
-
-
-def _depth(text: bytes) -> int:
-    return sum(map(text.count, (b"(", b"[", b"{"))) - sum(map(text.count, (b")", b"]", b"}")))
+    ends = [found.end() for found in re.finditer(pattern, header)]
+    outside = [end for end in ends if not open_brackets(header[:end], language.quotes, language.comment[0])]
+    if not outside:
+        return ""
+    return _shown(document, definition.start, definition.start + len(header[: outside[-1]].encode()))
 
 
 def _margin(code: str, lead: str) -> str:
