@@ -82,7 +82,7 @@ def _headers(
         if documented and len(words) - len(match[0]) >= _LEAST_WORDS_BYTES:
             yield header + words + end, limit if is_open else end_line or begin + most
         if is_open:
-            yield header + match[0] + document.newline, limit
+            yield header + match[0] + b"..." + document.newline, limit
             return
     if documented:
         yield commented, begin

@@ -88,7 +88,7 @@ def test_inside_a_docstring_it_is_open() -> None:
     assert shown.startswith('def f(a):\n    """Begin the docstring with some words here.\n    Word 00 of it.\n')
     assert shown.endswith("...\n" + "".join(words.splitlines(keepends=True)[-9:]))
     assert shown.count('"""') == 1
-    check(text, 100, 0, 'def f(a):\n    """\n' + "".join(words.splitlines(keepends=True)[-4:]))
+    check(text, 100, 0, 'def f(a):\n    """...\n' + "".join(words.splitlines(keepends=True)[-4:]))
 
 
 def test_a_docstring_may_end_the_file() -> None:
