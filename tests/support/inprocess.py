@@ -30,7 +30,8 @@ class ServerThread:
         self.server: Any = None
         self._status: int | None = None
         # Servers in one process share its user folders, and what one evaluates must not help the next.
-        self._factory, self._overrides = factory, {"saved_prompts_mb": 0, **overrides}
+        # A slow machine answers with the whole text, too, unless a test is about parts of it.
+        self._factory, self._overrides = factory, {"saved_prompts_mb": 0, "answer_ms": 20_000, **overrides}
         self._readers: list[threading.Thread] = []
         self._thread = threading.Thread(target=self._run, name="server", daemon=True)
         self._thread.start()

@@ -34,6 +34,9 @@ _MOST_BYTES, _MOST_BYTES_OF_FILE = 64 << 10, 256 << 10
 _MOST_WINDOWS, _MOST_WINDOWS_OF_FILE = 4, 32
 # How many brackets are closed behind a text that ends inside them.
 _MOST_CLOSERS = 8
+# What joins strings or assigns them, and a variable behind it where `x` is none.
+_OPERATORS = ("+", "%", ".", "=")
+_OPERANDS = {"php": "$x"}
 # How many look-alike names are reported at most, and how many odd spaces.
 _MOST_LOOKALIKES = 50
 
@@ -145,12 +148,14 @@ def _dangers(part: _Part, start: int, end: int, most_nodes: int = MOST_NODES) ->
 
 
 def _dangers_closed(document: DocumentSnapshot, language: Language, start: int, end: int) -> list[Finding]:
-    """The findings of the rules after the open brackets at `end` are closed: an unfinished call matches no rule."""
-    line = document.source[document.line_start(document.line_at(start)) : end].decode("utf-8", "replace")
-    closing = closers(line, language.quotes, language.comment[0])[:_MOST_CLOSERS]
-    if not closing:
+    """The findings of the rules after the open brackets at `end` are closed: an unfinished call matches no rule. Behind
+    an operator comes a variable first, because that is what a concatenation or an assignment goes on with."""
+    text = document.source[document.line_start(document.line_at(start)) : end].decode("utf-8", "replace")
+    closing = closers(text, language.quotes, language.comment[0])[:_MOST_CLOSERS]
+    operand = _OPERANDS.get(language.name, "x") if text.rstrip().endswith(_OPERATORS) else ""
+    if not closing and not operand:
         return []
-    part = _part(document.edited(end, end, closing.encode()), start, end)
+    part = _part(document.edited(end, end, f"{operand}{closing}".encode()), start, end)
     return _dangers(part, start, end)[0]
 
 

@@ -72,6 +72,10 @@ def test_what_a_suggestion_makes_of_the_beginning_that_stands_there_counts(sourc
         pytest.param("javascript", "$0\n", "e.insertAdjacentHTML('a', `<b>${name}`, () => {\n  f();", id="a call"),
         pytest.param("javascript", "f(() => {\n  g(element.innerHTML = $0\n", "name, [1", id="an assignment"),
         pytest.param("python", "x = f($0\n", "eval(y), [", id="inside another"),
+        pytest.param("python", "import os\nos.system($0", "'rm ' +", id="a concatenation"),
+        pytest.param("python", "import os\n$0\n", "os.system(\n    'rm %s' %", id="a format"),
+        pytest.param("javascript", "$0\n", "element.innerHTML =", id="an assignment without its value"),
+        pytest.param("php", "<?php\n$0\n", "exec('rm ' .", id="a concatenation in PHP"),
     ],
 )
 def test_brackets_may_still_be_open(language: str, source: str, text: str) -> None:
