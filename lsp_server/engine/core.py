@@ -39,9 +39,6 @@ QUEUE_LIMIT = 64
 # ms of the key before, and a key that comes during a step of an action waits for the end of that step.
 REST_SECONDS = 0.2
 
-# For this long after a completion request, the user counts as typing: the next key may come at any time.
-KEYS_SECONDS = 0.5
-
 # After this long without a request, models do their background work (`Backend.rest`), until the next message.
 IDLE_SECONDS = 3.0
 
@@ -77,7 +74,7 @@ class EngineCore:
         self._running = True
         self._step: Step | None = None  # written by the engine's thread, read by threads in `send`
         self._rest_until = 0.0  # until then actions and next edits wait
-        self._keys_until = 0.0  # until then the user counts as typing
+        self._key_at = clock()  # when the last completion request came
         self._idle_at = math.inf  # when models may do background work
         self._told = Working()
         self._told_cache = CacheUse()
@@ -204,8 +201,7 @@ class EngineCore:
             others = [other for other in others if other.request.max_tokens > 0]
             if not job.together_pays(1 + len(others)):
                 others = []  # decode the candidates one after another, each with drafts
-            keys_come = self._clock() < self._keys_until
-            work = job.prepare(alone=not others, keys_come=keys_come)
+            work = job.prepare(alone=not others, pause=self._clock() - self._key_at)
             works = [(job, work)]
             works += self._joining(work, others, now)
             jobs = [job for job, _ in works]
@@ -325,7 +321,7 @@ class EngineCore:
     def _generate(self, request: Generate) -> None:
         self._typed(request)
         if request.priority is Priority.INLINE:
-            self._keys_until = self._clock() + KEYS_SECONDS
+            self._key_at = self._clock()
         model = self.models.get(request.role)
         if model is None:
             self._post(rejected(request, "no model is loaded"))

@@ -128,11 +128,12 @@ class Generation:
             self.sequence = None
         self._drafts.release()
 
-    def prepare(self, *, alone: bool = True, keys_come: bool = False) -> Work | None:
+    def prepare(self, *, alone: bool = True, pause: float = math.inf) -> Work | None:
         """Cuts the sequence back to its common prefix with the request's tokens, and returns the next work of the model
         or of its draft model; None if the logits for a token are there already.
 
-        alone: whether the batch has only this request, so that a draft may be verified. keys_come: the user types.
+        alone: whether the batch has only this request, so that a draft may be verified. pause: the seconds since the
+        last completion request.
         """
         assert self.sequence is not None
         wanted, sequence, model = self.request.max_tokens > 0, self.sequence, self.model
@@ -160,7 +161,7 @@ class Generation:
             # The backend says how much is left: a recurrent model goes back further.
             position = model.backend.truncate(sequence, position)
             model.cache.truncate(sequence, position)
-        size = model.chunk_tokens(position, self.request.priority, keys_come=keys_come)
+        size = model.chunk_tokens(position, self.request.priority, pause)
         end = min(len(self._tokens), position + size)
         if model.backend.info.recurrent:
             end = next((stable for stable in self._stable if position < stable < end), end)

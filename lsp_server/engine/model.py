@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -43,9 +44,14 @@ _BATCH_SECONDS = {
 # 0.86 times, in steps of 128 tokens 0.95 times.
 _LEAST_BATCH_TOKENS = 64
 
-# How long a step of background work may take while the user types. Each key would interrupt a longer batch, so it would
-# never end.
+# For this long after a completion request, the user counts as typing. How long a step of background work may take then:
+# each key would interrupt a longer batch, so it would never end.
+_TYPING_SECONDS = 0.5
 _BETWEEN_KEYS_SECONDS = 0.06
+
+# A step of the full prompt may take as long as the user has paused, up to this. The longer a pause has been, the longer
+# it is likely to go on.
+_PAUSE_SECONDS = 1.4
 
 # The first step size of an action, in tokens, if nothing has been measured.
 _FIRST_ACTION_TOKENS = 8
@@ -175,15 +181,17 @@ class LoadedModel:
         costs = self.backend.info.costs
         return max(step_ms(priority), 1.25 * costs.ms(1, depth)) if costs else step_ms(priority)
 
-    def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE, *, keys_come: bool = False) -> int:
+    def chunk_tokens(self, depth: int, priority: Priority = Priority.INLINE, pause: float = math.inf) -> int:
         """How many tokens to evaluate in one step after `depth` others. If the step can be interrupted, the limit is
-        the work that an interruption would lose; if not, the time that a more urgent request would wait. keys_come:
-        whether the user types."""
+        the work that an interruption would lose; if not, the time that a more urgent request would wait. pause: the
+        seconds since the last completion request."""
         info = self.backend.info
         if info.interruptible:
             seconds, least = _BATCH_SECONDS[priority], _LEAST_BATCH_TOKENS
-            if keys_come and priority is not Priority.INLINE:
+            if pause < _TYPING_SECONDS and priority is not Priority.INLINE:
                 seconds, least = _BETWEEN_KEYS_SECONDS, LEAST_TOKENS
+            elif priority is Priority.WARMING:
+                seconds = max(seconds, min(pause, _PAUSE_SECONDS))
             paced = self.pace.tokens(seconds, depth)
             return info.chunk_tokens if paced is None else min(info.chunk_tokens, max(least, paced))
         most = min(info.chunk_tokens, self.actions.limit) if priority.yields else info.chunk_tokens

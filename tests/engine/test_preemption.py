@@ -213,5 +213,6 @@ def test_batches_in_the_background_are_short_while_keys_come() -> None:
     harness.step()
     assert max(backend.sizes) * 0.01 <= 0.1
     harness.clock.now += 1.0
+    backend.sizes.clear()
     harness.step()
-    assert max(backend.sizes) * 0.01 >= 0.25
+    assert 0.6 <= max(backend.sizes) * 0.01 <= 1.1
